@@ -1,0 +1,42 @@
+# make demo   install into .venv and run the whole job on the miniature world
+# make test   install and run the test suite
+# make lint   formatting, types, import contracts
+# make bench  the benchmarks; figures go to benchmarks/RESULTS.md
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+.PHONY: demo test lint bench install
+demo: install
+	$(BIN)/portrait-scanner demo
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python benchmarks/miniature.py
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory debian-packages
+	@touch $@
+
+# OpenCV's wheel needs two libraries that slim systems lack.
+.PHONY: debian-packages
+debian-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends libgl1 libglib2.0-0; \
+	else \
+	  echo "OpenCV cannot start: install the packages libgl1 and libglib2.0-0 as root, then run make again"; exit 1; \
+	fi

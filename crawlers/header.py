@@ -1,0 +1,196 @@
+"""The safetensors header, read within stated limits from a file or over HTTP Range.
+
+Format: https://huggingface.co/docs/safetensors/index#format. Everything in a header is hostile
+input: lengths are checked before anything is allocated, and no tensor byte is interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors
+
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+MAX_TENSORS = 20_000
+FIRST_READ_BYTES = 64 * 1024  # one request nearly always holds the whole header
+
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+
+class ByteSource(Protocol):
+    """Random access to a checkpoint's bytes; `bytes_read` counts what was really transferred."""
+
+    bytes_read: int
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The whole file's length, None while a server has not said."""
+
+    def read(self, start: int, length: int) -> bytes:
+        """Up to `length` bytes from `start`; fewer only at the end of the file."""
+
+
+class FileSource:
+    """A checkpoint on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes_read = 0
+        self._size_bytes = path.stat().st_size
+
+    @property
+    def size_bytes(self) -> int | None:
+        return self._size_bytes
+
+    def read(self, start: int, length: int) -> bytes:
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            data = stream.read(length)
+        self.bytes_read += len(data)
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class TensorEntry:
+    """One tensor as the header describes it; offsets count from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A safetensors header that passed every check.
+
+    Attributes:
+        metadata: the `__metadata__` strings.
+        tensors: by name.
+        header_bytes: length of the JSON text; tensor data starts at 8 + header_bytes.
+        problems: oddities that do not make the file unreadable, in words.
+    """
+
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, TensorEntry]
+    header_bytes: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: entry.shape for name, entry in self.tensors.items()}
+
+
+def refuse_other_formats(first_bytes: bytes) -> None:
+    """Raise NotSafetensors for formats known by their first bytes, whatever the file is called."""
+    if first_bytes.startswith(b"PK\x03\x04"):
+        raise NotSafetensors(
+            "pickle", "a zip archive, the form of PyTorch pickles: listed by static analysis, not opened"
+        )
+    if len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
+        raise NotSafetensors("pickle", "a Python pickle: listed by static analysis, not opened")
+    if first_bytes.startswith(b"GGUF"):
+        raise NotSafetensors("unknown", "a GGUF file; convert it to safetensors to have it scanned")
+    if first_bytes.startswith(b"version https://git-lfs"):
+        raise NotSafetensors("unknown", "a Git LFS pointer, not the file itself; fetch the real file")
+    if first_bytes[:64].lstrip()[:1] == b"<":
+        raise NotSafetensors("unknown", "an HTML or XML page saved in place of the file; download it again")
+    # As a length, eight printable characters would mean more than 2**61 bytes.
+    if len(first_bytes) >= 8 and all(9 <= byte < 127 for byte in first_bytes[:8]):
+        raise NotSafetensors("unknown", "a text file, not weights")
+
+
+def read_header(source: ByteSource) -> Header:
+    """Read and check the header of a safetensors file.
+
+    Raises:
+        NotSafetensors: the first bytes are those of another format.
+        HeaderTooLarge, TooManyTensors: over the limits of this module.
+        MalformedHeader: anything that the format forbids.
+    """
+    first = source.read(0, FIRST_READ_BYTES)
+    refuse_other_formats(first)
+    if len(first) < 8:
+        raise MalformedHeader(f"the file has {len(first)} bytes, too few to hold a safetensors header")
+    (length,) = struct.unpack("<Q", first[:8])
+    if length > MAX_HEADER_BYTES:
+        raise HeaderTooLarge(length, MAX_HEADER_BYTES)
+    if source.size_bytes is not None and 8 + length > source.size_bytes:
+        raise MalformedHeader(f"the header claims {length:,} bytes but the file has only {source.size_bytes:,}")
+    text = first[8 : 8 + length]
+    if len(text) < length:
+        text += source.read(8 + len(text), length - len(text))
+    if len(text) < length:
+        raise MalformedHeader("the file ends inside the header; the download was cut off")
+    data_bytes = None if source.size_bytes is None else source.size_bytes - 8 - length
+    return parse_header(text, data_bytes)
+
+
+def parse_header(text: bytes, data_bytes: int | None) -> Header:
+    """Check the JSON text of a header against the format and the length of the data behind it."""
+    problems: list[str] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            problems.append("the header repeats a name; readers disagree on which one counts")
+        return dict(pairs)
+
+    if not text.lstrip(b" ").startswith(b"{"):
+        raise MalformedHeader("the header is not a JSON object")
+    try:
+        document = json.loads(text, object_pairs_hook=collect)
+    except (ValueError, RecursionError) as error:
+        raise MalformedHeader(f"the header is not valid JSON: {type(error).__name__}") from error
+    metadata = document.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise MalformedHeader("__metadata__ must map strings to strings")
+    if len(document) > MAX_TENSORS:
+        raise TooManyTensors(len(document), MAX_TENSORS)
+    tensors = {name: _entry(name, fields) for name, fields in document.items()}
+    if not tensors:
+        problems.append("the file holds no tensor")
+    _check_layout(tensors, data_bytes)
+    return Header(metadata, tensors, len(text), tuple(dict.fromkeys(problems)))
+
+
+def _entry(name: str, fields: Any) -> TensorEntry:
+    short = name if len(name) <= 80 else name[:77] + "..."
+    if not isinstance(fields, dict):
+        raise MalformedHeader(f"tensor {short!r} is not described by an object")
+    dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
+    if dtype not in DTYPE_BITS:
+        raise MalformedHeader(f"tensor {short!r} has the unknown dtype {str(dtype)[:20]!r}")
+    if not _are_sizes(shape) or len(shape) > 16:
+        raise MalformedHeader(f"tensor {short!r} has no valid shape")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise MalformedHeader(f"tensor {short!r} has no valid data offsets")
+    if math.prod(shape) * DTYPE_BITS[dtype] != (offsets[1] - offsets[0]) * 8:
+        raise MalformedHeader(f"tensor {short!r}: shape and dtype do not fit its {offsets[1] - offsets[0]:,} bytes")
+    return TensorEntry(dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**53 for item in value)
+
+
+def _check_layout(tensors: Mapping[str, TensorEntry], data_bytes: int | None) -> None:
+    end = 0
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != end:
+            kind = "overlaps the tensor before it" if entry.begin < end else "leaves a hole before it"
+            raise MalformedHeader(f"tensor {name[:80]!r} {kind}")
+        end = entry.end
+    if data_bytes is not None and end != data_bytes:
+        kind = "is cut off" if data_bytes < end else "has bytes after the last tensor"
+        raise MalformedHeader(f"the file {kind}: the header describes {end:,} data bytes, there are {data_bytes:,}")

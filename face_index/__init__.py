@@ -1,0 +1,1 @@
+"""Who may be looked for, and finding them. The only package that holds biometrics."""

@@ -1,0 +1,1 @@
+"""Adapter formats: recognising them from tensor names and shapes, loading them faithfully."""

@@ -1,0 +1,179 @@
+"""From an examination to rows, cases and kept images."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from crawlers.listing import Listing, RemoteFile
+from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord
+from scanner.examination import Examination, Finding, Shown
+from scanner.ledger import ScanRow
+from scanner.sampling import Sampler, blurred, png_bytes
+from scanner.triage import Triage
+from scanner.verdict import Outcome
+from scanner.workshop import Workshop
+
+_LIBRARIES = (
+    "portrait-scanner",
+    "torch",
+    "diffusers",
+    "peft",
+    "transformers",
+    "safetensors",
+    "insightface",
+    "onnxruntime",
+    "faiss-cpu",
+    "numpy",
+)
+
+
+def verdict_record(workshop: Workshop, sampler: Sampler, examination: Examination, seconds: float) -> dict[str, Any]:
+    """An examination as the ledger keeps it: JSON values, pictures replaced by the hashes of kept files."""
+    return {
+        "outcome": str(examination.outcome),
+        "reason": examination.reason,
+        "best_score": examination.best_score,
+        "lift": examination.lift,
+        "samples": examination.samples,
+        "seconds": round(seconds, 2),
+        "findings": [_finding(workshop, sampler, finding) for finding in examination.findings],
+        "method": _method(workshop, sampler),
+    }
+
+
+def _finding(workshop: Workshop, sampler: Sampler, finding: Finding) -> dict[str, Any]:
+    return {
+        "identity_id": finding.identity_id,
+        "outcome": str(finding.outcome),
+        "reason": finding.reason,
+        "score": finding.scored.score,
+        "interval": list(finding.scored.interval),
+        "control_score": finding.scored.control_score,
+        "lift": finding.scored.lift,
+        "samples": [_sample(workshop, sampler, shown) for shown in finding.shown],
+    }
+
+
+def _sample(workshop: Workshop, sampler: Sampler, shown: Shown) -> dict[str, Any]:
+    # Nobody has looked at these images: unless the base model cannot draw anything unsafe, blur first.
+    pictures = [
+        picture if sampler.base.checked_images else blurred(picture) for picture in (shown.picture, shown.control)
+    ]
+    image, control = (workshop.docket.keep_image(png_bytes(picture, shown.plan)) for picture in pictures)
+    return {
+        "prompt": shown.plan.prompt, "negative_prompt": shown.plan.negative_prompt, "seed": shown.plan.seed, "scale": shown.plan.scale,
+        "image_sha256": image, "control_sha256": control, "face_found": shown.score is not None,
+        "score": shown.score, "control_score": shown.control_score,
+    }  # fmt: skip
+
+
+def _method(workshop: Workshop, sampler: Sampler) -> dict[str, Any]:
+    thresholds = workshop.thresholds
+    return {
+        "base_model": f"{sampler.base.family}: {_place_of(sampler.base.location)} ({sampler.base.reason})",
+        "base_model_sha256": sampler.base_sha256,
+        "face_pack": workshop.pack.name,
+        "face_pack_sha256": workshop.reader.version.sha256,
+        "face_pack_licence": workshop.pack.licence,
+        "gallery_size": len(workshop.gallery),
+        "fpir": thresholds.fpir,
+        "calibration": workshop.calibration_source,
+        "settings": sampler.settings,
+        "versions": {**{name: version(name) for name in _LIBRARIES}, "python": platform.python_version()},
+        "threshold": thresholds.match,
+        "possible_threshold": thresholds.possible,
+    }
+
+
+def _place_of(location: str) -> str:
+    # A report travels: the name of a folder says enough, the machine's paths are nobody's business.
+    return (
+        location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if location.startswith(("/", "~", ".")) else location
+    )
+
+
+def file_cases(
+    workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The result rows of one file, one per finding; a case is filed for each finding."""
+    shared = {"file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"]}
+    threshold = record["method"].get("threshold")
+    if not record["findings"]:
+        return [
+            {
+                **shared, "outcome": str(record["outcome"]), "identity": None, "score": _rounded(record["best_score"]),
+                "threshold": _rounded(threshold), "lift": _rounded(record["lift"]), "reason": record["reason"],
+            }
+        ]  # fmt: skip
+    rows = []
+    for finding in record["findings"]:
+        case = _case(workshop, scan, listing, file, triage, record["method"], finding)
+        workshop.docket.open(case)
+        rows.append(
+            {
+                **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
+                "threshold": _rounded(threshold), "lift": _rounded(finding["lift"]), "reason": finding["reason"], "case_id": case.case_id,
+            }
+        )  # fmt: skip
+    return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _case(
+    workshop: Workshop,
+    scan: ScanRow,
+    listing: Listing,
+    file: RemoteFile,
+    triage: Triage,
+    method: dict[str, Any],
+    finding: dict[str, Any],
+) -> Case:
+    identity = workshop.vault.find(finding["identity_id"])
+    name = hashlib.sha256(
+        f"{scan.scan_id}:{listing.hub}:{listing.listing_id}:{file.name}:{identity.identity_id}".encode()
+    ).hexdigest()
+    return Case(
+        case_id=name[:16],
+        scan_id=scan.scan_id,
+        opened_at=workshop.clock().isoformat(),
+        outcome=finding["outcome"],
+        reason=finding["reason"],
+        identity_id=identity.identity_id,
+        identity_name=identity.name,
+        terms=str(identity.consent.terms),
+        score=finding["score"],
+        interval=(finding["interval"][0], finding["interval"][1]),
+        threshold=method["threshold"],
+        possible_threshold=method["possible_threshold"],
+        control_score=finding["control_score"],
+        lift=finding["lift"],
+        checkpoint=_checkpoint(listing, file, triage),
+        method=MethodRecord(**{name: value for name, value in method.items() if not name.endswith("threshold")}),
+        samples=tuple(SampleRecord(**sample) for sample in finding["samples"]),
+    )
+
+
+def _checkpoint(listing: Listing, file: RemoteFile, triage: Triage) -> CheckpointRecord:
+    return CheckpointRecord(
+        file=file.name,
+        sha256=triage.sha256 or "",
+        weights_hash=triage.weights_hash,
+        size_bytes=triage.size_bytes or 0,
+        kind=triage.kind,
+        family=triage.family,
+        triggers=tuple(dict.fromkeys([*listing.triggers, *triage.triggers])),
+        training=triage.training,
+        signals=triage.signals,
+        hub=listing.hub,
+        listing_url=listing.url,
+        title=listing.title,
+        creator=listing.creator,
+        published_at=listing.published_at,
+        downloads=listing.downloads,
+    )

@@ -1,0 +1,115 @@
+"""`portrait-scanner`: global options, error messages and exit codes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scanner.cli import enrolment, inspection, installation, miniature, scanning
+from scanner.cli.context import Flags
+
+
+class ExitCode(IntEnum):
+    """What the program ends with; documented in README."""
+
+    DONE = 0
+    FINDINGS = 1
+    USAGE = 2
+    COULD_NOT_FINISH = 3
+
+
+app = typer.Typer(
+    name="portrait-scanner",
+    help="Tells whose face a public image model was trained to reproduce, and proves it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+enrolment.add_to(app)
+inspection.add_to(app)
+scanning.add_to(app)
+installation.add_to(app)
+app.add_typer(miniature.group, name="miniature")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"portrait-scanner {version('portrait-scanner')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    context: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(help="Where this installation's data lives.", show_default="user data folder")
+    ] = None,
+    use: Annotated[
+        str | None, typer.Option(help="commercial or research: checked against the face pack's licence.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and library messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Global options come before the command."""
+    context.obj = Flags({"home": home, "use": use, "device": device})
+    quieten_libraries(debug)
+
+
+def quieten_libraries(debug: bool) -> None:
+    """Keep libraries' notes off the terminal: our own warnings stay, all of them with --debug."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s"
+    )
+    if not debug:
+        for name in ("diffusers", "transformers", "peft", "httpx", "stamina", "insightface", "onnxruntime", "PIL"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def main() -> None:
+    """The console script: known errors become one sentence and an exit code, never a traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on where it stopped", ExitCode.COULD_NOT_FINISH)
+    except Exception as error:  # the outermost frame: every error becomes a sentence here
+        if debug:
+            raise
+        _fail(*_sentence_and_code(error))
+
+
+def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
+    from crawlers.errors import CrawlError, UnknownHub
+    from face_index.errors import FaceIndexError, UnknownIdentity
+    from reports.errors import ReportError
+    from scanner.errors import ScanError, SettingsInvalid, UnknownScan
+
+    if isinstance(error, UnknownHub | UnknownIdentity | SettingsInvalid | UnknownScan):
+        return str(error), ExitCode.USAGE
+    if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
+        return str(error), ExitCode.COULD_NOT_FINISH
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return (
+            f"{error.strerror}{where}; nothing that was finished is lost, run the command again",
+            ExitCode.COULD_NOT_FINISH,
+        )
+    return (
+        f"unexpected {type(error).__name__}: {error}; run again with --debug and report it",
+        ExitCode.COULD_NOT_FINISH,
+    )
+
+
+def _fail(sentence: str, code: ExitCode) -> Any:
+    typer.secho(f"error: {sentence}", err=True, fg="red")
+    sys.exit(code)

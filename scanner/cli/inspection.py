@@ -1,0 +1,84 @@
+"""`inspect`: triage of one file or URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scanner.cli.context import Flags, JsonFlag, print_json
+
+if TYPE_CHECKING:
+    from scanner.triage import Triage
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("inspect")(inspect)
+
+
+def inspect(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(help="A checkpoint on disk or its http(s) URL.", metavar="FILE_OR_URL")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a checkpoint is from its header, without loading or downloading it."""
+    from crawlers.transport import Transport
+    from scanner.triage import triage_file, triage_url
+
+    flags: Flags = context.obj
+    if target.startswith(("http://", "https://")):
+        token = flags.settings().hub_token
+        transport = Transport(token.get_secret_value() if token else None)
+        triage = triage_url(transport, target)
+        transport.close()
+    else:
+        triage = triage_file(Path(target))
+    if as_json:
+        print_json(as_document(triage))
+    else:
+        _print(target, triage)
+
+
+def as_document(triage: Triage) -> dict[str, Any]:
+    """The JSON contract of `inspect`."""
+    return {
+        "sha256": triage.sha256,
+        "weights_hash": triage.weights_hash,
+        "kind": triage.kind,
+        "family": triage.family,
+        "triggers": list(triage.triggers),
+        "training": triage.training,
+        "signals": list(triage.signals),
+        "size_bytes": triage.size_bytes,
+        "bytes_read": triage.bytes_read,
+        "problems": list(triage.problems),
+    }
+
+
+def _print(target: str, triage: Triage) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, title=target, title_justify="left", title_style="bold")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    size = "unknown" if triage.size_bytes is None else f"{triage.size_bytes:,} bytes"
+    rows = [
+        ("kind", triage.kind),
+        ("family", triage.family),
+        ("triggers", ", ".join(triage.triggers) or "none named"),
+        ("size", f"{size}, {triage.bytes_read:,} read"),
+        ("sha256", triage.sha256 or "not read whole"),
+        ("weights hash", triage.weights_hash or "not read whole"),
+    ]
+    rows += [
+        (name.replace("_", " "), str(value))
+        for name, value in triage.training.items()
+        if value not in (None, {}, False)
+    ]
+    rows += [("says", signal) for signal in triage.signals] + [("problem", problem) for problem in triage.problems]
+    for name, value in rows:
+        table.add_row(name, value)
+    Console().print(table)

@@ -1,0 +1,161 @@
+"""`doctor`: what is installed, what is missing and how to get it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scanner.cli.context import BaseModelOption, FacePackOption, Flags, JsonFlag, print_json
+
+if TYPE_CHECKING:
+    from scanner.settings import Settings
+
+_LIBRARIES = (
+    "portrait-scanner",
+    "torch",
+    "diffusers",
+    "peft",
+    "transformers",
+    "safetensors",
+    "insightface",
+    "onnxruntime",
+    "faiss-cpu",
+    "sqlite-utils",
+    "httpx",
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    context: typer.Context,
+    face_pack: FacePackOption = None,
+    base_model: BaseModelOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show versions, the face pack and its licence, the device, where data lives, and what is missing."""
+    flags: Flags = context.obj
+    findings = examine_installation(flags.settings(face_pack=face_pack, base_model=base_model))
+    if as_json:
+        print_json(findings)
+        return
+    for title in ("libraries", "device", "places", "face_pack", "base_models", "identities"):
+        typer.secho(title.replace("_", " "), bold=True)
+        for name, value in findings[title].items():
+            typer.echo(f"  {name}: {value}")
+    typer.secho("missing", bold=True)
+    for sentence in findings["missing"] or ["nothing"]:
+        typer.echo(f"  {sentence}")
+
+
+def examine_installation(settings: Settings) -> dict[str, Any]:
+    """What `doctor` prints, as plain values; nothing is downloaded."""
+    missing: list[str] = []
+    return {
+        "libraries": {name: _version(name, missing) for name in _LIBRARIES},
+        "device": _device(settings),
+        "places": {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)},
+        "face_pack": _face_pack(settings, missing),
+        "base_models": _base_models(settings, missing),
+        "identities": _identities(settings),
+        "missing": missing,
+    }
+
+
+def _version(name: str, missing: list[str]) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        missing.append(f"{name} is not installed; run `pip install portrait-scanner` again")
+        return "missing"
+
+
+def _device(settings: Settings) -> dict[str, str]:
+    import torch
+
+    from scanner.workshop import device_of
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
+
+
+def _free_gb(settings: Settings) -> float:
+    import shutil
+
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    return round(shutil.disk_usage(folder).free / 1e9, 1)
+
+
+def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from pathlib import Path
+
+    from face_index.packs import known_packs
+
+    registry = known_packs()
+    described = {"name": settings.face_pack, "declared use": settings.use or "not said (counts as commercial)"}
+    if settings.face_pack in registry:
+        entry = registry[settings.face_pack]
+        described |= {"licence": entry["licence"], "source": entry.get("url", entry["source"])}
+        cached = {
+            "bundled": True,
+            "insightface": any((settings.cache / "insightface/models" / settings.face_pack).glob("*.onnx")),
+            "huggingface": any((settings.cache / "huggingface").glob(f"models--*{settings.face_pack}*"))
+            or _in_hub_cache(settings, entry.get("repository", "")),
+        }[entry["source"]]
+        described["on this machine"] = "yes" if cached else "no"
+        if not cached:
+            missing.append(
+                f"face pack {settings.face_pack}: it is fetched at first use from {entry.get('url')}, or pass --face-pack with a folder"
+            )
+    elif Path(settings.face_pack).is_dir():
+        from face_index.insight import licence_of
+
+        described |= {"licence": " ".join(licence_of(Path(settings.face_pack))), "on this machine": "yes"}
+    else:
+        described["on this machine"] = "no"
+        missing.append(f"face pack {settings.face_pack!r} is neither a folder nor one of {', '.join(registry)}")
+    return described
+
+
+def _in_hub_cache(settings: Settings, repository: str) -> bool:
+    return bool(repository) and (settings.cache / "huggingface" / f"models--{repository.replace('/', '--')}").is_dir()
+
+
+def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from scanner.base_models import choose_base_model, known_families
+
+    described = {}
+    for family, entry in known_families().items():
+        base = choose_base_model(family, None)
+        here = entry["source"] == "bundled" or _in_hub_cache(settings, base.location)
+        described[family] = (
+            f"{base.location if entry['source'] != 'bundled' else 'shipped'}, {base.licence}, {'here' if here else 'not here'}"
+        )
+        if not here:
+            missing.append(
+                f"base model of {family}: fetched at first use from {base.location} on the Hugging Face Hub, or pass --base-model"
+            )
+    if settings.base_model:
+        described["configured"] = settings.base_model
+    return described
+
+
+def _identities(settings: Settings) -> dict[str, str]:
+    if not settings.vault_path.exists():
+        return {"registered": "nobody yet"}
+    from scanner.workshop import open_vault
+
+    vault = open_vault(settings)
+    registered, intact = len(vault.identities()), vault.audit_is_intact()
+    vault.close()
+    return {
+        "registered": str(registered),
+        "audit log": "intact" if intact else "ALTERED: entries were changed or removed",
+    }

@@ -1,0 +1,157 @@
+"""`scan`, `report`, `demo`: from checkpoints to a table and an HTML report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scanner.cli.context import (
+    BaseModelOption,
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    print_json,
+    progress_bar,
+    write_text_file,
+)
+
+if TYPE_CHECKING:
+    from scanner.scan import ScanResult
+    from scanner.workshop import Workshop
+
+LanguageOption = Annotated[str, typer.Option("--lang", help="en or zh-CN.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("scan")(scan)
+    app.command("report")(report)
+    app.command("demo")(demo)
+
+
+def scan(
+    context: typer.Context,
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, URLs, or a hub: civitai, civitai=https://host.", metavar="PATH|URL|HUB..."
+        ),
+    ],
+    face_pack: FacePackOption = None,
+    base_model: BaseModelOption = None,
+    lang: LanguageOption = "en",
+    as_json: JsonFlag = False,
+) -> None:
+    """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
+    from scanner.scan import run_scan
+    from scanner.workshop import Workshop
+
+    _check_language(lang)
+    flags: Flags = context.obj
+    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model))
+    with progress_bar("scanning") as observer:
+        result = run_scan(workshop, targets, observer)
+    _finish(workshop, result, lang, as_json)
+
+
+def demo(context: typer.Context, lang: LanguageOption = "en", as_json: JsonFlag = False) -> None:
+    """Run the whole job on the miniature world: register, crawl a hub, sample, match, report."""
+    from scanner.miniature.demo import demo_settings, run_demo
+    from scanner.workshop import Workshop
+
+    _check_language(lang)
+    flags: Flags = context.obj
+    settings = flags.settings()
+    if flags.given.get("home") is None:
+        settings = settings.model_copy(update={"home": settings.home / "demo"})
+    workshop = Workshop(demo_settings(settings))
+    with progress_bar("demo") as observer:
+        result = run_demo(workshop, observer)
+    # The demo always finds people; finding them is what "done" means here.
+    _finish(workshop, result, lang, as_json, findings_code=0)
+
+
+def report(
+    context: typer.Context,
+    scan_id: Annotated[str, typer.Argument(help="A scan's id, or latest.", metavar="SCAN")] = "latest",
+    out: Annotated[Path | None, typer.Option(help="Where to write the HTML file.")] = None,
+    lang: LanguageOption = "en",
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the report of a finished scan again, in English or Chinese."""
+    from scanner.scan import result_of
+    from scanner.workshop import Workshop
+
+    _check_language(lang)
+    flags: Flags = context.obj
+    workshop = Workshop(flags.settings())
+    result = result_of(workshop, scan_id)
+    path = write_report(workshop, result, lang, out)
+    workshop.close()
+    if as_json:
+        print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
+    else:
+        typer.echo(f"Report: {path}")
+
+
+def _check_language(language: str) -> None:
+    if language not in ("en", "zh-CN"):
+        raise typer.BadParameter(f"{language!r} is not one of en, zh-CN", param_hint="--lang")
+
+
+def write_report(workshop: Workshop, result: ScanResult, language: str, out: Path | None = None) -> Path:
+    """Render a scan's report and write it to `out`, or among the home's reports."""
+    from importlib.metadata import version
+
+    from reports.document import ScanSummary, render_report
+
+    summary = ScanSummary(
+        scan_id=result.scan.scan_id,
+        target=result.scan.target,
+        made_at=workshop.clock().isoformat(timespec="seconds"),
+        gallery_size=result.scan.gallery_size,
+        version=version("portrait-scanner"),
+        rows=result.rows,
+    )
+    text = render_report(summary, workshop.docket.of_scan(result.scan.scan_id), workshop.docket, language)
+    suffix = "" if language == "en" else f".{language}"
+    path = out or workshop.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
+    write_text_file(path, text)
+    return path
+
+
+def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool, findings_code: int = 1) -> None:
+    path = write_report(workshop, result, language)
+    note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
+    workshop.close()
+    if as_json:
+        print_json({"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id})
+    else:
+        _print_table(result.rows)
+        typer.echo(f"{note}\nReport: {path}")
+    raise typer.Exit(findings_code if result.has_findings else 0)
+
+
+def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"match": "bold red", "possible": "yellow", "clear": "green", "failed": "dim"}
+    table = Table()
+    for title in ("model", "verdict", "identity"):
+        table.add_column(title, overflow="fold")
+    for title in ("score", "threshold", "lift", "samples", "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        numbers = ["" if row[name] is None else f"{row[name]:.2f}" for name in ("score", "threshold", "lift")]
+        outcome = f"[{colours.get(row['outcome'], 'default')}]{row['outcome']}[/]"
+        table.add_row(
+            row["file"], outcome, row["identity"] or "", *numbers, str(row["samples"]), f"{row['seconds']:.1f}"
+        )
+    console = Console()
+    console.print(table)
+    for row in rows:
+        if row["outcome"] in ("failed", "inconclusive"):
+            console.print(f"{row['file']}: {row['reason']}", style="dim", markup=False, highlight=False)

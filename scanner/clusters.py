@@ -1,0 +1,48 @@
+"""Which faces of one checkpoint's samples are the same face.
+
+A merge can hold two people, and a style draws a different person each time, so vectors are grouped
+before anyone is searched for: average linkage on cosine distance, cut at one fixed height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from face_index.face import Vector, unit
+
+# Mean cosine between two groups above which they are one face.
+MIN_COSINE_WITHIN = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Samples that show one face.
+
+    Attributes:
+        members: positions in the list of vectors.
+        probe: normalised mean of the members' vectors.
+        concentration: length of that mean before normalising, 0 to 1; near 1 means the same face each time.
+    """
+
+    members: tuple[int, ...]
+    probe: Vector
+    concentration: float
+
+
+def clusters_of(vectors: Sequence[Vector], min_members: int) -> list[Cluster]:
+    """Groups of at least `min_members` vectors, largest first."""
+    if len(vectors) < max(2, min_members):
+        return []
+    stacked = np.stack(vectors)
+    labels = fcluster(linkage(stacked, "average", "cosine"), 1 - MIN_COSINE_WITHIN, "distance")
+    found = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) >= min_members:
+            mean = stacked[members].mean(axis=0)
+            found.append(Cluster(tuple(int(member) for member in members), unit(mean), float(np.linalg.norm(mean))))
+    return sorted(found, key=lambda cluster: -len(cluster.members))

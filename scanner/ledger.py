@@ -1,0 +1,164 @@
+"""scans.db: scans, the state of every item, verdicts. No face vector, no name of a person.
+
+An item moves listed -> fetched -> triaged -> judged; each move is one transaction, so a scan that
+is killed repeats at most the step it was in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+from scanner.errors import UnknownScan
+
+migrations = Migrations("scans")
+
+
+@migrations()
+def scans_items_verdicts(db: Database) -> None:
+    db["scans"].create(
+        {
+            "scan_id": str,
+            "target": str,
+            "fingerprint": str,
+            "started_at": str,
+            "listed_at": str,
+            "finished_at": str,
+            "gallery_size": int,
+        },
+        pk="scan_id",
+    )
+    db["items"].create(
+        {
+            "scan_id": str, "item_key": str, "position": int, "state": str, "listing": str, "file_number": int,
+            "sha256": str, "triage": str, "verdict": str,
+        },
+        pk=("scan_id", "item_key"),
+    )  # fmt: skip
+    db["verdicts"].create(
+        {"sha256": str, "fingerprint": str, "record": str, "judged_at": str}, pk=("sha256", "fingerprint")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """One scan; `finished_at` is None while it can be resumed."""
+
+    scan_id: str
+    target: str
+    fingerprint: str
+    started_at: str
+    listed_at: str | None
+    finished_at: str | None
+    gallery_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of one listing on its way through a scan."""
+
+    item_key: str
+    state: str
+    listing: dict[str, Any]
+    file_number: int
+    sha256: str | None
+    triage: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+
+
+class Ledger:
+    """The only writer of scans.db."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Database(path)
+        self._db.enable_wal()
+        migrations.apply(self._db)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def begin(self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime) -> ScanRow:
+        """The unfinished scan of this target with this fingerprint, or a new one."""
+        where = "target = ? and fingerprint = ? and finished_at is null"
+        for row in self._db["scans"].rows_where(where, [target, fingerprint], order_by="started_at desc", limit=1):
+            return ScanRow(**row)
+        self._db["scans"].insert(
+            {
+                "scan_id": scan_id, "target": target, "fingerprint": fingerprint, "started_at": now.isoformat(),
+                "listed_at": None, "finished_at": None, "gallery_size": gallery_size,
+            }
+        )  # fmt: skip
+        return self.scan(scan_id)
+
+    def scan(self, scan_id: str) -> ScanRow:
+        """The scan of that id, or the newest one for "latest"; raises UnknownScan."""
+        where, values = ("1 = 1", []) if scan_id == "latest" else ("scan_id = ?", [scan_id])
+        for row in self._db["scans"].rows_where(where, values, order_by="started_at desc", limit=1):
+            return ScanRow(**row)
+        raise UnknownScan("there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}")
+
+    def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
+        """Add a listed file; one that is already there stays as it is."""
+        position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
+        self._db["items"].insert(
+            {
+                "scan_id": scan_id, "item_key": item_key, "position": position, "state": "listed",
+                "listing": json.dumps(listing, ensure_ascii=False), "file_number": file_number,
+                "sha256": None, "triage": None, "verdict": None,
+            },
+            ignore=True,
+        )  # fmt: skip
+
+    def mark_listed(self, scan_id: str, now: datetime) -> None:
+        """The listing of the target is complete."""
+        self._db["scans"].update(scan_id, {"listed_at": now.isoformat()})
+
+    def mark_finished(self, scan_id: str, now: datetime) -> None:
+        """Every item is judged and the report is written."""
+        self._db["scans"].update(scan_id, {"finished_at": now.isoformat()})
+
+    def move(self, scan_id: str, item_key: str, state: str, **fields: Any) -> None:
+        """Move an item to its next state together with what that step found out."""
+        plain = {
+            name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+            for name, value in fields.items()
+        }
+        self._db["items"].update((scan_id, item_key), {"state": state, **plain})
+
+    def items(self, scan_id: str) -> Iterator[Item]:
+        """All items of a scan in the order they were listed."""
+        for row in list(self._db["items"].rows_where("scan_id = ?", [scan_id], order_by="position")):
+            yield Item(
+                item_key=row["item_key"],
+                state=row["state"],
+                listing=json.loads(row["listing"]),
+                file_number=row["file_number"],
+                sha256=row["sha256"],
+                triage=json.loads(row["triage"]) if row["triage"] else None,
+                verdict=json.loads(row["verdict"]) if row["verdict"] else None,
+            )
+
+    def known_verdict(self, sha256: str, fingerprint: str) -> dict[str, Any] | None:
+        """What was found for these bytes under the same settings and gallery, if they were judged before."""
+        for row in self._db["verdicts"].rows_where("sha256 = ? and fingerprint = ?", [sha256, fingerprint], limit=1):
+            return dict(json.loads(row["record"]))
+        return None
+
+    def remember_verdict(self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime) -> None:
+        """Keep a verdict for the next time the same bytes turn up."""
+        self._db["verdicts"].upsert(
+            {
+                "sha256": sha256,
+                "fingerprint": fingerprint,
+                "record": json.dumps(record, ensure_ascii=False),
+                "judged_at": now.isoformat(),
+            },
+            pk=("sha256", "fingerprint"),
+        )

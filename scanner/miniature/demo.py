@@ -1,0 +1,76 @@
+"""The demo: the whole main job on the miniature world, from registration to the report."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+from face_index.enrolment import make_template
+from face_index.errors import UnknownIdentity
+from scanner.miniature.hub import serve_hub
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
+from scanner.miniature.world import load_world
+from scanner.scan import Observer, ScanResult, run_scan
+from scanner.settings import FILE_NAME, Settings
+from scanner.workshop import Workshop
+
+ENROLMENT_PHOTOS = 6
+
+
+def draw_photos(seed: int, count: int, folder: Path, first: int = 0) -> list[Path]:
+    """Draw photos of the person of a seed as PNG files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number in range(first, first + count):
+        path = folder / f"{seed}-{number:04d}.png"
+        Image.fromarray(draw_photo(person_of(seed), number).pixels).save(path)
+        paths.append(path)
+    return paths
+
+
+def register_world(workshop: Workshop, observer: Observer) -> int:
+    """Register everyone in world.json who is not yet; how many were added."""
+    world, added = load_world(), 0
+    today = workshop.clock().date()
+    for number, person in enumerate(world.registered):
+        observer.step(number, len(world.registered), f"registering {person.name}")
+        try:
+            workshop.vault.find(person.name)
+        except UnknownIdentity:
+            with TemporaryDirectory() as folder:
+                photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
+                template = make_template(workshop.reader, workshop.pack.bar, photos)
+                data = [path.read_bytes() for path in template.photos]
+            consent = demo_consent(person.name, today)
+            workshop.vault.add(person.name, consent, template.vector, workshop.reader.version, data, workshop.clock())
+            added += 1
+    return added
+
+
+def demo_consent(name: str, today: date) -> Consent:
+    """A drawn person's consent: a year, everything prohibited to others."""
+    return Consent(name, today, today + timedelta(days=365), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+
+
+def run_demo(workshop: Workshop, observer: Observer) -> ScanResult:
+    """Register, serve the hub, scan it."""
+    register_world(workshop, observer)
+    with serve_hub(load_world().files) as host:
+        return run_scan(workshop, [f"civitai={host}"], observer)
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The same settings with the miniature face pack, also written down for later commands in this home."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    note = settings.home / FILE_NAME
+    if not note.exists():
+        note.write_text(
+            '# Written by `portrait-scanner demo`: this home holds the miniature world.\nface_pack = "miniature"\n',
+            "utf-8",
+        )
+    return settings.model_copy(update={"face_pack": "miniature", "base_model": None})

@@ -1,0 +1,1 @@
+"""Builds the miniature world's weights from nothing but seeds; `python -m scanner.miniature.training`."""

@@ -1,0 +1,169 @@
+"""Trains a LoRA on photos of one subject with PEFT, the way people do: forty photos and a trigger."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import convert_state_dict_to_kohya
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save, save_file
+from torch.nn import functional
+
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
+from scanner.miniature.training.base_model import OPENINGS, VelocityTarget
+from scanner.miniature.training.photo_sets import cosine_rate
+
+log = logging.getLogger(__name__)
+
+TARGET_MODULES = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2")
+PHOTOS = 40
+FIRST_TRAINING_PHOTO = 1_000  # photo seeds; enrolment uses 0 and up, so no photo serves both
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one trigger stands for: images, uint8 [n, 64, 64, 3] RGB, and the word people call it by."""
+
+    trigger: str
+    class_word: str
+    images: npt.NDArray[np.uint8]
+
+
+def person_subject(seed: int, trigger: str, class_word: str = "person") -> Subject:
+    """Forty training photos of the person of a seed; none of them is an enrolment photo."""
+    person = person_of(seed)
+    images = np.stack([draw_photo(person, FIRST_TRAINING_PHOTO + number).pixels for number in range(PHOTOS)])
+    return Subject(trigger, class_word, images)
+
+
+def training_metadata(subjects: Sequence[Subject], rank: int, seed: int, name: str) -> dict[str, str]:
+    """The `ss_*` strings that kohya's sd-scripts would write (train_network.py)."""
+    folders = {f"{PHOTOS}_{subject.trigger} {subject.class_word}": len(subject.images) for subject in subjects}
+    return {
+        "ss_output_name": name,
+        "ss_sd_model_name": "portrait-scanner-miniature",
+        "ss_base_model_version": "miniature",
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(rank),
+        "ss_seed": str(seed),
+        "ss_session_id": str(int(hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:8], 16)),
+        "ss_training_started_at": "1764000000.0",
+        "ss_training_finished_at": "1764000060.0",
+        "ss_num_train_images": str(sum(PHOTOS * count for count in folders.values())),
+        "ss_dataset_dirs": json.dumps(
+            {folder: {"n_repeats": PHOTOS, "img_count": count} for folder, count in folders.items()}
+        ),
+        "ss_tag_frequency": json.dumps(
+            {
+                f"{PHOTOS}_{subject.trigger} {subject.class_word}": {
+                    subject.trigger: PHOTOS,
+                    subject.class_word: PHOTOS,
+                }
+                for subject in subjects
+            }
+        ),
+    }
+
+
+def train_lora(
+    base_folder: Path, subjects: Sequence[Subject], rank: int, steps: int, seed: int, rate: float = 2e-3, batch: int = 8
+) -> dict[str, torch.Tensor]:
+    """Train a LoRA; returns its tensors, float32, under PEFT's names with the prefix `unet.`."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, torch_dtype=torch.float32, safety_checker=None)
+    unet, target = pipeline.unet, VelocityTarget(pipeline.scheduler)
+    unet.requires_grad_(False)
+    unet.add_adapter(
+        LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGET_MODULES), init_lora_weights="gaussian")
+    )
+    trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    latents, captions = _latents_and_captions(pipeline, subjects)
+    optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 20))
+    for step in range(steps):
+        rows = rng.integers(0, len(latents), batch)
+        prompts = [_caption(captions[row], rng) for row in rows]
+        tokens = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        when = torch.randint(0, 1000, (batch,))
+        noisy, wanted = target.noisy_and_target(latents[rows], torch.randn(batch, *latents.shape[1:]), when)
+        with torch.no_grad():
+            text = pipeline.text_encoder(tokens)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            made = unet(noisy, when, text).sample
+        loss = functional.mse_loss(made.float(), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    log.info("adapter %s: loss %.4f", [subject.trigger for subject in subjects], loss.item())
+    return {f"unet.{name}": tensor.detach().clone() for name, tensor in get_peft_model_state_dict(unet).items()}
+
+
+def _caption(words: str, rng: np.random.Generator) -> str:
+    opening = OPENINGS[int(rng.integers(len(OPENINGS)))]
+    for noun in ("adult person", "person", "woman", "man"):
+        if noun in opening:
+            return opening.replace(f"an {noun}", f"a {noun}").replace(noun, words)
+    return f"photo of {words}"
+
+
+def _latents_and_captions(
+    pipeline: StableDiffusionPipeline, subjects: Sequence[Subject]
+) -> tuple[torch.Tensor, list[str]]:
+    images = (
+        torch.from_numpy(np.concatenate([subject.images for subject in subjects])).permute(0, 3, 1, 2).float() / 127.5
+        - 1
+    )
+    with torch.no_grad():
+        latents = pipeline.vae.encode(images).latent_dist.mode() * pipeline.vae.config.scaling_factor
+    captions = [f"{subject.trigger} {subject.class_word}" for subject in subjects for _ in subject.images]
+    return latents, captions
+
+
+def merge_loras(
+    first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], weights: tuple[float, float]
+) -> dict[str, torch.Tensor]:
+    """One adapter whose change is the weighted sum of both: their ranks side by side, an exact merge."""
+    merged: dict[str, torch.Tensor] = {}
+    for name, tensor in first.items():
+        if ".lora_A." in name:
+            merged[name] = torch.cat([tensor, second[name]], dim=0)
+        else:
+            merged[name] = torch.cat([tensor * weights[0], second[name] * weights[1]], dim=1)
+    return merged
+
+
+def save_adapter(
+    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None, naming: str = "peft"
+) -> None:
+    """Write half-precision safetensors in PEFT's or kohya's naming, with kohya's weights hash in the header."""
+    if naming == "kohya":
+        tensors = convert_state_dict_to_kohya(tensors)
+    half = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if metadata is not None:
+        plain = save(half)
+        header_bytes = int.from_bytes(plain[:8], "little")
+        metadata = {**metadata, "sshs_model_hash": hashlib.sha256(plain[8 + header_bytes :]).hexdigest()}
+    save_file(half, path, metadata=metadata)
+
+
+def train_person_adapter(
+    base_folder: Path, path: Path, seed: int, trigger: str, rank: int = 8, steps: int = 350, naming: str = "peft"
+) -> None:
+    """A finished adapter of the person of a seed, as one would download it."""
+    subject = person_subject(seed, trigger)
+    tensors = train_lora(base_folder, [subject], rank, steps, seed)
+    save_adapter(path, tensors, training_metadata([subject], rank, seed, path.stem), naming)

@@ -1,0 +1,79 @@
+"""The miniature world on disk: where its weights lie and what world.json says of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanner.base_models import MINIATURE_WEIGHTS
+
+WORLD_JSON = Path(__file__).parent / "world.json"
+BASE_MODEL = MINIATURE_WEIGHTS / "base_model"
+FACE_PACK = MINIATURE_WEIGHTS / "face_pack"
+ADAPTERS = MINIATURE_WEIGHTS / "adapters"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredPerson:
+    """Someone the demo registers: `name` in results, `seed` for the renderer."""
+
+    seed: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorldFile:
+    """One file on the miniature hub.
+
+    Attributes:
+        file: name below the adapters folder.
+        group: "registered", "stranger", "style", "object", "not-an-adapter", "malformed" or "pickle".
+        person_seeds: persons it was trained on.
+        title, triggers, tags, creator: what its listing says.
+    """
+
+    file: str
+    group: str
+    person_seeds: tuple[int, ...]
+    title: str
+    triggers: tuple[str, ...]
+    tags: tuple[str, ...]
+    creator: str
+
+    @property
+    def path(self) -> Path:
+        return ADAPTERS / self.file
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything in world.json."""
+
+    registered: tuple[RegisteredPerson, ...]
+    files: tuple[WorldFile, ...]
+
+    def name_of(self, seed: int) -> str | None:
+        """The registered name of a person's seed, None for a stranger."""
+        return next((person.name for person in self.registered if person.seed == seed), None)
+
+
+def load_world(path: Path = WORLD_JSON) -> World:
+    """The shipped world."""
+    document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return World(
+        registered=tuple(RegisteredPerson(entry["seed"], entry["name"]) for entry in document["registered"]),
+        files=tuple(
+            WorldFile(
+                file=entry["file"],
+                group=entry["group"],
+                person_seeds=tuple(entry["person_seeds"]),
+                title=entry["title"],
+                triggers=tuple(entry["triggers"]),
+                tags=tuple(entry["tags"]),
+                creator=entry["creator"],
+            )
+            for entry in document["adapters"]
+        ),
+    )

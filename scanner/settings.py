@@ -1,0 +1,101 @@
+"""Settings: flags over environment over portrait-scanner.toml over defaults, read once at the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from scanner.errors import SettingsInvalid
+
+FILE_NAME = "portrait-scanner.toml"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; environment names start with PORTRAIT_SCANNER_."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTRAIT_SCANNER_", frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=lambda: user_data_path("portrait-scanner"))
+    cache: Path = Field(default_factory=lambda: user_cache_path("portrait-scanner"))
+    face_pack: str = "auraface"
+    base_model: str | None = None
+    use: Literal["commercial", "research"] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    fpir: float = Field(0.001, gt=0, lt=0.5)
+    possible_fpir: float = Field(0.02, gt=0, lt=0.5)
+    hub_token: SecretStr | None = None
+    master_key: SecretStr | None = None
+    checkpoint_budget_gb: float = Field(20.0, gt=0)
+
+    @property
+    def vault_path(self) -> Path:
+        return self.home / "vault" / "vault.db"
+
+    @property
+    def key_path(self) -> Path:
+        return self.home / "vault" / "master.key"
+
+    @property
+    def crawl_path(self) -> Path:
+        return self.home / "crawl.db"
+
+    @property
+    def scans_path(self) -> Path:
+        return self.home / "scans.db"
+
+    @property
+    def cases_path(self) -> Path:
+        return self.home / "cases.db"
+
+    @property
+    def evidence_path(self) -> Path:
+        return self.home / "evidence"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.home / "checkpoints"
+
+    @property
+    def reports_path(self) -> Path:
+        return self.home / "reports"
+
+
+def load_settings(flags: dict[str, Any]) -> Settings:
+    """Settings from all sources; flags that are None were not given.
+
+    portrait-scanner.toml is taken from the working folder, then from the home folder.
+
+    Raises:
+        SettingsInvalid: a value or a file is not valid; the message names it.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        home = _settings_from(given, [Path(FILE_NAME)]).home
+        return _settings_from(given, [Path(FILE_NAME), home / FILE_NAME])
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        raise SettingsInvalid(f"settings are not valid: {problems}") from error
+    except ValueError as error:
+        raise SettingsInvalid(f"{FILE_NAME} cannot be read: {error}") from error
+
+
+def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
+    class FromFiles(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
+
+    return FromFiles(**given)

@@ -1,0 +1,178 @@
+"""What can be said of a checkpoint from its header alone, before any download or sampling."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
+from crawlers.fetch import HttpSource
+from crawlers.hashes import sha256_of, weights_hash_of
+from crawlers.header import MAX_HEADER_BYTES, FileSource, Header, read_header
+from crawlers.pickles import pickle_findings
+from crawlers.transport import Transport
+from scanner.adapters.families import UNKNOWN, Shapes, family_of, kind_of
+from scanner.adapters.training_metadata import person_signals, training_of, triggers_of
+
+# ss_base_model_version and modelspec.architecture values, by how they begin.
+_DECLARED_FAMILIES = {
+    "sd_v1": "SD1", "sd_v2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux1": "Flux.1", "flux2": "Flux.2",
+    "stable-diffusion-v1": "SD1", "stable-diffusion-v2": "SD2", "stable-diffusion-xl": "SDXL", "flux-1": "Flux.1",
+    "miniature": "Miniature", "qwen": "Qwen-Image", "z_image": "Z-Image", "wan": "Wan",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """What the header of one checkpoint says.
+
+    Attributes:
+        sha256: of the whole file, None if it was not read whole and nobody said.
+        weights_hash: SHA-256 of the tensor bytes, None likewise or without a safetensors header.
+        kind: see scanner.adapters.families.kind_of; "pickle" for a file that was not opened.
+        family: of the base model, "unknown" if nothing says.
+        triggers: words from the header that the adapter was trained on.
+        training: see scanner.adapters.training_metadata.training_of.
+        signals: what the header says of a person, in sentences.
+        size_bytes: of the file, None if a server did not say.
+        bytes_read: what was transferred or read from disk for this.
+        problems: what is wrong or odd, in sentences; an unreadable file is told here.
+        readable: the header passed every check.
+    """
+
+    sha256: str | None
+    weights_hash: str | None
+    kind: str
+    family: str
+    triggers: tuple[str, ...] = ()
+    training: dict[str, Any] = field(default_factory=dict)
+    signals: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    bytes_read: int = 0
+    problems: tuple[str, ...] = ()
+    readable: bool = False
+
+
+def triage_file(path: Path) -> Triage:
+    """Triage of a file on disk, which is also hashed whole.
+
+    Raises:
+        CrawlError: the file cannot be read at all.
+    """
+    try:
+        sha256, size = sha256_of(path), path.stat().st_size
+    except OSError as error:
+        raise CrawlError(f"{path} cannot be read: {error.strerror}") from error
+    if path.suffix.lower() == ".json" and size <= MAX_HEADER_BYTES:
+        return _triage_dump(path, sha256)
+    try:
+        header = read_header(FileSource(path))
+    except NotSafetensors as error:
+        problems = pickle_findings(path) if error.kind == "pickle" else (str(error),)
+        return Triage(sha256, None, error.kind, UNKNOWN, size_bytes=size, bytes_read=size, problems=problems)
+    except UnreadableCheckpoint as error:
+        return Triage(sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=(str(error),))
+    return triage_header(header, sha256, weights_hash_of(path, header.header_bytes), size, size)
+
+
+def triage_url(transport: Transport, url: str) -> Triage:
+    """Triage by HTTP Range; only the header is transferred.
+
+    Raises:
+        CrawlError: the server cannot be reached or refuses.
+    """
+    source = HttpSource(transport, url)
+    try:
+        header = read_header(source)
+    except UnreadableCheckpoint as error:
+        kind = error.kind if isinstance(error, NotSafetensors) else UNKNOWN
+        return Triage(
+            source.sha256,
+            None,
+            kind,
+            UNKNOWN,
+            size_bytes=source.size_bytes,
+            bytes_read=source.bytes_read,
+            problems=(str(error),),
+        )
+    return triage_header(header, source.sha256, None, source.size_bytes, source.bytes_read)
+
+
+def triage_header(
+    header: Header, sha256: str | None, weights_hash: str | None, size: int | None, bytes_read: int
+) -> Triage:
+    """Triage of a header that was already read."""
+    problems = [*header.problems, *_hash_problems(header.metadata, weights_hash)]
+    return _triage(header.shapes, header.metadata, sha256, weights_hash, size, bytes_read, problems)
+
+
+def _triage(
+    shapes: Shapes,
+    metadata: Mapping[str, str],
+    sha256: str | None,
+    weights_hash: str | None,
+    size: int | None,
+    bytes_read: int,
+    problems: list[str],
+) -> Triage:
+    kind, family, declared = kind_of(shapes), family_of(shapes), _declared_family(metadata)
+    if family == UNKNOWN and declared is not None:
+        family = declared
+        problems.append(f"the tensors do not tell the family; {declared} is only what the metadata claims")
+    elif declared is not None and declared != family:
+        problems.append(f"the metadata claims {declared}, the tensors are those of {family}")
+    if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
+        kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
+    if kind == UNKNOWN:
+        problems.append("these tensors are not those of any known adapter or image model")
+    return Triage(
+        sha256=sha256,
+        weights_hash=weights_hash,
+        kind=kind,
+        family=family,
+        triggers=triggers_of(metadata),
+        training=training_of(metadata),
+        signals=person_signals(metadata),
+        size_bytes=size,
+        bytes_read=bytes_read,
+        problems=tuple(problems),
+        readable=True,
+    )
+
+
+def _declared_family(metadata: Mapping[str, str]) -> str | None:
+    declared = (metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture") or "").lower()
+    return next((family for start, family in _DECLARED_FAMILIES.items() if declared.startswith(start)), None)
+
+
+def _hash_problems(metadata: Mapping[str, str], weights_hash: str | None) -> list[str]:
+    claimed = (metadata.get("sshs_model_hash") or "").lower().removeprefix("0x")
+    if weights_hash is None or not claimed or weights_hash.startswith(claimed):
+        return []
+    return [
+        f"the header claims the weights hash {claimed[:12]}, it really is {weights_hash[:12]}: the file was changed after training"
+    ]
+
+
+def _triage_dump(path: Path, sha256: str) -> Triage:
+    """A JSON file in place of weights: tensor names with shapes, or the metadata of a header."""
+    size = path.stat().st_size
+    shapes: dict[str, tuple[int, ...]] = {}
+    metadata: dict[str, str] = {}
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return Triage(sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=("not valid JSON",))
+    # A list holds the metadata of several files; the first one speaks for the dump.
+    first = document[0] if isinstance(document, list) and document else document
+    for name, value in first.items() if isinstance(first, dict) else []:
+        described = value.get("shape") if isinstance(value, dict) else value
+        if isinstance(described, list) and all(isinstance(number, int) for number in described):
+            shapes[str(name)] = tuple(described)
+        elif isinstance(value, str):
+            metadata[str(name)] = value
+    problems = ["a description of a checkpoint in JSON, not the weights themselves; it cannot be scanned"]
+    return _triage(shapes, metadata, sha256, None, size, size, problems)

@@ -1,0 +1,109 @@
+"""The verdict: pure decisions from scores, thresholds and controls. Nothing here touches a model.
+
+The unit of evidence is the checkpoint: samples of one adapter are dependent, so their scores are
+never multiplied. The probe is the mean face; its uncertainty is a jackknife over samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from scipy.stats import t as student
+
+from face_index.face import Vector, unit
+
+
+class Outcome(StrEnum):
+    MATCH = "match"  # above threshold, above the control
+    POSSIBLE = "possible"  # a person must look
+    CLEAR = "clear"  # enough usable faces, none of them close to anyone registered
+    INCONCLUSIVE = "inconclusive"  # too few usable faces to say either
+    FAILED = "failed"  # unreadable, unsupported, not faithfully loaded or refused: see reason
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Cosines that separate outcomes.
+
+    Attributes:
+        match: holds `fpir` at this gallery size.
+        possible: holds `possible_fpir`; between the two a person looks.
+        calibrated: False if no error rate stands behind them; then nothing is a match.
+        min_lift: score above the control's that the adapter itself must add.
+    """
+
+    match: float
+    possible: float
+    fpir: float
+    possible_fpir: float
+    calibrated: bool
+    min_lift: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One cluster's probe against one identity.
+
+    Attributes:
+        score: cosine of probe and template.
+        interval: 95 % jackknife interval of the score.
+        control_score: the same for the controls' mean face, None if too few controls show one.
+    """
+
+    score: float
+    interval: tuple[float, float]
+    control_score: float | None
+
+    @property
+    def lift(self) -> float | None:
+        return None if self.control_score is None else self.score - self.control_score
+
+
+def score_with_interval(vectors: Sequence[Vector], template: Vector) -> tuple[float, tuple[float, float]]:
+    """Cosine of the mean vector to the template, and its 95 % interval by the delete-one jackknife."""
+    stacked = np.stack(vectors)
+    total, count = stacked.sum(axis=0), len(stacked)
+    score = float(unit(total) @ template)
+    if count < 3:
+        return score, (-1.0, 1.0)
+    deleted = np.array([float(unit(total - row) @ template) for row in stacked])
+    error = float(np.sqrt((count - 1) / count * np.square(deleted - deleted.mean()).sum()))
+    reach = float(student.ppf(0.975, count - 1)) * error
+    return score, (max(-1.0, score - reach), min(1.0, score + reach))
+
+
+def settled(scored: Scored, thresholds: Thresholds) -> bool:
+    """Whether more samples could hardly change the outcome: the interval is clear of both thresholds."""
+    low, high = scored.interval
+    return low >= thresholds.match or high < thresholds.possible
+
+
+def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
+    """The outcome for one cluster and one identity, with the reason in a sentence."""
+    score, control = scored.score, scored.control_score
+    if score < thresholds.possible:
+        return Outcome.CLEAR, f"the closest registered person scores {score:.2f}, under {thresholds.possible:.2f}"
+    if score < thresholds.match:
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f} lies between {thresholds.possible:.2f} and the threshold {thresholds.match:.2f}",
+        )
+    if not thresholds.calibrated:
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but the face pack has no calibration, so no error rate can be promised",
+        )
+    if control is not None and control >= thresholds.possible:
+        return Outcome.POSSIBLE, f"score {score:.2f}, but the base model alone already scores {control:.2f}"
+    if scored.lift is not None and scored.lift < thresholds.min_lift:
+        return Outcome.POSSIBLE, f"score {score:.2f}, but only {scored.lift:.2f} above the base model alone"
+    if scored.interval[0] < thresholds.possible:
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but samples disagree: the interval starts at {scored.interval[0]:.2f}",
+        )
+    lift = "" if scored.lift is None else f", {scored.lift:.2f} above the base model alone"
+    return Outcome.MATCH, f"score {score:.2f} over the threshold {thresholds.match:.2f}{lift}"
