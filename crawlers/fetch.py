@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -121,24 +122,13 @@ def _append(
     try:
         with transport.stream(url, headers=headers) as response:
             resumed = response.status_code == 206 and have > 0
-            if not resumed:
-                have = 0  # a 200 to a Range request is the whole file from its start
+            start = have if resumed else 0  # a 200 to a Range request is the whole file from its start
             length = response.headers.get("content-length", "")
-            total = have + int(length) if length.isdigit() else None
+            total = start + int(length) if length.isdigit() else None
             if (total or 0) > max_bytes:
                 raise DownloadTooLarge(f"{url} announces {total:,} bytes, the limit is {max_bytes:,}")
             with partial.open("ab" if resumed else "wb") as out:
-                try:
-                    for chunk in response.iter_raw(_CHUNK_BYTES):
-                        out.write(chunk)
-                        have += len(chunk)
-                        if have > max_bytes:
-                            raise DownloadTooLarge(f"{url} sends more than {max_bytes:,} bytes")
-                        if progress is not None:
-                            progress(have, total)
-                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.ReadTimeout):
-                    if total is None:
-                        raise
+                _copy(response, out, start, total, progress, max_bytes)
             return total
     except DownloadTooLarge:
         partial.unlink(missing_ok=True)
@@ -147,3 +137,20 @@ def _append(
         if error.status == 416 and have:  # nothing lies behind what we have: complete
             return have
         raise
+
+
+def _copy(
+    response: httpx.Response, out: IO[bytes], have: int, total: int | None, progress: Progress | None, max_bytes: int
+) -> None:
+    """Write the body; a connection that breaks is left to the caller, who sees what is missing."""
+    try:
+        for chunk in response.iter_raw(_CHUNK_BYTES):
+            out.write(chunk)
+            have += len(chunk)
+            if have > max_bytes:
+                raise DownloadTooLarge(f"{response.url} sends more than {max_bytes:,} bytes")
+            if progress is not None:
+                progress(have, total)
+    except httpx.TransportError:
+        if total is None:
+            raise

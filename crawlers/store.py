@@ -18,7 +18,7 @@ migrations = Migrations("crawl")
 
 @migrations()
 def listings_and_their_versions(db: Database) -> None:
-    db["listings"].create(
+    db.table("listings").create(
         {
             "hub": str, "listing_id": str, "content_sha256": str, "title": str, "url": str, "creator": str,
             "downloads": int, "first_seen": str, "last_seen": str, "record": str,
@@ -45,7 +45,7 @@ class CrawlStore:
         # A download counter that moves is not a new version of the listing.
         lasting = json.dumps(asdict(replace(listing, downloads=None, raw="")), sort_keys=True)
         key = (listing.hub, listing.listing_id, hashlib.sha256(lasting.encode()).hexdigest())
-        table = self._db["listings"]
+        table = self._db.table("listings")
         known = list(table.rows_where("hub = ? and listing_id = ? and content_sha256 = ?", key, limit=1))
         if known:
             table.update(key, {"last_seen": now.isoformat(), "downloads": listing.downloads})

@@ -51,7 +51,7 @@ class InsightFaceReader:
         for image in images:
             bgr = np.ascontiguousarray(image[..., ::-1])
             boxes, landmarks = self._app.det_model.detect(bgr)
-            order = np.argsort([-(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]) if len(boxes) else []
+            order = np.argsort((boxes[:, 0] - boxes[:, 2]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
             found.append([(boxes[row], landmarks[row]) for row in order])
             crops += [norm_crop(bgr, landmarks[row]) for row in order]
         embeddings = iter(self._embed(crops))

@@ -29,16 +29,16 @@ migrations = Migrations("vault")
 
 @migrations()
 def identities_consents_templates(db: Database) -> None:
-    db["identities"].create(
+    db.table("identities").create(
         {"identity_id": str, "name": str, "enrolled_at": str, "data_key": bytes, "photo_count": int}, pk="identity_id"
     )
-    db["consents"].create({"consent_id": str, "identity_id": str, "record": str}, pk="consent_id")
-    db["photos"].create({"photo_id": str, "identity_id": str, "sealed": bytes}, pk="photo_id")
-    db["templates"].create(
+    db.table("consents").create({"consent_id": str, "identity_id": str, "record": str}, pk="consent_id")
+    db.table("photos").create({"photo_id": str, "identity_id": str, "sealed": bytes}, pk="photo_id")
+    db.table("templates").create(
         {"identity_id": str, "pack_name": str, "pack_sha256": str, "dimension": int, "sealed": bytes},
         pk=("identity_id", "pack_sha256"),
     )
-    db["audit"].create(
+    db.table("audit").create(
         {"entry": int, "at": str, "event": str, "subject": str, "previous": str, "sha256": str}, pk="entry"
     )
 
@@ -71,17 +71,17 @@ class Vault:
         Raises:
             NameTaken: an identity of that name exists.
         """
-        if any(self._db["identities"].rows_where("name = ?", [name], limit=1)):
+        if any(self._db.table("identities").rows_where("name = ?", [name], limit=1)):
             raise NameTaken(f"{name!r} is already registered; withdraw it first or choose another name")
         identity_id, data_key = uuid.uuid4().hex, new_data_key()
         with self._db.conn:
-            self._db["identities"].insert(
+            self._db.table("identities").insert(
                 {
                     "identity_id": identity_id, "name": name, "enrolled_at": now.isoformat(),
                     "data_key": seal(self._key, data_key, identity_id), "photo_count": len(photos),
                 }
             )  # fmt: skip
-            self._db["consents"].insert(
+            self._db.table("consents").insert(
                 {
                     "consent_id": uuid.uuid4().hex,
                     "identity_id": identity_id,
@@ -89,14 +89,14 @@ class Vault:
                 }
             )
             for photo in photos:
-                self._db["photos"].insert(
+                self._db.table("photos").insert(
                     {
                         "photo_id": uuid.uuid4().hex,
                         "identity_id": identity_id,
                         "sealed": seal(data_key, photo, identity_id),
                     }
                 )
-            self._db["templates"].insert(
+            self._db.table("templates").insert(
                 {
                     "identity_id": identity_id, "pack_name": version.name, "pack_sha256": version.sha256,
                     "dimension": version.dimension, "sealed": seal(data_key, template.astype("<f4").tobytes(), identity_id),
@@ -107,11 +107,11 @@ class Vault:
 
     def identities(self) -> list[Identity]:
         """Everyone registered, by name."""
-        return [self._identity(row) for row in self._db["identities"].rows_where(order_by="name")]
+        return [self._identity(row) for row in self._db.table("identities").rows_where(order_by="name")]
 
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name or id; raises UnknownIdentity."""
-        for row in self._db["identities"].rows_where("name = :w or identity_id = :w", {"w": name_or_id}, limit=1):
+        for row in self._db.table("identities").rows_where("name = :w or identity_id = :w", {"w": name_or_id}, limit=1):
             return self._identity(row)
         raise UnknownIdentity(name_or_id)
 
@@ -146,7 +146,7 @@ class Vault:
     def audit_is_intact(self) -> bool:
         """Whether every audit entry still carries the hash of the one before it."""
         previous = ""
-        for row in self._db["audit"].rows_where(order_by="entry"):
+        for row in self._db.table("audit").rows_where(order_by="entry"):
             if row["previous"] != previous or row["sha256"] != _entry_hash(
                 row["at"], row["event"], row["subject"], previous
             ):
@@ -155,10 +155,10 @@ class Vault:
         return True
 
     def _append(self, event: str, subject: str, now: datetime) -> None:
-        last = list(self._db["audit"].rows_where(order_by="entry desc", limit=1))
+        last = list(self._db.table("audit").rows_where(order_by="entry desc", limit=1))
         previous = last[0]["sha256"] if last else ""
         at = now.isoformat()
-        self._db["audit"].insert(
+        self._db.table("audit").insert(
             {
                 "at": at,
                 "event": event,
@@ -170,7 +170,9 @@ class Vault:
 
     def _identity(self, row: dict[str, Any]) -> Identity:
         newest = list(
-            self._db["consents"].rows_where("identity_id = ?", [row["identity_id"]], order_by="rowid desc", limit=1)
+            self._db.table("consents").rows_where(
+                "identity_id = ?", [row["identity_id"]], order_by="rowid desc", limit=1
+            )
         )
         record = json.loads(newest[0]["record"])
         consent = Consent(

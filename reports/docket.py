@@ -16,7 +16,7 @@ migrations = Migrations("cases")
 
 @migrations()
 def cases(db: Database) -> None:
-    db["cases"].create(
+    db.table("cases").create(
         {
             "case_id": str,
             "scan_id": str,
@@ -28,7 +28,7 @@ def cases(db: Database) -> None:
         },
         pk="case_id",
     )
-    db["cases"].create_index(["scan_id"])
+    db.table("cases").create_index(["scan_id"])
 
 
 class Docket:
@@ -64,7 +64,7 @@ class Docket:
 
     def open(self, case: Case) -> None:
         """File a case; filing the same case again changes nothing."""
-        self._db["cases"].insert(
+        self._db.table("cases").insert(
             {
                 "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
                 "checkpoint_sha256": case.checkpoint.sha256, "outcome": case.outcome, "opened_at": case.opened_at,
@@ -75,12 +75,12 @@ class Docket:
 
     def case(self, case_id: str) -> Case:
         """The case of that id; raises UnknownCase."""
-        for row in self._db["cases"].rows_where("case_id = ?", [case_id], limit=1):
+        for row in self._db.table("cases").rows_where("case_id = ?", [case_id], limit=1):
             return case_from_dict(json.loads(row["record"]))
         raise UnknownCase(case_id)
 
     def of_scan(self, scan_id: str) -> list[Case]:
         """The cases of one scan, matches first, then by score."""
-        rows = self._db["cases"].rows_where("scan_id = ?", [scan_id])
+        rows = self._db.table("cases").rows_where("scan_id = ?", [scan_id])
         found = [case_from_dict(json.loads(row["record"])) for row in rows]
         return sorted(found, key=lambda case: (case.outcome != "match", -case.score))

@@ -25,7 +25,7 @@ class BaseModelMissing(ScanError):
 
 
 class NotScannable(ScanError):
-    """This checkpoint cannot be sampled faithfully, so nothing may be said about it."""
+    """Nothing may be said about a checkpoint that cannot be sampled faithfully."""
 
 
 class UnfaithfulLoad(NotScannable):

@@ -22,7 +22,7 @@ migrations = Migrations("scans")
 
 @migrations()
 def scans_items_verdicts(db: Database) -> None:
-    db["scans"].create(
+    db.table("scans").create(
         {
             "scan_id": str,
             "target": str,
@@ -34,14 +34,14 @@ def scans_items_verdicts(db: Database) -> None:
         },
         pk="scan_id",
     )
-    db["items"].create(
+    db.table("items").create(
         {
             "scan_id": str, "item_key": str, "position": int, "state": str, "listing": str, "file_number": int,
             "sha256": str, "triage": str, "verdict": str,
         },
         pk=("scan_id", "item_key"),
     )  # fmt: skip
-    db["verdicts"].create(
+    db.table("verdicts").create(
         {"sha256": str, "fingerprint": str, "record": str, "judged_at": str}, pk=("sha256", "fingerprint")
     )
 
@@ -87,9 +87,11 @@ class Ledger:
     def begin(self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime) -> ScanRow:
         """The unfinished scan of this target with this fingerprint, or a new one."""
         where = "target = ? and fingerprint = ? and finished_at is null"
-        for row in self._db["scans"].rows_where(where, [target, fingerprint], order_by="started_at desc", limit=1):
+        for row in self._db.table("scans").rows_where(
+            where, [target, fingerprint], order_by="started_at desc", limit=1
+        ):
             return ScanRow(**row)
-        self._db["scans"].insert(
+        self._db.table("scans").insert(
             {
                 "scan_id": scan_id, "target": target, "fingerprint": fingerprint, "started_at": now.isoformat(),
                 "listed_at": None, "finished_at": None, "gallery_size": gallery_size,
@@ -100,14 +102,14 @@ class Ledger:
     def scan(self, scan_id: str) -> ScanRow:
         """The scan of that id, or the newest one for "latest"; raises UnknownScan."""
         where, values = ("1 = 1", []) if scan_id == "latest" else ("scan_id = ?", [scan_id])
-        for row in self._db["scans"].rows_where(where, values, order_by="started_at desc", limit=1):
+        for row in self._db.table("scans").rows_where(where, values, order_by="started_at desc", limit=1):
             return ScanRow(**row)
         raise UnknownScan("there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}")
 
     def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
         """Add a listed file; one that is already there stays as it is."""
         position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
-        self._db["items"].insert(
+        self._db.table("items").insert(
             {
                 "scan_id": scan_id, "item_key": item_key, "position": position, "state": "listed",
                 "listing": json.dumps(listing, ensure_ascii=False), "file_number": file_number,
@@ -118,11 +120,11 @@ class Ledger:
 
     def mark_listed(self, scan_id: str, now: datetime) -> None:
         """The listing of the target is complete."""
-        self._db["scans"].update(scan_id, {"listed_at": now.isoformat()})
+        self._db.table("scans").update(scan_id, {"listed_at": now.isoformat()})
 
     def mark_finished(self, scan_id: str, now: datetime) -> None:
         """Every item is judged and the report is written."""
-        self._db["scans"].update(scan_id, {"finished_at": now.isoformat()})
+        self._db.table("scans").update(scan_id, {"finished_at": now.isoformat()})
 
     def move(self, scan_id: str, item_key: str, state: str, **fields: Any) -> None:
         """Move an item to its next state together with what that step found out."""
@@ -130,11 +132,11 @@ class Ledger:
             name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
             for name, value in fields.items()
         }
-        self._db["items"].update((scan_id, item_key), {"state": state, **plain})
+        self._db.table("items").update((scan_id, item_key), {"state": state, **plain})
 
     def items(self, scan_id: str) -> Iterator[Item]:
         """All items of a scan in the order they were listed."""
-        for row in list(self._db["items"].rows_where("scan_id = ?", [scan_id], order_by="position")):
+        for row in list(self._db.table("items").rows_where("scan_id = ?", [scan_id], order_by="position")):
             yield Item(
                 item_key=row["item_key"],
                 state=row["state"],
@@ -147,13 +149,15 @@ class Ledger:
 
     def known_verdict(self, sha256: str, fingerprint: str) -> dict[str, Any] | None:
         """What was found for these bytes under the same settings and gallery, if they were judged before."""
-        for row in self._db["verdicts"].rows_where("sha256 = ? and fingerprint = ?", [sha256, fingerprint], limit=1):
+        for row in self._db.table("verdicts").rows_where(
+            "sha256 = ? and fingerprint = ?", [sha256, fingerprint], limit=1
+        ):
             return dict(json.loads(row["record"]))
         return None
 
     def remember_verdict(self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime) -> None:
         """Keep a verdict for the next time the same bytes turn up."""
-        self._db["verdicts"].upsert(
+        self._db.table("verdicts").upsert(
             {
                 "sha256": sha256,
                 "fingerprint": fingerprint,

@@ -33,11 +33,11 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
         for word in words
         if _TRIGGER_FORM.fullmatch(word.strip()) and not _SEXUAL_WORDS.search(word) and not _MINOR_WORDS.search(word)
     ]
-    kept: list[str] = []
-    for word in dict.fromkeys(allowed):
-        if not any(word != other and set(word.lower().split()) < set(other.lower().split()) for other in allowed):
-            kept.append(word)
-    return tuple(kept)
+    return tuple(word for word in dict.fromkeys(allowed) if not any(_swallows(other, word) for other in allowed))
+
+
+def _swallows(longer: str, word: str) -> bool:
+    return set(word.lower().split()) < set(longer.lower().split())
 
 
 def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:

@@ -101,16 +101,18 @@ def _bring_to_verdict(workshop: Workshop, scan: ScanRow, item: Item) -> None:
     started = time.monotonic()
     listing, ledger = _listing_of(item), workshop.ledger
     file = listing.files[item.file_number]
+    sha256 = file.sha256
     try:
         refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
         stored = workshop.checkpoints.obtain(workshop.transport, file)
+        sha256 = stored.sha256
         ledger.move(scan.scan_id, item.item_key, "fetched", sha256=stored.sha256)
         triage = triage_file(stored.path)
         ledger.move(scan.scan_id, item.item_key, "triaged", triage=asdict(triage))
         record = _judge(workshop, stored.path, listing, triage, started)
         rows = file_cases(workshop, scan, listing, file, triage, record)
     except (CrawlError, NotScannable, BaseModelMissing) as error:
-        rows = [_failed_row(file, item.sha256, str(error), time.monotonic() - started)]
+        rows = [_failed_row(file, sha256, str(error), time.monotonic() - started)]
     ledger.move(scan.scan_id, item.item_key, "judged", verdict={"rows": rows})
 
 
@@ -145,6 +147,6 @@ def _must_be_scannable(triage: Triage) -> None:
 
 def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:
     return {
-        "file": file.name, "sha256": sha256 or file.sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
+        "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,
     }  # fmt: skip

@@ -93,8 +93,8 @@ def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  no .env file is read
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor secret files
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
 

@@ -36,7 +36,7 @@ def utc_now() -> datetime:
 
 
 def device_of(settings: Settings) -> str:
-    """ "cuda" or "cpu": the configured one, or what is there."""
+    """Where models run, cuda or cpu: the configured one, or what is there."""
     if settings.device != "auto":
         return settings.device
     import torch
@@ -70,8 +70,8 @@ def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
 class Workshop:
     """Opened once per command; `close` when done."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now, budget: Budget = Budget()) -> None:
-        self.settings, self.clock, self.budget = settings, clock, budget
+    def __init__(self, settings: Settings, clock: Clock = utc_now, budget: Budget | None = None) -> None:
+        self.settings, self.clock, self.budget = settings, clock, budget or Budget()
         self.vault = open_vault(settings)
         self.crawl = CrawlStore(settings.crawl_path)
         self.ledger = Ledger(settings.scans_path)

@@ -27,48 +27,27 @@ _DOWN_ENDINGS = (
 _EMBEDDING_KEYS = ("emb_params", "string_to_param", "clip_l", "clip_g")
 
 
-def kind_of(shapes: Shapes) -> str:
-    """What sort of checkpoint the tensors form: one of ADAPTER_KINDS, textual-inversion, checkpoint, unknown."""
-    names = list(shapes)
-
-    def ending(*endings: str) -> bool:
-        return any(name.endswith(endings) for name in names)
-
-    if any(name.startswith(("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")) for name in names):
-        return "checkpoint"
-    if ending(".hada_w1_a", ".hada_w1_b"):
-        return "loha"
-    if ending(".lokr_w1", ".lokr_w1_a", ".lokr_w2"):
-        return "lokr"
-    if ending(".oft_blocks", ".oft_diag"):
-        return "oft"
-    if ending(".on_input"):
-        return "ia3"
-    if ending(".a1.weight") and ending(".b1.weight"):
-        return "glora"
-    downs = down_shapes(shapes)
-    if downs:
-        if ending(".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"):
-            return "dora"
-        convolutional = ending(".lora_mid.weight") or any(len(shape) == 4 and shape[2] > 1 for shape in downs.values())
-        return "locon" if convolutional else "lora"
-    if ending(".diff", ".diff_b"):
-        return "full-diff"
-    if _is_textual_inversion(shapes):
-        return "textual-inversion"
-    if any(name.endswith("conv_in.weight") for name in names) and any("down_blocks." in name for name in names):
-        return "checkpoint"
-    if any(re.match(r"(model\.)?double_blocks\.\d+\.img_attn\.qkv\.weight$", name) for name in names):
-        return "checkpoint"
-    return UNKNOWN
+def _ends(*endings: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: any(name.endswith(endings) for name in shapes)
 
 
-def down_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """The tensors that lead into the low rank, by name; their second number is the layer's input width."""
-    found = {name: shape for name, shape in shapes.items() if name.endswith(_DOWN_ENDINGS)}
-    # XLabs names its pairs qkv_lora1.down.weight.
-    found |= {name: shape for name, shape in shapes.items() if re.search(r"_lora[12]\.down\.weight$", name)}
-    return found
+def _starts(*starts: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: any(name.startswith(starts) for name in shapes)
+
+
+def _is_convolutional(shapes: Shapes) -> bool:
+    wide = any(len(shape) == 4 and shape[2] > 1 for shape in down_shapes(shapes).values())
+    return wide or _ends(".lora_mid.weight")(shapes)
+
+
+def _is_weight_decomposed(shapes: Shapes) -> bool:
+    return bool(down_shapes(shapes)) and _ends(
+        ".dora_scale", ".lora_magnitude_vector", ".lora_magnitude_vector.weight"
+    )(shapes)
+
+
+def _is_diffusers_unet(shapes: Shapes) -> bool:
+    return _ends("conv_in.weight")(shapes) and _has(shapes, r"down_blocks\.")
 
 
 def _is_textual_inversion(shapes: Shapes) -> bool:
@@ -79,6 +58,37 @@ def _is_textual_inversion(shapes: Shapes) -> bool:
     return small and all(
         len(shape) in (1, 2) and shape[-1] in widths and "." not in name for name, shape in shapes.items()
     )
+
+
+# The first rule that holds names the kind; order matters, since DoRA and LoCon are LoRA and more.
+_KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
+    ("checkpoint", _starts("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")),
+    ("loha", _ends(".hada_w1_a", ".hada_w1_b")),
+    ("lokr", _ends(".lokr_w1", ".lokr_w1_a", ".lokr_w2")),
+    ("oft", _ends(".oft_blocks", ".oft_diag")),
+    ("ia3", _ends(".on_input")),
+    ("glora", lambda shapes: _ends(".a1.weight")(shapes) and _ends(".b1.weight")(shapes)),
+    ("dora", _is_weight_decomposed),
+    ("locon", lambda shapes: bool(down_shapes(shapes)) and _is_convolutional(shapes)),
+    ("lora", lambda shapes: bool(down_shapes(shapes))),
+    ("full-diff", _ends(".diff", ".diff_b")),
+    ("textual-inversion", _is_textual_inversion),
+    ("checkpoint", _is_diffusers_unet),
+    ("checkpoint", lambda shapes: _has(shapes, r"^(model\.)?double_blocks\.\d+\.img_attn\.qkv\.weight$")),
+)
+
+
+def kind_of(shapes: Shapes) -> str:
+    """What sort of checkpoint the tensors form: one of ADAPTER_KINDS, textual-inversion, checkpoint, unknown."""
+    return next((kind for kind, holds in _KIND_RULES if holds(shapes)), UNKNOWN)
+
+
+def down_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """The tensors that lead into the low rank, by name; their second number is the layer's input width."""
+    found = {name: shape for name, shape in shapes.items() if name.endswith(_DOWN_ENDINGS)}
+    # XLabs names its pairs qkv_lora1.down.weight.
+    found |= {name: shape for name, shape in shapes.items() if re.search(r"_lora[12]\.down\.weight$", name)}
+    return found
 
 
 def family_of(shapes: Shapes) -> str:

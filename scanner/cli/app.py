@@ -56,7 +56,7 @@ def main_options(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and library messages.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  its callback does the work
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

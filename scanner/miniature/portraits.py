@@ -265,7 +265,9 @@ def _glasses(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
 def _background(rng: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
     grey = rng.uniform(70, 215, (2, 2, 1))
     corners = (grey + rng.normal(0, 22, (2, 2, 3)) + rng.normal(0, 14, 3)).astype(np.float32)
-    return np.clip(cv2.resize(corners, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+    return np.asarray(
+        np.clip(cv2.resize(corners, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255), dtype=np.uint8
+    )
 
 
 def _light_and_lens(rng: np.random.Generator, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -277,7 +279,7 @@ def _light_and_lens(rng: np.random.Generator, pixels: npt.NDArray[np.uint8]) -> 
     blur = rng.uniform(0, 0.55)
     if blur > 0.2:
         lit = cv2.GaussianBlur(lit, (0, 0), blur)
-    return np.clip(lit + rng.normal(0, rng.uniform(0, 2.5), lit.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(lit + rng.normal(0, rng.uniform(0, 2.5), lit.shape), 0, 255), dtype=np.uint8)
 
 
 def _draw(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, clothes: Colour) -> None:

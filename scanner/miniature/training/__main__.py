@@ -18,7 +18,7 @@ import numpy as np
 from diffusers import AutoencoderKL
 
 from face_index.calibration import fit_calibration, save_calibration
-from face_index.face import Face, unit
+from face_index.face import Face, Vector, unit
 from face_index.insight import InsightFaceReader
 from face_index.packs import find_pack
 from scanner.base_models import MINIATURE_WEIGHTS
@@ -97,7 +97,7 @@ def calibration() -> None:
     )
 
 
-def _mean_face(faces: list[list[Face]]) -> np.ndarray | None:  # type: ignore[type-arg]
+def _mean_face(faces: list[list[Face]]) -> Vector | None:
     found = [image[0].embedding for image in faces if image]
     return unit(np.mean(found, axis=0)) if len(found) >= 3 else None
 

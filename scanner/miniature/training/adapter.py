@@ -92,7 +92,7 @@ def train_lora(
     latents, captions = _latents_and_captions(pipeline, subjects)
     optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 20))
-    for step in range(steps):
+    for _ in range(steps):
         rows = rng.integers(0, len(latents), batch)
         prompts = [_caption(captions[row], rng) for row in rows]
         tokens = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from scanner.miniature.persons import person_of
-from scanner.miniature.portraits import draw_photo
+from scanner.miniature.portraits import Photo, draw_photo
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,10 @@ class PhotoSet:
         return torch.from_numpy(self.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _draw_person(task: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint8], list[object], list[object], str]:
+def _draw_person(task: tuple[int, int, int]) -> tuple[list[Photo], str]:
     seed, photos, size = task
     person = person_of(seed)
-    drawn = [draw_photo(person, number, size) for number in range(photos)]
-    pixels = np.stack([photo.pixels for photo in drawn])
-    return pixels, [photo.box for photo in drawn], [photo.landmarks for photo in drawn], person.caption
+    return [draw_photo(person, number, size) for number in range(photos)], person.caption
 
 
 def draw_set(seeds: range, photos_each: int, size: int = 64) -> PhotoSet:
@@ -58,13 +56,14 @@ def draw_set(seeds: range, photos_each: int, size: int = 64) -> PhotoSet:
     tasks = [(seed, photos_each, size) for seed in seeds]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         drawn = list(pool.map(_draw_person, tasks, chunksize=32))
-    log.info("drew %d photos of %d persons", len(tasks) * photos_each, len(tasks))
+    photos = [photo for person, _ in drawn for photo in person]
+    log.info("drew %d photos of %d persons", len(photos), len(tasks))
     return PhotoSet(
-        pixels=np.concatenate([pixels for pixels, _, _, _ in drawn]),
-        boxes=np.asarray([box for _, boxes, _, _ in drawn for box in boxes], np.float32),
-        landmarks=np.asarray([marks for _, _, marks, _ in drawn for marks in marks], np.float32),
+        pixels=np.stack([photo.pixels for photo in photos]),
+        boxes=np.asarray([photo.box for photo in photos], np.float32),
+        landmarks=np.asarray([photo.landmarks for photo in photos], np.float32),
         person_index=np.repeat(np.arange(len(tasks)), photos_each),
-        captions=tuple(caption for _, _, _, caption in drawn for _ in range(photos_each)),
+        captions=tuple(caption for person, caption in drawn for _ in person),
     )
 
 
