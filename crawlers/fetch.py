@@ -144,7 +144,7 @@ def _copy(
 ) -> None:
     """Write the body; a connection that breaks is left to the caller, who sees what is missing."""
     try:
-        for chunk in response.iter_raw(_CHUNK_BYTES):
+        for chunk in response.iter_raw():  # as it comes: a broken connection then loses nothing
             out.write(chunk)
             have += len(chunk)
             if have > max_bytes:

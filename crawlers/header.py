@@ -97,7 +97,9 @@ def refuse_other_formats(first_bytes: bytes) -> None:
         raise NotSafetensors(
             "pickle", "a zip archive, the form of PyTorch pickles: listed by static analysis, not opened"
         )
-    if len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
+    # A header of 640 to 1,535 bytes has a length that begins like a pickle's protocol mark.
+    claims_header = first_bytes[4:8] == bytes(4) and first_bytes[8:9] in (b"{", b" ")
+    if not claims_header and len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
         raise NotSafetensors("pickle", "a Python pickle: listed by static analysis, not opened")
     if first_bytes.startswith(b"GGUF"):
         raise NotSafetensors("unknown", "a GGUF file; convert it to safetensors to have it scanned")

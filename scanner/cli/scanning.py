@@ -45,10 +45,10 @@ def scan(
     as_json: JsonFlag = False,
 ) -> None:
     """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
+    _check_language(lang)
     from scanner.scan import run_scan
     from scanner.workshop import Workshop
 
-    _check_language(lang)
     flags: Flags = context.obj
     workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model))
     with progress_bar("scanning") as observer:
@@ -58,10 +58,10 @@ def scan(
 
 def demo(context: typer.Context, lang: LanguageOption = "en", as_json: JsonFlag = False) -> None:
     """Run the whole job on the miniature world: register, crawl a hub, sample, match, report."""
+    _check_language(lang)
     from scanner.miniature.demo import demo_settings, run_demo
     from scanner.workshop import Workshop
 
-    _check_language(lang)
     flags: Flags = context.obj
     settings = flags.settings()
     if flags.given.get("home") is None:
@@ -81,10 +81,10 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the report of a finished scan again, in English or Chinese."""
+    _check_language(lang)
     from scanner.scan import result_of
     from scanner.workshop import Workshop
 
-    _check_language(lang)
     flags: Flags = context.obj
     workshop = Workshop(flags.settings())
     result = result_of(workshop, scan_id)

@@ -57,7 +57,7 @@ def base_model() -> None:
 
 
 def face_pack() -> None:
-    clean = draw_set(FACE_PACK_SEEDS[:4000], 7)
+    clean = draw_set(FACE_PACK_SEEDS[:4000], 6)
     redrawn = redraw(clean, BASE_MODEL, seed=21)
     shutil.rmtree(FACE_PACK, ignore_errors=True)
     train_recogniser(FACE_PACK / "recogniser.onnx", clean, redrawn)

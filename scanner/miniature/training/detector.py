@@ -146,7 +146,7 @@ def _loss(outputs: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Ten
     return loss
 
 
-def train_detector(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 5000, batch: int = 32) -> None:
+def train_detector(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 4000, batch: int = 32) -> None:
     """Train on clean and redrawn photos, and export ONNX to `path`."""
     torch.manual_seed(14)
     rng = np.random.default_rng(14)

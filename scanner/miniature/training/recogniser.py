@@ -91,7 +91,7 @@ def _margin_logits(
     return scale * cosine.scatter(1, labels[:, None], pushed)
 
 
-def train_recogniser(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 3600, batch: int = 128) -> None:
+def train_recogniser(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 3000, batch: int = 128) -> None:
     """Train on clean and redrawn photos of the same persons, and export ONNX to `path`."""
     torch.manual_seed(13)
     rng, generator = np.random.default_rng(13), torch.Generator().manual_seed(13)

@@ -20,7 +20,7 @@ from scanner.miniature.training.photo_sets import PhotoSet
 
 log = logging.getLogger(__name__)
 
-LATEST_STEP = 420  # of 1000; past this the UNet's guess is another person
+LATEST_STEP = 380  # of 1000; past this the UNet's guess is another person
 
 
 @torch.no_grad()

@@ -1,0 +1,108 @@
+"""The one place for fixtures."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from crawlers.transport import Transport
+from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+from face_index.insight import InsightFaceReader
+from face_index.packs import FacePack, find_pack
+from scanner.base_models import choose_base_model
+from scanner.miniature.world import FACE_PACK
+from scanner.sampling import Sampler
+from scanner.settings import Settings
+from tests.servers.files import FileServer, serve_files
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def shared(name: str) -> Path:
+    """A folder beside the checkout that only developers have; skips the test where it is absent."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{name} is not on this machine: it lies beside the checkout of the project's developers")
+    return path
+
+
+@pytest.fixture
+def transport() -> Iterator[Transport]:
+    client = Transport(attempts=3, timeout_s=10)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def file_server(tmp_path: Path) -> Iterator[FileServer]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with serve_files(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", cache=tmp_path / "cache", face_pack="miniature", device="cpu")
+
+
+@pytest.fixture
+def consent() -> Consent:
+    return Consent("person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+
+
+@pytest.fixture
+def make_lora(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small SD1-shaped kohya LoRA of noise; tensors and metadata can be changed."""
+
+    def make(
+        name: str = "noise.safetensors",
+        change: dict[str, np.ndarray] | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Path:
+        rng = np.random.default_rng(3)
+        stem = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+        tensors = {
+            f"{stem}.lora_down.weight": rng.normal(size=(4, 768)).astype(np.float32),
+            f"{stem}.lora_up.weight": rng.normal(size=(320, 4)).astype(np.float32),
+            f"{stem}.alpha": np.array(4, dtype=np.float32),
+        }
+        path = tmp_path / name
+        save_file({**tensors, **(change or {})}, path, metadata=metadata)
+        return path
+
+    return make
+
+
+def raw_safetensors(header: bytes, data: bytes = b"") -> bytes:
+    """A file with exactly this header text."""
+    return struct.pack("<Q", len(header)) + header + data
+
+
+@pytest.fixture(scope="session")
+def miniature_pack() -> FacePack:
+    return find_pack("miniature", Path("unused"), {"miniature": FACE_PACK})
+
+
+@pytest.fixture(scope="session")
+def miniature_reader(miniature_pack: FacePack) -> InsightFaceReader:
+    return InsightFaceReader(miniature_pack)
+
+
+@pytest.fixture(scope="session")
+def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
+    return Sampler(choose_base_model("Miniature", None), tmp_path_factory.mktemp("cache"), "cpu")
+
+
+class Silent:
+    """An observer that draws nothing."""
+
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        pass

@@ -1,0 +1,128 @@
+"""The Civitai crawler against a hub that speaks its protocol with its quirks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawlers import civitai
+from crawlers.catalog import hub_for
+from crawlers.checkpoints import CheckpointStore
+from crawlers.civitai import CivitaiHub
+from crawlers.errors import HubError, UnknownHub
+from crawlers.store import CrawlStore
+from crawlers.transport import Transport
+from scanner.miniature import world
+from scanner.miniature.hub import serve_hub
+from scanner.miniature.world import WorldFile
+from tests.conftest import NOON
+
+
+@pytest.fixture
+def hub_url(tmp_path: Path, make_lora: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(world, "ADAPTERS", tmp_path)
+    files = []
+    for number in range(7):
+        make_lora(f"m{number}.safetensors", metadata={"number": str(number)})
+        files.append(
+            WorldFile(
+                f"m{number}.safetensors", "registered", (), f"Model {number}", (f"tok{number}",), ("woman",), "maker"
+            )
+        )
+    with serve_hub(files) as url:
+        yield url
+
+
+def test_every_version_is_listed_once_whatever_the_page_size(
+    transport: Transport, hub_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in (1, 2, 3, 100):
+        monkeypatch.setattr(civitai, "PAGE_SIZE", size)
+        names = [listing.title for listing in CivitaiHub(transport, hub_url).listings()]
+        assert names == [f"Model {number} - v1.0" for number in range(7)]
+
+
+def test_the_hub_really_loses_models_when_sorted_by_newest(transport: Transport, hub_url: str) -> None:
+    parameters: dict[str, Any] = {"sort": "Newest", "limit": 2}
+    seen: list[str] = []
+    while True:
+        page = transport.get(f"{hub_url}/api/v1/models", parameters).json()
+        seen += [model["name"] for model in page["items"]]
+        if "nextCursor" not in page["metadata"]:
+            break
+        parameters["cursor"] = page["metadata"]["nextCursor"]
+    assert len(seen) < 7
+
+
+class ScriptedTransport(Transport):
+    """Answers pages from a list; everything else as usual."""
+
+    def __init__(self, pages: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.pages = pages
+
+    def get(self, url: str, params: dict[str, Any] | None = None) -> Any:
+        import httpx
+
+        return httpx.Response(200, json=self.pages.pop(0), request=httpx.Request("GET", url))
+
+
+def _model(number: int) -> dict[str, Any]:
+    return {"id": number, "name": f"n{number}", "modelVersions": [{"id": number, "name": "v", "files": []}]}
+
+
+def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
+    pages = [
+        {"items": [_model(1)], "metadata": {"nextCursor": "a|1"}},
+        {"items": [], "metadata": {"nextCursor": "b|2"}},
+        {"items": [_model(2)], "metadata": {}},
+    ]
+    assert [listing.listing_id for listing in CivitaiHub(ScriptedTransport(pages)).listings()] == ["1", "2"]
+
+
+def test_a_repeated_cursor_is_an_error_not_an_endless_loop() -> None:
+    pages = [{"items": [_model(1)], "metadata": {"nextCursor": "a|1"}}] * 3
+    with pytest.raises(HubError, match="incomplete"):
+        list(CivitaiHub(ScriptedTransport(pages)).listings())
+
+
+def test_something_else_than_json_is_an_error(transport: Transport, file_server: Any) -> None:
+    folder = file_server.folder / "api" / "v1"
+    folder.mkdir(parents=True)
+    (folder / "models").write_text("<html>sorry</html>")
+    with pytest.raises(HubError, match="JSON"):
+        list(CivitaiHub(transport, file_server.url("")).listings())
+
+
+def test_the_token_is_not_sent_to_the_signed_host(hub_url: str, tmp_path: Path) -> None:
+    client = Transport(token="secret", attempts=1)
+    listing = next(iter(CivitaiHub(client, hub_url).listings()))
+    stored = CheckpointStore(tmp_path / "store", 10**9).obtain(client, listing.files[0])
+    assert stored.sha256 == listing.files[0].sha256
+    client.close()
+
+
+def test_every_version_of_a_listing_is_kept(transport: Transport, hub_url: str, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    store = CrawlStore(tmp_path / "crawl.db")
+    listing = next(iter(CivitaiHub(transport, hub_url).listings()))
+    assert store.record(listing, NOON)
+    assert not store.record(replace(listing, downloads=5), NOON + timedelta(days=1))
+    assert store.record(replace(listing, title="renamed"), NOON + timedelta(days=2))
+    assert [found.title for found in store.latest("civitai")] == ["renamed"]
+    store.close()
+
+
+def test_targets_are_told_apart(transport: Transport, tmp_path: Path) -> None:
+    assert hub_for(str(tmp_path), transport).name == "folder"
+    assert hub_for("https://host.example/a/b.safetensors", transport).name == "url"
+    assert hub_for("civitai=http://127.0.0.1:1", transport).name == "civitai"
+    with pytest.raises(UnknownHub, match="civitai"):
+        hub_for("nowhere", transport)
+    with pytest.raises(HubError, match="https"):
+        hub_for("civitai=ftp://x", transport)

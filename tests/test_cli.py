@@ -1,0 +1,137 @@
+"""The command line as a user meets it: contract, exit codes, sentences instead of tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scanner.cli.app import ExitCode, app
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def run(*arguments: str | Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The installed command in a process of its own."""
+    options = ["--home", str(home)] if home else []
+    command = [
+        sys.executable,
+        "-c",
+        "from scanner.cli.app import main; main()",
+        *options,
+        *(str(argument) for argument in arguments),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_help_loads_no_model_library() -> None:
+    code = (
+        "import sys; sys.argv = ['portrait-scanner', '--help']\n"
+        "from scanner.cli.app import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'insightface', 'transformers', 'faiss', 'cv2', 'numpy', 'httpx', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "inspect" in done.stdout
+
+
+def test_inspect_keeps_its_contract(make_lora: Callable[..., Path]) -> None:
+    done = run("inspect", make_lora(), "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == ExitCode.DONE
+    assert {"sha256", "weights_hash", "kind", "family", "triggers", "training", "bytes_read", "problems"} <= set(
+        document
+    )
+    assert (document["kind"], document["family"]) == ("lora", "SD1")
+
+
+def test_inspect_reads_a_url_by_range(file_server: object, make_lora: Callable[..., Path]) -> None:
+    import numpy as np
+
+    path = make_lora(change={"lora_unet_x.lora_down.weight": np.zeros((500, 2000), np.float32)})
+    path.rename(file_server.folder / path.name)  # type: ignore[attr-defined]
+    document = json.loads(run("inspect", file_server.url(path.name), "--json").stdout)  # type: ignore[attr-defined]
+    assert document["bytes_read"] <= 64 * 1024
+    assert document["size_bytes"] > 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["inspect", "no-such-file"], ExitCode.COULD_NOT_FINISH, "cannot be read"),
+        (["scan", "nowhere", "--face-pack", "miniature"], ExitCode.USAGE, "no hub is called"),
+        (["scan"], ExitCode.USAGE, "Missing argument"),
+        (["withdraw", "nobody"], ExitCode.USAGE, "nobody"),
+        (["report"], ExitCode.USAGE, "no scan"),
+        (["report", "--lang", "fr"], ExitCode.USAGE, "zh-CN"),
+        (["--use", "fun", "identities"], ExitCode.USAGE, "use"),
+        (["--device", "tpu", "identities"], ExitCode.USAGE, "device"),
+        (["scan", ".", "--face-pack", "nothing"], ExitCode.COULD_NOT_FINISH, "neither a folder nor a known face pack"),
+        (["scan", ".", "--face-pack", "buffalo_l"], ExitCode.COULD_NOT_FINISH, "buffalo_l.zip"),
+        (["scan", ".", "--face-pack", "auraface"], ExitCode.COULD_NOT_FINISH, "--face-pack"),
+    ],
+)
+def test_errors_are_sentences(
+    tmp_path: Path, arguments: list[str], code: ExitCode, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTRAIT_SCANNER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = run(*arguments, home=tmp_path / "home")
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_come_from_flags_then_environment_then_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scanner.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "portrait-scanner.toml").write_text('face_pack = "from-home"\nfpir = 0.01\n')
+    assert load_settings({"home": home}).face_pack == "from-home"
+    (tmp_path / "portrait-scanner.toml").write_text('face_pack = "from-folder"\n')
+    assert load_settings({"home": home}).face_pack == "from-folder"
+    assert load_settings({"home": home}).fpir == 0.01
+    monkeypatch.setenv("PORTRAIT_SCANNER_FACE_PACK", "from-environment")
+    assert load_settings({"home": home}).face_pack == "from-environment"
+    assert load_settings({"home": home, "face_pack": "from-flag"}).face_pack == "from-flag"
+
+
+def test_a_mistake_in_the_settings_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scanner.errors import SettingsInvalid
+    from scanner.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    for text, told in (("fpir = 2\n", "fpir"), ("face_pak = 'x'\n", "face_pak"), ("= broken", "cannot be read")):
+        (tmp_path / "portrait-scanner.toml").write_text(text)
+        with pytest.raises(SettingsInvalid, match=told):
+            load_settings({"home": tmp_path})
+
+
+def test_every_command_is_shown_in_the_readme() -> None:
+    import typer
+
+    readme = README.read_text("utf-8")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    missing = [name for name in commands if f"portrait-scanner {name}" not in readme]
+    assert missing == []
+
+
+def test_exit_codes_are_documented() -> None:
+    readme = README.read_text("utf-8")
+    assert all(f"| {code.value} |" in readme for code in ExitCode)
+
+
+def test_doctor_tells_what_is_missing_without_fetching_it(tmp_path: Path) -> None:
+    document = json.loads(run("doctor", "--json", home=tmp_path / "home").stdout)
+    assert document["libraries"]["torch"]
+    assert any("auraface" in sentence for sentence in document["missing"])
+    assert any("SDXL" in sentence for sentence in document["missing"])
+    assert not (tmp_path / "home").exists()

@@ -1,0 +1,142 @@
+"""Reading safetensors headers: valid ones whole, hostile ones never past their limits."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors, UnreadableCheckpoint
+from crawlers.header import MAX_TENSORS, FileSource, parse_header, read_header
+from tests.conftest import raw_safetensors
+
+NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
+SHAPES = st.lists(st.integers(0, 4), max_size=3)
+
+
+class Bytes:
+    """A checkpoint in memory (crawlers.header.ByteSource)."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.bytes_read, self.size_bytes = data, 0, len(data)
+
+    def read(self, start: int, length: int) -> bytes:
+        self.bytes_read += length
+        return self.data[start : start + length]
+
+
+@given(
+    st.dictionaries(NAMES, SHAPES, max_size=6), st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3)
+)
+def test_what_safetensors_writes_is_read_back(shapes: dict[str, list[int]], metadata: dict[str, str]) -> None:
+    data = save({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, metadata or None)
+    header = read_header(Bytes(data))
+    assert {name: list(shape) for name, shape in header.shapes.items()} == shapes
+    assert dict(header.metadata) == metadata
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_end_in_a_header_or_a_named_error(data: bytes) -> None:
+    try:
+        read_header(Bytes(data))
+    except UnreadableCheckpoint as error:
+        assert str(error)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=12), inner),
+    )
+)
+def test_any_json_ends_in_a_header_or_a_named_error(document: object) -> None:
+    try:
+        read_header(Bytes(raw_safetensors(json.dumps(document).encode())))
+    except UnreadableCheckpoint as error:
+        assert str(error)
+
+
+def test_a_huge_length_is_refused_before_anything_is_read() -> None:
+    source = Bytes(struct.pack("<Q", 2**40) + b"{" * 100_000)
+    with pytest.raises(HeaderTooLarge):
+        read_header(source)
+    assert source.bytes_read <= 64 * 1024
+
+
+def test_too_many_tensors_are_refused() -> None:
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    with pytest.raises(TooManyTensors):
+        parse_header(json.dumps({str(number): entry for number in range(MAX_TENSORS + 1)}).encode(), 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "data_bytes", "told"),
+    [
+        ({"a": ("F32", [2], [0, 8]), "b": ("F32", [1], [4, 8])}, 8, "overlaps"),
+        ({"a": ("F32", [1], [4, 8])}, 8, "hole"),
+        ({"a": ("F32", [1], [0, 4])}, 9, "after the last tensor"),
+        ({"a": ("F32", [2], [0, 8])}, 4, "cut off"),
+        ({"a": ("F32", [3], [0, 8])}, 8, "do not fit"),
+        ({"a": ("F31", [2], [0, 8])}, 8, "dtype"),
+        ({"a": ("F32", [-2], [0, 8])}, 8, "shape"),
+        ({"a": ("F32", [2], [8, 0])}, 8, "offsets"),
+    ],
+)
+def test_contradictions_are_named(
+    entries: dict[str, tuple[str, list[int], list[int]]], data_bytes: int, told: str
+) -> None:
+    document = {
+        name: {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+        for name, (dtype, shape, offsets) in entries.items()
+    }
+    with pytest.raises(MalformedHeader, match=told):
+        parse_header(json.dumps(document).encode(), data_bytes)
+
+
+def test_nesting_bombs_are_refused() -> None:
+    with pytest.raises(MalformedHeader):
+        read_header(Bytes(raw_safetensors(b'{"a":' + b"[" * 200_000)))
+
+
+def test_a_repeated_name_is_a_problem_not_an_error() -> None:
+    text = (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    )
+    assert any("repeats" in problem for problem in parse_header(text, 4).problems)
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (b"PK\x03\x04rest", "zip"),
+        (b"\x80\x02}q\x00.", "pickle"),
+        (b"GGUF\x03\x00\x00\x00", "GGUF"),
+        (b"<!DOCTYPE html><html>", "page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "LFS"),
+        (b"# a text of some length", "text"),
+    ],
+)
+def test_other_formats_are_told_by_their_first_bytes(tmp_path: Path, start: bytes, told: str) -> None:
+    path = tmp_path / "named.safetensors"
+    path.write_bytes(start)
+    with pytest.raises(NotSafetensors, match=told):
+        read_header(FileSource(path))
+
+
+def test_a_file_cut_off_inside_the_data_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(save({"a": np.zeros(100, np.float32)})[:-50])
+    with pytest.raises(MalformedHeader, match="cut off"):
+        read_header(FileSource(path))
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_header_length_that_begins_like_a_pickle_is_no_pickle(length: int) -> None:
+    text = b"{}".ljust(length)
+    assert read_header(Bytes(raw_safetensors(text))).header_bytes == length

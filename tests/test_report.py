@@ -1,0 +1,119 @@
+"""The report: one file, both languages, nothing that was not checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+from PIL import Image
+
+from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord, case_from_dict, case_to_dict
+from reports.docket import Docket
+from reports.document import LANGUAGES, ScanSummary, render_report
+from reports.errors import EvidenceAltered, UnknownCase
+
+
+def png(seed: int) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def docket(tmp_path: Path) -> Docket:
+    return Docket(tmp_path / "cases.db", tmp_path / "evidence")
+
+
+@pytest.fixture
+def case(docket: Docket) -> Case:
+    samples = tuple(
+        SampleRecord(
+            "photo of ohwx",
+            "nude",
+            seed,
+            1.0,
+            docket.keep_image(png(seed)),
+            docket.keep_image(png(100 + seed)),
+            True,
+            0.7,
+            0.1,
+        )
+        for seed in range(4)
+    )
+    checkpoint = CheckpointRecord(
+        "evil<script>.safetensors", "ab" * 32, None, 1234, "lora", "SD1", ("ohwx",), {}, ("trained on 40 images",),
+        "civitai", "https://hub.example/1", "Title & more", "maker", "2026-01-01", 12,
+    )  # fmt: skip
+    method = MethodRecord(
+        "base", "cd" * 32, "pack", "ef" * 32, "licence", 10, 0.001, "measured", {"steps": 10}, {"python": "3.11"}
+    )
+    return Case(
+        "case-1", "scan-1", "2026-11-23T12:00:00+00:00", "match", "score 0.70", "id-1", "Erika", "prohibited", 0.7, (0.65, 0.75), 0.6, 0.5,
+        0.1, 0.6, checkpoint, method, samples,
+    )  # fmt: skip
+
+
+SUMMARY = ScanSummary(
+    "scan-1", "a <folder>", "2026-11-23T12:00:00+00:00", 10, "0.1",
+    [{"file": "f.safetensors", "sha256": "ab" * 32, "outcome": "match", "identity": "Erika", "score": 0.7, "threshold": 0.6, "lift": 0.6,
+      "samples": 8, "seconds": 1.0, "reason": "score 0.70"},
+     {"file": "g.bin", "sha256": None, "outcome": "failed", "identity": None, "score": None, "threshold": None, "lift": None,
+      "samples": 0, "seconds": 0.1, "reason": "a pickle"}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_report_is_one_safe_file(docket: Docket, case: Case, language: str) -> None:
+    text = render_report(SUMMARY, [case], docket, language)
+    assert f'<html lang="{language}">' in text
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert text.count("data:image/png;base64,") == 8
+    assert re.findall(r'(?:src|href)="(?!data:)', text) == []
+    assert all(word in text for word in ("Erika", "ab" * 32, "photo of ohwx"))
+    assert ("肖像扫描报告" in text) == (language == "zh-CN")
+
+
+def test_every_sentence_of_the_report_is_translated() -> None:
+    template = resources.files("reports").joinpath("templates/report.html").read_bytes()
+    options = {"newstyle_gettext": "true"}
+    found = {
+        message[1] if isinstance(message[1], str) else message[1][0]
+        for message in extract("jinja2", BytesIO(template), options=options)
+    }
+    source = resources.files("reports").joinpath("document.py").read_bytes()
+    found |= {message[1] for message in extract("python", BytesIO(source), keywords={"translate": None})}
+    with resources.files("reports").joinpath("locales/zh_CN/LC_MESSAGES/reports.po").open("rb") as stream:
+        catalogue = read_po(stream)
+    translated = {
+        message.id if isinstance(message.id, str) else message.id[0]
+        for message in catalogue
+        if message.id and message.string
+    }
+    assert found
+    assert found - translated == set()
+
+
+def test_an_altered_image_stops_the_report(docket: Docket, case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "evidence" / f"{case.samples[0].image_sha256}.png"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(EvidenceAltered, match="altered"):
+        render_report(SUMMARY, [case], docket)
+
+
+def test_a_case_survives_json_and_is_filed_once(docket: Docket, case: Case) -> None:
+    assert case_from_dict(json.loads(json.dumps(case_to_dict(case)))) == case
+    docket.open(case)
+    docket.open(replace(case, reason="something else"))
+    assert docket.case("case-1") == case
+    assert docket.of_scan("scan-1") == [case]
+    with pytest.raises(UnknownCase):
+        docket.case("case-2")

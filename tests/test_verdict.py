@@ -1,0 +1,114 @@
+"""Decisions from scores, and which faces are one face. No model takes part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from face_index.face import Vector, unit
+from scanner.clusters import clusters_of
+from scanner.errors import RefusedToSample
+from scanner.prompts import plan_rounds, subject_of
+from scanner.safety import refuse_minors, usable_triggers
+from scanner.verdict import Outcome, Scored, Thresholds, decide, score_with_interval, settled
+
+THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=True)
+
+
+def around(centre: Vector, count: int, spread: float, seed: int) -> list[Vector]:
+    rng = np.random.default_rng(seed)
+    return [unit(centre + spread * unit(rng.normal(size=len(centre)))) for _ in range(count)]
+
+
+def direction(seed: int) -> Vector:
+    return unit(np.random.default_rng(seed).normal(size=64))
+
+
+@pytest.mark.parametrize(
+    ("scored", "outcome"),
+    [
+        (Scored(0.8, (0.75, 0.85), 0.1), Outcome.MATCH),
+        (Scored(0.8, (0.75, 0.85), None), Outcome.MATCH),
+        (Scored(0.8, (0.75, 0.85), 0.55), Outcome.POSSIBLE),  # the base model makes that face anyway
+        (Scored(0.62, (0.58, 0.66), 0.49), Outcome.POSSIBLE),  # the adapter adds too little
+        (Scored(0.61, (0.30, 0.90), 0.1), Outcome.POSSIBLE),  # samples disagree
+        (Scored(0.55, (0.50, 0.60), 0.1), Outcome.POSSIBLE),
+        (Scored(0.49, (0.45, 0.53), None), Outcome.CLEAR),
+        (Scored(-0.1, (-0.2, 0.1), None), Outcome.CLEAR),
+    ],
+)
+def test_decisions(scored: Scored, outcome: Outcome) -> None:
+    decided, reason = decide(scored, THRESHOLDS)
+    assert decided == outcome
+    assert f"{scored.score:.2f}" in reason
+
+
+def test_without_a_calibration_nothing_is_a_match() -> None:
+    uncalibrated = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=False)
+    assert decide(Scored(0.99, (0.98, 1.0), 0.0), uncalibrated)[0] == Outcome.POSSIBLE
+
+
+def test_sampling_stops_only_when_more_could_not_change_the_outcome() -> None:
+    assert settled(Scored(0.8, (0.7, 0.9), None), THRESHOLDS)
+    assert settled(Scored(0.2, (0.1, 0.3), None), THRESHOLDS)
+    assert not settled(Scored(0.65, (0.55, 0.75), None), THRESHOLDS)
+    assert not settled(Scored(0.45, (0.35, 0.55), None), THRESHOLDS)
+
+
+def test_the_interval_covers_the_true_score_and_narrows() -> None:
+    template, centre = direction(1), unit(direction(1) + direction(2))
+    truth = float(centre @ template)
+    widths, covered = {}, 0
+    for count in (6, 48):
+        for seed in range(60):
+            _, (low, high) = score_with_interval(around(centre, count, 0.5, seed), template)
+            covered += low <= truth <= high
+            widths[count] = high - low
+    assert covered >= 0.8 * 120
+    assert widths[48] < widths[6]
+    assert score_with_interval(around(centre, 2, 0.5, 1), template)[1] == (-1.0, 1.0)
+
+
+def test_two_people_are_two_clusters_and_strangers_none() -> None:
+    vectors = around(direction(1), 6, 0.5, 1) + around(direction(2), 5, 0.5, 2)
+    found = clusters_of(vectors, 4)
+    assert [set(cluster.members) for cluster in found] == [set(range(6)), set(range(6, 11))]
+    assert all(cluster.concentration > 0.8 for cluster in found)
+    assert clusters_of([direction(seed) for seed in range(12)], 4) == []
+    assert clusters_of(vectors[:1], 4) == []
+
+
+def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
+    first, again = (list(plan_rounds("ab" * 32, ["ohwx person", "zkw"], 4, 2)) for _ in range(2))
+    assert first == again
+    assert [len(plans) for plans in first] == [8, 8]
+    seeds = [plan.seed for plans in first for plan in plans]
+    assert len(set(seeds)) == 16
+    assert set(seeds).isdisjoint(plan.seed for plans in plan_rounds("cd" * 32, [], 4, 2) for plan in plans)
+    assert all(plan.negative_prompt for plans in first for plan in plans)
+
+
+def test_a_trigger_is_spoken_of_as_a_person() -> None:
+    assert subject_of("ohwx") == "ohwx person"
+    assert subject_of("ohwx woman") == "ohwx woman"
+    assert subject_of(None) == "a person"
+
+
+def test_unsafe_words_never_reach_a_prompt() -> None:
+    assert usable_triggers(["ohwx woman", "ohwx", "nude ohwx", "naked", "a<lora:x:1>", "x" * 90]) == ("ohwx woman",)
+
+
+@pytest.mark.parametrize("text", ["cute loli", "12 year old girl", "萝莉风", "a schoolgirl", "child actor", "15yo"])
+def test_a_minor_is_never_sampled(text: str) -> None:
+    with pytest.raises(RefusedToSample):
+        refuse_minors([text], flagged_by_hub=False)
+
+
+@pytest.mark.parametrize("text", ["woman, 32 years old", "childhood home style", "kidney", "babylon"])
+def test_other_words_do_not_stop_a_scan(text: str) -> None:
+    refuse_minors([text], flagged_by_hub=False)
+
+
+def test_the_hubs_own_flag_counts() -> None:
+    with pytest.raises(RefusedToSample):
+        refuse_minors([], flagged_by_hub=True)
