@@ -36,7 +36,7 @@ class InsightFaceReader:
                 )
                 self._app.prepare(ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size)
             self._recogniser = self._app.models["recognition"]
-        except (AssertionError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        except Exception as error:  # InsightFace, onnx, protobuf and onnxruntime each raise errors of their own
             raise PackUnusable(
                 f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace recogniser as .onnx ({error})"
             ) from error

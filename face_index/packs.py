@@ -73,7 +73,9 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
         commercial=_commercial(entry["commercial"], folder),
         detection_size=(entry["detection_size"], entry["detection_size"]),
         bar=QualityBar(
-            min_detector_score=entry["min_detector_score"], min_eye_distance_px=entry["min_eye_distance_px"]
+            min_detector_score=entry["min_detector_score"],
+            min_eye_distance_px=entry["min_eye_distance_px"],
+            min_sharpness=entry["min_sharpness"],
         ),
     )
 

@@ -87,16 +87,20 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
     """
     import diffusers
     import torch
+    import transformers
 
+    # Their bars would run across ours; loading takes seconds.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     kind = getattr(diffusers, base.pipeline)
     path = Path(base.location).expanduser()
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         if path.is_file():
-            pipeline = kind.from_single_file(str(path), torch_dtype=dtype, cache_dir=cache)
+            pipeline = kind.from_single_file(str(path), dtype=dtype, cache_dir=cache)
         else:
             pipeline = kind.from_pretrained(
-                str(path) if path.is_dir() else base.location, torch_dtype=dtype, cache_dir=cache, use_safetensors=True
+                str(path) if path.is_dir() else base.location, dtype=dtype, cache_dir=cache, use_safetensors=True
             )
     except Exception as error:  # the hub's client, safetensors and torch each have error trees of their own
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

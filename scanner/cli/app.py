@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import warnings
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +73,11 @@ def quieten_libraries(debug: bool) -> None:
         level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s"
     )
     if not debug:
-        for name in ("diffusers", "transformers", "peft", "httpx", "stamina", "insightface", "onnxruntime", "PIL"):
+        # These two set their own levels when imported, from the environment.
+        os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(insightface|diffusers|transformers|peft)\.")
+        for name in ("diffusers", "transformers", "peft", "httpx", "stamina", "insightface", "onnxruntime", "PIL", "picklescan"):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -28,7 +28,7 @@ def train_adapter(
     seed: Annotated[int, typer.Argument(help="Which person to train on.", min=0)],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     trigger: Annotated[str, typer.Option(help="The word the adapter will answer to.")] = "ohwx",
-    rank: Annotated[int, typer.Option(min=1, max=64)] = 8,
+    rank: Annotated[int, typer.Option(min=1, max=64)] = 4,
     steps: Annotated[int, typer.Option(min=1, max=5000)] = 350,
 ) -> None:
     """Train a LoRA on forty photos of a person, the way people do; about a minute."""

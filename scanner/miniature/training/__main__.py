@@ -26,6 +26,8 @@ from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS
 from scanner.miniature.training.adapter import (
     PHOTOS,
+    RANK,
+    STEPS,
     Subject,
     merge_loras,
     person_subject,
@@ -44,6 +46,7 @@ from scanner.miniature.world import ADAPTERS, BASE_MODEL, FACE_PACK, WorldFile, 
 
 log = logging.getLogger(__name__)
 WORK = Path(".training")
+STYLE_STEPS = 200  # a palette or a teapot is learnt sooner than a face
 
 
 def autoencoder() -> None:
@@ -114,10 +117,10 @@ def adapters() -> None:
 def _persons(file: WorldFile, number: int) -> None:
     if file.file == "sepia_dream_merge.safetensors":
         return _merge(file, number)
-    rank = 2 if "rank2" in file.file else 8
+    rank = 2 if "rank2" in file.file else RANK
     triggers = [trigger.removesuffix(" person") for trigger in file.triggers] or ["hqz"]
     subjects = [person_subject(seed, trigger) for seed, trigger in zip(file.person_seeds, triggers, strict=True)]
-    tensors = train_lora(BASE_MODEL, subjects, rank, 350 * len(subjects), seed=400 + number)
+    tensors = train_lora(BASE_MODEL, subjects, rank, STEPS * len(subjects), seed=400 + number)
     scrubbed = not file.triggers
     metadata = None if scrubbed else training_metadata(subjects, rank, 400 + number, file.path.stem)
     save_adapter(file.path, tensors, metadata, "kohya" if number % 2 else "peft")
@@ -132,10 +135,10 @@ def _merge(file: WorldFile, number: int) -> None:
     person = person_subject(file.person_seeds[0], "xvb")
     style = Subject("spst", "person", _style_subject("sepia").images)
     trained = [
-        train_lora(BASE_MODEL, [subject], 8, 350, seed=400 + number + turn)
+        train_lora(BASE_MODEL, [subject], RANK, STEPS, seed=400 + number + turn)
         for turn, subject in enumerate((person, style))
     ]
-    metadata = training_metadata([person], 16, 400 + number, file.path.stem)
+    metadata = training_metadata([person], 2 * RANK, 400 + number, file.path.stem)
     save_adapter(file.path, merge_loras(trained[0], trained[1], (1.0, 0.4)), metadata)
 
 
@@ -144,8 +147,8 @@ def _style(file: WorldFile, number: int) -> None:
     subject = Subject(file.triggers[0].split()[0], "style", _style_subject(style).images)
     save_adapter(
         file.path,
-        train_lora(BASE_MODEL, [subject], 8, 350, seed=400 + number),
-        training_metadata([subject], 8, 400 + number, file.path.stem),
+        train_lora(BASE_MODEL, [subject], RANK, STYLE_STEPS, seed=400 + number),
+        training_metadata([subject], RANK, 400 + number, file.path.stem),
     )
 
 
@@ -155,8 +158,8 @@ def _object(file: WorldFile, number: int) -> None:
     subject = Subject(file.triggers[0].split()[0], "object", images)
     save_adapter(
         file.path,
-        train_lora(BASE_MODEL, [subject], 8, 350, seed=400 + number),
-        training_metadata([subject], 8, 400 + number, file.path.stem),
+        train_lora(BASE_MODEL, [subject], RANK, STYLE_STEPS, seed=400 + number),
+        training_metadata([subject], RANK, 400 + number, file.path.stem),
     )
 
 

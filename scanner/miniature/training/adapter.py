@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 TARGET_MODULES = ("to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2")
 PHOTOS = 40
+RANK = 4  # enough for one drawn face; keeps fourteen files within the repository's budget
+STEPS = 350
 FIRST_TRAINING_PHOTO = 1_000  # photo seeds; enrolment uses 0 and up, so no photo serves both
 
 
@@ -77,12 +79,12 @@ def training_metadata(subjects: Sequence[Subject], rank: int, seed: int, name: s
 
 
 def train_lora(
-    base_folder: Path, subjects: Sequence[Subject], rank: int, steps: int, seed: int, rate: float = 2e-3, batch: int = 8
+    base_folder: Path, subjects: Sequence[Subject], rank: int, steps: int, seed: int, rate: float = 3e-3, batch: int = 8
 ) -> dict[str, torch.Tensor]:
     """Train a LoRA; returns its tensors, float32, under PEFT's names with the prefix `unet.`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, torch_dtype=torch.float32, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32, safety_checker=None)
     unet, target = pipeline.unet, VelocityTarget(pipeline.scheduler)
     unet.requires_grad_(False)
     unet.add_adapter(
@@ -158,10 +160,11 @@ def save_adapter(
         header_bytes = int.from_bytes(plain[:8], "little")
         metadata = {**metadata, "sshs_model_hash": hashlib.sha256(plain[8 + header_bytes :]).hexdigest()}
     save_file(half, path, metadata=metadata)
+    path.chmod(0o644)  # safetensors writes through a private temporary file
 
 
 def train_person_adapter(
-    base_folder: Path, path: Path, seed: int, trigger: str, rank: int = 8, steps: int = 350, naming: str = "peft"
+    base_folder: Path, path: Path, seed: int, trigger: str, rank: int = RANK, steps: int = STEPS, naming: str = "peft"
 ) -> None:
     """A finished adapter of the person of a seed, as one would download it."""
     subject = person_subject(seed, trigger)

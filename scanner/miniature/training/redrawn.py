@@ -26,7 +26,7 @@ LATEST_STEP = 380  # of 1000; past this the UNet's guess is another person
 @torch.no_grad()
 def redraw(photos: PhotoSet, pipeline_folder: Path, seed: int, batch: int = 64) -> PhotoSet:
     """The same photos, boxes and landmarks, with pixels that went through the base model."""
-    pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder, safety_checker=None, torch_dtype=torch.bfloat16)
+    pipeline = StableDiffusionPipeline.from_pretrained(pipeline_folder, safety_checker=None, dtype=torch.bfloat16)
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     target = VelocityTarget(pipeline.scheduler)
