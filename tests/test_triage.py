@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.adapters.families import family_of, kind_of
+from scanner.adapters.families import family_of, kind_of, unpaired
 from scanner.triage import triage_file
 from tests.conftest import shared
 
@@ -155,5 +155,8 @@ REAL = [
 def test_real_files(name: str, kind: str, family: str) -> None:
     triage = triage_file(shared("lora_files") / name)
     assert (triage.kind, triage.family) == (kind, family)
+    if name.startswith("keylists"):
+        shapes = json.loads((shared("lora_files") / name).read_text())
+        assert unpaired(shapes) == []
     if kind == "pickle":
         assert any("not opened" in problem for problem in triage.problems)

@@ -24,7 +24,19 @@ _DOWN_ENDINGS = (
     ".lora_linear_layer.down.weight",
     ":down",
 )
+_PARTNERS = ((".lora_down.", ".lora_up."), (".lora_A.", ".lora_B."), (".down.", ".up."), (":down", ":up"))
 _EMBEDDING_KEYS = ("emb_params", "string_to_param", "clip_l", "clip_g")
+
+
+def unpaired(shapes: Shapes) -> list[str]:
+    """Low-rank tensors whose other half is missing: loaders fill it with zeros and say nothing."""
+    alone = []
+    for name in (name for name in shapes if not name.endswith(".bias")):
+        for down, up in _PARTNERS:
+            for here, there in ((down, up), (up, down)):
+                if here in name and name.replace(here, there) not in shapes:
+                    alone.append(name)
+    return alone
 
 
 def _ends(*endings: str) -> Callable[[Shapes], bool]:

@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 
-from scanner.adapters.families import down_shapes
+from scanner.adapters.families import down_shapes, unpaired
 from scanner.errors import NotScannable, UnfaithfulLoad
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,12 @@ def adapter_loaded(pipeline: DiffusionPipeline, path: Path, kind: str) -> Iterat
     if kind not in LOADABLE_KINDS:
         raise NotScannable(f"sampling {kind} files is not supported yet; nothing can be said about this file")
     tensors = _read_tensors(path)
-    pairs = len(down_shapes({name: tuple(tensor.shape) for name, tensor in tensors.items()}))
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if alone := unpaired(shapes):
+        raise UnfaithfulLoad(
+            f"{len(alone)} adapter tensors lack their other half, such as {alone[0]}; the file is damaged"
+        )
+    pairs = len(down_shapes(shapes))
     try:
         _load(pipeline, tensors)
         injected = injected_modules(pipeline)

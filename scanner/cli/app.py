@@ -77,7 +77,17 @@ def quieten_libraries(debug: bool) -> None:
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"(insightface|diffusers|transformers|peft)\.")
-        for name in ("diffusers", "transformers", "peft", "httpx", "stamina", "insightface", "onnxruntime", "PIL", "picklescan"):
+        for name in (
+            "diffusers",
+            "transformers",
+            "peft",
+            "httpx",
+            "stamina",
+            "insightface",
+            "onnxruntime",
+            "PIL",
+            "picklescan",
+        ):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -135,16 +135,15 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
 
 
 def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     colours = {"match": "bold red", "possible": "yellow", "clear": "green", "failed": "dim"}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold", min_width=20)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
+    table.add_column("model", overflow="fold", min_width=16)
     table.add_column("verdict", no_wrap=True)
     table.add_column("identity", overflow="fold", min_width=10)
-    for title in ("score", "thresh.", "lift", "samples", "s"):
+    for title in ("score", "threshold", "lift", "samples", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         numbers = ["" if row[name] is None else f"{row[name]:.2f}" for name in ("score", "threshold", "lift")]
