@@ -30,6 +30,6 @@ class FolderHub:
 def listing_of(path: Path) -> Listing:
     """A listing that says no more than the file's name and place."""
     place = path.resolve()
-    return bare_listing(
-        FolderHub.name, str(place), path.name, place.as_uri(), RemoteFile(path.name, str(place), place.stat().st_size)
-    )
+    # Reports travel and quote this address: the name and the hashes tell the file, the machine's folders do not belong there.
+    file = RemoteFile(path.name, str(place), place.stat().st_size)
+    return bare_listing(FolderHub.name, str(place), path.name, f"file:{path.name}", file)

@@ -6,4 +6,4 @@ profile=$(mktemp -d)
 trap 'rm -rf "$profile"' EXIT
 chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
   --disable-component-update --disable-sync --user-data-dir="$profile" --hide-scrollbars \
-  --window-size=1000,"${3:-1900}" --screenshot="$2" "file://$(realpath "$1")"
+  --window-size=1080,"${3:-1900}" --screenshot="$2" "file://$(realpath "$1")"
