@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,12 @@ class Hub(Protocol):
 
     def listings(self) -> Iterator[Listing]:
         """Every listing, each version once. An error ends the stream by raising, never silently."""
+
+
+def listing_from_dict(fields: Mapping[str, Any]) -> Listing:
+    """The inverse of dataclasses.asdict, also after a round trip through JSON."""
+    files = tuple(RemoteFile(**file) for file in fields["files"])
+    return Listing(**{**fields, "files": files, "triggers": tuple(fields["triggers"]), "tags": tuple(fields["tags"])})
 
 
 def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFile) -> Listing:

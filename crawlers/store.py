@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from crawlers.listing import Listing, RemoteFile
+from crawlers.listing import Listing, listing_from_dict
 
 migrations = Migrations("crawl")
 
@@ -67,6 +67,4 @@ class CrawlStore:
             ) order by rowid
         """
         for row in self._db.query(query, [hub]):
-            fields = json.loads(row["record"])
-            fields["files"] = tuple(RemoteFile(**file) for file in fields["files"])
-            yield Listing(**{**fields, "triggers": tuple(fields["triggers"]), "tags": tuple(fields["tags"])})
+            yield listing_from_dict(json.loads(row["record"]))

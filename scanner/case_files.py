@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
-from importlib.metadata import version
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
@@ -14,20 +12,8 @@ from scanner.ledger import ScanRow
 from scanner.sampling import Sampler, blurred, png_bytes
 from scanner.triage import Triage
 from scanner.verdict import Outcome
+from scanner.versions import library_versions
 from scanner.workshop import Workshop
-
-_LIBRARIES = (
-    "portrait-scanner",
-    "torch",
-    "diffusers",
-    "peft",
-    "transformers",
-    "safetensors",
-    "insightface",
-    "onnxruntime",
-    "faiss-cpu",
-    "numpy",
-)
 
 
 def verdict_record(workshop: Workshop, sampler: Sampler, examination: Examination, seconds: float) -> dict[str, Any]:
@@ -82,7 +68,7 @@ def _method(workshop: Workshop, sampler: Sampler) -> dict[str, Any]:
         "fpir": thresholds.fpir,
         "calibration": workshop.calibration_source,
         "settings": sampler.settings,
-        "versions": {**{name: version(name) for name in _LIBRARIES}, "python": platform.python_version()},
+        "versions": library_versions(),
         "threshold": thresholds.match,
         "possible_threshold": thresholds.possible,
     }

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from crawlers.catalog import hub_for
 from crawlers.errors import CrawlError
-from crawlers.listing import Listing, RemoteFile
+from crawlers.listing import Listing, RemoteFile, listing_from_dict
 from scanner.adapters.families import ADAPTER_KINDS
 from scanner.case_files import file_cases, verdict_record
 from scanner.errors import BaseModelMissing, NotScannable
@@ -91,15 +91,9 @@ def _list(workshop: Workshop, scan_id: str, targets: Sequence[str], observer: Ob
     workshop.ledger.mark_listed(scan_id, workshop.clock())
 
 
-def _listing_of(item: Item) -> Listing:
-    fields = dict(item.listing)
-    fields["files"] = tuple(RemoteFile(**file) for file in fields["files"])
-    return Listing(**{**fields, "triggers": tuple(fields["triggers"]), "tags": tuple(fields["tags"])})
-
-
 def _bring_to_verdict(workshop: Workshop, scan: ScanRow, item: Item) -> None:
     started = time.monotonic()
-    listing, ledger = _listing_of(item), workshop.ledger
+    listing, ledger = listing_from_dict(item.listing), workshop.ledger
     file = listing.files[item.file_number]
     sha256 = file.sha256
     try:

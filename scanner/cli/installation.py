@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from scanner.cli.context import BaseModelOption, FacePackOption, Flags, JsonFlag, print_json
+from scanner.versions import MISSING, library_versions
 
 if TYPE_CHECKING:
     from scanner.settings import Settings
-
-_LIBRARIES = (
-    "portrait-scanner",
-    "torch",
-    "diffusers",
-    "peft",
-    "transformers",
-    "safetensors",
-    "insightface",
-    "onnxruntime",
-    "faiss-cpu",
-    "sqlite-utils",
-    "httpx",
-)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,7 +43,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
     """What `doctor` prints, as plain values; nothing is downloaded."""
     missing: list[str] = []
     return {
-        "libraries": {name: _version(name, missing) for name in _LIBRARIES},
+        "libraries": _libraries(missing),
         "device": _device(settings),
         "places": {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)},
         "face_pack": _face_pack(settings, missing),
@@ -67,12 +53,14 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _version(name: str, missing: list[str]) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        missing.append(f"{name} is not installed; run `pip install portrait-scanner` again")
-        return "missing"
+def _libraries(missing: list[str]) -> dict[str, str]:
+    found = library_versions()
+    missing += [
+        f"{name} is not installed; run `pip install portrait-scanner` again"
+        for name, version in found.items()
+        if version == MISSING
+    ]
+    return found
 
 
 def _device(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,33 @@
+"""Which versions took part: shown by `doctor`, kept in every case."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+LIBRARIES = (
+    "portrait-scanner",
+    "torch",
+    "diffusers",
+    "peft",
+    "transformers",
+    "safetensors",
+    "insightface",
+    "onnxruntime",
+    "faiss-cpu",
+    "numpy",
+    "sqlite-utils",
+    "httpx",
+)
+MISSING = "missing"
+
+
+def library_versions() -> dict[str, str]:
+    """Version of every library by name, MISSING if it is not installed, and Python's own."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = MISSING
+    return found
