@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scanner.safety import NEGATIVE_PROMPT
+from scanner.safety import MAX_SCALE, NEGATIVE_PROMPT
 
 PORTRAITS = (
     "portrait photo of {subject}, wearing a plain shirt, neutral background",
@@ -48,7 +48,13 @@ def seed_of(checkpoint_sha256: str, number: int) -> int:
 def plan_rounds(
     checkpoint_sha256: str, triggers: Sequence[str], per_trigger: int, rounds: int, scale: float = 1.0
 ) -> Iterator[list[SamplePlan]]:
-    """Rounds of samples: `per_trigger` for each trigger, or without one if none is known."""
+    """Rounds of samples: `per_trigger` for each trigger, or without one if none is known.
+
+    Raises:
+        ValueError: the scale is over MAX_SCALE, past which adapters distort whatever they draw.
+    """
+    if scale > MAX_SCALE:
+        raise ValueError(f"scale {scale} is over {MAX_SCALE}")
     subjects: list[str | None] = list(triggers[:MAX_TRIGGERS]) or [None]
     number = 0
     for _ in range(rounds):

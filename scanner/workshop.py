@@ -26,6 +26,7 @@ from scanner.ledger import Ledger
 from scanner.sampling import Sampler
 from scanner.settings import Settings
 from scanner.verdict import Thresholds
+from scanner.versions import library_versions
 
 Clock = Callable[[], datetime]
 
@@ -131,6 +132,8 @@ class Workshop:
             "thresholds": asdict(self.thresholds),
             "budget": asdict(self.budget),
             "base_model": self.settings.base_model,
+            # Another version may draw or see differently: what it judged before does not count.
+            "versions": library_versions(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

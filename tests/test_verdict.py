@@ -88,6 +88,11 @@ def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
     assert all(plan.negative_prompt for plans in first for plan in plans)
 
 
+def test_no_adapter_is_weighed_over_the_limit() -> None:
+    with pytest.raises(ValueError, match="over"):
+        next(plan_rounds("ab" * 32, [], 4, 1, scale=1.5))
+
+
 def test_a_trigger_is_spoken_of_as_a_person() -> None:
     assert subject_of("ohwx") == "ohwx person"
     assert subject_of("ohwx woman") == "ohwx woman"
