@@ -103,10 +103,10 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
                 str(path) if path.is_dir() else base.location, dtype=dtype, cache_dir=cache, use_safetensors=True
             )
     except Exception as error:  # the hub's client, safetensors and torch each have error trees of their own
-        first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        first_line = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise BaseModelMissing(
             f"base model {base.location} for family {base.family} cannot be loaded: {first_line} -- without network, "
-            f"bring its diffusers folder or single .safetensors file and pass it with --base-model, or copy it into {cache}"
+            f"bring its diffusers folder or single .safetensors file and pass it with --base-model, or put it in the cache that `portrait-scanner doctor` shows"
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)

@@ -136,7 +136,9 @@ def _judge(workshop: Workshop, path: Path, listing: Listing, triage: Triage, sta
 def _must_be_scannable(triage: Triage) -> None:
     if not triage.readable or triage.kind not in ADAPTER_KINDS:
         told = "; ".join(triage.problems)
-        raise NotScannable(told or f"not an adapter that can be sampled: {triage.kind}")
+        raise NotScannable(
+            told or f"sampling {triage.kind} files is not supported yet; nothing can be said about this file"
+        )
 
 
 def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:

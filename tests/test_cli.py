@@ -88,6 +88,14 @@ def test_errors_are_sentences(
     assert "Traceback" not in done.stderr
 
 
+def test_an_option_counts_before_and_after_the_command() -> None:
+    from scanner.cli.context import Flags
+
+    flags = Flags({"use": "research", "home": None})
+    assert flags.settings(use=None, face_pack=None).use == "research"
+    assert flags.settings(use="commercial").use == "commercial"
+
+
 def test_settings_come_from_flags_then_environment_then_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scanner.settings import load_settings
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from scanner.cli import enrolment, inspection, installation, miniature, scanning
-from scanner.cli.context import Flags
+from scanner.cli.context import Flags, UseOption
 
 
 class ExitCode(IntEnum):
@@ -53,9 +53,7 @@ def main_options(
     home: Annotated[
         Path | None, typer.Option(help="Where this installation's data lives.", show_default="user data folder")
     ] = None,
-    use: Annotated[
-        str | None, typer.Option(help="commercial or research: checked against the face pack's licence.")
-    ] = None,
+    use: UseOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and library messages.")] = False,
     version: Annotated[  # noqa: ARG001  its callback does the work

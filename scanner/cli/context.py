@@ -20,6 +20,10 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object in
 FacePackOption = Annotated[
     str | None, typer.Option(help="A known face pack's name or a folder in InsightFace's layout.")
 ]
+UseOption = Annotated[
+    str | None,
+    typer.Option(help="commercial or research: checked against the face pack's licence.", show_default="commercial"),
+]
 BaseModelOption = Annotated[str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")]
 
 
@@ -33,7 +37,7 @@ class Flags:
         """Settings from these flags, a command's own, the environment and the files."""
         from scanner.settings import load_settings
 
-        return load_settings({**self.given, **more})
+        return load_settings({**self.given, **{name: value for name, value in more.items() if value is not None}})
 
 
 def print_json(document: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, print_json
+from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json
 
 if TYPE_CHECKING:
     from face_index.enrolment import EnrolmentReport
@@ -40,6 +40,7 @@ def enroll(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")] = False,
     face_pack: FacePackOption = None,
+    use: UseOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a person's likeness, with their consent, from three or more photos."""
@@ -49,7 +50,7 @@ def enroll(
     from scanner.workshop import open_pack, open_reader, open_vault, utc_now
 
     flags: Flags = context.obj
-    settings = flags.settings(face_pack=face_pack)
+    settings = flags.settings(face_pack=face_pack, use=use)
     if terms not in list(Terms):
         raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
     now = utc_now()
@@ -125,7 +126,9 @@ def identities(context: typer.Context, as_json: JsonFlag = False) -> None:
     if not found:
         typer.echo("Nobody is registered yet; `portrait-scanner enroll NAME PHOTOS` registers someone.")
         return
-    table = Table("name", "id", "active", "terms", "consent until", "photos")
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
+    for title in ("name", "id", "active", "terms", "consent until", "photos"):
+        table.add_column(title, overflow="fold")
     for one in found:
         table.add_row(
             one.name,

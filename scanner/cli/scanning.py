@@ -12,6 +12,7 @@ from scanner.cli.context import (
     FacePackOption,
     Flags,
     JsonFlag,
+    UseOption,
     print_json,
     progress_bar,
     write_text_file,
@@ -41,6 +42,7 @@ def scan(
     ],
     face_pack: FacePackOption = None,
     base_model: BaseModelOption = None,
+    use: UseOption = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
@@ -50,7 +52,7 @@ def scan(
     from scanner.workshop import Workshop
 
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model))
+    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use))
     with progress_bar("scanning") as observer:
         result = run_scan(workshop, targets, observer)
     _finish(workshop, result, lang, as_json)
@@ -129,7 +131,10 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
     if as_json:
         print_json({"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id})
     else:
-        _print_table(result.rows)
+        if result.rows:
+            _print_table(result.rows)
+        else:
+            typer.echo(f"No checkpoint was found in {result.scan.target}.")
         typer.echo(f"{note}\nReport: {path}")
     raise typer.Exit(findings_code if result.has_findings else 0)
 
