@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageOps
 
 from face_index.errors import EnrolmentRefused
-from face_index.face import Face, FaceReader, Image, Vector, unit
+from face_index.face import Face, FaceReader, Prototypes, unit
+from face_index.gallery import Gallery
+from face_index.photos import Photo, PhotoRefused, open_photo, photo_from
 from face_index.quality import QualityBar
+from face_index.refusals import Refusal, Why
+from face_index.templates import make_prototypes
 
-PHOTO_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 MIN_PHOTOS = 3
 # A photo whose face lies this far from the mean of the others is taken to be someone else. Real
 # same-person pairs of one small pack had a cosine of at least 0.46 (25 public photographs).
 MIN_COSINE_TO_OTHERS = 0.4
-MAX_PHOTO_PIXELS = 80_000_000
+_OPEN_AT_ONCE = 16  # decoded photos in memory, up to 12 MB each
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoVerdict:
-    """What became of one photo: `reason` is None if it was accepted."""
+    """What became of one photo.
+
+    Attributes:
+        name: file name.
+        refusal: None if it was accepted.
+        quality: what was measured of its face, None if there was no single face.
+    """
 
     name: str
-    reason: str | None
+    refusal: Refusal | None
+    quality: Mapping[str, float] | None = None
+
+    def to_document(self, language: str = "en") -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "why": str(self.refusal.why) if self.refusal else None,
+            "reason": self.refusal.text(language) if self.refusal else None,
+            "quality": self.quality,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,82 +56,178 @@ class EnrolmentReport:
 
     @property
     def accepted(self) -> int:
-        return sum(verdict.reason is None for verdict in self.photos)
+        return sum(verdict.refusal is None for verdict in self.photos)
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A person's reference vector and what it was made from."""
+    """A person's prototypes and what they were made from; `photos` are the accepted files' bytes."""
 
-    vector: Vector
+    prototypes: Prototypes
     report: EnrolmentReport
-    photos: tuple[Path, ...]
+    photos: tuple[bytes, ...]
 
 
-def open_photo(path: Path) -> Image:
-    """An image file as uint8 [h, w, 3] RGB, upright. Raises OSError or ValueError if it is none."""
-    with Pillow.open(path) as picture:
-        if picture.width * picture.height > MAX_PHOTO_PIXELS:
-            raise ValueError(f"{picture.width}x{picture.height} pixels are more than we agree to open")
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+@dataclass(slots=True)
+class _Sorting:
+    """Photos on their way through the checks."""
+
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+    photos: dict[int, Photo] = field(default_factory=dict)
+    faces: dict[int, Face] = field(default_factory=dict)
+    crowds: dict[int, list[Face]] = field(default_factory=dict)
 
 
-def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The image files among paths and directly in folders, in the order of their names."""
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        found += [item for item in inside if item.suffix.lower() in PHOTO_ENDINGS]
-    return found
-
-
-def make_template(reader: FaceReader, bar: QualityBar, photos: Sequence[Path], needed: int = MIN_PHOTOS) -> Template:
+def make_template(
+    reader: FaceReader,
+    bar: QualityBar,
+    photos: Sequence[Path],
+    needed: int = MIN_PHOTOS,
+    picks: Mapping[str, int] | None = None,
+) -> Template:
     """A template from photos of one person.
+
+    Args:
+        needed: photos that must pass.
+        picks: for photos of several people, by file name, which face it is: 1 is the largest.
 
     Raises:
         EnrolmentRefused: fewer than `needed` photos passed; its report has a reason for each.
     """
-    reasons: dict[Path, str | None] = {}
-    faces: dict[Path, Face] = {}
-    for path in photos:
-        face, reasons[path] = _only_face(reader, bar, path)
-        if face is not None:
-            faces[path] = face
-    for path, reason in _strangers(faces).items():
-        reasons[path] = reason
-        del faces[path]
-    report = EnrolmentReport(tuple(PhotoVerdict(path.name, reasons[path]) for path in photos), needed)
-    if report.accepted < needed:
-        raise EnrolmentRefused(report)
-    mean = unit(np.mean([face.embedding for face in faces.values()], axis=0))
-    return Template(mean, report, tuple(faces))
+    sorting = _Sorting()
+    for start in range(0, len(photos), _OPEN_AT_ONCE):
+        opened = _open(sorting, start, photos[start : start + _OPEN_AT_ONCE])
+        _choose_faces(sorting, opened, reader, bar, picks or {})
+    _refuse_copies(sorting)
+    _refuse_strangers(sorting)
+    _suggest_picks(sorting)
+    return _template(sorting, [path.name for path in photos], needed)
 
 
-def _only_face(reader: FaceReader, bar: QualityBar, path: Path) -> tuple[Face | None, str | None]:
-    try:
-        image = open_photo(path)
-    except (OSError, ValueError, Pillow.DecompressionBombError) as error:
-        return None, f"not a readable image ({type(error).__name__}); save it again as JPEG or PNG"
-    faces = reader.read([image])[0]
-    if not faces:
-        return None, "no face was found; use a photo in which the face is clearly visible"
-    if len(faces) > 1:
-        return None, f"{len(faces)} faces were found; use a photo of one person, or crop it"
-    objection = bar.objection(faces[0])
-    return (None, objection) if objection else (faces[0], None)
+def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path]) -> list[Face | Refusal]:
+    """The one usable face of each photo, or why there is none; photos stand alone, nothing is compared."""
+    sorting = _Sorting()
+    _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {})
+    return [sorting.refusals.get(number) or sorting.faces[number] for number in range(len(photos))]
 
 
-def _strangers(faces: dict[Path, Face]) -> dict[Path, str]:
+def template_of_kept(reader: FaceReader, photos: Sequence[bytes]) -> Prototypes | None:
+    """Prototypes from photos that were accepted before, by another pack; None if it finds no face in any."""
+    opened = [photo_from(str(number), data) for number, data in enumerate(photos)]
+    faces = [found[0] for found in reader.read([photo.pixels for photo in opened]) if found]
+    return make_prototypes(faces) if faces else None
+
+
+def lookalikes(prototypes: Prototypes, gallery: Gallery, threshold: float) -> list[tuple[str, float]]:
+    """Registered identities that look like this person: id and score, closest first.
+
+    Args:
+        gallery: of everyone stored, in the same pack.
+        threshold: cosine from which on two templates are taken for one person.
+    """
+    best: dict[str, float] = {}
+    for line in gallery.search(prototypes):
+        for candidate in line:
+            if candidate.score >= threshold:
+                best[candidate.identity_id] = max(candidate.score, best.get(candidate.identity_id, -1.0))
+    return sorted(best.items(), key=lambda pair: -pair[1])
+
+
+def _open(sorting: _Sorting, start: int, paths: Sequence[Path]) -> dict[int, Photo]:
+    opened = {}
+    for number, path in enumerate(paths, start):
+        try:
+            opened[number] = open_photo(path)
+        except PhotoRefused as error:
+            sorting.refusals[number] = error.refusal
+    return opened
+
+
+def _choose_faces(
+    sorting: _Sorting, opened: dict[int, Photo], reader: FaceReader, bar: QualityBar, picks: Mapping[str, int]
+) -> None:
+    found = reader.read([photo.pixels for photo in opened.values()])
+    for (number, photo), faces in zip(opened.items(), found, strict=True):
+        sorting.photos[number] = replace(photo, pixels=np.zeros((0, 0, 3), np.uint8))  # no longer needed
+        name = photo.name
+        picked = picks.get(name)
+        if not faces:
+            sorting.refusals[number] = Refusal(Why.NO_FACE)
+        elif picked is not None and not 1 <= picked <= len(faces):
+            sorting.refusals[number] = Refusal(Why.NO_SUCH_FACE, {"number": picked, "count": len(faces)})
+        elif picked is None and len(faces) > 1:
+            sorting.crowds[number] = faces
+            places = ", ".join(f"{one} x={f.box[0]:.0f} y={f.box[1]:.0f}" for one, f in enumerate(faces, 1))
+            facts = {"count": len(faces), "name": name, "places": places, "likely": None}
+            sorting.refusals[number] = Refusal(Why.SEVERAL_FACES, facts)
+        else:
+            face = faces[(picked or 1) - 1]
+            objection = bar.objection(face)
+            if objection:
+                sorting.refusals[number] = objection
+            sorting.faces[number] = face
+
+
+def _good(sorting: _Sorting) -> list[int]:
+    return [number for number in sorting.faces if number not in sorting.refusals]
+
+
+def _refuse_copies(sorting: _Sorting) -> None:
+    """Of the same picture twice, the one with more pixels between the eyes stays."""
+    kept: list[int] = []
+    for number in sorted(_good(sorting), key=lambda one: (-sorting.faces[one].eye_distance_px, one)):
+        photo = sorting.photos[number]
+        original = next((other for other in kept if photo.is_copy_of(sorting.photos[other])), None)
+        if original is None:
+            kept.append(number)
+        else:
+            sorting.refusals[number] = Refusal(Why.DUPLICATE, {"other": sorting.photos[original].name})
+
+
+def _refuse_strangers(sorting: _Sorting) -> None:
     """Leave-one-out: photos whose face does not look like the rest, worst first, one at a time."""
-    left, found = dict(faces), {}
+    left = _good(sorting)
     while len(left) > 2:
-        total = np.sum([face.embedding for face in left.values()], axis=0)
-        cosine = {path: float(unit(total - face.embedding) @ face.embedding) for path, face in left.items()}
-        worst = min(cosine, key=lambda path: cosine[path])
-        if cosine[worst] >= MIN_COSINE_TO_OTHERS:
+        vectors = np.stack([sorting.faces[number].embedding for number in left])
+        others = vectors.sum(axis=0) - vectors
+        cosines = (vectors * others).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-12)
+        worst = int(np.argmin(cosines))
+        if cosines[worst] >= MIN_COSINE_TO_OTHERS:
             break
-        found[worst] = (
-            f"does not look like the same person as the others (cosine {cosine[worst]:.2f}); remove it or check who it shows"
-        )
-        del left[worst]
-    return found
+        facts = {"cosine": float(cosines[worst]), "needed": MIN_COSINE_TO_OTHERS}
+        sorting.refusals[left.pop(worst)] = Refusal(Why.SOMEONE_ELSE, facts)
+
+
+def _suggest_picks(sorting: _Sorting) -> None:
+    """In a photo of several people, say which one looks like the person in the other photos."""
+    good = _good(sorting)
+    if len(good) < 2:
+        return
+    mean = unit(np.mean([sorting.faces[number].embedding for number in good], axis=0))
+    for number, faces in sorting.crowds.items():
+        scores = [float(face.embedding @ mean) for face in faces]
+        best = int(np.argmax(scores))
+        if scores[best] >= MIN_COSINE_TO_OTHERS:
+            refusal = sorting.refusals[number]
+            facts = {**refusal.facts, "likely": best + 1}
+            sorting.refusals[number] = replace(refusal, facts=facts)
+
+
+def _template(sorting: _Sorting, names: Sequence[str], needed: int) -> Template:
+    verdicts = tuple(
+        PhotoVerdict(name, sorting.refusals.get(number), _quality(sorting.faces.get(number)))
+        for number, name in enumerate(names)
+    )
+    report = EnrolmentReport(verdicts, needed)
+    good = sorted(_good(sorting))
+    if len(good) < needed:
+        raise EnrolmentRefused(report)
+    prototypes = make_prototypes([sorting.faces[number] for number in good])
+    return Template(prototypes, report, tuple(sorting.photos[number].data for number in good))
+
+
+def _quality(face: Face | None) -> dict[str, float] | None:
+    if face is None:
+        return None
+    names = ("detector_score", "eye_distance_px", "yaw", "pitch", "roll", "sharpness", "brightness", "clipped", "norm")
+    return {name: round(float(getattr(face, name)), 3) for name in names}

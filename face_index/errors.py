@@ -7,10 +7,18 @@ FaceIndexError
 │   ├── PackNotLicensed      the pack's licence does not cover this use
 │   └── PackMismatch         vectors of two packs were about to meet
 ├── EnrolmentRefused         too few photos passed; `report` says why, photo by photo
+├── ManifestInvalid          an agency's list cannot be read; names the line
 ├── ConsentMissing           no valid consent for what was asked
+├── NotDecidable             an approval or rejection that the rules do not allow
 ├── UnknownIdentity          no identity of that id or name
-├── NameTaken                an active identity already has that name
-└── VaultLocked              the master key is missing or is not the one that sealed the vault
+├── NameTaken                an identity already has that name
+├── CalibrationImpossible    too few scores, or files without labels, to state an error rate
+├── ReceiptInvalid           an erasure receipt is not what this vault signed
+└── VaultError
+    ├── VaultLocked          the master key is missing or is not the one that sealed the vault
+    ├── VaultDamaged         the file is not a sound vault; nothing was written to it
+    ├── BackupUnusable       a backup cannot be made or restored
+    └── ClockWentBackwards   the newest audit entry lies in the future
 """
 
 from __future__ import annotations
@@ -18,6 +26,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from face_index.enrolment import EnrolmentReport
 
 
@@ -49,7 +59,7 @@ class EnrolmentRefused(FaceIndexError):
     """Too few photos passed."""
 
     def __init__(self, report: EnrolmentReport) -> None:
-        reasons = "; ".join(f"{verdict.name}: {verdict.reason}" for verdict in report.photos if verdict.reason)
+        reasons = "; ".join(f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal)
         super().__init__(f"{report.accepted} usable photos, {report.needed} are needed. {reasons}")
         self.report = report
 
@@ -59,10 +69,10 @@ class ConsentMissing(FaceIndexError):
 
 
 class UnknownIdentity(FaceIndexError):
-    """No identity of that id or name."""
+    """No identity of that id or name, or no licence of that id."""
 
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"no identity is called {wanted!r}; `portrait-scanner identities` lists them")
+    def __init__(self, wanted: str, what: str = "identity") -> None:
+        super().__init__(f"no {what} is called {wanted!r}; `portrait-scanner identities` lists them")
         self.wanted = wanted
 
 
@@ -70,5 +80,43 @@ class NameTaken(FaceIndexError):
     """An active identity already has that name."""
 
 
-class VaultLocked(FaceIndexError):
+class ManifestInvalid(FaceIndexError):
+    """An agency's list of persons cannot be read."""
+
+
+class NotDecidable(FaceIndexError):
+    """An approval or rejection that the rules do not allow."""
+
+
+class CalibrationImpossible(FaceIndexError):
+    """There is not enough to measure an error rate with."""
+
+
+class ReceiptInvalid(FaceIndexError):
+    """An erasure receipt is not what this vault signed."""
+
+
+class VaultError(FaceIndexError):
+    """The vault cannot be used as it is."""
+
+
+class VaultLocked(VaultError):
     """The master key is missing or is not the one that sealed the vault."""
+
+
+class VaultDamaged(VaultError):
+    """The file is not a sound vault; nothing was written to it."""
+
+
+class BackupUnusable(VaultError):
+    """A backup cannot be made or restored."""
+
+
+class ClockWentBackwards(VaultError):
+    """The machine's clock lies before the newest audit entry; nothing was written."""
+
+    def __init__(self, now: datetime, newest: str) -> None:
+        super().__init__(
+            f"the clock says {now.isoformat(timespec='seconds')}, but the newest audit entry is of {newest}; "
+            "nothing was written: set the machine's clock right and run the command again"
+        )

@@ -17,6 +17,9 @@ Image = npt.NDArray[np.uint8]
 Vector = npt.NDArray[np.float32]
 """float32 [d], unit length."""
 
+Prototypes = npt.NDArray[np.float32]
+"""float32 [p, d], unit rows: one for each way a person looks. A template is one or more of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackVersion:
@@ -26,18 +29,20 @@ class PackVersion:
         name: the face pack's name.
         sha256: of detector and recogniser files together, lower-case hex.
         dimension: length of the embedding.
+        version: the pack's own version, "" if it states none; the hash is what counts.
     """
 
     name: str
     sha256: str
     dimension: int
+    version: str = ""
 
     def must_be(self, other: PackVersion) -> None:
         """Raise PackMismatch unless both are the same networks."""
-        if self != other:
+        if (self.sha256, self.dimension) != (other.sha256, other.dimension):
             raise PackMismatch(
                 f"embeddings of pack {self.name} ({self.sha256[:12]}) cannot be compared with pack "
-                f"{other.name} ({other.sha256[:12]}); enrol again with the pack that scans use"
+                f"{other.name} ({other.sha256[:12]}); `portrait-scanner re-embed` brings templates to the pack in use"
             )
 
 
@@ -49,28 +54,30 @@ class Face:
         box: left, top, right, bottom, pixels.
         landmarks: float32 [5, 2], pixels: left eye, right eye, nose, left and right mouth corner.
         detector_score: 0 to 1.
+        yaw, pitch, roll: of the head, degrees; 0 looks at the camera (face_index.alignment.head_pose).
         sharpness: variance of the Laplacian of the aligned 112x112 grey crop.
         brightness: mean of the aligned grey crop, 0 to 255.
+        clipped: share of the aligned crop that is pure black or white, 0 to 1.
         embedding: unit vector of the pack's dimension.
+        norm: length of the embedding before it was made a unit vector; low where the network saw little
+            of a face (Meng et al., MagFace, CVPR 2021).
     """
 
     box: tuple[float, float, float, float]
     landmarks: npt.NDArray[np.float32]
     detector_score: float
+    yaw: float
+    pitch: float
+    roll: float
     sharpness: float
     brightness: float
+    clipped: float
     embedding: Vector
+    norm: float
 
     @property
     def eye_distance_px(self) -> float:
         return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
-
-    @property
-    def yaw(self) -> float:
-        """How far the nose stands off the middle of the eyes, in eye distances; 0 is frontal."""
-        eyes = self.landmarks[1] - self.landmarks[0]
-        middle = (self.landmarks[0] + self.landmarks[1]) / 2
-        return float(np.dot(self.landmarks[2] - middle, eyes) / max(float(np.dot(eyes, eyes)), 1e-6))
 
 
 class FaceReader(Protocol):

@@ -4,82 +4,127 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 from insightface.app import FaceAnalysis
 from insightface.model_zoo.model_license import inspect_model_package_license
-from insightface.utils.face_align import norm_crop
 from insightface.utils.storage import ensure_available
 
+from face_index.alignment import aligned_crop, crop_matrices, head_poses
+from face_index.detection import BatchDetector, Layout
 from face_index.errors import PackMissing, PackUnusable
 from face_index.face import Face, Image, PackVersion, unit
 from face_index.packs import FacePack
 
 log = logging.getLogger(__name__)
-_RECOGNITION_BATCH = 64
+# Small enough that a batch stays in the cores' caches, large enough to pay for a run.
+_CPU_BATCH = 8
+_CUDA_BATCH = 64
+# Activations need about 400 bytes a pixel of network input: 64 images at 128x128, 10 at 640x640.
+_PIXELS_PER_RUN = {_CPU_BATCH: 1_000_000, _CUDA_BATCH: 4_200_000}
 
 
 class InsightFaceReader:
-    """Detection, alignment and embedding by one face pack (face_index.face.FaceReader)."""
+    """Detection, alignment and embedding by one face pack (face_index.face.FaceReader).
+
+    On CPU the images are shared out among as many threads as there are cores, each running networks
+    of one thread over small batches: measured faster than one network that spreads each run over all
+    cores (benchmarks/face_index/embedding.py). On CUDA batches are large and there is one thread.
+    """
 
     def __init__(self, pack: FacePack, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+        cuda = "CUDAExecutionProvider" in providers
+        batch = _CUDA_BATCH if cuda else _CPU_BATCH
+        batch = max(2, min(batch, _PIXELS_PER_RUN[batch] // (pack.detection_size[0] * pack.detection_size[1])))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 0 if cuda else 1
         try:
             with redirect_stdout(StringIO()):
                 self._app = FaceAnalysis(
-                    name=str(pack.folder), allowed_modules=["detection", "recognition"], providers=list(providers)
+                    name=str(pack.folder),
+                    allowed_modules=["detection", "recognition"],
+                    providers=list(providers),
+                    sess_options=options,
                 )
                 self._app.prepare(ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size)
             self._recogniser = self._app.models["recognition"]
+            self._detector = BatchDetector(self._app.det_model, pack.detection_size, batch, options)
         except Exception as error:  # InsightFace, onnx, protobuf and onnxruntime each raise errors of their own
             raise PackUnusable(
                 f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace recogniser as .onnx ({error})"
             ) from error
-        self._version = PackVersion(pack.name, _hash_of_networks(pack.folder), int(self._recogniser.output_shape[1]))
+        self._batch, self._threads = batch, 1 if cuda else (os.cpu_count() or 1)
+        dimension = int(self._recogniser.output_shape[1])
+        self._version = PackVersion(pack.name, _hash_of_networks(pack.folder), dimension, pack.version)
 
     @property
     def version(self) -> PackVersion:
         return self._version
 
+    @property
+    def detection_layout(self) -> Layout:
+        """How this pack's detector takes batches."""
+        return self._detector.layout
+
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
-        found, crops = [], []
-        for image in images:
-            bgr = np.ascontiguousarray(image[..., ::-1])
-            boxes, landmarks = self._app.det_model.detect(bgr)
-            order = np.argsort((boxes[:, 0] - boxes[:, 2]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
-            found.append([(boxes[row], landmarks[row]) for row in order])
-            crops += [norm_crop(bgr, landmarks[row]) for row in order]
-        embeddings = iter(self._embed(crops))
-        pending = iter(crops)
-        return [[_face(box, marks, next(pending), next(embeddings)) for box, marks in faces] for faces in found]
+        size = max(1, min(self._batch, math.ceil(len(images) / self._threads)))
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        if len(batches) <= 1:
+            return [faces for batch in batches for faces in self._read_batch(batch)]
+        with ThreadPoolExecutor(self._threads) as pool:
+            return [faces for batch in pool.map(self._read_batch, batches) for faces in batch]
+
+    def _read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
+        bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]
+        found = self._detector.detect(bgr)
+        marks = np.concatenate([faces.landmarks for faces in found])
+        boxes = np.concatenate([faces.boxes for faces in found])
+        sources = [image for image, faces in zip(bgr, found, strict=True) for _ in faces.boxes]
+        crops = [aligned_crop(image, matrix) for image, matrix in zip(sources, crop_matrices(marks), strict=True)]
+        faces = map(_face, boxes, marks, head_poses(marks), crops, self._embed(crops))
+        return [list(islice(faces, len(detections.boxes))) for detections in found]
 
     def _embed(self, crops: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         rows: list[npt.NDArray[np.float32]] = []
-        for start in range(0, len(crops), _RECOGNITION_BATCH):
-            rows += list(self._recogniser.get_feat(crops[start : start + _RECOGNITION_BATCH]))
+        for start in range(0, len(crops), self._batch):
+            rows += list(self._recogniser.get_feat(crops[start : start + self._batch]))
         return rows
 
 
 def _face(
     box: npt.NDArray[np.float32],
     landmarks: npt.NDArray[np.float32],
+    pose: npt.NDArray[np.float64],
     crop: npt.NDArray[np.uint8],
     vector: npt.NDArray[np.float32],
 ) -> Face:
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
-    left, top, right, bottom, score = (float(value) for value in box)
+    _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_32F))
+    left, top, right, bottom, score = box.tolist()
+    yaw, pitch, roll = pose.tolist()
     return Face(
         box=(left, top, right, bottom),
-        landmarks=np.asarray(landmarks, dtype=np.float32),
+        landmarks=landmarks,
         detector_score=score,
-        sharpness=float(cv2.Laplacian(grey, cv2.CV_64F).var()),
-        brightness=float(grey.mean()),
+        yaw=yaw,
+        pitch=pitch,
+        roll=roll,
+        sharpness=float(edges[0, 0] ** 2),
+        brightness=float(cv2.mean(grey)[0]),
+        clipped=(np.count_nonzero(grey <= 1) + np.count_nonzero(grey >= 254)) / grey.size,
         embedding=unit(vector),
+        norm=float(np.linalg.norm(vector)),
     )
 
 

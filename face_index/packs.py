@@ -23,6 +23,7 @@ class FacePack:
         commercial: whether that licence covers commercial use.
         detection_size: width and height that images are scaled to for detection, pixels.
         bar: what a face must reach to count with this pack.
+        version: as the pack's maker states it, "" if unstated.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FacePack:
     commercial: bool
     detection_size: tuple[int, int]
     bar: QualityBar
+    version: str = ""
 
     def must_allow(self, use: str | None) -> None:
         """Raise PackNotLicensed unless the licence covers `use` ("commercial", "research" or unsaid)."""
@@ -77,6 +79,7 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
             min_eye_distance_px=entry["min_eye_distance_px"],
             min_sharpness=entry["min_sharpness"],
         ),
+        version=entry["version"],
     )
 
 

@@ -1,10 +1,11 @@
-"""Why a face is refused: too small, too blurred, turned away, too dark. Each reason in words."""
+"""What a face must be to count: large, sharp, turned to the camera, well lit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from face_index.face import Face
+from face_index.refusals import Refusal, Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,21 +14,28 @@ class QualityBar:
 
     min_detector_score: float = 0.5
     min_eye_distance_px: float = 16.0
-    max_yaw: float = 0.42  # eye distances; about 40 degrees, past which one eye starts to hide
+    max_yaw_deg: float = 40.0  # past this one eye starts to hide
+    max_pitch_deg: float = 40.0
     min_sharpness: float = 8.0  # of the aligned crop; under this even eyes and mouth have no edge
     min_brightness: float = 18.0
     max_brightness: float = 245.0
+    max_clipped: float = 0.6
+    min_norm: float = 0.0  # 0: the pack's norms were never measured against recognition errors
 
-    def objection(self, face: Face) -> str | None:
-        """A sentence saying what is wrong and what to do, None if nothing is."""
+    def objection(self, face: Face) -> Refusal | None:
+        """What is wrong with a face, None if nothing is."""
         if face.detector_score < self.min_detector_score:
-            return f"the detector is unsure that this is a face ({face.detector_score:.2f}); use a clearer photo"
+            return Refusal(Why.UNSURE, {"score": face.detector_score})
         if face.eye_distance_px < self.min_eye_distance_px:
-            return f"the face is too small ({face.eye_distance_px:.0f} px between the eyes, {self.min_eye_distance_px:.0f} needed); use a larger photo"
-        if abs(face.yaw) > self.max_yaw:
-            return "the face is turned too far to the side; use a photo that looks at the camera"
+            return Refusal(Why.TOO_SMALL, {"found": face.eye_distance_px, "needed": self.min_eye_distance_px})
+        if abs(face.yaw) > self.max_yaw_deg:
+            return Refusal(Why.TURNED, {"degrees": abs(face.yaw)})
+        if abs(face.pitch) > self.max_pitch_deg:
+            return Refusal(Why.TILTED, {"degrees": abs(face.pitch)})
         if face.sharpness < self.min_sharpness:
-            return "the face is blurred; use a sharper photo"
-        if not self.min_brightness <= face.brightness <= self.max_brightness:
-            return "the face is too dark or too bright; use a photo with even light"
+            return Refusal(Why.BLURRED)
+        if not self.min_brightness <= face.brightness <= self.max_brightness or face.clipped > self.max_clipped:
+            return Refusal(Why.LIGHT)
+        if face.norm < self.min_norm:
+            return Refusal(Why.COVERED)
         return None

@@ -58,6 +58,8 @@ class MethodRecord:
     """How the verdict was reached, enough to repeat it.
 
     Attributes:
+        gallery_version: counts every change of who is searched.
+        gallery_recall: 1 for exact search, else as measured when the index was built.
         fpir: the false positive identification rate the threshold holds.
         calibration: what the threshold was computed from, in words.
         settings: sampler settings by name.
@@ -70,6 +72,8 @@ class MethodRecord:
     face_pack_sha256: str
     face_pack_licence: str
     gallery_size: int
+    gallery_version: int
+    gallery_recall: float
     fpir: float
     calibration: str
     settings: dict[str, Any]
@@ -86,6 +90,7 @@ class Case:
         interval: 95 % confidence interval of the score over samples.
         control_score: the same mean over the controls, None if they show no face.
         lift: score minus control score.
+        log10_lr: log10 of the score's likelihood ratio, None where no genuine scores were calibrated.
         status: "draft" until a named reviewer decides.
     """
 
@@ -106,6 +111,7 @@ class Case:
     checkpoint: CheckpointRecord
     method: MethodRecord
     samples: tuple[SampleRecord, ...]
+    log10_lr: float | None = None
     status: str = "draft"
 
 

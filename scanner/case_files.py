@@ -6,6 +6,9 @@ import hashlib
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
+from face_index.consent import Terms
+from face_index.errors import UnknownIdentity
+from face_index.vault.licences import covering_licence
 from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord
 from scanner.examination import Examination, Finding, Shown
 from scanner.ledger import ScanRow
@@ -22,6 +25,7 @@ def verdict_record(workshop: Workshop, sampler: Sampler, examination: Examinatio
         "outcome": str(examination.outcome),
         "reason": examination.reason,
         "best_score": examination.best_score,
+        "best_threshold": examination.best_threshold,
         "lift": examination.lift,
         "samples": examination.samples,
         "seconds": round(seconds, 2),
@@ -39,6 +43,10 @@ def _finding(workshop: Workshop, sampler: Sampler, finding: Finding) -> dict[str
         "interval": list(finding.scored.interval),
         "control_score": finding.scored.control_score,
         "lift": finding.scored.lift,
+        "runner_up": finding.scored.runner_up,
+        "log10_lr": finding.scored.log10_lr,
+        "threshold": finding.thresholds.match,
+        "possible_threshold": finding.thresholds.possible,
         "samples": [_sample(workshop, sampler, shown) for shown in finding.shown],
     }
 
@@ -65,12 +73,13 @@ def _method(workshop: Workshop, sampler: Sampler) -> dict[str, Any]:
         "face_pack_sha256": workshop.reader.version.sha256,
         "face_pack_licence": workshop.pack.licence,
         "gallery_size": len(workshop.gallery),
+        "gallery_version": workshop.watch.gallery_version,
+        "gallery_recall": workshop.watch.recall,
         "fpir": thresholds.fpir,
         "calibration": workshop.calibration_source,
         "settings": sampler.settings,
         "versions": library_versions(),
         "threshold": thresholds.match,
-        "possible_threshold": thresholds.possible,
     }
 
 
@@ -84,27 +93,60 @@ def _place_of(location: str) -> str:
 def file_cases(
     workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The result rows of one file, one per finding; a case is filed for each finding."""
-    shared = {"file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"]}
-    threshold = record["method"].get("threshold")
-    if not record["findings"]:
+    """The result rows of one file, one per finding; a case is filed for each that nobody authorised."""
+    shared = {
+        "file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"],
+        "gallery_version": record["method"].get("gallery_version"), "authorised": None,
+    }  # fmt: skip
+    here = [finding for finding in record["findings"] if _is_registered(workshop, finding["identity_id"])]
+    if not here:
+        gone = bool(record["findings"])
+        threshold = record["best_threshold"] or record["method"].get("threshold")
         return [
             {
-                **shared, "outcome": str(record["outcome"]), "identity": None, "score": _rounded(record["best_score"]),
-                "threshold": _rounded(threshold), "lift": _rounded(record["lift"]), "reason": record["reason"],
+                **shared, "outcome": str(Outcome.CLEAR if gone else record["outcome"]), "identity": None,
+                "score": None if gone else _rounded(record["best_score"]), "threshold": _rounded(threshold),
+                "lift": None if gone else _rounded(record["lift"]),
+                "reason": "who it showed has withdrawn meanwhile" if gone else record["reason"],
             }
         ]  # fmt: skip
     rows = []
-    for finding in record["findings"]:
+    for finding in here:
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
-        workshop.docket.open(case)
+        authorised = _authorised(workshop, case)
+        if authorised is None:
+            workshop.docket.open(case)
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
-                "threshold": _rounded(threshold), "lift": _rounded(finding["lift"]), "reason": finding["reason"], "case_id": case.case_id,
+                "threshold": _rounded(finding["threshold"]), "lift": _rounded(finding["lift"]), "reason": finding["reason"],
+                "case_id": case.case_id if authorised is None else None, "authorised": authorised,
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
+
+
+def _is_registered(workshop: Workshop, identity_id: str) -> bool:
+    """Whether someone is still there: people may withdraw while a scan runs."""
+    try:
+        return workshop.vault.find(identity_id).is_active(workshop.clock().date())
+    except UnknownIdentity:
+        return False
+
+
+def _authorised(workshop: Workshop, case: Case) -> str | None:
+    """What allows this use, in words; None if nothing does. Authorised use opens no case."""
+    if case.terms == Terms.PERMITTED:
+        return "the person's terms permit it"
+    checkpoint = case.checkpoint
+    licence = covering_licence(
+        workshop.vault, case.identity_id, checkpoint.hub, checkpoint.creator, checkpoint.sha256, workshop.clock().date()
+    )
+    return (
+        f"licence {licence.licence_id[:8]} for {licence.kind} {licence.value} until {licence.until}"
+        if licence
+        else None
+    )
 
 
 def _rounded(value: float | None) -> float | None:
@@ -135,12 +177,13 @@ def _case(
         terms=str(identity.consent.terms),
         score=finding["score"],
         interval=(finding["interval"][0], finding["interval"][1]),
-        threshold=method["threshold"],
-        possible_threshold=method["possible_threshold"],
+        threshold=finding["threshold"],
+        possible_threshold=finding["possible_threshold"],
         control_score=finding["control_score"],
         lift=finding["lift"],
         checkpoint=_checkpoint(listing, file, triage),
-        method=MethodRecord(**{name: value for name, value in method.items() if not name.endswith("threshold")}),
+        log10_lr=finding["log10_lr"],
+        method=MethodRecord(**{name: value for name, value in method.items() if name != "threshold"}),
         samples=tuple(SampleRecord(**sample) for sample in finding["samples"]),
     )
 

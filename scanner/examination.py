@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from face_index.face import Face, FaceReader, Vector, unit
-from face_index.gallery import Gallery
 from face_index.quality import QualityBar
 from scanner.clusters import Cluster, clusters_of
 from scanner.errors import UnfaithfulLoad
 from scanner.prompts import SamplePlan, plan_rounds
 from scanner.sampling import Pixels, Sampler
 from scanner.verdict import Outcome, Scored, Thresholds, decide, score_with_interval, settled
+from scanner.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class Finding:
     outcome: Outcome
     reason: str
     scored: Scored
+    thresholds: Thresholds
     shown: tuple[Shown, ...]
 
 
@@ -73,6 +74,7 @@ class Examination:
     Attributes:
         outcome: the strongest of all findings, or what holds without one.
         best_score: of the closest identity, None if nobody could be compared.
+        best_threshold: of that identity's template.
         lift: belonging to that score, None if no control was needed.
         findings: at most one per identity.
         samples: images made with the adapter.
@@ -81,6 +83,7 @@ class Examination:
     outcome: Outcome
     reason: str
     best_score: float | None
+    best_threshold: float | None
     lift: float | None
     findings: tuple[Finding, ...]
     samples: int
@@ -109,13 +112,12 @@ class Examiner:
         sampler: Sampler,
         reader: FaceReader,
         bar: QualityBar,
-        gallery: Gallery,
-        thresholds: Thresholds,
+        watch: Watch,
         budget: Budget,
     ) -> None:
-        reader.version.must_be(gallery.version)
+        reader.version.must_be(watch.gallery.version)
         self._sampler, self._reader, self._bar = sampler, reader, bar
-        self._gallery, self._thresholds, self._budget = gallery, thresholds, budget
+        self._gallery, self._watch, self._budget = watch.gallery, watch, budget
 
     def examine(self, path: Path, sha256: str, kind: str, triggers: Sequence[str]) -> Examination:
         """Sample a checkpoint and decide.
@@ -160,12 +162,16 @@ class Examiner:
         best: dict[str, tuple[str, Cluster, Scored]] = {}
         for cluster in clusters_of(vectors, self._budget.min_cluster):
             members = replace(cluster, members=tuple(numbers[member] for member in cluster.members))
-            for candidate in self._gallery.search(cluster.probe, 1):
+            closest = self._watch.closest(cluster.probe)
+            if closest:
                 chosen = [vectors[member] for member in cluster.members]
-                score, interval = score_with_interval(chosen, self._gallery.vector_of(candidate.identity_id))
-                known = best.get(candidate.identity_id)
+                identity_id = closest[0].identity_id
+                score, interval = score_with_interval(chosen, self._gallery.vector_of(identity_id, cluster.probe))
+                known = best.get(identity_id)
                 if known is None or score > known[2].score:
-                    best[candidate.identity_id] = (candidate.identity_id, members, Scored(score, interval, None))
+                    runner_up = closest[1].score if len(closest) > 1 else None
+                    scored = Scored(score, interval, None, runner_up, self._watch.log10_lr(score))
+                    best[identity_id] = (identity_id, members, scored)
         return sorted(best.values(), key=lambda entry: -entry[2].score)
 
     def _enough(self, gathered: _Gathered, ranked: list[tuple[str, Cluster, Scored]]) -> bool:
@@ -175,7 +181,7 @@ class Examiner:
             return True
         if not ranked:
             return len(gathered.usable) >= self._budget.min_faces_without_cluster
-        return all(settled(scored, self._thresholds) for _, _, scored in ranked)
+        return all(settled(scored, self._watch.thresholds_of(identity_id)) for identity_id, _, scored in ranked)
 
     def _make_controls(self, gathered: _Gathered, numbers: Sequence[int]) -> None:
         missing = [number for number in numbers if number not in gathered.controls]
@@ -188,29 +194,40 @@ class Examiner:
         self, gathered: _Gathered, identity_id: str, cluster: Cluster, scored: Scored
     ) -> tuple[str, Cluster, Scored]:
         """The lift, worked out only where it can change the outcome: controls cost as much as samples."""
-        if scored.score < self._thresholds.possible:
+        if scored.score < self._watch.thresholds_of(identity_id).possible:
             return identity_id, cluster, scored
         self._make_controls(gathered, cluster.members)
         faces = [_vector(face) for number in cluster.members if (face := gathered.control_faces[number]) is not None]
         control = (
-            float(unit(np.mean(faces, axis=0)) @ self._gallery.vector_of(identity_id)) if len(faces) >= 2 else None
+            float(unit(np.mean(faces, axis=0)) @ self._gallery.vector_of(identity_id, cluster.probe))
+            if len(faces) >= 2
+            else None
         )
         return identity_id, cluster, replace(scored, control_score=control)
 
     def _conclude(self, gathered: _Gathered, ranked: list[tuple[str, Cluster, Scored]]) -> Examination:
         decided = [
-            (identity_id, cluster, scored, *decide(scored, self._thresholds)) for identity_id, cluster, scored in ranked
+            (identity_id, cluster, scored, *decide(scored, self._watch.thresholds_of(identity_id)))
+            for identity_id, cluster, scored in ranked
         ]
         findings = tuple(
-            Finding(identity_id, outcome, reason, scored, self._shown(gathered, identity_id, cluster))
+            Finding(
+                identity_id,
+                outcome,
+                reason,
+                scored,
+                self._watch.thresholds_of(identity_id),
+                self._shown(gathered, identity_id, cluster),
+            )
             for identity_id, cluster, scored, outcome, reason in decided
             if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
         )
-        best = ranked[0][2] if ranked else None
         outcome, reason = self._overall(gathered, decided, findings)
-        return Examination(
-            outcome, reason, best.score if best else None, best.lift if best else None, findings, len(gathered.plans)
-        )
+        if not ranked:
+            return Examination(outcome, reason, None, None, None, findings, len(gathered.plans))
+        identity_id, _, best = ranked[0]
+        threshold = self._watch.thresholds_of(identity_id).match
+        return Examination(outcome, reason, best.score, threshold, best.lift, findings, len(gathered.plans))
 
     def _overall(
         self,
@@ -237,7 +254,7 @@ class Examiner:
         return Outcome.CLEAR, decided[0][4]
 
     def _shown(self, gathered: _Gathered, identity_id: str, cluster: Cluster) -> tuple[Shown, ...]:
-        template = self._gallery.vector_of(identity_id)
+        template = self._gallery.vector_of(identity_id, cluster.probe)
 
         def score(face: Face | None) -> float | None:
             return None if face is None else float(face.embedding @ template)

@@ -42,7 +42,7 @@ class ScanResult:
 
     @property
     def has_findings(self) -> bool:
-        return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in self.rows)
+        return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) and not row["authorised"] for row in self.rows)
 
 
 def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> ScanResult:
@@ -126,7 +126,7 @@ def _judge(workshop: Workshop, path: Path, listing: Listing, triage: Triage, sta
         record = verdict_record(workshop, sampler, examination, time.monotonic() - started)
     except NotScannable as error:
         record = {
-            "outcome": Outcome.FAILED, "reason": str(error), "best_score": None, "lift": None, "samples": 0,
+            "outcome": Outcome.FAILED, "reason": str(error), "best_score": None, "best_threshold": None, "lift": None, "samples": 0,
             "seconds": round(time.monotonic() - started, 2), "findings": [], "method": {},
         }  # fmt: skip
     workshop.ledger.remember_verdict(sha256, key, record, workshop.clock())
@@ -145,4 +145,5 @@ def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: floa
     return {
         "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,
+        "gallery_version": None, "authorised": None,
     }  # fmt: skip

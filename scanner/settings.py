@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,10 @@ class Settings(BaseSettings):
     possible_fpir: float = Field(0.02, gt=0, lt=0.5)
     hub_token: SecretStr | None = None
     master_key: SecretStr | None = None
+    next_master_key: SecretStr | None = None
+    key_store: Literal["file", "keyring"] = "file"
+    operator: str = Field(default_factory=getpass.getuser)
+    gallery_index: Literal["exact", "half", "approximate"] = "exact"
     checkpoint_budget_gb: float = Field(20.0, gt=0)
 
     @property
@@ -38,6 +43,14 @@ class Settings(BaseSettings):
     @property
     def key_path(self) -> Path:
         return self.home / "vault" / "master.key"
+
+    @property
+    def backups_path(self) -> Path:
+        return self.home / "vault" / "backups"
+
+    @property
+    def calibrations_path(self) -> Path:
+        return self.home / "calibrations"
 
     @property
     def crawl_path(self) -> Path:

@@ -33,6 +33,7 @@ class Thresholds:
         possible: holds `possible_fpir`; between the two a person looks.
         calibrated: False if no error rate stands behind them; then nothing is a match.
         min_lift: score above the control's that the adapter itself must add.
+        min_margin: score by which the identity must lead the next one, where that one is close as well.
     """
 
     match: float
@@ -41,6 +42,7 @@ class Thresholds:
     possible_fpir: float
     calibrated: bool
     min_lift: float = 0.15
+    min_margin: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,15 @@ class Scored:
         score: cosine of probe and template.
         interval: 95 % jackknife interval of the score.
         control_score: the same for the controls' mean face, None if too few controls show one.
+        runner_up: score of the next closest identity, None if there is none.
+        log10_lr: log-likelihood ratio of the score, None without a calibration from genuine scores.
     """
 
     score: float
     interval: tuple[float, float]
     control_score: float | None
+    runner_up: float | None = None
+    log10_lr: float | None = None
 
     @property
     def lift(self) -> float | None:
@@ -104,6 +110,15 @@ def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
         return (
             Outcome.POSSIBLE,
             f"score {score:.2f}, but samples disagree: the interval starts at {scored.interval[0]:.2f}",
+        )
+    if (
+        scored.runner_up is not None
+        and scored.runner_up >= thresholds.possible
+        and score - scored.runner_up < thresholds.min_margin
+    ):
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but another registered person scores {scored.runner_up:.2f}: too alike to tell apart",
         )
     lift = "" if scored.lift is None else f", {scored.lift:.2f} above the base model alone"
     return Outcome.MATCH, f"score {score:.2f} over the threshold {thresholds.match:.2f}{lift}"

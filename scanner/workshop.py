@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 
 from crawlers.checkpoints import CheckpointStore
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
-from face_index.calibration import UNCALIBRATED_THRESHOLD, load_calibration
-from face_index.face import FaceReader
+from face_index.calibration import Calibration, load_calibration
+from face_index.face import FaceReader, PackVersion
+from face_index.faiss_gallery import IndexKind
 from face_index.gallery import Gallery
-from face_index.keys import master_key
 from face_index.packs import FacePack, find_pack
+from face_index.registration import Registrar
 from face_index.vault import Vault
+from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from reports.docket import Docket
 from scanner.base_models import MINIATURE_WEIGHTS, choose_base_model
 from scanner.errors import BaseModelMissing
@@ -27,6 +29,7 @@ from scanner.sampling import Sampler
 from scanner.settings import Settings
 from scanner.verdict import Thresholds
 from scanner.versions import library_versions
+from scanner.watch import Watch, watch_over
 
 Clock = Callable[[], datetime]
 
@@ -45,10 +48,28 @@ def device_of(settings: Settings) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def key_store(settings: Settings) -> KeyStore:
+    """Where the master key lives: the environment if it is there, else as configured."""
+    if settings.master_key:
+        following = settings.next_master_key.get_secret_value() if settings.next_master_key else None
+        return EnvironmentKeys(settings.master_key.get_secret_value(), following)
+    if settings.key_store == "keyring":
+        return KeyringKeys(settings.vault_path)
+    return FileKeys(settings.key_path)
+
+
 def open_vault(settings: Settings) -> Vault:
     """The vault of this home folder, unlocked."""
-    key = settings.master_key.get_secret_value() if settings.master_key else None
-    return Vault(settings.vault_path, master_key(settings.key_path, key))
+    return Vault(settings.vault_path, key_store(settings))
+
+
+def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
+    """What this pack's scores mean: measured here by `calibrate`, else as it came with the pack."""
+    for path in (settings.calibrations_path / f"{version.sha256}.json", pack.folder / "calibration.json"):
+        calibration = load_calibration(path, version.sha256)
+        if calibration:
+            return calibration
+    return None
 
 
 def open_pack(settings: Settings) -> FacePack:
@@ -81,6 +102,9 @@ class Workshop:
         self.transport = Transport(settings.hub_token.get_secret_value() if settings.hub_token else None)
         self._sampler: Sampler | None = None
         self._missing: dict[str, BaseModelMissing] = {}
+        self._watch: Watch | None = None
+        self._watched: tuple[int, date] | None = None
+        self._templates_sha256 = ""
 
     def close(self) -> None:
         self.transport.close()
@@ -96,40 +120,52 @@ class Workshop:
         return open_reader(self.settings, self.pack)
 
     @cached_property
+    def calibration(self) -> Calibration | None:
+        return open_calibration(self.settings, self.pack, self.reader.version)
+
+    @cached_property
+    def registrar(self) -> Registrar:
+        return Registrar(self.vault, self.reader, self.pack.bar, self.calibration)
+
+    @property
+    def watch(self) -> Watch:
+        """Whom to look for now: made anew when somebody entered or left, or the day changed."""
+        state = (self.vault.gallery_version, self.clock().date())
+        if self._watch is None or self._watched != state:
+            self._watched = state
+            templates = self.vault.active_templates(self.reader.version, state[1])
+            digest = hashlib.sha256()
+            for identity_id, prototypes in templates:
+                digest.update(identity_id.encode() + prototypes.tobytes())
+            self._templates_sha256 = digest.hexdigest()
+            rates = (self.settings.fpir, self.settings.possible_fpir)
+            kind = IndexKind(self.settings.gallery_index)
+            self._watch = watch_over(self.reader.version, templates, state[0], kind, self.calibration, rates)
+        return self._watch
+
+    @property
     def gallery(self) -> Gallery:
-        from face_index.faiss_gallery import FaissGallery
+        return self.watch.gallery
 
-        return FaissGallery(self.reader.version, self.vault.active_templates(self.reader.version, self.clock().date()))
-
-    @cached_property
+    @property
     def calibration_source(self) -> str:
-        calibration = load_calibration(self.pack.folder, self.reader.version.sha256)
-        return (
-            calibration.source
-            if calibration
-            else "none: this face pack was never calibrated, nothing is called a match"
-        )
+        if self.calibration:
+            return self.calibration.source
+        return "none: this face pack was never calibrated, nothing is called a match"
 
-    @cached_property
+    @property
     def thresholds(self) -> Thresholds:
-        calibration = load_calibration(self.pack.folder, self.reader.version.sha256)
-        settings, size = self.settings, len(self.gallery)
-        if calibration is None:
-            low = UNCALIBRATED_THRESHOLD - 0.1
-            return Thresholds(UNCALIBRATED_THRESHOLD, low, settings.fpir, settings.possible_fpir, calibrated=False)
-        match, possible = (calibration.threshold(size, rate) for rate in (settings.fpir, settings.possible_fpir))
-        return Thresholds(match, min(match, possible), settings.fpir, settings.possible_fpir, calibrated=True)
+        return self.watch.thresholds
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything but the checkpoint that a verdict depends on."""
-        templates = hashlib.sha256()
-        for identity_id, vector in self.vault.active_templates(self.reader.version, self.clock().date()):
-            templates.update(identity_id.encode() + vector.tobytes())
+        thresholds = asdict(self.thresholds)
         parts = {
             "pack": asdict(self.reader.version),
-            "gallery": templates.hexdigest(),
-            "thresholds": asdict(self.thresholds),
+            "gallery": self._templates_sha256,
+            "index": self.settings.gallery_index,
+            "thresholds": thresholds,
             "budget": asdict(self.budget),
             "base_model": self.settings.base_model,
             # Another version may draw or see differently: what it judged before does not count.
@@ -159,4 +195,4 @@ class Workshop:
     def examiner_for(self, family: str) -> tuple[Examiner, Sampler]:
         """An examiner of checkpoints of a family; raises as `sampler_for` does."""
         sampler = self.sampler_for(family)
-        return Examiner(sampler, self.reader, self.pack.bar, self.gallery, self.thresholds, self.budget), sampler
+        return Examiner(sampler, self.reader, self.pack.bar, self.watch, self.budget), sampler

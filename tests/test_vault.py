@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from face_index.keys import master_key
 
 from face_index.consent import Consent
 from face_index.errors import NameTaken, UnknownIdentity, VaultLocked
 from face_index.face import PackVersion, unit
-from face_index.keys import master_key
 from face_index.vault import Vault
 from tests.conftest import NOON
 

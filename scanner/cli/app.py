@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import sys
 import warnings
 from enum import IntEnum
@@ -12,7 +13,17 @@ from typing import Annotated, Any
 
 import typer
 
-from scanner.cli import enrolment, inspection, installation, miniature, scanning
+from scanner.cli import (
+    accuracy,
+    decisions,
+    enrolment,
+    inspection,
+    installation,
+    miniature,
+    rights,
+    safekeeping,
+    scanning,
+)
 from scanner.cli.context import Flags, UseOption
 
 
@@ -33,9 +44,15 @@ app = typer.Typer(
     add_completion=False,
 )
 enrolment.add_to(app)
+decisions.add_to(app)
 inspection.add_to(app)
 scanning.add_to(app)
+accuracy.add_to(app)
 installation.add_to(app)
+app.add_typer(rights.consents, name="consent")
+app.add_typer(rights.licences, name="licence")
+app.add_typer(safekeeping.vault_group, name="vault")
+app.add_typer(safekeeping.audit_group, name="audit")
 app.add_typer(miniature.group, name="miniature")
 
 
@@ -104,14 +121,20 @@ def main() -> None:
 
 def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
-    from face_index.errors import FaceIndexError, UnknownIdentity
+    from face_index.errors import FaceIndexError, ManifestInvalid, UnknownIdentity
     from reports.errors import ReportError
     from scanner.errors import ScanError, SettingsInvalid, UnknownScan
 
-    if isinstance(error, UnknownHub | UnknownIdentity | SettingsInvalid | UnknownScan):
+    if isinstance(error, UnknownHub | UnknownIdentity | ManifestInvalid | SettingsInvalid | UnknownScan):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH
+    if isinstance(error, sqlite3.DatabaseError):
+        sentence = (
+            f"a database could not be read or written ({error}); nothing that was finished is lost. If the disk is "
+            "full, make room and run the command again; `portrait-scanner vault check` looks at the vault"
+        )
+        return sentence, ExitCode.COULD_NOT_FINISH
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return (

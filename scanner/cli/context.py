@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,12 @@ UseOption = Annotated[
 BaseModelOption = Annotated[str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")]
 
 
+LanguageOption = Annotated[str, typer.Option("--lang", help="en or zh-CN.")]
+OperatorOption = Annotated[
+    str | None, typer.Option(help="Who does this, for the audit log.", show_default="login name")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Flags:
     """The global options that were given."""
@@ -38,6 +45,34 @@ class Flags:
         from scanner.settings import load_settings
 
         return load_settings({**self.given, **{name: value for name, value in more.items() if value is not None}})
+
+
+def check_language(language: str) -> None:
+    """Raise typer.BadParameter unless reports and messages exist in that language."""
+    if language not in ("en", "zh-CN"):
+        raise typer.BadParameter(f"{language!r} is not one of en, zh-CN", param_hint="--lang")
+
+
+def day_of(text: str, option: str) -> date:
+    """A date from the command line; raises typer.BadParameter."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date like 2028-01-31", param_hint=option) from None
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table on standard output."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
 
 
 def print_json(document: Mapping[str, Any]) -> None:

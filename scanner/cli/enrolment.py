@@ -1,167 +1,318 @@
-"""`enroll`, `identities`, `withdraw`: who is protected."""
+"""`enroll`, `enroll-many`, `identities`, `re-embed`: bringing people in."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json
+from scanner.cli.context import (
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    LanguageOption,
+    OperatorOption,
+    UseOption,
+    check_language,
+    day_of,
+    print_json,
+    print_table,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
+    from face_index.consent import Consent
     from face_index.enrolment import EnrolmentReport
+    from face_index.identity import Identity
+    from scanner.workshop import Workshop
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("enroll")(enroll)
+    app.command("enroll-many")(enroll_many)
     app.command("identities")(identities)
-    app.command("withdraw")(withdraw)
+    app.command("re-embed")(re_embed)
 
 
 def enroll(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The name results will carry.")],
     photos: Annotated[list[Path], typer.Argument(help="Photos of this person, or folders of them.", exists=True)],
-    signed_by: Annotated[
-        str | None, typer.Option(help="Who consents: the person, a guardian or an agent. Default: NAME.")
-    ] = None,
+    signed_by: Annotated[str | None, typer.Option(help="Who consents. Default: NAME.")] = None,
+    guardian: Annotated[str | None, typer.Option(help="A guardian who consents for someone under 18.")] = None,
+    agent: Annotated[str | None, typer.Option(help="An agent who consents with a power of attorney.")] = None,
+    born: Annotated[str | None, typer.Option(help="Birth date, YYYY-MM-DD; needed under 18, not stored.")] = None,
     consent_document: Annotated[
-        Path | None, typer.Option(help="The signed consent; its SHA-256 is kept.", exists=True)
+        Path | None, typer.Option(help="The signed consent; its SHA-256 is kept.", exists=True, dir_okay=False)
     ] = None,
     terms: Annotated[
         str, typer.Option(help="prohibited, permitted-with-terms or permitted: what others may do.")
     ] = "prohibited",
+    territories: Annotated[str, typer.Option(help="Countries, separated by commas.")] = "worldwide",
     expires: Annotated[
         str | None, typer.Option(help="Last day of the consent, YYYY-MM-DD. Default: two years from today.")
     ] = None,
+    pick: Annotated[
+        list[str] | None, typer.Option(help="PHOTO=NUMBER: which face of a photo of several; 1 is the largest.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Your own number for this person.")] = None,
+    discard_photos: Annotated[
+        bool, typer.Option("--discard-photos", help="Keep only the template; another face pack then needs new photos.")
+    ] = False,
+    submitted_by: OperatorOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")] = False,
+    face_pack: FacePackOption = None,
+    use: UseOption = None,
+    lang: LanguageOption = "en",
+    as_json: JsonFlag = False,
+) -> None:
+    """Submit a person's likeness, with their consent, from three or more photos; another operator approves."""
+    from face_index.consent import Signatory
+    from face_index.errors import EnrolmentRefused
+    from face_index.photos import photos_in
+    from face_index.registration import Request
+    from scanner.workshop import Workshop
+
+    check_language(lang)
+    if guardian and agent:
+        raise typer.BadParameter("a consent is signed by a guardian or an agent, not both", param_hint="--guardian")
+    role = Signatory.GUARDIAN if guardian else Signatory.AGENT if agent else Signatory.SELF
+    flags: Flags = context.obj
+    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
+    today = workshop.clock().date()
+    last_day = day_of(expires, "--expires") if expires else today + timedelta(days=730)
+    signer = guardian or agent or signed_by or name
+    consent = _consent(signer, role, today, last_day, consent_document, terms, territories)
+    born_on = day_of(born, "--born") if born else None
+    _agree(consent, yes, lang)
+    request = Request(
+        name=name,
+        photos=photos_in(photos),
+        consent=consent,
+        submitted_by=submitted_by or workshop.settings.operator,
+        born_on=born_on,
+        reference=reference,
+        keep_photos=not discard_photos,
+        picks=_picks(pick or []),
+    )
+    try:
+        identity, report = workshop.registrar.register(request, workshop.clock())
+    except EnrolmentRefused as error:
+        _print_photos(error.report, lang)
+        raise
+    _tell_submitted(workshop, identity, report, lang, as_json)
+    workshop.close()
+
+
+def _consent(
+    signer: str, role: Any, today: date, last_day: date, document: Path | None, terms: str, territories: str
+) -> Consent:
+    from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+
+    if terms not in list(Terms):
+        raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
+    sha256 = hashlib.sha256(document.read_bytes()).hexdigest() if document else None
+    places = tuple(place.strip() for place in territories.split(",") if place.strip())
+    return Consent(
+        signer, today, last_day, sha256, CONSENT_TEXT_VERSION, Terms(terms), signatory=role, territories=places
+    )
+
+
+def _agree(consent: Consent, yes: bool, language: str) -> None:
+    from face_index.consent import CONSENT_TEXT
+    from face_index.errors import ConsentMissing
+
+    if consent.document_sha256 is not None or yes:
+        return
+    typer.echo(f"{CONSENT_TEXT['en']}\n\n{CONSENT_TEXT['zh-CN']}\n", err=True)
+    question = "Does {} agree?" if language == "en" else "{} 是否同意？"
+    if not typer.confirm(question.format(consent.signed_by), err=True):
+        raise ConsentMissing("without consent nobody is registered")
+
+
+def _picks(given: list[str]) -> dict[str, int]:
+    picks = {}
+    for item in given:
+        name, equals, number = item.rpartition("=")
+        if not equals or not number.isdigit():
+            raise typer.BadParameter(f"{item!r} is not PHOTO=NUMBER", param_hint="--pick")
+        picks[Path(name).name] = int(number)
+    return picks
+
+
+def _tell_submitted(
+    workshop: Workshop, identity: Identity, report: EnrolmentReport, language: str, as_json: bool
+) -> None:
+    if as_json:
+        print_json(
+            {
+                "identity_id": identity.identity_id, "name": identity.name, "status": str(identity.status),
+                "accepted": report.accepted, "photos": [verdict.to_document(language) for verdict in report.photos],
+                "face_pack": workshop.pack.name, "licence": workshop.pack.licence,
+                "expires_on": identity.consent.expires_on.isoformat(),
+            }
+        )  # fmt: skip
+        return
+    _print_photos(report, language)
+    typer.echo(
+        f"{identity.name} is submitted as {identity.identity_id} from {report.accepted} photos, "
+        f"with consent until {identity.consent.expires_on}."
+    )
+    if identity.status == "conflict":
+        typer.echo("The face looks like someone registered already: an operator must find out who is who.")
+    typer.echo(
+        f"Not searched yet. Another operator approves: "
+        f'portrait-scanner approve "{identity.name}" --operator NAME --proof "passport"'
+    )
+    typer.echo(f"Face pack {workshop.pack.name}: {workshop.pack.licence}.")
+    from face_index.vault.duties import duties
+
+    for sentence in duties(workshop.vault.count(), language):
+        typer.secho(sentence, err=True, fg="yellow")
+
+
+def _print_photos(report: EnrolmentReport, language: str) -> None:
+    accepted = "accepted" if language == "en" else "已接受"
+    for verdict in report.photos:
+        reason = verdict.refusal.text(language) if verdict.refusal else accepted
+        typer.echo(f"  {verdict.name}: {reason}", err=True)
+
+
+def enroll_many(
+    context: typer.Context,
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV or JSON Lines; columns are in docs/face_index.md.", exists=True)
+    ],
+    report: Annotated[
+        Path | None, typer.Option(help="Where results are written, one line a person. Default: beside the list.")
+    ] = None,
+    discard_photos: Annotated[bool, typer.Option("--discard-photos", help="Keep only templates.")] = False,
+    submitted_by: OperatorOption = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Everyone in the list has agreed to the consent text; do not ask.")
+    ] = False,
     face_pack: FacePackOption = None,
     use: UseOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Register a person's likeness, with their consent, from three or more photos."""
-    from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, Consent, Terms
-    from face_index.enrolment import make_template, photos_in
-    from face_index.errors import ConsentMissing, EnrolmentRefused
-    from scanner.workshop import open_pack, open_reader, open_vault, utc_now
+    """Submit an agency's people from a list; can be stopped and run again."""
+    from face_index.errors import ConsentMissing
+    from face_index.manifest import read_manifest, register_all
+    from scanner.workshop import Workshop
 
     flags: Flags = context.obj
-    settings = flags.settings(face_pack=face_pack, use=use)
-    if terms not in list(Terms):
-        raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
-    now = utc_now()
-    last_day = _day(expires) if expires else now.date() + timedelta(days=730)
-    if consent_document is None and not yes:
-        typer.echo(f"{CONSENT_TEXT['en']}\n\n{CONSENT_TEXT['zh-CN']}\n", err=True)
-        if not typer.confirm(f"Does {signed_by or name} agree?", err=True):
-            raise ConsentMissing("without consent nobody is registered")
-    document = hashlib.sha256(consent_document.read_bytes()).hexdigest() if consent_document else None
-    consent = Consent(signed_by or name, now.date(), last_day, document, CONSENT_TEXT_VERSION, Terms(terms))
-    pack = open_pack(settings)
-    reader = open_reader(settings, pack)
-    try:
-        template = make_template(reader, pack.bar, photos_in(photos))
-    except EnrolmentRefused as error:
-        _print_photos(error.report)
-        raise
-    vault = open_vault(settings)
-    identity = vault.add(
-        name, consent, template.vector, reader.version, [path.read_bytes() for path in template.photos], now
-    )
-    vault.close()
+    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
+    clock = workshop.clock
+    submitter = submitted_by or workshop.settings.operator
+    requests = read_manifest(manifest, submitter, clock().date(), keep_photos=not discard_photos)
+    undocumented = sum(request.consent.document_sha256 is None for request in requests)
+    if (
+        undocumented
+        and not yes
+        and not typer.confirm(
+            f"{undocumented} of {len(requests)} people have no consent_document. Have they all agreed to the consent text?",
+            err=True,
+        )
+    ):
+        raise ConsentMissing("without consent nobody is registered")
+    target = report or manifest.with_name(manifest.name + ".report.jsonl")
+    results = []
+    with progress_bar("enrolling") as observer:
+        for result in register_all(workshop.vault, workshop.registrar, requests, target, clock):
+            results.append(result)
+            observer.step(len(results), len(requests), result.name)
+    workshop.close()
+    counts: dict[str, int] = {}
+    for result in results:
+        counts[result.status] = counts.get(result.status, 0) + 1
+    refused = [result for result in results if result.status == "refused"]
     if as_json:
         print_json(
-            {
-                "identity_id": identity.identity_id, "name": name, "accepted": template.report.accepted,
-                "photos": [{"name": verdict.name, "reason": verdict.reason} for verdict in template.report.photos],
-                "face_pack": pack.name, "licence": pack.licence, "expires_on": last_day.isoformat(),
-            }
-        )  # fmt: skip
-        return
-    _print_photos(template.report)
-    typer.echo(
-        f"{name} is registered as {identity.identity_id} from {template.report.accepted} photos until {last_day}."
-    )
-    typer.echo(f"Face pack {pack.name}: {pack.licence}.")
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date like 2028-01-31", param_hint="--expires") from None
-
-
-def _print_photos(report: EnrolmentReport) -> None:
-    for verdict in report.photos:
-        typer.echo(f"  {verdict.name}: {verdict.reason or 'accepted'}", err=True)
-
-
-def identities(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List everyone registered, with their consent and terms."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from scanner.workshop import open_vault, utc_now
-
-    flags: Flags = context.obj
-    vault = open_vault(flags.settings())
-    found = vault.identities()
-    vault.close()
-    today = utc_now().date()
-    if as_json:
-        rows = [
-            {
-                "identity_id": one.identity_id, "name": one.name, "active": one.is_active(today), "terms": str(one.consent.terms),
-                "signed_by": one.consent.signed_by, "expires_on": one.consent.expires_on.isoformat(), "photos": one.photo_count,
-            }
-            for one in found
-        ]  # fmt: skip
-        print_json({"identities": rows})
-        return
-    if not found:
-        typer.echo("Nobody is registered yet; `portrait-scanner enroll NAME PHOTOS` registers someone.")
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
-    for title in ("name", "id", "active", "terms", "consent until", "photos"):
-        table.add_column(title, overflow="fold")
-    for one in found:
-        table.add_row(
-            one.name,
-            one.identity_id,
-            "yes" if one.is_active(today) else "expired",
-            str(one.consent.terms),
-            str(one.consent.expires_on),
-            str(one.photo_count),
+            {"counts": counts, "report": str(target), "refused": [[one.line, one.name, one.reason] for one in refused]}
         )
-    Console().print(table)
+    else:
+        if refused:
+            print_table(["line", "name", "why"], [[str(one.line), one.name, one.reason or ""] for one in refused])
+        told = ", ".join(f"{count} {status}" for status, count in counts.items())
+        typer.echo(f"{len(results)} people: {told}. Every photo's reason is in {target}.")
+    if refused:
+        raise typer.Exit(1)
 
 
-def withdraw(
+def identities(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name or id of the person who withdraws.", metavar="NAME_OR_ID")],
+    waiting: Annotated[bool, typer.Option("--waiting", help="Only those that an operator must decide on.")] = False,
+    expiring: Annotated[int | None, typer.Option(help="Only those whose consent ends within DAYS.", min=0)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Erase a person's photos, template, key and name at once; only the fact and date stay."""
+    """List everyone stored: status, consent, terms; who waits for approval, whose consent ends soon."""
+    from face_index.vault.duties import duties
     from scanner.workshop import open_vault, utc_now
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
-    receipt = vault.withdraw(name, utc_now())
+    today = utc_now().date()
+    found = [one for one in vault.identities() if not waiting or one.status in ("pending", "conflict")]
+    if expiring is not None:
+        found = [one for one in found if one.consent.expires_within(expiring, today)]
+    rows = [_row(one, vault.lookalikes_of(one.identity_id) if one.status == "conflict" else [], today) for one in found]
+    warnings = duties(vault.count(), "en")
     vault.close()
     if as_json:
-        print_json(
-            {
-                "identity_id": receipt.identity_id, "erased_at": receipt.erased_at.isoformat(),
-                "photos_erased": receipt.photos_erased, "templates_erased": receipt.templates_erased,
-            }
-        )  # fmt: skip
+        print_json({"identities": rows, "warnings": warnings})
         return
-    typer.echo(
-        f"Erased {receipt.photos_erased} photos and {receipt.templates_erased} template(s) of {receipt.identity_id} "
-        f"at {receipt.erased_at.isoformat(timespec='seconds')}. Keep this as the receipt."
-    )
+    if not rows:
+        typer.echo("Nobody to show; `portrait-scanner enroll NAME PHOTOS` submits someone.")
+        return
+    titles = ["name", "id", "status", "terms", "consent until", "photos", "submitted by"]
+    names = ["name", "identity_id", "shown", "terms", "expires_on", "photos", "submitted_by"]
+    print_table(titles, [[str(row[name]) for name in names] for row in rows])
+    for row in rows:
+        for other in row["looks_like"]:
+            typer.echo(f"{row['name']} looks like {other['name']} (score {other['score']:.2f}).")
+    for sentence in warnings:
+        typer.secho(sentence, err=True, fg="yellow")
+
+
+def _row(one: Identity, others: list[tuple[Identity, float]], today: date) -> dict[str, Any]:
+    expired = not one.consent.covers(today)
+    return {
+        "identity_id": one.identity_id, "name": one.name, "reference": one.reference, "active": one.is_active(today),
+        "status": str(one.status), "shown": "expired" if expired else "minor" if one.is_minor(today) else str(one.status),
+        "terms": str(one.consent.terms), "signed_by": one.consent.signed_by, "signatory": str(one.consent.signatory),
+        "territories": list(one.consent.territories), "expires_on": one.consent.expires_on.isoformat(),
+        "photos": one.photo_count, "photos_kept": one.photos_kept, "submitted_by": one.submitted_by,
+        "decided_by": one.decided_by,
+        "looks_like": [{"identity_id": other.identity_id, "name": other.name, "score": score} for other, score in others],
+    }  # fmt: skip
+
+
+def re_embed(
+    context: typer.Context,
+    operator: OperatorOption = None,
+    face_pack: FacePackOption = None,
+    use: UseOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make everyone's template anew with the face pack in use, from the photos that were kept."""
+    from face_index.registration import reembed
+    from scanner.workshop import Workshop
+
+    flags: Flags = context.obj
+    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
+    result = reembed(workshop.vault, workshop.reader, operator or workshop.settings.operator, workshop.clock())
+    workshop.close()
+    if as_json:
+        print_json({"embedded": result.embedded, "without_photos": result.without_photos, "no_face": result.no_face})
+    else:
+        typer.echo(f"{len(result.embedded)} templates made with {workshop.pack.name}.")
+        for name in result.without_photos:
+            typer.echo(f"  {name}: no photos were kept; enrol again")
+        for name in result.no_face:
+            typer.echo(f"  {name}: this pack finds no face in the photos; enrol again with others")
+    if result.without_photos or result.no_face:
+        raise typer.Exit(1)

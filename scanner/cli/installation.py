@@ -141,7 +141,7 @@ def _identities(settings: Settings) -> dict[str, str]:
     from scanner.workshop import open_vault
 
     vault = open_vault(settings)
-    registered, intact = len(vault.identities()), vault.audit_is_intact()
+    registered, intact = vault.count(), not vault.audit.problems()
     vault.close()
     return {
         "registered": str(registered),

@@ -12,7 +12,9 @@ from scanner.cli.context import (
     FacePackOption,
     Flags,
     JsonFlag,
+    LanguageOption,
     UseOption,
+    check_language,
     print_json,
     progress_bar,
     write_text_file,
@@ -21,8 +23,6 @@ from scanner.cli.context import (
 if TYPE_CHECKING:
     from scanner.scan import ScanResult
     from scanner.workshop import Workshop
-
-LanguageOption = Annotated[str, typer.Option("--lang", help="en or zh-CN.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def scan(
     as_json: JsonFlag = False,
 ) -> None:
     """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
-    _check_language(lang)
+    check_language(lang)
     from scanner.scan import run_scan
     from scanner.workshop import Workshop
 
@@ -60,7 +60,7 @@ def scan(
 
 def demo(context: typer.Context, lang: LanguageOption = "en", as_json: JsonFlag = False) -> None:
     """Run the whole job on the miniature world: register, crawl a hub, sample, match, report."""
-    _check_language(lang)
+    check_language(lang)
     from scanner.miniature.demo import demo_settings, run_demo
     from scanner.workshop import Workshop
 
@@ -83,7 +83,7 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the report of a finished scan again, in English or Chinese."""
-    _check_language(lang)
+    check_language(lang)
     from scanner.scan import result_of
     from scanner.workshop import Workshop
 
@@ -96,11 +96,6 @@ def report(
         print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
     else:
         typer.echo(f"Report: {path}")
-
-
-def _check_language(language: str) -> None:
-    if language not in ("en", "zh-CN"):
-        raise typer.BadParameter(f"{language!r} is not one of en, zh-CN", param_hint="--lang")
 
 
 def write_report(workshop: Workshop, result: ScanResult, language: str, out: Path | None = None) -> Path:

@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
-from face_index.enrolment import make_template
 from face_index.errors import UnknownIdentity
+from face_index.identity import Proof, Status
+from face_index.registration import Request
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
@@ -44,11 +45,14 @@ def register_world(workshop: Workshop, observer: Observer) -> int:
         except UnknownIdentity:
             with TemporaryDirectory() as folder:
                 photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
-                template = make_template(workshop.reader, workshop.pack.bar, photos)
-                data = [path.read_bytes() for path in template.photos]
-            consent = demo_consent(person.name, today)
-            workshop.vault.add(person.name, consent, template.vector, workshop.reader.version, data, workshop.clock())
+                request = Request(person.name, photos, demo_consent(person.name, today), submitted_by="demo")
+                workshop.registrar.register(request, workshop.clock())
             added += 1
+        if workshop.vault.find(person.name).status != Status.ACTIVE:
+            proof = Proof("none: a drawn person", None, "demo operator", workshop.clock())
+            workshop.vault.approve(
+                person.name, "demo operator", proof, workshop.clock(), "drawn persons are all different"
+            )
     return added
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderKL
 
-from face_index.calibration import fit_calibration, save_calibration
-from face_index.face import Face, Vector, unit
+from face_index.calibration import calibrate, save_calibration
+from face_index.face import unit
 from face_index.insight import InsightFaceReader
 from face_index.packs import find_pack
+from face_index.templates import make_prototypes
 from scanner.base_models import MINIATURE_WEIGHTS
 from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS
@@ -69,40 +70,28 @@ def face_pack() -> None:
 
 
 def calibration() -> None:
-    """Impostor scores of held-out persons: means of eight redrawn photos against templates of others."""
+    """Scores of held-out persons: means of eight redrawn photos against templates of six photos."""
     reader = InsightFaceReader(find_pack("miniature", WORK, {"miniature": FACE_PACK}))
     photos = draw_set(CALIBRATION_SEEDS[:1200], 14)
     redrawn = redraw(photos, BASE_MODEL, seed=22)
     templates, probes = [], []
     for person in range(1200):
         rows = np.flatnonzero(photos.person_index == person)
-        template = _mean_face(reader.read(list(photos.pixels[rows[:6]])))
-        probe = _mean_face(reader.read(list(redrawn.pixels[rows[6:]])))
-        if template is not None and probe is not None:
-            templates.append(template)
-            probes.append(probe)
-    scores = np.stack(probes) @ np.stack(templates).T
-    genuine, impostors = np.diag(scores), scores[~np.eye(len(scores), dtype=bool)]
-    log.info(
-        "genuine mean %.3f, 1 %% quantile %.3f; impostors mean %.3f, highest %.3f",
-        genuine.mean(),
-        np.quantile(genuine, 0.01),
-        impostors.mean(),
-        impostors.max(),
+        template = [faces[0] for faces in reader.read(list(photos.pixels[rows[:6]])) if faces]
+        probe = [faces[0].embedding for faces in reader.read(list(redrawn.pixels[rows[6:]])) if faces]
+        if len(template) >= 3 and len(probe) >= 3:
+            templates.append(make_prototypes(template)[0])
+            probes.append(unit(np.mean(probe, axis=0)))
+    source = (
+        f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against templates of 6 photos"
     )
-    source = f"{len(impostors):,} impostor comparisons of {len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against templates of 6 photos"
-    fitted = fit_calibration(impostors, reader.version.sha256, source)
-    save_calibration(FACE_PACK, fitted)
+    fitted = calibrate(np.stack(templates), np.stack(probes), reader.version.sha256, source)
+    save_calibration(FACE_PACK / "calibration.json", fitted)
     log.info(
-        "threshold for 10 persons %.3f, for 1000 persons %.3f at FPIR 0.1 %%",
+        "threshold at FPIR 0.1 %% for 10 persons %.3f, for 1000 %.3f",
         fitted.threshold(10, 0.001),
         fitted.threshold(1000, 0.001),
     )
-
-
-def _mean_face(faces: list[list[Face]]) -> Vector | None:
-    found = [image[0].embedding for image in faces if image]
-    return unit(np.mean(found, axis=0)) if len(found) >= 3 else None
 
 
 def adapters() -> None:

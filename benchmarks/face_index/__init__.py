@@ -1,0 +1,1 @@
+"""Benchmarks of the face index; each prints both sides of its ratios in one run."""

@@ -1,0 +1,164 @@
+"""Photos whose persons are known, as folders or as pairs, and what a face pack makes of them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from face_index.enrolment import open_faces
+from face_index.errors import CalibrationImpossible
+from face_index.face import Face, FaceReader
+from face_index.photos import PHOTO_ENDINGS
+from face_index.quality import QualityBar
+
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPhoto:
+    """A photo and who it shows; `group` is a label such as an age band, "" without one."""
+
+    path: Path
+    person: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos that are to be compared."""
+
+    first: LabelledPhoto
+    second: LabelledPhoto
+
+    @property
+    def genuine(self) -> bool:
+        return self.first.person == self.second.person
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPhotos:
+    """Labelled photos after the face pack.
+
+    Attributes:
+        faces: one usable face for each photo that had one.
+        failures: how many photos had none, by reason (failure to acquire).
+    """
+
+    faces: dict[LabelledPhoto, Face]
+    failures: dict[str, int]
+
+    @property
+    def photo_count(self) -> int:
+        return len(self.faces) + sum(self.failures.values())
+
+    def by_person(self) -> dict[str, list[Face]]:
+        found: dict[str, list[Face]] = {}
+        for photo in sorted(self.faces, key=lambda one: one.path):
+            found.setdefault(photo.person, []).append(self.faces[photo])
+        return found
+
+
+def labelled_photos(folder: Path) -> list[LabelledPhoto]:
+    """A folder of persons' folders; `groups.csv` in it (columns person, group) labels persons.
+
+    Raises:
+        CalibrationImpossible: there is no person's folder with photos.
+    """
+    groups = _groups(folder / "groups.csv")
+    found = [
+        LabelledPhoto(path, person.name, groups.get(person.name, ""))
+        for person in sorted(folder.iterdir())
+        if person.is_dir()
+        for path in sorted(person.iterdir())
+        if path.suffix.lower() in PHOTO_ENDINGS
+    ]
+    if not found:
+        raise CalibrationImpossible(f"{folder} holds no folders of photos, one for each person")
+    return found
+
+
+def labelled_pairs(path: Path) -> list[Pair]:
+    """Pairs from a CSV file (columns first, second, same and perhaps group), or from LFW's pairs.txt.
+
+    Paths in a CSV file are relative to it; LFW's name photos as NAME/NAME_0001.jpg below its folder.
+
+    Raises:
+        CalibrationImpossible: the file is neither; names the line.
+    """
+    if path.suffix.lower() == ".txt":
+        return list(_lfw_pairs(path))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"first", "second", "same"} - set(reader.fieldnames or ())
+        if missing:
+            raise CalibrationImpossible(f"{path} lacks the column {', '.join(sorted(missing))}")
+        return [_csv_pair(path, number, row) for number, row in enumerate(reader, 2)]
+
+
+def read_photos(photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar) -> Iterator[ReadPhotos]:
+    """Read photos in batches, yielding all that was read so far after each; the last one is whole."""
+    faces: dict[LabelledPhoto, Face] = {}
+    failures: Counter[str] = Counter()
+    for start in range(0, len(photos), _AT_ONCE):
+        batch = photos[start : start + _AT_ONCE]
+        for photo, outcome in zip(batch, open_faces(reader, bar, [one.path for one in batch]), strict=True):
+            if isinstance(outcome, Face):
+                faces[photo] = outcome
+            else:
+                failures[str(outcome.why)] += 1
+        yield ReadPhotos(faces, dict(failures))
+
+
+def _groups(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return {row["person"]: row["group"] for row in csv.DictReader(file)}
+
+
+def _csv_pair(path: Path, number: int, row: dict[str, str]) -> Pair:
+    same = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
+        row["same"].strip().lower()
+    )
+    if same is None:
+        raise CalibrationImpossible(f"{path}, line {number}: same is 1 or 0, not {row['same']!r}")
+    first, second = path.parent / row["first"], path.parent / row["second"]
+    for photo in (first, second):
+        if not photo.is_file():
+            raise CalibrationImpossible(f"{path}, line {number}: there is no file {photo}")
+    group = row.get("group") or ""
+    # Nobody is named, so each pair has persons of its own.
+    other = f"{number}a" if same else f"{number}b"
+    return Pair(LabelledPhoto(first, f"{number}a", group), LabelledPhoto(second, other, group))
+
+
+def _lfw_pairs(path: Path) -> Iterator[Pair]:
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        parts = line.split()
+        if len(parts) == 3:
+            name, one, two = parts
+            yield Pair(_lfw_photo(path, number, name, one), _lfw_photo(path, number, name, two))
+        elif len(parts) == 4:
+            yield Pair(_lfw_photo(path, number, *parts[:2]), _lfw_photo(path, number, *parts[2:]))
+        elif number > 1 and parts:
+            raise CalibrationImpossible(f"{path}, line {number}: not a line of LFW's pairs.txt")
+
+
+def _lfw_photo(path: Path, line: int, name: str, number: str) -> LabelledPhoto:
+    photo = path.parent / name / f"{name}_{int(number):04d}.jpg"
+    if not photo.is_file():
+        raise CalibrationImpossible(f"{path}, line {line}: there is no file {photo}")
+    return LabelledPhoto(photo, name)
+
+
+def cosines(first: Sequence[Face], second: Sequence[Face]) -> np.ndarray:
+    """Cosine of each pair of faces, float64 [n]."""
+    if not first:
+        return np.zeros(0)
+    left, right = (np.stack([face.embedding for face in faces]).astype(np.float64) for faces in (first, second))
+    return np.asarray(np.einsum("nd,nd->n", left, right))

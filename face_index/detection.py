@@ -1,0 +1,216 @@
+"""Detection in whole batches: the detector network of an InsightFace pack, one run for many images.
+
+InsightFace 2.1 detects one image at a time and most exports fix the batch to one. The graph itself
+nearly always takes more, so its batch dimension is set anew, and what comes out is compared with runs
+of one image before it is trusted; a network that cannot do it is run one image at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+
+from face_index.face import Image
+
+Floats = npt.NDArray[np.float32]
+
+
+class ScrfdDetector(Protocol):
+    """What is used of insightface.model_zoo.scrfd.SCRFD."""
+
+    model_file: str
+    session: Any
+    batched: bool
+    fmc: int
+    use_kps: bool
+    det_thresh: float
+    input_mean: float
+    input_std: float
+    input_name: str
+    output_names: list[str]
+    _feat_stride_fpn: list[int]
+    _num_anchors: int
+
+    def detect(self, img: Image) -> tuple[Floats, Floats]: ...
+    def nms(self, dets: Floats) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Faces of one image, largest first.
+
+    Attributes:
+        boxes: float32 [n, 5]: left, top, right, bottom in pixels, detector score 0 to 1.
+        landmarks: float32 [n, 5, 2], pixels.
+    """
+
+    boxes: Floats
+    landmarks: Floats
+
+
+class Layout(StrEnum):
+    """How a network's flat outputs hold several images."""
+
+    WHOLE_IMAGES = "whole images"  # all cells of the first image, then the second
+    INTERLEAVED = "interleaved"  # SCRFD's own export: each cell of every image in turn
+    ONE_AT_A_TIME = "one at a time"
+
+
+class BatchDetector:
+    """SCRFD-form detector over batches; same boxes and landmarks as its own `detect`.
+
+    Args:
+        detector: InsightFace's, prepared.
+        input_size: width and height of the network's input, pixels.
+        batch: images in one run.
+        options: of the onnxruntime session that is opened for batches.
+    """
+
+    def __init__(
+        self,
+        detector: ScrfdDetector,
+        input_size: tuple[int, int],
+        batch: int,
+        options: onnxruntime.SessionOptions,
+    ) -> None:
+        self._detector = detector
+        self._width, self._height = input_size
+        self._anchors = {stride: self._anchor_points(stride) for stride in detector._feat_stride_fpn}  # noqa: SLF001
+        self._batch = batch
+        self._session = _session_of_batches(detector, (batch, 3, self._height, self._width), options)
+        self.layout = self._find_layout()
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Faces of every image, uint8 [h, w, 3] BGR. Safe to call from several threads."""
+        if self.layout == Layout.ONE_AT_A_TIME or len(images) == 1:
+            return [_largest_first(*self._detector.detect(image)) for image in images]
+        found: list[Detections] = []
+        for start in range(0, len(images), self._batch):
+            fitted = [self._fit(image) for image in images[start : start + self._batch]]
+            outputs = self._run([canvas for canvas, _ in fitted])
+            found += self._decode(outputs, [scale for _, scale in fitted])
+        return found
+
+    def _fit(self, image: Image) -> tuple[Image, float]:
+        """The image in the upper left of a black canvas of the network's size, as InsightFace does it."""
+        high, wide = image.shape[:2]
+        if high / wide > self._height / self._width:
+            new_high, new_wide = self._height, int(self._height / (high / wide))
+        else:
+            new_wide, new_high = self._width, int(self._width * (high / wide))
+        new_high, new_wide = max(new_high, 1), max(new_wide, 1)
+        canvas = np.zeros((self._height, self._width, 3), np.uint8)
+        canvas[:new_high, :new_wide] = cv2.resize(image, (new_wide, new_high))
+        return canvas, new_high / high
+
+    def _run(self, canvases: list[Image]) -> list[Floats]:
+        """Outputs as float32 [images, cells, values] each; a batch that is not full is filled up."""
+        mean = self._detector.input_mean
+        full = canvases + canvases[-1:] * (self._batch - len(canvases))
+        blob = cv2.dnn.blobFromImages(full, 1 / self._detector.input_std, None, (mean, mean, mean), swapRB=True)
+        assert self._session is not None  # noqa: S101  no session means one image at a time
+        raw = self._session.run(self._detector.output_names, {self._detector.input_name: blob})
+        return [self._by_image(output)[: len(canvases)] for output in raw]
+
+    def _by_image(self, output: Floats) -> Floats:
+        if output.ndim == 3:
+            return output
+        if self.layout == Layout.WHOLE_IMAGES:
+            return output.reshape(self._batch, -1, output.shape[1])
+        anchors = self._detector._num_anchors  # noqa: SLF001
+        cells = output.reshape(-1, self._batch, anchors, output.shape[1]).swapaxes(0, 1)
+        return cells.reshape(self._batch, -1, output.shape[1])
+
+    def _decode(self, outputs: list[Floats], scales: list[float]) -> list[Detections]:
+        levels = self._detector.fmc
+        parts: list[list[tuple[Floats, Floats]]] = [[] for _ in scales]
+        for level, (stride, anchors) in enumerate(self._anchors.items()):
+            scores = outputs[level][..., 0]
+            rows = np.nonzero(scores >= self._detector.det_thresh)
+            points = anchors[rows[1]]
+            boxes = outputs[level + levels][rows] * stride
+            corners = np.hstack([points - boxes[:, :2], points + boxes[:, 2:]])
+            marks = points[:, None] + (outputs[level + 2 * levels][rows] * stride).reshape(-1, 5, 2)
+            for number in np.unique(rows[0]):
+                own = rows[0] == number
+                scale = scales[number]
+                scored = np.hstack([corners[own] / scale, scores[rows][own, None]]).astype(np.float32)
+                parts[number].append((scored, (marks[own] / scale).astype(np.float32)))
+        return [self._merge(part) for part in parts]
+
+    def _merge(self, parts: list[tuple[Floats, Floats]]) -> Detections:
+        if not parts:
+            return Detections(np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
+        boxes, marks = np.vstack([part[0] for part in parts]), np.vstack([part[1] for part in parts])
+        order = np.argsort(-boxes[:, 4], kind="stable")
+        boxes, marks = boxes[order], marks[order]
+        keep = self._detector.nms(boxes)
+        return _largest_first(boxes[keep], marks[keep])
+
+    def _anchor_points(self, stride: int) -> Floats:
+        down, across = np.mgrid[: self._height // stride, : self._width // stride]
+        centres = np.stack([across, down], axis=-1).reshape(-1, 2).astype(np.float32) * stride
+        return np.repeat(centres, self._detector._num_anchors, axis=0)  # noqa: SLF001
+
+    def _find_layout(self) -> Layout:
+        """Which reading of a full run equals runs of copies of each image; asked of the network itself."""
+        if self._session is None or not self._detector.use_kps:
+            return Layout.ONE_AT_A_TIME
+        rng = np.random.default_rng(0)
+        canvases = list(rng.integers(0, 255, (min(self._batch, 3), self._height, self._width, 3), np.uint8))
+        canvases[-1][:] = 90
+        for layout in (Layout.WHOLE_IMAGES, Layout.INTERLEAVED):
+            self.layout = layout
+            try:
+                together = self._run(canvases)
+                alone = [self._run([canvas]) for canvas in canvases]
+            except Exception:
+                return Layout.ONE_AT_A_TIME
+            if all(
+                np.allclose(output[number], single[0], atol=1e-3)
+                for number, outputs in enumerate(alone)
+                for output, single in zip(together, outputs, strict=True)
+            ):
+                return layout
+        return Layout.ONE_AT_A_TIME
+
+
+def _largest_first(boxes: Floats, landmarks: Floats) -> Detections:
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    order = np.argsort(-area, kind="stable")
+    return Detections(boxes[order], landmarks[order])
+
+
+def _session_of_batches(
+    detector: ScrfdDetector, shape: tuple[int, ...], options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession | None:
+    """A session of the same network for inputs of exactly this shape, None if there can be none.
+
+    A fixed shape, as InsightFace fixes it for one image: with an open batch dimension onnxruntime picks
+    other kernels, whose last bit decides between two cells of equal score differently.
+    """
+    try:
+        model = onnx.load(str(Path(detector.model_file)))
+        for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
+            dimension.ClearField("dim_param")
+            dimension.dim_value = size
+        for number, output in enumerate(model.graph.output):
+            for axis, dimension in enumerate(output.type.tensor_type.shape.dim[:-1]):
+                dimension.ClearField("dim_value")
+                dimension.dim_param = f"axis_{number}_{axis}"
+        # Shapes inferred for a batch of one would contradict the new one.
+        del model.graph.value_info[:]
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=detector.session.get_providers()
+        )
+    except Exception:
+        return None

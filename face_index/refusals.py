@@ -1,0 +1,110 @@
+"""Why a photo was not taken, in the rights holder's language, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+LANGUAGES = ("en", "zh-CN")
+
+
+class Why(StrEnum):
+    """Everything that a photo is refused for."""
+
+    NOT_AN_IMAGE = "not-an-image"
+    TOO_LARGE = "too-large"
+    NO_FACE = "no-face"
+    SEVERAL_FACES = "several-faces"
+    NO_SUCH_FACE = "no-such-face"
+    UNSURE = "unsure"
+    TOO_SMALL = "too-small"
+    TURNED = "turned"
+    TILTED = "tilted"
+    BLURRED = "blurred"
+    LIGHT = "light"
+    COVERED = "covered"
+    SOMEONE_ELSE = "someone-else"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason with its facts; `text` puts it into words."""
+
+    why: Why
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    def text(self, language: str = "en") -> str:
+        facts = dict(self.facts)
+        if self.why == Why.SEVERAL_FACES:
+            likely = facts["likely"]
+            facts["likely"] = _LOOKS_LIKE[language].format(number=likely) if likely else ""
+        return _SENTENCES[self.why][LANGUAGES.index(language)].format(**facts)
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+_SENTENCES: dict[Why, tuple[str, str]] = {
+    Why.NOT_AN_IMAGE: (
+        "not a readable image ({problem}); save it again as JPEG or PNG",
+        "无法读取该图像（{problem}）；请另存为 JPEG 或 PNG",
+    ),
+    Why.TOO_LARGE: (
+        "{found} is more than we agree to open ({limit}); save it smaller",
+        "文件过大：{found}，上限为 {limit}；请缩小后再提交",
+    ),
+    Why.NO_FACE: (
+        "no face was found; use a photo in which the face is clearly visible",
+        "未检测到人脸；请使用面部清晰可见的照片",
+    ),
+    Why.SEVERAL_FACES: (
+        (
+            "{count} faces were found{likely}; say which one with --pick {name}=NUMBER (1 is the largest: {places}), "
+            "use a photo of one person, or crop it"
+        ),
+        "检测到 {count} 张人脸{likely}；请用 --pick {name}=编号 指定其中一张（1 为最大：{places}），或改用单人照片，或裁剪照片",
+    ),
+    Why.NO_SUCH_FACE: (
+        "face {number} was picked, but {count} were found; pick one of those",
+        "指定了第 {number} 张人脸，但只检测到 {count} 张；请重新指定",
+    ),
+    Why.UNSURE: (
+        "the detector is unsure that this is a face ({score:.2f}); use a clearer photo",
+        "检测器不能确定这是人脸（{score:.2f}）；请使用更清晰的照片",
+    ),
+    Why.TOO_SMALL: (
+        "the face is too small ({found:.0f} px between the eyes, {needed:.0f} needed); use a larger photo",
+        "人脸太小（两眼间距 {found:.0f} 像素，至少需要 {needed:.0f} 像素）；请使用更大的照片",
+    ),
+    Why.TURNED: (
+        "the face is turned {degrees:.0f} degrees to the side; use a photo that looks at the camera",
+        "面部侧转 {degrees:.0f} 度；请使用正对镜头的照片",
+    ),
+    Why.TILTED: (
+        "the face looks {degrees:.0f} degrees up or down; use a photo that looks at the camera",
+        "面部上仰或下俯 {degrees:.0f} 度；请使用正对镜头的照片",
+    ),
+    Why.BLURRED: ("the face is blurred; use a sharper photo", "面部模糊；请使用更清晰的照片"),
+    Why.LIGHT: (
+        "the face is too dark or too bright; use a photo with even light",
+        "面部过暗或过亮；请使用光线均匀的照片",
+    ),
+    Why.COVERED: (
+        "the face network sees too little of a face (covered, or heavily edited); use a plainer photo",
+        "可识别的面部信息过少（可能被遮挡或经过大幅修图）；请使用未经修饰的照片",
+    ),
+    Why.SOMEONE_ELSE: (
+        (
+            "does not look like the same person as the others (cosine {cosine:.2f}, {needed:.2f} needed); "
+            "remove it or check who it shows"
+        ),
+        "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请删除或核对照片中的人",
+    ),
+    Why.DUPLICATE: (
+        "is the same picture as {other}; use a photo from another day or place",
+        "与 {other} 是同一张照片；请使用其他时间或地点拍摄的照片",
+    ),
+}
+_LOOKS_LIKE = {"en": ", number {number} looks like the other photos", "zh-CN": "，其中第 {number} 张与其他照片相像"}

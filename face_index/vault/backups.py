@@ -1,0 +1,244 @@
+"""Backups that cannot bring back whom the vault has erased.
+
+A withdrawal goes through every backup the program made. One that was carried away cannot be reached;
+so erasures are also written, signed, into a file beside the vault, and a restore replays what that file,
+the present vault and any file of receipts say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlite_utils import Database
+
+from face_index.errors import BackupUnusable, ReceiptInvalid, VaultError
+from face_index.vault.keys import KeyStore
+from face_index.vault.receipts import ErasureReceipt, verify_receipt
+from face_index.vault.records import empty_write_ahead_log, erase_rows
+from face_index.vault.schema import rewrap, transaction
+
+if TYPE_CHECKING:
+    from face_index.vault.vault import Vault
+
+ERASURES_FILE = "erasures.jsonl"
+
+
+def make_backup(vault: Vault, destination: Path, actor: str, now: datetime) -> Path:
+    """A consistent copy of the vault as one file, sealed as the vault is; needs the same master key.
+
+    Args:
+        destination: a folder, or the file to write.
+
+    Raises:
+        BackupUnusable: it exists already or cannot be written.
+    """
+    path = destination / f"vault-{now:%Y%m%dT%H%M%SZ}.db" if destination.is_dir() else destination
+    if path.exists():
+        raise BackupUnusable(f"{path} exists already; nothing was overwritten")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    try:
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        copy = sqlite3.connect(partial)
+        vault.db.conn.backup(copy)
+        copy.execute("pragma journal_mode = delete")
+        [(answer,)] = copy.execute("pragma integrity_check(1)").fetchall()
+        copy.close()
+        if answer != "ok":
+            raise BackupUnusable(f"the copy is not sound ({answer}); check the vault with `vault check`")
+    except (OSError, sqlite3.Error) as error:
+        partial.unlink(missing_ok=True)
+        raise BackupUnusable(f"the backup could not be written to {path} ({error}); the vault is unharmed") from error
+    sha256 = _sha256(partial)
+    with transaction(vault.db):
+        # Recorded before it gets its name: a copy that a withdrawal does not know of must not exist.
+        vault.db.table("backups").upsert(
+            {"path": str(path.resolve()), "made_at": now.isoformat(), "sha256": sha256}, pk="path"
+        )
+        vault.audit.append("backup made", "vault", actor, now, sha256=sha256)
+    partial.replace(path)
+    return path
+
+
+def erase_from_backups(db: Database, identity_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Erase a person from every backup that is where it was made: those done, and those not reached."""
+    done, unreachable = [], []
+    for row in list(db.table("backups").rows):
+        path = Path(row["path"])
+        try:
+            copy = _open(path)
+            with transaction(copy):
+                erase_rows(copy, identity_id)
+            copy.close()
+            done.append(path.name)
+        except (OSError, sqlite3.Error):
+            unreachable.append(path.name)
+    return tuple(done), tuple(unreachable)
+
+
+def rewrap_backups(db: Database, old: bytes, new: bytes) -> list[str]:
+    """Seal the keys in every reachable backup with another master key; names of those not reached."""
+    unreachable = []
+    for row in list(db.table("backups").rows):
+        path = Path(row["path"])
+        try:
+            copy = _open(path)
+            with transaction(copy):
+                rewrap(copy, old, new)
+            copy.close()
+        except (OSError, sqlite3.Error, VaultError):
+            unreachable.append(path.name)
+    return unreachable
+
+
+def note_erasure(db: Database, folder: Path, receipt: ErasureReceipt) -> None:
+    """Remember an erasure in the vault and, so that it survives the vault, in a file beside it."""
+    document = json.dumps(receipt.to_document(), ensure_ascii=False)
+    db.table("erasures").upsert(
+        {"identity_id": receipt.identity_id, "erased_at": receipt.erased_at, "receipt": document}, pk="identity_id"
+    )
+    with (folder / ERASURES_FILE).open("a", encoding="utf-8") as file:
+        file.write(document + "\n")
+
+
+def restore(
+    backup: Path, path: Path, keys: KeyStore, receipts: Sequence[Path], actor: str, now: datetime
+) -> dict[str, Any]:
+    """Put a backup in the vault's place, without anyone who was erased since.
+
+    The file that was in the vault's place is moved aside, not overwritten.
+
+    Args:
+        receipts: files of erasure receipts from elsewhere, JSON or one JSON object a line.
+
+    Returns:
+        What was restored: persons, persons erased again, where the former file is.
+
+    Raises:
+        BackupUnusable: it is not a sound vault, or not this key's.
+        ReceiptInvalid: a receipt that was given is not sound.
+    """
+    from face_index.vault.vault import Vault
+
+    if not backup.is_file():
+        raise BackupUnusable(f"there is no backup {backup}")
+    gone = _erased_since(path, receipts)
+    incoming = path.with_name(path.name + ".incoming")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for leftover in path.parent.glob(incoming.name + "*"):
+        leftover.unlink()
+    incoming.touch(mode=0o600)
+    incoming.write_bytes(backup.read_bytes())
+    try:
+        vault = Vault(incoming, keys)
+    except VaultError as error:
+        incoming.unlink(missing_ok=True)
+        raise BackupUnusable(f"{backup} cannot be restored: {error}") from error
+    problems = vault.audit.problems()
+    with transaction(vault.db):
+        again = [identity.identity_id for identity in vault.identities() if identity.identity_id in gone]
+        for identity_id in again:
+            erase_rows(vault.db, identity_id)
+        vault.audit.append("restored from a backup", "vault", actor, now, erased_again=again, problems=problems)
+        _carry_over_backups(vault.db, path)
+        moved = _aside(path, now)
+        if moved:
+            vault.db.table("backups").upsert({"path": str(moved), "made_at": now.isoformat(), "sha256": ""}, pk="path")
+    empty_write_ahead_log(vault.db)
+    persons = len(vault.identities())
+    vault.close()
+    if moved:
+        _move(path, moved)
+    incoming.replace(path)
+    return {
+        "persons": persons, "erased_again": len(again), "former_file": str(moved) if moved else None,
+        "audit_problems": problems,
+    }  # fmt: skip
+
+
+def _open(path: Path) -> Database:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    db = Database(sqlite3.connect(path, timeout=30))
+    db.execute("pragma secure_delete = on")
+    return db
+
+
+def _erased_since(path: Path, receipts: Sequence[Path]) -> set[str]:
+    """Ids that must not come back: from the file of erasures, the present vault and given receipts."""
+    gone = set()
+    for file in [path.parent / ERASURES_FILE, *receipts]:
+        if file.exists():
+            gone |= {_checked(document, file) for document in _documents(file)}
+        elif file in receipts:
+            raise ReceiptInvalid(f"there is no file of receipts {file}")
+    try:
+        if path.is_file():
+            present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            gone |= {row[0] for row in present.execute("select identity_id from erasures")}
+            present.close()
+    except sqlite3.Error:
+        pass  # a damaged vault is why people restore; the file of erasures speaks for it
+    return gone
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    text = file.read_text("utf-8")
+    try:
+        whole = json.loads(text)
+        return [whole] if isinstance(whole, dict) else list(whole)
+    except json.JSONDecodeError:
+        pass
+    lines = [line for line in text.splitlines() if line.strip()]
+    documents = []
+    for number, line in enumerate(lines, 1):
+        try:
+            documents.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):  # the last line may have been cut off by a killed process
+                raise ReceiptInvalid(f"{file}, line {number}: not JSON ({error})") from error
+    return documents
+
+
+def _checked(document: dict[str, Any], file: Path) -> str:
+    try:
+        return verify_receipt(document).identity_id
+    except ReceiptInvalid as error:
+        raise ReceiptInvalid(f"{file}: {error}") from error
+
+
+def _carry_over_backups(db: Database, path: Path) -> None:
+    """Backups made since the restored one was made must stay within reach of withdrawals."""
+    try:
+        if path.is_file():
+            present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            present.row_factory = sqlite3.Row
+            for row in present.execute("select path, made_at, sha256 from backups").fetchall():
+                db.table("backups").upsert(dict(row), pk="path")
+            present.close()
+    except sqlite3.Error:
+        pass
+
+
+def _aside(path: Path, now: datetime) -> Path | None:
+    """Where the file that is in the vault's place will go; it counts as a backup, so withdrawals reach it."""
+    return path.resolve().with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}") if path.exists() else None
+
+
+def _move(path: Path, target: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + ending)
+        if part.exists():
+            part.replace(target.with_name(target.name + ending))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

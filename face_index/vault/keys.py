@@ -1,0 +1,160 @@
+"""Keys of the vault: one data key per identity, wrapped by a master key that lives elsewhere.
+
+The master key comes from a file that only its owner can read, from the environment, or from the
+operating system's keyring. Rotation writes the next key beside the present one first, so that a
+process killed between vault and key file leaves a vault that still opens.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from face_index.errors import VaultLocked
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+_KEYRING_SERVICE = "portrait-scanner vault"
+
+
+class KeyStore(Protocol):
+    """Where a master key lives. `slot` is "present", or "next" during a rotation."""
+
+    where: str  # in words, for messages
+
+    def load(self, slot: str) -> bytes | None:
+        """The 256-bit key, None if there is none; raises VaultLocked if what is there is no key."""
+
+    def save(self, slot: str, key: bytes) -> None: ...
+    def discard(self, slot: str) -> None: ...
+
+
+class FileKeys:
+    """A file with mode 0600; the next key lies beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.where = f"the file {path}"
+
+    def load(self, slot: str) -> bytes | None:
+        path = self._of(slot)
+        if not path.exists():
+            return None
+        if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise VaultLocked(f"others can read the master key {path}; run chmod 600 on it, and rotate it if they did")
+        return parse_key(path.read_text("utf-8"))
+
+    def save(self, slot: str, key: bytes) -> None:
+        path = self._of(slot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".part")
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(base64.b64encode(key))
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+
+    def discard(self, slot: str) -> None:
+        path = self._of(slot)
+        if path.exists():
+            path.write_bytes(secrets.token_bytes(path.stat().st_size))
+            path.unlink()
+
+    def _of(self, slot: str) -> Path:
+        return self._path if slot == "present" else self._path.with_name(self._path.name + ".next")
+
+
+class EnvironmentKeys:
+    """Keys handed over in the environment; the program can read but not change them."""
+
+    where = "the environment (PORTRAIT_SCANNER_MASTER_KEY)"
+
+    def __init__(self, present: str, following: str | None) -> None:
+        self._texts = {"present": present, "next": following}
+
+    def load(self, slot: str) -> bytes | None:
+        text = self._texts[slot]
+        return parse_key(text) if text else None
+
+    def save(self, slot: str, key: bytes) -> None:  # noqa: ARG002  the operator puts keys here, not we
+        if self.load("next") != key:
+            raise VaultLocked(
+                "the master key comes from the environment: put a new one into PORTRAIT_SCANNER_NEXT_MASTER_KEY "
+                "(32 random bytes in base64), rotate, then move it to PORTRAIT_SCANNER_MASTER_KEY"
+            )
+
+    def discard(self, slot: str) -> None:
+        """Nothing: the environment belongs to whoever started the program."""
+
+
+class KeyringKeys:
+    """The operating system's keyring, through the keyring package; one entry for each vault."""
+
+    def __init__(self, vault: Path) -> None:
+        self._user = str(vault.resolve())
+        self.where = f"the system keyring (service {_KEYRING_SERVICE!r})"
+
+    def load(self, slot: str) -> bytes | None:
+        import keyring
+
+        try:
+            text = keyring.get_password(_KEYRING_SERVICE, self._of(slot))
+        except keyring.errors.KeyringError as error:
+            raise VaultLocked(f"the system keyring cannot be used ({error}); set key_store = 'file'") from error
+        return parse_key(text) if text else None
+
+    def save(self, slot: str, key: bytes) -> None:
+        import keyring
+
+        try:
+            keyring.set_password(_KEYRING_SERVICE, self._of(slot), base64.b64encode(key).decode())
+        except keyring.errors.KeyringError as error:
+            raise VaultLocked(f"the system keyring cannot be written ({error}); set key_store = 'file'") from error
+
+    def discard(self, slot: str) -> None:
+        import keyring
+
+        if self.load(slot) is not None:
+            keyring.delete_password(_KEYRING_SERVICE, self._of(slot))
+
+    def _of(self, slot: str) -> str:
+        return self._user if slot == "present" else f"{self._user} ({slot})"
+
+
+def parse_key(text: str) -> bytes:
+    """A base64 master key as bytes; raises VaultLocked if it is none."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:
+        raise VaultLocked("the master key is not base64") from error
+    if len(key) != _KEY_BYTES:
+        raise VaultLocked(f"the master key has {len(key)} bytes, {_KEY_BYTES} are needed")
+    return key
+
+
+def new_key() -> bytes:
+    """A fresh 256-bit key."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def seal(key: bytes, plain: bytes, bound_to: str) -> bytes:
+    """AES-256-GCM: nonce and ciphertext; opens only with the same key and `bound_to`."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, plain, bound_to.encode())
+
+
+def unseal(key: bytes, sealed: bytes, bound_to: str) -> bytes:
+    """The inverse of `seal`; raises VaultLocked if key, bytes or binding are not the ones used."""
+    try:
+        return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
+    except (InvalidTag, ValueError) as error:
+        raise VaultLocked("the master key is not the one that sealed this vault, or the vault was altered") from error

@@ -1,0 +1,99 @@
+"""A person on the way into the vault, out of it as a record, and off the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from face_index.consent import ADULT_YEARS, Consent, consent_from_json, is_minor
+from face_index.face import PackVersion, Prototypes
+from face_index.identity import Identity, Status
+from face_index.vault.schema import TABLES_OF_A_PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A person as they are brought in.
+
+    Attributes:
+        name: as results will call them.
+        consent: signed today or earlier.
+        prototypes: float32 [p, d], unit rows.
+        version: the pack that made them.
+        photos: the accepted image files' bytes; empty if they are not to be kept.
+        photo_count: how many were accepted, kept or not.
+        submitted_by: who brings them; may not approve.
+        born_on: only used to know whether and until when a guardian is needed; not stored.
+        reference: an agency's own number.
+        lookalikes: identity ids and scores of registered people who look the same.
+    """
+
+    name: str
+    consent: Consent
+    prototypes: Prototypes
+    version: PackVersion
+    photos: Sequence[bytes]
+    photo_count: int
+    submitted_by: str
+    born_on: date | None = None
+    reference: str | None = None
+    lookalikes: Sequence[tuple[str, float]] = ()
+
+
+def erase_rows(db: Database, identity_id: str) -> dict[str, int]:
+    """Delete everything of a person; SQLite zeroes it (secure_delete). How many rows of each table."""
+    counts = {
+        table: db.conn.execute(f"delete from {table} where identity_id = ?", [identity_id]).rowcount
+        for table in TABLES_OF_A_PERSON
+    }
+    db.conn.execute("delete from conflicts where other_id = ?", [identity_id])
+    return counts
+
+
+def empty_write_ahead_log(db: Database) -> None:
+    """Move the log into the file and cut it to nothing, so that no older page survives in it."""
+    [(busy, *_)] = db.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
+    if busy:
+        raise sqlite3.OperationalError(
+            "another program reads the vault, so its write-ahead log cannot be emptied; close it and run `vault check`"
+        )
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two operators' names mean one person."""
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def adult_on(born_on: date | None, day: date) -> str | None:
+    """The day on which someone who is under 18 comes of age, ISO 8601; None for an adult."""
+    if born_on is None or not is_minor(born_on, day):
+        return None
+    year = born_on.year + ADULT_YEARS
+    # Born on 29 February: of age on 1 March where the year has no such day.
+    leap = (born_on.month, born_on.day) == (2, 29) and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
+    return (date(year, 3, 1) if leap else born_on.replace(year=year)).isoformat()
+
+
+IDENTITIES = "select i.*, c.record from identities i join consents c on c.consent_id = i.consent_id"
+
+
+def identity_of(row: dict[str, Any]) -> Identity:
+    """A row of IDENTITIES as a record."""
+    return Identity(
+        identity_id=row["identity_id"],
+        name=row["name"],
+        consent=consent_from_json(row["record"]),
+        photo_count=row["photo_count"],
+        photos_kept=bool(row["photos_kept"]),
+        submitted_at=datetime.fromisoformat(row["submitted_at"]),
+        submitted_by=row["submitted_by"],
+        status=Status(row["status"]),
+        decided_by=row["decided_by"],
+        adult_on=date.fromisoformat(row["adult_on"]) if row["adult_on"] else None,
+        reference=row["reference"],
+    )

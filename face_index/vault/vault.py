@@ -1,0 +1,317 @@
+"""The vault's owner: enrolments in, decisions on them, templates out, erasure for good."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlite_utils import Database
+
+from face_index.consent import Consent, check_consent, consent_from_json
+from face_index.errors import NameTaken, NotDecidable, UnknownIdentity
+from face_index.face import PackVersion, Prototypes
+from face_index.identity import Identity, Proof, Status, proof_from_json
+from face_index.vault.audit import AuditLog
+from face_index.vault.backups import erase_from_backups, note_erasure
+from face_index.vault.keys import KeyStore, new_key, seal, unseal
+from face_index.vault.receipts import ErasureReceipt, public_fingerprint, sign_receipt
+from face_index.vault.records import (
+    IDENTITIES,
+    Submission,
+    adult_on,
+    empty_write_ahead_log,
+    erase_rows,
+    identity_of,
+    same_person,
+)
+from face_index.vault.schema import connect, fact, set_fact, transaction, unlock
+
+
+class Vault:
+    """The only writer of vault.db.
+
+    Raises:
+        VaultDamaged: the file is not a sound vault; nothing was written.
+        VaultLocked: the master key is missing or another vault's; nothing was written.
+    """
+
+    def __init__(self, path: Path, keys: KeyStore) -> None:
+        existed = path.exists()
+        self.path, self.keys = path, keys
+        self.db: Database = connect(path)
+        try:
+            self.key = unlock(self.db, keys, existed)
+        except BaseException:
+            self.db.close()
+            raise
+
+    def close(self) -> None:
+        self.db.close()
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.db, unseal(self.key, fact(self.db, "audit_key") or b"", "audit_key"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the key that signs erasure receipts."""
+        return public_fingerprint(self._signing_key)
+
+    @property
+    def _signing_key(self) -> bytes:
+        return unseal(self.key, fact(self.db, "signing_key") or b"", "signing_key")
+
+    @property
+    def gallery_version(self) -> int:
+        """Rises whenever somebody enters or leaves the gallery, or their template changes."""
+        return int(fact(self.db, "gallery_version") or b"0")
+
+    def submit(self, submission: Submission, now: datetime) -> Identity:
+        """Store an enrolment that waits for an operator; all of it or nothing.
+
+        Raises:
+            ConsentMissing: the consent does not cover today, or a guardian is needed.
+            NameTaken: an identity of that name or reference exists.
+        """
+        check_consent(submission.consent, submission.born_on, now.date())
+        identity_id, data_key = uuid.uuid4().hex, new_key()
+        with transaction(self.db):
+            self._must_be_new(submission)
+            self.db.table("identities").insert(
+                {
+                    "identity_id": identity_id, "name": submission.name, "reference": submission.reference,
+                    "status": str(Status.CONFLICT if submission.lookalikes else Status.PENDING),
+                    "data_key": seal(self.key, data_key, identity_id), "photo_count": submission.photo_count,
+                    "photos_kept": int(bool(submission.photos)), "submitted_at": now.isoformat(),
+                    "submitted_by": submission.submitted_by, "decided_by": None,
+                    "adult_on": adult_on(submission.born_on, now.date()),
+                }
+            )  # fmt: skip
+            self._add_consent(identity_id, submission.consent)
+            self.db.table("photos").insert_all(
+                {"photo_id": uuid.uuid4().hex, "identity_id": identity_id, "sealed": seal(data_key, photo, identity_id)}
+                for photo in submission.photos
+            )
+            self._store_template(identity_id, data_key, submission.prototypes, submission.version)
+            for other_id, score in submission.lookalikes:
+                self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
+            self.audit.append(
+                "submitted", identity_id, submission.submitted_by, now,
+                photos=submission.photo_count, signatory=submission.consent.signatory,
+                consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
+                lookalikes=[other_id for other_id, _ in submission.lookalikes], pack_sha256=submission.version.sha256,
+            )  # fmt: skip
+        return self.find(identity_id)
+
+    def approve(self, name_or_id: str, operator: str, proof: Proof, now: datetime, reason: str = "") -> Identity:
+        """Let a person into the gallery, once an operator has seen who they are.
+
+        Args:
+            reason: needed where the person looks like someone registered under another name.
+
+        Raises:
+            NotDecidable: already decided, decided by the submitter, or a conflict without a reason.
+        """
+        with transaction(self.db):
+            identity = self.find(name_or_id)
+            if identity.status not in (Status.PENDING, Status.CONFLICT):
+                raise NotDecidable(f"{identity.name} is {identity.status} already")
+            if same_person(operator, identity.submitted_by):
+                raise NotDecidable(
+                    f"{operator} submitted {identity.name} and cannot approve as well; another operator must"
+                )
+            if identity.status == Status.CONFLICT and not reason:
+                raise NotDecidable(
+                    f"{identity.name} looks like {self._names_of_lookalikes(identity)}, registered already; find out who is "
+                    "who, then approve with --reason, or reject"
+                )
+            data_key = self._data_key(identity.identity_id)
+            self.db.table("proofs").insert(
+                {
+                    "proof_id": uuid.uuid4().hex, "identity_id": identity.identity_id,
+                    "sealed": seal(data_key, proof.to_json().encode(), identity.identity_id),
+                }
+            )  # fmt: skip
+            self.db.table("identities").update(
+                identity.identity_id, {"status": str(Status.ACTIVE), "decided_by": operator}
+            )
+            self._bump_gallery()
+            self.audit.append(
+                "approved", identity.identity_id, operator, now,
+                proof=proof.kind, document_sha256=proof.document_sha256, reason=reason,
+            )  # fmt: skip
+        return self.find(identity.identity_id)
+
+    def reject(self, name_or_id: str, operator: str, reason: str, now: datetime) -> ErasureReceipt:
+        """Refuse an enrolment that was not approved: everything of it is erased, the reason stays."""
+        identity = self.find(name_or_id)
+        if identity.status == Status.ACTIVE:
+            raise NotDecidable(f"{identity.name} is active; `portrait-scanner withdraw` erases a registered person")
+        return self._erase(identity.identity_id, "rejected", operator, now, reason=reason)
+
+    def withdraw(self, name_or_id: str, now: datetime, actor: str, why: str = "withdrawn") -> ErasureReceipt:
+        """Erase a person here and in every backup the program made; the signed fact and date stay."""
+        return self._erase(self.find(name_or_id).identity_id, why, actor, now)
+
+    def renew(self, name_or_id: str, consent: Consent, actor: str, now: datetime) -> Identity:
+        """Record a newer consent, with other dates or terms; the older ones stay beside it."""
+        with transaction(self.db):
+            identity = self.find(name_or_id)
+            check_consent(consent, None, now.date())
+            self._add_consent(identity.identity_id, consent)
+            self._bump_gallery()
+            self.audit.append(
+                "consent renewed", identity.identity_id, actor, now,
+                expires_on=consent.expires_on, terms=consent.terms, document_sha256=consent.document_sha256,
+            )  # fmt: skip
+        return self.find(identity.identity_id)
+
+    def count(self) -> int:
+        """How many persons are stored, whatever their status."""
+        return int(self.db.table("identities").count)
+
+    def identities(self) -> list[Identity]:
+        """Everyone stored, by name."""
+        return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
+
+    def find(self, name_or_id: str) -> Identity:
+        """The identity of that name, id or reference; raises UnknownIdentity."""
+        query = IDENTITIES + " where i.name = :w or i.identity_id = :w or i.reference = :w"
+        for row in self.db.query(query, {"w": name_or_id}):
+            return identity_of(row)
+        raise UnknownIdentity(name_or_id)
+
+    def consents_of(self, identity_id: str) -> list[Consent]:
+        """All receipts, oldest first."""
+        rows = self.db.table("consents").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        return [consent_from_json(row["record"]) for row in rows]
+
+    def proofs_of(self, identity_id: str) -> list[Proof]:
+        data_key = self._data_key(identity_id)
+        rows = self.db.table("proofs").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        return [proof_from_json(unseal(data_key, row["sealed"], identity_id).decode()) for row in rows]
+
+    def lookalikes_of(self, identity_id: str) -> list[tuple[Identity, float]]:
+        """Registered people that this one looks like, as found at enrolment."""
+        rows = self.db.table("conflicts").rows_where("identity_id = ?", [identity_id], order_by="score desc")
+        return [(self.find(row["other_id"]), row["score"]) for row in rows]
+
+    def active_templates(self, version: PackVersion, day: date) -> list[tuple[str, Prototypes]]:
+        """Identity id and prototypes of every adult who may be searched on that day with that pack."""
+        return list(
+            self._templates(
+                version,
+                "and i.status = 'active' and c.signed_on <= :day and c.expires_on >= :day "
+                "and (i.adult_on is null or i.adult_on <= :day)",
+                day,
+            )
+        )
+
+    def all_templates(self, version: PackVersion) -> list[tuple[str, Prototypes]]:
+        """Of everyone stored, waiting and expired ones too: to notice a person who comes twice."""
+        return list(self._templates(version, "", date.min))
+
+    def template_count(self, version: PackVersion) -> int:
+        """How many people have a template of that pack."""
+        return int(
+            self.db.execute("select count(*) from templates where pack_sha256 = ?", [version.sha256]).fetchone()[0]
+        )
+
+    def photos_of(self, identity_id: str) -> list[bytes]:
+        """The kept image files, opened."""
+        data_key = self._data_key(identity_id)
+        rows = self.db.table("photos").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        return [unseal(data_key, row["sealed"], identity_id) for row in rows]
+
+    def replace_template(
+        self, identity_id: str, prototypes: Prototypes, version: PackVersion, actor: str, now: datetime
+    ) -> None:
+        """Store the template of another pack and destroy those of the packs before it."""
+        with transaction(self.db):
+            self.db.conn.execute("delete from templates where identity_id = ?", [identity_id])
+            self._store_template(identity_id, self._data_key(identity_id), prototypes, version)
+            self._bump_gallery()
+            self.audit.append("embedded again", identity_id, actor, now, pack_sha256=version.sha256)
+
+    def without_template(self, version: PackVersion) -> list[Identity]:
+        """Everyone who has no template of that pack."""
+        query = (
+            " where not exists (select 1 from templates t where t.identity_id = i.identity_id and t.pack_sha256 = ?)"
+        )
+        return [identity_of(row) for row in self.db.query(IDENTITIES + query + " order by i.name", [version.sha256])]
+
+    def erasures(self) -> list[dict[str, Any]]:
+        """Who was erased: id, time and signed receipt."""
+        return list(self.db.table("erasures").rows_where(order_by="erased_at"))
+
+    def _must_be_new(self, submission: Submission) -> None:
+        if any(self.db.table("identities").rows_where("name = ?", [submission.name], limit=1)):
+            raise NameTaken(f"{submission.name!r} is already registered; withdraw it first or choose another name")
+        reference = submission.reference
+        if reference and any(self.db.table("identities").rows_where("reference = ?", [reference], limit=1)):
+            raise NameTaken(f"reference {reference!r} is already registered")
+
+    def _add_consent(self, identity_id: str, consent: Consent) -> None:
+        consent_id = uuid.uuid4().hex
+        self.db.table("consents").insert(
+            {
+                "consent_id": consent_id, "identity_id": identity_id, "signed_on": consent.signed_on.isoformat(),
+                "expires_on": consent.expires_on.isoformat(), "record": consent.to_json(),
+            }
+        )  # fmt: skip
+        self.db.table("identities").update(identity_id, {"consent_id": consent_id})
+
+    def _store_template(self, identity_id: str, data_key: bytes, prototypes: Prototypes, version: PackVersion) -> None:
+        self.db.table("templates").insert(
+            {
+                "identity_id": identity_id, "pack_sha256": version.sha256, "pack_name": version.name,
+                "pack_version": version.version, "dimension": version.dimension,
+                "sealed": seal(data_key, prototypes.astype("<f4").tobytes(), identity_id),
+            }
+        )  # fmt: skip
+
+    def _templates(self, version: PackVersion, condition: str, day: date) -> Iterator[tuple[str, Prototypes]]:
+        query = f"""
+            select t.identity_id, t.sealed, i.data_key from templates t
+            join identities i using (identity_id) join consents c on c.consent_id = i.consent_id
+            where t.pack_sha256 = :pack {condition} order by t.identity_id
+        """
+        rows = self.db.conn.execute(query, {"pack": version.sha256, "day": day.isoformat()})
+        for identity_id, sealed, wrapped in rows:
+            plain = unseal(unseal(self.key, wrapped, identity_id), sealed, identity_id)
+            yield identity_id, np.frombuffer(plain, "<f4").reshape(-1, version.dimension)
+
+    def _data_key(self, identity_id: str) -> bytes:
+        row = self.db.execute("select data_key from identities where identity_id = ?", [identity_id]).fetchone()
+        return unseal(self.key, row[0], identity_id)
+
+    def _names_of_lookalikes(self, identity: Identity) -> str:
+        return ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id)) or "someone since erased"
+
+    def _bump_gallery(self) -> None:
+        set_fact(self.db, "gallery_version", str(self.gallery_version + 1).encode())
+
+    def _erase(self, identity_id: str, why: str, actor: str, now: datetime, **details: Any) -> ErasureReceipt:
+        started = time.monotonic()
+        with transaction(self.db):
+            counts = erase_rows(self.db, identity_id)
+            self._bump_gallery()
+            self.audit.append(f"erased: {why}", identity_id, actor, now, **counts, **details)
+        erased, unreachable = erase_from_backups(self.db, identity_id)
+        receipt = sign_receipt(
+            ErasureReceipt(
+                identity_id, now.isoformat(), why, counts["photos"], counts["templates"], erased, unreachable,
+                round(time.monotonic() - started, 3),
+            ),
+            self._signing_key,
+        )  # fmt: skip
+        with transaction(self.db):
+            note_erasure(self.db, self.path.parent, receipt)
+        empty_write_ahead_log(self.db)
+        return receipt

@@ -1,0 +1,193 @@
+"""`vault` and `audit`: backups, keys, the state of what is stored, and who did what when."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scanner.cli.context import Flags, JsonFlag, OperatorOption, print_json, print_table
+
+vault_group = typer.Typer(help="Backups, keys and the state of what is stored.", no_args_is_help=True)
+audit_group = typer.Typer(help="Who did what when, and whether that record is whole.", no_args_is_help=True)
+
+
+@vault_group.command("status")
+def status(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """How many people are stored, under which key, with which backups."""
+    from face_index.vault.duties import duties
+    from scanner.workshop import open_vault, utc_now
+
+    flags: Flags = context.obj
+    vault = open_vault(flags.settings())
+    people, today = vault.identities(), utc_now().date()
+    counts = {
+        "stored": len(people),
+        "searched": sum(one.is_active(today) and not one.is_minor(today) for one in people),
+        "waiting": sum(one.status in ("pending", "conflict") for one in people),
+        "consent ended": sum(one.consent.expires_on < today for one in people),
+        "consent ends within 30 days": sum(
+            one.consent.covers(today) and one.consent.expires_within(30, today) for one in people
+        ),
+        "erased so far": len(vault.erasures()),
+    }
+    document: dict[str, Any] = {
+        "people": counts,
+        "gallery_version": vault.gallery_version,
+        "key": vault.keys.where,
+        "receipt_key_fingerprint": vault.fingerprint,
+        "audit_head": vault.audit.head,
+        "backups": [{**row, "there": Path(row["path"]).is_file()} for row in vault.db.table("backups").rows],
+        "warnings": duties(len(people), "en"),
+    }
+    vault.close()
+    if as_json:
+        print_json(document)
+        return
+    for name, count in counts.items():
+        typer.echo(f"{name + ':':30} {count}")
+    typer.echo(f"{'gallery version:':30} {document['gallery_version']}")
+    typer.echo(f"{'master key in:':30} {document['key']}")
+    typer.echo(f"{'receipts are signed by:':30} {document['receipt_key_fingerprint']}")
+    typer.echo(f"{'newest audit entry:':30} {document['audit_head'] or 'none'}")
+    for backup in document["backups"]:
+        typer.echo(f"{'backup:':30} {backup['path']} ({'there' if backup['there'] else 'NOT there'})")
+    if counts["consent ended"]:
+        typer.secho("Some consents have ended: `portrait-scanner withdraw --ended` erases those people.", fg="yellow")
+    for sentence in document["warnings"]:
+        typer.secho(sentence, err=True, fg="yellow")
+
+
+@vault_group.command("backup")
+def backup(
+    context: typer.Context,
+    destination: Annotated[
+        Path | None, typer.Argument(help="A folder or a new file. Default: beside the vault.")
+    ] = None,
+    operator: OperatorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Copy the vault, sealed as it is. Keep the master key elsewhere: a backup without it opens for nobody."""
+    from face_index.vault.backups import make_backup
+    from scanner.workshop import open_vault, utc_now
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    if destination is None:
+        settings.backups_path.mkdir(parents=True, exist_ok=True)
+    vault = open_vault(settings)
+    path = make_backup(vault, destination or settings.backups_path, operator or settings.operator, utc_now())
+    vault.close()
+    if as_json:
+        print_json({"backup": str(path)})
+    else:
+        typer.echo(f"Backup: {path}. Leave it there: a withdrawal erases people from it as well.")
+
+
+@vault_group.command("restore")
+def restore(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
+    receipts: Annotated[
+        list[Path] | None, typer.Option(help="Erasure receipts kept elsewhere; may be given several times.")
+    ] = None,
+    operator: OperatorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
+    from face_index.vault.backups import restore as restore_backup
+    from scanner.workshop import key_store, utc_now
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    result = restore_backup(
+        file, settings.vault_path, key_store(settings), receipts or [], operator or settings.operator, utc_now()
+    )
+    if as_json:
+        print_json(result)
+        return
+    typer.echo(f"{result['persons']} people restored; {result['erased_again']} erased since then stay erased.")
+    if result["former_file"]:
+        typer.echo(f"The former vault is {result['former_file']}; delete it once you are sure.")
+    for problem in result["audit_problems"]:
+        typer.secho(f"Audit log of the backup: {problem}", err=True, fg="red")
+
+
+@vault_group.command("rotate-key")
+def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
+    """Give the vault and its backups a new master key and destroy the old one."""
+    from face_index.vault.rotation import rotate_master_key
+    from scanner.workshop import open_vault, utc_now
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    vault = open_vault(settings)
+    unreachable = rotate_master_key(vault, operator or settings.operator, utc_now())
+    vault.close()
+    typer.echo(f"The vault has a new master key in {vault.keys.where}. Renew your copy of it.")
+    for name in unreachable:
+        typer.secho(f"The backup {name} could not be reached and still needs the old key: make a new one.", fg="yellow")
+
+
+@vault_group.command("check")
+def check(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Read everything that is stored: is the file sound, does every photo and template open, is the log whole."""
+    from face_index.vault.check import check_vault
+    from scanner.workshop import open_vault
+
+    flags: Flags = context.obj
+    vault = open_vault(flags.settings())
+    problems = check_vault(vault)
+    vault.close()
+    _tell_problems(problems, "The vault is sound and every photo and template in it opens.", as_json)
+
+
+@audit_group.command("show")
+def show(
+    context: typer.Context,
+    last: Annotated[int, typer.Option(help="How many entries, newest first.", min=1)] = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """The audit log, newest entry first."""
+    import dataclasses
+
+    from scanner.workshop import open_vault
+
+    flags: Flags = context.obj
+    vault = open_vault(flags.settings())
+    entries = list(islice(vault.audit.entries(newest_first=True), last))
+    vault.close()
+    if as_json:
+        print_json({"entries": [dataclasses.asdict(entry) for entry in entries]})
+        return
+    rows = [[str(one.number), one.at[:19], one.actor, one.event, one.subject[:12]] for one in entries]
+    print_table(["entry", "at (UTC)", "who", "what", "whom"], rows)
+
+
+@audit_group.command("verify")
+def verify(
+    context: typer.Context,
+    expect: Annotated[str | None, typer.Option(help="Hash of an entry noted earlier, outside this machine.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Whether no entry was changed, added, taken out or cut off."""
+    from scanner.workshop import open_vault
+
+    flags: Flags = context.obj
+    vault = open_vault(flags.settings())
+    problems, head = vault.audit.problems(expect), vault.audit.head
+    vault.close()
+    _tell_problems(problems, f"The audit log is whole. Newest entry: {head or 'none'}", as_json)
+
+
+def _tell_problems(problems: list[str], good: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"sound": not problems, "problems": problems})
+    elif not problems:
+        typer.echo(good)
+    for problem in [] if as_json else problems:
+        typer.secho(problem, err=True, fg="red")
+    if problems:
+        raise typer.Exit(3)

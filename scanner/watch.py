@@ -1,0 +1,108 @@
+"""Whom a scan looks for: the gallery as it is now, with each template's own thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from face_index.calibration import UNCALIBRATED_THRESHOLD, Calibration, crowding_of
+from face_index.face import PackVersion, Prototypes, Vector
+from face_index.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
+from face_index.gallery import Candidate, Gallery
+from scanner.verdict import Thresholds
+
+# A template's own share of the impostor tail is worth measuring against at least this many others;
+# more than the second number say no more about it.
+LEAST_FOR_CROWDING, MOST_FOR_CROWDING = 200, 4000
+_POSSIBLE_BELOW_UNCALIBRATED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A gallery and what its scores mean.
+
+    Attributes:
+        gallery: of everyone who may be searched today.
+        gallery_version: of the vault, recorded in every verdict.
+        recall: 1 for an exact index, else as measured when it was built.
+        calibration: None if the pack has none; then nothing is a match.
+        thresholds: of a template with an average neighbourhood.
+        crowding: by identity, how many more impostors than average come close; empty in small galleries.
+    """
+
+    gallery: Gallery
+    gallery_version: int
+    recall: float
+    calibration: Calibration | None
+    thresholds: Thresholds
+    crowding: dict[str, float]
+
+    def thresholds_of(self, identity_id: str) -> Thresholds:
+        """The cosines at which this template holds the stated rates."""
+        crowding = self.crowding.get(identity_id)
+        if crowding is None or self.calibration is None:
+            return self.thresholds
+        return _calibrated(self.calibration, len(self.gallery), self.thresholds, crowding)
+
+    def closest(self, probe: Vector) -> list[Candidate]:
+        """Identities close to a probe, the one furthest above its own threshold first."""
+        found = self.gallery.search(probe[None])[0]
+        return sorted(found, key=lambda candidate: self.thresholds_of(candidate.identity_id).match - candidate.score)
+
+    def log10_lr(self, score: float) -> float | None:
+        """log10 of the likelihood ratio of a score, None where genuine scores were never seen."""
+        if self.calibration is None or self.calibration.likelihood_ratio is None:
+            return None
+        return self.calibration.likelihood_ratio.log10(score)
+
+
+def watch_over(
+    version: PackVersion,
+    templates: list[tuple[str, Prototypes]],
+    gallery_version: int,
+    kind: IndexKind,
+    calibration: Calibration | None,
+    rates: tuple[float, float],
+) -> Watch:
+    """Build the gallery and its thresholds.
+
+    Args:
+        rates: FPIR of `match` and of `possible`.
+    """
+    gallery = (
+        ApproximateGallery(version, templates)
+        if kind == IndexKind.APPROXIMATE
+        else FaissGallery(version, templates, kind)
+    )
+    recall = gallery.recall if isinstance(gallery, ApproximateGallery) else 1.0
+    if calibration is None:
+        low = UNCALIBRATED_THRESHOLD - _POSSIBLE_BELOW_UNCALIBRATED
+        thresholds = Thresholds(UNCALIBRATED_THRESHOLD, low, *rates, calibrated=False)
+        return Watch(gallery, gallery_version, recall, None, thresholds, {})
+    blank = Thresholds(0, 0, *rates, calibrated=True)
+    if calibration.runner_up_margin is not None:
+        blank = replace(blank, min_margin=calibration.runner_up_margin)
+    thresholds = _calibrated(calibration, len(gallery), blank, 1.0)
+    return Watch(gallery, gallery_version, recall, calibration, thresholds, _crowding(templates))
+
+
+def _calibrated(calibration: Calibration, size: int, like: Thresholds, crowding: float) -> Thresholds:
+    match, possible = (calibration.threshold(size, rate, crowding) for rate in (like.fpir, like.possible_fpir))
+    return replace(like, match=match, possible=min(match, possible))
+
+
+def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
+    """Of every template, from the gallery's own cross-scores against a sample of it."""
+    ids, first = [], []
+    for identity_id, prototypes in templates:
+        ids.append(identity_id)
+        first.append(prototypes[0])
+    if len(ids) < LEAST_FOR_CROWDING:
+        return {}
+    vectors = np.stack(first)
+    sample = np.random.default_rng(0).permutation(len(ids))[:MOST_FOR_CROWDING]
+    scores = vectors @ vectors[sample].T
+    scores[sample, np.arange(len(sample))] = np.nan
+    return dict(zip(ids, crowding_of(scores).tolist(), strict=True))
