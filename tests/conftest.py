@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,8 +14,12 @@ from safetensors.numpy import save_file
 
 from crawlers.transport import Transport
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+from face_index.face import PackVersion, Prototypes, unit
+from face_index.identity import Identity, Proof
 from face_index.insight import InsightFaceReader
 from face_index.packs import FacePack, find_pack
+from face_index.vault import Submission, Vault
+from face_index.vault.keys import FileKeys
 from scanner.base_models import choose_base_model
 from scanner.miniature.world import FACE_PACK
 from scanner.sampling import Sampler
@@ -56,6 +61,52 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def consent() -> Consent:
     return Consent("person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+
+
+VERSION = PackVersion("pack", "ab" * 32, 128, "1.0")
+PHOTO = b"\x89PNG-a-photo-nobody-else-has" * 50
+
+
+def prototypes_of(seed: int, dimension: int = 128) -> Prototypes:
+    """One random unit vector as a template."""
+    return unit(np.random.default_rng(seed).normal(size=dimension))[None]
+
+
+def proof(operator: str = "olga") -> Proof:
+    return Proof("passport", "cd" * 32, operator, NOON)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> FileKeys:
+    return FileKeys(tmp_path / "keys" / "master.key")
+
+
+@pytest.fixture
+def vault(tmp_path: Path, keys: FileKeys) -> Iterator[Vault]:
+    opened = Vault(tmp_path / "vault" / "vault.db", keys)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def submission(consent: Consent) -> Submission:
+    return Submission("person-1", consent, prototypes_of(1), VERSION, [PHOTO, PHOTO], 2, "sam")
+
+
+@pytest.fixture
+def register(vault: Vault, submission: Submission) -> Callable[..., Identity]:
+    """Submits and approves a person; anything about the submission can be changed."""
+
+    def do(name: str = "person-1", **changes: object) -> Identity:
+        identity = vault.submit(replace(submission, name=name, **changes), NOON)
+        return vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+
+    return do
+
+
+def bytes_below(folder: Path) -> bytes:
+    """Every byte of every file in a folder."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,14 +100,12 @@ def rewrap_backups(db: Database, old: bytes, new: bytes) -> list[str]:
     return unreachable
 
 
-def note_erasure(db: Database, folder: Path, receipt: ErasureReceipt) -> None:
-    """Remember an erasure in the vault and, so that it survives the vault, in a file beside it."""
-    document = json.dumps(receipt.to_document(), ensure_ascii=False)
-    db.table("erasures").upsert(
-        {"identity_id": receipt.identity_id, "erased_at": receipt.erased_at, "receipt": document}, pk="identity_id"
-    )
+def note_erasure(folder: Path, receipt: ErasureReceipt) -> None:
+    """Remember an erasure in a file beside the vault, so that it survives the vault."""
     with (folder / ERASURES_FILE).open("a", encoding="utf-8") as file:
-        file.write(document + "\n")
+        file.write(json.dumps(receipt.to_document(), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def restore(
@@ -129,6 +129,7 @@ def restore(
 
     if not backup.is_file():
         raise BackupUnusable(f"there is no backup {backup}")
+    _finish_what_was_begun(path, keys)
     gone = _erased_since(path, receipts)
     incoming = path.with_name(path.name + ".incoming")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -169,6 +170,15 @@ def _open(path: Path) -> Database:
     db = Database(sqlite3.connect(path, timeout=30))
     db.execute("pragma secure_delete = on")
     return db
+
+
+def _finish_what_was_begun(path: Path, keys: KeyStore) -> None:
+    """Opening the present vault ends an erasure that was cut off; a vault that does not open is why people restore."""
+    from face_index.vault.vault import Vault
+
+    if path.is_file():
+        with suppress(VaultError, sqlite3.Error):
+            Vault(path, keys).close()
 
 
 def _erased_since(path: Path, receipts: Sequence[Path]) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlite_utils import Database
 
 from face_index.errors import ReceiptInvalid
 
@@ -30,7 +31,7 @@ class ErasureReceipt:
         photos_erased, templates_erased: rows destroyed.
         backups_erased: backups from which the person was erased as well.
         backups_unreachable: backups that were not where they were made; a restore refuses the person.
-        seconds: from the request to the last file.
+        seconds: that the backups took.
         public_key: Ed25519, base64; its fingerprint is shown by `portrait-scanner vault status`.
         signature: Ed25519 over the canonical JSON of everything else, base64.
     """
@@ -40,14 +41,28 @@ class ErasureReceipt:
     why: str
     photos_erased: int
     templates_erased: int
-    backups_erased: tuple[str, ...]
-    backups_unreachable: tuple[str, ...]
-    seconds: float
+    backups_erased: tuple[str, ...] = ()
+    backups_unreachable: tuple[str, ...] = ()
+    seconds: float = 0.0
     public_key: str = ""
     signature: str = ""
 
     def to_document(self) -> dict[str, Any]:
         return {"statement": STATEMENT, **asdict(self)}
+
+
+def record_erasure(db: Database, receipt: ErasureReceipt) -> None:
+    """Write an erasure into the vault; unsigned while backups are still being gone through."""
+    document = json.dumps(receipt.to_document(), ensure_ascii=False)
+    db.table("erasures").upsert(
+        {"identity_id": receipt.identity_id, "erased_at": receipt.erased_at, "receipt": document}, pk="identity_id"
+    )
+
+
+def unfinished_erasures(db: Database) -> list[ErasureReceipt]:
+    """Erasures that were cut off before they were signed."""
+    rows = db.table("erasures").rows_where("json_extract(receipt, '$.signature') = ''")
+    return [_receipt_of(json.loads(row["receipt"])) for row in rows]
 
 
 def sign_receipt(receipt: ErasureReceipt, signing_key: bytes) -> ErasureReceipt:
@@ -69,10 +84,7 @@ def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = 
         ReceiptInvalid: it was altered, or another vault signed it.
     """
     try:
-        record = {name: value for name, value in document.items() if name != "statement"}
-        for name in ("backups_erased", "backups_unreachable"):
-            record[name] = tuple(record[name])
-        receipt = ErasureReceipt(**record)
+        receipt = _receipt_of(document)
         public = base64.b64decode(receipt.public_key, validate=True)
         Ed25519PublicKey.from_public_bytes(public).verify(
             base64.b64decode(receipt.signature, validate=True), _canonical(asdict(receipt))
@@ -84,6 +96,13 @@ def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = 
     if expected_fingerprint and fingerprint(public) != expected_fingerprint.lower().replace(":", ""):
         raise ReceiptInvalid("the receipt is sound, but another vault signed it")
     return receipt
+
+
+def _receipt_of(document: dict[str, Any]) -> ErasureReceipt:
+    record = {name: value for name, value in document.items() if name != "statement"}
+    for name in ("backups_erased", "backups_unreachable"):
+        record[name] = tuple(record[name])
+    return ErasureReceipt(**record)
 
 
 def public_fingerprint(signing_key: bytes) -> str:

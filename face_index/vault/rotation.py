@@ -28,8 +28,9 @@ def rotate_master_key(vault: Vault, actor: str, now: datetime) -> list[str]:
     following = vault.keys.load("next") or new_key()
     vault.keys.save("next", following)
     with transaction(vault.db):
-        persons = rewrap(vault.db, vault.key, following)
-        vault.audit.append("master key rotated", "vault", actor, now, persons=persons)
+        # First the log: its own key is among what is wrapped anew.
+        vault.audit.append("master key rotated", "vault", actor, now, persons=vault.count())
+        rewrap(vault.db, vault.key, following)
     unreachable = rewrap_backups(vault.db, vault.key, following)
     vault.keys.save("present", following)
     vault.keys.discard("next")

@@ -199,8 +199,8 @@ def _begin(db: Database, keys: KeyStore, key: bytes | None) -> bytes:
     return key
 
 
-def rewrap(db: Database, old: bytes, new: bytes) -> int:
-    """Seal every data key and fact with another master key; how many data keys. Belongs inside a transaction."""
+def rewrap(db: Database, old: bytes, new: bytes) -> None:
+    """Seal every data key and fact with another master key. Belongs inside a transaction."""
     rows = db.execute("select identity_id, data_key from identities").fetchall()
     for identity_id, wrapped in rows:
         sealed = seal(new, unseal(old, wrapped, identity_id), identity_id)
@@ -209,4 +209,3 @@ def rewrap(db: Database, old: bytes, new: bytes) -> int:
         value = fact(db, name)
         if value is not None:
             set_fact(db, name, seal(new, unseal(old, value, name), name))
-    return len(rows)

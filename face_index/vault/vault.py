@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,13 @@ from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
 from face_index.vault.backups import erase_from_backups, note_erasure
 from face_index.vault.keys import KeyStore, new_key, seal, unseal
-from face_index.vault.receipts import ErasureReceipt, public_fingerprint, sign_receipt
+from face_index.vault.receipts import (
+    ErasureReceipt,
+    public_fingerprint,
+    record_erasure,
+    sign_receipt,
+    unfinished_erasures,
+)
 from face_index.vault.records import (
     IDENTITIES,
     Submission,
@@ -47,6 +54,8 @@ class Vault:
         self.db: Database = connect(path)
         try:
             self.key = unlock(self.db, keys, existed)
+            for begun in unfinished_erasures(self.db):
+                self._finish_erasure(begun)
         except BaseException:
             self.db.close()
             raise
@@ -298,20 +307,23 @@ class Vault:
         set_fact(self.db, "gallery_version", str(self.gallery_version + 1).encode())
 
     def _erase(self, identity_id: str, why: str, actor: str, now: datetime, **details: Any) -> ErasureReceipt:
-        started = time.monotonic()
         with transaction(self.db):
             counts = erase_rows(self.db, identity_id)
             self._bump_gallery()
             self.audit.append(f"erased: {why}", identity_id, actor, now, **counts, **details)
-        erased, unreachable = erase_from_backups(self.db, identity_id)
-        receipt = sign_receipt(
-            ErasureReceipt(
-                identity_id, now.isoformat(), why, counts["photos"], counts["templates"], erased, unreachable,
-                round(time.monotonic() - started, 3),
-            ),
-            self._signing_key,
-        )  # fmt: skip
+            begun = ErasureReceipt(identity_id, now.isoformat(), why, counts["photos"], counts["templates"])
+            record_erasure(self.db, begun)
+        return self._finish_erasure(begun)
+
+    def _finish_erasure(self, begun: ErasureReceipt) -> ErasureReceipt:
+        """Go through backups and write-ahead log, and sign. Until it is signed, every opening begins here again."""
+        started = time.monotonic()
+        erased, unreachable = erase_from_backups(self.db, begun.identity_id)
+        seconds = round(time.monotonic() - started, 3)
+        done = replace(begun, backups_erased=erased, backups_unreachable=unreachable, seconds=seconds)
+        receipt = sign_receipt(done, self._signing_key)
         with transaction(self.db):
-            note_erasure(self.db, self.path.parent, receipt)
+            record_erasure(self.db, receipt)
+            note_erasure(self.path.parent, receipt)
         empty_write_ahead_log(self.db)
         return receipt

@@ -1,0 +1,184 @@
+"""Backups that open, and that bring back nobody who was erased since."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from face_index.errors import BackupUnusable, ReceiptInvalid, VaultLocked
+from face_index.identity import Identity
+from face_index.vault import Vault
+from face_index.vault.backups import ERASURES_FILE, make_backup, restore
+from face_index.vault.keys import FileKeys
+from tests.conftest import NOON, VERSION, bytes_below, prototypes_of
+from tests.test_vault import sealed_pieces
+
+Register = Callable[..., Identity]
+LATER = NOON + timedelta(days=3)
+
+
+@pytest.fixture
+def backup(vault: Vault, register: Register, tmp_path: Path) -> Path:
+    """Of a vault with two people."""
+    register("stays", prototypes=prototypes_of(2))
+    register("leaves")
+    return make_backup(vault, tmp_path / "backup.db", "olga", NOON)
+
+
+def names(path: Path, keys: FileKeys) -> list[str]:
+    vault = Vault(path, keys)
+    found = [one.name for one in vault.identities()]
+    assert vault.audit.problems() == []
+    vault.close()
+    return found
+
+
+def test_a_backup_is_one_private_file_that_brings_everything_back(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
+    assert backup.stat().st_mode & 0o077 == 0
+    assert not list(tmp_path.glob("backup.db-*"))
+    vault.close()
+    shutil.rmtree(vault.path.parent)
+    told = restore(backup, vault.path, keys, [], "olga", LATER)
+    assert (told["persons"], told["erased_again"], told["former_file"]) == (2, 0, None)
+    again = Vault(vault.path, keys)
+    assert len(again.active_templates(VERSION, NOON.date())) == 2
+    assert len(again.photos_of(again.find("stays").identity_id)) == 2
+    assert [entry.event for entry in again.audit.entries()][-1] == "restored from a backup"
+    again.close()
+
+
+def test_a_backup_that_was_out_of_reach_does_not_bring_an_erased_person_back(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
+    identity = vault.find("leaves")
+    pieces = sealed_pieces(vault, identity.identity_id)
+    away = tmp_path / "away"
+    away.mkdir()
+    carried = Path(shutil.move(backup, away / "backup.db"))
+    vault.withdraw("leaves", LATER, "olga")
+    vault.close()
+    told = restore(carried, vault.path, keys, [], "olga", LATER)
+    assert told["erased_again"] == 1
+    assert names(vault.path, keys) == ["stays"]
+    carried.unlink()
+    assert not [piece for piece in pieces if piece[:16] in bytes_below(tmp_path)]
+
+
+def test_the_file_of_erasures_speaks_where_the_vault_was_lost(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
+    copy = shutil.copy(backup, tmp_path / "copy.db")
+    vault.withdraw("leaves", LATER, "olga")
+    vault.close()
+    vault.path.write_bytes(b"ruined")
+    restore(Path(copy), vault.path, keys, [], "olga", LATER)
+    assert names(vault.path, keys) == ["stays"]
+
+
+def test_receipts_from_elsewhere_count_where_all_was_lost(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copy(backup, tmp_path / "copy.db"))
+    document = vault.withdraw("leaves", LATER, "olga").to_document()
+    vault.close()
+    shutil.rmtree(vault.path.parent)
+    receipt = tmp_path / "receipt.json"
+    receipt.write_text(json.dumps({**document, "why": "forged"}))
+    with pytest.raises(ReceiptInvalid, match="altered"):
+        restore(copy, vault.path, keys, [receipt], "olga", LATER)
+    assert not vault.path.exists()
+    receipt.write_text(json.dumps(document))
+    assert restore(copy, vault.path, keys, [receipt], "olga", LATER)["erased_again"] == 1
+    with pytest.raises(ReceiptInvalid, match="no file of receipts"):
+        restore(copy, vault.path, keys, [tmp_path / "none.json"], "olga", LATER)
+
+
+def test_a_restore_finishes_a_withdrawal_that_was_cut_off(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copy(backup, tmp_path / "copy.db"))
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("face_index.vault.vault.erase_from_backups", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        vault.withdraw("leaves", LATER, "olga")
+    monkeypatch.undo()
+    vault.close()
+    assert not (vault.path.parent / ERASURES_FILE).exists()
+    restore(copy, vault.path, keys, [], "olga", LATER)
+    assert names(vault.path, keys) == ["stays"]
+    assert (vault.path.parent / ERASURES_FILE).exists()
+
+
+def test_the_former_vault_is_kept_and_withdrawals_reach_it(
+    backup: Path, vault: Vault, keys: FileKeys, register: Register, tmp_path: Path
+) -> None:
+    since = make_backup(vault, tmp_path / "second.db", "olga", LATER)
+    pieces = sealed_pieces(vault, vault.find("stays").identity_id)
+    vault.close()
+    told = restore(backup, vault.path, keys, [], "olga", LATER)
+    former = Path(str(told["former_file"]))
+    assert former.exists()
+    again = Vault(vault.path, keys)
+    receipt = again.withdraw("stays", LATER, "olga")
+    again.close()
+    assert set(receipt.backups_erased) == {backup.name, since.name, former.name}
+    assert not [piece for piece in pieces if piece[:16] in bytes_below(tmp_path)]
+
+
+def test_nothing_is_overwritten(backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
+    before = backup.read_bytes()
+    with pytest.raises(BackupUnusable, match="exists already"):
+        make_backup(vault, backup, "olga", LATER)
+    assert backup.read_bytes() == before
+    whole = vault.path.read_bytes()
+    ruined = tmp_path / "ruined.db"
+    ruined.write_bytes(before[: len(before) // 2])
+    with pytest.raises(BackupUnusable, match="damaged"):
+        restore(ruined, vault.path, keys, [], "olga", LATER)
+    with pytest.raises(BackupUnusable, match="no backup"):
+        restore(tmp_path / "nothing.db", vault.path, keys, [], "olga", LATER)
+    other = FileKeys(tmp_path / "other" / "master.key")
+    Vault(tmp_path / "other" / "vault.db", other).close()
+    with pytest.raises(BackupUnusable, match="not the one that sealed"):
+        restore(backup, tmp_path / "other" / "vault.db", other, [], "olga", LATER)
+    assert vault.path.read_bytes() == whole
+    assert {one.name for one in vault.identities()} == {"stays", "leaves"}
+    assert not list(vault.path.parent.glob("*.incoming*"))
+
+
+def test_a_backup_that_cannot_be_written_is_told(vault: Vault, register: Register, tmp_path: Path) -> None:
+    register()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises((BackupUnusable, OSError)):
+        make_backup(vault, tmp_path / "file" / "backup.db", "olga", NOON)
+    assert list(vault.db.table("backups").rows) == []
+
+
+def test_a_restored_file_keeps_the_names_of_its_key(backup: Path, vault: Vault, tmp_path: Path) -> None:
+    vault.close()
+    with pytest.raises(BackupUnusable, match="needs its master key"):
+        restore(backup, tmp_path / "new" / "vault.db", FileKeys(tmp_path / "new" / "none.key"), [], "olga", LATER)
+    with pytest.raises(VaultLocked):
+        Vault(backup, FileKeys(tmp_path / "new" / "none.key"))
+
+
+def test_who_came_after_the_backup_is_still_in_the_former_file(
+    backup: Path, vault: Vault, keys: FileKeys, register: Register
+) -> None:
+    register("newcomer", prototypes=prototypes_of(9))
+    vault.close()
+    told = restore(backup, vault.path, keys, [], "olga", LATER)
+    assert told["persons"] == 2
+    former = Vault(Path(str(told["former_file"])), keys)
+    assert [one.name for one in former.identities()] == ["leaves", "newcomer", "stays"]
+    former.close()
