@@ -1,8 +1,6 @@
 """From impostor and genuine scores to thresholds that hold a stated error rate, and to likelihood ratios.
 
-Cosines are taken to Fisher's z (artanh), where the upper tail of impostor scores is nearly exponential, and
-fitted with a generalised Pareto distribution (peaks over threshold: Pickands 1975; for biometric scores
-e.g. Scheirer et al., Meta-Recognition, TPAMI 2011). A search is a false positive if any of N templates scores
+The impostor tail is face_index.tail's. A search is a false positive if any of N templates scores
 above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more people than others
 do ("wolves and lambs", Doddington et al. 1998): a template's own share of the tail raises or lowers its threshold.
 Log-likelihood ratios are an affine function of z fitted by logistic regression (Brümmer & du Preez 2006).
@@ -14,54 +12,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.stats import genpareto
 
 from face_index.errors import CalibrationImpossible
 from face_index.metrics import cllr, minimal_cllr
+from face_index.tail import MOST_COSINE, Tail, fisher_z, fit_tail, resampled_tails
 
 Floats = npt.NDArray[np.floating]
 # Without a calibration no rate can be promised. This cosine lies above every different-person pair
 # seen with two small real packs (0.64), and such verdicts never go beyond `possible`.
 UNCALIBRATED_THRESHOLD = 0.68
-FORMAT = 2
-# Share of impostor comparisons in the fitted tail: of 1e-3, 3e-4, 1e-4 and 3e-5 the rates on held-out drawn
-# persons were closest at 1e-4 (benchmarks/face_index/calibration.py); small sets need more than that.
-_TAIL_SHARE = 1e-4
-_LEAST_EXCEEDANCES = 300
-_LARGEST_TAIL_SHARE = 0.02
-_MOST_COSINE = 0.999999
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """Upper tail of impostor scores.
-
-    Attributes:
-        start: Fisher z above which the tail is modelled.
-        share: share of impostor comparisons above `start`, 0 to 1.
-        shape, scale: of the generalised Pareto distribution of the excess in z.
-    """
-
-    start: float
-    share: float
-    shape: float
-    scale: float
-
-    def false_match_rate(self, cosine: float, crowding: float = 1.0) -> float:
-        """FMR at a cosine; below the start of the tail it is only known to be at least `share`."""
-        excess = max(0.0, fisher_z(cosine) - self.start)
-        return min(1.0, crowding * self.share * float(genpareto.sf(excess, self.shape, scale=self.scale)))
-
-    def cosine_at(self, false_match_rate: float, crowding: float = 1.0) -> float:
-        """The cosine at which a template of that crowding has that FMR."""
-        rate = false_match_rate / (self.share * crowding)
-        if rate >= 1:
-            return float(np.tanh(self.start))
-        return float(np.tanh(self.start + genpareto.isf(rate, self.shape, scale=self.scale)))
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +91,6 @@ class Calibration:
         return float(low), float(high)
 
 
-def fisher_z(cosine: float) -> float:
-    """Artanh of a cosine, finite at 1."""
-    return float(np.arctanh(np.clip(cosine, -_MOST_COSINE, _MOST_COSINE)))
-
-
 def false_match_rate_for(gallery_size: int, fpir: float) -> float:
     """The FMR at which a search of that many templates is a false positive with probability `fpir`."""
     return float(-np.expm1(np.log1p(-fpir) / max(gallery_size, 1)))
@@ -138,25 +98,6 @@ def false_match_rate_for(gallery_size: int, fpir: float) -> float:
 
 def _fpir(tail: Tail, cosine: float, gallery_size: int) -> float:
     return float(-np.expm1(gallery_size * np.log1p(-min(tail.false_match_rate(cosine), 1 - 1e-12))))
-
-
-def fit_tail(scores: Floats) -> Tail:
-    """Fit the tail of impostor cosines, float [n], in any order.
-
-    Raises:
-        CalibrationImpossible: too few scores.
-    """
-    count = len(scores)
-    exceedances = max(_LEAST_EXCEEDANCES, int(count * _TAIL_SHARE))
-    exceedances = min(exceedances, int(count * _LARGEST_TAIL_SHARE))
-    if exceedances < 20:
-        raise CalibrationImpossible(
-            f"{count:,} impostor comparisons are too few to fit a tail; 1,000 are the least, 1,000,000 (1,000 persons) are good"
-        )
-    top = np.partition(scores, count - exceedances - 1)[count - exceedances - 1 :].astype(np.float64)
-    z = np.sort(np.arctanh(np.clip(top, -_MOST_COSINE, _MOST_COSINE)))
-    shape, _, scale = genpareto.fit(z[1:] - z[0], floc=0)
-    return Tail(float(z[0]), exceedances / count, float(shape), float(scale))
 
 
 def fit_likelihood_ratio(genuine: Floats, impostor: Floats, rng: np.random.Generator) -> LikelihoodRatio:
@@ -172,7 +113,7 @@ def fit_likelihood_ratio(genuine: Floats, impostor: Floats, rng: np.random.Gener
         raise CalibrationImpossible(
             f"{len(genuine)} genuine and {len(impostor)} impostor scores are too few for likelihood ratios (20 and 100)"
         )
-    same, other = (np.arctanh(np.clip(scores, -_MOST_COSINE, _MOST_COSINE)) for scores in (genuine, impostor))
+    same, other = (np.arctanh(np.clip(scores, -MOST_COSINE, MOST_COSINE)) for scores in (genuine, impostor))
     same, other = rng.permutation(same), rng.permutation(other)
     slope, offset = _logistic(same[::2], other[::2])
     # A ratio beyond the number of comparisons would claim more than was seen (Vergeer et al. 2016).
@@ -233,7 +174,7 @@ def calibrate(
         subjects=count,
         comparisons=len(impostor),
         tail=tail,
-        replicates=tuple(_refitted(scores, tail, rng) for _ in range(replicates)),
+        replicates=resampled_tails(scores, tail, replicates, rng),
         runner_up_margin=float(np.quantile(np.abs(genuine - rng.permutation(genuine)), 0.95)),
         likelihood_ratio=fit_likelihood_ratio(genuine, rng.permutation(impostor)[:200_000], rng),
     )
@@ -257,25 +198,9 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
     impostor = scores[np.triu_indices(len(vectors), 1)]
     rng = np.random.default_rng(0)
     tail = fit_tail(impostor)
-    replicates = tuple(_refitted(scores, tail, rng) for _ in range(40))
+    replicates = resampled_tails(scores, tail, 40, rng)
     source = f"cross-scores of {len(vectors)} registered persons"
     return Calibration(pack_sha256, source, len(vectors), len(impostor), tail, replicates)
-
-
-def _refitted(scores: Floats, tail: Tail, rng: np.random.Generator) -> Tail:
-    """The tail of a bootstrap sample of persons; only scores near the tail are copied."""
-    count = len(scores)
-    weights = np.bincount(rng.integers(0, count, count), minlength=count)
-    rows, columns = np.nonzero(scores > np.tanh(tail.start))
-    apart = rows != columns
-    rows, columns = rows[apart], columns[apart]
-    repeats = weights[rows] * weights[columns]
-    z = np.sort(np.arctanh(np.clip(np.repeat(scores[rows, columns], repeats).astype(np.float64), None, _MOST_COSINE)))
-    if len(z) < 20:
-        return tail
-    shape, _, scale = genpareto.fit(z - tail.start, floc=0)
-    pairs = count**2 - int((weights**2).sum())
-    return Tail(tail.start, len(z) / pairs, float(shape), float(scale))
 
 
 def crowding_of(own_scores: Floats, tail_share: float = 1e-3) -> npt.NDArray[np.float64]:
@@ -309,16 +234,20 @@ def load_calibration(path: Path, pack_sha256: str) -> Calibration | None:
         return None
     ratio = record["likelihood_ratio"]
     record |= {
-        "tail": Tail(**record["tail"]),
-        "replicates": tuple(Tail(**tail) for tail in record["replicates"]),
+        "tail": _tail_from(record["tail"]),
+        "replicates": tuple(_tail_from(tail) for tail in record["replicates"]),
         "likelihood_ratio": LikelihoodRatio(**ratio) if ratio else None,
     }
     return Calibration(**record)
+
+
+def _tail_from(record: dict[str, Any]) -> Tail:
+    return Tail(**{**record, "body": tuple((z, rate) for z, rate in record["body"])})
 
 
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write a calibration as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps({"format": FORMAT, **asdict(calibration)}, indent=1) + "\n", "utf-8")
+    partial.write_text(json.dumps({"format": FORMAT, **asdict(calibration)}) + "\n", "utf-8")
     partial.replace(path)

@@ -22,6 +22,7 @@ PHOTO_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".t
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "MPO")
 MAX_PHOTO_BYTES = 64_000_000
 MAX_PHOTO_PIXELS = 80_000_000
+_PIXEL_LIMIT = f"{MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
 # No detector looks at more than this; larger photos are made smaller, so that memory stays bounded.
 LONGEST_SIDE_PX = 2048
 # Of 64 bits. Drawn photos of one person differ by at least 4, recompressed, resized and brightened copies by 0 to 2.
@@ -78,13 +79,16 @@ def open_photo(path: Path) -> Photo:
 def photo_from(name: str, data: bytes) -> Photo:
     """Decode an image file's bytes; raises as `open_photo` does."""
     try:
-        with warnings.catch_warnings(), Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF or palettes are no reason to refuse; bombs are, below
-            if picture.width * picture.height > MAX_PHOTO_PIXELS:
-                raise _too_large(f"{picture.width}x{picture.height}", f"{MAX_PHOTO_PIXELS / 1e6:.0f} megapixels")
-            upright = _decoded(picture)
+            with Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
+                if picture.width * picture.height > MAX_PHOTO_PIXELS:
+                    raise _too_large(f"{picture.width}x{picture.height}", _PIXEL_LIMIT)
+                upright = _decoded(picture)
     except PhotoRefused:
         raise
+    except Pillow.DecompressionBombError as error:
+        raise _too_large(f"> {2 * (Pillow.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels", _PIXEL_LIMIT) from error
     except Exception as error:  # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more
         raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": type(error).__name__})) from error
     hashes = imagehash.phash(upright), imagehash.phash(ImageOps.mirror(upright))

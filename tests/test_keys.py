@@ -78,7 +78,7 @@ def test_a_missing_or_wrong_key_opens_and_changes_nothing(register: Register, va
     vault.close()
     before = vault.path.read_bytes()
     for store in (FileKeys(tmp_path / "none.key"), EnvironmentKeys(text(new_key()), None)):
-        with pytest.raises(VaultLocked, match="Bring back|bring it back"):
+        with pytest.raises(VaultLocked, match=r"Bring back|bring it back"):
             Vault(vault.path, store)
         assert not (tmp_path / "none.key").exists()
     assert vault.path.read_bytes() == before

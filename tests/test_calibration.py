@@ -1,0 +1,187 @@
+"""Thresholds that hold their rate on people who were not seen, likelihood ratios that say no more than is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from face_index.calibration import (
+    Calibration,
+    calibrate,
+    calibrate_impostors,
+    crowding_of,
+    false_match_rate_for,
+    load_calibration,
+    save_calibration,
+)
+from face_index.errors import CalibrationImpossible
+from face_index.face import PackVersion
+from face_index.faiss_gallery import IndexKind
+from face_index.metrics import cllr, det_curve, differential, equal_error_rate, minimal_cllr, rate, rate_over_subjects
+from scanner.watch import watch_over
+
+VERSION = PackVersion("pack", "ab" * 32, 48)
+Floats = npt.NDArray[np.floating]
+
+
+def population(count: int, seed: int, noise: float = 0.35, dimension: int = 48) -> tuple[Floats, Floats]:
+    """Templates and probes of made-up people: neighbours exist, photos vary."""
+    rng = np.random.default_rng(seed)
+    faces = rng.normal(size=(count, dimension)) * np.linspace(1.6, 0.6, dimension)
+    rows = [faces + noise * rng.normal(size=faces.shape) for _ in range(2)]
+    return tuple((one / np.linalg.norm(one, axis=1, keepdims=True)).astype(np.float32) for one in rows)  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    return calibrate(*population(2000, 1), VERSION.sha256, "made-up people")
+
+
+@pytest.mark.parametrize(("size", "rate_wanted"), [(100, 0.01), (1000, 0.01), (3000, 0.01), (300, 0.001)])
+def test_a_threshold_holds_its_rate_on_people_it_has_not_seen(
+    calibration: Calibration, size: int, rate_wanted: float
+) -> None:
+    templates, _ = population(3000, 2)
+    _, strangers = population(12_000, 3)
+    threshold = calibration.threshold(size, rate_wanted)
+    scores = strangers @ templates.T
+    galleries = [scores[:, start : start + size] for start in range(0, 3000 - size + 1, size)]
+    measured = np.mean([(one.max(axis=1) >= threshold).mean() for one in galleries])
+    low, high = calibration.fpir_interval(threshold, size)
+    assert low * 0.7 <= measured <= high * 1.4
+    assert calibration.fpir(threshold, size) == pytest.approx(rate_wanted, rel=1e-6)
+
+
+def test_a_threshold_rises_with_gallery_and_crowding_and_falls_with_the_rate(calibration: Calibration) -> None:
+    thresholds = [calibration.threshold(size, 0.001) for size in (1, 10, 100, 10_000)]
+    assert thresholds == sorted(set(thresholds))
+    assert calibration.threshold(100, 0.1) < calibration.threshold(100, 0.001) <= 1.0
+    crowded = [calibration.threshold(100, 0.001, crowding) for crowding in (0.2, 1.0, 5.0)]
+    assert crowded == sorted(set(crowded))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1_000_000), st.floats(1e-6, 0.4))
+def test_rates_of_one_comparison_make_up_the_rate_of_a_search(size: int, fpir: float) -> None:
+    assert 1 - (1 - false_match_rate_for(size, fpir)) ** size == pytest.approx(fpir, rel=1e-3)
+
+
+def test_likelihood_ratios_are_calibrated_on_people_left_out(calibration: Calibration) -> None:
+    ratio = calibration.likelihood_ratio
+    assert ratio is not None
+    templates, probes = population(1500, 8)
+    scores = probes @ templates.T
+    genuine = np.array([ratio.log10(score) for score in np.diag(scores)])
+    impostor = np.array([ratio.log10(score) for score in scores[~np.eye(1500, dtype=bool)][::50]])
+    assert cllr(genuine, impostor) <= 0.05
+    assert abs(cllr(genuine, impostor) - minimal_cllr(genuine, impostor)) <= 0.01
+    assert ratio.log10(1.0) == ratio.highest <= np.log10(2000**2)  # no more than was compared
+    assert ratio.log10(-1.0) == ratio.lowest
+
+
+def test_a_gallery_calibrates_thresholds_but_no_likelihood_ratios(calibration: Calibration) -> None:
+    templates, _ = population(2000, 4)
+    own = calibrate_impostors(list(templates), VERSION.sha256)
+    assert own.likelihood_ratio is None
+    assert own.threshold(1000, 0.001) == pytest.approx(calibration.threshold(1000, 0.001), abs=0.05)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_too_few_people_are_told(count: int) -> None:
+    with pytest.raises(CalibrationImpossible, match="too few"):
+        calibrate(*population(count, 1), VERSION.sha256, "few")
+    with pytest.raises(CalibrationImpossible, match="too few"):
+        calibrate_impostors(list(population(count, 1)[0]), VERSION.sha256)
+
+
+def test_a_calibration_belongs_to_its_networks(calibration: Calibration, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "calibration.json"
+    save_calibration(path, calibration)
+    assert load_calibration(path, VERSION.sha256) == calibration
+    assert load_calibration(path, "cd" * 32) is None
+    assert load_calibration(tmp_path / "nowhere.json", VERSION.sha256) is None
+    path.write_text('{"format": 1, "pack_sha256": "' + VERSION.sha256 + '"}')
+    assert load_calibration(path, VERSION.sha256) is None
+
+
+class TestCrowding:
+    def test_a_crowded_template_gets_a_higher_threshold(self, calibration: Calibration) -> None:
+        templates, _ = population(800, 5)
+        templates[1:30] = templates[0] + 0.9 * templates[1:30]  # many who look like the first
+        templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+        people = [(f"id-{number}", vector[None]) for number, vector in enumerate(templates)]
+        watch = watch_over(VERSION, people, 7, IndexKind.EXACT, calibration, (0.001, 0.02))
+        assert watch.thresholds_of("id-0").match > watch.thresholds.match
+        assert watch.thresholds_of("nobody") == watch.thresholds
+        assert np.mean(list(watch.crowding.values())) == pytest.approx(1.0, abs=0.15)
+        best = watch.closest(templates[0])
+        assert best[0].identity_id == "id-0"
+
+    def test_equal_neighbourhoods_stay_equal(self) -> None:
+        scores = np.random.default_rng(1).normal(0, 0.1, (300, 2000))
+        assert np.ptp(crowding_of(scores)) < 0.5
+
+    def test_a_small_gallery_has_one_threshold(self, calibration: Calibration) -> None:
+        people = [(f"id-{number}", vector[None]) for number, vector in enumerate(population(20, 6)[0])]
+        watch = watch_over(VERSION, people, 1, IndexKind.EXACT, calibration, (0.001, 0.02))
+        assert watch.crowding == {}
+        assert watch.thresholds.match == calibration.threshold(20, 0.001)
+        assert watch.thresholds.min_margin == calibration.runner_up_margin
+
+    def test_without_a_calibration_nothing_can_be_a_match(self) -> None:
+        watch = watch_over(VERSION, [], 1, IndexKind.EXACT, None, (0.001, 0.02))
+        assert not watch.thresholds.calibrated
+        assert watch.log10_lr(0.9) is None
+
+
+class TestMetrics:
+    def test_cllr_of_a_coin_is_one_bit_and_of_certainty_zero(self) -> None:
+        assert cllr(np.zeros(10), np.zeros(10)) == pytest.approx(1.0)
+        assert cllr(np.full(10, 9.0), np.full(10, -9.0)) == pytest.approx(0.0, abs=1e-6)
+        assert cllr(np.array([-3.0]), np.array([3.0])) > 5
+
+    def test_the_best_calibration_is_never_worse(self) -> None:
+        rng = np.random.default_rng(0)
+        genuine, impostor = rng.normal(1, 1, 500), rng.normal(-1, 1, 5000)
+        assert minimal_cllr(genuine, impostor) <= cllr(genuine * 3, impostor * 3)
+        assert minimal_cllr(genuine * 7 + 2, impostor * 7 + 2) == pytest.approx(minimal_cllr(genuine, impostor))
+
+    def test_equal_error_rate_of_two_normals(self) -> None:
+        rng = np.random.default_rng(0)
+        assert equal_error_rate(rng.normal(1, 1, 40_000), rng.normal(-1, 1, 40_000)) == pytest.approx(0.1587, abs=0.01)
+        _, false_match, false_non_match = det_curve(rng.normal(1, 1, 1000), rng.normal(-1, 1, 1000))
+        assert (np.diff(false_match) <= 0).all()
+        assert (np.diff(false_non_match) >= 0).all()
+
+    def test_intervals(self) -> None:
+        assert rate(0, 100).high == pytest.approx(0.0362, abs=1e-3)  # Clopper-Pearson
+        assert np.isnan(rate(0, 0).value)
+        rng = np.random.default_rng(0)
+        # Ten persons of whom one causes every error: the trials are many, what is known is little.
+        errors, trials = np.zeros(10), np.full(10, 1000.0)
+        errors[0] = 100
+        uneven = rate_over_subjects(errors, trials, rng)
+        assert uneven.value == 0.01
+        assert uneven.high - uneven.low > 5 * (rate(100, 10_000).high - rate(100, 10_000).low)
+
+    def test_a_differential_needs_errors_in_every_group(self) -> None:
+        assert differential({"a": rate(4, 100), "b": rate(1, 100)}) == (4.0, "a", "b")
+        assert differential({"a": rate(4, 100), "b": rate(0, 100)}) is None
+        assert differential({"a": rate(4, 100)}) is None
+
+
+def test_the_shipped_calibration_is_of_the_shipped_networks(miniature_reader: object) -> None:
+    from scanner.miniature.world import FACE_PACK
+
+    version = miniature_reader.version  # type: ignore[attr-defined]
+    shipped = load_calibration(FACE_PACK / "calibration.json", version.sha256)
+    assert shipped is not None
+    assert shipped.likelihood_ratio is not None
+    assert shipped.likelihood_ratio.cllr <= 0.05
+    assert replace(shipped, replicates=()).replicates == ()
