@@ -65,7 +65,7 @@ def plain_way(
                 [faces] = reader.read(sampler.generate([plan], with_adapter=True))
                 for face in faces[:1]:
                     if bar.objection(face) is None:
-                        score = gallery.search(face.embedding, 1)[0].score
+                        score = gallery.search(face.embedding[None], 1)[0][0].score
                         best = score if best is None else max(best, score)
     except NotScannable:
         pass

@@ -19,6 +19,9 @@ TEMPLATE = np.array(
 _DEPTH = np.array([0.0, 0.0, 18.0, 6.0, 6.0])
 _MODEL = np.column_stack([TEMPLATE, _DEPTH, np.ones(5)])
 _FIT = np.linalg.pinv(_MODEL)
+# Faces that look at the camera read this much: the template's nose lies higher than theirs. Median of 900 drawn
+# photos 14.7, of five frontal faces in public photographs 17.
+_FRONTAL_PITCH_DEG = 15.0
 
 
 def crop_matrices(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -63,4 +66,4 @@ def head_poses(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     down = forward_y * np.cos(roll) - forward_x * np.sin(roll)
     yaw = np.arcsin(np.clip(across, -1, 1))
     pitch = np.arcsin(np.clip(down / np.maximum(np.cos(yaw), 1e-3), -1, 1))
-    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)))
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1))) - [0.0, _FRONTAL_PITCH_DEG, 0.0]

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, date, datetime
-from functools import cached_property
+from datetime import date
 
 from crawlers.checkpoints import CheckpointStore
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
-from face_index.calibration import Calibration, load_calibration
-from face_index.face import FaceReader, PackVersion
 from face_index.faiss_gallery import IndexKind
 from face_index.gallery import Gallery
-from face_index.packs import FacePack, find_pack
-from face_index.registration import Registrar
-from face_index.vault import Vault
-from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from reports.docket import Docket
-from scanner.base_models import MINIATURE_WEIGHTS, choose_base_model
+from scanner.base_models import choose_base_model
 from scanner.errors import BaseModelMissing
 from scanner.examination import Budget, Examiner
 from scanner.ledger import Ledger
+from scanner.reception import Clock, Reception, utc_now
 from scanner.sampling import Sampler
 from scanner.settings import Settings
 from scanner.verdict import Thresholds
 from scanner.versions import library_versions
 from scanner.watch import Watch, watch_over
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The time, as every store records it."""
-    return datetime.now(UTC)
 
 
 def device_of(settings: Settings) -> str:
@@ -48,53 +34,12 @@ def device_of(settings: Settings) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def key_store(settings: Settings) -> KeyStore:
-    """Where the master key lives: the environment if it is there, else as configured."""
-    if settings.master_key:
-        following = settings.next_master_key.get_secret_value() if settings.next_master_key else None
-        return EnvironmentKeys(settings.master_key.get_secret_value(), following)
-    if settings.key_store == "keyring":
-        return KeyringKeys(settings.vault_path)
-    return FileKeys(settings.key_path)
-
-
-def open_vault(settings: Settings) -> Vault:
-    """The vault of this home folder, unlocked."""
-    return Vault(settings.vault_path, key_store(settings))
-
-
-def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
-    """What this pack's scores mean: measured here by `calibrate`, else as it came with the pack."""
-    for path in (settings.calibrations_path / f"{version.sha256}.json", pack.folder / "calibration.json"):
-        calibration = load_calibration(path, version.sha256)
-        if calibration:
-            return calibration
-    return None
-
-
-def open_pack(settings: Settings) -> FacePack:
-    """The configured face pack, licensed for the declared use."""
-    pack = find_pack(settings.face_pack, settings.cache, {"miniature": MINIATURE_WEIGHTS / "face_pack"})
-    pack.must_allow(settings.use)
-    return pack
-
-
-def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
-    """The face reader of a pack, on the configured device."""
-    from face_index.insight import InsightFaceReader
-
-    cuda = device_of(settings) == "cuda"
-    return InsightFaceReader(
-        pack, ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
-    )
-
-
-class Workshop:
+class Workshop(Reception):
     """Opened once per command; `close` when done."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now, budget: Budget | None = None) -> None:
-        self.settings, self.clock, self.budget = settings, clock, budget or Budget()
-        self.vault = open_vault(settings)
+        super().__init__(settings, clock)
+        self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
         self.ledger = Ledger(settings.scans_path)
         self.docket = Docket(settings.cases_path, settings.evidence_path)
@@ -107,25 +52,9 @@ class Workshop:
         self._templates_sha256 = ""
 
     def close(self) -> None:
-        self.transport.close()
-        for store in (self.vault, self.crawl, self.ledger, self.docket):
+        super().close()
+        for store in (self.transport, self.crawl, self.ledger, self.docket):
             store.close()
-
-    @cached_property
-    def pack(self) -> FacePack:
-        return open_pack(self.settings)
-
-    @cached_property
-    def reader(self) -> FaceReader:
-        return open_reader(self.settings, self.pack)
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        return open_calibration(self.settings, self.pack, self.reader.version)
-
-    @cached_property
-    def registrar(self) -> Registrar:
-        return Registrar(self.vault, self.reader, self.pack.bar, self.calibration)
 
     @property
     def watch(self) -> Watch:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from face_index.photos import LONGEST_SIDE_PX, PhotoRefused, open_photo, photo_from, photos_in
 from face_index.refusals import LANGUAGES, Refusal, Why
-from scanner.miniature.demo import draw_photos
+from scanner.miniature.albums import draw_photos
 
 
 def encoded(picture: Image.Image, form: str, **options: object) -> bytes:
@@ -111,7 +111,9 @@ SEEDS = [encoded(noise(), form) for form in ("PNG", "JPEG", "WEBP", "BMP", "TIFF
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(SEEDS), st.floats(0, 1), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8))
+@given(
+    st.sampled_from(SEEDS), st.floats(0, 1), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8)
+)
 def test_any_damage_ends_as_pixels_or_a_reason(whole: bytes, kept: float, changes: list[tuple[int, int]]) -> None:
     data = bytearray(whole[: max(1, int(len(whole) * kept))])
     for place, value in changes:

@@ -53,7 +53,18 @@ def case(docket: Docket) -> Case:
         "civitai", "https://hub.example/1", "Title & more", "maker", "2026-01-01", 12,
     )  # fmt: skip
     method = MethodRecord(
-        "base", "cd" * 32, "pack", "ef" * 32, "licence", 10, 0.001, "measured", {"steps": 10}, {"python": "3.11"}
+        "base",
+        "cd" * 32,
+        "pack",
+        "ef" * 32,
+        "licence",
+        10,
+        7,
+        1.0,
+        0.001,
+        "measured",
+        {"steps": 10},
+        {"python": "3.11"},
     )
     return Case(
         "case-1", "scan-1", "2026-11-23T12:00:00+00:00", "match", "score 0.70", "id-1", "Erika", "prohibited", 0.7, (0.65, 0.75), 0.6, 0.5,

@@ -229,11 +229,19 @@ def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: 
     run("miniature", "photos", "31337", photos)
     enrolled = run("enroll", "person-31337", photos, "--yes", "--json", home=registered_home)
     assert json.loads(enrolled.stdout)["accepted"] >= 6
+    waiting = run("scan", adapter, "--json", home=registered_home)
+    assert [row["outcome"] for row in json.loads(waiting.stdout)["results"]] == ["clear"]
+    approved = run("approve", "person-31337", "--operator", "olga", "--proof", "drawn", home=registered_home)
+    assert approved.returncode == 0, approved.stderr
     after = run("scan", adapter, "--json", home=registered_home)
     assert after.returncode == 1
     assert [(row["outcome"], row["identity"]) for row in json.loads(after.stdout)["results"]] == [
         ("match", "person-31337")
     ]
+    licensed = run("licence", "grant", "person-31337", "--hub", "local", "--until", "2999-01-01", home=registered_home)
+    assert licensed.returncode == 0, licensed.stderr
+    allowed = json.loads(run("scan", adapter, "--json", home=registered_home).stdout)["results"]
+    assert [(row["outcome"], bool(row["authorised"])) for row in allowed] == [("match", True)]
     receipt = run("withdraw", "person-31337", "--json", home=registered_home)
     assert json.loads(receipt.stdout)["photos_erased"] >= 6
     again = run("scan", adapter, "--json", home=registered_home)

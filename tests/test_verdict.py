@@ -33,6 +33,8 @@ def direction(seed: int) -> Vector:
         (Scored(0.62, (0.58, 0.66), 0.49), Outcome.POSSIBLE),  # the adapter adds too little
         (Scored(0.61, (0.30, 0.90), 0.1), Outcome.POSSIBLE),  # samples disagree
         (Scored(0.55, (0.50, 0.60), 0.1), Outcome.POSSIBLE),
+        (Scored(0.8, (0.75, 0.85), 0.1, runner_up=0.78), Outcome.POSSIBLE),  # two people look alike
+        (Scored(0.8, (0.75, 0.85), 0.1, runner_up=0.4), Outcome.MATCH),
         (Scored(0.49, (0.45, 0.53), None), Outcome.CLEAR),
         (Scored(-0.1, (-0.2, 0.1), None), Outcome.CLEAR),
     ],

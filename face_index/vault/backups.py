@@ -147,7 +147,10 @@ def restore(
         again = [identity.identity_id for identity in vault.identities() if identity.identity_id in gone]
         for identity_id in again:
             erase_rows(vault.db, identity_id)
-        vault.audit.append("restored from a backup", "vault", actor, now, erased_again=again, problems=problems)
+        vault.audit.append(
+            "restored from a backup", "vault", actor, now,
+            erased_again=again, problems=problems, former_newest_entry=_newest_entry(path),
+        )  # fmt: skip
         _carry_over_backups(vault.db, path)
         moved = _aside(path, now)
         if moved:
@@ -222,6 +225,17 @@ def _checked(document: dict[str, Any], file: Path) -> str:
         return verify_receipt(document).identity_id
     except ReceiptInvalid as error:
         raise ReceiptInvalid(f"{file}: {error}") from error
+
+
+def _newest_entry(path: Path) -> str | None:
+    """Where the log of the file in the vault's place ended: what follows there is not in the backup."""
+    try:
+        present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        row = present.execute("select sha256 from audit order by entry desc limit 1").fetchone()
+        present.close()
+    except sqlite3.Error:
+        return None
+    return str(row[0]) if row else None
 
 
 def _carry_over_backups(db: Database, path: Path) -> None:

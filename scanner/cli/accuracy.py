@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
     from face_index.calibration import Calibration
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
 OutOption = Annotated[Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")]
 
@@ -47,14 +47,14 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a face pack's error rates on labelled photos and write the accuracy report."""
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
     check_language(lang)
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    evaluation, _ = _measure(workshop, source)
-    path = _write_report(workshop, evaluation, source, out, lang)
-    workshop.close()
+    reception = Reception(flags.settings(face_pack=face_pack, use=use))
+    evaluation, _ = _measure(reception, source)
+    path = _write_report(reception, evaluation, source, out, lang)
+    reception.close()
     _tell(evaluation, path, None, as_json)
 
 
@@ -74,68 +74,68 @@ def calibrate(
 ) -> None:
     """Fit thresholds and likelihood ratios for a face pack; scans use them from then on."""
     from face_index.calibration import save_calibration
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
     check_language(lang)
     if (source is None) != gallery:
         raise typer.BadParameter("give a folder of labelled photos, or --gallery", param_hint="SOURCE")
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    version = workshop.reader.version
-    target = workshop.settings.calibrations_path / f"{version.sha256}.json"
+    reception = Reception(flags.settings(face_pack=face_pack, use=use))
+    version = reception.reader.version
+    target = reception.settings.calibrations_path / f"{version.sha256}.json"
     if source is None:
-        calibration = _from_gallery(workshop)
+        calibration = _from_gallery(reception)
         save_calibration(target, calibration)
-        workshop.close()
+        reception.close()
         _tell_calibration(calibration, target, as_json)
         return
     from face_index.accuracy.evaluation import calibration_of
 
-    evaluation, read = _measure(workshop, source)
+    evaluation, read = _measure(reception, source)
     calibration = calibration_of(read, version.sha256, f"{evaluation.subjects} persons in {source.name}")
-    path = _write_report(workshop, evaluation, source, out, lang)
+    path = _write_report(reception, evaluation, source, out, lang)
     save_calibration(target, calibration)
-    workshop.close()
+    reception.close()
     _tell(evaluation, path, (calibration, target), as_json)
 
 
-def _measure(workshop: Workshop, source: Path) -> tuple[Evaluation, ReadPhotos]:
+def _measure(reception: Reception, source: Path) -> tuple[Evaluation, ReadPhotos]:
     from face_index.accuracy.evaluation import evaluate_pairs, evaluate_people
     from face_index.accuracy.labelled import labelled_pairs, labelled_photos
 
     if source.is_dir():
-        read = _read(workshop, labelled_photos(source))
-        return evaluate_people(read, workshop.reader.version.sha256), read
+        read = _read(reception, labelled_photos(source))
+        return evaluate_people(read, reception.reader.version.sha256), read
     pairs = labelled_pairs(source)
     photos = list(dict.fromkeys(photo for pair in pairs for photo in (pair.first, pair.second)))
-    read = _read(workshop, photos)
+    read = _read(reception, photos)
     return evaluate_pairs(pairs, read), read
 
 
-def _read(workshop: Workshop, photos: list[LabelledPhoto]) -> ReadPhotos:
+def _read(reception: Reception, photos: list[LabelledPhoto]) -> ReadPhotos:
     from face_index.accuracy.labelled import read_photos
 
     with progress_bar("reading photos") as observer:
-        for read in read_photos(photos, workshop.reader, workshop.pack.bar):
+        for read in read_photos(photos, reception.reader, reception.pack.bar):
             observer.step(read.photo_count, len(photos), "reading photos")
     return read
 
 
-def _from_gallery(workshop: Workshop) -> Calibration:
+def _from_gallery(reception: Reception) -> Calibration:
     from face_index.calibration import calibrate_impostors
 
-    version = workshop.reader.version
-    templates = workshop.vault.active_templates(version, workshop.clock().date())
+    version = reception.reader.version
+    templates = reception.vault.active_templates(version, reception.clock().date())
     return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
 
 
-def _write_report(workshop: Workshop, evaluation: Evaluation, source: Path, out: Path | None, language: str) -> Path:
+def _write_report(reception: Reception, evaluation: Evaluation, source: Path, out: Path | None, language: str) -> Path:
     from face_index.accuracy.document import ReportFacts, accuracy_document, accuracy_report
     from scanner.versions import library_versions
 
-    now = workshop.clock()
-    facts = ReportFacts(workshop.pack, workshop.reader.version, source.name, now, library_versions())
-    path = out or workshop.settings.reports_path / f"accuracy-{workshop.pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
+    now = reception.clock()
+    facts = ReportFacts(reception.pack, reception.reader.version, source.name, now, library_versions())
+    path = out or reception.settings.reports_path / f"accuracy-{reception.pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
     document = accuracy_document(evaluation, facts)
     write_text_file(path.with_suffix(".json"), json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     write_text_file(path, accuracy_report(evaluation, facts, language))

@@ -38,7 +38,7 @@ def approve(
 ) -> None:
     """Let a submitted person into the gallery, after checking who they are. Not by whoever submitted them."""
     from face_index.identity import Proof
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -62,7 +62,7 @@ def reject(
     as_json: JsonFlag = False,
 ) -> None:
     """Refuse a submitted person: photos, template and name are erased, the reason stays."""
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -83,7 +83,7 @@ def withdraw(
     as_json: JsonFlag = False,
 ) -> None:
     """Erase a person's photos, template, key and name at once, here and in backups; the signed fact stays."""
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     if (name is None) != ended:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from face_index.consent import Consent
     from face_index.enrolment import EnrolmentReport
     from face_index.identity import Identity
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
 
 def add_to(app: typer.Typer) -> None:
@@ -75,15 +75,15 @@ def enroll(
     from face_index.errors import EnrolmentRefused
     from face_index.photos import photos_in
     from face_index.registration import Request
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
     check_language(lang)
     if guardian and agent:
         raise typer.BadParameter("a consent is signed by a guardian or an agent, not both", param_hint="--guardian")
     role = Signatory.GUARDIAN if guardian else Signatory.AGENT if agent else Signatory.SELF
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    today = workshop.clock().date()
+    reception = Reception(flags.settings(face_pack=face_pack, use=use))
+    today = reception.clock().date()
     last_day = day_of(expires, "--expires") if expires else today + timedelta(days=730)
     signer = guardian or agent or signed_by or name
     consent = _consent(signer, role, today, last_day, consent_document, terms, territories)
@@ -93,19 +93,19 @@ def enroll(
         name=name,
         photos=photos_in(photos),
         consent=consent,
-        submitted_by=submitted_by or workshop.settings.operator,
+        submitted_by=submitted_by or reception.settings.operator,
         born_on=born_on,
         reference=reference,
         keep_photos=not discard_photos,
         picks=_picks(pick or []),
     )
     try:
-        identity, report = workshop.registrar.register(request, workshop.clock())
+        identity, report = reception.registrar.register(request, reception.clock())
     except EnrolmentRefused as error:
         _print_photos(error.report, lang)
         raise
-    _tell_submitted(workshop, identity, report, lang, as_json)
-    workshop.close()
+    _tell_submitted(reception, identity, report, lang, as_json)
+    reception.close()
 
 
 def _consent(
@@ -145,14 +145,14 @@ def _picks(given: list[str]) -> dict[str, int]:
 
 
 def _tell_submitted(
-    workshop: Workshop, identity: Identity, report: EnrolmentReport, language: str, as_json: bool
+    reception: Reception, identity: Identity, report: EnrolmentReport, language: str, as_json: bool
 ) -> None:
     if as_json:
         print_json(
             {
                 "identity_id": identity.identity_id, "name": identity.name, "status": str(identity.status),
                 "accepted": report.accepted, "photos": [verdict.to_document(language) for verdict in report.photos],
-                "face_pack": workshop.pack.name, "licence": workshop.pack.licence,
+                "face_pack": reception.pack.name, "licence": reception.pack.licence,
                 "expires_on": identity.consent.expires_on.isoformat(),
             }
         )  # fmt: skip
@@ -168,10 +168,10 @@ def _tell_submitted(
         f"Not searched yet. Another operator approves: "
         f'portrait-scanner approve "{identity.name}" --operator NAME --proof "passport"'
     )
-    typer.echo(f"Face pack {workshop.pack.name}: {workshop.pack.licence}.")
+    typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")
     from face_index.vault.duties import duties
 
-    for sentence in duties(workshop.vault.count(), language):
+    for sentence in duties(reception.vault.count(), language):
         typer.secho(sentence, err=True, fg="yellow")
 
 
@@ -202,12 +202,12 @@ def enroll_many(
     """Submit an agency's people from a list; can be stopped and run again."""
     from face_index.errors import ConsentMissing
     from face_index.manifest import read_manifest, register_all
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    clock = workshop.clock
-    submitter = submitted_by or workshop.settings.operator
+    reception = Reception(flags.settings(face_pack=face_pack, use=use))
+    clock = reception.clock
+    submitter = submitted_by or reception.settings.operator
     requests = read_manifest(manifest, submitter, clock().date(), keep_photos=not discard_photos)
     undocumented = sum(request.consent.document_sha256 is None for request in requests)
     if (
@@ -222,10 +222,10 @@ def enroll_many(
     target = report or manifest.with_name(manifest.name + ".report.jsonl")
     results = []
     with progress_bar("enrolling") as observer:
-        for result in register_all(workshop.vault, workshop.registrar, requests, target, clock):
+        for result in register_all(reception.vault, reception.registrar, requests, target, clock):
             results.append(result)
             observer.step(len(results), len(requests), result.name)
-    workshop.close()
+    reception.close()
     counts: dict[str, int] = {}
     for result in results:
         counts[result.status] = counts.get(result.status, 0) + 1
@@ -251,7 +251,7 @@ def identities(
 ) -> None:
     """List everyone stored: status, consent, terms; who waits for approval, whose consent ends soon."""
     from face_index.vault.duties import duties
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -300,16 +300,16 @@ def re_embed(
 ) -> None:
     """Make everyone's template anew with the face pack in use, from the photos that were kept."""
     from face_index.registration import reembed
-    from scanner.workshop import Workshop
+    from scanner.reception import Reception
 
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    result = reembed(workshop.vault, workshop.reader, operator or workshop.settings.operator, workshop.clock())
-    workshop.close()
+    reception = Reception(flags.settings(face_pack=face_pack, use=use))
+    result = reembed(reception.vault, reception.reader, operator or reception.settings.operator, reception.clock())
+    reception.close()
     if as_json:
         print_json({"embedded": result.embedded, "without_photos": result.without_photos, "no_face": result.no_face})
     else:
-        typer.echo(f"{len(result.embedded)} templates made with {workshop.pack.name}.")
+        typer.echo(f"{len(result.embedded)} templates made with {reception.pack.name}.")
         for name in result.without_photos:
             typer.echo(f"  {name}: no photos were kept; enrol again")
         for name in result.no_face:

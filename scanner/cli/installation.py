@@ -138,7 +138,7 @@ def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
 def _identities(settings: Settings) -> dict[str, str]:
     if not settings.vault_path.exists():
         return {"registered": "nobody yet"}
-    from scanner.workshop import open_vault
+    from scanner.reception import open_vault
 
     vault = open_vault(settings)
     registered, intact = vault.count(), not vault.audit.problems()

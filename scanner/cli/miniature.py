@@ -17,10 +17,26 @@ def photos(
     count: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 8,
 ) -> None:
     """Draw photos of a person, to enrol them."""
-    from scanner.miniature.demo import draw_photos
+    from scanner.miniature.albums import draw_photos
 
     paths = draw_photos(seed, count, folder)
     typer.echo(f"{len(paths)} photos of person {seed} in {folder}")
+
+
+@group.command("people")
+def people(
+    folder: Annotated[Path, typer.Argument(help="Where to put one folder of photos for each person.")],
+    count: Annotated[int, typer.Option(help="How many people.", min=1, max=30_000)] = 100,
+    photos_each: Annotated[int, typer.Option("--photos", help="Photos of each.", min=1, max=500)] = 6,
+) -> None:
+    """Draw many people with a list for `enroll-many`, and groups for `evaluate`."""
+    from scanner.cli.context import progress_bar
+    from scanner.miniature.albums import draw_people
+
+    with progress_bar("drawing") as observer:
+        for done, seed in enumerate(draw_people(folder, count, photos_each), 1):
+            observer.step(done, count, f"person {seed}")
+    typer.echo(f"{count} people in {folder}, with people.csv for enroll-many and groups.csv for evaluate")
 
 
 @group.command("train-adapter")

@@ -18,7 +18,7 @@ audit_group = typer.Typer(help="Who did what when, and whether that record is wh
 def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     """How many people are stored, under which key, with which backups."""
     from face_index.vault.duties import duties
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -71,7 +71,7 @@ def backup(
 ) -> None:
     """Copy the vault, sealed as it is. Keep the master key elsewhere: a backup without it opens for nobody."""
     from face_index.vault.backups import make_backup
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -98,7 +98,7 @@ def restore(
 ) -> None:
     """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
     from face_index.vault.backups import restore as restore_backup
-    from scanner.workshop import key_store, utc_now
+    from scanner.reception import key_store, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -119,7 +119,7 @@ def restore(
 def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     """Give the vault and its backups a new master key and destroy the old one."""
     from face_index.vault.rotation import rotate_master_key
-    from scanner.workshop import open_vault, utc_now
+    from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -135,7 +135,7 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
 def check(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Read everything that is stored: is the file sound, does every photo and template open, is the log whole."""
     from face_index.vault.check import check_vault
-    from scanner.workshop import open_vault
+    from scanner.reception import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -153,7 +153,7 @@ def show(
     """The audit log, newest entry first."""
     import dataclasses
 
-    from scanner.workshop import open_vault
+    from scanner.reception import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -173,7 +173,7 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Whether no entry was changed, added, taken out or cut off."""
-    from scanner.workshop import open_vault
+    from scanner.reception import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())

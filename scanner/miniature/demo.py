@@ -6,32 +6,18 @@ from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PIL import Image
-
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.errors import UnknownIdentity
 from face_index.identity import Proof, Status
 from face_index.registration import Request
+from scanner.miniature.albums import draw_photos
 from scanner.miniature.hub import serve_hub
-from scanner.miniature.persons import person_of
-from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
 from scanner.scan import Observer, ScanResult, run_scan
 from scanner.settings import FILE_NAME, Settings
 from scanner.workshop import Workshop
 
 ENROLMENT_PHOTOS = 6
-
-
-def draw_photos(seed: int, count: int, folder: Path, first: int = 0) -> list[Path]:
-    """Draw photos of the person of a seed as PNG files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for number in range(first, first + count):
-        path = folder / f"{seed}-{number:04d}.png"
-        Image.fromarray(draw_photo(person_of(seed), number).pixels).save(path)
-        paths.append(path)
-    return paths
 
 
 def register_world(workshop: Workshop, observer: Observer) -> int:

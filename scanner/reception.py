@@ -1,0 +1,101 @@
+"""What enrolment, an operator's decisions and calibration work with: vault and face pack. Loads no image model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from face_index.face import FaceReader, PackVersion
+from face_index.packs import FacePack, find_pack
+from face_index.vault import Vault
+from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
+from scanner.base_models import MINIATURE_WEIGHTS
+from scanner.settings import Settings
+
+if TYPE_CHECKING:
+    from face_index.calibration import Calibration
+    from face_index.registration import Registrar
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, as every store records it."""
+    return datetime.now(UTC)
+
+
+def key_store(settings: Settings) -> KeyStore:
+    """Where the master key lives: the environment if it is there, else as configured."""
+    if settings.master_key:
+        following = settings.next_master_key.get_secret_value() if settings.next_master_key else None
+        return EnvironmentKeys(settings.master_key.get_secret_value(), following)
+    if settings.key_store == "keyring":
+        return KeyringKeys(settings.vault_path)
+    return FileKeys(settings.key_path)
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault of this home folder, unlocked."""
+    return Vault(settings.vault_path, key_store(settings))
+
+
+def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
+    """What this pack's scores mean: measured here by `calibrate`, else as it came with the pack."""
+    from face_index.calibration import load_calibration
+
+    for path in (settings.calibrations_path / f"{version.sha256}.json", pack.folder / "calibration.json"):
+        calibration = load_calibration(path, version.sha256)
+        if calibration:
+            return calibration
+    return None
+
+
+def open_pack(settings: Settings) -> FacePack:
+    """The configured face pack, licensed for the declared use."""
+    pack = find_pack(settings.face_pack, settings.cache, {"miniature": MINIATURE_WEIGHTS / "face_pack"})
+    pack.must_allow(settings.use)
+    return pack
+
+
+def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
+    """The face reader of a pack, on the configured device."""
+    import onnxruntime
+
+    from face_index.insight import InsightFaceReader
+
+    there = onnxruntime.get_available_providers()
+    cuda = settings.device == "cuda" or (settings.device == "auto" and "CUDAExecutionProvider" in there)
+    return InsightFaceReader(
+        pack, ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+    )
+
+
+class Reception:
+    """Opened once per command; `close` when done."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings, self.clock = settings, clock
+        self.vault = open_vault(settings)
+
+    def close(self) -> None:
+        self.vault.close()
+
+    @cached_property
+    def pack(self) -> FacePack:
+        return open_pack(self.settings)
+
+    @cached_property
+    def reader(self) -> FaceReader:
+        return open_reader(self.settings, self.pack)
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        return open_calibration(self.settings, self.pack, self.reader.version)
+
+    @cached_property
+    def registrar(self) -> Registrar:
+        from face_index.registration import Registrar
+
+        return Registrar(self.vault, self.reader, self.pack.bar, self.calibration)

@@ -1,0 +1,204 @@
+"""The face index as its users meet it: the README's commands, in the order in which a person comes and goes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from scanner.cli.app import ExitCode
+from tests.conftest import bytes_below
+from tests.test_cli import run
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that uses the miniature pack without being told each time."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "portrait-scanner.toml").write_text('face_pack = "miniature"\noperator = "olga"\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    assert run("miniature", "photos", "777", folder).returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    assert run("miniature", "people", folder, "--count", "80", "--photos", "4").returncode == 0
+    return folder
+
+
+def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> None:
+    enrolled = run("enroll", "Erika Mustermann", photos, "--submitted-by", "sam", "--yes", "--json", home=home)
+    assert enrolled.returncode == 0, enrolled.stderr
+    document = json.loads(enrolled.stdout)
+    assert document["status"] == "pending"
+    assert document["accepted"] >= 6
+    waiting = run("identities", "--waiting", home=home)
+    assert "Erika" in waiting.stdout
+    same = run("approve", "Erika Mustermann", "--operator", "Sam", "--proof", "passport", home=home)
+    assert same.returncode == ExitCode.COULD_NOT_FINISH
+    assert "another operator must" in same.stderr
+    assert "active" in run("approve", "Erika Mustermann", "--proof", "passport", home=home).stdout
+    assert "No" in run("identities", "--waiting", home=home).stdout
+    renewed = run("consent", "renew", "Erika Mustermann", "--expires", "2090-01-31", "--terms", "permitted", home=home)
+    assert "2090-01-31" in renewed.stdout
+    shown = json.loads(run("consent", "show", "Erika Mustermann", "--json", home=home).stdout)
+    assert [one["terms"] for one in shown["consents"]] == ["prohibited", "permitted"]
+    assert shown["proofs"][0]["checked_by"] == "olga"
+    granted = run(
+        "licence",
+        "grant",
+        "Erika Mustermann",
+        "--uploader",
+        "civitai:friend",
+        "--until",
+        "2089-01-01",
+        "--json",
+        home=home,
+    )
+    licence = json.loads(granted.stdout)["licence_id"]
+    assert "friend" in run("licence", "list", "Erika Mustermann", home=home).stdout
+    assert run("licence", "revoke", licence[:8], home=home).returncode == 0
+    assert run("vault", "backup", home=home).returncode == 0
+    status = json.loads(run("vault", "status", "--json", home=home).stdout)
+    assert status["people"]["searched"] == 1
+    assert status["backups"][0]["there"]
+    receipt = tmp_path / "erased.json"
+    assert "1 backup(s)" in run("withdraw", "Erika Mustermann", "--receipt", receipt, home=home).stdout
+    assert b"Mustermann" not in bytes_below(home)
+    checked = run("receipt", receipt, "--fingerprint", status["receipt_key_fingerprint"])
+    assert checked.stdout.startswith("Sound")
+    assert run("receipt", receipt, "--fingerprint", "00" * 32).returncode == ExitCode.COULD_NOT_FINISH
+    assert run("vault", "check", home=home).returncode == 0
+    assert run("vault", "rotate-key", home=home).returncode == 0
+    restored = run("vault", "restore", status["backups"][0]["path"], "--json", home=home)
+    assert restored.returncode == 0, restored.stderr
+    verified = run("audit", "verify", home=home)
+    assert verified.returncode == 0, verified.stderr
+    assert "restored" in run("audit", "show", home=home).stdout
+
+
+def test_refusals_come_in_the_readers_language(home: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"nothing")
+    done = run("enroll", "X", tmp_path / "broken.jpg", "--yes", "--lang", "zh-CN", home=home)
+    assert done.returncode == ExitCode.COULD_NOT_FINISH
+    assert "无法读取" in done.stderr
+    two = run("enroll", "Y", photos, "--born", "2015-01-01", "--yes", home=home)
+    assert two.returncode == ExitCode.COULD_NOT_FINISH
+    assert "--guardian" in two.stderr
+    paper = tmp_path / "signed.pdf"
+    paper.write_bytes(b"%PDF-1.7 signed")
+    child = run(
+        "enroll", "Kid", photos, "--born", "2015-01-01", "--guardian", "Parent", "--consent-document", paper,
+        "--submitted-by", "sam", "--json", home=home,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    assert run("reject", "Kid", "--reason", "guardian not known", home=home).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["enroll", "X", ".", "--terms", "anything", "--yes"], ExitCode.USAGE, "permitted-with-terms"),
+        (["enroll", "X", ".", "--expires", "31.1.2030", "--yes"], ExitCode.USAGE, "2028-01-31"),
+        (["enroll", "X", ".", "--pick", "a.png", "--yes"], ExitCode.USAGE, "PHOTO=NUMBER"),
+        (["enroll", "X", ".", "--guardian", "A", "--agent", "B", "--yes"], ExitCode.USAGE, "not both"),
+        (["withdraw"], ExitCode.USAGE, "--ended"),
+        (["approve", "nobody", "--proof", "passport"], ExitCode.USAGE, "nobody"),
+        (["licence", "grant", "nobody", "--until", "2030-01-01"], ExitCode.USAGE, "one of --uploader"),
+        (["licence", "grant", "x", "--until", "2030-01-01", "--model", "short"], ExitCode.USAGE, "SHA-256"),
+        (["calibrate"], ExitCode.USAGE, "--gallery"),
+        (["calibrate", "--gallery"], ExitCode.COULD_NOT_FINISH, "too few"),
+        (["evaluate", "README.md"], ExitCode.COULD_NOT_FINISH, "lacks the column"),
+    ],
+)
+def test_mistakes_are_sentences(home: Path, arguments: list[str], code: ExitCode, told: str) -> None:
+    done = run(*arguments, home=home)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_home_without_its_key_says_what_is_missing(home: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    (copy / "vault" / "master.key").unlink()
+    done = run("identities", home=copy)
+    assert done.returncode == ExitCode.COULD_NOT_FINISH
+    assert "master key" in done.stderr
+    assert not (copy / "vault" / "master.key").exists()
+
+
+def test_a_list_is_enrolled_and_its_consent_ends(home: Path, people: Path, tmp_path: Path) -> None:
+    rows = (people / "people.csv").read_text().splitlines()[:4]
+    listed = people / "three.csv"
+    listed.write_text("\n".join(rows) + "\n")
+    first = run("enroll-many", listed, "--yes", "--submitted-by", "agency", "--json", home=home)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["counts"] == {"pending": 3}
+    assert json.loads(run("enroll-many", listed, "--yes", "--json", home=home).stdout)["counts"] == {
+        "registered before": 3
+    }
+    assert json.loads(run("withdraw", "--ended", "--json", home=home).stdout) == {"erased": []}
+    for row in rows[1:]:
+        assert run("withdraw", row.split(",")[2], "--json", home=home).returncode == 0
+
+
+class TestAccuracy:
+    def test_evaluate_writes_a_report_in_both_languages(self, home: Path, people: Path, tmp_path: Path) -> None:
+        for language, title in (("en", "Accuracy of a face pack"), ("zh-CN", "准确度")):
+            out = tmp_path / f"{language}.html"
+            done = run("evaluate", people, "--out", out, "--lang", language, "--json", home=home)
+            assert done.returncode == 0, done.stderr
+            text = out.read_text("utf-8")
+            assert title in text
+            assert "<svg" in text
+            assert "src=" not in text
+        document = json.loads(out.with_suffix(".json").read_text())
+        assert document["terms"] == "ISO/IEC 19795-1"
+        assert (document["subjects"], document["photos"]) == (80, 320)
+        assert document["face_pack"]["licence"]
+        assert document["cllr"] < 0.3
+        assert document["groups"]
+        assert document["det"]["fmr"]
+        assert document["identification"]
+        assert "genuine" not in document
+
+    def test_calibrate_changes_the_thresholds_of_scans(self, home: Path, people: Path) -> None:
+        done = run("calibrate", people, "--json", home=home)
+        assert done.returncode == 0, done.stderr
+        path = Path(json.loads(done.stdout)["calibration"])
+        assert path.is_file()
+        source = json.loads(path.read_text())["source"]
+        assert "80 persons" in source
+        path.unlink()
+
+    def test_pairs_can_be_evaluated(self, home: Path, people: Path, tmp_path: Path) -> None:
+        folders = sorted(path for path in people.iterdir() if path.is_dir())
+        lines = ["first,second,same"]
+        for one, other in itertools.pairwise(folders):
+            mine, theirs = sorted(one.iterdir()), sorted(other.iterdir())
+            lines += [f"{mine[0]},{mine[1]},1", f"{mine[0]},{theirs[0]},0"]
+        pairs = tmp_path / "pairs.csv"
+        pairs.write_text("\n".join(lines))
+        document = json.loads(run("evaluate", pairs, "--json", home=home).stdout)
+        assert document["genuine_comparisons"] >= 70
+        assert document["equal_error_rate"] < 0.2
+        lfw = people / "pairs.txt"
+        first, second = folders[0].name, folders[1].name
+        for folder in folders[:2]:
+            for number, path in enumerate(sorted(folder.iterdir())[:2], 1):
+                (folder / f"{folder.name}_{number:04d}.jpg").write_bytes(path.read_bytes())
+        lfw.write_text(f"1\n{first} 1 2\n{first} 1 {second} 1\n")
+        again = run("evaluate", lfw, "--json", home=home)
+        assert json.loads(again.stdout)["genuine_comparisons"] == 1, again.stderr
