@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,14 +173,3 @@ class TestMetrics:
         assert differential({"a": rate(4, 100), "b": rate(1, 100)}) == (4.0, "a", "b")
         assert differential({"a": rate(4, 100), "b": rate(0, 100)}) is None
         assert differential({"a": rate(4, 100)}) is None
-
-
-def test_the_shipped_calibration_is_of_the_shipped_networks(miniature_reader: object) -> None:
-    from scanner.miniature.world import FACE_PACK
-
-    version = miniature_reader.version  # type: ignore[attr-defined]
-    shipped = load_calibration(FACE_PACK / "calibration.json", version.sha256)
-    assert shipped is not None
-    assert shipped.likelihood_ratio is not None
-    assert shipped.likelihood_ratio.cllr <= 0.05
-    assert replace(shipped, replicates=()).replicates == ()

@@ -238,7 +238,7 @@ def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: 
     assert [(row["outcome"], row["identity"]) for row in json.loads(after.stdout)["results"]] == [
         ("match", "person-31337")
     ]
-    licensed = run("licence", "grant", "person-31337", "--hub", "local", "--until", "2999-01-01", home=registered_home)
+    licensed = run("licence", "grant", "person-31337", "--hub", "folder", "--until", "2999-01-01", home=registered_home)
     assert licensed.returncode == 0, licensed.stderr
     allowed = json.loads(run("scan", adapter, "--json", home=registered_home).stdout)["results"]
     assert [(row["outcome"], bool(row["authorised"])) for row in allowed] == [("match", True)]

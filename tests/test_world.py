@@ -76,8 +76,10 @@ def test_the_same_seed_draws_the_same_photo() -> None:
 def test_the_calibration_belongs_to_the_shipped_pack(
     miniature_reader: InsightFaceReader, miniature_pack: FacePack
 ) -> None:
-    calibration = load_calibration(miniature_pack.folder, miniature_reader.version.sha256)
+    calibration = load_calibration(miniature_pack.folder / "calibration.json", miniature_reader.version.sha256)
     assert calibration is not None
+    assert calibration.likelihood_ratio is not None
+    assert calibration.likelihood_ratio.cllr <= 0.05
     assert calibration.comparisons > 1_000_000
     assert 0.2 < calibration.threshold(10, 0.001) < 0.9
 

@@ -31,6 +31,8 @@ SETS = {
     "more_calibration": (CALIBRATION_SEEDS[50_000:62_000], 6),
     "gallery": (CALIBRATION_SEEDS[10_000:20_000], 4),
     "probes": (CALIBRATION_SEEDS[20_000:50_000], 2),
+    "fresh_gallery": (CALIBRATION_SEEDS[62_000:72_000], 3),
+    "fresh_probes": (CALIBRATION_SEEDS[72_000:95_000], 2),
 }
 _PERSONS_A_TASK = 50
 

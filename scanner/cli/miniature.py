@@ -26,7 +26,7 @@ def photos(
 @group.command("people")
 def people(
     folder: Annotated[Path, typer.Argument(help="Where to put one folder of photos for each person.")],
-    count: Annotated[int, typer.Option(help="How many people.", min=1, max=30_000)] = 100,
+    count: Annotated[int, typer.Option(help="How many people.", min=1, max=5_000)] = 100,
     photos_each: Annotated[int, typer.Option("--photos", help="Photos of each.", min=1, max=500)] = 6,
 ) -> None:
     """Draw many people with a list for `enroll-many`, and groups for `evaluate`."""
