@@ -86,7 +86,7 @@ def accuracy_report(evaluation: Evaluation, facts: ReportFacts, language: str = 
 
 
 def _figure(value: float) -> str:
-    return f"{value:.2%}" if value >= 0.001 else f"{value:.3g}"
+    return f"{value * 100:.3g} %"
 
 
 def _rate(one: Rate) -> str:

@@ -7,7 +7,7 @@ LABELS: dict[str, dict[str, str]] = {
         "title": "Accuracy of a face pack",
         "subtitle": "Terms are those of ISO/IEC 19795-1. Intervals hold 95 % and resample persons, not photos.",
         "not_commercial": "This pack's licence does not cover commercial use.",
-        "pack": "Face pack", "licence": "Licence", "source": "Photos", "made_at": "Made (UTC)",
+        "pack": "Face pack", "licence": "Licence", "source": "Source", "made_at": "Made (UTC)",
         "subjects": "Persons with a usable photo", "photos": "Photos",
         "fta": "Failure to acquire (FTA)", "comparisons": "Comparisons of single photos",
         "genuine": "genuine", "impostor": "impostor",

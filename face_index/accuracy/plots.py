@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import warnings
 
 import numpy as np
 from matplotlib import rc_context
@@ -86,9 +87,18 @@ def _axes(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
     # Text stays text, so that it can be read aloud, copied, and set in the reader's own Chinese font.
-    with rc_context(
-        {"svg.fonttype": "none", "svg.hashsalt": "portrait-scanner", "font.family": "sans-serif", "text.color": _INK}
+    with (
+        rc_context(
+            {
+                "svg.fonttype": "none",
+                "svg.hashsalt": "portrait-scanner",
+                "font.family": "sans-serif",
+                "text.color": _INK,
+            }
+        ),
+        warnings.catch_warnings(),
     ):
+        warnings.filterwarnings("ignore", "Glyph")  # matplotlib's fonts lack them, the reader's do not
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

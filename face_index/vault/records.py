@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -43,6 +44,18 @@ class Submission:
     born_on: date | None = None
     reference: str | None = None
     lookalikes: Sequence[tuple[str, float]] = ()
+
+
+def add_consent(db: Database, identity_id: str, consent: Consent) -> None:
+    """Store a receipt beside the older ones; from now on it is the one that counts."""
+    consent_id = uuid.uuid4().hex
+    db.table("consents").insert(
+        {
+            "consent_id": consent_id, "identity_id": identity_id, "signed_on": consent.signed_on.isoformat(),
+            "expires_on": consent.expires_on.isoformat(), "record": consent.to_json(),
+        }
+    )  # fmt: skip
+    db.table("identities").update(identity_id, {"consent_id": consent_id})
 
 
 def erase_rows(db: Database, identity_id: str) -> dict[str, int]:

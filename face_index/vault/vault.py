@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
@@ -31,6 +29,7 @@ from face_index.vault.receipts import (
 from face_index.vault.records import (
     IDENTITIES,
     Submission,
+    add_consent,
     adult_on,
     empty_write_ahead_log,
     erase_rows,
@@ -38,6 +37,7 @@ from face_index.vault.records import (
     same_person,
 )
 from face_index.vault.schema import connect, fact, set_fact, transaction, unlock
+from face_index.vault.sealed_templates import read_templates, store_template
 
 
 class Vault:
@@ -102,12 +102,12 @@ class Vault:
                     "adult_on": adult_on(submission.born_on, now.date()),
                 }
             )  # fmt: skip
-            self._add_consent(identity_id, submission.consent)
+            add_consent(self.db, identity_id, submission.consent)
             self.db.table("photos").insert_all(
                 {"photo_id": uuid.uuid4().hex, "identity_id": identity_id, "sealed": seal(data_key, photo, identity_id)}
                 for photo in submission.photos
             )
-            self._store_template(identity_id, data_key, submission.prototypes, submission.version)
+            store_template(self.db, identity_id, data_key, submission.prototypes, submission.version)
             for other_id, score in submission.lookalikes:
                 self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
             self.audit.append(
@@ -173,7 +173,7 @@ class Vault:
         with transaction(self.db):
             identity = self.find(name_or_id)
             check_consent(consent, None, now.date())
-            self._add_consent(identity.identity_id, consent)
+            add_consent(self.db, identity.identity_id, consent)
             self._bump_gallery()
             self.audit.append(
                 "consent renewed", identity.identity_id, actor, now,
@@ -213,18 +213,11 @@ class Vault:
 
     def active_templates(self, version: PackVersion, day: date) -> list[tuple[str, Prototypes]]:
         """Identity id and prototypes of every adult who may be searched on that day with that pack."""
-        return list(
-            self._templates(
-                version,
-                "and i.status = 'active' and c.signed_on <= :day and c.expires_on >= :day "
-                "and (i.adult_on is null or i.adult_on <= :day)",
-                day,
-            )
-        )
+        return list(read_templates(self.db, self.key, version, searchable_on=day))
 
     def all_templates(self, version: PackVersion) -> list[tuple[str, Prototypes]]:
         """Of everyone stored, waiting and expired ones too: to notice a person who comes twice."""
-        return list(self._templates(version, "", date.min))
+        return list(read_templates(self.db, self.key, version, searchable_on=None))
 
     def template_count(self, version: PackVersion) -> int:
         """How many people have a template of that pack."""
@@ -244,7 +237,7 @@ class Vault:
         """Store the template of another pack and destroy those of the packs before it."""
         with transaction(self.db):
             self.db.conn.execute("delete from templates where identity_id = ?", [identity_id])
-            self._store_template(identity_id, self._data_key(identity_id), prototypes, version)
+            store_template(self.db, identity_id, self._data_key(identity_id), prototypes, version)
             self._bump_gallery()
             self.audit.append("embedded again", identity_id, actor, now, pack_sha256=version.sha256)
 
@@ -265,36 +258,6 @@ class Vault:
         reference = submission.reference
         if reference and any(self.db.table("identities").rows_where("reference = ?", [reference], limit=1)):
             raise NameTaken(f"reference {reference!r} is already registered")
-
-    def _add_consent(self, identity_id: str, consent: Consent) -> None:
-        consent_id = uuid.uuid4().hex
-        self.db.table("consents").insert(
-            {
-                "consent_id": consent_id, "identity_id": identity_id, "signed_on": consent.signed_on.isoformat(),
-                "expires_on": consent.expires_on.isoformat(), "record": consent.to_json(),
-            }
-        )  # fmt: skip
-        self.db.table("identities").update(identity_id, {"consent_id": consent_id})
-
-    def _store_template(self, identity_id: str, data_key: bytes, prototypes: Prototypes, version: PackVersion) -> None:
-        self.db.table("templates").insert(
-            {
-                "identity_id": identity_id, "pack_sha256": version.sha256, "pack_name": version.name,
-                "pack_version": version.version, "dimension": version.dimension,
-                "sealed": seal(data_key, prototypes.astype("<f4").tobytes(), identity_id),
-            }
-        )  # fmt: skip
-
-    def _templates(self, version: PackVersion, condition: str, day: date) -> Iterator[tuple[str, Prototypes]]:
-        query = f"""
-            select t.identity_id, t.sealed, i.data_key from templates t
-            join identities i using (identity_id) join consents c on c.consent_id = i.consent_id
-            where t.pack_sha256 = :pack {condition} order by t.identity_id
-        """
-        rows = self.db.conn.execute(query, {"pack": version.sha256, "day": day.isoformat()})
-        for identity_id, sealed, wrapped in rows:
-            plain = unseal(unseal(self.key, wrapped, identity_id), sealed, identity_id)
-            yield identity_id, np.frombuffer(plain, "<f4").reshape(-1, version.dimension)
 
     def _data_key(self, identity_id: str) -> bytes:
         row = self.db.execute("select data_key from identities where identity_id = ?", [identity_id]).fetchone()

@@ -20,6 +20,7 @@ from scanner.cli import (
     inspection,
     installation,
     miniature,
+    registered,
     rights,
     safekeeping,
     scanning,
@@ -44,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
 )
 enrolment.add_to(app)
+registered.add_to(app)
 decisions.add_to(app)
 inspection.add_to(app)
 scanning.add_to(app)
