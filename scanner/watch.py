@@ -95,14 +95,13 @@ def _calibrated(calibration: Calibration, size: int, like: Thresholds, crowding:
 
 def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
     """Of every template, from the gallery's own cross-scores against a sample of it."""
-    ids, first = [], []
-    for identity_id, prototypes in templates:
-        ids.append(identity_id)
-        first.append(prototypes[0])
-    if len(ids) < LEAST_FOR_CROWDING:
+    known = list(templates)
+    if len(known) < LEAST_FOR_CROWDING:
         return {}
-    vectors = np.stack(first)
-    sample = np.random.default_rng(0).permutation(len(ids))[:MOST_FOR_CROWDING]
-    scores = vectors @ vectors[sample].T
+    rows = np.concatenate([prototypes for _, prototypes in known])
+    starts = np.cumsum([0, *(len(prototypes) for _, prototypes in known[:-1])])
+    sample = np.random.default_rng(0).permutation(len(known))[:MOST_FOR_CROWDING]
+    # Others come as probes by their first prototype, which stands for all their photos.
+    scores = np.maximum.reduceat(rows @ rows[starts[sample]].T, starts, axis=0)
     scores[sample, np.arange(len(sample))] = np.nan
-    return dict(zip(ids, crowding_of(scores).tolist(), strict=True))
+    return dict(zip((identity_id for identity_id, _ in known), crowding_of(scores).tolist(), strict=True))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from face_index.enrolment import EnrolmentReport, make_template
 from face_index.errors import EnrolmentRefused
-from face_index.face import Face
+from face_index.face import Face, unit
 from face_index.insight import InsightFaceReader
 from face_index.packs import FacePack, find_pack
 from face_index.photos import open_photo, photos_in
@@ -124,8 +124,6 @@ def test_a_real_pack_enrols_from_real_photographs(tmp_path: Path) -> None:
 def faces_around(seed: int, count: int, spread: float, norm: float = 20.0) -> list[Face]:
     from dataclasses import replace
 
-    from face_index.face import unit
-
     rng = np.random.default_rng(seed + 1000)
     centre = prototypes_of(seed)[0]
     return [
@@ -139,12 +137,15 @@ class TestPrototypes:
         assert made.shape == (1, 128)
         assert made[0] @ prototypes_of(1)[0] > 0.95
 
-    def test_two_looks_are_kept_apart(self) -> None:
+    def test_two_looks_are_kept_apart_and_together(self) -> None:
         faces = faces_around(1, 4, 0.4) + faces_around(2, 3, 0.4)
         made = make_prototypes(faces)
-        assert len(made) == 2
+        assert len(made) == 3
         for seed in (1, 2):
             assert (made @ prototypes_of(seed)[0]).max() > 0.95 > (plain_mean(faces) @ prototypes_of(seed)[0]).max()
+        both = unit(prototypes_of(1)[0] + prototypes_of(2)[0])
+        assert (made @ both).argmax() == 0
+        assert made[0] @ both > 0.95
 
     def test_a_single_odd_photo_is_no_look(self) -> None:
         assert len(make_prototypes(faces_around(1, 6, 0.4) + faces_around(2, 1, 0.1))) == 1
@@ -154,6 +155,10 @@ class TestPrototypes:
         [weighted] = make_prototypes([*good, *poor])
         [plain] = plain_mean([*good, *poor])
         assert weighted @ prototypes_of(1)[0] > plain @ prototypes_of(1)[0]
+
+    def test_photos_that_disagree_weigh_less(self) -> None:
+        faces = faces_around(1, 5, 0.3) + faces_around(2, 1, 0.0)
+        assert make_prototypes(faces)[0] @ prototypes_of(1)[0] > plain_mean(faces)[0] @ prototypes_of(1)[0]
 
     def test_one_photo_is_enough_to_be_a_template(self) -> None:
         [only] = faces_around(1, 1, 0.3)
