@@ -7,6 +7,7 @@ of one image before it is trusted; a network that cannot do it is run one image 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -132,29 +133,30 @@ class BatchDetector:
 
     def _decode(self, outputs: list[Floats], scales: list[float]) -> list[Detections]:
         levels = self._detector.fmc
-        parts: list[list[tuple[Floats, Floats]]] = [[] for _ in scales]
+        numbers, boxes, marks = [], [], []
         for level, (stride, anchors) in enumerate(self._anchors.items()):
             scores = outputs[level][..., 0]
             rows = np.nonzero(scores >= self._detector.det_thresh)
             points = anchors[rows[1]]
-            boxes = outputs[level + levels][rows] * stride
-            corners = np.hstack([points - boxes[:, :2], points + boxes[:, 2:]])
-            marks = points[:, None] + (outputs[level + 2 * levels][rows] * stride).reshape(-1, 5, 2)
-            for number in np.unique(rows[0]):
-                own = rows[0] == number
-                scale = scales[number]
-                scored = np.hstack([corners[own] / scale, scores[rows][own, None]]).astype(np.float32)
-                parts[number].append((scored, (marks[own] / scale).astype(np.float32)))
-        return [self._merge(part) for part in parts]
+            sides = outputs[level + levels][rows] * stride
+            numbers.append(rows[0])
+            boxes.append(np.hstack([points - sides[:, :2], points + sides[:, 2:], scores[rows][:, None]]))
+            marks.append(points[:, None] + (outputs[level + 2 * levels][rows] * stride).reshape(-1, 5, 2))
+        number, found, points = (np.concatenate(parts) for parts in (numbers, boxes, marks))
+        order = np.lexsort((-found[:, 4], number))
+        number, found, points = number[order], found[order], points[order]
+        # Single precision, as InsightFace divides: a last digit decides which of two equal boxes stays.
+        scale = np.asarray(scales, np.float32)[number]
+        found[:, :4] /= scale[:, None]
+        points = points / scale[:, None, None]
+        ends = np.searchsorted(number, np.arange(len(scales) + 1))
+        return [self._merge(found[a:b], points[a:b]) for a, b in itertools.pairwise(ends)]
 
-    def _merge(self, parts: list[tuple[Floats, Floats]]) -> Detections:
-        if not parts:
-            return Detections(np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
-        boxes, marks = np.vstack([part[0] for part in parts]), np.vstack([part[1] for part in parts])
-        order = np.argsort(-boxes[:, 4], kind="stable")
-        boxes, marks = boxes[order], marks[order]
-        keep = self._detector.nms(boxes)
-        return _largest_first(boxes[keep], marks[keep])
+    def _merge(self, boxes: Floats, marks: Floats) -> Detections:
+        if len(boxes) > 1:
+            keep = self._detector.nms(boxes)
+            boxes, marks = boxes[keep], marks[keep]
+        return _largest_first(boxes, marks)
 
     def _anchor_points(self, stride: int) -> Floats:
         down, across = np.mgrid[: self._height // stride, : self._width // stride]
@@ -185,6 +187,8 @@ class BatchDetector:
 
 
 def _largest_first(boxes: Floats, landmarks: Floats) -> Detections:
+    if len(boxes) < 2:
+        return Detections(boxes, landmarks)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     order = np.argsort(-area, kind="stable")
     return Detections(boxes[order], landmarks[order])

@@ -81,8 +81,7 @@ def test_real_packs_and_photographs_too(pack_name: str) -> None:
     images = [np.ascontiguousarray(group), data.astronaut(), data.astronaut()[:, ::-1].copy(), np.zeros_like(group)]
     ours = InsightFaceReader(pack).read(images)
     assert [len(faces) for faces in ours] == [6, 1, 1, 0]
-    # Recorded in benchmarks/RESULTS.md: rotated sampling in the alignment differs in the last bit.
-    assert largest_gap(ours, plain_loop(pack, images)) <= 1e-3
+    assert largest_gap(ours, plain_loop(pack, images)) <= 1e-4
     astronaut, mirrored = ours[1][0], ours[2][0]
     assert astronaut.embedding @ mirrored.embedding > 0.6
     assert abs(astronaut.yaw + mirrored.yaw) < 8  # she looks at us, and so does her mirror image
