@@ -1,13 +1,13 @@
 # make demo   install into .venv and run the whole job on the miniature world
 # make test   install and run the test suite
 # make lint   formatting, types, import contracts
-# make bench  the benchmarks; figures go to benchmarks/RESULTS.md
+# make bench  verdicts and cost on the miniature world; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench install
+.PHONY: demo test lint bench bench-faces install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -21,7 +21,17 @@ lint: install
 	$(BIN)/lint-imports
 
 bench: install
-	$(BIN)/python benchmarks/miniature.py
+	$(BIN)/python -m benchmarks.miniature
+
+# About half an hour on two cores: persons are drawn and read once, then kept in .training/.
+bench-faces: install
+	$(BIN)/python -m benchmarks.face_index.embedding
+	$(BIN)/python -m benchmarks.face_index.gallery
+	$(BIN)/python -m benchmarks.face_index.start_up
+	$(BIN)/python -m benchmarks.face_index.calibration
+	$(BIN)/python -m benchmarks.face_index.templates
+	$(BIN)/python -m benchmarks.face_index.broken_images
+	$(BIN)/python -m benchmarks.face_index.enrolment_kill
 
 install: $(VENV)/installed
 

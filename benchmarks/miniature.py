@@ -2,7 +2,7 @@
 
 The plain way: load each adapter, make the whole budget of samples and as many controls one by one,
 and compare each image's face with every template, counting the best single image. Both sides are
-measured in this one run; `python benchmarks/miniature.py` prints a table and a JSON line.
+measured in this one run; `python -m benchmarks.miniature` prints a table and a JSON line.
 """
 
 from __future__ import annotations

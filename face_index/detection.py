@@ -58,6 +58,9 @@ class Detections:
     landmarks: Floats
 
 
+NOTHING = Detections(np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32))
+
+
 class Layout(StrEnum):
     """How a network's flat outputs hold several images."""
 
@@ -93,13 +96,19 @@ class BatchDetector:
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Faces of every image, uint8 [h, w, 3] BGR. Safe to call from several threads."""
         if self.layout == Layout.ONE_AT_A_TIME or len(images) == 1:
-            return [_largest_first(*self._detector.detect(image)) for image in images]
+            return [self._detect_one(image) for image in images]
         found: list[Detections] = []
         for start in range(0, len(images), self._batch):
             fitted = [self._fit(image) for image in images[start : start + self._batch]]
             outputs = self._run([canvas for canvas, _ in fitted])
             found += self._decode(outputs, [scale for _, scale in fitted])
         return found
+
+    def _detect_one(self, image: Image) -> Detections:
+        high, wide = image.shape[:2]
+        if min(self._height / high, self._width / wide) * min(high, wide) < 1:
+            return NOTHING  # thinner than one pixel of the network's input: InsightFace cannot resize it
+        return _largest_first(*self._detector.detect(image))
 
     def _fit(self, image: Image) -> tuple[Image, float]:
         """The image in the upper left of a black canvas of the network's size, as InsightFace does it."""

@@ -14,8 +14,8 @@ from face_index.gallery import Candidate, Gallery
 from scanner.verdict import Thresholds
 
 # A template's own share of the impostor tail is worth measuring against at least this many others;
-# more than the second number say no more about it.
-LEAST_FOR_CROWDING, MOST_FOR_CROWDING = 200, 4000
+# more than the second number say no more about it, and more scores than the third do not fit in memory.
+LEAST_FOR_CROWDING, MOST_FOR_CROWDING, MOST_CROSS_SCORES = 200, 4000, 100_000_000
 _POSSIBLE_BELOW_UNCALIBRATED = 0.1
 
 
@@ -100,7 +100,8 @@ def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
         return {}
     rows = np.concatenate([prototypes for _, prototypes in known])
     starts = np.cumsum([0, *(len(prototypes) for _, prototypes in known[:-1])])
-    sample = np.random.default_rng(0).permutation(len(known))[:MOST_FOR_CROWDING]
+    size = min(MOST_FOR_CROWDING, MOST_CROSS_SCORES // len(rows))
+    sample = np.random.default_rng(0).permutation(len(known))[:size]
     # Others come as probes by their first prototype, which stands for all their photos.
     scores = np.maximum.reduceat(rows @ rows[starts[sample]].T, starts, axis=0)
     scores[sample, np.arange(len(sample))] = np.nan

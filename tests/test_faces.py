@@ -70,6 +70,13 @@ def test_images_of_any_size_in_any_number_do_not_disturb_each_other(sizes: list[
     np.testing.assert_allclose(beside[0].embedding, alone.embedding, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (2, 700), (3, 5)])
+def test_a_sliver_has_no_face(miniature_reader: InsightFaceReader, shape: tuple[int, int]) -> None:
+    sliver = np.full((*shape, 3), 120, np.uint8)
+    assert miniature_reader.read([sliver]) == [[]]
+    assert miniature_reader.read([sliver, *drawn(1)])[0] == []
+
+
 @pytest.mark.parametrize("pack_name", ["mobile_test", "mobile_apache"])
 def test_real_packs_and_photographs_too(pack_name: str) -> None:
     import cv2
