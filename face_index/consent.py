@@ -112,11 +112,12 @@ def check_consent(consent: Consent, born_on: date | None, day: date) -> None:
         raise ConsentMissing(f"a birth date of {born_on} lies in the future; write it as YYYY-MM-DD")
     if is_minor(born_on, day) and consent.signatory != Signatory.GUARDIAN:
         raise ConsentMissing(
-            "this person is under 18: a guardian must consent (--guardian NAME, with --consent-document FILE)"
+            "this person is under 18: a guardian must consent (--guardian NAME, with --consent-document FILE; in a list "
+            "the columns signatory, signed_by and consent_document)"
         )
     if consent.signatory != Signatory.SELF and consent.document_sha256 is None:
         raise ConsentMissing(
-            f"a consent signed by a {consent.signatory} needs the signed document (--consent-document FILE)"
+            f"a consent signed by someone's {consent.signatory} needs the signed document (--consent-document FILE)"
         )
 
 

@@ -12,6 +12,7 @@ FaceIndexError
 ├── NotDecidable             an approval or rejection that the rules do not allow
 ├── UnknownIdentity          no identity of that id or name
 ├── NameTaken                an identity already has that name
+├── NameRefused              a name or reference that could not tell people apart
 ├── CalibrationImpossible    too few scores, or files without labels, to state an error rate
 ├── ReceiptInvalid           an erasure receipt is not what this vault signed
 └── VaultError
@@ -60,7 +61,12 @@ class EnrolmentRefused(FaceIndexError):
 
     def __init__(self, report: EnrolmentReport) -> None:
         reasons = "; ".join(f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal)
-        super().__init__(f"{report.accepted} usable photos, {report.needed} are needed. {reasons}")
+        if not report.photos:
+            told = f"there are no image files in what was given; {report.needed} photos are needed"
+        else:
+            missing = report.needed - report.accepted
+            told = f"{report.accepted} usable photos, {report.needed} are needed: add {missing} more. {reasons}"
+        super().__init__(told.strip())
         self.report = report
 
 
@@ -72,12 +78,17 @@ class UnknownIdentity(FaceIndexError):
     """No identity of that id or name, or no licence of that id."""
 
     def __init__(self, wanted: str, what: str = "identity") -> None:
-        super().__init__(f"no {what} is called {wanted!r}; `portrait-scanner identities` lists them")
+        where = "identities" if what == "identity" else f"{what} list NAME"
+        super().__init__(f"no {what} is called {wanted!r}; `portrait-scanner {where}` lists them")
         self.wanted = wanted
 
 
 class NameTaken(FaceIndexError):
     """An active identity already has that name."""
+
+
+class NameRefused(FaceIndexError):
+    """A name or reference that could not tell people apart."""
 
 
 class ManifestInvalid(FaceIndexError):

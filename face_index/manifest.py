@@ -11,13 +11,21 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
-from face_index.errors import ConsentMissing, EnrolmentRefused, ManifestInvalid, NameTaken, UnknownIdentity
+from face_index.enrolment import EnrolmentReport
+from face_index.errors import (
+    ConsentMissing,
+    EnrolmentRefused,
+    ManifestInvalid,
+    NameRefused,
+    NameTaken,
+    UnknownIdentity,
+)
 from face_index.identity import Status
 from face_index.photos import photos_in
 from face_index.registration import Registrar, Request
@@ -37,10 +45,11 @@ class RowResult:
     Attributes:
         line: counted from 1, without the heading.
         name: of the person.
-        status: "pending", "conflict", "registered before" or "refused".
+        status: "pending", "conflict", "registered before", "erased since" or "refused".
         reason: why it was refused.
         photos: for each photo name, why it was refused or None.
         fingerprint: of the line and its photo files' sizes and times; a refused line is tried again when it changes.
+        row_sha256: of the line alone; someone erased since comes back only with another line, a new consent.
     """
 
     line: int
@@ -49,35 +58,45 @@ class RowResult:
     reason: str | None
     photos: dict[str, str | None]
     fingerprint: str
+    row_sha256: str
 
 
-def read_manifest(path: Path, submitted_by: str, today: date, keep_photos: bool = True) -> list[Request]:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a list and what it asks for."""
+
+    request: Request
+    row_sha256: str
+
+
+def read_manifest(path: Path, submitted_by: str, today: date, keep_photos: bool = True) -> list[Entry]:
     """The people in a list.
 
     Raises:
         ManifestInvalid: the first line that cannot be read, and why.
     """
-    requests: list[Request] = []
+    entries: list[Entry] = []
     names: dict[str, int] = {}
     for number, row in enumerate(_rows(path), 1):
         try:
             request = _request(row, path.parent, submitted_by, today, keep_photos)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, TypeError, OSError) as error:
             told = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise ManifestInvalid(f"{path}, entry {number}: {told}") from error
         if request.name in names:
             raise ManifestInvalid(f"{path}: entries {names[request.name]} and {number} both name {request.name!r}")
         names[request.name] = number
-        requests.append(request)
-    if not requests:
+        row_sha256 = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+        entries.append(Entry(request, row_sha256))
+    if not entries:
         raise ManifestInvalid(f"{path} names nobody; columns are {', '.join(COLUMNS)}")
-    return requests
+    return entries
 
 
 def register_all(
     vault: Vault,
     registrar: Registrar,
-    requests: Sequence[Request],
+    entries: Sequence[Entry],
     report: Path,
     clock: Callable[[], datetime],
 ) -> Iterator[RowResult]:
@@ -86,44 +105,60 @@ def register_all(
     Killed and started again with the same list and report, it goes on: whoever is in the vault is left
     alone, and a refused line is only tried again if it or its photos changed.
     """
-    refused = {entry["fingerprint"]: entry for entry in _earlier(report) if entry["status"] == "refused"}
+    earlier = _earlier(report)
+    refused = {one["fingerprint"]: one for one in earlier if one["status"] == "refused"}
+    stored_once = {
+        one["row_sha256"] for one in earlier if one["status"] in ("pending", "conflict", "registered before")
+    }
     cut_off = report.exists() and not report.read_bytes().endswith(b"\n")
     with report.open("a", encoding="utf-8") as out:
         out.write("\n" if cut_off else "")
-        for line, request in enumerate(requests, 1):
-            fingerprint = _fingerprint(request)
-            if fingerprint in refused:
-                yield RowResult(**{**refused[fingerprint], "line": line})
+        for line, entry in enumerate(entries, 1):
+            blank = RowResult(line, entry.request.name, "refused", None, {}, _fingerprint(entry), entry.row_sha256)
+            if blank.fingerprint in refused:
+                yield RowResult(**{**refused[blank.fingerprint], "line": line})
                 continue
-            result = _register(vault, registrar, request, line, fingerprint, clock())
+            result = _register(vault, registrar, entry.request, blank, clock(), entry.row_sha256 in stored_once)
             out.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
             out.flush()
             yield result
 
 
 def _register(
-    vault: Vault, registrar: Registrar, request: Request, line: int, fingerprint: str, now: datetime
+    vault: Vault, registrar: Registrar, request: Request, blank: RowResult, now: datetime, stored_once: bool
 ) -> RowResult:
-    try:
-        vault.find(request.reference or request.name)
-        return RowResult(line, request.name, "registered before", None, {}, fingerprint)
-    except UnknownIdentity:
-        pass
-    photos: dict[str, str | None] = {}
+    if _is_stored(vault, request):
+        return replace(blank, status="registered before")
+    if stored_once:
+        reason = "was registered from this line and erased since; a new consent needs a new line (signed_on)"
+        return replace(blank, status="erased since", reason=reason)
     try:
         identity, report = registrar.register(request, now)
-        reason = "looks like someone registered under another name" if identity.status == Status.CONFLICT else None
-        status = str(identity.status)
     except EnrolmentRefused as error:
-        report, reason, status = (
-            error.report,
-            f"{error.report.accepted} usable photos, {error.report.needed} needed",
-            "refused",
-        )
-    except (ConsentMissing, NameTaken) as error:
-        return RowResult(line, request.name, "refused", str(error), {}, fingerprint)
-    photos = {verdict.name: str(verdict.refusal) if verdict.refusal else None for verdict in report.photos}
-    return RowResult(line, request.name, status, reason, photos, fingerprint)
+        needed = f"{error.report.accepted} usable photos, {error.report.needed} needed"
+        reason = needed if error.report.photos else str(error)
+        return replace(blank, reason=reason, photos=_photos(error.report))
+    except NameTaken as error:
+        # Another program may have registered this very line a moment ago.
+        if _is_stored(vault, request):
+            return replace(blank, status="registered before")
+        return replace(blank, reason=str(error))
+    except (ConsentMissing, NameRefused) as error:
+        return replace(blank, reason=str(error))
+    alike = "looks like someone registered under another name" if identity.status == Status.CONFLICT else None
+    return replace(blank, status=str(identity.status), reason=alike, photos=_photos(report))
+
+
+def _is_stored(vault: Vault, request: Request) -> bool:
+    try:
+        vault.find(request.reference or request.name)
+    except UnknownIdentity:
+        return False
+    return True
+
+
+def _photos(report: EnrolmentReport) -> dict[str, str | None]:
+    return {verdict.name: str(verdict.refusal) if verdict.refusal else None for verdict in report.photos}
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -143,6 +178,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
         return
     reader = csv.DictReader(text.splitlines())
+    if len(reader.fieldnames or ()) == 1 and ";" in (reader.fieldnames or [""])[0]:
+        raise ManifestInvalid(f"{path} separates its columns by semicolons; save it with commas")
     unknown = set(reader.fieldnames or ()) - set(COLUMNS)
     if unknown:
         raise ManifestInvalid(
@@ -152,27 +189,29 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _request(row: dict[str, Any], folder: Path, submitted_by: str, today: date, keep_photos: bool) -> Request:
+    if None in row:
+        raise ValueError("there are more cells than columns; put cells that hold commas in quotation marks")
     unknown = set(row) - set(COLUMNS)
     if unknown:
         raise ValueError(f"unknown column {', '.join(sorted(map(str, unknown)))}")
-    name = str(row["name"]).strip()
+    if not isinstance(row["name"], str):
+        raise TypeError(f"name must be text, not {row['name']!r}")
+    name = row["name"].strip()
     given = row["photos"] if isinstance(row["photos"], list) else str(row["photos"]).split(";")
     paths = [folder / str(item).strip() for item in given if str(item).strip()]
     missing = [path for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{missing[0]} does not exist")
     document = row.get("consent_document")
-    signed_on = date.fromisoformat(row["signed_on"]) if row.get("signed_on") else today
+    signed_on = _date(row, "signed_on") or today
     consent = Consent(
         signed_by=str(row.get("signed_by") or name),
         signed_on=signed_on,
-        expires_on=date.fromisoformat(row["expires_on"])
-        if row.get("expires_on")
-        else signed_on + timedelta(CONSENT_DAYS),
+        expires_on=_date(row, "expires_on") or signed_on + timedelta(CONSENT_DAYS),
         document_sha256=hashlib.sha256((folder / document).read_bytes()).hexdigest() if document else None,
         text_version=CONSENT_TEXT_VERSION,
-        terms=Terms(row.get("terms") or "prohibited"),
-        signatory=Signatory(row.get("signatory") or "self"),
+        terms=Terms(_one_of(row, "terms", list(Terms))),
+        signatory=Signatory(_one_of(row, "signatory", list(Signatory))),
         territories=tuple(str(row.get("territories") or "worldwide").split(";")),
     )
     return Request(
@@ -180,10 +219,28 @@ def _request(row: dict[str, Any], folder: Path, submitted_by: str, today: date, 
         photos=photos_in(paths),
         consent=consent,
         submitted_by=submitted_by,
-        born_on=date.fromisoformat(row["born_on"]) if row.get("born_on") else None,
+        born_on=_date(row, "born_on"),
         reference=str(row["reference"]) if row.get("reference") else None,
         keep_photos=keep_photos,
     )
+
+
+def _date(row: dict[str, Any], column: str) -> date | None:
+    text = row.get(column)
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise ValueError(f"{column} must be a date like 2028-01-31, not {text!r}") from None
+
+
+def _one_of(row: dict[str, Any], column: str, known: Sequence[str]) -> str:
+    """The column's value, the first known one if it is empty."""
+    text = row.get(column) or known[0]
+    if text not in known:
+        raise ValueError(f"{column} must be one of {', '.join(known)}, not {text!r}")
+    return str(text)
 
 
 def _earlier(report: Path) -> list[dict[str, Any]]:
@@ -198,7 +255,7 @@ def _earlier(report: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _fingerprint(request: Request) -> str:
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in request.photos]
-    facts = [request.name, request.consent.to_json(), str(request.born_on), files]
+def _fingerprint(entry: Entry) -> str:
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in entry.request.photos]
+    facts = [entry.row_sha256, files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

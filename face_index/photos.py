@@ -67,6 +67,8 @@ def open_photo(path: Path) -> Photo:
         PhotoRefused: it is none, is broken, or is larger than the limits.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for, a folder has no bytes
+            raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": "no file" if path.exists() else "no such file"}))
         size = path.stat().st_size
         if size > MAX_PHOTO_BYTES:
             raise _too_large(f"{size / 1e6:.0f} MB", f"{MAX_PHOTO_BYTES / 1e6:.0f} MB")

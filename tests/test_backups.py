@@ -135,6 +135,57 @@ def test_the_former_vault_is_kept_and_withdrawals_reach_it(
     assert not [piece for piece in pieces if piece[:16] in bytes_below(tmp_path)]
 
 
+def test_a_restored_vault_remembers_whom_it_must_not_bring_back(
+    backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copy(backup, tmp_path / "copy.db"))
+    document = vault.withdraw("leaves", LATER, "olga").to_document()
+    version = vault.gallery_version
+    vault.close()
+    restore(copy, vault.path, keys, [], "olga", LATER)
+    again = Vault(vault.path, keys)
+    assert [json.loads(row["receipt"])["signature"] for row in again.erasures()] == [document["signature"]]
+    assert again.gallery_version > version  # a number never stands for two galleries
+    again.close()
+    (vault.path.parent / ERASURES_FILE).unlink()
+    restore(copy, vault.path, keys, [], "olga", LATER + timedelta(days=1))
+    assert names(vault.path, keys) == ["stays"]
+
+
+def test_a_copied_home_has_backups_of_its_own(vault: Vault, register: Register, keys: FileKeys, tmp_path: Path) -> None:
+    register("leaves")
+    inside = vault.path.parent / "backups"
+    inside.mkdir()
+    made = make_backup(vault, inside, "olga", NOON)
+    vault.close()
+    other = tmp_path / "copied"
+    shutil.copytree(vault.path.parent, other)
+    copied = Vault(other / "vault.db", keys)
+    assert copied.withdraw("leaves", LATER, "olga").backups_erased == (made.name,)
+    copied.close()
+    assert names(made, keys) == ["leaves"]
+    assert names(other / "backups" / made.name, keys) == []
+
+
+def test_half_a_line_among_the_erasures_stops_nothing(
+    backup: Path, vault: Vault, keys: FileKeys, register: Register, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copy(backup, tmp_path / "copy.db"))
+    with (vault.path.parent / ERASURES_FILE).open("a") as file:
+        file.write('{"identity_id": "cut o')
+    vault.withdraw("leaves", LATER, "olga")
+    vault.close()
+    told = restore(copy, vault.path, keys, [], "olga", LATER)
+    assert "cannot be read" in told["audit_problems"][0]
+    assert names(vault.path, keys) == ["stays"]
+
+
+def test_two_backups_at_once_are_two_files(vault: Vault, register: Register, tmp_path: Path) -> None:
+    register()
+    made = {make_backup(vault, tmp_path, "olga", NOON + timedelta(microseconds=number)) for number in range(2)}
+    assert len(made) == 2
+
+
 def test_nothing_is_overwritten(backup: Path, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
     before = backup.read_bytes()
     with pytest.raises(BackupUnusable, match="exists already"):
@@ -143,7 +194,7 @@ def test_nothing_is_overwritten(backup: Path, vault: Vault, keys: FileKeys, tmp_
     whole = vault.path.read_bytes()
     ruined = tmp_path / "ruined.db"
     ruined.write_bytes(before[: len(before) // 2])
-    with pytest.raises(BackupUnusable, match="damaged"):
+    with pytest.raises(BackupUnusable, match="no sound backup"):
         restore(ruined, vault.path, keys, [], "olga", LATER)
     with pytest.raises(BackupUnusable, match="no backup"):
         restore(tmp_path / "nothing.db", vault.path, keys, [], "olga", LATER)

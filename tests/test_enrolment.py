@@ -102,7 +102,7 @@ def test_every_refusal_says_why(miniature_reader: InsightFaceReader, miniature_p
     dark = (open_photo(*draw_photos(900, 1, tmp_path / "d", first=7)).pixels * 0.04).astype(np.uint8)
     Image.fromarray(dark).save(tmp_path / "dark.png")
     names = ["empty.png", "broken.jpg", "small.png", "dark.png"]
-    with pytest.raises(EnrolmentRefused, match="1 usable photos, 3 are needed") as caught:
+    with pytest.raises(EnrolmentRefused, match="1 usable photos, 3 are needed: add 2 more") as caught:
         make_template(miniature_reader, miniature_pack.bar, [good, *(tmp_path / name for name in names)])
     first, empty, broken, small, dark_why = whys(caught.value.report)
     assert (first, empty, broken) == (None, Why.NO_FACE, Why.NOT_AN_IMAGE)

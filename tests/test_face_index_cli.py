@@ -48,7 +48,9 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     assert "another operator must" in same.stderr
     assert "active" in run("approve", "Erika Mustermann", "--proof", "passport", home=home).stdout
     assert "No" in run("identities", "--waiting", home=home).stdout
-    renewed = run("consent", "renew", "Erika Mustermann", "--expires", "2090-01-31", "--terms", "permitted", home=home)
+    renewed = run(
+        "consent", "renew", "Erika Mustermann", "--expires", "2090-01-31", "--terms", "permitted", "--yes", home=home
+    )
     assert "2090-01-31" in renewed.stdout
     shown = json.loads(run("consent", "show", "Erika Mustermann", "--json", home=home).stdout)
     assert [one["terms"] for one in shown["consents"]] == ["prohibited", "permitted"]
@@ -74,6 +76,12 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     receipt = tmp_path / "erased.json"
     assert "1 backup(s)" in run("withdraw", "Erika Mustermann", "--receipt", receipt, home=home).stdout
     assert b"Mustermann" not in bytes_below(home)
+    again = run("withdraw", "anybody", "--receipt", receipt, home=home)
+    assert again.returncode == ExitCode.USAGE
+    assert "exists already" in again.stderr
+    exported = tmp_path / "all.jsonl"
+    assert run("vault", "erasures", "--out", exported, home=home).returncode == 0
+    assert run("receipt", exported).stdout.startswith("Sound")
     checked = run("receipt", receipt, "--fingerprint", status["receipt_key_fingerprint"])
     assert checked.stdout.startswith("Sound")
     assert run("receipt", receipt, "--fingerprint", "00" * 32).returncode == ExitCode.COULD_NOT_FINISH
@@ -112,6 +120,11 @@ def test_refusals_come_in_the_readers_language(home: Path, photos: Path, tmp_pat
         (["enroll", "X", ".", "--pick", "a.png", "--yes"], ExitCode.USAGE, "PHOTO=NUMBER"),
         (["enroll", "X", ".", "--guardian", "A", "--agent", "B", "--yes"], ExitCode.USAGE, "not both"),
         (["withdraw"], ExitCode.USAGE, "--ended"),
+        (["withdraw", ""], ExitCode.USAGE, "no identity"),
+        (["approve", "nobody", "--proof", "\udcff"], ExitCode.USAGE, "nobody"),
+        (["licence", "grant", "x", "--until", "2020-01-01", "--hub", "civitai"], ExitCode.USAGE, "has passed"),
+        (["enroll", "X", "README.md", "--yes"], ExitCode.COULD_NOT_FINISH, "no image files"),
+        (["enroll", "X", "tests", "--pick", "typo.png=1", "--yes"], ExitCode.USAGE, "no photo is called typo.png"),
         (["approve", "nobody", "--proof", "passport"], ExitCode.USAGE, "nobody"),
         (["licence", "grant", "nobody", "--until", "2030-01-01"], ExitCode.USAGE, "one of --uploader"),
         (["licence", "grant", "x", "--until", "2030-01-01", "--model", "short"], ExitCode.USAGE, "SHA-256"),

@@ -149,6 +149,23 @@ class TestManifest:
         assert third[2].status == "pending"
         assert vault.count() == 4
 
+    def test_whoever_was_erased_does_not_come_back_by_running_it_again(
+        self, registrar: Registrar, vault: Vault, agency: Path, tmp_path: Path
+    ) -> None:
+        report = tmp_path / "report.jsonl"
+        entries = read_manifest(agency, "agency", NOON.date())
+        list(register_all(vault, registrar, entries, report, lambda: NOON))
+        vault.withdraw("A", NOON, "olga")
+        again = list(register_all(vault, registrar, entries, report, lambda: NOON))
+        assert again[0].status == "erased since"
+        assert "new consent" in str(again[0].reason)
+        agency.write_text(
+            agency.read_text().replace("terms\n", "terms,signed_on\n").replace("ted\n", "ted,2026-11-20\n")
+        )
+        entries = read_manifest(agency, "agency", NOON.date())
+        renewed = list(register_all(vault, registrar, entries, report, lambda: NOON))
+        assert renewed[0].status in ("pending", "conflict")
+
     def test_json_lines_say_the_same(self, agency: Path, tmp_path: Path) -> None:
         lines = tmp_path / "people.jsonl"
         with agency.open(newline="") as file:
@@ -166,13 +183,23 @@ class TestManifest:
             ("name,photos\nA,photos/A\nA,photos/B\n", "entries 1 and 2 both name"),
             ("name,photos\n", "names nobody"),
             ("", "names nobody"),
-            ("name,photos\nA,photos/A,extra,columns\n", "entry 1|unknown column"),
+            ("name,photos\nA,photos/A,extra,columns\n", "more cells than columns"),
+            ("name;photos\nA;photos/A\n", "save it with commas"),
+            ("name,photos,signatory\nA,photos/A,robot\n", "self, guardian, agent"),
+            ("name,photos,expires_on\nA,photos/A,31/12/2029\n", "2028-01-31"),
         ],
     )
     def test_a_mistake_is_named_with_its_line(self, agency: Path, text: str, told: str) -> None:
         agency.write_text(text)
         with pytest.raises(ManifestInvalid, match=told):
             read_manifest(agency, "x", NOON.date())
+
+    def test_json_values_of_the_wrong_kind_are_named(self, agency: Path) -> None:
+        lines = agency.with_suffix(".jsonl")
+        for row in ({"name": 7}, {"name": {"a": 1}}, {"name": "A", "expires_on": 20300101}):
+            lines.write_text(json.dumps({"photos": "photos/A", **row}))
+            with pytest.raises(ManifestInvalid, match="entry 1"):
+                read_manifest(lines, "x", NOON.date())
 
     def test_what_is_no_text_is_told(self, agency: Path) -> None:
         agency.write_bytes(b"\xff\xfe\x00name")

@@ -16,6 +16,7 @@ import pytest
 from face_index.consent import Consent, Signatory
 from face_index.errors import (
     ConsentMissing,
+    NameRefused,
     NameTaken,
     NotDecidable,
     ReceiptInvalid,
@@ -102,6 +103,33 @@ class TestWhoIsSearched:
         with pytest.raises(NameTaken, match="A-1"):
             register("someone else", reference="A-1")
         assert vault.count() == 1
+
+    @pytest.mark.parametrize("name", ["", "   ", "a\nb", "\x1b[31mred", "x" * 201, "0123456789abcdef", "a" * 32])
+    def test_names_that_cannot_tell_people_apart_are_refused(
+        self, vault: Vault, submission: Submission, name: str
+    ) -> None:
+        with pytest.raises(NameRefused):
+            vault.submit(replace(submission, name=name), NOON)
+        with pytest.raises(UnknownIdentity):
+            vault.find(name)
+
+    def test_a_name_is_nobody_elses_reference(self, register: Register, vault: Vault) -> None:
+        register("alice", reference="77x")
+        for changes in ({"name": "77x"}, {"name": "bob", "reference": "alice"}, {"name": " alice "}):
+            with pytest.raises(NameTaken):
+                register(**changes)
+        decomposed = register("Jose\u0301")
+        assert vault.find("Jos\u00e9") == decomposed == vault.find(decomposed.identity_id[:8])
+
+    def test_blank_words_decide_nothing(self, vault: Vault, submission: Submission) -> None:
+        with pytest.raises(NotDecidable, match="who submits"):
+            vault.submit(replace(submission, submitted_by=" "), NOON)
+        vault.submit(submission, NOON)
+        with pytest.raises(NotDecidable, match="proof"):
+            vault.approve("person-1", "olga", replace(proof(), kind=" "), NOON)
+        with pytest.raises(NotDecidable, match="why"):
+            vault.reject("person-1", "olga", "", NOON)
+        assert vault.find("person-1").status == Status.PENDING
 
     def test_a_renewed_consent_counts_and_the_older_one_stays(self, register: Register, vault: Vault) -> None:
         identity = register()
@@ -209,6 +237,15 @@ class TestErasure:
         with pytest.raises(NotDecidable, match="withdraw"):
             vault.reject("person-1", "olga", "no", NOON)
 
+    def test_an_operators_words_do_not_outlive_the_person(self, vault: Vault, submission: Submission) -> None:
+        vault.submit(replace(submission, name="Erika Mustermann", lookalikes=[]), NOON)
+        seen = replace(proof(), kind="passport of Erika, number W0mb4t")
+        vault.approve("Erika Mustermann", "olga", seen, NOON, "mustermann is no twin")
+        vault.withdraw("Erika Mustermann", NOON, "olga")
+        on_disk = bytes_below(vault.path.parent)
+        assert not [word for word in (b"W0mb4t", b"Erika", b"Mustermann", b"mustermann") if word in on_disk]
+        assert "[name] is no twin" in [entry.details.get("reason") for entry in vault.audit.entries()]
+
     def test_another_reader_does_not_keep_pages_in_the_log(self, register: Register, vault: Vault) -> None:
         register()
         reader = sqlite3.connect(vault.path)
@@ -271,6 +308,14 @@ class TestDamage:
             vault.submit(replace(submission, name="one too many", photos=[bytes(100_000)]), NOON)
         assert [one.name for one in vault.identities()] == ["person-1"]
         assert check_vault(vault) == []
+
+    def test_a_vault_that_is_missing_is_not_begun_anew(self, register: Register, vault: Vault, keys: FileKeys) -> None:
+        register()
+        vault.close()
+        vault.path.unlink()
+        with pytest.raises(VaultDamaged, match="vault restore"):
+            Vault(vault.path, keys)
+        assert not vault.path.exists()
 
     def test_the_file_is_private(self, vault: Vault) -> None:
         assert vault.path.stat().st_mode & 0o077 == 0

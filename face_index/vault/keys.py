@@ -34,6 +34,8 @@ class KeyStore(Protocol):
 
     def save(self, slot: str, key: bytes) -> None: ...
     def discard(self, slot: str) -> None: ...
+    def left_behind(self) -> bool:
+        """Whether a key is here that only a vault can have made."""
 
 
 class FileKeys:
@@ -69,6 +71,9 @@ class FileKeys:
             path.write_bytes(secrets.token_bytes(path.stat().st_size))
             path.unlink()
 
+    def left_behind(self) -> bool:
+        return self._path.exists()
+
     def _of(self, slot: str) -> Path:
         return self._path if slot == "present" else self._path.with_name(self._path.name + ".next")
 
@@ -83,7 +88,11 @@ class EnvironmentKeys:
 
     def load(self, slot: str) -> bytes | None:
         text = self._texts[slot]
-        return parse_key(text) if text else None
+        try:
+            return parse_key(text) if text else None
+        except VaultLocked as error:
+            name = "PORTRAIT_SCANNER_MASTER_KEY" if slot == "present" else "PORTRAIT_SCANNER_NEXT_MASTER_KEY"
+            raise VaultLocked(f"{name}: {error}; it must be 32 random bytes in base64") from error
 
     def save(self, slot: str, key: bytes) -> None:  # noqa: ARG002  the operator puts keys here, not we
         if self.load("next") != key:
@@ -94,6 +103,9 @@ class EnvironmentKeys:
 
     def discard(self, slot: str) -> None:
         """Nothing: the environment belongs to whoever started the program."""
+
+    def left_behind(self) -> bool:
+        return False
 
 
 class KeyringKeys:
@@ -125,6 +137,9 @@ class KeyringKeys:
 
         if self.load(slot) is not None:
             keyring.delete_password(_KEYRING_SERVICE, self._of(slot))
+
+    def left_behind(self) -> bool:
+        return self.load("present") is not None
 
     def _of(self, slot: str) -> str:
         return self._user if slot == "present" else f"{self._user} ({slot})"

@@ -62,7 +62,7 @@ def record_erasure(db: Database, receipt: ErasureReceipt) -> None:
 def unfinished_erasures(db: Database) -> list[ErasureReceipt]:
     """Erasures that were cut off before they were signed."""
     rows = db.table("erasures").rows_where("json_extract(receipt, '$.signature') = ''")
-    return [_receipt_of(json.loads(row["receipt"])) for row in rows]
+    return [receipt_of(json.loads(row["receipt"])) for row in rows]
 
 
 def sign_receipt(receipt: ErasureReceipt, signing_key: bytes) -> ErasureReceipt:
@@ -84,7 +84,7 @@ def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = 
         ReceiptInvalid: it was altered, or another vault signed it.
     """
     try:
-        receipt = _receipt_of(document)
+        receipt = receipt_of(document)
         public = base64.b64decode(receipt.public_key, validate=True)
         Ed25519PublicKey.from_public_bytes(public).verify(
             base64.b64decode(receipt.signature, validate=True), _canonical(asdict(receipt))
@@ -98,7 +98,8 @@ def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = 
     return receipt
 
 
-def _receipt_of(document: dict[str, Any]) -> ErasureReceipt:
+def receipt_of(document: dict[str, Any]) -> ErasureReceipt:
+    """The inverse of `to_document`; the signature is not checked."""
     record = {name: value for name, value in document.items() if name != "statement"}
     for name in ("backups_erased", "backups_unreachable"):
         record[name] = tuple(record[name])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import unicodedata
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +14,12 @@ from typing import Any
 from sqlite_utils import Database
 
 from face_index.consent import ADULT_YEARS, Consent, consent_from_json, is_minor
+from face_index.errors import NameRefused, NotDecidable
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Status
 from face_index.vault.schema import TABLES_OF_A_PERSON
+
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,35 @@ class Submission:
     born_on: date | None = None
     reference: str | None = None
     lookalikes: Sequence[tuple[str, float]] = ()
+
+
+def checked_name(text: str, what: str = "name") -> str:
+    """A name or reference as it is stored: NFC, without outer blanks; raises NameRefused."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise NameRefused(f"an empty {what} cannot tell people apart")
+    if len(name) > LONGEST_NAME:
+        raise NameRefused(f"a {what} of {len(name):,} characters is too long; {LONGEST_NAME} are allowed")
+    if not name.isprintable():
+        raise NameRefused(f"the {what} {name!r} holds signs that cannot be printed")
+    if re.fullmatch(r"[0-9a-f]{32}", name):
+        raise NameRefused(f"the {what} {name!r} could be taken for an id; add a letter after f, or a word")
+    return name
+
+
+def said(text: str, what: str) -> str:
+    """Text that must not be blank, because the record of a decision needs it; raises NotDecidable."""
+    if not text.strip():
+        raise NotDecidable(f"{what} must be said")
+    return text.strip()
+
+
+def without_name(text: str, identity: Identity) -> str:
+    """An operator's words for the audit log, which outlives the person: their name does not belong in it."""
+    words = [word for word in [*identity.name.split(), identity.reference or ""] if len(word) > 1]
+    for word in sorted(words, key=len, reverse=True):
+        text = re.sub(re.escape(word), "[name]", text, flags=re.IGNORECASE)
+    return text
 
 
 def add_consent(db: Database, identity_id: str, consent: Consent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from face_index.errors import VaultLocked
 from face_index.vault.backups import rewrap_backups
 from face_index.vault.keys import new_key
 from face_index.vault.schema import rewrap, transaction
@@ -26,12 +27,14 @@ def rotate_master_key(vault: Vault, actor: str, now: datetime) -> list[str]:
         VaultLocked: the key store cannot be written.
     """
     following = vault.keys.load("next") or new_key()
+    if following == vault.key:
+        raise VaultLocked("the next master key is the one in use already; give another one")
     vault.keys.save("next", following)
     with transaction(vault.db):
         # First the log: its own key is among what is wrapped anew.
         vault.audit.append("master key rotated", "vault", actor, now, persons=vault.count())
         rewrap(vault.db, vault.key, following)
-    unreachable = rewrap_backups(vault.db, vault.key, following)
+    unreachable = rewrap_backups(vault.db, vault.path.parent, vault.key, following)
     vault.keys.save("present", following)
     vault.keys.discard("next")
     vault.key = following

@@ -144,7 +144,7 @@ def set_fact(db: Database, name: str, value: bytes) -> None:
     db.table("vault_facts").upsert({"name": name, "value": value}, pk="name")
 
 
-def unlock(db: Database, keys: KeyStore, existed: bool) -> bytes:
+def unlock(db: Database, keys: KeyStore, existed: bool, folder: Path) -> bytes:
     """The master key that opens this vault; made now for a new one.
 
     Raises:
@@ -170,7 +170,7 @@ def unlock(db: Database, keys: KeyStore, existed: bool) -> bytes:
         from face_index.vault.backups import rewrap_backups
 
         if present is not None:
-            rewrap_backups(db, present, following)
+            rewrap_backups(db, folder, present, following)
         keys.save("present", following)
         keys.discard("next")
         return following

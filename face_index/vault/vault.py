@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 import uuid
 from dataclasses import replace
 from datetime import date, datetime
@@ -13,11 +14,11 @@ from typing import Any
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
-from face_index.errors import NameTaken, NotDecidable, UnknownIdentity
+from face_index.errors import NameTaken, NotDecidable, UnknownIdentity, VaultDamaged
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
-from face_index.vault.backups import erase_from_backups, note_erasure
+from face_index.vault.backups import ERASURES_FILE, erase_from_backups, note_erasure
 from face_index.vault.keys import KeyStore, new_key, seal, unseal
 from face_index.vault.receipts import (
     ErasureReceipt,
@@ -31,10 +32,13 @@ from face_index.vault.records import (
     Submission,
     add_consent,
     adult_on,
+    checked_name,
     empty_write_ahead_log,
     erase_rows,
     identity_of,
+    said,
     same_person,
+    without_name,
 )
 from face_index.vault.schema import connect, fact, set_fact, transaction, unlock
 from face_index.vault.sealed_templates import read_templates, store_template
@@ -50,10 +54,15 @@ class Vault:
 
     def __init__(self, path: Path, keys: KeyStore) -> None:
         existed = path.exists()
+        if not existed and (keys.left_behind() or (path.parent / ERASURES_FILE).exists()):
+            raise VaultDamaged(
+                f"there is no vault at {path}, but there was one: its key or its record of erasures is still here. Bring back "
+                "the newest backup with `portrait-scanner vault restore FILE`, or move what is left away to begin anew"
+            )
         self.path, self.keys = path, keys
         self.db: Database = connect(path)
         try:
-            self.key = unlock(self.db, keys, existed)
+            self.key = unlock(self.db, keys, existed, path.parent)
             for begun in unfinished_erasures(self.db):
                 self._finish_erasure(begun)
         except BaseException:
@@ -87,8 +96,15 @@ class Vault:
         Raises:
             ConsentMissing: the consent does not cover today, or a guardian is needed.
             NameTaken: an identity of that name or reference exists.
+            NameRefused: a name or reference that could not tell people apart.
         """
         check_consent(submission.consent, submission.born_on, now.date())
+        submission = replace(
+            submission,
+            name=checked_name(submission.name),
+            reference=checked_name(submission.reference, "reference") if submission.reference else None,
+            submitted_by=said(submission.submitted_by, "who submits"),
+        )
         identity_id, data_key = uuid.uuid4().hex, new_key()
         with transaction(self.db):
             self._must_be_new(submission)
@@ -135,7 +151,9 @@ class Vault:
                 raise NotDecidable(
                     f"{operator} submitted {identity.name} and cannot approve as well; another operator must"
                 )
-            if identity.status == Status.CONFLICT and not reason:
+            said(operator, "who approves")
+            said(proof.kind, "what was seen as proof")
+            if self.lookalikes_of(identity.identity_id) and not reason.strip():
                 raise NotDecidable(
                     f"{identity.name} looks like {self._names_of_lookalikes(identity)}, registered already; find out who is "
                     "who, then approve with --reason, or reject"
@@ -153,7 +171,7 @@ class Vault:
             self._bump_gallery()
             self.audit.append(
                 "approved", identity.identity_id, operator, now,
-                proof=proof.kind, document_sha256=proof.document_sha256, reason=reason,
+                document_sha256=proof.document_sha256, reason=without_name(reason, identity),
             )  # fmt: skip
         return self.find(identity.identity_id)
 
@@ -162,7 +180,9 @@ class Vault:
         identity = self.find(name_or_id)
         if identity.status == Status.ACTIVE:
             raise NotDecidable(f"{identity.name} is active; `portrait-scanner withdraw` erases a registered person")
-        return self._erase(identity.identity_id, "rejected", operator, now, reason=reason)
+        said(operator, "who rejects")
+        words = without_name(said(reason, "why"), identity)
+        return self._erase(identity.identity_id, "rejected", operator, now, reason=words)
 
     def withdraw(self, name_or_id: str, now: datetime, actor: str, why: str = "withdrawn") -> ErasureReceipt:
         """Erase a person here and in every backup the program made; the signed fact and date stay."""
@@ -190,11 +210,15 @@ class Vault:
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
     def find(self, name_or_id: str) -> Identity:
-        """The identity of that name, id or reference; raises UnknownIdentity."""
-        query = IDENTITIES + " where i.name = :w or i.identity_id = :w or i.reference = :w"
-        for row in self.db.query(query, {"w": name_or_id}):
-            return identity_of(row)
-        raise UnknownIdentity(name_or_id)
+        """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity."""
+        wanted = unicodedata.normalize("NFC", name_or_id).strip()
+        query = (
+            " where i.name = :w or i.reference = :w or (length(:w) >= 8 and substr(i.identity_id, 1, length(:w)) = :w)"
+        )
+        found = list(self.db.query(IDENTITIES + query, {"w": wanted}))
+        if len(found) != 1:
+            raise UnknownIdentity(name_or_id)
+        return identity_of(found[0])
 
     def consents_of(self, identity_id: str) -> list[Consent]:
         """All receipts, oldest first."""
@@ -253,18 +277,19 @@ class Vault:
         return list(self.db.table("erasures").rows_where(order_by="erased_at"))
 
     def _must_be_new(self, submission: Submission) -> None:
-        if any(self.db.table("identities").rows_where("name = ?", [submission.name], limit=1)):
-            raise NameTaken(f"{submission.name!r} is already registered; withdraw it first or choose another name")
-        reference = submission.reference
-        if reference and any(self.db.table("identities").rows_where("reference = ?", [reference], limit=1)):
-            raise NameTaken(f"reference {reference!r} is already registered")
+        for what, text in (("name", submission.name), ("reference", submission.reference)):
+            # Either may be given to find a person, so neither may be another's of the other kind.
+            if text and any(
+                self.db.table("identities").rows_where("name = :w or reference = :w", {"w": text}, limit=1)
+            ):
+                raise NameTaken(f"{what} {text!r} is already registered; withdraw it first or choose another")
 
     def _data_key(self, identity_id: str) -> bytes:
         row = self.db.execute("select data_key from identities where identity_id = ?", [identity_id]).fetchone()
         return unseal(self.key, row[0], identity_id)
 
     def _names_of_lookalikes(self, identity: Identity) -> str:
-        return ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id)) or "someone since erased"
+        return ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id))
 
     def _bump_gallery(self) -> None:
         set_fact(self.db, "gallery_version", str(self.gallery_version + 1).encode())
@@ -281,7 +306,7 @@ class Vault:
     def _finish_erasure(self, begun: ErasureReceipt) -> ErasureReceipt:
         """Go through backups and write-ahead log, and sign. Until it is signed, every opening begins here again."""
         started = time.monotonic()
-        erased, unreachable = erase_from_backups(self.db, begun.identity_id)
+        erased, unreachable = erase_from_backups(self.db, self.path.parent, begun.identity_id)
         seconds = round(time.monotonic() - started, 3)
         done = replace(begun, backups_erased=erased, backups_unreachable=unreachable, seconds=seconds)
         receipt = sign_receipt(done, self._signing_key)

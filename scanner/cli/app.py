@@ -123,20 +123,22 @@ def main() -> None:
 
 def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
-    from face_index.errors import FaceIndexError, ManifestInvalid, UnknownIdentity
+    from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
     from reports.errors import ReportError
     from scanner.errors import ScanError, SettingsInvalid, UnknownScan
 
-    if isinstance(error, UnknownHub | UnknownIdentity | ManifestInvalid | SettingsInvalid | UnknownScan):
+    if isinstance(error, UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH
     if isinstance(error, sqlite3.DatabaseError):
         sentence = (
             f"a database could not be read or written ({error}); nothing that was finished is lost. If the disk is "
-            "full, make room and run the command again; `portrait-scanner vault check` looks at the vault"
+            "full or the folder read-only, mend that and run the command again; `portrait-scanner vault check` looks at the vault"
         )
         return sentence, ExitCode.COULD_NOT_FINISH
+    if isinstance(error, UnicodeEncodeError):
+        return "an argument is not valid Unicode text", ExitCode.USAGE
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return (

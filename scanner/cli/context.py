@@ -101,6 +101,12 @@ def progress_bar(title: str) -> Iterator[ProgressObserver]:
         yield ProgressObserver(progress, progress.add_task(title, total=None))
 
 
+def new_file(path: Path) -> None:
+    """Raise typer.BadParameter if something is there already: evidence is not overwritten."""
+    if path.exists():
+        raise typer.BadParameter(f"{path} exists already; nothing was overwritten", param_hint="FILE")
+
+
 def write_text_file(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, print_json, write_text_file
+from scanner.cli.context import Flags, JsonFlag, OperatorOption, new_file, print_json, write_text_file
 
 if TYPE_CHECKING:
     from face_index.vault.receipts import ErasureReceipt
@@ -52,6 +52,8 @@ def approve(
         print_json({"identity_id": identity.identity_id, "status": str(identity.status), "gallery_version": version})
     else:
         typer.echo(f"{identity.name} is active until {identity.consent.expires_on}; gallery version {version}.")
+        if identity.is_minor(now.date()):
+            typer.echo(f"A minor: not searched before {identity.adult_on}.")
 
 
 def reject(
@@ -90,6 +92,8 @@ def withdraw(
         raise typer.BadParameter(
             "give a name, or --ended for everyone whose consent has ended", param_hint="NAME_OR_ID"
         )
+    if receipt:
+        new_file(receipt)
     settings = flags.settings()
     who = operator or settings.operator
     vault = open_vault(settings)
@@ -131,7 +135,7 @@ def _tell_erased(erased: ErasureReceipt, path: Path | None, as_json: bool) -> No
     if path:
         typer.echo(f"The signed receipt is {path}; `portrait-scanner receipt {path}` checks it.")
     else:
-        typer.echo("The signed receipt is in the vault; `--receipt FILE` writes it out at the time of withdrawal.")
+        typer.echo("The signed receipt is in the vault: `portrait-scanner vault erasures --out FILE` writes it out.")
 
 
 def receipt(
@@ -140,18 +144,16 @@ def receipt(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an erasure receipt; needs no vault."""
-    from face_index.errors import ReceiptInvalid
+    from face_index.vault.backups import read_receipts
     from face_index.vault.receipts import verify_receipt
 
-    try:
-        document = json.loads(file.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ReceiptInvalid(f"{file} is not an erasure receipt ({error})") from error
-    found = verify_receipt(document, fingerprint)
+    found = [verify_receipt(document, fingerprint) for document in read_receipts(file)]
     if as_json:
-        print_json({"valid": True, "identity_id": found.identity_id, "erased_at": found.erased_at})
+        told = [{"identity_id": one.identity_id, "erased_at": one.erased_at} for one in found]
+        print_json({"valid": True, "receipts": told})
         return
-    typer.echo(f"Sound: {found.identity_id} was erased at {found.erased_at} ({found.why}).")
+    for one in found:
+        typer.echo(f"Sound: {one.identity_id} was erased at {one.erased_at} ({one.why}).")
     if fingerprint is None:
         typer.echo(
             "Who signed it was not checked: compare with --fingerprint, as `portrait-scanner vault status` shows it."

@@ -86,16 +86,20 @@ def enroll(
     signer = guardian or agent or signed_by or name
     consent = _consent(signer, role, today, last_day, consent_document, terms, territories)
     born_on = day_of(born, "--born") if born else None
-    _agree(consent, yes, lang)
+    agree(consent, yes, lang)
+    files, picks = photos_in(photos), _picks(pick or [])
+    unknown = set(picks) - {path.name for path in files}
+    if unknown:
+        raise typer.BadParameter(f"no photo is called {', '.join(sorted(unknown))}", param_hint="--pick")
     request = Request(
         name=name,
-        photos=photos_in(photos),
+        photos=files,
         consent=consent,
-        submitted_by=submitted_by or reception.settings.operator,
+        submitted_by=reception.settings.operator if submitted_by is None else submitted_by,
         born_on=born_on,
         reference=reference,
         keep_photos=not discard_photos,
-        picks=_picks(pick or []),
+        picks=picks,
     )
     try:
         identity, report = reception.registrar.register(request, reception.clock())
@@ -120,7 +124,8 @@ def _consent(
     )
 
 
-def _agree(consent: Consent, yes: bool, language: str) -> None:
+def agree(consent: Consent, yes: bool, language: str) -> None:
+    """Show the consent text and ask, unless a signed document or --yes stands for the answer; raises ConsentMissing."""
     from face_index.consent import CONSENT_TEXT
     from face_index.errors import ConsentMissing
 
@@ -128,8 +133,20 @@ def _agree(consent: Consent, yes: bool, language: str) -> None:
         return
     typer.echo(f"{CONSENT_TEXT['en']}\n\n{CONSENT_TEXT['zh-CN']}\n", err=True)
     question = "Does {} agree?" if language == "en" else "{} 是否同意？"
-    if not typer.confirm(question.format(consent.signed_by), err=True):
+    if not asked(question.format(consent.signed_by)):
         raise ConsentMissing("without consent nobody is registered")
+
+
+def asked(question: str) -> bool:
+    """The answer of whoever sits there; raises ConsentMissing where nobody does."""
+    from face_index.errors import ConsentMissing
+
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        raise ConsentMissing(
+            "nobody answered; run it in a terminal, pass --yes once the consent text was agreed to, or give the signed document"
+        ) from None
 
 
 def _picks(given: list[str]) -> dict[str, int]:
@@ -160,11 +177,14 @@ def _tell_submitted(
         f"{identity.name} is submitted as {identity.identity_id} from {report.accepted} photos, "
         f"with consent until {identity.consent.expires_on}."
     )
+    reason = ""
     if identity.status == "conflict":
-        typer.echo("The face looks like someone registered already: an operator must find out who is who.")
+        others = ", ".join(other.name for other, _ in reception.vault.lookalikes_of(identity.identity_id))
+        typer.echo(f"The face looks like {others}, registered already: an operator must find out who is who.")
+        reason = ' --reason "how they were told apart"'
     typer.echo(
         f"Not searched yet. Another operator approves: "
-        f'portrait-scanner approve "{identity.name}" --operator NAME --proof "passport"'
+        f"portrait-scanner approve {identity.identity_id[:8]} --operator NAME --proof passport{reason}"
     )
     typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")
     from face_index.vault.duties import duties
@@ -207,13 +227,12 @@ def enroll_many(
     clock = reception.clock
     submitter = submitted_by or reception.settings.operator
     requests = read_manifest(manifest, submitter, clock().date(), keep_photos=not discard_photos)
-    undocumented = sum(request.consent.document_sha256 is None for request in requests)
+    undocumented = sum(entry.request.consent.document_sha256 is None for entry in requests)
     if (
         undocumented
         and not yes
-        and not typer.confirm(
-            f"{undocumented} of {len(requests)} people have no consent_document. Have they all agreed to the consent text?",
-            err=True,
+        and not asked(
+            f"{undocumented} of {len(requests)} people have no consent_document. Have they all agreed to the consent text?"
         )
     ):
         raise ConsentMissing("without consent nobody is registered")

@@ -10,7 +10,17 @@ from typing import Annotated
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, day_of, print_json, print_table
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    LanguageOption,
+    OperatorOption,
+    check_language,
+    day_of,
+    print_json,
+    print_table,
+)
+from scanner.cli.enrolment import agree
 
 consents = typer.Typer(help="Receipts: show, renew, change the terms.", no_args_is_help=True)
 licences = typer.Typer(help="Models, uploaders and hubs that a person allows.", no_args_is_help=True)
@@ -60,12 +70,15 @@ def renew_consent(
     signed_by: Annotated[str | None, typer.Option(help="Default: who signed before.")] = None,
     consent_document: Annotated[Path | None, typer.Option(help="The newly signed consent.", exists=True)] = None,
     operator: OperatorOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")] = False,
+    lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
     """Record a newer consent with other dates or terms; the receipts before it stay."""
     from face_index.consent import CONSENT_TEXT_VERSION, Terms
     from scanner.reception import open_vault, utc_now
 
+    check_language(lang)
     if terms is not None and terms not in list(Terms):
         raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
     flags: Flags = context.obj
@@ -73,7 +86,7 @@ def renew_consent(
     now = utc_now()
     vault = open_vault(settings)
     old = vault.find(name).consent
-    sha256 = hashlib.sha256(consent_document.read_bytes()).hexdigest() if consent_document else old.document_sha256
+    sha256 = hashlib.sha256(consent_document.read_bytes()).hexdigest() if consent_document else None
     consent = replace(
         old,
         signed_by=signed_by or old.signed_by,
@@ -83,6 +96,7 @@ def renew_consent(
         text_version=CONSENT_TEXT_VERSION,
         terms=Terms(terms) if terms else old.terms,
     )
+    agree(consent, yes, lang)
     identity = vault.renew(name, consent, operator or settings.operator, now)
     vault.close()
     if as_json:
@@ -120,6 +134,9 @@ def grant(
         raise typer.BadParameter(f"{value!r} is not hub:name", param_hint="--uploader")
     if kind == LicenceKind.MODEL and len(value) != 64:
         raise typer.BadParameter(f"{value!r} is not a SHA-256", param_hint="--model")
+    last_day = day_of(until, "--until")
+    if last_day < utc_now().date():
+        raise typer.BadParameter(f"{until} has passed", param_hint="--until")
     flags: Flags = context.obj
     settings = flags.settings()
     vault = open_vault(settings)
@@ -128,7 +145,7 @@ def grant(
         name,
         kind,
         value,
-        day_of(until, "--until"),
+        last_day,
         note=note,
         actor=operator or settings.operator,
         now=utc_now(),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, print_json, print_table
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    OperatorOption,
+    new_file,
+    print_json,
+    print_table,
+    write_text_file,
+)
 
 vault_group = typer.Typer(help="Backups, keys and the state of what is stored.", no_args_is_help=True)
 audit_group = typer.Typer(help="Who did what when, and whether that record is whole.", no_args_is_help=True)
@@ -17,6 +26,7 @@ audit_group = typer.Typer(help="Who did what when, and whether that record is wh
 @vault_group.command("status")
 def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     """How many people are stored, under which key, with which backups."""
+    from face_index.vault.backups import backups_of
     from face_index.vault.duties import duties
     from scanner.reception import open_vault, utc_now
 
@@ -39,7 +49,10 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
         "key": vault.keys.where,
         "receipt_key_fingerprint": vault.fingerprint,
         "audit_head": vault.audit.head,
-        "backups": [{**row, "there": Path(row["path"]).is_file()} for row in vault.db.table("backups").rows],
+        "backups": [
+            {"path": str(path), "made_at": made_at, "there": path.is_file()}
+            for path, made_at in backups_of(vault.db, vault.path.parent)
+        ],
         "warnings": duties(len(people), "en"),
     }
     vault.close()
@@ -76,7 +89,7 @@ def backup(
     flags: Flags = context.obj
     settings = flags.settings()
     if destination is None:
-        settings.backups_path.mkdir(parents=True, exist_ok=True)
+        settings.backups_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = open_vault(settings)
     path = make_backup(vault, destination or settings.backups_path, operator or settings.operator, utc_now())
     vault.close()
@@ -126,7 +139,13 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     vault = open_vault(settings)
     unreachable = rotate_master_key(vault, operator or settings.operator, utc_now())
     vault.close()
-    typer.echo(f"The vault has a new master key in {vault.keys.where}. Renew your copy of it.")
+    if settings.next_master_key:
+        typer.echo(
+            "The vault has the new master key. Now move PORTRAIT_SCANNER_NEXT_MASTER_KEY to PORTRAIT_SCANNER_MASTER_KEY, "
+            "everywhere the program runs, and keep a copy of it."
+        )
+    else:
+        typer.echo(f"The vault has a new master key in {vault.keys.where}. Renew your copy of it.")
     for name in unreachable:
         typer.secho(f"The backup {name} could not be reached and still needs the old key: make a new one.", fg="yellow")
 
@@ -142,6 +161,29 @@ def check(context: typer.Context, as_json: JsonFlag = False) -> None:
     problems = check_vault(vault)
     vault.close()
     _tell_problems(problems, "The vault is sound and every photo and template in it opens.", as_json)
+
+
+@vault_group.command("erasures")
+def erasures(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option(help="Write the signed receipts there, one JSON object a line.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Who was erased, by opaque id, and the signed receipts."""
+    from scanner.reception import open_vault
+
+    flags: Flags = context.obj
+    vault = open_vault(flags.settings())
+    found = [json.loads(row["receipt"]) for row in vault.erasures()]
+    vault.close()
+    if out:
+        new_file(out)
+        write_text_file(out, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found))
+    if as_json:
+        print_json({"erasures": found})
+        return
+    rows = [[one["identity_id"], one["erased_at"][:19], one["why"], str(one["photos_erased"])] for one in found]
+    print_table(["id", "at (UTC)", "why", "photos"], rows)
 
 
 @audit_group.command("show")
