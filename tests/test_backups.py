@@ -13,8 +13,9 @@ import pytest
 from face_index.errors import BackupUnusable, ReceiptInvalid, VaultLocked
 from face_index.identity import Identity
 from face_index.vault import Vault
-from face_index.vault.backups import ERASURES_FILE, make_backup, restore
+from face_index.vault.backups import ERASURES_FILE, make_backup
 from face_index.vault.keys import FileKeys
+from face_index.vault.restoration import restore
 from tests.conftest import NOON, VERSION, bytes_below, prototypes_of
 from tests.test_vault import sealed_pieces
 

@@ -104,7 +104,7 @@ class TestWhoIsSearched:
             register("someone else", reference="A-1")
         assert vault.count() == 1
 
-    @pytest.mark.parametrize("name", ["", "   ", "a\nb", "\x1b[31mred", "x" * 201, "0123456789abcdef", "a" * 32])
+    @pytest.mark.parametrize("name", ["", "   ", "a\nb", "\x1b[31mred", "x" * 201, "a" * 32])
     def test_names_that_cannot_tell_people_apart_are_refused(
         self, vault: Vault, submission: Submission, name: str
     ) -> None:
@@ -118,6 +118,7 @@ class TestWhoIsSearched:
         for changes in ({"name": "77x"}, {"name": "bob", "reference": "alice"}, {"name": " alice "}):
             with pytest.raises(NameTaken):
                 register(**changes)
+        assert register("numbered", reference="20260001") == vault.find("20260001")
         decomposed = register("Jose\u0301")
         assert vault.find("Jos\u00e9") == decomposed == vault.find(decomposed.identity_id[:8])
 

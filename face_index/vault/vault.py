@@ -212,13 +212,13 @@ class Vault:
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity."""
         wanted = unicodedata.normalize("NFC", name_or_id).strip()
-        query = (
-            " where i.name = :w or i.reference = :w or (length(:w) >= 8 and substr(i.identity_id, 1, length(:w)) = :w)"
-        )
-        found = list(self.db.query(IDENTITIES + query, {"w": wanted}))
-        if len(found) != 1:
-            raise UnknownIdentity(name_or_id)
-        return identity_of(found[0])
+        exact = " where i.name = :w or i.reference = :w or i.identity_id = :w"
+        beginning = " where length(:w) >= 8 and substr(i.identity_id, 1, length(:w)) = :w"
+        for query in (exact, beginning):
+            found = list(self.db.query(IDENTITIES + query, {"w": wanted}))
+            if len(found) == 1:
+                return identity_of(found[0])
+        raise UnknownIdentity(name_or_id)
 
     def consents_of(self, identity_id: str) -> list[Consent]:
         """All receipts, oldest first."""

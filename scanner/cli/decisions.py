@@ -144,8 +144,8 @@ def receipt(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an erasure receipt; needs no vault."""
-    from face_index.vault.backups import read_receipts
     from face_index.vault.receipts import verify_receipt
+    from face_index.vault.restoration import read_receipts
 
     found = [verify_receipt(document, fingerprint) for document in read_receipts(file)]
     if as_json:

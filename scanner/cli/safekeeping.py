@@ -110,7 +110,7 @@ def restore(
     as_json: JsonFlag = False,
 ) -> None:
     """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
-    from face_index.vault.backups import restore as restore_backup
+    from face_index.vault.restoration import restore as restore_backup
     from scanner.reception import key_store, utc_now
 
     flags: Flags = context.obj
