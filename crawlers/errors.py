@@ -8,6 +8,7 @@ CrawlError
 │   └── MalformedHeader      the header contradicts itself or the file
 ├── HubError                 a hub did not give what was asked
 │   ├── UnknownHub           no hub of that name is built in
+│   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
 │   ├── HubUnreachable       no answer after all retries
 │   └── HubRefused           an answer that retrying will not change; `status` holds it
 └── DownloadError            the bytes that came are not the checkpoint
@@ -64,6 +65,14 @@ class UnknownHub(HubError):
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"no hub is called {name!r}; known are {', '.join(known)}")
         self.name, self.known = name, known
+
+
+class DestinationRefused(HubError):
+    """A request was about to leave for an address that nobody may be sent to."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place} is not fetched: {problem}")
+        self.place, self.problem = place, problem
 
 
 class HubUnreachable(HubError):

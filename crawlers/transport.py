@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import stamina
 
+from crawlers.destinations import Destinations, JudgedConnections
 from crawlers.errors import HubRefused, HubUnreachable
 
 # Hubs switch their errors from JSON to login pages when the agent looks like a browser.
@@ -40,6 +41,13 @@ def _worth_retrying(error: Exception) -> bool | float:
     return True if wait_s is None else wait_s
 
 
+def _judged(destinations: Destinations) -> httpx.HTTPTransport:
+    transport = httpx.HTTPTransport()
+    # httpx has no argument for it; httpcore, whose pool this is, does.
+    transport._pool._network_backend = JudgedConnections(destinations)  # noqa: SLF001
+    return transport
+
+
 class Transport:
     """The HTTP client of all hubs.
 
@@ -47,11 +55,26 @@ class Transport:
     hosts require; see the hub notes on R2 answering 400 otherwise.
     """
 
-    def __init__(self, token: str | None = None, attempts: int = 6, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        token: str | None = None,
+        attempts: int = 6,
+        timeout_s: float = 30.0,
+        destinations: Destinations | None = None,
+    ) -> None:
+        self.destinations = destinations or Destinations()
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=True, max_redirects=5)
+        self._client = httpx.Client(
+            headers=headers,
+            timeout=timeout_s,
+            follow_redirects=True,
+            max_redirects=5,
+            transport=_judged(self.destinations),
+            # Called for every hop of a redirect as well.
+            event_hooks={"request": [lambda request: self.destinations.must_allow(request.url)]},
+        )
         self._attempts = attempts
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     fpir: float = Field(0.001, gt=0, lt=0.5)
     possible_fpir: float = Field(0.02, gt=0, lt=0.5)
     hub_token: SecretStr | None = None
+    allowed_hosts: tuple[str, ...] = ()
     master_key: SecretStr | None = None
     next_master_key: SecretStr | None = None
     key_store: Literal["file", "keyring"] = "file"

@@ -9,7 +9,6 @@ from datetime import date
 
 from crawlers.checkpoints import CheckpointStore
 from crawlers.store import CrawlStore
-from crawlers.transport import Transport
 from face_index.faiss_gallery import IndexKind
 from face_index.gallery import Gallery
 from reports.docket import Docket
@@ -17,6 +16,7 @@ from scanner.base_models import choose_base_model
 from scanner.errors import BaseModelMissing
 from scanner.examination import Budget, Examiner
 from scanner.ledger import Ledger
+from scanner.network import open_transport
 from scanner.reception import Clock, Reception, utc_now
 from scanner.sampling import Sampler
 from scanner.settings import Settings
@@ -44,7 +44,7 @@ class Workshop(Reception):
         self.ledger = Ledger(settings.scans_path)
         self.docket = Docket(settings.cases_path, settings.evidence_path)
         self.checkpoints = CheckpointStore(settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9))
-        self.transport = Transport(settings.hub_token.get_secret_value() if settings.hub_token else None)
+        self.transport = open_transport(settings)
         self._sampler: Sampler | None = None
         self._missing: dict[str, BaseModelMissing] = {}
         self._watch: Watch | None = None

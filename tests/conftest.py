@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from crawlers.destinations import Destinations
 from crawlers.transport import Transport
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.face import PackVersion, Prototypes, unit
@@ -40,7 +41,7 @@ def shared(name: str) -> Path:
 
 @pytest.fixture
 def transport() -> Iterator[Transport]:
-    client = Transport(attempts=3, timeout_s=10)
+    client = Transport(attempts=3, timeout_s=10, destinations=Destinations({"127.0.0.1"}))
     yield client
     client.close()
 

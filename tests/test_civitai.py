@@ -13,6 +13,7 @@ from crawlers import civitai
 from crawlers.catalog import hub_for
 from crawlers.checkpoints import CheckpointStore
 from crawlers.civitai import CivitaiHub
+from crawlers.destinations import Destinations
 from crawlers.errors import HubError, UnknownHub
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
@@ -99,7 +100,7 @@ def test_something_else_than_json_is_an_error(transport: Transport, file_server:
 
 
 def test_the_token_is_not_sent_to_the_signed_host(hub_url: str, tmp_path: Path) -> None:
-    client = Transport(token="secret", attempts=1)
+    client = Transport(token="secret", attempts=1, destinations=Destinations({"127.0.0.1", "localhost"}))
     listing = next(iter(CivitaiHub(client, hub_url).listings()))
     stored = CheckpointStore(tmp_path / "store", 10**9).obtain(client, listing.files[0])
     assert stored.sha256 == listing.files[0].sha256

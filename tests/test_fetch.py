@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from crawlers.checkpoints import CheckpointStore
+from crawlers.destinations import Destinations
 from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused, HubUnreachable
 from crawlers.fetch import HttpSource, download
 from crawlers.header import read_header
@@ -99,7 +100,7 @@ def test_a_refusal_is_not_retried(transport: Transport, file_server: FileServer)
 
 
 def test_a_dead_port_is_unreachable() -> None:
-    client = Transport(attempts=1)
+    client = Transport(attempts=1, destinations=Destinations({"127.0.0.1"}))
     with pytest.raises(HubUnreachable):
         client.get("http://127.0.0.1:9/")
     client.close()

@@ -24,13 +24,13 @@ def inspect(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a checkpoint is from its header, without loading or downloading it."""
-    from crawlers.transport import Transport
+    from scanner.network import allow_typed, open_transport
     from scanner.triage import triage_file, triage_url
 
     flags: Flags = context.obj
     if target.startswith(("http://", "https://")):
-        token = flags.settings().hub_token
-        transport = Transport(token.get_secret_value() if token else None)
+        transport = open_transport(flags.settings())
+        allow_typed(transport, [target])
         triage = triage_url(transport, target)
         transport.close()
     else:

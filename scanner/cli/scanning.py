@@ -48,11 +48,13 @@ def scan(
 ) -> None:
     """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
     check_language(lang)
+    from scanner.network import allow_typed
     from scanner.scan import run_scan
     from scanner.workshop import Workshop
 
     flags: Flags = context.obj
     workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use))
+    allow_typed(workshop.transport, targets)
     with progress_bar("scanning") as observer:
         result = run_scan(workshop, targets, observer)
     _finish(workshop, result, lang, as_json)
