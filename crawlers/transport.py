@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,28 +9,19 @@ from typing import Any
 import httpx
 import stamina
 
+from crawlers.budgets import HostBudgets, announced_wait_s
 from crawlers.destinations import Destinations, JudgedConnections
 from crawlers.errors import HubRefused, HubUnreachable
 
 # Hubs switch their errors from JSON to login pages when the agent looks like a browser.
 USER_AGENT = "portrait-scanner/0.1 (+https://pypi.org/project/portrait-scanner/)"
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-LONGEST_WAIT_S = 300.0
 
 
 class _TryAgain(Exception):
     def __init__(self, response: httpx.Response | None, cause: str) -> None:
         super().__init__(cause)
         self.response = response
-
-
-def announced_wait_s(response: httpx.Response) -> float | None:
-    """Seconds the server asks us to wait: Retry-After, or the `t` of a RateLimit header."""
-    retry_after = response.headers.get("retry-after", "")
-    if retry_after.isdigit():
-        return min(float(retry_after), LONGEST_WAIT_S)
-    limit = re.search(r"r=0\b.*?t=(\d+)", response.headers.get("ratelimit", ""))
-    return min(float(limit[1]) + 1, LONGEST_WAIT_S) if limit else None
 
 
 def _worth_retrying(error: Exception) -> bool | float:
@@ -61,8 +51,10 @@ class Transport:
         attempts: int = 6,
         timeout_s: float = 30.0,
         destinations: Destinations | None = None,
+        budgets: HostBudgets | None = None,
     ) -> None:
         self.destinations = destinations or Destinations()
+        self.budgets = budgets or HostBudgets()
         headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -117,13 +109,14 @@ class Transport:
 
     def _try(self, url: str, params: dict[str, Any] | None, headers: dict[str, str]) -> httpx.Response:
         try:
-            response = self._client.send(
-                self._client.build_request("GET", url, params=params, headers=headers), stream=True
-            )
+            request = self._client.build_request("GET", url, params=params, headers=headers)
+            self.budgets.take(request.url.host)
+            response = self._client.send(request, stream=True)
         except httpx.TransportError as error:
             raise _TryAgain(None, f"no answer ({error or type(error).__name__})") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise HubRefused(url, 0, str(error)) from error
+        self.budgets.learn(request.url.host, response)
         if response.status_code in RETRIED_STATUSES:
             response.close()
             raise _TryAgain(response, f"the server answered {response.status_code}")

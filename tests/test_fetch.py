@@ -15,7 +15,7 @@ from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRe
 from crawlers.fetch import HttpSource, download
 from crawlers.header import read_header
 from crawlers.listing import RemoteFile
-from crawlers.transport import Transport, announced_wait_s
+from crawlers.transport import Transport
 from tests.servers.files import FileServer
 
 DATA = bytes(range(256)) * 4000
@@ -104,15 +104,6 @@ def test_a_dead_port_is_unreachable() -> None:
     with pytest.raises(HubUnreachable):
         client.get("http://127.0.0.1:9/")
     client.close()
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"), [({"retry-after": "7"}, 7.0), ({"ratelimit": '"api";r=0;t=55'}, 56.0), ({}, None)]
-)
-def test_the_server_says_how_long_to_wait(headers: dict[str, str], wait: float | None) -> None:
-    import httpx
-
-    assert announced_wait_s(httpx.Response(429, headers=headers)) == wait
 
 
 @pytest.mark.parametrize("ignore_range", [False, True])
