@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from crawlers.civitai import DEFAULT_HOST, CivitaiHub
-from crawlers.errors import HubError, UnknownHub
+from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
-from crawlers.listing import Hub, Listing, RemoteFile, bare_listing
+from crawlers.listing import Hub, Page, Presence, RemoteFile, bare_listing, presence_of_status
 from crawlers.transport import Transport
 
 REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {"civitai": (CivitaiHub, DEFAULT_HOST)}
@@ -20,12 +20,19 @@ class SingleUrl:
 
     name = "url"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, transport: Transport, url: str) -> None:
+        self._transport, self._url = transport, url
 
-    def listings(self) -> Iterator[Listing]:
+    def pages(self, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  there is but one
         file = RemoteFile(unquote(urlsplit(self._url).path.rsplit("/", 1)[-1]) or "checkpoint", self._url)
-        yield bare_listing(self.name, self._url, file.name, self._url, file)
+        yield Page((bare_listing(self.name, self._url, file.name, self._url, file),), None)
+
+    def look(self, listing_id: str) -> Presence:
+        try:
+            with self._transport.stream(listing_id, headers={"Range": "bytes=0-0"}):
+                return Presence.LISTED
+        except HubRefused as error:
+            return presence_of_status(error)
 
 
 def hub_for(target: str, transport: Transport) -> Hub:
@@ -35,7 +42,7 @@ def hub_for(target: str, transport: Transport) -> Hub:
         UnknownHub: neither a path that exists, nor a URL, nor a hub's name.
     """
     if target.startswith(("http://", "https://")):
-        return SingleUrl(target)
+        return SingleUrl(transport, target)
     if Path(target).exists():
         return FolderHub(Path(target))
     name, _, host = target.partition("=")

@@ -1,7 +1,7 @@
 """Civitai's public REST API v1 (https://developer.civitai.com): every adapter version it lists.
 
 The API's cursor drops one model a page when sorted by Newest (civitai/civitai issue 1372); sorted
-by Oldest its last column ascends and nothing is lost, at the price of repeats, which are removed.
+by Oldest its last column ascends and nothing is lost, at the price of repeats, which readers remove.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from crawlers.errors import HubError
-from crawlers.listing import Listing, RemoteFile
+from crawlers.errors import HubError, HubRefused
+from crawlers.listing import Listing, Page, Presence, RemoteFile, presence_of_status
 from crawlers.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 DEFAULT_HOST = "https://civitai.com"
 LIKENESS_TYPES = ("LORA", "LoCon", "DoRA", "TextualInversion", "Checkpoint")
 PAGE_SIZE = 100
+MOST_REPEATS = 20
+ENOUGH_TO_JUDGE_FILTERING = 1_000
 
 
 class CivitaiHub:
@@ -32,45 +34,74 @@ class CivitaiHub:
         self._transport = transport
         self._host = host.rstrip("/")
 
-    def listings(self) -> Iterator[Listing]:
-        seen_versions: set[int] = set()
-        for model in self._models():
-            for version in model.get("modelVersions") or []:
-                if version["id"] not in seen_versions:
-                    seen_versions.add(version["id"])
-                    yield self._listing(model, version)
-
-    def _models(self) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
-        seen_cursors: set[str] = set()
+    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+        repeats, seen, mature, asked = 0, 0, 0, set[str | None]()
         while True:
-            parameters: dict[str, Any] = {
-                "types": list(LIKENESS_TYPES),
-                "nsfw": "true",
-                "sort": "Oldest",
-                "limit": PAGE_SIZE,
-            }
-            if cursor is not None:
-                parameters["cursor"] = cursor
-            page = self._page(parameters)
+            asked.add(cursor)
+            document = self._page(cursor)
+            models = document.get("items") or []
+            following = (document.get("metadata") or {}).get("nextCursor")
+            following = None if following is None else str(following)
+            notes: list[str] = []
             # An empty page with a cursor is not the end: the hub filters after paging.
-            yield from page.get("items") or []
-            cursor = (page.get("metadata") or {}).get("nextCursor")
-            if cursor is None:
+            if not models and following is not None:
+                notes.append(f"an empty page at cursor {cursor}")
+            if following is not None and following in asked:
+                repeats += 1
+                notes.append(f"cursor {following} was repeated")
+                if repeats > MOST_REPEATS:
+                    raise HubError(
+                        f"{self._host} repeats cursor {following!r}; the sweep stopped there and is incomplete"
+                    )
+                following = _stepped(following)
+            seen += len(models)
+            mature += sum((model.get("nsfwLevel") or 0) > 1 for model in models)
+            if following is None and seen >= ENOUGH_TO_JUDGE_FILTERING and not mature:
+                notes.append(
+                    f"not one of {seen:,} models is rated above PG although all were asked for: "
+                    "this network seems to be shown a filtered list"
+                )
+            listings = [listing for model in models for listing in self._readable(model, notes)]
+            yield Page(tuple(listings), following, tuple(notes))
+            if following is None:
                 return
-            cursor = str(cursor)
-            if cursor in seen_cursors:
-                raise HubError(f"{self._host} repeats cursor {cursor!r}; the sweep stopped there and is incomplete")
-            seen_cursors.add(cursor)
+            cursor = following
 
-    def _page(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        response = self._transport.get(f"{self._host}/api/v1/models", parameters)
+    def _readable(self, model: dict[str, Any], notes: list[str]) -> Iterator[Listing]:
+        """A model's versions; one that is not what the API promises is noted and costs no other."""
+        try:
+            for version in model.get("modelVersions") or []:
+                yield self._listing(model, version)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            notes.append(f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})")
+
+    def look(self, listing_id: str) -> Presence:
+        """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
+        try:
+            version = self._json(f"/api/v1/model-versions/{listing_id}", {})
+        except HubRefused as error:
+            return presence_of_status(error)
+        model = version.get("model") or {}
+        if model.get("poi"):
+            return Presence.FLAGGED
+        return {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}.get(
+            str(model.get("mode")), Presence.LISTED
+        )
+
+    def _page(self, cursor: str | None) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "types": list(LIKENESS_TYPES), "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
+        }  # fmt: skip
+        return self._json("/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor})
+
+    def _json(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        response = self._transport.get(f"{self._host}{path}", parameters)
         try:
             page = json.loads(response.content)
         except ValueError as error:
             raise HubError(f"{response.url} did not answer with JSON") from error
         if not isinstance(page, dict):
-            raise HubError(f"{response.url} answered with something that is not a page of models")
+            raise HubError(f"{response.url} answered with something that is not a JSON object")
         return page
 
     def _listing(self, model: dict[str, Any], version: dict[str, Any]) -> Listing:
@@ -112,3 +143,11 @@ class CivitaiHub:
         # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
         parts = urlsplit(url)
         return urljoin(self._host + "/", parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def _stepped(cursor: str) -> str:
+    """The cursor one model further, `lastVersionAt|modelId`: more models of one second than fit on a page."""
+    columns = cursor.split("|")
+    if not columns[-1].isdigit():
+        raise HubError(f"cursor {cursor!r} is repeated and cannot be stepped over; the sweep is incomplete")
+    return "|".join([*columns[:-1], str(int(columns[-1]) + 1)])

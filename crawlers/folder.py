@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from crawlers.listing import Listing, RemoteFile, bare_listing
+from crawlers.listing import Listing, Page, Presence, RemoteFile, bare_listing
 
 CHECKPOINT_ENDINGS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+PAGE_SIZE = 1_000
 
 
 class FolderHub:
@@ -18,13 +19,20 @@ class FolderHub:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def listings(self) -> Iterator[Listing]:
+    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of 1,000 files; the cursor is the last path of the page before."""
         if self._root.is_file():
-            yield listing_of(self._root)
+            yield Page((listing_of(self._root),), None)
             return
-        for path in sorted(self._root.rglob("*")):
-            if path.is_file() and path.suffix.lower() in CHECKPOINT_ENDINGS:
-                yield listing_of(path)
+        paths = [str(path) for path in self._root.rglob("*") if path.suffix.lower() in CHECKPOINT_ENDINGS]
+        left = sorted(path for path in paths if cursor is None or path > cursor)
+        while left:
+            part, left = left[:PAGE_SIZE], left[PAGE_SIZE:]
+            found = tuple(listing_of(Path(path)) for path in part if Path(path).is_file())
+            yield Page(found, part[-1] if left else None)
+
+    def look(self, listing_id: str) -> Presence:
+        return Presence.LISTED if Path(listing_id).is_file() else Presence.GONE
 
 
 def listing_of(path: Path) -> Listing:

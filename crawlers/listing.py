@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
+
+from crawlers.errors import HubRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,59 @@ class Listing:
     raw: str
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Listings as a hub hands them out.
+
+    Attributes:
+        listings: may be none, may repeat those of another page.
+        cursor: where the next page begins, None after the last one.
+        notes: what was odd about this page, in sentences.
+    """
+
+    listings: tuple[Listing, ...]
+    cursor: str | None
+    notes: tuple[str, ...] = ()
+
+
+class Presence(StrEnum):
+    """What a hub says of a listing that it no longer lists."""
+
+    LISTED = "listed"
+    GONE = "gone"  # 404
+    ARCHIVED = "archived"  # 410, or the hub's word for it
+    TAKEN_DOWN = "taken down"
+    FLAGGED = "flagged as a real person"
+
+
 class Hub(Protocol):
-    """A place that lists checkpoints. Listings come as a stream; a hub never holds them all."""
+    """A place that lists checkpoints. Listings come page by page; a hub never holds them all."""
 
     name: str
 
-    def listings(self) -> Iterator[Listing]:
-        """Every listing, each version once. An error ends the stream by raising, never silently."""
+    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+        """Pages from a cursor on, from the beginning without one. An error ends the stream by raising, never silently."""
+
+    def look(self, listing_id: str) -> Presence:
+        """What has become of one listing; raises HubError if that cannot be told now."""
+
+
+def presence_of_status(error: HubRefused) -> Presence:
+    """Presence from a refusal's HTTP status; raises the refusal itself where it says nothing about presence."""
+    by_status = {404: Presence.GONE, 410: Presence.ARCHIVED, 451: Presence.TAKEN_DOWN}
+    if error.status not in by_status:
+        raise error
+    return by_status[error.status]
+
+
+def listings_of(hub: Hub) -> Iterator[Listing]:
+    """Every listing of a hub, each id once."""
+    seen: set[str] = set()
+    for page in hub.pages():
+        for listing in page.listings:
+            if listing.listing_id not in seen:
+                seen.add(listing.listing_id)
+                yield listing
 
 
 def listing_from_dict(fields: Mapping[str, Any]) -> Listing:

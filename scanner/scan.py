@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from crawlers.catalog import hub_for
 from crawlers.errors import CrawlError
-from crawlers.listing import Listing, RemoteFile, listing_from_dict
+from crawlers.listing import Listing, RemoteFile, listing_from_dict, listings_of
 from scanner.adapters.families import ADAPTER_KINDS
 from scanner.case_files import file_cases, verdict_record
 from scanner.errors import BaseModelMissing, NotScannable
@@ -78,7 +78,7 @@ def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
 def _list(workshop: Workshop, scan_id: str, targets: Sequence[str], observer: Observer) -> None:
     count = 0
     for target in targets:
-        for listing in hub_for(target, workshop.transport).listings():
+        for listing in listings_of(hub_for(target, workshop.transport)):
             if listing.hub not in ("folder", "url"):
                 workshop.crawl.record(listing, workshop.clock())
             for number, file in enumerate(listing.files):

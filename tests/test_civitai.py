@@ -15,6 +15,7 @@ from crawlers.checkpoints import CheckpointStore
 from crawlers.civitai import CivitaiHub
 from crawlers.destinations import Destinations
 from crawlers.errors import HubError, UnknownHub
+from crawlers.listing import listings_of
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 from scanner.miniature import world
@@ -43,7 +44,7 @@ def test_every_version_is_listed_once_whatever_the_page_size(
 ) -> None:
     for size in (1, 2, 3, 100):
         monkeypatch.setattr(civitai, "PAGE_SIZE", size)
-        names = [listing.title for listing in CivitaiHub(transport, hub_url).listings()]
+        names = [listing.title for listing in listings_of(CivitaiHub(transport, hub_url))]
         assert names == [f"Model {number} - v1.0" for number in range(7)]
 
 
@@ -82,13 +83,31 @@ def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
         {"items": [], "metadata": {"nextCursor": "b|2"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    assert [listing.listing_id for listing in CivitaiHub(ScriptedTransport(pages)).listings()] == ["1", "2"]
+    assert [listing.listing_id for listing in listings_of(CivitaiHub(ScriptedTransport(pages)))] == ["1", "2"]
 
 
-def test_a_repeated_cursor_is_an_error_not_an_endless_loop() -> None:
-    pages = [{"items": [_model(1)], "metadata": {"nextCursor": "a|1"}}] * 3
+def test_a_repeated_cursor_is_stepped_over() -> None:
+    pages = [
+        {"items": [_model(1)], "metadata": {"nextCursor": "a|1"}},
+        {"items": [_model(1)], "metadata": {"nextCursor": "a|1"}},
+        {"items": [_model(2)], "metadata": {}},
+    ]
+    found = list(CivitaiHub(ScriptedTransport(pages)).pages())
+    assert [page.cursor for page in found] == ["a|1", "a|2", None]
+    assert "repeated" in found[1].notes[0]
+
+
+def test_a_hub_that_only_repeats_is_an_error_not_an_endless_loop() -> None:
+    pages = [{"items": [_model(1)], "metadata": {"nextCursor": "a|1"}}] * 30
     with pytest.raises(HubError, match="incomplete"):
-        list(CivitaiHub(ScriptedTransport(pages)).listings())
+        list(listings_of(CivitaiHub(ScriptedTransport(pages))))
+
+
+def test_a_model_that_cannot_be_read_is_noted_and_costs_no_other() -> None:
+    broken = {"name": "no id", "modelVersions": [{"name": "nor here"}]}
+    [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages()
+    assert [listing.listing_id for listing in page.listings] == ["2"]
+    assert "cannot be read" in page.notes[0]
 
 
 def test_something_else_than_json_is_an_error(transport: Transport, file_server: Any) -> None:
@@ -96,12 +115,12 @@ def test_something_else_than_json_is_an_error(transport: Transport, file_server:
     folder.mkdir(parents=True)
     (folder / "models").write_text("<html>sorry</html>")
     with pytest.raises(HubError, match="JSON"):
-        list(CivitaiHub(transport, file_server.url("")).listings())
+        list(listings_of(CivitaiHub(transport, file_server.url(""))))
 
 
 def test_the_token_is_not_sent_to_the_signed_host(hub_url: str, tmp_path: Path) -> None:
     client = Transport(token="secret", attempts=1, destinations=Destinations({"127.0.0.1", "localhost"}))
-    listing = next(iter(CivitaiHub(client, hub_url).listings()))
+    listing = next(iter(listings_of(CivitaiHub(client, hub_url))))
     stored = CheckpointStore(tmp_path / "store", 10**9).obtain(client, listing.files[0])
     assert stored.sha256 == listing.files[0].sha256
     client.close()
@@ -111,7 +130,7 @@ def test_every_version_of_a_listing_is_kept(transport: Transport, hub_url: str, 
     from dataclasses import replace
 
     store = CrawlStore(tmp_path / "crawl.db")
-    listing = next(iter(CivitaiHub(transport, hub_url).listings()))
+    listing = next(iter(listings_of(CivitaiHub(transport, hub_url))))
     assert store.record(listing, NOON)
     assert not store.record(replace(listing, downloads=5), NOON + timedelta(days=1))
     assert store.record(replace(listing, title="renamed"), NOON + timedelta(days=2))
