@@ -33,6 +33,7 @@ class CivitaiHub:
     def __init__(self, transport: Transport, host: str = DEFAULT_HOST) -> None:
         self._transport = transport
         self._host = host.rstrip("/")
+        transport.send_token_to(self._host)
 
     def pages(self, cursor: str | None = None) -> Iterator[Page]:
         repeats, seen, mature, asked = 0, 0, 0, set[str | None]()
@@ -95,14 +96,10 @@ class CivitaiHub:
         return self._json("/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor})
 
     def _json(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        response = self._transport.get(f"{self._host}{path}", parameters)
-        try:
-            page = json.loads(response.content)
-        except ValueError as error:
-            raise HubError(f"{response.url} did not answer with JSON") from error
-        if not isinstance(page, dict):
-            raise HubError(f"{response.url} answered with something that is not a JSON object")
-        return page
+        document = self._transport.get_json(f"{self._host}{path}", parameters)
+        if not isinstance(document, dict):
+            raise HubError(f"{self._host}{path} answered with something that is not a JSON object")
+        return document
 
     def _listing(self, model: dict[str, Any], version: dict[str, Any]) -> Listing:
         stats = version.get("stats") or {}

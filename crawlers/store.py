@@ -188,6 +188,20 @@ class CrawlStore:
             for row in rows
         ]
 
+    def search(self, hub: str | None, words: str | None, limit: int) -> list[tuple[Listing, str]]:
+        """Listings as they were last seen, newest first, with their state; every word must be somewhere in them."""
+        query = """
+            select l.record, p.state from presence p
+            join listings l using (hub, listing_id, content_sha256)
+            where (:hub is null or p.hub = :hub)
+        """
+        facts: dict[str, Any] = {"hub": hub, "limit": limit}
+        for number, word in enumerate((words or "").split()):
+            facts[f"word{number}"] = f"%{word.replace('%', '').replace('_', '')}%"
+            query += f" and (l.title like :word{number} or l.creator like :word{number} or l.record like :word{number})"
+        rows = self.db.query(query + " order by l.first_seen desc, l.rowid desc limit :limit", facts)
+        return [(listing_from_dict(json.loads(row["record"])), row["state"]) for row in rows]
+
     def latest(self, hub: str) -> Iterator[Listing]:
         """The newest version of every listing of a hub."""
         query = """

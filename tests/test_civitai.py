@@ -67,10 +67,8 @@ class ScriptedTransport(Transport):
         super().__init__()
         self.pages = pages
 
-    def get(self, url: str, params: dict[str, Any] | None = None) -> Any:
-        import httpx
-
-        return httpx.Response(200, json=self.pages.pop(0), request=httpx.Request("GET", url))
+    def get_json(self, url: str, params: dict[str, Any] | None = None) -> Any:
+        return self.pages.pop(0)
 
 
 def _model(number: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import typer
 
 from scanner.cli import (
     accuracy,
+    crawling,
     decisions,
     enrolment,
     inspection,
@@ -48,6 +49,7 @@ enrolment.add_to(app)
 registered.add_to(app)
 decisions.add_to(app)
 inspection.add_to(app)
+crawling.add_to(app)
 scanning.add_to(app)
 accuracy.add_to(app)
 installation.add_to(app)

@@ -1,0 +1,147 @@
+"""A hub of thousands of models in Civitai's REST protocol, with the faults that sweeps meet.
+
+Cursor columns and comparisons are those of the hub's own source (page lost by Newest, ties by Oldest); faults come
+from a seeded draw, so that a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+class FakeCivitai(ThreadingHTTPServer):
+    """Models 1 to `count`, in groups of seven published in the same second."""
+
+    daemon_threads = True
+
+    def __init__(self, count: int, faults: float = 0.0, delay_s: float = 0.0, seed: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Requests)
+        self.models = {number: model(number) for number in range(1, count + 1)}
+        self.faults, self.delay_s = faults, delay_s
+        self.archived: set[int] = set()
+        self.flagged: set[int] = set()
+        self.rng, self.lock = random.Random(seed), threading.Lock()
+        self.requests: list[str] = []
+        self.faults_made: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def draw_fault(self) -> str | None:
+        with self.lock:
+            if self.rng.random() >= self.faults:
+                return None
+            fault = self.rng.choice(["429", "500", "cut", "empty", "html", "503"])
+            self.faults_made.append(fault)
+            return fault
+
+
+def model(number: int) -> dict[str, Any]:
+    sha256 = f"{number:064X}"
+    file = {"id": number, "name": f"m{number}.safetensors", "sizeKB": 9000.0, "type": "Model", "hashes": {"SHA256": sha256},
+            "downloadUrl": f"//civitai.com/api/download/models/{number}"}  # fmt: skip
+    version = {"id": number, "name": "v1", "baseModel": "SD 1.5", "publishedAt": _second(number), "trainedWords": ["ohwx"],
+               "stats": {"downloadCount": None}, "files": [file], "images": []}  # fmt: skip
+    return {"id": number, "name": f"Model {number}", "type": "LORA", "poi": False, "minor": False, "nsfw": False,
+            "nsfwLevel": 1 if number % 3 else 4, "creator": {"username": "maker"}, "tags": ["woman"],
+            "allowCommercialUse": "{Image,RentCivit}", "modelVersions": [version]}  # fmt: skip
+
+
+def _second(number: int) -> str:
+    group = number // 7
+    return f"2026-10-{1 + group // 86_400:02d}T{group // 3600 % 24:02d}:{group // 60 % 60:02d}:{group % 60:02d}.000Z"
+
+
+def _columns(entry: dict[str, Any]) -> tuple[str, int]:
+    return entry["modelVersions"][0]["publishedAt"], entry["id"]
+
+
+class _Requests(BaseHTTPRequestHandler):
+    server: FakeCivitai
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        with self.server.lock:
+            self.server.requests.append(self.path)
+        time.sleep(self.server.delay_s)
+        if parts.path == "/api/v1/models":
+            return self._models(parse_qs(parts.query))
+        if match := re.fullmatch(r"/api/v1/model-versions/(\d+)", parts.path):
+            return self._version(int(match[1]))
+        return self._json(404, {"error": "Not found"})
+
+    def _models(self, query: dict[str, list[str]]) -> None:
+        fault = self.server.draw_fault()
+        if fault in ("500", "503"):
+            return self._json(int(fault), {"message": "An unexpected error occurred"})
+        if fault == "429":
+            return self._json(429, {"message": "Too many requests"}, {"Retry-After": "1"})
+        if fault == "html":
+            return self._answer(200, b"<!doctype html><title>Just a moment...</title>", "text/html", {})
+        limit = int(query["limit"][0])
+        with self.server.lock:
+            models = sorted(self.server.models.values(), key=_columns)
+        if cursor := query.get("cursor", [None])[0]:
+            published, _, number = cursor.rpartition("|")
+            models = [entry for entry in models if _columns(entry) >= (published, int(number))]
+        page: dict[str, Any] = {"items": models[:limit], "metadata": {}}
+        if len(models) > limit:
+            published, number = _columns(models[limit])
+            page["metadata"]["nextCursor"] = f"{published}|{number}"
+        if fault == "empty" and models:  # the hub filtered the whole page away, and the cursor stays where it was
+            page = {"items": [], "metadata": {"nextCursor": "|".join(map(str, _columns(models[0])))}}
+        self._json(200, page, cut=fault == "cut")
+        return None
+
+    def _version(self, number: int) -> None:
+        if number in self.server.flagged:
+            return self._json(200, {"id": number, "model": {"name": "x", "poi": True}})
+        if number in self.server.archived:
+            return self._json(410, {"error": "Model archived"})
+        entry = self.server.models.get(number)
+        if entry is None:
+            return self._json(404, {"error": "Model not found"})
+        return self._json(200, {**entry["modelVersions"][0], "model": {"name": entry["name"], "poi": False}})
+
+    def _json(
+        self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None, *, cut: bool = False
+    ) -> None:
+        self._answer(status, json.dumps(document).encode(), "application/json", headers or {}, cut=cut)
+
+    def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str], *, cut: bool = False) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+            if cut:
+                self.connection.close()
+        except OSError:
+            pass
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def serve_civitai(count: int, **habits: Any) -> Iterator[FakeCivitai]:
+    server = FakeCivitai(count, **habits)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
