@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from crawlers.civitai import DEFAULT_HOST, CivitaiHub
+from crawlers import civitai, huggingface
+from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
+from crawlers.huggingface import HuggingFaceHub
 from crawlers.listing import Hub, Page, Presence, RemoteFile, bare_listing, presence_of_status
 from crawlers.transport import Transport
 
-REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {"civitai": (CivitaiHub, DEFAULT_HOST)}
+REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {
+    "civitai": (CivitaiHub, civitai.DEFAULT_HOST),
+    "huggingface": (HuggingFaceHub, huggingface.DEFAULT_HOST),
+}
 
 
 class SingleUrl:

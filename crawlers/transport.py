@@ -91,11 +91,15 @@ class Transport:
 
     def get_json(self, url: str, params: dict[str, Any] | None = None) -> Any:
         """Like `get`, parsed; a page of HTML in place of JSON is a passing fault, as on overloaded hubs."""
+        return self.get_document(url, params)[0]
 
-        def attempt() -> Any:
+    def get_document(self, url: str, params: dict[str, Any] | None = None) -> tuple[Any, httpx.Headers]:
+        """Like `get_json`, with the answer's headers."""
+
+        def attempt() -> tuple[Any, httpx.Headers]:
             response = self._try(url, params, {}, whole=True)
             try:
-                return json.loads(response.content)
+                return json.loads(response.content), response.headers
             except ValueError as error:
                 kind = response.headers.get("content-type", "unknown content")
                 raise _TryAgain(None, f"the server did not answer with JSON but with {kind[:40]}") from error
