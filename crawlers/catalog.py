@@ -6,18 +6,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from crawlers import civitai, huggingface
+from crawlers import civitai, github, huggingface
 from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
+from crawlers.github import GitHubHub
 from crawlers.huggingface import HuggingFaceHub
+from crawlers.imported import ImportedHub
 from crawlers.listing import Hub, Page, Presence, RemoteFile, bare_listing, presence_of_status
 from crawlers.transport import Transport
 
 REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {
     "civitai": (CivitaiHub, civitai.DEFAULT_HOST),
     "huggingface": (HuggingFaceHub, huggingface.DEFAULT_HOST),
+    "github": (GitHubHub, github.DEFAULT_HOST),
 }
+
+
+EXPORTS = (".csv", ".json", ".jsonl")
 
 
 class SingleUrl:
@@ -41,7 +47,7 @@ class SingleUrl:
 
 
 def hub_for(target: str, transport: Transport) -> Hub:
-    """The hub behind a scan target: a path, a checkpoint's URL, `civitai`, or `civitai=https://host`.
+    """The hub behind a scan target: a path, a checkpoint's URL, `civitai`, `civitai=https://host`, or an exported list as `liblib=listing.csv`.
 
     Raises:
         UnknownHub: neither a path that exists, nor a URL, nor a hub's name.
@@ -51,6 +57,8 @@ def hub_for(target: str, transport: Transport) -> Hub:
     if Path(target).exists():
         return FolderHub(Path(target))
     name, _, host = target.partition("=")
+    if Path(host).suffix.lower() in EXPORTS and Path(host).is_file():
+        return ImportedHub(Path(host), name)
     if name not in REMOTE_HUBS:
         raise UnknownHub(target, sorted(REMOTE_HUBS))
     build, default_host = REMOTE_HUBS[name]

@@ -1,0 +1,143 @@
+"""Listings that an operator exported themselves, from sites without a public interface (LiblibAI and others).
+
+CSV with a heading, a JSON list, or JSON Lines. Columns may have the names below, those of LiblibAI's site (uuid, name,
+username, triggerWord, baseType, downloadCount, createTime) or those in Chinese; everything else is kept in `raw`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from crawlers.errors import HubError
+from crawlers.listing import Listing, Page, Presence, RemoteFile
+
+# Our word for each column, and the words under which exports have it.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "id": ("id", "uuid", "modelid", "编号"),
+    "title": ("title", "name", "modelname", "标题", "名称", "模型名称"),
+    "url": ("url", "link", "链接", "地址"),
+    "creator": ("creator", "username", "author", "uploader", "作者", "上传者"),
+    "triggers": ("triggers", "trigger", "triggerword", "trainedwords", "触发词"),
+    "tags": ("tags", "labels", "标签"),
+    "base_model": ("base_model", "basemodel", "basetype", "底模", "基础模型"),
+    "published_at": ("published_at", "publishedat", "createtime", "date", "发布时间", "上传时间"),
+    "downloads": ("downloads", "downloadcount", "下载量", "下载次数"),
+    "file": ("file", "filename", "文件名"),
+    "download_url": ("download_url", "downloadurl", "下载链接", "下载地址"),
+    "sha256": ("sha256", "hash", "weightssha256"),
+    "size_bytes": ("size_bytes", "size", "filesize", "大小"),
+}
+PAGE_SIZE = 1_000
+
+
+class ImportedHub:
+    """The listings in one exported file.
+
+    Args:
+        name: of the site, as results will call it.
+    """
+
+    def __init__(self, path: Path, name: str = "imported") -> None:
+        self._path, self.name = path, name
+
+    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of 1,000 lines; the cursor is the number of the line before."""
+        lines = list(enumerate(_rows(self._path), 1))
+        start = int(cursor or 0)
+        while True:
+            listings: list[Listing] = []
+            notes: list[str] = []
+            for number, row in lines[start : start + PAGE_SIZE]:
+                listing = self._listing(number, row, notes)
+                if listing is not None:
+                    listings.append(listing)
+            start += PAGE_SIZE
+            yield Page(tuple(listings), str(start) if start < len(lines) else None, tuple(notes))
+            if start >= len(lines):
+                return
+
+    def look(self, listing_id: str) -> Presence:
+        """Not in a newer export: nobody can be asked, so it is taken to be gone once two exports lack it."""
+        known = {listing.listing_id for page in self.pages() for listing in page.listings}
+        return Presence.LISTED if listing_id in known else Presence.GONE
+
+    def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
+        values = {ours: _first(row, theirs) for ours, theirs in COLUMNS.items()}
+        title, place = _text(values["title"]), _text(values["url"])
+        listing_id = _text(values["id"]) or place or title
+        if not listing_id:
+            notes.append(f"{self._path.name}, entry {number}: neither id, url nor title")
+            return None
+        sha256 = (_text(values["sha256"]) or "").lower()
+        download = _text(values["download_url"])
+        file = RemoteFile(
+            name=_text(values["file"]) or title or listing_id,
+            url=download or "",
+            size_bytes=_whole(values["size_bytes"]),
+            sha256=sha256 if len(sha256) == 64 else None,
+        )
+        return Listing(
+            hub=self.name,
+            listing_id=listing_id,
+            title=title or listing_id,
+            url=place or f"file:{self._path.name}",
+            creator=_text(values["creator"]),
+            triggers=_words(values["triggers"]),
+            tags=_words(values["tags"]),
+            base_model=_text(values["base_model"]),
+            published_at=_text(values["published_at"]),
+            downloads=_whole(values["downloads"]),
+            real_person_flag=False,
+            minor_flag=False,
+            files=(file,) if download or file.sha256 else (),
+            raw=json.dumps(row, ensure_ascii=False, sort_keys=True, default=str),
+        )
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HubError(f"{path} cannot be read as UTF-8 text ({error})") from error
+    if path.suffix.lower() == ".csv":
+        yield from csv.DictReader(text.splitlines())
+        return
+    try:
+        document = json.loads(text)
+        rows = document if isinstance(document, list) else [document]
+    except json.JSONDecodeError:
+        try:
+            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except json.JSONDecodeError as error:
+            raise HubError(f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({error})") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise HubError(f"{path}: every entry must be an object with named fields")
+    yield from rows
+
+
+def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
+    plain = {str(name).strip().lower().replace(" ", ""): value for name, value in row.items()}
+    return next((plain[name] for name in names if plain.get(name) not in (None, "")), None)
+
+
+def _text(value: Any) -> str | None:
+    return str(value).strip() or None if isinstance(value, str | int) else None
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        return int(float(str(value).replace(",", ""))) if value is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(str(one) for one in value)
+    for sign in ("，", "、", ";", "；", "|"):
+        value = value.replace(sign, ",") if isinstance(value, str) else value
+    return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else ()
