@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from crawlers import civitai, github, huggingface
+from crawlers import civitai, github, huggingface, modelscope
 from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
@@ -14,11 +14,13 @@ from crawlers.github import GitHubHub
 from crawlers.huggingface import HuggingFaceHub
 from crawlers.imported import ImportedHub
 from crawlers.listing import Hub, Page, Presence, RemoteFile, bare_listing, presence_of_status
+from crawlers.modelscope import ModelScopeHub
 from crawlers.transport import Transport
 
 REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {
     "civitai": (CivitaiHub, civitai.DEFAULT_HOST),
     "huggingface": (HuggingFaceHub, huggingface.DEFAULT_HOST),
+    "modelscope": (ModelScopeHub, modelscope.DEFAULT_HOST),
     "github": (GitHubHub, github.DEFAULT_HOST),
 }
 
