@@ -14,11 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
+import numpy as np
+
 from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_TENSORS = 20_000
+MAX_METADATA = 10_000
 FIRST_READ_BYTES = 64 * 1024  # one request nearly always holds the whole header
+# Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
+_LISTS, _COMMAS, _QUOTES = 2, 24, 10
+_SMALL_TEXT_BYTES = 64 * 1024
 
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -140,6 +146,7 @@ def read_header(source: ByteSource) -> Header:
 
 def parse_header(text: bytes, data_bytes: int | None) -> Header:
     """Check the JSON text of a header against the format and the length of the data behind it."""
+    _must_be_bounded(text)
     problems: list[str] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -159,11 +166,40 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
         raise MalformedHeader("__metadata__ must map strings to strings")
     if len(document) > MAX_TENSORS:
         raise TooManyTensors(len(document), MAX_TENSORS)
+    try:
+        "".join([*document, *metadata, *metadata.values()]).encode()
+    except UnicodeEncodeError as error:
+        raise MalformedHeader("the header escapes halves of characters, which is no text") from error
     tensors = {name: _entry(name, fields) for name, fields in document.items()}
     if not tensors:
         problems.append("the file holds no tensor")
     _check_layout(tensors, data_bytes)
     return Header(metadata, tensors, len(text), tuple(dict.fromkeys(problems)))
+
+
+def _must_be_bounded(text: bytes) -> None:
+    """Raise before parsing where a text holds more than a header may: a parser makes 60 bytes of each of its signs."""
+    if len(text) > MAX_HEADER_BYTES:
+        raise HeaderTooLarge(len(text), MAX_HEADER_BYTES)
+    if len(text) <= _SMALL_TEXT_BYTES:
+        return
+    plain = text.replace(b"\\\\", b"") if b"\\" in text else text
+    signs = np.frombuffer(plain.replace(b'\\"', b"") if b"\\" in plain else plain, np.uint8)
+    quotes = signs == ord('"')
+    outside = np.bitwise_xor.accumulate(quotes.view(np.uint8)) == 0
+
+    def count(sign: str) -> int:
+        return int(np.count_nonzero((signs == ord(sign)) & outside))
+
+    if (objects := count("{")) > MAX_TENSORS + 2:
+        raise TooManyTensors(objects - 2, MAX_TENSORS)
+    too_many = (
+        count("[") > _LISTS * MAX_TENSORS
+        or count(",") > _COMMAS * MAX_TENSORS + MAX_METADATA
+        or int(np.count_nonzero(quotes)) > _QUOTES * MAX_TENSORS + 4 * MAX_METADATA
+    )
+    if too_many:
+        raise MalformedHeader("the header holds more lists, values or strings than its tensors can need")
 
 
 def _entry(name: str, fields: Any) -> TensorEntry:
