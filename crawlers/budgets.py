@@ -1,7 +1,8 @@
 """How often a host may be asked: what it says in RateLimit and Retry-After headers, shared by all workers.
 
 Headers: Retry-After (RFC 9110, 10.2.3); RateLimit and RateLimit-Policy (IETF draft-ietf-httpapi-ratelimit-headers,
-as the Hugging Face Hub sends them: `"api";r=0;t=55` and `"fixed window";"api";q=500;w=300`).
+as the Hugging Face Hub sends them: `"api";r=0;t=55` and `"fixed window";"api";q=500;w=300`); X-RateLimit-Remaining and
+X-RateLimit-Reset (GitHub, which also limits by 403); `retry_after` in a body (CivArchive).
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-LONGEST_WAIT_S = 300.0
+# GitHub's window of an hour is the longest that any hub names.
+LONGEST_WAIT_S = 3_600.0
+# Nobody else's machine: no pause between requests.
+_OWN = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class HostBudgets:
 
     Args:
         interval_s: least time between two requests to one host; 0 for none.
+        spare_own: no interval for this machine's own servers.
         clock, sleep: for tests.
     """
 
@@ -48,8 +53,10 @@ class HostBudgets:
         interval_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        spare_own: bool = False,
     ) -> None:
-        self._interval_s, self._clock, self._sleep = interval_s, clock, sleep
+        self._interval_s, self._clock, self._sleep, self._spare_own = interval_s, clock, sleep, spare_own
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._states: dict[str, HostState] = {}
@@ -60,7 +67,7 @@ class HostBudgets:
             now = self._clock()
             at = max(now, self._not_before.get(host, now))
             # The next worker queues behind this one.
-            self._not_before[host] = at + self._interval_s
+            self._not_before[host] = at + (0.0 if host in _OWN and self._spare_own else self._interval_s)
             state = self._states.get(host, HostState(0, 0.0, None, None))
             self._states[host] = HostState(
                 state.requests + 1, state.waited_s + at - now, state.remaining, state.window_s
@@ -71,8 +78,10 @@ class HostBudgets:
     def learn(self, host: str, response: httpx.Response) -> None:
         """Note what an answer says about the host's budget."""
         wait_s = announced_wait_s(response)
-        remaining = re.search(r"\br=(\d+)", response.headers.get("ratelimit", ""))
-        window = re.search(r"\bw=(\d+)", response.headers.get("ratelimit-policy", ""))
+        remaining = _number(r"\br=(\d+)", response.headers.get("ratelimit"))
+        if remaining is None:
+            remaining = _number(r"^(\d+)$", response.headers.get("x-ratelimit-remaining"))
+        window = _number(r"\bw=(\d+)", response.headers.get("ratelimit-policy"))
         with self._lock:
             if wait_s is not None:
                 self._not_before[host] = max(self._not_before.get(host, 0.0), self._clock() + wait_s)
@@ -80,9 +89,14 @@ class HostBudgets:
             self._states[host] = HostState(
                 state.requests,
                 state.waited_s,
-                int(remaining[1]) if remaining else state.remaining,
-                int(window[1]) if window else state.window_s,
+                state.remaining if remaining is None else remaining,
+                state.window_s if window is None else window,
             )
+
+    def hold_back(self, host: str, wait_s: float) -> None:
+        """Send nothing to a host for so long."""
+        with self._lock:
+            self._not_before[host] = max(self._not_before.get(host, 0.0), self._clock() + wait_s)
 
     def state(self, host: str) -> HostState:
         """What is known of a host, for progress bars."""
@@ -90,15 +104,31 @@ class HostBudgets:
             return self._states.get(host, HostState(0, 0.0, None, None))
 
 
-def announced_wait_s(response: httpx.Response) -> float | None:
-    """Seconds the server asks us to wait: Retry-After in either form, or the `t` of an empty RateLimit."""
-    retry_after = response.headers.get("retry-after", "").strip()
+def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
+    """Seconds the server asks us to wait, None if it says nothing of that; `body` is the beginning of its answer."""
+    headers = response.headers
+    retry_after = headers.get("retry-after", "").strip()
     if retry_after.isdigit():
         return min(float(retry_after), LONGEST_WAIT_S)
     if retry_after:
         return _until(retry_after)
-    limit = re.search(r"\br=0\b.*?\bt=(\d+)", response.headers.get("ratelimit", ""))
-    return min(float(limit[1]) + 1, LONGEST_WAIT_S) if limit else None
+    if limit := re.search(r"\br=0\b.*?\bt=(\d+)", headers.get("ratelimit", "")):
+        return min(float(limit[1]) + 1, LONGEST_WAIT_S)
+    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
+        return min(max(float(headers["x-ratelimit-reset"]) - time.time() + 1, 0.0), LONGEST_WAIT_S)
+    told = re.search(r'"retry_after"\s*:\s*"?(\d+(?:\.\d+)?)', body)
+    return min(float(told[1]), LONGEST_WAIT_S) if told else None
+
+
+def is_rate_limited(response: httpx.Response) -> bool:
+    """Whether a 403 says too fast, not no."""
+    headers = response.headers
+    return response.status_code == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
+
+
+def _number(pattern: str, text: str | None) -> int | None:
+    found = re.search(pattern, text or "")
+    return int(found[1]) if found else None
 
 
 def _until(date: str) -> float | None:

@@ -1,34 +1,56 @@
-"""The hubs that are built in, by name, and how a scan target is told apart."""
+"""The hubs that are built in, by name, and how a target is told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from crawlers import civitai, github, huggingface, modelscope
+from crawlers import civarchive, civitai, github, huggingface, modelscope
 from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
 from crawlers.github import GitHubHub
 from crawlers.huggingface import HuggingFaceHub
 from crawlers.imported import ImportedHub
-from crawlers.listing import Hub, Page, Presence, RemoteFile, bare_listing, presence_of_status
+from crawlers.listing import Hub, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing, presence_of_status
 from crawlers.modelscope import ModelScopeHub
+from crawlers.storage import StorageHub, is_storage
 from crawlers.transport import Transport
 
-REMOTE_HUBS: dict[str, tuple[Callable[[Transport, str], Hub], str]] = {
-    "civitai": (CivitaiHub, civitai.DEFAULT_HOST),
-    "huggingface": (HuggingFaceHub, huggingface.DEFAULT_HOST),
-    "modelscope": (ModelScopeHub, modelscope.DEFAULT_HOST),
-    "github": (GitHubHub, github.DEFAULT_HOST),
-}
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A hub that is known by name.
+
+    Attributes:
+        build: from transport, address and narrowing words; None for CivArchive, which is only asked by hash.
+        hosts: where its published interface lies; the first is the address it is opened at.
+        types: what `--type` takes there.
+    """
+
+    build: Any
+    hosts: tuple[str, ...]
+    types: str
+
+    @property
+    def address(self) -> str:
+        return self.hosts[0]
 
 
+REMOTE_HUBS: dict[str, BuiltIn] = {
+    "civitai": BuiltIn(CivitaiHub, (civitai.DEFAULT_HOST, "https://civitai.red"), "LORA, LoCon, DoRA, TextualInversion, Checkpoint"),
+    "huggingface": BuiltIn(HuggingFaceHub, (huggingface.DEFAULT_HOST,), "a tag: lora, textual_inversion"),
+    "modelscope": BuiltIn(ModelScopeHub, (modelscope.DEFAULT_HOST, "https://modelscope.ai"), "words to search"),
+    "github": BuiltIn(GitHubHub, (github.DEFAULT_HOST, "https://github.com"), "a repository search"),
+    "civarchive": BuiltIn(None, (civarchive.DEFAULT_HOST,), ""),
+}  # fmt: skip
 EXPORTS = (".csv", ".json", ".jsonl")
 
 
-class SingleUrl:
+class SingleUrl(OneStrand):
     """A hub of one checkpoint, the one behind a URL."""
 
     name = "url"
@@ -36,7 +58,7 @@ class SingleUrl:
     def __init__(self, transport: Transport, url: str) -> None:
         self._transport, self._url = transport, url
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  there is but one
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  there is but one
         file = RemoteFile(unquote(urlsplit(self._url).path.rsplit("/", 1)[-1]) or "checkpoint", self._url)
         yield Page((bare_listing(self.name, self._url, file.name, self._url, file),), None)
 
@@ -48,22 +70,53 @@ class SingleUrl:
             return presence_of_status(error)
 
 
-def hub_for(target: str, transport: Transport) -> Hub:
-    """The hub behind a scan target: a path, a checkpoint's URL, `civitai`, `civitai=https://host`, or an exported list as `liblib=listing.csv`.
+@dataclass(frozen=True, slots=True)
+class HubDoor:
+    """How hubs are opened: the client, and the tokens by hub name."""
 
-    Raises:
-        UnknownHub: neither a path that exists, nor a URL, nor a hub's name.
-    """
-    if target.startswith(("http://", "https://")):
-        return SingleUrl(transport, target)
-    if Path(target).exists():
-        return FolderHub(Path(target))
-    name, _, host = target.partition("=")
-    if Path(host).suffix.lower() in EXPORTS and Path(host).is_file():
-        return ImportedHub(Path(host), name)
-    if name not in REMOTE_HUBS:
+    transport: Transport
+    tokens: Mapping[str, str] = field(default_factory=dict)
+
+    def open(self, target: str, types: Sequence[str] = ()) -> Hub:
+        """The hub behind a target: a path, a checkpoint's URL, object storage, `civitai`, `civitai=https://host`, or an exported list as `liblib=listing.csv`.
+
+        Args:
+            types: only these kinds of checkpoint, in the hub's own words.
+
+        Raises:
+            UnknownHub: neither a path that exists, nor a URL, nor a hub's name.
+            HubError: the address is none, or the hub cannot be narrowed.
+        """
+        name, _, _ = target.partition("=")
+        if name in REMOTE_HUBS and not Path(target).exists():
+            if REMOTE_HUBS[name].build is None:
+                raise HubError(f"{name} lists nothing by itself; `portrait-scanner lookup` asks it about known files")
+            hub: Hub = REMOTE_HUBS[name].build(self.transport, self.address_of(target), types)
+            return hub
+        if types:
+            raise HubError(f"{target} cannot be narrowed to types; only {', '.join(REMOTE_HUBS)} can")
+        return self._unnamed(target)
+
+    def address_of(self, target: str) -> str:
+        """The address of `name` or `name=https://host`, from now on with its token and its interface open."""
+        name, _, host = target.partition("=")
+        built_in = REMOTE_HUBS[name]
+        if host and not host.startswith(("http://", "https://")):
+            raise HubError(f"{host!r} is not a hub address; write {name}=https://host")
+        self.transport.send_token_to(host or built_in.address, self.tokens.get(name))
+        for address in (host, *built_in.hosts) if host else built_in.hosts:
+            self.transport.exempt_from_robots(address)
+        return host or built_in.address
+
+    def _unnamed(self, target: str) -> Hub:
+        if target.startswith(("http://", "https://")):
+            self.transport.exempt_from_robots(target)
+            return SingleUrl(self.transport, target)
+        if is_storage(target):
+            return StorageHub(target)
+        if Path(target).exists():
+            return FolderHub(Path(target))
+        name, _, path = target.partition("=")
+        if Path(path).suffix.lower() in EXPORTS and Path(path).is_file():
+            return ImportedHub(Path(path), name)
         raise UnknownHub(target, sorted(REMOTE_HUBS))
-    build, default_host = REMOTE_HUBS[name]
-    if host and not host.startswith(("http://", "https://")):
-        raise HubError(f"{host!r} is not a hub address; write {name}=https://host")
-    return build(transport, host or default_host)

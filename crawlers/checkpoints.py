@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from crawlers.errors import CrawlError
-from crawlers.fetch import Progress, download
+from crawlers.archives import Member, is_archive, unpack
+from crawlers.download import Progress, download
+from crawlers.errors import CrawlError, NoRoom
 from crawlers.hashes import sha256_of
 from crawlers.listing import RemoteFile
+from crawlers.storage import is_storage
 from crawlers.transport import Transport
+
+STALE_PART_S = 14 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
-    """A checkpoint that can be opened: `path` exists and has this SHA-256."""
+    """A checkpoint that can be opened.
+
+    Attributes:
+        path: exists and has this SHA-256.
+        members: the weights files of an archive, unpacked; empty for anything else.
+    """
 
     path: Path
     sha256: str
+    members: tuple[Member, ...] = ()
 
 
 class CheckpointStore:
-    """The folder of fetched checkpoints. Local files stay where they are and are only hashed."""
+    """The folder of fetched checkpoints. Local files stay where they are and are only hashed.
 
-    def __init__(self, folder: Path, budget_bytes: int) -> None:
-        self._folder, self._budget_bytes = folder, budget_bytes
+    Args:
+        cited: SHA-256 of the checkpoints that cases cite; they are evidence and never deleted to make room.
+    """
+
+    def __init__(self, folder: Path, budget_bytes: int, cited: Callable[[], frozenset[str]] = frozenset[str]) -> None:
+        self._folder, self._budget_bytes, self._cited = folder, budget_bytes, cited
+
+    def path_of(self, sha256: str) -> Path | None:
+        """Where these bytes are kept, None if they are not."""
+        path = self._folder / sha256
+        return path if path.exists() else None
 
     def obtain(self, transport: Transport, file: RemoteFile, progress: Progress | None = None) -> StoredCheckpoint:
         """The checkpoint on disk, downloaded only if it is not there yet.
@@ -32,33 +53,53 @@ class CheckpointStore:
         Raises:
             CrawlError: it cannot be had; the message says why.
         """
-        if not file.url.startswith(("http://", "https://")):
+        if not file.url.startswith(("http://", "https://")) and not is_storage(file.url):
+            if not file.url:
+                raise CrawlError(f"nobody says where {file.name} can be had")
             return self._local(Path(file.url))
-        if file.sha256 is not None:
-            known = self._folder / file.sha256
-            if known.exists():
-                known.touch()
-                return StoredCheckpoint(known, file.sha256)
-        path, sha256 = download(transport, file, self._folder, progress)
-        self._evict(keep=path)
-        return StoredCheckpoint(path, sha256)
+        known = self.path_of(file.sha256) if file.sha256 else None
+        if known is not None and file.sha256 is not None:
+            known.touch()
+            return self._opened(known, file.sha256)
+        self._make_room(file.size_bytes or 0, file.name)
+        path, sha256 = download(transport, file, self._folder, progress, self._budget_bytes)
+        self._make_room(0, file.name, keep=path.name)
+        return self._opened(path, sha256)
 
-    @staticmethod
-    def _local(path: Path) -> StoredCheckpoint:
+    def used_bytes(self) -> int:
+        """What the store takes on disk now."""
+        return sum(path.stat().st_size for path in self._folder.iterdir()) if self._folder.exists() else 0
+
+    def _opened(self, path: Path, sha256: str) -> StoredCheckpoint:
+        if not is_archive(path):
+            return StoredCheckpoint(path, sha256)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return StoredCheckpoint(path, sha256, unpack(path, self._folder))
+
+    def _local(self, path: Path) -> StoredCheckpoint:
         try:
-            return StoredCheckpoint(path, sha256_of(path))
+            return self._opened(path, sha256_of(path))
         except OSError as error:
             raise CrawlError(f"{path} cannot be read: {error.strerror}") from error
 
-    def _evict(self, keep: Path) -> None:
-        """Delete the longest unused checkpoints until the budget holds; never the one just fetched."""
-        stored = sorted(
-            (path for path in self._folder.iterdir() if path.suffix != ".part"), key=lambda path: path.stat().st_mtime
-        )
-        total = sum(path.stat().st_size for path in stored)
-        for path in stored:
-            if total <= self._budget_bytes:
+    def _make_room(self, wanted_bytes: int, name: str, keep: str = "") -> None:
+        """Delete the longest unused checkpoints until so much more fits into the budget."""
+        if not self._folder.exists():
+            return
+        used = self.used_bytes() + wanted_bytes
+        if used <= self._budget_bytes:
+            return
+        cited = self._cited()
+        for path in sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime):
+            if ".part" in path.suffixes and time.time() - path.stat().st_mtime < STALE_PART_S:
+                continue
+            if path.name == keep or path.name.partition(".")[0] in cited:
+                continue
+            used -= path.stat().st_size
+            path.unlink()
+            if used <= self._budget_bytes:
                 return
-            if path != keep:
-                total -= path.stat().st_size
-                path.unlink()
+        raise NoRoom(
+            f"there is no room for {name}: cases cite so many checkpoints that {self._budget_bytes / 1e9:,.1f} GB are full; "
+            "raise checkpoint_budget_gb in portrait-scanner.toml and run the same command again"
+        )

@@ -2,18 +2,23 @@
 
 The API's cursor drops one model a page when sorted by Newest (civitai/civitai issue 1372); sorted
 by Oldest its last column ascends and nothing is lost, at the price of repeats, which readers remove.
+A cursor is `lastVersionAt|modelId`, so that the years can be read side by side, each month from a cursor of our own.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.listing import Listing, Page, Presence, RemoteFile, presence_of_status
+from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -23,26 +28,62 @@ LIKENESS_TYPES = ("LORA", "LoCon", "DoRA", "TextualInversion", "Checkpoint")
 PAGE_SIZE = 100
 MOST_REPEATS = 20
 ENOUGH_TO_JUDGE_FILTERING = 1_000
+OPENED = date(2022, 11, 1)
+MOST_HASHES_AT_ONCE = 10_000
+_WEIGHTS = ("Model", "Pruned Model")
 
 
-class CivitaiHub:
-    """All versions of all models of the types that can carry a likeness."""
+class CivitaiHub(OneStrand):
+    """All versions of all models of the types that can carry a likeness.
+
+    Args:
+        types: the hub's own words (ModelType).
+    """
 
     name = "civitai"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST) -> None:
+    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, types: Sequence[str] = LIKENESS_TYPES) -> None:
         self._transport = transport
         self._host = host.rstrip("/")
-        transport.send_token_to(self._host)
+        self._types = list(types or LIKENESS_TYPES)
+        self._lock = threading.Lock()
+        self._seen = self._mature = 0
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
-        repeats, seen, mature, asked = 0, 0, 0, set[str | None]()
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        """Months, where the hub has more than a page and takes cursors of our own; the newest is read last."""
+        if since is not None:
+            return (Strand(_moment(since), since, last=True),)
+        today = datetime.now(UTC).date()
+        following = self._cursor_of(self._page(None))
+        # Where its cursors are not dates as we write them, they are only followed.
+        if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
+            return (Strand(),)
+        months = [OPENED, *(first for first in _firsts_of_months(OPENED, today)), today - timedelta(days=1)]
+        try:
+            self._page(f"{_moment(months[-1])}|0")
+        except HubRefused:
+            return (Strand(),)
+        # Models that were changed before the hub's first month are listed as well.
+        starts = ["", *(_moment(month) for month in months[1:])]
+        closed = [Strand(f"{start}..{end}") for start, end in pairwise(starts)]
+        return (*closed, Strand(starts[-1], last=True))
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+        start, _, end = strand.name.partition("..")
+        cursor = cursor or (f"{start}|0" if start else None)
+        repeats, asked = 0, set[str | None]()
         while True:
             asked.add(cursor)
-            document = self._page(cursor)
+            try:
+                document = self._page(cursor)
+            except HubRefused as error:
+                # Models without any published version sort behind all dates, and the hub refuses its own cursor to them.
+                if error.status != 400 or not (cursor or "").startswith("|"):
+                    raise
+                yield Page((), None, (f"models that were never published ({cursor}) cannot be listed",))
+                return
             models = document.get("items") or []
-            following = (document.get("metadata") or {}).get("nextCursor")
-            following = None if following is None else str(following)
+            following = self._cursor_of(document)
             notes: list[str] = []
             # An empty page with a cursor is not the end: the hub filters after paging.
             if not models and following is not None:
@@ -54,19 +95,31 @@ class CivitaiHub:
                     raise HubError(
                         f"{self._host} repeats cursor {following!r}; the sweep stopped there and is incomplete"
                     )
-                following = _stepped(following)
-            seen += len(models)
-            mature += sum((model.get("nsfwLevel") or 0) > 1 for model in models)
-            if following is None and seen >= ENOUGH_TO_JUDGE_FILTERING and not mature:
-                notes.append(
-                    f"not one of {seen:,} models is rated above PG although all were asked for: "
-                    "this network seems to be shown a filtered list"
-                )
+                # The model that a cursor names is known once a page has shown it; an empty one has shown nothing.
+                following = _stepped(following) if models else following
+            if following is not None and end and following >= end:
+                following = None
+            notes += self._filtering(models, at_end=following is None and not end)
             listings = [listing for model in models for listing in self._readable(model, notes)]
             yield Page(tuple(listings), following, tuple(notes))
             if following is None:
                 return
             cursor = following
+
+    @staticmethod
+    def _cursor_of(document: dict[str, Any]) -> str | None:
+        following = (document.get("metadata") or {}).get("nextCursor")
+        return None if following is None else str(following)
+
+    def _filtering(self, models: list[dict[str, Any]], *, at_end: bool) -> list[str]:
+        """What many models without a single one above PG say of the network that the hub sees us in."""
+        with self._lock:
+            self._seen += len(models)
+            self._mature += sum((model.get("nsfwLevel") or 0) > 1 for model in models)
+            if at_end and self._seen >= ENOUGH_TO_JUDGE_FILTERING and not self._mature:
+                told = f"not one of {self._seen:,} models is rated above PG although all were asked for: this network seems to be shown a filtered list"
+                return [told]
+        return []
 
     def _readable(self, model: dict[str, Any], notes: list[str]) -> Iterator[Listing]:
         """A model's versions; one that is not what the API promises is noted and costs no other."""
@@ -89,9 +142,29 @@ class CivitaiHub:
             str(model.get("mode")), Presence.LISTED
         )
 
+    def versions_of(self, sha256s: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Which of these bytes the hub knows: model and version by SHA-256; up to MOST_HASHES_AT_ONCE a request."""
+        known: dict[str, tuple[int, int]] = {}
+        for start in range(0, len(sha256s), MOST_HASHES_AT_ONCE):
+            asked = [sha256.upper() for sha256 in sha256s[start : start + MOST_HASHES_AT_ONCE]]
+            found = self._transport.post_json(f"{self._host}/api/v1/model-versions/by-hash/ids", asked)
+            if not isinstance(found, list):
+                raise HubError(f"{self._host} answered a question for hashes with something that is not a list")
+            for one in found:
+                sha256 = hex_digest(one.get("hash"))
+                if sha256 and isinstance(one.get("modelId"), int) and isinstance(one.get("modelVersionId"), int):
+                    known[sha256] = (one["modelId"], one["modelVersionId"])
+        return known
+
+    def version(self, version_id: int, model_id: int) -> Listing:
+        """One version, listed or not; flagged ones are told too."""
+        version = self._json(f"/api/v1/model-versions/{version_id}", {})
+        model = {**(version.get("model") or {}), "id": version.get("modelId") or model_id}
+        return self._listing(model, {name: value for name, value in version.items() if name != "model"})
+
     def _page(self, cursor: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {
-            "types": list(LIKENESS_TYPES), "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
+            "types": self._types, "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
         }  # fmt: skip
         return self._json("/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor})
 
@@ -116,30 +189,47 @@ class CivitaiHub:
             downloads=stats.get("downloadCount"),
             real_person_flag=bool(model.get("poi")),
             minor_flag=bool(model.get("minor")),
-            files=tuple(
-                self._file(entry)
-                for entry in version.get("files") or []
-                if entry.get("type") in (None, "Model", "Pruned Model")
-            ),
+            files=self._files(version, (None, *_WEIGHTS)),
+            training_data=self._files(version, ("Training Data",)),
             raw=json.dumps(
                 {"model": {**model, "modelVersions": []}, "version": version}, ensure_ascii=False, sort_keys=True
             ),
         )
 
+    def _files(self, version: dict[str, Any], types: Sequence[str | None]) -> tuple[RemoteFile, ...]:
+        return tuple(self._file(entry) for entry in version.get("files") or [] if entry.get("type") in types)
+
     def _file(self, entry: dict[str, Any]) -> RemoteFile:
-        size = entry.get("sizeKB")
-        sha256 = (entry.get("hashes") or {}).get("SHA256")
+        size, hashes = entry.get("sizeKB"), entry.get("hashes") or {}
         return RemoteFile(
             name=str(entry.get("name", "")),
             url=self._own_url(str(entry.get("downloadUrl", ""))),
             size_bytes=None if size is None else round(float(size) * 1024),
-            sha256=sha256.lower() if isinstance(sha256, str) and len(sha256) == 64 else None,
+            sha256=hex_digest(hashes.get("SHA256")),
+            weights_hash=hex_digest(hashes.get("AutoV3"), 12),
         )
 
     def _own_url(self, url: str) -> str:
         # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
         parts = urlsplit(url)
         return urljoin(self._host + "/", parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def _moment(day: date) -> str:
+    """A moment as the hub's cursors have it."""
+    if isinstance(day, datetime):
+        return day.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return f"{day.isoformat()}T00:00:00.000Z"
+
+
+def _firsts_of_months(start: date, end: date) -> Iterator[date]:
+    """Every first of a month behind `start`, up to the day before yesterday of `end`."""
+    day = start
+    while True:
+        day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        if day >= end - timedelta(days=1):
+            return
+        yield day
 
 
 def _stepped(cursor: str) -> str:

@@ -8,6 +8,7 @@ and must judge, itself.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -104,6 +105,16 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+_SECRETS = re.compile(
+    r"([?&](?:token|key|auth_key|signature|sig|x-amz-[\w-]+|policy|expires|credential)=)[^&#]*", re.IGNORECASE
+)
+
+
+def shown(url: str) -> str:
+    """A URL as messages and reports may show it: without user names, tokens and signatures."""
+    return _SECRETS.sub(r"\1...", re.sub(r"^(\w+://)[^/@?#]*@", r"\1...@", url))
 
 
 def _port_of(url: httpx.URL) -> int:

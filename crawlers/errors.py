@@ -5,15 +5,20 @@ CrawlError
 │   ├── NotSafetensors       another format altogether; `kind` says which
 │   ├── HeaderTooLarge       the header claims more bytes than we agree to read
 │   ├── TooManyTensors       the header names more tensors than we agree to hold
-│   └── MalformedHeader      the header contradicts itself or the file
+│   ├── MalformedHeader      the header contradicts itself or the file
+│   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
 ├── HubError                 a hub did not give what was asked
 │   ├── UnknownHub           no hub of that name is built in
 │   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
+│   ├── RobotsDisallow       the host's robots.txt says no
 │   ├── HubUnreachable       no answer after all retries
 │   └── HubRefused           an answer that retrying will not change; `status` holds it
 └── DownloadError            the bytes that came are not the checkpoint
     ├── HashMismatch         complete, but other bytes than the hub named
-    └── DownloadTooLarge     more bytes than the limit allows
+    ├── NotWeights           a page or a text in place of the file
+    ├── DownloadTooLarge     more bytes than the limit allows
+    ├── KnownAbsent          refused not long ago; not asked again yet
+    └── NoRoom               the disk, or the part of it that checkpoints may fill, is full
 """
 
 from __future__ import annotations
@@ -55,6 +60,10 @@ class MalformedHeader(UnreadableCheckpoint):
     """The safetensors header contradicts itself, the format or the file's length."""
 
 
+class ArchiveRefused(UnreadableCheckpoint):
+    """A zip archive is broken, encrypted, or larger than we agree to unpack."""
+
+
 class HubError(CrawlError):
     """A hub did not give what was asked."""
 
@@ -75,6 +84,17 @@ class DestinationRefused(HubError):
         self.place, self.problem = place, problem
 
 
+class RobotsDisallow(HubError):
+    """The host asks robots not to fetch this."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"{url} is not fetched: the host's robots.txt disallows it; ask its owner, or name the host in "
+            "robots_exempt in portrait-scanner.toml if you have their leave"
+        )
+        self.url = url
+
+
 class HubUnreachable(HubError):
     """The hub gave no usable answer after all retries."""
 
@@ -92,7 +112,7 @@ class DownloadError(CrawlError):
 
 
 class HashMismatch(DownloadError):
-    """The download is complete but its SHA-256 is not the one the hub named."""
+    """The download is complete but its SHA-256 is not the one the hub named; the bytes are kept under their own."""
 
     def __init__(self, url: str, expected: str, actual: str) -> None:
         super().__init__(f"{url}: SHA-256 is {actual}, the hub says {expected}; the file was replaced or damaged")
@@ -101,3 +121,18 @@ class HashMismatch(DownloadError):
 
 class DownloadTooLarge(DownloadError):
     """The server sends more bytes than the limit allows."""
+
+
+class NotWeights(DownloadError):
+    """A page, a text or a pointer came in place of the file; nothing of it is kept."""
+
+
+class KnownAbsent(DownloadError):
+    """The hub refused this file not long ago, and is not asked again yet."""
+
+    def __init__(self, name: str, looked_at: str, expires_at: str) -> None:
+        super().__init__(f"{name} was refused on {looked_at[:10]} and is asked for again after {expires_at[:10]}")
+
+
+class NoRoom(DownloadError):
+    """Nothing more can be kept; what came so far stays, and the same command goes on once there is room."""

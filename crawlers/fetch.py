@@ -1,24 +1,18 @@
-"""Bytes from a hub: ranged reads for triage, resumable and verified downloads for sampling."""
+"""Ranged reads: the header of a checkpoint without the rest of it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import httpx
 
-from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused
-from crawlers.hashes import sha256_of
-from crawlers.listing import RemoteFile
+from crawlers.errors import HubRefused
+from crawlers.header import ByteSource, FileSource
+from crawlers.listing import hex_digest
+from crawlers.storage import StorageSource, is_storage
 from crawlers.transport import Transport
 
-MAX_CHECKPOINT_BYTES = 32 * 1024**3
-_CHUNK_BYTES = 256 * 1024
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes on disk so far and the expected total, if known."""
+_CHUNK_BYTES = 16 * 1024
 
 
 class HttpSource:
@@ -66,91 +60,11 @@ class HttpSource:
             self._size_bytes = int(total)
         # Hugging Face names the SHA-256 of a large file on the redirect, before the CDN answers.
         for answer in [*response.history, response]:
-            etag = answer.headers.get("x-linked-etag", "").strip('"')
-            if len(etag) == 64:
-                self.sha256 = etag.lower()
+            self.sha256 = hex_digest(answer.headers.get("x-linked-etag", "").strip('"')) or self.sha256
 
 
-def download(
-    transport: Transport,
-    file: RemoteFile,
-    folder: Path,
-    progress: Progress | None = None,
-    max_bytes: int = MAX_CHECKPOINT_BYTES,
-) -> tuple[Path, str]:
-    """Download a file into `folder`, continuing what an earlier, interrupted call left there.
-
-    Returns:
-        The path, whose name is the SHA-256, and that SHA-256 in lower-case hex.
-
-    Raises:
-        HashMismatch: complete, but other bytes than the hub named; nothing is kept.
-        DownloadTooLarge: more bytes than `max_bytes`; nothing is kept.
-        DownloadError: the server ended the body early, twice in a row without progress.
-        HubRefused, HubUnreachable: as the transport says; what came so far is kept for the next call.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / (hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:24] + ".part")
-    _complete(transport, file, partial, progress, max_bytes)
-    actual = sha256_of(partial)
-    if file.sha256 is not None and actual != file.sha256:
-        partial.unlink()
-        raise HashMismatch(file.url, file.sha256, actual)
-    final = folder / actual
-    partial.replace(final)
-    return final, actual
-
-
-def _complete(transport: Transport, file: RemoteFile, partial: Path, progress: Progress | None, max_bytes: int) -> None:
-    stalled = 0
-    while True:
-        have = partial.stat().st_size if partial.exists() else 0
-        total = _append(transport, file.url, partial, have, progress, max_bytes)
-        now = partial.stat().st_size
-        if total is None or now >= total:
-            return
-        stalled = stalled + 1 if now == have else 0
-        if stalled >= 2:
-            raise DownloadError(f"{file.url}: the server stops after {now:,} of {total:,} bytes; try again later")
-
-
-def _append(
-    transport: Transport, url: str, partial: Path, have: int, progress: Progress | None, max_bytes: int
-) -> int | None:
-    """Append what the server sends from byte `have` on; the total length, None if it is not said."""
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    try:
-        with transport.stream(url, headers=headers) as response:
-            resumed = response.status_code == 206 and have > 0
-            start = have if resumed else 0  # a 200 to a Range request is the whole file from its start
-            length = response.headers.get("content-length", "")
-            total = start + int(length) if length.isdigit() else None
-            if (total or 0) > max_bytes:
-                raise DownloadTooLarge(f"{url} announces {total:,} bytes, the limit is {max_bytes:,}")
-            with partial.open("ab" if resumed else "wb") as out:
-                _copy(response, out, start, total, progress, max_bytes)
-            return total
-    except DownloadTooLarge:
-        partial.unlink(missing_ok=True)
-        raise
-    except HubRefused as error:
-        if error.status == 416 and have:  # nothing lies behind what we have: complete
-            return have
-        raise
-
-
-def _copy(
-    response: httpx.Response, out: IO[bytes], have: int, total: int | None, progress: Progress | None, max_bytes: int
-) -> None:
-    """Write the body; a connection that breaks is left to the caller, who sees what is missing."""
-    try:
-        for chunk in response.iter_raw():  # as it comes: a broken connection then loses nothing
-            out.write(chunk)
-            have += len(chunk)
-            if have > max_bytes:
-                raise DownloadTooLarge(f"{response.url} sends more than {max_bytes:,} bytes")
-            if progress is not None:
-                progress(have, total)
-    except httpx.TransportError:
-        if total is None:
-            raise
+def source_of(transport: Transport, place: str) -> ByteSource:
+    """Random access to a checkpoint at an http(s) address, in object storage or on disk."""
+    if place.startswith(("http://", "https://")):
+        return HttpSource(transport, place)
+    return StorageSource(place) if is_storage(place) else FileSource(Path(place))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from crawlers.listing import Listing, Page, Presence, RemoteFile, bare_listing
+from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing
 
 CHECKPOINT_ENDINGS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 PAGE_SIZE = 1_000
 
 
-class FolderHub:
+class FolderHub(OneStrand):
     """Every checkpoint below a folder, in the order of its names; a single file is a folder of one."""
 
     name = "folder"
@@ -19,20 +20,28 @@ class FolderHub:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
         """Pages of 1,000 files; the cursor is the last path of the page before."""
         if self._root.is_file():
             yield Page((listing_of(self._root),), None)
             return
-        paths = [str(path) for path in self._root.rglob("*") if path.suffix.lower() in CHECKPOINT_ENDINGS]
+        paths = [
+            str(path) for path in self._root.rglob("*") if is_checkpoint(path.name) or path.suffix.lower() == ".zip"
+        ]
         left = sorted(path for path in paths if cursor is None or path > cursor)
+        since = strand.since.timestamp() if strand.since else 0.0
         while left:
             part, left = left[:PAGE_SIZE], left[PAGE_SIZE:]
-            found = tuple(listing_of(Path(path)) for path in part if Path(path).is_file())
-            yield Page(found, part[-1] if left else None)
+            there = [Path(path) for path in part if Path(path).is_file() and Path(path).stat().st_mtime >= since]
+            yield Page(tuple(listing_of(path) for path in there), part[-1] if left else None)
 
     def look(self, listing_id: str) -> Presence:
         return Presence.LISTED if Path(listing_id).is_file() else Presence.GONE
+
+
+def is_checkpoint(name: Any) -> bool:
+    """Whether a file's name ends as those of weights do."""
+    return isinstance(name, str) and any(name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS)
 
 
 def listing_of(path: Path) -> Listing:

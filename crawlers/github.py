@@ -1,59 +1,90 @@
 """GitHub (https://docs.github.com/rest): weights in repositories found by a search, in their trees and releases.
 
 Code search cannot see weights, so repositories are searched by words and their files listed. A search gives 1,000
-results at most; more words reach more. Trees name large files by their LFS pointers: size and hash of those are the
-pointer's, so no hash is taken from a tree.
+results at most, so it goes through the years in stretches that hold no more. Trees name large files by their LFS
+pointers; the pointers are read, since they hold the SHA-256.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.folder import CHECKPOINT_ENDINGS
-from crawlers.listing import Listing, Page, Presence, RemoteFile, presence_of_status
+from crawlers.folder import is_checkpoint
+from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
 
 DEFAULT_HOST = "https://api.github.com"
 SEARCHES = ("lora in:name,topics", "stable-diffusion-lora in:topics", "dreambooth in:name,topics")
 PAGE_SIZE, MOST_RESULTS = 100, 1_000
+# Nothing that an image model could be was there before Stable Diffusion.
+OPENED = date(2022, 8, 1)
+MOST_POINTERS, POINTER_BYTES = 100, 200
 
 
 class GitHubHub:
-    """Repositories that a search finds; each is one listing with all its weights files."""
+    """Repositories that a search finds; each is one listing with all its weights files.
+
+    Args:
+        searches: in place of SEARCHES, in GitHub's own syntax.
+    """
 
     name = "github"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST) -> None:
+    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, searches: Sequence[str] = ()) -> None:
         self._transport, self._host = transport, host.rstrip("/")
+        self._searches = tuple(searches) or SEARCHES
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of repositories; the cursor is number of the search and of its page."""
-        search, page = (int(part) for part in (cursor or "0|1").split("|"))
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        return tuple(Strand(search, since) for search in self._searches)
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of repositories; the cursor is a stretch of days of creation and the page in it."""
+        today = datetime.now(UTC).date()
+        stretch, _, number = (cursor or f"{OPENED}..{today}|1").partition("|")
+        start, end = (date.fromisoformat(day) for day in stretch.split(".."))
+        page = int(number)
         while True:
-            found = self._json(
-                f"/search/repositories?q={quote(SEARCHES[search])}&sort=updated&per_page={PAGE_SIZE}&page={page}"
-            )
-            notes = (
-                [f"the search {SEARCHES[search]!r} ran out of time and is incomplete"]
-                if found.get("incomplete_results")
-                else []
-            )
+            found = self._search(strand, start, end, page)
+            notes: list[str] = []
             total = int(found.get("total_count") or 0)
+            if page == 1 and total > MOST_RESULTS and start < end:
+                end = start + (end - start) / 2
+                continue
             if page == 1 and total > MOST_RESULTS:
                 notes.append(
-                    f"the search {SEARCHES[search]!r} finds {total:,} repositories, {MOST_RESULTS:,} can be seen"
+                    f"{total:,} repositories of {start} are found by {strand.name!r}, {MOST_RESULTS:,} can be seen"
                 )
+            if found.get("incomplete_results"):
+                notes.append(f"the search {strand.name!r} of {start}..{end} ran out of time and is incomplete")
             listings = [listing for entry in found.get("items") or [] for listing in self._readable(entry, notes)]
-            more = page * PAGE_SIZE < min(total, MOST_RESULTS)
-            search, page = (search, page + 1) if more else (search + 1, 1)
-            done = search >= len(SEARCHES)
-            yield Page(tuple(listings), None if done else f"{search}|{page}", tuple(notes))
-            if done:
+            if page * PAGE_SIZE < min(total, MOST_RESULTS):
+                page += 1
+            else:
+                start, end, page = end + timedelta(days=1), max(today, end), 1
+            following = f"{start}..{end}|{page}" if start <= end else None
+            yield Page(tuple(listings), following, tuple(notes))
+            if following is None:
                 return
+
+    def complete(self, listing: Listing) -> Listing:
+        """The same with the weights in its tree and releases."""
+        entry, name = json.loads(listing.raw)["repository"], listing.listing_id
+        tree = self._json(f"/repos/{quote(name)}/git/trees/{quote(str(entry['default_branch']))}?recursive=1")
+        releases = self._json(f"/repos/{quote(name)}/releases?per_page=100")
+        weights = [one for one in tree.get("tree") or [] if is_checkpoint(one.get("path"))]
+        pointers = {
+            str(one["sha"]): self._pointer(name, str(one["sha"]))
+            for one in weights[:MOST_POINTERS]
+            if one.get("sha") and int(one.get("size") or 0) <= POINTER_BYTES
+        }
+        return self._listing(entry, {"tree": tree, "releases": releases, "pointers": pointers}, weights)
 
     def look(self, listing_id: str) -> Presence:
         try:
@@ -62,24 +93,38 @@ class GitHubHub:
             return presence_of_status(error)
         return Presence.LISTED
 
+    def _search(self, strand: Strand, start: date, end: date, page: int) -> dict[str, Any]:
+        words = f"{strand.name} created:{start}..{end}"
+        if strand.since is not None:
+            words += f" pushed:>={strand.since.date()}"
+        found = self._json(f"/search/repositories?q={quote(words)}&sort=updated&per_page={PAGE_SIZE}&page={page}")
+        return found if isinstance(found, dict) else {}
+
+    def _pointer(self, name: str, sha: str) -> dict[str, Any]:
+        """SHA-256 and size of the file behind an LFS pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
+        blob = self._json(f"/repos/{quote(name)}/git/blobs/{quote(sha)}")
+        text = base64.b64decode(str(blob.get("content") or "")).decode(errors="replace")
+        oid, size = (
+            re.search(r"^oid sha256:([0-9a-f]{64})$", text, re.MULTILINE),
+            re.search(r"^size (\d+)$", text, re.MULTILINE),
+        )
+        return {"sha256": oid[1] if oid else None, "size": int(size[1]) if size else None}
+
     def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
-        """A repository as a listing; one that is empty, gone meanwhile or odd is noted and costs no other."""
+        """A repository as a listing; one that is odd is noted and costs no other."""
         try:
-            yield self._listing(entry, notes)
-        except HubRefused as error:
-            notes.append(f"{entry.get('full_name')}: {error}")
+            yield self._listing(entry, None, [])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
-    def _listing(self, entry: dict[str, Any], notes: list[str]) -> Listing:
+    def _listing(
+        self, entry: dict[str, Any], contents: dict[str, Any] | None, weights: list[dict[str, Any]]
+    ) -> Listing:
         name = str(entry["full_name"])
-        tree = self._json(f"/repos/{quote(name)}/git/trees/{quote(entry['default_branch'])}?recursive=1")
-        releases = self._json(f"/repos/{quote(name)}/releases?per_page=100")
-        if tree.get("truncated"):
-            notes.append(f"{name} has more files than one answer holds; not all of them are listed")
-        assets = [asset for release in releases for asset in release.get("assets") or []]
-        files = [self._from_tree(entry, one) for one in tree.get("tree") or [] if _is_checkpoint(one.get("path"))]
-        files += [_from_release(one) for one in assets if _is_checkpoint(one.get("name"))]
+        told = contents or {"releases": [], "pointers": {}}
+        assets = [asset for release in told["releases"] for asset in release.get("assets") or []]
+        files = [_from_tree(entry, one, told["pointers"]) for one in weights]
+        files += [_from_release(one) for one in assets if is_checkpoint(one.get("name"))]
         return Listing(
             hub=self.name,
             listing_id=name,
@@ -94,16 +139,9 @@ class GitHubHub:
             real_person_flag=False,
             minor_flag=False,
             files=tuple(files),
-            raw=json.dumps(
-                {"repository": entry, "tree": tree, "releases": releases}, ensure_ascii=False, sort_keys=True
-            ),
+            raw=json.dumps({"repository": entry, **(contents or {})}, ensure_ascii=False, sort_keys=True),
+            complete=contents is not None,
         )
-
-    @staticmethod
-    def _from_tree(entry: dict[str, Any], one: dict[str, Any]) -> RemoteFile:
-        # This address serves the file behind an LFS pointer; the tree's size is the pointer's.
-        place = f"{entry['html_url']}/raw/{quote(entry['default_branch'])}/{quote(one['path'])}"
-        return RemoteFile(name=str(one["path"]), url=place)
 
     def _json(self, path: str) -> Any:
         document = self._transport.get_json(f"{self._host}{path}")
@@ -112,11 +150,15 @@ class GitHubHub:
         return document
 
 
+def _from_tree(entry: dict[str, Any], one: dict[str, Any], pointers: dict[str, dict[str, Any]]) -> RemoteFile:
+    # This address serves the file behind an LFS pointer; the tree's size is the pointer's.
+    place = f"{entry['html_url']}/raw/{quote(entry['default_branch'])}/{quote(one['path'])}"
+    pointer = pointers.get(str(one.get("sha")), {})
+    size = pointer.get("size") if pointer.get("sha256") else one.get("size")
+    return RemoteFile(str(one["path"]), place, size, pointer.get("sha256"))
+
+
 def _from_release(one: dict[str, Any]) -> RemoteFile:
     kind, _, digest = str(one.get("digest") or "").partition(":")
-    sha256 = digest.lower() if kind == "sha256" and len(digest) == 64 else None
+    sha256 = hex_digest(digest) if kind == "sha256" else None
     return RemoteFile(str(one["name"]), str(one["browser_download_url"]), one.get("size"), sha256)
-
-
-def _is_checkpoint(name: Any) -> bool:
-    return isinstance(name, str) and any(name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS)

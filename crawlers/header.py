@@ -194,7 +194,7 @@ def _must_be_bounded(text: bytes) -> None:
     if (objects := count("{")) > MAX_TENSORS + 2:
         raise TooManyTensors(objects - 2, MAX_TENSORS)
     too_many = (
-        count("[") > _LISTS * MAX_TENSORS
+        count("[") > _LISTS * (MAX_TENSORS + 2)
         or count(",") > _COMMAS * MAX_TENSORS + MAX_METADATA
         or int(np.count_nonzero(quotes)) > _QUOTES * MAX_TENSORS + 4 * MAX_METADATA
     )
@@ -207,7 +207,7 @@ def _entry(name: str, fields: Any) -> TensorEntry:
     if not isinstance(fields, dict):
         raise MalformedHeader(f"tensor {short!r} is not described by an object")
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-    if dtype not in DTYPE_BITS:
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise MalformedHeader(f"tensor {short!r} has the unknown dtype {str(dtype)[:20]!r}")
     if not _are_sizes(shape) or len(shape) > 16:
         raise MalformedHeader(f"tensor {short!r} has no valid shape")

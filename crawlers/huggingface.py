@@ -1,51 +1,73 @@
-"""Hugging Face Hub (https://huggingface.co/docs/hub/api): every repository tagged as an adapter, with its files.
+"""Hugging Face Hub (https://huggingface.co/docs/hub/api): every repository that may hold an adapter, with its files.
 
 The list names repositories; sizes and SHA-256 of their files come from one more request each, which is what makes
-it possible to know a file without downloading it. The next page's address is in the Link header and is followed as it
-is, but always at the host that was asked.
+it possible to know a file without downloading it. A repository whose commit is the one of the last sweep is not asked
+for again. The next page's address is in the Link header and is followed as it is, but always at the host that was asked.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.folder import CHECKPOINT_ENDINGS
-from crawlers.listing import Listing, Page, Presence, RemoteFile, presence_of_status
+from crawlers.folder import is_checkpoint
+from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
 
 DEFAULT_HOST = "https://huggingface.co"
-# Tags that carry likenesses: adapters and textual inversions for image models.
-FILTERS = ("lora", "textual_inversion")
+# Tags that carry likenesses, and words of mirrors that nobody tagged.
+SEARCHES = ("filter=lora", "filter=textual_inversion", "filter=template:sd-lora", "search=lora", "search=civitai")
 PAGE_SIZE = 100
+# Adapters of language models have the same tags; their files are not asked for.
+_NO_PICTURES = frozenset(
+    ["text-generation", "text-classification", "token-classification", "question-answering", "translation",
+     "summarization", "fill-mask", "automatic-speech-recognition", "text-to-speech", "feature-extraction"]
+)  # fmt: skip
 
 
 class HuggingFaceHub:
-    """Repositories with one of FILTERS as tag, oldest first."""
+    """Repositories that SEARCHES find, oldest first.
+
+    Args:
+        tags: searched in place of SEARCHES.
+    """
 
     name = "huggingface"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST) -> None:
+    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, tags: Sequence[str] = ()) -> None:
         self._transport, self._host = transport, host.rstrip("/")
+        self._searches = tuple(f"filter={quote(tag)}" for tag in tags) or SEARCHES
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        return tuple(Strand(search, since) for search in self._searches)
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
         """Pages of repositories; the cursor is path and query of the page."""
-        cursor = cursor or self._first(FILTERS[0])
+        order = "sort=createdAt&direction=1" if strand.since is None else "sort=lastModified&direction=-1"
+        cursor = cursor or f"/api/models?{strand.name}&{order}&limit={PAGE_SIZE}&full=true&cardData=true"
         while cursor is not None:
             found, headers = self._transport.get_document(f"{self._host}{cursor}")
             if not isinstance(found, list):
                 raise HubError(f"{self._host}{cursor} answered with something that is not a list of models")
             following = self._next(cursor, headers)
+            # Newest change first: what is added meanwhile only repeats others.
+            if strand.since is not None and any(_is_older(entry, strand.since) for entry in found):
+                following = None
             notes: list[str] = []
             listings = [listing for entry in found for listing in self._readable(entry, notes)]
             yield Page(tuple(listings), following, tuple(notes))
             cursor = following
+
+    def complete(self, listing: Listing) -> Listing:
+        """The same with sizes and hashes of its files."""
+        return self._listing({**json.loads(listing.raw), **self._details(listing.listing_id)}, complete=True)
 
     def look(self, listing_id: str) -> Presence:
         try:
@@ -59,29 +81,20 @@ class HuggingFaceHub:
             return Presence.GONE if error.status == 401 else presence_of_status(error)
         return Presence.LISTED
 
-    @staticmethod
-    def _first(wanted: str) -> str:
-        return f"/api/models?filter={wanted}&sort=createdAt&direction=1&limit={PAGE_SIZE}&full=true&cardData=true"
-
     def _next(self, cursor: str, headers: httpx.Headers) -> str | None:
         link = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("link", ""))
-        if link:
-            parts = urlsplit(link[1])
-            following = f"{parts.path}?{parts.query}"
-            if following == cursor:
-                raise HubError(f"{self._host} repeats page {cursor!r}; the sweep stopped there and is incomplete")
-            return following
-        present = next((number for number, wanted in enumerate(FILTERS) if f"filter={wanted}" in cursor), 0)
-        return self._first(FILTERS[present + 1]) if present + 1 < len(FILTERS) else None
+        if link is None:
+            return None
+        parts = urlsplit(link[1])
+        following = f"{parts.path}?{parts.query}"
+        if following == cursor:
+            raise HubError(f"{self._host} repeats page {cursor!r}; the sweep stopped there and is incomplete")
+        return following
 
     def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
-        """A repository as a listing; one that is gated, gone meanwhile or odd is noted and costs no other."""
+        """A repository as a listing; one that is odd is noted and costs no other."""
         try:
-            names = [str(one.get("rfilename", "")) for one in entry.get("siblings") or []]
-            details = self._details(str(entry["id"])) if any(map(_is_checkpoint, names)) else entry
-            yield self._listing({**entry, **details})
-        except HubRefused as error:
-            notes.append(f"{entry['id']}: {error}")
+            yield self._listing(entry, complete=False)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
@@ -91,8 +104,10 @@ class HuggingFaceHub:
             raise HubError(f"{self._host}/api/models/{repository} answered with something that is not a JSON object")
         return details
 
-    def _listing(self, entry: dict[str, Any]) -> Listing:
+    def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
         card = entry.get("cardData") or {}
+        names = [str(one.get("rfilename", "")) for one in entry.get("siblings") or []]
+        nothing_to_ask = entry.get("pipeline_tag") in _NO_PICTURES or not any(map(is_checkpoint, names))
         tags = tuple(str(tag) for tag in entry.get("tags") or [])
         base = next((tag.removeprefix("base_model:") for tag in tags if re.fullmatch(r"base_model:[^:]+", tag)), None)
         trigger = card.get("instance_prompt")
@@ -113,21 +128,25 @@ class HuggingFaceHub:
             files=tuple(
                 self._file(repository, revision, one)
                 for one in entry.get("siblings") or []
-                if _is_checkpoint(str(one.get("rfilename", "")))
+                if is_checkpoint(str(one.get("rfilename", "")))
             ),
             raw=json.dumps(entry, ensure_ascii=False, sort_keys=True),
+            revision=entry.get("sha"),
+            complete=complete or nothing_to_ask,
         )
 
     def _file(self, repository: str, revision: str, one: dict[str, Any]) -> RemoteFile:
         lfs = one.get("lfs") or {}
-        sha256 = lfs.get("sha256") or lfs.get("oid")
         return RemoteFile(
             name=str(one["rfilename"]),
             url=f"{self._host}/{quote(repository)}/resolve/{quote(revision)}/{quote(str(one['rfilename']))}",
             size_bytes=one.get("size") or lfs.get("size"),
-            sha256=sha256.lower() if isinstance(sha256, str) and len(sha256) == 64 else None,
+            sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
 
 
-def _is_checkpoint(name: str) -> bool:
-    return any(name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS)
+def _is_older(entry: Any, since: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(entry["lastModified"]) < since
+    except (KeyError, TypeError, ValueError):
+        return False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.listing import Listing, Page, Presence, RemoteFile
+from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
 
 # Our word for each column, and the words under which exports have it.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 PAGE_SIZE = 1_000
 
 
-class ImportedHub:
+class ImportedHub(OneStrand):
     """The listings in one exported file.
 
     Args:
@@ -44,8 +44,8 @@ class ImportedHub:
     def __init__(self, path: Path, name: str = "imported") -> None:
         self._path, self.name = path, name
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of 1,000 lines; the cursor is the number of the line before."""
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
+        """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
         lines = list(enumerate(_rows(self._path), 1))
         start = int(cursor or 0)
         while True:
@@ -62,7 +62,7 @@ class ImportedHub:
 
     def look(self, listing_id: str) -> Presence:
         """Not in a newer export: nobody can be asked, so it is taken to be gone once two exports lack it."""
-        known = {listing.listing_id for page in self.pages() for listing in page.listings}
+        known = {listing.listing_id for page in self.pages(Strand()) for listing in page.listings}
         return Presence.LISTED if listing_id in known else Presence.GONE
 
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
@@ -72,13 +72,12 @@ class ImportedHub:
         if not listing_id:
             notes.append(f"{self._path.name}, entry {number}: neither id, url nor title")
             return None
-        sha256 = (_text(values["sha256"]) or "").lower()
         download = _text(values["download_url"])
         file = RemoteFile(
             name=_text(values["file"]) or title or listing_id,
             url=download or "",
             size_bytes=_whole(values["size_bytes"]),
-            sha256=sha256 if len(sha256) == 64 else None,
+            sha256=hex_digest(_text(values["sha256"])),
         )
         return Listing(
             hub=self.name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -19,12 +20,14 @@ class RemoteFile:
         url: where it is downloaded; a path for a local file.
         size_bytes: as the hub says, None if it does not.
         sha256: as the hub says, lower-case hex, None if it does not.
+        weights_hash: SHA-256 of the tensor bytes as the hub says (AutoV3), 12 to 64 lower-case hex digits.
     """
 
     name: str
     url: str
     size_bytes: int | None = None
     sha256: str | None = None
+    weights_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class Listing:
         real_person_flag: the hub itself says that it shows a real person.
         minor_flag: the hub itself says that it shows a minor.
         raw: the response this came from, as text; evidence, kept unchanged.
+        training_data: archives of the training photos, where the hub offers them.
+        revision: changes whenever the hub's content does, None where the hub names nothing of the kind.
+        complete: False while `Hub.complete` has more to ask.
     """
 
     hub: str
@@ -57,6 +63,24 @@ class Listing:
     minor_flag: bool
     files: tuple[RemoteFile, ...]
     raw: str
+    training_data: tuple[RemoteFile, ...] = ()
+    revision: str | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Strand:
+    """A part of a hub that is read from its beginning to its end beside the others.
+
+    Attributes:
+        name: what the hub makes of it: a search, a stretch of time; the same for the same part in every sweep.
+        since: only what changed since then, None for everything.
+        last: read after all others, because what changes meanwhile turns up there.
+    """
+
+    name: str = ""
+    since: datetime | None = None
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +109,34 @@ class Presence(StrEnum):
 
 
 class Hub(Protocol):
-    """A place that lists checkpoints. Listings come page by page; a hub never holds them all."""
+    """A place that lists checkpoints. Listings come page by page; a hub never holds them all.
+
+    Methods are called from several threads, those of one strand never at the same time.
+    """
 
     name: str
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        """The parts that together are everything, or everything that changed since then."""
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
         """Pages from a cursor on, from the beginning without one. An error ends the stream by raising, never silently."""
+
+    def complete(self, listing: Listing) -> Listing:
+        """A listing whose `complete` is False, with what only a further request tells; raises HubError."""
 
     def look(self, listing_id: str) -> Presence:
         """What has become of one listing; raises HubError if that cannot be told now."""
+
+
+class OneStrand:
+    """What hubs share that are read in one go and hold nothing back."""
+
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        return (Strand(since=since),)
+
+    def complete(self, listing: Listing) -> Listing:
+        return listing
 
 
 def presence_of_status(error: HubRefused) -> Presence:
@@ -105,19 +148,35 @@ def presence_of_status(error: HubRefused) -> Presence:
 
 
 def listings_of(hub: Hub) -> Iterator[Listing]:
-    """Every listing of a hub, each id once."""
+    """Every listing of a hub, each id once and complete."""
     seen: set[str] = set()
-    for page in hub.pages():
-        for listing in page.listings:
-            if listing.listing_id not in seen:
-                seen.add(listing.listing_id)
-                yield listing
+    for strand in hub.strands():
+        for page in hub.pages(strand):
+            for listing in page.listings:
+                if listing.listing_id not in seen:
+                    seen.add(listing.listing_id)
+                    yield listing if listing.complete else hub.complete(listing)
 
 
-def listing_from_dict(fields: Mapping[str, Any]) -> Listing:
-    """The inverse of dataclasses.asdict, also after a round trip through JSON."""
-    files = tuple(RemoteFile(**file) for file in fields["files"])
-    return Listing(**{**fields, "files": files, "triggers": tuple(fields["triggers"]), "tags": tuple(fields["tags"])})
+_FILE_FIELDS = tuple(field.name for field in fields(RemoteFile))
+_LISTING_FIELDS = tuple(
+    field.name for field in fields(Listing) if field.name not in ("files", "training_data", "raw", "complete")
+)
+
+
+def listing_to_dict(listing: Listing) -> dict[str, Any]:
+    """A listing as JSON values, without the raw response."""
+    record = {name: getattr(listing, name) for name in _LISTING_FIELDS}
+    for part in ("files", "training_data"):
+        record[part] = [{name: getattr(file, name) for name in _FILE_FIELDS} for file in getattr(listing, part)]
+    return record
+
+
+def listing_from_dict(record: Mapping[str, Any]) -> Listing:
+    """The inverse of `listing_to_dict`, also after a round trip through JSON."""
+    lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
+    files = {name: tuple(RemoteFile(**one) for one in record.get(name, ())) for name in ("files", "training_data")}
+    return Listing(**{"raw": "", **record, **lists, **files})
 
 
 def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFile) -> Listing:
@@ -126,3 +185,9 @@ def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFi
         hub=hub, listing_id=listing_id, title=title, url=url, creator=None, triggers=(), tags=(), base_model=None,
         published_at=None, downloads=None, real_person_flag=False, minor_flag=False, files=(file,), raw="",
     )  # fmt: skip
+
+
+def hex_digest(text: Any, shortest: int = 64) -> str | None:
+    """A hash as hubs write it, in lower case, None for anything that is no hash of at least so many digits."""
+    plain = text.lower().removeprefix("0x") if isinstance(text, str) else ""
+    return plain if shortest <= len(plain) <= 64 and not set(plain) - set("0123456789abcdef") else None

@@ -7,13 +7,14 @@ without a word, which is noted.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.folder import CHECKPOINT_ENDINGS
-from crawlers.listing import Listing, Page, Presence, RemoteFile, presence_of_status
+from crawlers.folder import is_checkpoint
+from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
 
 DEFAULT_HOST = "https://modelscope.cn"
@@ -22,32 +23,46 @@ PAGE_SIZE, MOST_RESULTS, MOST_FILES = 100, 3_000, 3_000
 
 
 class ModelScopeHub:
-    """Repositories that the searches find; each is one listing with all its weights files."""
+    """Repositories that the searches find; each is one listing with all its weights files.
+
+    Args:
+        words: searched in place of SEARCHES.
+    """
 
     name = "modelscope"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST) -> None:
+    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, words: Sequence[str] = ()) -> None:
         self._transport, self._host = transport, host.rstrip("/")
+        self._words = tuple(words) or SEARCHES
 
-    def pages(self, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of repositories; the cursor is number of the search and of its page."""
-        search, page = (int(part) for part in (cursor or "0|1").split("|"))
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        return tuple(Strand(words, since) for words in self._words)
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of repositories; the cursor is the page's number."""
+        page = int(cursor or 1)
+        order = "" if strand.since is None else "&sort=last_modified"
         while True:
-            words = SEARCHES[search]
-            found = self._data(
-                f"/openapi/v1/models?search={quote(words)}&page_number={page}&page_size={PAGE_SIZE}", "data"
-            )
+            place = f"/openapi/v1/models?search={quote(strand.name)}&page_number={page}&page_size={PAGE_SIZE}{order}"
+            found = self._data(place, "data")
+            models = found.get("models") or []
             notes: list[str] = []
             total = int(found.get("total_count") or 0)
             if page == 1 and total > MOST_RESULTS:
-                notes.append(f"the search {words!r} finds {total:,} repositories, {MOST_RESULTS:,} can be seen")
-            listings = [listing for entry in found.get("models") or [] for listing in self._readable(entry, notes)]
+                notes.append(f"the search {strand.name!r} finds {total:,} repositories, {MOST_RESULTS:,} can be seen")
+            listings = [listing for entry in models for listing in self._readable(entry, notes)]
             more = page * PAGE_SIZE < min(total, MOST_RESULTS)
-            search, page = (search, page + 1) if more else (search + 1, 1)
-            done = search >= len(SEARCHES)
-            yield Page(tuple(listings), None if done else f"{search}|{page}", tuple(notes))
-            if done:
+            if strand.since is not None and _are_older(models, strand.since):
+                more = False
+            page += 1
+            yield Page(tuple(listings), str(page) if more else None, tuple(notes))
+            if not more:
                 return
+
+    def complete(self, listing: Listing) -> Listing:
+        """The same with its files, their sizes and hashes."""
+        place = f"/api/v1/models/{quote(listing.listing_id)}/repo/files?Revision=master&Recursive=True"
+        return self._listing(json.loads(listing.raw)["model"], self._data(place, "Data").get("Files") or [])
 
     def look(self, listing_id: str) -> Presence:
         try:
@@ -57,20 +72,14 @@ class ModelScopeHub:
         return Presence.LISTED
 
     def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
-        """A repository as a listing; one that is closed, gone meanwhile or odd is noted and costs no other."""
+        """A repository as a listing; one that is odd is noted and costs no other."""
         try:
-            yield self._listing(entry, notes)
-        except HubRefused as error:
-            notes.append(f"{entry.get('id')}: {error}")
+            yield self._listing(entry, None)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
-    def _listing(self, entry: dict[str, Any], notes: list[str]) -> Listing:
+    def _listing(self, entry: dict[str, Any], files: list[dict[str, Any]] | None) -> Listing:
         name = str(entry["id"])
-        data = self._data(f"/api/v1/models/{quote(name)}/repo/files?Revision=master&Recursive=True", "Data")
-        files = data.get("Files") or []
-        if len(files) >= MOST_FILES:
-            notes.append(f"{name} has {MOST_FILES:,} files or more; the hub names no others")
         tags = [*(entry.get("tags") or []), *(entry.get("tasks") or [])]
         return Listing(
             hub=self.name,
@@ -85,17 +94,26 @@ class ModelScopeHub:
             downloads=entry.get("downloads"),
             real_person_flag=False,
             minor_flag=False,
-            files=tuple(self._file(name, one) for one in files if _is_checkpoint(one)),
-            raw=json.dumps({"model": entry, "files": files}, ensure_ascii=False, sort_keys=True),
+            files=tuple(
+                self._file(name, one)
+                for one in files or []
+                if one.get("Type") == "blob" and is_checkpoint(one.get("Path"))
+            ),
+            raw=json.dumps(
+                {"model": entry, "files": files, "cut_off": len(files or []) >= MOST_FILES},
+                ensure_ascii=False,
+                sort_keys=True,
+            ),
+            revision=entry.get("last_modified") or entry.get("updated_at"),
+            complete=files is not None,
         )
 
     def _file(self, name: str, one: dict[str, Any]) -> RemoteFile:
-        sha256 = str(one.get("Sha256") or "").lower()
         return RemoteFile(
             name=str(one["Path"]),
             url=f"{self._host}/api/v1/models/{quote(name)}/repo?Revision=master&FilePath={quote(one['Path'], safe='')}",
             size_bytes=one.get("Size"),
-            sha256=sha256 if len(sha256) == 64 else None,
+            sha256=hex_digest(one.get("Sha256")),
         )
 
     def _data(self, path: str, field: str) -> dict[str, Any]:
@@ -112,6 +130,10 @@ class ModelScopeHub:
         return payload if isinstance(payload, dict) else {}
 
 
-def _is_checkpoint(one: dict[str, Any]) -> bool:
-    name = str(one.get("Path", "")).lower()
-    return one.get("Type") == "blob" and any(name.endswith(ending) for ending in CHECKPOINT_ENDINGS)
+def _are_older(models: list[dict[str, Any]], since: datetime) -> bool:
+    """Whether a page in the order of changes, newest first, ends before `since`; any other order ends nothing."""
+    try:
+        moments = [datetime.fromisoformat(str(one.get("last_modified") or one.get("updated_at"))) for one in models]
+        return bool(moments) and moments == sorted(moments, reverse=True) and moments[-1] < since
+    except (ValueError, TypeError):
+        return False

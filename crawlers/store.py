@@ -1,89 +1,24 @@
-"""crawl.db: every version of every listing with its raw response, and the files it names."""
+"""crawl.db: every version of every listing with its raw response, the files it names, and what happened to it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database, Migrations
+from sqlite_utils import Database
 
+from crawlers.events import Event, EventKind
+from crawlers.likeness import likeness_of
 from crawlers.listing import Listing, listing_from_dict
+from crawlers.schema import migrations
+from crawlers.versions import Known, Version, happened_to, version_of
 
-migrations = Migrations("crawl")
-
-
-class EventKind(StrEnum):
-    """What can happen to a listing."""
-
-    FIRST_SEEN = "first seen"
-    CHANGED = "changed"
-    TAKEN_DOWN = "taken down"
-    ARCHIVED = "archived"
-    FLAGGED = "flagged as a real person"
-    GONE = "gone"
-    BACK_AGAIN = "back again"
-    RE_UPLOADED = "re-uploaded elsewhere"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened to a listing; `details` are facts for a program."""
-
-    at: str
-    hub: str
-    listing_id: str
-    kind: EventKind
-    details: dict[str, Any]
-
-
-@migrations()
-def listings_and_their_versions(db: Database) -> None:
-    db.table("listings").create(
-        {
-            "hub": str, "listing_id": str, "content_sha256": str, "title": str, "url": str, "creator": str,
-            "downloads": int, "first_seen": str, "last_seen": str, "record": str,
-        },
-        pk=("hub", "listing_id", "content_sha256"),
-    )  # fmt: skip
-
-
-@migrations()
-def sweeps_presence_files_events(db: Database) -> None:
-    db.table("sweeps").create(
-        {
-            "sweep_id": int, "place": str, "hub": str, "started_at": str, "finished_at": str, "cursor": str,
-            "pages": int, "listings": int,
-        },
-        pk="sweep_id",
-    )  # fmt: skip
-    db.table("presence").create(
-        {
-            "hub": str, "listing_id": str, "place": str, "content_sha256": str, "state": str, "sweep_id": int,
-            "missing_since": str,
-        },
-        pk=("hub", "listing_id"),
-    )  # fmt: skip
-    db.table("files").create(
-        {"sha256": str, "hub": str, "listing_id": str, "name": str, "first_seen": str},
-        pk=("sha256", "hub", "listing_id"),
-    )
-    db.table("events").create(
-        {"event_id": int, "at": str, "hub": str, "listing_id": str, "kind": str, "details": str}, pk="event_id"
-    )
-    db.table("events").create_index(["hub", "listing_id"])
-    db.table("listings").create_index(["hub", "listing_id"])
-    # What was listed before these tables is known, not new.
-    db.execute(
-        "insert into presence select hub, listing_id, '', content_sha256, 'listed', 0, null from listings "
-        "where rowid in (select max(rowid) from listings group by hub, listing_id)"
-    )
+# SQLite takes 32,766 values in one statement; a repository of thousands of files comes near.
+_MOST_VALUES = 10_000
 
 
 class CrawlStore:
@@ -93,6 +28,8 @@ class CrawlStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.db = Database(path)
         self.db.enable_wal()
+        # A crash of the machine may cost the last page, which the sweep then asks again; never the file.
+        self.db.execute("pragma synchronous = normal")
         migrations.apply(self.db)
 
     def close(self) -> None:
@@ -112,102 +49,179 @@ class CrawlStore:
     def record(self, listing: Listing, now: datetime) -> bool:
         """Remember a listing as it is now; True if it is new or changed. Older versions stay."""
         with self.transaction():
-            return bool(self.see(listing, "", 0, now))
+            return bool(self.see([listing], "", 0, now))
 
-    def see(self, listing: Listing, place: str, sweep_id: int, now: datetime) -> list[Event]:
-        """Remember a listing as a sweep found it, and what is new about it. Belongs inside a transaction."""
-        # A download counter that moves is not a new version of the listing.
-        lasting = json.dumps(asdict(replace(listing, downloads=None, raw="")), sort_keys=True)
-        key = (listing.hub, listing.listing_id, hashlib.sha256(lasting.encode()).hexdigest())
-        self._keep_version(listing, key, now)
-        before = next(iter(self.db.table("presence").rows_where("hub = ? and listing_id = ?", key[:2])), None)
-        self.db.table("presence").upsert(
-            {
-                "hub": key[0], "listing_id": key[1], "place": place, "content_sha256": key[2], "state": "listed",
-                "sweep_id": sweep_id, "missing_since": None,
-            },
-            pk=("hub", "listing_id"),
+    def known(self, hub: str, listing_ids: Sequence[str]) -> dict[str, Known]:
+        """What is remembered of these listings, by id."""
+        query = "select listing_id, content_sha256, state, sweep_id, revision from presence where hub = ? and listing_id in "
+        rows = self._among(query, listing_ids, [hub])
+        return {row[0]: Known(*row[1:]) for row in rows}
+
+    def see(self, listings: Sequence[Listing], place: str, sweep_id: int, now: datetime) -> list[Event]:
+        """Remember listings as a sweep found them, and what is new about them. Belongs inside a transaction.
+
+        Args:
+            listings: of one hub, each id once.
+        """
+        if not listings:
+            return []
+        hub, moment = listings[0].hub, now.isoformat()
+        versions = [version_of(listing) for listing in listings]
+        known = self.known(hub, [version.listing_id for version in versions])
+        fields = {
+            version.listing_id: self._changed_fields(version, before)
+            for version in versions
+            if (before := known.get(version.listing_id)) and before.content_sha256 != version.content_sha256
+        }
+        self._keep_versions(listings, versions, moment)
+        self.db.conn.executemany(
+            "insert into presence (hub, listing_id, place, content_sha256, state, sweep_id, missing_since, revision, "
+            "likeness, downloads) values (?, ?, ?, ?, 'listed', ?, null, ?, ?, ?) on conflict (hub, listing_id) do update set "
+            "place = excluded.place, content_sha256 = excluded.content_sha256, state = 'listed', "
+            "sweep_id = excluded.sweep_id, missing_since = null, revision = excluded.revision, "
+            "likeness = excluded.likeness, downloads = excluded.downloads",
+            [
+                (
+                    hub, version.listing_id, place, version.content_sha256, sweep_id, listing.revision,
+                    likeness_of(listing).score, listing.downloads,
+                )
+                for version, listing in zip(versions, listings, strict=True)
+            ],
         )  # fmt: skip
-        kinds: list[tuple[EventKind, dict[str, Any]]] = []
-        if before is None:
-            kinds.append((EventKind.FIRST_SEEN, {}))
-        elif before["state"] not in ("listed", "missing"):
-            kinds.append((EventKind.BACK_AGAIN, {"was": before["state"]}))
-        if before is not None and before["content_sha256"] != key[2]:
-            kinds.append((EventKind.CHANGED, {"from": before["content_sha256"], "to": key[2]}))
-        kinds += self._elsewhere(listing, now)
-        return [self.note(kind, key[0], key[1], now, details) for kind, details in kinds]
+        found = [
+            (version.listing_id, kind, details)
+            for version in versions
+            for kind, details in happened_to(version, known.get(version.listing_id), fields.get(version.listing_id, []))
+        ]
+        return self._note_all(hub, [*found, *self._elsewhere(hub, listings, moment)], moment)
+
+    def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
+        """These listings are still there, and unchanged. Belongs inside a transaction."""
+        self.db.conn.executemany(
+            "update presence set place = ?, sweep_id = ?, missing_since = null where hub = ? and listing_id = ?",
+            [(place, sweep_id, hub, listing_id) for listing_id in listing_ids],
+        )
 
     def note(self, kind: EventKind, hub: str, listing_id: str, now: datetime, details: dict[str, Any]) -> Event:
         """Write an event. Belongs inside a transaction."""
-        text = json.dumps(details, ensure_ascii=False, sort_keys=True)
-        self.db.table("events").insert(
-            {"at": now.isoformat(), "hub": hub, "listing_id": listing_id, "kind": str(kind), "details": text}
-        )
-        return Event(now.isoformat(), hub, listing_id, kind, details)
+        return self._note_all(hub, [(listing_id, kind, details)], now.isoformat())[0]
 
-    def _keep_version(self, listing: Listing, key: tuple[str, str, str], now: datetime) -> None:
-        table = self.db.table("listings")
-        if any(table.rows_where("hub = ? and listing_id = ? and content_sha256 = ?", key, limit=1)):
-            table.update(key, {"last_seen": now.isoformat(), "downloads": listing.downloads})
-            return
-        record = json.dumps(asdict(listing), ensure_ascii=False, sort_keys=True)
-        table.insert(
-            {
-                "hub": key[0], "listing_id": key[1], "content_sha256": key[2], "title": listing.title, "url": listing.url,
-                "creator": listing.creator, "downloads": listing.downloads, "first_seen": now.isoformat(),
-                "last_seen": now.isoformat(), "record": record,
-            }
+    def _note_all(self, hub: str, found: list[tuple[str, EventKind, dict[str, Any]]], moment: str) -> list[Event]:
+        self.db.conn.executemany(
+            "insert into events (at, hub, listing_id, kind, details) values (?, ?, ?, ?, ?)",
+            [
+                (moment, hub, listing_id, str(kind), json.dumps(details, ensure_ascii=False, sort_keys=True))
+                for listing_id, kind, details in found
+            ],
+        )
+        return [Event(moment, hub, listing_id, kind, details) for listing_id, kind, details in found]
+
+    def _keep_versions(self, listings: Sequence[Listing], versions: list[Version], moment: str) -> None:
+        self.db.conn.executemany(
+            "insert into listings (hub, listing_id, content_sha256, title, url, creator, downloads, first_seen, last_seen, "
+            "record, raw) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (hub, listing_id, content_sha256) do update set "
+            "last_seen = excluded.last_seen, downloads = excluded.downloads",
+            [
+                (
+                    listing.hub, listing.listing_id, version.content_sha256, listing.title, listing.url, listing.creator,
+                    listing.downloads, moment, moment, version.record, listing.raw,
+                )
+                for version, listing in zip(versions, listings, strict=True)
+            ],
         )  # fmt: skip
 
-    def _elsewhere(self, listing: Listing, now: datetime) -> Iterator[tuple[EventKind, dict[str, Any]]]:
-        """The same bytes under another listing."""
-        files = self.db.table("files")
-        for file in listing.files:
-            if file.sha256 is None:
-                continue
-            known = list(files.rows_where("sha256 = ?", [file.sha256], order_by="first_seen"))
-            if any((row["hub"], row["listing_id"]) == (listing.hub, listing.listing_id) for row in known):
-                continue
-            files.insert(
-                {
-                    "sha256": file.sha256, "hub": listing.hub, "listing_id": listing.listing_id, "name": file.name,
-                    "first_seen": now.isoformat(),
-                }
-            )  # fmt: skip
-            if known:
-                first = {"hub": known[0]["hub"], "listing_id": known[0]["listing_id"]}
-                yield EventKind.RE_UPLOADED, {"sha256": file.sha256, "file": file.name, "first": first}
+    def _changed_fields(self, version: Version, before: Known) -> list[str]:
+        query = "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
+        row = self.db.execute(query, [version.hub, version.listing_id, before.content_sha256]).fetchone()
+        old, new = json.loads(row[0]) if row else {}, json.loads(version.record)
+        told = ("downloads", "revision", "raw")
+        return sorted(name for name in new if name not in told and old.get(name) != new[name])
 
-    def events(self, hub: str | None = None, limit: int = 50) -> list[Event]:
-        """The newest events, newest first."""
-        where, values = ("hub = ?", [hub]) if hub else (None, [])
-        rows = self.db.table("events").rows_where(where, values, order_by="event_id desc", limit=limit)
-        return [
-            Event(row["at"], row["hub"], row["listing_id"], EventKind(row["kind"]), json.loads(row["details"]))
-            for row in rows
+    def _elsewhere(
+        self, hub: str, listings: Sequence[Listing], moment: str
+    ) -> list[tuple[str, EventKind, dict[str, Any]]]:
+        """Note the files of listings; the same bytes or the same weights under another listing are told."""
+        named = [
+            (listing.listing_id, file)
+            for listing in listings
+            for file in (*listing.files, *listing.training_data)
+            if file.sha256 or file.weights_hash
         ]
+        if not named:
+            return []
+        same_bytes = self._first_holders("sha256", [file.sha256 for _, file in named if file.sha256])
+        same_weights = self._first_holders(
+            "weights_hash", [file.weights_hash[:12] for _, file in named if file.weights_hash]
+        )
+        before = self.db.execute("select coalesce(max(rowid), 0) from files").fetchone()[0]
+        self.db.conn.executemany(
+            "insert into files (sha256, hub, listing_id, name, first_seen, weights_hash) values (?, ?, ?, ?, ?, ?) "
+            "on conflict (sha256, hub, listing_id) do nothing",
+            [
+                (file.sha256 or "", hub, listing_id, file.name, moment, file.weights_hash and file.weights_hash[:12])
+                for listing_id, file in named
+            ],
+        )
+        new = {
+            (row[0], row[1])
+            for row in self.db.execute("select listing_id, sha256 from files where rowid > ?", [before])
+        }
+        found: list[tuple[str, EventKind, dict[str, Any]]] = []
+        for listing_id, file in named:
+            # Of two listings on one page the first one holds the file first.
+            first = same_bytes.setdefault(file.sha256, (hub, listing_id)) if file.sha256 else (hub, listing_id)
+            same = "sha256"
+            if first == (hub, listing_id) and file.weights_hash:
+                first, same = same_weights.setdefault(file.weights_hash[:12], (hub, listing_id)), "weights"
+            if first != (hub, listing_id) and (listing_id, file.sha256 or "") in new:
+                new.remove((listing_id, file.sha256 or ""))
+                details = {"sha256": file.sha256, "file": file.name, "same": same, "first": {"hub": first[0], "listing_id": first[1]}}  # fmt: skip
+                found.append((listing_id, EventKind.RE_UPLOADED, details))
+        return found
 
-    def search(self, hub: str | None, words: str | None, limit: int) -> list[tuple[Listing, str]]:
-        """Listings as they were last seen, newest first, with their state; every word must be somewhere in them."""
+    def _first_holders(self, column: str, hashes: Sequence[str]) -> dict[str, tuple[str, str]]:
+        query = f"select {column}, hub, listing_id, min(rowid) from files where {column} in "
+        return {row[0]: (row[1], row[2]) for row in self._among(query, hashes, [], f" group by {column}")}
+
+    def _among(self, query: str, values: Sequence[str], before: list[Any], after: str = "") -> list[Any]:
+        """Rows whose column is one of many values."""
+        rows: list[Any] = []
+        for start in range(0, len(values), _MOST_VALUES):
+            part = values[start : start + _MOST_VALUES]
+            rows += self.db.execute(f"{query} ({','.join('?' * len(part))}){after}", [*before, *part]).fetchall()
+        return rows
+
+    def events(self, hub: str | None = None, limit: int = 50, after: int | None = None) -> list[Event]:
+        """The newest events, newest first; with `after`, those behind that event's id, oldest first."""
+        where = "(:hub is null or hub = :hub) and event_id > :after"
+        facts = {"hub": hub, "after": after or 0, "limit": limit}
+        order = "event_id desc" if after is None else "event_id"
+        query = f"select * from events where {where} order by {order} limit :limit"
+        return [
+            Event(row["at"], row["hub"], row["listing_id"], EventKind(row["kind"]), json.loads(row["details"]), row["event_id"])
+            for row in self.db.query(query, facts)
+        ]  # fmt: skip
+
+    def newest(self, hub: str, listing_id: str) -> Iterator[Listing]:
+        """The listing as it was last seen; nothing if it was never."""
         query = """
-            select l.record, p.state from presence p
-            join listings l using (hub, listing_id, content_sha256)
-            where (:hub is null or p.hub = :hub)
+            select l.record, l.raw, p.downloads from presence p join listings l using (hub, listing_id, content_sha256)
+            where p.hub = ? and p.listing_id = ?
         """
-        facts: dict[str, Any] = {"hub": hub, "limit": limit}
-        for number, word in enumerate((words or "").split()):
-            facts[f"word{number}"] = f"%{word.replace('%', '').replace('_', '')}%"
-            query += f" and (l.title like :word{number} or l.creator like :word{number} or l.record like :word{number})"
-        rows = self.db.query(query + " order by l.first_seen desc, l.rowid desc limit :limit", facts)
-        return [(listing_from_dict(json.loads(row["record"])), row["state"]) for row in rows]
+        for row in self.db.query(query, [hub, listing_id]):
+            yield stored_listing(row)
 
     def latest(self, hub: str) -> Iterator[Listing]:
         """The newest version of every listing of a hub."""
         query = """
-            select record from listings where rowid in (
+            select record, raw, downloads from listings where rowid in (
                 select max(rowid) from listings where hub = ? group by listing_id
             ) order by rowid
         """
         for row in self.db.query(query, [hub]):
-            yield listing_from_dict(json.loads(row["record"]))
+            yield stored_listing(row)
+
+
+def stored_listing(row: dict[str, Any]) -> Listing:
+    """A listing from a row with `record`, `raw` and `downloads`."""
+    return listing_from_dict({**json.loads(row["record"]), "raw": row["raw"] or "", "downloads": row["downloads"]})

@@ -1,20 +1,27 @@
-"""One pass over a hub that loses nothing: page by page into crawl.db, resumed where it was stopped, and what vanished.
+"""One pass over a hub that loses nothing: strands read side by side into crawl.db, resumed where they were stopped.
 
 A page, its events and the cursor behind it are written in one transaction: killed at any point, a sweep asks again
-for at most the page it was reading. Only a finished sweep can tell that a listing is gone, and it asks the hub about
-each one; a 404 counts after two sweeps have seen it.
+for at most the page that each strand was reading. Only a finished sweep of everything can tell that a listing is gone,
+and it asks the hub about each one; a 404 counts when it was seen twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.listing import Hub, Page, Presence
-from crawlers.store import CrawlStore, Event, EventKind
+from crawlers.events import Event, EventKind
+from crawlers.listing import Hub, Listing, Page, Presence, Strand
+from crawlers.store import CrawlStore
 
+WORKERS = 4
+# A second 404 counts when it comes this much later.
+BETWEEN_LOOKS = timedelta(hours=1)
 _KINDS = {
     Presence.GONE: EventKind.GONE,
     Presence.ARCHIVED: EventKind.ARCHIVED,
@@ -37,83 +44,270 @@ class SweepStep:
     sweep_id: int
     pages: int
     listings: int
-    events: tuple[Event, ...]
+    events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
     finished: bool = False
 
 
-def sweep(hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]) -> Iterator[SweepStep]:
+@dataclass(slots=True)
+class _Reading:
+    """A strand that is being read: its stream of pages, and of the present page what is still asked for."""
+
+    number: int
+    strand: Strand
+    pages: Iterator[Page]
+    page: Page | None = None
+    fresh: list[Listing] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    waiting: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def sweep(
+    hub: Hub,
+    place: str,
+    store: CrawlStore,
+    clock: Callable[[], datetime],
+    since: datetime | None = None,
+    workers: int = WORKERS,
+) -> Iterator[SweepStep]:
     """Go through a hub, going on with a sweep of the same place that was stopped.
 
     Args:
         place: hub and address as the operator named them.
+        since: only what changed since then; such a sweep cannot tell what vanished.
+        workers: requests under way at the same time, within the hosts' budgets.
 
     Raises:
         HubError: the hub stopped answering; what came so far is kept, and the next call goes on there.
     """
-    step, cursor, done_before = _begin(hub, place, store, clock())
-    if not done_before:
-        for page in hub.pages(cursor):
-            step = _take(store, place, step, page, clock())
-            yield step
-    for event, note in _vanished(hub, place, store, step.sweep_id, clock):
-        yield replace(step, events=(event,) if event else (), notes=(note,) if note else ())
+    step = _begin(hub, place, store, since, clock())
+    passing = _Pass(hub, place, store, clock, step)
+    with _pool(workers) as pool:
+        yield from passing.read(pool, workers)
+        if since is None:
+            rows = _unlisted(store, place, step.sweep_id)
+            yield from (_judged(passing.step, *told) for told in _asked_about(hub, store, rows, passing, pool))
     with store.transaction():
         store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
-    yield replace(step, events=(), notes=(), finished=True)
+    yield replace(passing.step, events=(), notes=(), finished=True)
 
 
-def _begin(hub: Hub, place: str, store: CrawlStore, now: datetime) -> tuple[SweepStep, str | None, bool]:
+def confirm_missing(
+    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]
+) -> Iterator[tuple[Event | None, str | None]]:
+    """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
+    before = (clock() - BETWEEN_LOOKS).isoformat()
+    query = "place = ? and state = 'missing' and missing_since < ?"
+    rows = list(store.db.table("presence").rows_where(query, [place, before]))
+    passing = _Pass(hub, place, store, clock, SweepStep(rows[0]["sweep_id"] if rows else 0, 0, 0))
+    with _pool(WORKERS) as pool:
+        yield from _asked_about(hub, store, rows, passing, pool)
+
+
+class _pool(ThreadPoolExecutor):
+    """Threads that nobody waits for when a sweep is broken off: what they still bring is not needed."""
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
     sweeps = store.db.table("sweeps")
-    for row in sweeps.rows_where("place = ? and finished_at is null", [place], order_by="sweep_id desc", limit=1):
-        listed = row["pages"] > 0 and row["cursor"] is None
-        return SweepStep(row["sweep_id"], row["pages"], row["listings"], ()), row["cursor"], listed
+    same = "since is null" if since is None else "since is not null"
+    query = f"place = ? and finished_at is null and {same}"
+    for row in sweeps.rows_where(query, [place], order_by="sweep_id desc", limit=1):
+        if any(store.db.table("strands").rows_where("sweep_id = ?", [row["sweep_id"]], limit=1)):
+            return SweepStep(row["sweep_id"], row["pages"], row["listings"])
+    strands = hub.strands(since)
     with store.transaction():
         sweep_id = sweeps.insert(
             {"place": place, "hub": hub.name, "started_at": now.isoformat(), "finished_at": None, "cursor": None,
-             "pages": 0, "listings": 0}
+             "pages": 0, "listings": 0, "since": since.isoformat() if since else None}
         ).last_pk  # fmt: skip
-    return SweepStep(int(sweep_id or 0), 0, 0, ()), None, False
+        store.db.table("strands").insert_all(
+            {"sweep_id": sweep_id, "number": number, "name": strand.name, "last": strand.last, "cursor": None,
+             "pages": 0, "done": 0}
+            for number, strand in enumerate(strands)
+        )  # fmt: skip
+    return SweepStep(int(sweep_id or 0), 0, 0)
 
 
-def _take(store: CrawlStore, place: str, step: SweepStep, page: Page, now: datetime) -> SweepStep:
-    with store.transaction():
-        fresh = [
-            listing for listing in page.listings if not _seen(store, listing.hub, listing.listing_id, step.sweep_id)
-        ]
-        events = [event for listing in fresh for event in store.see(listing, place, step.sweep_id, now)]
-        step = replace(
-            step, pages=step.pages + 1, listings=step.listings + len(fresh), events=tuple(events), notes=page.notes
-        )
-        store.db.table("sweeps").update(
-            step.sweep_id, {"cursor": page.cursor, "pages": step.pages, "listings": step.listings}
-        )
-    return step
+class _Pass:
+    """One call's part of a sweep. Only the thread that iterates touches the store."""
 
+    def __init__(self, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], step: SweepStep) -> None:
+        self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
+        self._owners: dict[Future[Any], _Reading] = {}
+        self._failed: HubError | None = None
 
-def _seen(store: CrawlStore, hub: str, listing_id: str, sweep_id: int) -> bool:
-    query = "hub = ? and listing_id = ? and sweep_id = ?"
-    return any(store.db.table("presence").rows_where(query, [hub, listing_id, sweep_id], limit=1))
+    def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
+        """Read all strands to their ends, those that come last after the others."""
+        for last in (False, True):
+            left = deque(self._strands(last))
+            active = 0
+            while self._owners or left:
+                while left and active < workers and self._failed is None:
+                    active += 1
+                    self._ask_for_page(pool, left.popleft())
+                if not self._owners:
+                    break
+                for future in wait(self._owners, return_when=FIRST_COMPLETED).done:
+                    reading = self._owners.pop(future)
+                    step, ended = self._take(pool, reading, future)
+                    active -= ended
+                    if step is not None:
+                        yield step
+            if self._failed is not None:
+                raise self._failed
 
+    def _strands(self, last: bool) -> Iterator[_Reading]:
+        row = self.store.db.execute("select since from sweeps where sweep_id = ?", [self.step.sweep_id]).fetchone()
+        since = datetime.fromisoformat(row[0]) if row[0] else None
+        where = "sweep_id = ? and last = ? and not done"
+        for found in list(
+            self.store.db.table("strands").rows_where(where, [self.step.sweep_id, last], order_by="number")
+        ):
+            strand = Strand(found["name"], since, last)
+            yield _Reading(found["number"], strand, iter(self.hub.pages(strand, found["cursor"])))
 
-def _vanished(
-    hub: Hub, place: str, store: CrawlStore, sweep_id: int, clock: Callable[[], datetime]
-) -> Iterator[tuple[Event | None, str | None]]:
-    """What became of listings that were there before and did not come this time."""
-    query = "place = ? and sweep_id != ? and state in ('listed', 'missing')"
-    for row in list(store.db.table("presence").rows_where(query, [place, sweep_id])):
+    def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
+        reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []
+        self._owners[pool.submit(next, reading.pages, None)] = reading
+
+    def _take(self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]) -> tuple[SweepStep | None, bool]:
+        """What a finished request brought; a step where that ended a page, and whether the strand ended."""
+        page_arrived = reading.page is None
         try:
-            presence = hub.look(row["listing_id"])
+            result = future.result()
+        except _Incomplete as error:
+            result = error.listing
+            reading.notes.append(str(error))
         except HubError as error:
-            yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
-            continue
-        now = clock()
-        state, since = str(presence), row["missing_since"]
-        if presence == Presence.GONE and row["state"] == "listed":
-            state, since = "missing", now.isoformat()
-        with store.transaction():
-            key = (row["hub"], row["listing_id"])
-            store.db.table("presence").update(key, {"state": state, "missing_since": since, "sweep_id": sweep_id})
-            told = state not in ("listed", "missing")
-            event = store.note(_KINDS[presence], *key, now, {"missing_since": since}) if told else None
-        yield event, None
+            self._failed = self._failed or error
+            return None, True
+        if page_arrived and result is None:
+            # A hub without a single page: nothing there.
+            self._finish(reading)
+            return None, True
+        if page_arrived:
+            reading.page = result
+            self._sort(pool, reading)
+        else:
+            reading.waiting -= 1
+            reading.fresh.append(result)
+        if reading.waiting:
+            return None, False
+        step = self._commit(reading)
+        ended = reading.page is None or reading.page.cursor is None
+        if not ended and self._failed is None:
+            self._ask_for_page(pool, reading)
+        return step, ended or self._failed is not None
+
+    def _sort(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
+        """Tell new from seen and unchanged; ask for what is missing of the new."""
+        page = reading.page
+        listings = {listing.listing_id: listing for listing in (page.listings if page else ())}
+        known = self.store.known(self.hub.name, list(listings))
+        for listing_id, listing in listings.items():
+            before = known.get(listing_id)
+            if before is not None and before.sweep_id == self.step.sweep_id:
+                continue
+            unchanged = before is not None and before.state == "listed" and before.revision == listing.revision
+            if listing.complete:
+                reading.fresh.append(listing)
+            elif unchanged and listing.revision is not None:
+                reading.unchanged.append(listing_id)
+            else:
+                reading.waiting += 1
+                self._owners[pool.submit(_completed, self.hub, listing)] = reading
+
+    def _commit(self, reading: _Reading) -> SweepStep:
+        page, now, sweep_id = reading.page, self.clock(), self.step.sweep_id
+        cursor = page.cursor if page else None
+        with self.store.transaction():
+            # Another strand may have brought the same listing while this one was asking.
+            known = self.store.known(self.hub.name, [listing.listing_id for listing in reading.fresh])
+            order = {listing.listing_id: number for number, listing in enumerate(page.listings if page else ())}
+            fresh = [
+                listing
+                for listing in sorted(reading.fresh, key=lambda listing: order[listing.listing_id])
+                if listing.listing_id not in known or known[listing.listing_id].sweep_id != sweep_id
+            ]
+            events = self.store.see(fresh, self.place, sweep_id, now)
+            self.store.touch(self.hub.name, reading.unchanged, self.place, sweep_id)
+            count = self.step.listings + len(fresh) + len(reading.unchanged)
+            notes = (*(page.notes if page else ()), *reading.notes)
+            self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes)
+            self.store.db.execute(
+                "update strands set cursor = ?, pages = pages + 1, done = ? where sweep_id = ? and number = ?",
+                [cursor, cursor is None, sweep_id, reading.number],
+            )
+            self.store.db.execute(
+                "update sweeps set pages = ?, listings = ? where sweep_id = ?",
+                [self.step.pages, self.step.listings, sweep_id],
+            )
+        return self.step
+
+    def _finish(self, reading: _Reading) -> None:
+        with self.store.transaction():
+            query = "update strands set done = 1 where sweep_id = ? and number = ?"
+            self.store.db.execute(query, [self.step.sweep_id, reading.number])
+
+
+def _completed(hub: Hub, listing: Listing) -> Listing:
+    """The listing with all that can be had of it; kept as it is, and asked for again next time, where the hub refuses."""
+    try:
+        return replace(hub.complete(listing), complete=True)
+    except HubError as error:
+        note = f"{listing.listing_id}: {error}"
+        raise _Incomplete(note, replace(listing, complete=True, revision=None)) from error
+
+
+class _Incomplete(HubError):
+    """A listing of which the hub did not tell everything."""
+
+    def __init__(self, note: str, listing: Listing) -> None:
+        super().__init__(note)
+        self.listing = listing
+
+
+def _unlisted(store: CrawlStore, place: str, sweep_id: int) -> list[dict[str, Any]]:
+    """Listings that were there before and did not come this time."""
+    query = "place = ? and sweep_id != ? and state in ('listed', 'missing')"
+    return list(store.db.table("presence").rows_where(query, [place, sweep_id]))
+
+
+def _asked_about(
+    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], passing: _Pass, pool: ThreadPoolExecutor
+) -> Iterator[tuple[Event | None, str | None]]:
+    """What the hub says has become of listings, in the order of the rows."""
+    for start in range(0, len(rows), 32):
+        part = rows[start : start + 32]
+        for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
+            try:
+                presence = asked.result()
+            except HubError as error:
+                yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
+                continue
+            yield _note_presence(store, row, presence, passing.step.sweep_id, passing.clock()), None
+
+
+def _note_presence(
+    store: CrawlStore, row: Mapping[str, Any], presence: Presence, sweep_id: int, now: datetime
+) -> Event | None:
+    state, since = str(presence), row["missing_since"]
+    first_404 = presence == Presence.GONE and row["state"] == "listed"
+    if presence == Presence.LISTED:
+        since = None
+    elif first_404 or (presence == Presence.GONE and since > (now - BETWEEN_LOOKS).isoformat()):
+        state, since = "missing", since or now.isoformat()
+    with store.transaction():
+        key = (row["hub"], row["listing_id"])
+        store.db.table("presence").update(key, {"state": state, "missing_since": since, "sweep_id": sweep_id})
+        told = state not in ("listed", "missing")
+        return store.note(_KINDS[presence], *key, now, {"missing_since": since}) if told else None
+
+
+def _judged(step: SweepStep, event: Event | None, note: str | None) -> SweepStep:
+    return replace(step, events=(event,) if event else (), notes=(note,) if note else ())

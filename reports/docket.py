@@ -79,6 +79,10 @@ class Docket:
             return case_from_dict(json.loads(row["record"]))
         raise UnknownCase(case_id)
 
+    def cited_checkpoints(self) -> frozenset[str]:
+        """SHA-256 of every checkpoint that a case is about."""
+        return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())
+
     def of_scan(self, scan_id: str) -> list[Case]:
         """The cases of one scan, matches first, then by score."""
         rows = self._db.table("cases").rows_where("scan_id = ?", [scan_id])

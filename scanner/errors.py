@@ -2,6 +2,7 @@
 
 ScanError
 ├── SettingsInvalid      a flag, environment variable or portrait-scanner.toml holds a bad value
+├── KeyringUnusable      hub tokens are to come from the system's keyring, and it gives no answer
 ├── BaseModelMissing     the base model's files are not here, with how to bring them
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
@@ -18,6 +19,16 @@ class ScanError(Exception):
 
 class SettingsInvalid(ScanError):
     """A flag, environment variable or portrait-scanner.toml holds a bad value."""
+
+
+class KeyringUnusable(ScanError):
+    """Hub tokens are to come from the system's keyring, and it gives no answer."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"the system's keyring cannot be used for hub tokens ({cause}); set hub_tokens = 'environment' and give "
+            "them as PORTRAIT_SCANNER_CIVITAI_TOKEN and its like"
+        )
 
 
 class BaseModelMissing(ScanError):

@@ -46,6 +46,11 @@ def scans_items_verdicts(db: Database) -> None:
     )
 
 
+@migrations()
+def triages_by_hash(db: Database) -> None:
+    db.table("triages").create({"sha256": str, "record": str, "triaged_at": str}, pk="sha256")
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -166,3 +171,14 @@ class Ledger:
             },
             pk=("sha256", "fingerprint"),
         )
+
+    def known_triage(self, sha256: str) -> dict[str, Any] | None:
+        """What the header of these bytes told, if they were here before."""
+        for row in self._db.table("triages").rows_where("sha256 = ?", [sha256], limit=1):
+            return dict(json.loads(row["record"]))
+        return None
+
+    def remember_triage(self, sha256: str, record: Mapping[str, Any], now: datetime) -> None:
+        """Keep what a header told for the next time that a hub names the same bytes."""
+        row = {"sha256": sha256, "record": json.dumps(record, ensure_ascii=False), "triaged_at": now.isoformat()}
+        self._db.table("triages").upsert(row, pk="sha256")

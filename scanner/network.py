@@ -1,23 +1,71 @@
-"""The HTTP client of a command, from settings."""
+"""The HTTP client and the hubs of a command, from settings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from crawlers.budgets import HostBudgets
+from crawlers.catalog import REMOTE_HUBS, HubDoor
 from crawlers.destinations import Destinations
-from crawlers.transport import Transport
+from crawlers.transport import USER_AGENT, Transport
+from scanner.errors import KeyringUnusable
 from scanner.settings import Settings
+
+KEYRING_SERVICE = "portrait-scanner hub tokens"
 
 
 def open_transport(settings: Settings) -> Transport:
-    """The HTTP client of all hubs, with the operator's token and the hosts they allow."""
-    token = settings.hub_token.get_secret_value() if settings.hub_token else None
-    return Transport(token, destinations=Destinations(settings.allowed_hosts))
+    """The HTTP client of all hubs, with the operator's limits and the hosts they allow."""
+    interval_s = 1 / settings.requests_per_second if settings.requests_per_second else 0.0
+    transport = Transport(
+        destinations=Destinations(settings.allowed_hosts),
+        budgets=HostBudgets(interval_s, spare_own=True),
+        user_agent=f"{USER_AGENT} {settings.contact}" if settings.contact else USER_AGENT,
+        obey_robots=True,
+    )
+    for host in settings.robots_exempt:
+        transport.exempt_from_robots(f"https://{host}")
+    return transport
+
+
+def open_hubs(settings: Settings, transport: Transport) -> HubDoor:
+    """The door to all hubs, with the operator's token for each."""
+    tokens = {name: token for name in REMOTE_HUBS if (token := token_of(settings, name))}
+    return HubDoor(transport, tokens)
+
+
+def token_of(settings: Settings, hub: str) -> str | None:
+    """An operator's token for a hub: from the settings, else from the system's keyring where that is configured.
+
+    Raises:
+        KeyringUnusable: the keyring is configured and gives no answer.
+    """
+    secret = getattr(settings, f"{hub}_token", None)
+    if secret is not None:
+        return str(secret.get_secret_value())
+    if settings.hub_tokens != "keyring":
+        return None
+    import keyring
+
+    try:
+        return keyring.get_password(KEYRING_SERVICE, hub)
+    except keyring.errors.KeyringError as error:
+        raise KeyringUnusable(error) from error
+
+
+def keep_token(hub: str, token: str) -> None:
+    """Put a hub's token into the system's keyring; raises KeyringUnusable."""
+    import keyring
+
+    try:
+        keyring.set_password(KEYRING_SERVICE, hub, token)
+    except keyring.errors.KeyringError as error:
+        raise KeyringUnusable(error) from error
 
 
 def allow_typed(transport: Transport, targets: Iterable[str]) -> None:
-    """Whoever types a host on the command line allows it, also on their own network.
+    """Whoever types a host on the command line allows it, also on their own network, and answers for its robots.txt.
 
     Not for targets that came from a web page or another program.
     """
@@ -25,3 +73,4 @@ def allow_typed(transport: Transport, targets: Iterable[str]) -> None:
         address = re.fullmatch(r"(?:[\w-]+=)?(https?://.+)", target)
         if address:
             transport.destinations.allow(address[1])
+            transport.exempt_from_robots(address[1])

@@ -6,20 +6,22 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from crawlers.catalog import hub_for
+from crawlers.archives import Member
 from crawlers.errors import CrawlError
-from crawlers.listing import Listing, RemoteFile, listing_from_dict, listings_of
+from crawlers.listing import Hub, Listing, RemoteFile, listing_from_dict, listing_to_dict, listings_of
+from crawlers.query import likely
+from crawlers.sweep import sweep
 from scanner.adapters.families import ADAPTER_KINDS
 from scanner.case_files import file_cases, verdict_record
 from scanner.errors import BaseModelMissing, NotScannable
 from scanner.ledger import Item, ScanRow
 from scanner.safety import refuse_minors, usable_triggers
-from scanner.triage import Triage, triage_file
+from scanner.triage import Triage, triage_file, triage_from_dict
 from scanner.verdict import Outcome
 from scanner.workshop import Workshop
 
@@ -78,17 +80,26 @@ def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
 def _list(workshop: Workshop, scan_id: str, targets: Sequence[str], observer: Observer) -> None:
     count = 0
     for target in targets:
-        for listing in listings_of(hub_for(target, workshop.transport)):
-            if listing.hub not in ("folder", "url"):
-                workshop.crawl.record(listing, workshop.clock())
+        for listing in _listings(workshop, target, observer):
             for number, file in enumerate(listing.files):
                 # The raw response stays in crawl.db; here only what the scan needs.
                 workshop.ledger.add_item(
-                    scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", asdict(replace(listing, raw="")), number
+                    scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
                 )
                 count += 1
                 observer.step(count, None, listing.title)
     workshop.ledger.mark_listed(scan_id, workshop.clock())
+
+
+def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[Listing]:
+    """What a target lists: a hub's through crawl.db, the likeliest likeness first, so that a stopped listing goes on."""
+    hub: Hub = workshop.hubs.open(target)
+    if hub.name in ("folder", "url"):
+        yield from listings_of(hub)
+        return
+    for step in sweep(hub, target, workshop.crawl, workshop.clock, workers=workshop.settings.workers):
+        observer.step(step.listings, None, f"listing {target}")
+    yield from likely(workshop.crawl, target)
 
 
 def _bring_to_verdict(workshop: Workshop, scan: ScanRow, item: Item) -> None:
@@ -98,22 +109,70 @@ def _bring_to_verdict(workshop: Workshop, scan: ScanRow, item: Item) -> None:
     sha256 = file.sha256
     try:
         refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
-        stored = workshop.checkpoints.obtain(workshop.transport, file)
-        sha256 = stored.sha256
-        ledger.move(scan.scan_id, item.item_key, "fetched", sha256=stored.sha256)
-        triage = triage_file(stored.path)
-        ledger.move(scan.scan_id, item.item_key, "triaged", triage=asdict(triage))
-        record = _judge(workshop, stored.path, listing, triage, started)
-        rows = file_cases(workshop, scan, listing, file, triage, record)
+        known = _known_before_fetching(workshop, listing, file)
+        if known is not None:
+            rows = file_cases(workshop, scan, listing, file, *known)
+        else:
+            stored = workshop.acquisition.obtain(listing, file, ask_again=True)
+            sha256 = stored.sha256
+            ledger.move(scan.scan_id, item.item_key, "fetched", sha256=stored.sha256)
+            rows = [
+                row
+                for part, path in _parts(file, stored.path, stored.members)
+                for row in _rows_of(workshop, (scan, item), listing, part, path)
+            ]
     except (CrawlError, NotScannable, BaseModelMissing) as error:
         rows = [_failed_row(file, sha256, str(error), time.monotonic() - started)]
     ledger.move(scan.scan_id, item.item_key, "judged", verdict={"rows": rows})
 
 
+def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tuple[RemoteFile, Path]]:
+    """The weights to judge: a file's own, or those an archive holds."""
+    if not members:
+        return [(file, path)]
+    return [
+        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), path.parent / member.sha256)
+        for member in members
+    ]
+
+
+def _rows_of(
+    workshop: Workshop, place: tuple[ScanRow, Item], listing: Listing, file: RemoteFile, path: Path
+) -> list[dict[str, Any]]:
+    (scan, item), started = place, time.monotonic()
+    try:
+        triage = triage_file(path)
+        workshop.ledger.move(scan.scan_id, item.item_key, "triaged", triage=asdict(triage))
+        workshop.ledger.remember_triage(triage.sha256 or "", asdict(triage), workshop.clock())
+        record = _judge(workshop, path, listing, triage, started)
+        return file_cases(workshop, scan, listing, file, triage, record)
+    except (CrawlError, NotScannable, BaseModelMissing) as error:
+        return [_failed_row(file, file.sha256, str(error), time.monotonic() - started)]
+
+
+def _known_before_fetching(
+    workshop: Workshop, listing: Listing, file: RemoteFile
+) -> tuple[Triage, dict[str, Any]] | None:
+    """Triage and verdict of bytes that were judged before under their SHA-256, so that nothing has to be fetched."""
+    if file.sha256 is None or not file.url.startswith(("http://", "https://")):
+        return None
+    remembered = workshop.ledger.known_triage(file.sha256)
+    if remembered is None:
+        return None
+    triage = triage_from_dict(remembered)
+    record = workshop.ledger.known_verdict(file.sha256, _verdict_key(workshop, listing, triage)[0])
+    return None if record is None else (triage, record)
+
+
+def _verdict_key(workshop: Workshop, listing: Listing, triage: Triage) -> tuple[str, list[str]]:
+    """What a verdict depends on besides the bytes, as a hash, and the triggers in it."""
+    triggers = usable_triggers([*listing.triggers, *triage.triggers])
+    return hashlib.sha256(f"{workshop.fingerprint} {triggers}".encode()).hexdigest(), list(triggers)
+
+
 def _judge(workshop: Workshop, path: Path, listing: Listing, triage: Triage, started: float) -> dict[str, Any]:
     """The verdict on these bytes: remembered from before, or found out now and then remembered."""
-    triggers = usable_triggers([*listing.triggers, *triage.triggers])
-    key = hashlib.sha256(f"{workshop.fingerprint} {triggers}".encode()).hexdigest()
+    key, triggers = _verdict_key(workshop, listing, triage)
     sha256 = triage.sha256 or ""
     known = workshop.ledger.known_verdict(sha256, key)
     if known is not None:

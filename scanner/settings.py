@@ -28,8 +28,17 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fpir: float = Field(0.001, gt=0, lt=0.5)
     possible_fpir: float = Field(0.02, gt=0, lt=0.5)
-    hub_token: SecretStr | None = None
+    civitai_token: SecretStr | None = None
+    huggingface_token: SecretStr | None = None
+    modelscope_token: SecretStr | None = None
+    github_token: SecretStr | None = None
+    hub_tokens: Literal["environment", "keyring"] = "environment"
     allowed_hosts: tuple[str, ...] = ()
+    robots_exempt: tuple[str, ...] = ()
+    requests_per_second: float = Field(2.0, ge=0)
+    workers: int = Field(4, ge=1, le=64)
+    contact: str | None = Field(None, max_length=200, pattern=r"^[\x20-\x7e]+$")
+    webhook_secret: SecretStr | None = None
     master_key: SecretStr | None = None
     next_master_key: SecretStr | None = None
     key_store: Literal["file", "keyring"] = "file"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
-from crawlers.fetch import HttpSource
+from crawlers.fetch import HttpSource, source_of
 from crawlers.hashes import sha256_of, weights_hash_of
-from crawlers.header import MAX_HEADER_BYTES, FileSource, Header, read_header
+from crawlers.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
+from crawlers.listing import RemoteFile
 from crawlers.pickles import pickle_findings
+from crawlers.training_metadata import person_signals, training_of, triggers_of
 from crawlers.transport import Transport
 from scanner.adapters.families import UNKNOWN, Shapes, family_of, kind_of
-from scanner.adapters.training_metadata import person_signals, training_of, triggers_of
 
 # ss_base_model_version and modelspec.architecture values, by how they begin.
 _DECLARED_FAMILIES = {
@@ -35,7 +36,7 @@ class Triage:
         kind: see scanner.adapters.families.kind_of; "pickle" for a file that was not opened.
         family: of the base model, "unknown" if nothing says.
         triggers: words from the header that the adapter was trained on.
-        training: see scanner.adapters.training_metadata.training_of.
+        training: see crawlers.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
         size_bytes: of the file, None if a server did not say.
         bytes_read: what was transferred or read from disk for this.
@@ -54,6 +55,14 @@ class Triage:
     bytes_read: int = 0
     problems: tuple[str, ...] = ()
     readable: bool = False
+
+
+def triage_from_dict(record: Mapping[str, Any]) -> Triage:
+    """The inverse of dataclasses.asdict, also after a round trip through JSON."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
+    return Triage(**fields)
 
 
 def triage_file(path: Path) -> Triage:
@@ -84,21 +93,36 @@ def triage_url(transport: Transport, url: str) -> Triage:
     Raises:
         CrawlError: the server cannot be reached or refuses.
     """
-    source = HttpSource(transport, url)
+    return triage_remote(transport, RemoteFile(url, url))[0]
+
+
+def triage_remote(transport: Transport, file: RemoteFile) -> tuple[Triage, Header | None]:
+    """Triage of a listed file where it lies, and its header if that can be read; only the header is transferred.
+
+    Raises:
+        CrawlError: the server cannot be reached or refuses.
+    """
+    source = source_of(transport, file.url)
     try:
         header = read_header(source)
     except UnreadableCheckpoint as error:
         kind = error.kind if isinstance(error, NotSafetensors) else UNKNOWN
-        return Triage(
-            source.sha256,
-            None,
-            kind,
-            UNKNOWN,
-            size_bytes=source.size_bytes,
-            bytes_read=source.bytes_read,
-            problems=(str(error),),
-        )
-    return triage_header(header, source.sha256, None, source.size_bytes, source.bytes_read)
+        told = unreadable(str(error), kind, _sha256_from(source, file), source.size_bytes, source.bytes_read)
+        return told, None
+    weights_hash = file.weights_hash if len(file.weights_hash or "") == 64 else None
+    triage = triage_header(header, _sha256_from(source, file), None, source.size_bytes, source.bytes_read)
+    return replace(triage, weights_hash=weights_hash), header
+
+
+def unreadable(
+    problem: str, kind: str = UNKNOWN, sha256: str | None = None, size: int | None = None, bytes_read: int = 0
+) -> Triage:
+    """Triage of what has no header that could be read."""
+    return Triage(sha256, None, kind, UNKNOWN, size_bytes=size, bytes_read=bytes_read, problems=(problem,))
+
+
+def _sha256_from(source: ByteSource, file: RemoteFile) -> str | None:
+    return source.sha256 if isinstance(source, HttpSource) and source.sha256 else file.sha256
 
 
 def triage_header(

@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict
 from datetime import date
 
-from crawlers.checkpoints import CheckpointStore
 from crawlers.store import CrawlStore
 from face_index.faiss_gallery import IndexKind
 from face_index.gallery import Gallery
@@ -15,8 +14,9 @@ from reports.docket import Docket
 from scanner.base_models import choose_base_model
 from scanner.errors import BaseModelMissing
 from scanner.examination import Budget, Examiner
+from scanner.fetching import acquisition_of
 from scanner.ledger import Ledger
-from scanner.network import open_transport
+from scanner.network import open_hubs, open_transport
 from scanner.reception import Clock, Reception, utc_now
 from scanner.sampling import Sampler
 from scanner.settings import Settings
@@ -43,8 +43,9 @@ class Workshop(Reception):
         self.crawl = CrawlStore(settings.crawl_path)
         self.ledger = Ledger(settings.scans_path)
         self.docket = Docket(settings.cases_path, settings.evidence_path)
-        self.checkpoints = CheckpointStore(settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9))
         self.transport = open_transport(settings)
+        self.hubs = open_hubs(settings, self.transport)
+        self.acquisition = acquisition_of(settings, self.crawl, self.transport, clock)
         self._sampler: Sampler | None = None
         self._missing: dict[str, BaseModelMissing] = {}
         self._watch: Watch | None = None

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from crawlers.destinations import Destinations
+from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.face import PackVersion, Prototypes, unit
@@ -44,6 +45,13 @@ def transport() -> Iterator[Transport]:
     client = Transport(attempts=3, timeout_s=10, destinations=Destinations({"127.0.0.1"}))
     yield client
     client.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CrawlStore]:
+    opened = CrawlStore(tmp_path / "crawl.db")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

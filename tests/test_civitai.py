@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from crawlers import civitai
-from crawlers.catalog import hub_for
+from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore
 from crawlers.civitai import CivitaiHub
 from crawlers.destinations import Destinations
 from crawlers.errors import HubError, UnknownHub
-from crawlers.listing import listings_of
+from crawlers.listing import Strand, listings_of
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 from scanner.miniature import world
@@ -81,7 +81,8 @@ def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
         {"items": [], "metadata": {"nextCursor": "b|2"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    assert [listing.listing_id for listing in listings_of(CivitaiHub(ScriptedTransport(pages)))] == ["1", "2"]
+    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
+    assert [listing.listing_id for page in found for listing in page.listings] == ["1", "2"]
 
 
 def test_a_repeated_cursor_is_stepped_over() -> None:
@@ -90,20 +91,29 @@ def test_a_repeated_cursor_is_stepped_over() -> None:
         {"items": [_model(1)], "metadata": {"nextCursor": "a|1"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    found = list(CivitaiHub(ScriptedTransport(pages)).pages())
+    found = list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
     assert [page.cursor for page in found] == ["a|1", "a|2", None]
     assert "repeated" in found[1].notes[0]
+
+
+def test_an_empty_page_that_repeats_its_cursor_is_asked_for_again() -> None:
+    pages = [
+        {"items": [_model(1)], "metadata": {"nextCursor": "a|2"}},
+        {"items": [], "metadata": {"nextCursor": "a|2"}},
+        {"items": [_model(2)], "metadata": {}},
+    ]
+    assert [page.cursor for page in CivitaiHub(ScriptedTransport(pages)).pages(Strand())] == ["a|2", "a|2", None]
 
 
 def test_a_hub_that_only_repeats_is_an_error_not_an_endless_loop() -> None:
     pages = [{"items": [_model(1)], "metadata": {"nextCursor": "a|1"}}] * 30
     with pytest.raises(HubError, match="incomplete"):
-        list(listings_of(CivitaiHub(ScriptedTransport(pages))))
+        list(CivitaiHub(ScriptedTransport(pages)).pages(Strand()))
 
 
 def test_a_model_that_cannot_be_read_is_noted_and_costs_no_other() -> None:
     broken = {"name": "no id", "modelVersions": [{"name": "nor here"}]}
-    [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages()
+    [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages(Strand())
     assert [listing.listing_id for listing in page.listings] == ["2"]
     assert "cannot be read" in page.notes[0]
 
@@ -117,7 +127,7 @@ def test_something_else_than_json_is_an_error(transport: Transport, file_server:
 
 
 def test_the_token_is_not_sent_to_the_signed_host(hub_url: str, tmp_path: Path) -> None:
-    client = Transport(token="secret", attempts=1, destinations=Destinations({"127.0.0.1", "localhost"}))
+    client = Transport({"127.0.0.1": "secret"}, attempts=1, destinations=Destinations({"127.0.0.1", "localhost"}))
     listing = next(iter(listings_of(CivitaiHub(client, hub_url))))
     stored = CheckpointStore(tmp_path / "store", 10**9).obtain(client, listing.files[0])
     assert stored.sha256 == listing.files[0].sha256
@@ -137,10 +147,11 @@ def test_every_version_of_a_listing_is_kept(transport: Transport, hub_url: str, 
 
 
 def test_targets_are_told_apart(transport: Transport, tmp_path: Path) -> None:
-    assert hub_for(str(tmp_path), transport).name == "folder"
-    assert hub_for("https://host.example/a/b.safetensors", transport).name == "url"
-    assert hub_for("civitai=http://127.0.0.1:1", transport).name == "civitai"
+    door = HubDoor(transport)
+    assert door.open(str(tmp_path)).name == "folder"
+    assert door.open("https://host.example/a/b.safetensors").name == "url"
+    assert door.open("civitai=http://127.0.0.1:1").name == "civitai"
     with pytest.raises(UnknownHub, match="civitai"):
-        hub_for("nowhere", transport)
+        door.open("nowhere")
     with pytest.raises(HubError, match="https"):
-        hub_for("civitai=ftp://x", transport)
+        door.open("civitai=ftp://x")

@@ -11,8 +11,9 @@ from safetensors.numpy import save
 
 from crawlers.checkpoints import CheckpointStore
 from crawlers.destinations import Destinations
+from crawlers.download import download
 from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused, HubUnreachable
-from crawlers.fetch import HttpSource, download
+from crawlers.fetch import HttpSource
 from crawlers.header import read_header
 from crawlers.listing import RemoteFile
 from crawlers.transport import Transport
@@ -62,13 +63,15 @@ def test_a_server_that_never_gets_further_is_given_up(
         download(transport, remote, tmp_path / "store")
 
 
-def test_other_bytes_than_promised_are_thrown_away(
+def test_other_bytes_than_promised_are_told_and_kept_under_their_own_hash(
     transport: Transport, remote: RemoteFile, file_server: FileServer, tmp_path: Path
 ) -> None:
-    (file_server.folder / "a.safetensors").write_bytes(b"other" + DATA[5:])
-    with pytest.raises(HashMismatch):
+    other = DATA[:9] + b"other" + DATA[14:]
+    (file_server.folder / "a.safetensors").write_bytes(other)
+    with pytest.raises(HashMismatch) as told:
         download(transport, remote, tmp_path / "store")
-    assert list((tmp_path / "store").iterdir()) == []
+    assert told.value.actual == hashlib.sha256(other).hexdigest()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [told.value.actual]
 
 
 def test_a_file_over_the_limit_is_refused(transport: Transport, remote: RemoteFile, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors, UnreadableCheckpoint
-from crawlers.header import MAX_TENSORS, FileSource, parse_header, read_header
+from crawlers.header import MAX_HEADER_BYTES, MAX_TENSORS, FileSource, parse_header, read_header
 from tests.conftest import raw_safetensors
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
@@ -84,12 +85,13 @@ def test_too_many_tensors_are_refused() -> None:
         ({"a": ("F32", [2], [0, 8])}, 4, "cut off"),
         ({"a": ("F32", [3], [0, 8])}, 8, "do not fit"),
         ({"a": ("F31", [2], [0, 8])}, 8, "dtype"),
+        ({"a": (["F32"], [2], [0, 8])}, 8, "dtype"),
         ({"a": ("F32", [-2], [0, 8])}, 8, "shape"),
         ({"a": ("F32", [2], [8, 0])}, 8, "offsets"),
     ],
 )
 def test_contradictions_are_named(
-    entries: dict[str, tuple[str, list[int], list[int]]], data_bytes: int, told: str
+    entries: dict[str, tuple[object, list[int], list[int]]], data_bytes: int, told: str
 ) -> None:
     document = {
         name: {"dtype": dtype, "shape": shape, "data_offsets": offsets}
@@ -97,6 +99,36 @@ def test_contradictions_are_named(
     }
     with pytest.raises(MalformedHeader, match=told):
         parse_header(json.dumps(document).encode(), data_bytes)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b"{" + b'"":{},' * 1_000_000 + b"}", TooManyTensors),
+        (b'{"a":[' + b"0," * 2_000_000 + b"0]}", MalformedHeader),
+        (b'{"__metadata__":{' + b'"a":"",' * 500_000 + b'"b":""}}', MalformedHeader),
+        (b'{"a":' + b" " * MAX_HEADER_BYTES + b"1}", HeaderTooLarge),
+    ],
+)
+def test_bombs_are_refused_before_they_are_parsed(
+    text: bytes, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "loads", lambda *_args, **_kwargs: pytest.fail("was parsed"))
+    with pytest.raises(error):
+        parse_header(text, None)
+
+
+def test_signs_inside_strings_do_not_count(make_lora: Callable[..., Path]) -> None:
+    captions = json.dumps({"40_x": {f'a "tag" {{{n}}}, \\[{n}]': n for n in range(30_000)}})
+    assert (
+        read_header(FileSource(make_lora(metadata={"ss_tag_frequency": captions}))).metadata["ss_tag_frequency"]
+        == captions
+    )
+
+
+def test_halves_of_characters_are_refused() -> None:
+    with pytest.raises(MalformedHeader, match="halves"):
+        parse_header(b'{"__metadata__":{"a":"\\ud800"}}', 0)
 
 
 def test_nesting_bombs_are_refused() -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,12 @@ from crawlers.checkpoints import CheckpointStore
 from crawlers.destinations import Destinations
 from crawlers.errors import HubError
 from crawlers.huggingface import HuggingFaceHub
-from crawlers.listing import Presence, listings_of
+from crawlers.listing import Presence, Strand, listings_of
+from crawlers.store import CrawlStore
+from crawlers.sweep import sweep
 from crawlers.transport import Transport
 from scanner.triage import triage_url
+from tests.conftest import NOON
 from tests.servers.huggingface import FakeHuggingFace, serve_huggingface
 
 
@@ -76,21 +80,57 @@ def test_a_rate_limit_is_waited_out(hub: FakeHuggingFace, client: Transport) -> 
     assert client.budgets.state("127.0.0.1").window_s == 300
 
 
-def test_gated_and_odd_repositories_are_noted_and_cost_no_other(hub: FakeHuggingFace, client: Transport) -> None:
+def test_gated_and_odd_repositories_are_noted_and_cost_no_other(
+    hub: FakeHuggingFace, client: Transport, store: CrawlStore
+) -> None:
     hub.gated.add("maker/lora-1")
     hub.repositories["maker/lora-2"]["card"] = {"instance_prompt": ["a", "list"]}
-    pages = list(HuggingFaceHub(client, hub.url).pages())
-    names = {listing.listing_id for page in pages for listing in page.listings}
-    assert len(names) == 5
-    assert any("maker/lora-1" in note for page in pages for note in page.notes)
+    steps = list(sweep(HuggingFaceHub(client, hub.url), "hf", store, lambda: NOON))
+    assert steps[-1].listings == 6
+    notes = [note for step in steps for note in step.notes]
+    assert any("maker/lora-1" in note for note in notes)
+    [gated] = store.newest("huggingface", "maker/lora-1")
+    assert [file.sha256 for file in gated.files] == [None, None]
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeHuggingFace, client: Transport) -> None:
-    pages = HuggingFaceHub(client, hub.url).pages()
-    first = next(pages)
-    rest = list(HuggingFaceHub(client, hub.url).pages(first.cursor))
+    lora = Strand("filter=lora")
+    first = next(HuggingFaceHub(client, hub.url).pages(lora))
+    rest = list(HuggingFaceHub(client, hub.url).pages(lora, first.cursor))
     assert next(listing.listing_id for page in rest for listing in page.listings) == "maker/lora-2"
     assert rest[-1].cursor is None
+
+
+def details_asked(hub: FakeHuggingFace) -> list[str]:
+    return [path for path, _ in hub.requests if "blobs=true" in path]
+
+
+def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_again(
+    hub: FakeHuggingFace, client: Transport, store: CrawlStore
+) -> None:
+    def go(day: int) -> list[str]:
+        hub.requests.clear()
+        steps = list(sweep(HuggingFaceHub(client, hub.url), "hf", store, lambda: NOON + timedelta(day)))
+        assert steps[-1].listings == 6
+        return [event.listing_id for step in steps for event in step.events]
+
+    assert len(go(0)) == 10  # six are new, and four of them hold the file of the first one
+    assert len(details_asked(hub)) == 6
+    assert go(1) == []
+    assert details_asked(hub) == []
+    hub.repositories["maker/lora-3"] |= {"sha": "b" * 40, "card": {"instance_prompt": "photo of another"}}
+    assert go(2) == ["maker/lora-3"]
+    assert len(details_asked(hub)) == 1
+    [event] = store.events(limit=1)
+    assert event.details["fields"] == ["files", "triggers"]  # their addresses name the commit
+
+
+def test_only_what_changed_since_is_listed(hub: FakeHuggingFace, client: Transport, store: CrawlStore) -> None:
+    since = datetime(2026, 10, 5, tzinfo=UTC)
+    steps = list(sweep(HuggingFaceHub(client, hub.url, ["lora"]), "hf", store, lambda: NOON, since))
+    assert {event.listing_id for step in steps for event in step.events} == {"maker/lora-4", "maker/lora-3"}
+    # The page that reaches back behind the date is the last one.
+    assert len([path for path, _ in hub.requests if path.startswith("/api/models?")]) == 1
 
 
 def test_what_became_of_a_repository(hub: FakeHuggingFace, client: Transport) -> None:
@@ -104,7 +144,7 @@ def test_what_became_of_a_repository(hub: FakeHuggingFace, client: Transport) ->
 
 def test_something_else_than_a_list_is_an_error(client: Transport, hub: FakeHuggingFace) -> None:
     with pytest.raises(HubError):
-        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages())
+        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Strand("filter=lora")))
 
 
 def test_the_real_client_takes_this_server_for_the_hub(hub: FakeHuggingFace, tmp_path: Path) -> None:

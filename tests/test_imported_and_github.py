@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from crawlers.catalog import hub_for
+from crawlers.catalog import HubDoor
 from crawlers.errors import HubError, UnknownHub
 from crawlers.github import GitHubHub
 from crawlers.imported import ImportedHub
-from crawlers.listing import Presence, listings_of
+from crawlers.listing import Presence, Strand, listings_of
+from crawlers.store import CrawlStore
+from crawlers.sweep import sweep
 from crawlers.transport import Transport
+from tests.conftest import NOON
 
 SHA256 = "ab" * 32
 
@@ -64,28 +69,32 @@ class TestImported:
     def test_odd_entries_are_noted_and_odd_files_told(self, tmp_path: Path) -> None:
         path = tmp_path / "a.json"
         path.write_text('[{"tags": ["x"]}, {"id": 7, "downloads": "many"}]')
-        [page] = ImportedHub(path).pages()
+        [page] = ImportedHub(path).pages(Strand())
         assert [one.listing_id for one in page.listings] == ["7"]
         assert "entry 1" in page.notes[0]
         for text in ("not json", "[1, 2]"):
             path.write_text(text)
             with pytest.raises(HubError):
-                list(ImportedHub(path).pages())
+                list(ImportedHub(path).pages(Strand()))
 
     def test_it_is_reached_by_its_name(self, tmp_path: Path, transport: Transport) -> None:
         path = tmp_path / "list.csv"
         path.write_text("id,title\n1,a\n2,b\n")
-        hub = hub_for(f"liblib={path}", transport)
+        hub = HubDoor(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
         assert (hub.look("1"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
         with pytest.raises(UnknownHub):
-            hub_for("liblib=missing.csv", transport)
+            HubDoor(transport).open("liblib=missing.csv")
+
+
+SIZE = {"repositories": 120}
+SEARCHED: list[str] = []
 
 
 def repository(number: int) -> dict[str, Any]:
     name = f"maker/person-{number}-face"
     return {"full_name": name, "html_url": f"https://github.com/{name}", "default_branch": "main", "description": "a face",
-            "owner": {"login": "maker"}, "topics": ["lora"], "created_at": "2026-10-01T00:00:00Z"}  # fmt: skip
+            "owner": {"login": "maker"}, "topics": ["lora"], "created_at": f"{2023 + number % 3}-{1 + number % 12:02d}-{1 + number % 28:02d}T00:00:00Z"}  # fmt: skip
 
 
 class GitHubApi(BaseHTTPRequestHandler):
@@ -96,14 +105,27 @@ class GitHubApi(BaseHTTPRequestHandler):
         if parts.path == "/search/repositories":
             query = parse_qs(parts.query)
             page, first = int(query["page"][0]), "in:name,topics" in query["q"][0] and "lora" in query["q"][0]
-            items = [repository(number) for number in range((page - 1) * 100, min(page * 100, 120))] if first else []
-            return self.answer(
-                200, {"total_count": 120 if first else 0, "incomplete_results": page == 2, "items": items}
-            )
+            start, end = re.search(r"created:(\S+)\.\.(\S+)", query["q"][0]).groups()  # type: ignore[union-attr]
+            SEARCHED.append(query["q"][0])
+            found = [
+                one
+                for one in map(repository, range(SIZE["repositories"] if first else 0))
+                if start <= one["created_at"][:10] <= end
+            ]
+            seen = found[:1000][(page - 1) * 100 : page * 100]
+            return self.answer(200, {"total_count": len(found), "incomplete_results": page == 2, "items": seen})
+        if parts.path == "/repos/maker/person-0-face/git/blobs/p0":
+            pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'cd' * 32}\nsize 77777\n"
+            return self.answer(200, {"content": base64.b64encode(pointer.encode()).decode(), "encoding": "base64"})
+        if re.fullmatch(r"/repos/maker/person-\d+-face/git/blobs/p\d+", parts.path):
+            return self.answer(200, {"content": base64.b64encode(b"{}").decode(), "encoding": "base64"})
         if match := re.fullmatch(r"/repos/maker/person-(\d+)-face/git/trees/main", parts.path):
             if match[1] == "3":
                 return self.answer(409, {"message": "Git Repository is empty."})
-            tree = [{"path": "a b/lora.safetensors", "type": "blob", "size": 134}, {"path": "README.md", "size": 5}]
+            tree = [
+                {"path": "a b/lora.safetensors", "type": "blob", "size": 134, "sha": f"p{match[1]}"},
+                {"path": "README.md", "size": 5},
+            ]
             return self.answer(200, {"tree": tree, "truncated": match[1] == "4"})
         if re.fullmatch(r"/repos/maker/person-\d+-face/releases", parts.path):
             asset = {"name": "v1.safetensors", "size": 999, "download_count": 7, "digest": f"sha256:{SHA256}",
@@ -136,25 +158,42 @@ def api() -> Iterator[str]:
     thread.join()
 
 
-def test_github_repositories_are_listed_with_their_weights(api: str, transport: Transport) -> None:
-    pages = list(GitHubHub(transport, api).pages())
-    listings = {listing.listing_id: listing for page in pages for listing in page.listings}
-    notes = [note for page in pages for note in page.notes]
-    assert len(listings) == 119
-    first = listings["maker/person-0-face"]
+def test_github_repositories_are_listed_with_their_weights(api: str, transport: Transport, store: CrawlStore) -> None:
+    steps = list(sweep(GitHubHub(transport, api), "github", store, lambda: NOON))
+    notes = [note for step in steps for note in step.notes]
+    assert steps[-1].listings == 120
+    [first] = store.newest("github", "maker/person-0-face")
     assert [file.name for file in first.files] == ["a b/lora.safetensors", "v1.safetensors"]
     assert first.files[0].url == "https://github.com/maker/person-0-face/raw/main/a%20b/lora.safetensors"
-    assert (first.files[0].sha256, first.files[1].sha256) == (None, SHA256)
+    # The tree shows an LFS pointer; what it points to is known without a download.
+    assert (first.files[0].sha256, first.files[0].size_bytes) == ("cd" * 32, 77_777)
+    assert first.files[1].sha256 == SHA256
     assert first.downloads == 7
+    [second] = store.newest("github", "maker/person-1-face")
+    assert (second.files[0].sha256, second.files[0].size_bytes) == (None, 134)
+    [empty] = store.newest("github", "maker/person-3-face")
+    assert empty.files == ()
     assert any("person-3-face" in note for note in notes)
-    assert any("person-4-face has more files" in note for note in notes)
     assert any("incomplete" in note for note in notes)
 
 
+def test_a_search_of_more_than_can_be_seen_goes_through_the_years(
+    api: str, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIZE, "repositories", 2_500)
+    hub = GitHubHub(transport, api, ["lora in:name,topics"])
+    [strand] = hub.strands()
+    found = [listing.listing_id for page in hub.pages(strand) for listing in page.listings]
+    assert len(found) == len(set(found)) == 2_500
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    next(hub.pages(Strand(strand.name, since)))
+    assert "pushed:>=2026-11-01" in SEARCHED[-1]
+
+
 def test_a_github_sweep_goes_on_at_its_cursor(api: str, transport: Transport) -> None:
-    first = next(GitHubHub(transport, api).pages())
-    assert first.cursor == "0|2"
-    rest = list(GitHubHub(transport, api).pages(first.cursor))
-    assert sum(len(page.listings) for page in rest) == 20
-    looked = GitHubHub(transport, api)
-    assert (looked.look("maker/person-1-face"), looked.look("maker/gone")) == (Presence.LISTED, Presence.GONE)
+    hub = GitHubHub(transport, api)
+    strand = hub.strands()[0]
+    first = next(hub.pages(strand))
+    rest = list(hub.pages(strand, first.cursor))
+    assert sum(len(page.listings) for page in [first, *rest]) == 120
+    assert (hub.look("maker/person-1-face"), hub.look("maker/gone")) == (Presence.LISTED, Presence.GONE)

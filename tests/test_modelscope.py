@@ -18,9 +18,12 @@ import pytest
 
 from crawlers.checkpoints import CheckpointStore
 from crawlers.destinations import Destinations
-from crawlers.listing import Presence, listings_of
+from crawlers.listing import Presence, Strand
+from crawlers.store import CrawlStore
+from crawlers.sweep import sweep
 from crawlers.modelscope import ModelScopeHub
 from crawlers.transport import Transport
+from tests.conftest import NOON
 
 
 class FakeModelScope(ThreadingHTTPServer):
@@ -129,24 +132,27 @@ def client() -> Iterator[Transport]:
     opened.close()
 
 
-def test_every_repository_is_listed_with_hashes(hub: FakeModelScope, client: Transport, tmp_path: Path) -> None:
-    pages = list(ModelScopeHub(client, hub.url).pages())
-    found = {listing.listing_id: listing for page in pages for listing in page.listings}
-    assert len(found) == 129
-    assert any("maker/lora-7" in note for page in pages for note in page.notes)
-    listing = found["maker/lora-0"]
+def test_every_repository_is_listed_with_hashes(
+    hub: FakeModelScope, client: Transport, store: CrawlStore, tmp_path: Path
+) -> None:
+    steps = list(sweep(ModelScopeHub(client, hub.url), "ms", store, lambda: NOON))
+    assert steps[-1].listings == 130
+    assert any("maker/lora-7" in note for step in steps for note in step.notes)
+    [closed] = store.newest("modelscope", "maker/lora-7")
+    assert closed.files == ()
+    [listing] = store.newest("modelscope", "maker/lora-0")
     assert (listing.title, listing.creator, listing.downloads) == ("写真 maker/lora-0", "maker", 12)
     [file] = listing.files
-    assert CheckpointStore(tmp_path, 10**9).obtain(client, file).sha256 == file.sha256
+    assert CheckpointStore(tmp_path / "store", 10**9).obtain(client, file).sha256 == file.sha256
 
 
 def test_a_search_larger_than_can_be_seen_is_told(hub: FakeModelScope, client: Transport) -> None:
     files = hub.models["maker/lora-0"]
     hub.models = {f"maker/lora-{number}": files for number in range(3_200)}
-    first = next(ModelScopeHub(client, hub.url).pages("0|1"))
+    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
     assert "3,200 repositories, 3,000 can be seen" in first.notes[0]
-    last = next(ModelScopeHub(client, hub.url).pages("0|30"))
-    assert last.cursor == "1|1"
+    last = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), "30"))
+    assert last.cursor is None
 
 
 def test_what_became_of_a_repository(hub: FakeModelScope, client: Transport) -> None:
@@ -155,11 +161,10 @@ def test_what_became_of_a_repository(hub: FakeModelScope, client: Transport) -> 
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeModelScope, client: Transport) -> None:
-    first = next(ModelScopeHub(client, hub.url).pages())
-    assert first.cursor == "0|2"
-    names = [listing.listing_id for listing in next(ModelScopeHub(client, hub.url).pages(first.cursor)).listings]
-    assert names[0] == "maker/lora-100"
-    assert len(list(listings_of(ModelScopeHub(client, hub.url)))) == 129
+    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
+    assert first.cursor == "2"
+    rest = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), first.cursor))
+    assert [listing.listing_id for listing in rest.listings][0] == "maker/lora-100"
 
 
 def test_the_real_client_takes_this_server_for_the_hub(hub: FakeModelScope, tmp_path: Path) -> None:

@@ -88,7 +88,15 @@ def coverage_guided(runs: int) -> None:
             "    outcome(framed(data[1:]) if data[:1] == b'\\x01' else data[1:])\n"
             "atheris.Setup(sys.argv, one)\natheris.Fuzz()\n"
         )
-        limits = [f"-runs={runs}", "-timeout=1", "-rss_limit_mb=600", "-malloc_limit_mb=64", "-max_len=70000", "-seed=7"]
+        limits = [
+            f"-runs={runs}",
+            "-timeout=1",
+            "-rss_limit_mb=600",
+            "-malloc_limit_mb=64",
+            "-max_len=70000",
+            "-seed=7",
+            f"-artifact_prefix={folder}/",
+        ]
         done = subprocess.run(
             [sys.executable, "-c", code, *limits, folder], capture_output=True, text=True, check=False
         )

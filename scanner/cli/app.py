@@ -15,6 +15,7 @@ import typer
 
 from scanner.cli import (
     accuracy,
+    crawled,
     crawling,
     decisions,
     enrolment,
@@ -50,6 +51,7 @@ registered.add_to(app)
 decisions.add_to(app)
 inspection.add_to(app)
 crawling.add_to(app)
+crawled.add_to(app)
 scanning.add_to(app)
 accuracy.add_to(app)
 installation.add_to(app)

@@ -87,18 +87,62 @@ class ProgressObserver:
         self._progress, self._task = progress, task
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=doing[:40])
+        self._progress.update(self._task, completed=done, total=total, description=doing[:60])
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[ProgressObserver]:
     """A progress bar on standard error for the duration of a with-block."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield ProgressObserver(progress, progress.add_task(title, total=None))
+
+
+@contextmanager
+def transfer_bar() -> Iterator[TransferObserver]:
+    """A progress bar of bytes on standard error for the duration of a with-block."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield TransferObserver(progress, progress.add_task("", total=None))
+
+
+class TransferObserver:
+    """Draws one download after another (crawlers.download.Progress)."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress, self._task = progress, task
+
+    def begin(self, name: str) -> None:
+        """The next file; its bytes are counted from nothing."""
+        self._progress.reset(self._task, description=name[:50])
+
+    def __call__(self, have: int, total: int | None) -> None:
+        self._progress.update(self._task, completed=have, total=total)
 
 
 def new_file(path: Path) -> None:

@@ -1,127 +1,311 @@
-"""`hubs`, `crawl`, `listings`: what the hubs list, swept without loss and kept with all that happens to it."""
+"""`hubs`, `crawl`, `watch`: what the hubs list, swept without loss and kept with all that happens to it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, print_json, print_table, progress_bar
+from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawlers.catalog import HubDoor
+    from crawlers.listing import Hub
+    from crawlers.rounds import Round
+    from crawlers.store import CrawlStore
     from crawlers.sweep import SweepStep
+    from crawlers.transport import Transport
+    from crawlers.webhooks import Webhook
+    from scanner.cli.context import ProgressObserver
+    from scanner.settings import Settings
+
+SHORTEST_EVERY_MINUTES = 5  # hubs let their answers be cached that long
+TypeOption = Annotated[
+    list[str] | None, typer.Option("--type", help="Only these, in the hub's own words; see `hubs`. May be repeated.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("hubs")(hubs)
     app.command("crawl")(crawl)
-    app.command("listings")(listings)
+    app.command("watch")(watch)
 
 
-def hubs(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """The hubs that can be crawled, and how far their sweeps have come."""
-    from crawlers.catalog import REMOTE_HUBS
+@dataclasses.dataclass(frozen=True, slots=True)
+class Desk:
+    """What a crawling command works with; see `crawling_desk`."""
+
+    settings: Settings
+    transport: Transport
+    door: HubDoor
+    store: CrawlStore
+
+
+@contextmanager
+def crawling_desk(context: typer.Context, targets: Iterable[str]) -> Iterator[Desk]:
+    """Store, client and hubs for the duration of a with-block; typed hosts are allowed."""
     from crawlers.store import CrawlStore
-
-    flags: Flags = context.obj
-    store = CrawlStore(flags.settings().crawl_path)
-    sweeps = list(store.db.table("sweeps").rows_where(order_by="sweep_id desc"))
-    store.close()
-    known = [{"hub": name, "address": address} for name, (_, address) in REMOTE_HUBS.items()]
-    if as_json:
-        print_json({"hubs": known, "sweeps": sweeps})
-        return
-    print_table(["hub", "address"], [[one["hub"], one["address"]] for one in known])
-    typer.echo("Also a folder's path, and any hub of these kinds at another address: civitai=https://host")
-    if sweeps:
-        rows = [
-            [one["place"], one["started_at"][:19], (one["finished_at"] or "goes on")[:19], str(one["pages"]), str(one["listings"])]
-            for one in sweeps[:20]
-        ]  # fmt: skip
-        print_table(["sweep of", "started (UTC)", "finished", "pages", "listings"], rows)
-
-
-def crawl(
-    context: typer.Context,
-    hub: Annotated[str, typer.Argument(help="A hub, hub=https://host, or a folder.", metavar="HUB")],
-    limit: Annotated[int | None, typer.Option(help="Stop after so many listings; run again to go on.", min=1)] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Sweep a hub: every listing and every version of it, and what was changed, flagged, taken down or came back."""
-    from crawlers.catalog import hub_for
-    from crawlers.store import CrawlStore
-    from crawlers.sweep import sweep
-    from scanner.network import allow_typed, open_transport
-    from scanner.reception import utc_now
+    from scanner.network import allow_typed, open_hubs, open_transport
 
     flags: Flags = context.obj
     settings = flags.settings()
     transport, store = open_transport(settings), CrawlStore(settings.crawl_path)
-    allow_typed(transport, [hub])
-    counts: Counter[str] = Counter()
-    notes: list[str] = []
-    step: SweepStep | None = None
+    allow_typed(transport, targets)
     try:
-        with progress_bar("crawling") as observer:
-            for step in sweep(hub_for(hub, transport), hub, store, utc_now):
-                counts.update(str(event.kind) for event in step.events)
-                notes += step.notes
-                observer.step(step.listings, None, f"page {step.pages}")
-                if limit is not None and step.listings >= limit:
-                    break
+        yield Desk(settings, transport, open_hubs(settings, transport), store)
     finally:
         transport.close()
         store.close()
+
+
+def hubs(
+    context: typer.Context,
+    store_token: Annotated[
+        str | None, typer.Option(help="Ask for this hub's token and put it into the system's keyring.", metavar="HUB")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """The hubs that can be crawled, and how far their sweeps have come."""
+    from crawlers.catalog import REMOTE_HUBS
+    from scanner.network import keep_token, token_of
+
+    if store_token is not None:
+        if store_token not in REMOTE_HUBS:
+            raise typer.BadParameter(f"{store_token!r} is none of {', '.join(REMOTE_HUBS)}", param_hint="--store-token")
+        keep_token(store_token, typer.prompt(f"Token of {store_token}", hide_input=True))
+        typer.echo('Kept. Set hub_tokens = "keyring" in portrait-scanner.toml to have it used.')
+        return
+    with crawling_desk(context, ()) as desk:
+        sweeps = list(desk.store.db.table("sweeps").rows_where(order_by="sweep_id desc", limit=200))
+        known = [
+            {
+                "hub": name,
+                "address": hub.address,
+                "types": hub.types,
+                "token": token_of(desk.settings, name) is not None,
+            }
+            for name, hub in REMOTE_HUBS.items()
+        ]
+    if as_json:
+        print_json({"hubs": known, "sweeps": sweeps})
+        return
+    print_table(
+        ["hub", "address", "--type", "token"],
+        [[str(one["hub"]), str(one["address"]), str(one["types"]), "yes" if one["token"] else "no"] for one in known],
+    )
+    typer.echo(
+        "Also a folder, s3://bucket/prefix, an exported list (name=list.csv), and a hub elsewhere: civitai=https://host"
+    )
+    if sweeps:
+        rows = [
+            [one["place"], (one["since"] or "everything")[:16], one["started_at"][:19],
+             (one["finished_at"] or "goes on")[:19], str(one["pages"]), str(one["listings"])]
+            for one in sweeps[:20]
+        ]  # fmt: skip
+        print_table(["sweep of", "since", "started (UTC)", "finished", "pages", "listings"], rows)
+
+
+def crawl(
+    context: typer.Context,
+    hub: Annotated[
+        str, typer.Argument(help="A hub, hub=https://host, a folder, s3://..., or an export.", metavar="HUB")
+    ],
+    since: Annotated[
+        str | None, typer.Option(help="Only what changed since: a date (2026-11-01), or days as 7d.")
+    ] = None,
+    types: TypeOption = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many listings; run again to go on.", min=1)] = None,
+    triage: Annotated[
+        bool, typer.Option("--triage", help="Then read the headers of the listed files, the likeliest likeness first.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Sweep a hub: every listing and every version of it, and what was changed, flagged, taken down or came back."""
+    from crawlers.sweep import sweep
+    from scanner.reception import utc_now
+
+    start = None if since is None else _moment_of(since)
+    counts: Counter[str] = Counter()
+    notes: list[str] = []
+    step: SweepStep | None = None
+    headers = {"read": 0, "failed": 0}
+    with crawling_desk(context, [hub]) as desk:
+        opened, place = desk.door.open(hub, types or ()), place_of(hub, types)
+        with progress_bar("crawling") as observer:
+            for step in sweep(opened, place, desk.store, utc_now, start, desk.settings.workers):
+                counts.update(str(event.kind) for event in step.events)
+                notes += step.notes
+                observer.step(step.listings, None, f"page {step.pages}{_budget(desk, hub)}")
+                if limit is not None and step.listings >= limit:
+                    break
+        if triage:
+            headers = read_and_count(desk, place, limit, notes)
+    told = dict(counts)
     if step is None:
         return
     if as_json:
-        print_json(
-            {"hub": hub, "finished": step.finished, "pages": step.pages, "listings": step.listings,
-             "events": counts, "notes": notes}
-        )  # fmt: skip
+        document = {"hub": hub, "since": start.isoformat() if start else None, "finished": step.finished, "pages": step.pages,
+                    "listings": step.listings, "events": told, "headers": headers, "notes": notes}  # fmt: skip
+        print_json(document)
         return
-    told = ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing new"
-    typer.echo(f"{step.listings} listings on {step.pages} pages{'' if step.finished else ' so far'}: {told}.")
+    happened = ", ".join(f"{count} {kind}" for kind, count in told.items()) or "nothing new"
+    typer.echo(f"{step.listings} listings on {step.pages} pages{'' if step.finished else ' so far'}: {happened}.")
+    if triage:
+        typer.echo(f"{headers['read']} headers read, {headers['failed']} not to be had.")
+    print_notes(notes)
+
+
+def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) -> dict[str, int]:
+    """Read the headers of a place with a progress bar; how many were read and how many were not to be had."""
+    from scanner.header_reading import read_headers
+    from scanner.reception import utc_now
+
+    counts = {"read": 0, "failed": 0}
+    with progress_bar("headers") as observer:
+        for step in read_headers(desk.store, desk.transport, utc_now, place, limit, desk.settings.workers):
+            counts["failed" if step.problem else "read"] += 1
+            if step.problem:
+                notes.append(step.problem)
+            observer.step(step.done, limit, step.wanted.file.name)
+    return counts
+
+
+def watch(
+    context: typer.Context,
+    targets: Annotated[list[str], typer.Argument(help="Hubs, folders, s3://... as for crawl.", metavar="HUB...")],
+    every: Annotated[
+        int, typer.Option(help="Minutes between rounds; hubs cache for five.", min=SHORTEST_EVERY_MINUTES)
+    ] = 60,
+    full_every: Annotated[int, typer.Option(help="Days after which everything is read again.", min=1)] = 7,
+    webhook: Annotated[str | None, typer.Option(help="An address of yours that events are posted to.")] = None,
+    triage: Annotated[int, typer.Option(help="Headers to read after each round.", min=0)] = 0,
+    once: Annotated[bool, typer.Option("--once", help="One round, for cron and systemd timers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Watch hubs: one line for each event, again and again. The first round of a hub is told only as a number."""
+    from crawlers.webhooks import Webhook
+
+    with crawling_desk(context, [*targets, webhook or ""]) as desk:
+        secret = desk.settings.webhook_secret.get_secret_value() if desk.settings.webhook_secret else None
+        hook = Webhook(desk.store, desk.transport, webhook, secret) if webhook else None
+        opened = {target: desk.door.open(target) for target in targets}
+        failed = False
+        while True:
+            started = time.monotonic()
+            for target, hub in opened.items():
+                failed = not _watch_once(desk, hub, target, timedelta(days=full_every), hook, triage, as_json)
+            if once:
+                raise typer.Exit(3 if failed else 0)
+            time.sleep(max(0.0, every * 60 - (time.monotonic() - started)))
+
+
+def _watch_once(
+    desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
+) -> bool:
+    """One round of one hub; False if it broke off, which the next round makes good."""
+    from crawlers.errors import HubError
+    from crawlers.rounds import go_round, next_round
+    from scanner.reception import utc_now
+
+    due = next_round(desk.store, target, utc_now(), full_every)
+    notes: list[str] = []
+    problem: str | None = None
+    step: SweepStep | None = None
+    told = 0
+    try:
+        with progress_bar(target) as observer:
+            for step in go_round(hub, target, desk.store, utc_now, due, desk.settings.workers):
+                told += _tell(step, due, desk.store, as_json)
+                notes += step.notes
+                _show_progress(observer, step, desk, target)
+        if triage:
+            read_and_count(desk, target, triage, notes)
+        if hook is not None:
+            hook.skip() if due.is_first else hook.deliver()
+    except HubError as error:
+        problem = str(error)
+    summary = {"at": utc_now().isoformat(), "round_of": target, "everything": due.since is None, "listings": step.listings if step else 0,
+               "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+    else:
+        typer.secho(
+            f"{target}: {summary['listings']} listings, {told} events told",
+            err=True,
+            fg="green" if problem is None else "red",
+        )
+        print_notes([*notes, *([problem] if problem else [])])
+    return problem is None
+
+
+def _tell(step: SweepStep, due: Round, store: CrawlStore, as_json: bool) -> int:
+    """Print a step's events, one a line; of a first round those of new listings are no news."""
+    from crawlers.events import EventKind
+
+    expected = (EventKind.FIRST_SEEN, EventKind.RE_UPLOADED) if due.is_first else ()
+    events = [event for event in step.events if event.kind not in expected]
+    for event in events:
+        found = store.db.execute(
+            "select title, url from listings where hub = ? and listing_id = ? order by rowid desc limit 1",
+            [event.hub, event.listing_id],
+        ).fetchone() or ("", "")
+        if as_json:
+            typer.echo(
+                json.dumps({**dataclasses.asdict(event), "title": found[0], "url": found[1]}, ensure_ascii=False)
+            )
+        else:
+            line = f"{event.at[:19]}Z  {event.kind}  {event.hub}:{event.listing_id}  {found[0]}  {found[1]}"
+            typer.echo(line.replace("\n", " "))
+    return len(events)
+
+
+def _show_progress(observer: ProgressObserver, step: SweepStep, desk: Desk, target: str) -> None:
+    observer.step(step.listings, None, f"{target[:30]} page {step.pages}{_budget(desk, target)}")
+
+
+def place_of(hub: str, types: list[str] | None) -> str:
+    """A target as sweeps are remembered under it: one narrowed to types is another place."""
+    return " ".join([hub, *sorted(types or ())])
+
+
+def print_notes(notes: list[str]) -> None:
+    """Notes on standard error, each once."""
     for note, count in Counter(notes).items():
         typer.secho(f"{note} ({count} times)" if count > 1 else note, err=True, fg="yellow")
 
 
-def listings(
-    context: typer.Context,
-    hub: Annotated[str | None, typer.Option(help="Only of this hub.")] = None,
-    search: Annotated[str | None, typer.Option(help="Words in title, creator, tags or triggers.")] = None,
-    events: Annotated[
-        bool, typer.Option("--events", help="What happened, newest first, in place of listings.")
-    ] = False,
-    last: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
-    as_json: JsonFlag = False,
-) -> None:
-    """Look into what was crawled: listings as they are now, or what happened to them."""
-    import dataclasses
+def _budget(desk: Desk, hub: str) -> str:
+    """What the hub says is left of its budget, for a progress bar."""
+    from crawlers.catalog import REMOTE_HUBS
 
-    from crawlers.store import CrawlStore
+    name, _, address = hub.partition("=")
+    known = REMOTE_HUBS.get(name)
+    host = urlsplit(address or (known.address if known else hub)).hostname
+    state = desk.transport.budgets.state(host or "")
+    left = f", {state.remaining} requests left" if state.remaining is not None else ""
+    return left + (f" in {state.window_s} s" if left and state.window_s else "")
 
-    flags: Flags = context.obj
-    store = CrawlStore(flags.settings().crawl_path)
-    if events:
-        happened = store.events(hub, last)
-        store.close()
-        if as_json:
-            print_json({"events": [dataclasses.asdict(event) for event in happened]})
-            return
-        rows = [[one.at[:19], one.hub, one.listing_id, str(one.kind), json.dumps(one.details)] for one in happened]
-        print_table(["at (UTC)", "hub", "listing", "what", "details"], rows)
-        return
-    found = store.search(hub, search, last)
-    store.close()
-    if as_json:
-        print_json({"listings": [{**dataclasses.asdict(listing), "state": state} for listing, state in found]})
-        return
-    rows = [
-        [listing.hub, listing.listing_id, listing.title, listing.creator or "", str(listing.downloads or ""), state]
-        for listing, state in found
-    ]
-    print_table(["hub", "listing", "title", "creator", "downloads", "state"], rows)
+
+def _moment_of(text: str) -> datetime:
+    if text.endswith("d") and text[:-1].isdigit():
+        return datetime.now(UTC) - timedelta(days=int(text[:-1]))
+    day = day_of(text, "--since")
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def as_found(listing: Any, **more: Any) -> dict[str, Any]:
+    """A listing in the JSON contract of `listings`, `lookup` and `fetch`."""
+    from crawlers.listing import listing_to_dict
+
+    return {**listing_to_dict(listing), **more}

@@ -13,17 +13,25 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
 class FakeCivitai(ThreadingHTTPServer):
-    """Models 1 to `count`, in groups of seven published in the same second."""
+    """Models 1 to `count`, in groups of seven published in the same second, a group every second day.
+
+    Args:
+        faults: share of list requests that go wrong.
+        budget: requests a second, told and enforced by RateLimit headers; None for no limit.
+    """
 
     daemon_threads = True
 
-    def __init__(self, count: int, faults: float = 0.0, delay_s: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, count: int, faults: float = 0.0, delay_s: float = 0.0, seed: int = 0, budget: int | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), _Requests)
         self.models = {number: model(number) for number in range(1, count + 1)}
         self.faults, self.delay_s = faults, delay_s
@@ -31,6 +39,8 @@ class FakeCivitai(ThreadingHTTPServer):
         self.flagged: set[int] = set()
         self.rng, self.lock = random.Random(seed), threading.Lock()
         self.requests: list[str] = []
+        self.budget, self.window, self.in_window, self.over_budget = budget, 0, 0, 0
+        self.posted: list[list[str]] = []
         self.faults_made: list[str] = []
 
     @property
@@ -58,8 +68,8 @@ def model(number: int) -> dict[str, Any]:
 
 
 def _second(number: int) -> str:
-    group = number // 7
-    return f"2026-10-{1 + group // 86_400:02d}T{group // 3600 % 24:02d}:{group // 60 % 60:02d}:{group % 60:02d}.000Z"
+    day = datetime(2022, 11, 3, 10, 0, tzinfo=UTC) + timedelta(days=2 * (number // 7))
+    return day.strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _columns(entry: dict[str, Any]) -> tuple[str, int]:
@@ -74,11 +84,33 @@ class _Requests(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.requests.append(self.path)
         time.sleep(self.server.delay_s)
+        if self._is_over_budget():
+            return self._json(429, {"message": "Too many requests"}, {"Retry-After": "1"})
         if parts.path == "/api/v1/models":
             return self._models(parse_qs(parts.query))
         if match := re.fullmatch(r"/api/v1/model-versions/(\d+)", parts.path):
             return self._version(int(match[1]))
         return self._json(404, {"error": "Not found"})
+
+    def _is_over_budget(self) -> bool:
+        """Count the request in its second; what is left is told by the next answer."""
+        server = self.server
+        if server.budget is None:
+            return False
+        with server.lock:
+            second = int(time.monotonic())
+            if second != server.window:
+                server.window, server.in_window = second, 0
+            server.in_window += 1
+            server.over_budget += server.in_window > server.budget
+            return server.in_window > server.budget
+
+    def _budget_headers(self) -> dict[str, str]:
+        server = self.server
+        if server.budget is None:
+            return {}
+        left = max(0, server.budget - server.in_window)
+        return {"RateLimit": f'"api";r={left};t=1', "RateLimit-Policy": f'"fixed window";"api";q={server.budget};w=1'}
 
     def _models(self, query: dict[str, list[str]]) -> None:
         fault = self.server.draw_fault()
@@ -92,6 +124,11 @@ class _Requests(BaseHTTPRequestHandler):
         with self.server.lock:
             models = sorted(self.server.models.values(), key=_columns)
         if cursor := query.get("cursor", [None])[0]:
+            if cursor.count("|") != 1:
+                received = cursor.count("|") + 1
+                return self._json(
+                    400, {"message": f"Invalid cursor: expected 2 value(s) for this sort, received {received}"}
+                )
             published, _, number = cursor.rpartition("|")
             models = [entry for entry in models if _columns(entry) >= (published, int(number))]
         page: dict[str, Any] = {"items": models[:limit], "metadata": {}}
@@ -120,7 +157,12 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str], *, cut: bool = False) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **self._budget_headers(),
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         try:

@@ -34,7 +34,8 @@ class FakeHuggingFace(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def add(self, repository: str, tag: str, files: dict[str, bytes], **card: Any) -> None:
-        self.repositories[repository] = {"tag": tag, "files": files, "card": card, "number": len(self.repositories)}
+        self.repositories[repository] = {"tag": tag, "files": files, "card": card, "number": len(self.repositories),
+                                         "sha": COMMIT, "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z"}  # fmt: skip
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -61,10 +62,14 @@ class _Requests(BaseHTTPRequestHandler):
         return self._json(404, {"error": "Not found"})
 
     def _list(self, query: dict[str, list[str]], text: str) -> None:
-        wanted = query.get("filter", [""])[0]
+        wanted, words = query.get("filter", [""])[0], query.get("search", [""])[0]
         found = [
-            self._entry(name) for name, one in self.server.repositories.items() if not wanted or one["tag"] == wanted
+            self._entry(name)
+            for name, one in self.server.repositories.items()
+            if (not wanted or one["tag"] == wanted) and words in name
         ]
+        if query.get("sort") == ["lastModified"]:
+            found.sort(key=lambda entry: entry["lastModified"], reverse=True)
         start = int(query.get("cursor", ["0"])[0])
         end = start + self.server.page_size
         headers = {}
@@ -96,7 +101,7 @@ class _Requests(BaseHTTPRequestHandler):
     def _entry(self, name: str) -> dict[str, Any]:
         one = self.server.repositories[name]
         return {
-            "id": name, "modelId": name, "author": name.split("/", maxsplit=1)[0], "sha": COMMIT, "private": False, "gated": False,
+            "id": name, "modelId": name, "author": name.split("/", maxsplit=1)[0], "sha": one["sha"], "lastModified": one["modified"], "private": False, "gated": False,
             "createdAt": f"2026-10-{1 + one['number']:02d}T00:00:00.000Z", "downloads": 5, "likes": 1,
             "tags": ["diffusers", one["tag"], "base_model:org/base", "base_model:adapter:org/base"],
             "cardData": one["card"], "siblings": [{"rfilename": file} for file in one["files"]],

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from crawlers.words import PERSON_WORDS
+
 _TRAINER_PREFIXES = ("ss_", "modelspec.", "sshs_", "ot_", "lora_adapter_metadata", "software", "training_info")
 # kohya's --no_metadata leaves these six.
 _MINIMUM_KEYS = frozenset(
     {"ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args"}
 )
-_PERSON_WORDS = frozenset(
-    ["person", "woman", "man", "girl", "boy", "lady", "guy", "female", "male", "actress", "actor", "singer", "model", "idol", "celebrity", "face", "portrait", "1girl", "1boy", "女", "男", "女人", "男人", "女生", "男生", "人像", "明星", "人物", "女性", "男性", "여자", "남자", "사람"]
-)  # fmt: skip
-_GENERIC_TAGS = _PERSON_WORDS | frozenset(
+_GENERIC_TAGS = PERSON_WORDS | frozenset(
     ("solo", "photo", "realistic", "photorealistic", "looking at viewer", "simple background", "smile", "img")
 )
 
@@ -76,6 +75,11 @@ def constant_tags(metadata: Mapping[str, str]) -> list[str]:
         images = dataset_folders(metadata).get(str(folder)) or max(counts.values(), default=0)
         found += [tag for tag, count in counts.items() if images and count >= 0.95 * images and 0 < len(tag) <= 60]
     return list(dict.fromkeys(found))
+
+
+def person_tags(metadata: Mapping[str, str]) -> list[str]:
+    """A person's class words that stand in nearly every caption."""
+    return [tag for tag in constant_tags(metadata) if tag.lower() in PERSON_WORDS]
 
 
 def folder_words(folder: str) -> str | None:
@@ -134,11 +138,11 @@ def person_signals(metadata: Mapping[str, str]) -> tuple[str, ...]:
     found: list[str] = []
     for folder, count in training["dataset_folders"].items():
         words = set((folder_words(folder) or folder).lower().replace("_", " ").split())
-        if words & _PERSON_WORDS:
+        if words & PERSON_WORDS:
             found.append(f"trained on {count or 'some'} images in a folder named {folder!r}, a person's class word")
         elif count:
             found.append(f"trained on {count} images in a folder named {folder!r}")
-    persons = [tag for tag in constant_tags(metadata) if tag.lower() in _PERSON_WORDS]
+    persons = person_tags(metadata)
     if persons:
         found.append(f"nearly every caption names {', '.join(persons)}")
     if training["started_at"]:

@@ -1,0 +1,90 @@
+"""A listed file brought to disk: known hashes first, then the hub; what the hub claims and what came are compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
+from crawlers.download import Progress
+from crawlers.errors import HashMismatch, HubRefused, KnownAbsent, UnreadableCheckpoint
+from crawlers.events import EventKind
+from crawlers.hashes import weights_hash_of
+from crawlers.header import FileSource, read_header
+from crawlers.inquiries import Inquiries
+from crawlers.listing import Listing, RemoteFile
+from crawlers.store import CrawlStore
+from crawlers.transport import Transport
+
+# A size that differs by more than this was not rounded. Civitai gives kilobytes with decimals.
+ROUNDING_BYTES = 1024
+_SOURCE = "download"
+
+
+class Acquisition:
+    """Fetches files of listings into the store and notes in crawl.db what that showed."""
+
+    def __init__(
+        self, crawl: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Callable[[], datetime]
+    ) -> None:
+        self.checkpoints = checkpoints
+        self._crawl, self._transport, self._clock = crawl, transport, clock
+        self._inquiries = Inquiries(crawl)
+
+    def obtain(
+        self, listing: Listing, file: RemoteFile, progress: Progress | None = None, *, ask_again: bool = False
+    ) -> StoredCheckpoint:
+        """The file on disk: what is kept already under its hash is not fetched, nor what was refused not long ago.
+
+        Args:
+            ask_again: also what was refused.
+
+        Raises:
+            KnownAbsent: it was refused not long ago.
+            HashMismatch: other bytes came than the hub claims; they are kept, and noted as an event.
+            CrawlError: it cannot be had; the message says why.
+        """
+        remote = file.url.startswith(("http://", "https://"))
+        key = file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
+        held = file.sha256 is not None and self.checkpoints.path_of(file.sha256) is not None
+        if remote and not held and not ask_again:
+            self._must_not_be_refused(key, file.name)
+        try:
+            stored = self.checkpoints.obtain(self._transport, file, progress)
+        except HashMismatch as error:
+            self._note_other_bytes(listing, file, error.actual, None)
+            raise
+        except HubRefused as error:
+            if remote and error.status in (401, 403, 404, 410, 451):
+                with self._crawl.transaction():
+                    self._inquiries.remember(_SOURCE, {key: False}, self._clock())
+            raise
+        if remote and not held:
+            self._note(listing, file, stored)
+        return stored
+
+    def _must_not_be_refused(self, key: str, name: str) -> None:
+        answer = self._inquiries.fresh(_SOURCE, [key], self._clock()).get(key)
+        if answer is not None and not answer[0]:
+            raise KnownAbsent(name, *answer[1:])
+
+    def _note(self, listing: Listing, file: RemoteFile, stored: StoredCheckpoint) -> None:
+        size = stored.path.stat().st_size
+        if file.sha256 is None and file.size_bytes is not None and abs(size - file.size_bytes) > ROUNDING_BYTES:
+            self._note_other_bytes(listing, file, stored.sha256, size)
+        self._inquiries.know_file(listing, file, stored.sha256, _weights_hash(stored.path), self._clock())
+
+    def _note_other_bytes(self, listing: Listing, file: RemoteFile, sha256: str, size: int | None) -> None:
+        details = {"file": file.name, "url": file.url, "claimed_sha256": file.sha256, "sha256": sha256,
+                   "claimed_bytes": file.size_bytes, "bytes": size}  # fmt: skip
+        with self._crawl.transaction():
+            self._crawl.note(EventKind.OTHER_BYTES, listing.hub, listing.listing_id, self._clock(), details)
+
+
+def _weights_hash(path: Path) -> str | None:
+    try:
+        return weights_hash_of(path, read_header(FileSource(path)).header_bytes)
+    except UnreadableCheckpoint:
+        return None

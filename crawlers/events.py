@@ -1,0 +1,39 @@
+"""What can happen to a listing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    """What can happen to a listing."""
+
+    FIRST_SEEN = "first seen"
+    CHANGED = "changed"
+    TAKEN_DOWN = "taken down"
+    ARCHIVED = "archived"
+    FLAGGED = "flagged as a real person"
+    GONE = "gone"
+    BACK_AGAIN = "back again"
+    RE_UPLOADED = "re-uploaded elsewhere"
+    OTHER_BYTES = "other bytes than claimed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to a listing.
+
+    Attributes:
+        at: when it was noticed, ISO 8601 in UTC.
+        details: facts for a program.
+        event_id: ascending in the order of being written, None for one that was just made.
+    """
+
+    at: str
+    hub: str
+    listing_id: str
+    kind: EventKind
+    details: dict[str, Any]
+    event_id: int | None = None

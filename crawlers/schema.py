@@ -1,0 +1,82 @@
+"""The tables of crawl.db, step by step (sqlite-utils migrations)."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("crawl")
+
+
+@migrations()
+def listings_and_their_versions(db: Database) -> None:
+    db.table("listings").create(
+        {
+            "hub": str, "listing_id": str, "content_sha256": str, "title": str, "url": str, "creator": str,
+            "downloads": int, "first_seen": str, "last_seen": str, "record": str,
+        },
+        pk=("hub", "listing_id", "content_sha256"),
+    )  # fmt: skip
+
+
+@migrations()
+def sweeps_presence_files_events(db: Database) -> None:
+    db.table("sweeps").create(
+        {
+            "sweep_id": int, "place": str, "hub": str, "started_at": str, "finished_at": str, "cursor": str,
+            "pages": int, "listings": int,
+        },
+        pk="sweep_id",
+    )  # fmt: skip
+    db.table("presence").create(
+        {
+            "hub": str, "listing_id": str, "place": str, "content_sha256": str, "state": str, "sweep_id": int,
+            "missing_since": str,
+        },
+        pk=("hub", "listing_id"),
+    )  # fmt: skip
+    db.table("files").create(
+        {"sha256": str, "hub": str, "listing_id": str, "name": str, "first_seen": str},
+        pk=("sha256", "hub", "listing_id"),
+    )
+    db.table("events").create(
+        {"event_id": int, "at": str, "hub": str, "listing_id": str, "kind": str, "details": str}, pk="event_id"
+    )
+    db.table("events").create_index(["hub", "listing_id"])
+    db.table("listings").create_index(["hub", "listing_id"])
+    # What was listed before these tables is known, not new.
+    db.execute(
+        "insert into presence select hub, listing_id, '', content_sha256, 'listed', 0, null from listings "
+        "where rowid in (select max(rowid) from listings group by hub, listing_id)"
+    )
+
+
+@migrations()
+def strands_likeness_triage_lookups(db: Database) -> None:
+    db.table("listings").add_column("raw", str)
+    db.table("sweeps").add_column("since", str)
+    for column, kind in (("revision", str), ("likeness", float), ("downloads", int)):
+        db.table("presence").add_column(column, kind)
+    db.table("presence").create_index(["place", "sweep_id"])
+    db.table("presence").create_index(["likeness"])
+    db.table("files").add_column("weights_hash", str)
+    db.table("files").create_index(["weights_hash"])
+    db.table("files").create_index(["hub", "listing_id"])
+    db.table("strands").create(
+        {
+            "sweep_id": int, "number": int, "name": str, "last": int, "cursor": str, "pages": int, "done": int,
+        },
+        pk=("sweep_id", "number"),
+    )  # fmt: skip
+    db.table("triages").create(
+        {
+            "hub": str, "listing_id": str, "name": str, "revision": str, "sha256": str, "session_id": str,
+            "weights_hash": str, "likeness": float, "bytes_read": int, "at": str, "record": str,
+        },
+        pk=("hub", "listing_id", "name"),
+    )  # fmt: skip
+    db.table("triages").create_index(["sha256"])
+    db.table("triages").create_index(["session_id"])
+    db.table("lookups").create(
+        {"source": str, "sha256": str, "found": int, "looked_at": str, "expires_at": str}, pk=("source", "sha256")
+    )
+    db.table("webhooks").create({"url": str, "delivered": int}, pk="url")

@@ -1,0 +1,97 @@
+"""Which files `fetch` brings, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from crawlers.acquisition import Acquisition
+from crawlers.catalog import HubDoor
+from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
+from crawlers.errors import HubError
+from crawlers.inquiries import Inquiries, Wanted
+from crawlers.listing import listings_of
+from crawlers.query import search
+from crawlers.store import CrawlStore
+from crawlers.transport import Transport
+from reports.docket import Docket
+from scanner.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of a wanted file: where it is, or why not."""
+
+    wanted: Wanted
+    stored: StoredCheckpoint | None
+    problem: str | None
+
+    def as_document(self) -> dict[str, Any]:
+        """The JSON contract of `fetch`."""
+        listing, file, stored = self.wanted.listing, self.wanted.file, self.stored
+        return {
+            "hub": listing.hub, "listing_id": listing.listing_id, "file": file.name,
+            "sha256": stored.sha256 if stored else file.sha256, "path": str(stored.path) if stored else None,
+            "members": [{"name": one.name, "sha256": one.sha256} for one in stored.members] if stored else [],
+            "problem": self.problem,
+        }  # fmt: skip
+
+
+def open_checkpoints(settings: Settings) -> CheckpointStore:
+    """The checkpoint store, which keeps what cases cite whatever the budget."""
+
+    def cited() -> frozenset[str]:
+        docket = Docket(settings.cases_path, settings.evidence_path)
+        try:
+            return docket.cited_checkpoints()
+        finally:
+            docket.close()
+
+    return CheckpointStore(settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited)
+
+
+def acquisition_of(
+    settings: Settings, store: CrawlStore, transport: Transport, clock: Callable[[], datetime]
+) -> Acquisition:
+    """What fetches listed files, from settings."""
+    return Acquisition(store, open_checkpoints(settings), transport, clock)
+
+
+def wanted_files(
+    store: CrawlStore, door: HubDoor, checkpoints: CheckpointStore, what: Sequence[str], limit: int, min_likeness: float
+) -> list[Wanted]:
+    """The files that were named, or the likeliest that are not here yet.
+
+    Raises:
+        HubError: something that was named is not known.
+    """
+    if what:
+        return [wanted for one in what for wanted in _named(store, door, one)]
+    likely: list[Wanted] = []
+    for found in search(store, state="listed", order="likeness", limit=50 * limit):
+        for file in found.listing.files:
+            here = file.sha256 is not None and checkpoints.path_of(file.sha256) is not None
+            if file.url.startswith("http") and not here and (found.likeness or 0) >= min_likeness:
+                likely.append(Wanted(found.listing, file, found.likeness or 0))
+    return likely[:limit]
+
+
+def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
+    if "://" in what:
+        return [Wanted(listing, file, 0.0) for listing in listings_of(door.open(what)) for file in listing.files]
+    if len(what) == 64:
+        holders = Inquiries(store).holders(what.lower())
+        files = [
+            Wanted(one, file, 0.0) for one in holders for file in one.files if file.sha256 == what.lower() and file.url
+        ]
+        if not files:
+            raise HubError(
+                f"no crawled listing has a file {what}; crawl the hub, or ask for it with `portrait-scanner lookup`"
+            )
+        return files[:1]
+    hub, _, listing_id = what.partition(":")
+    for listing in store.newest(hub, listing_id):
+        return [Wanted(listing, file, 0.0) for file in listing.files if file.url]
+    raise HubError(f"no listing {what!r} was crawled; write it as hub:ID, as `portrait-scanner listings` shows them")
