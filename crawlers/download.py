@@ -101,15 +101,15 @@ def download(
     part = _Part(folder / (hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:24] + ".part"))
     with _room_for(folder):
         while True:
-            resumed = part.size > 0
+            begun, pieces = part.size > 0, 1
             if is_storage(file.url):
                 _copy_object(file.url, part, progress, max_bytes)
             else:
-                _complete(transport, file, part, progress, max_bytes)
+                pieces = _complete(transport, file, part, progress, max_bytes)
             actual = sha256_of(part.path)
             if file.sha256 in (None, actual):
                 return part.keep_as(folder / actual), actual
-            if not resumed:
+            if not begun and pieces == 1:
                 break
             # Two halves of different files, perhaps: only a download in one piece speaks against the hub.
             part.forget()
@@ -129,14 +129,16 @@ def _room_for(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _complete(transport: Transport, file: RemoteFile, part: _Part, progress: Progress | None, max_bytes: int) -> None:
-    stalled = 0
+def _complete(transport: Transport, file: RemoteFile, part: _Part, progress: Progress | None, max_bytes: int) -> int:
+    """Fetch what is missing of a part; in how many pieces it came."""
+    stalled = pieces = 0
     while True:
+        pieces += 1
         have = part.size
         total = _append(transport, file.url, part, progress, max_bytes)
         now = part.size
         if total is None or now >= total:
-            return
+            return pieces
         stalled = stalled + 1 if now <= have else 0
         if stalled >= 2:
             raise DownloadError(

@@ -139,6 +139,8 @@ class _Pass:
     def __init__(self, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], step: SweepStep) -> None:
         self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
         self._owners: dict[Future[Any], _Reading] = {}
+        # Listings that one strand is asking about, so that no other does the same.
+        self._asking: set[str] = set()
         self._failed: HubError | None = None
 
     def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
@@ -211,7 +213,7 @@ class _Pass:
         known = self.store.known(self.hub.name, list(listings))
         for listing_id, listing in listings.items():
             before = known.get(listing_id)
-            if before is not None and before.sweep_id == self.step.sweep_id:
+            if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
                 continue
             unchanged = before is not None and before.state == "listed" and before.revision == listing.revision
             if listing.complete:
@@ -220,6 +222,7 @@ class _Pass:
                 reading.unchanged.append(listing_id)
             else:
                 reading.waiting += 1
+                self._asking.add(listing_id)
                 self._owners[pool.submit(_completed, self.hub, listing)] = reading
 
     def _commit(self, reading: _Reading) -> SweepStep:
@@ -227,16 +230,16 @@ class _Pass:
         cursor = page.cursor if page else None
         with self.store.transaction():
             # Another strand may have brought the same listing while this one was asking.
-            known = self.store.known(self.hub.name, [listing.listing_id for listing in reading.fresh])
+            ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
+            known = self.store.known(self.hub.name, ids)
+            done = {listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id}
             order = {listing.listing_id: number for number, listing in enumerate(page.listings if page else ())}
-            fresh = [
-                listing
-                for listing in sorted(reading.fresh, key=lambda listing: order[listing.listing_id])
-                if listing.listing_id not in known or known[listing.listing_id].sweep_id != sweep_id
-            ]
+            fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
+            fresh.sort(key=lambda listing: order[listing.listing_id])
+            unchanged = [listing_id for listing_id in reading.unchanged if listing_id not in done]
             events = self.store.see(fresh, self.place, sweep_id, now)
-            self.store.touch(self.hub.name, reading.unchanged, self.place, sweep_id)
-            count = self.step.listings + len(fresh) + len(reading.unchanged)
+            self.store.touch(self.hub.name, unchanged, self.place, sweep_id)
+            count = self.step.listings + len(fresh) + len(unchanged)
             notes = (*(page.notes if page else ()), *reading.notes)
             self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes)
             self.store.db.execute(
@@ -247,6 +250,7 @@ class _Pass:
                 "update sweeps set pages = ?, listings = ? where sweep_id = ?",
                 [self.step.pages, self.step.listings, sweep_id],
             )
+        self._asking.difference_update(listing.listing_id for listing in reading.fresh)
         return self.step
 
     def _finish(self, reading: _Reading) -> None:

@@ -17,6 +17,7 @@ from crawlers.pickles import pickle_findings
 from crawlers.training_metadata import person_signals, training_of, triggers_of
 from crawlers.transport import Transport
 from scanner.adapters.families import UNKNOWN, Shapes, family_of, kind_of
+from scanner.adapters.naming import naming_of
 
 # ss_base_model_version and modelspec.architecture values, by how they begin.
 _DECLARED_FAMILIES = {
@@ -35,6 +36,7 @@ class Triage:
         weights_hash: SHA-256 of the tensor bytes, None likewise or without a safetensors header.
         kind: see scanner.adapters.families.kind_of; "pickle" for a file that was not opened.
         family: of the base model, "unknown" if nothing says.
+        naming: whose names the tensors bear; see scanner.adapters.naming.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
@@ -48,6 +50,7 @@ class Triage:
     weights_hash: str | None
     kind: str
     family: str
+    naming: str = UNKNOWN
     triggers: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
@@ -150,6 +153,11 @@ def _triage(
         problems.append(f"the metadata claims {declared}, the tensors are those of {family}")
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
+    naming = naming_of(shapes, metadata)
+    if naming == "malformed kohya":
+        problems.append(
+            "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
+        )
     if kind == UNKNOWN:
         problems.append("these tensors are not those of any known adapter or image model")
     return Triage(
@@ -157,6 +165,7 @@ def _triage(
         weights_hash=weights_hash,
         kind=kind,
         family=family,
+        naming=naming,
         triggers=triggers_of(metadata),
         training=training_of(metadata),
         signals=person_signals(metadata),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 Shapes = Mapping[str, tuple[int, ...]]
 
 UNKNOWN = "unknown"
-ADAPTER_KINDS = ("lora", "locon", "loha", "lokr", "dora", "ia3", "glora", "oft", "full-diff")
+ADAPTER_KINDS = ("lora", "locon", "loha", "lokr", "dora", "ia3", "glora", "oft", "boft", "full-diff")
 
 # Width of the text states that cross-attention reads, for the UNet families.
 CROSS_ATTENTION_FAMILIES = {64: "Miniature", 768: "SD1", 1024: "SD2", 2048: "SDXL"}
@@ -21,10 +21,17 @@ _DOWN_ENDINGS = (
     ".lora_A.weight",
     ".lora.down.weight",
     "_lora.down.weight",
+    "_lora_down.weight",
     ".lora_linear_layer.down.weight",
     ":down",
 )
-_PARTNERS = ((".lora_down.", ".lora_up."), (".lora_A.", ".lora_B."), (".down.", ".up."), (":down", ":up"))
+_PARTNERS = (
+    (".lora_down.", ".lora_up."),
+    ("_lora_down.", "_lora_up."),
+    (".lora_A.", ".lora_B."),
+    (".down.", ".up."),
+    (":down", ":up"),
+)
 _EMBEDDING_KEYS = ("emb_params", "string_to_param", "clip_l", "clip_g")
 
 
@@ -77,16 +84,22 @@ _KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
     ("checkpoint", _starts("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")),
     ("loha", _ends(".hada_w1_a", ".hada_w1_b")),
     ("lokr", _ends(".lokr_w1", ".lokr_w1_a", ".lokr_w2")),
-    ("oft", _ends(".oft_blocks", ".oft_diag")),
+    ("boft", lambda shapes: any(name.endswith(".oft_blocks") and len(shape) == 4 for name, shape in shapes.items())),
+    ("oft", _ends(".oft_blocks", ".oft_diag", ".oft_R.weight")),
     ("ia3", _ends(".on_input")),
     ("glora", lambda shapes: _ends(".a1.weight")(shapes) and _ends(".b1.weight")(shapes)),
     ("dora", _is_weight_decomposed),
     ("locon", lambda shapes: bool(down_shapes(shapes)) and _is_convolutional(shapes)),
     ("lora", lambda shapes: bool(down_shapes(shapes))),
-    ("full-diff", _ends(".diff", ".diff_b")),
+    ("full-diff", _ends(".diff", ".diff_b", ".w_norm", ".b_norm")),
     ("textual-inversion", _is_textual_inversion),
     ("checkpoint", _is_diffusers_unet),
-    ("checkpoint", lambda shapes: _has(shapes, r"^(model\.)?double_blocks\.\d+\.img_attn\.qkv\.weight$")),
+    (
+        "checkpoint",
+        lambda shapes: _has(
+            shapes, r"^(model\.)?(double_blocks\.\d+\.img_attn\.qkv|joint_blocks\.\d+\.x_block\.attn\.qkv)\.weight$"
+        ),
+    ),
 )
 
 
@@ -116,8 +129,10 @@ def _family_of_checkpoint(shapes: Shapes) -> str | None:
     names = list(shapes)
     if any(name.startswith("conditioner.embedders.1.") for name in names):
         return "SDXL"
+    if _has(shapes, r"^(model\.diffusion_model\.)?joint_blocks\.\d+\.x_block\.attn\.qkv\.weight$"):
+        return "SD3"
     for name in names:
-        if name.startswith("model.diffusion_model.") and name.endswith("attn2.to_k.weight"):
+        if name.startswith(("model.diffusion_model.", "down_blocks.")) and name.endswith("attn2.to_k.weight"):
             return CROSS_ATTENTION_FAMILIES.get(shapes[name][1])
     return None
 
@@ -158,8 +173,9 @@ def _family_of_transformer(shapes: Shapes) -> str | None:
         if _hidden(1536, 2432)(sizes):
             return "SD3"
         return "Qwen-Image" if 3072 in sizes else None
-    if _has(shapes, r"(^|[._])layers[._]\d+[._](attention|adaLN)") and 3840 in _widths(shapes, r"layers[._]\d"):
-        return "Z-Image"
+    if _has(shapes, r"(^|[._])layers[._]\d+[._](attention|adaLN)"):
+        sizes = _widths(shapes, r"layers[._]\d")
+        return "Z-Image" if 3840 in sizes else "Lumina2" if 2304 in sizes else None
     if not _has(shapes, r"(down|up|mid|input|output|middle)_blocks?"):
         if _has(shapes, r"[._]blocks[._]\d+[._]cross_attn[._](q|k|v|o)_proj") or _has(shapes, r"llm_adapter"):
             return "Anima"

@@ -48,6 +48,7 @@ def as_document(triage: Triage) -> dict[str, Any]:
         "weights_hash": triage.weights_hash,
         "kind": triage.kind,
         "family": triage.family,
+        "naming": triage.naming,
         "triggers": list(triage.triggers),
         "training": triage.training,
         "signals": list(triage.signals),
@@ -68,6 +69,7 @@ def _print(target: str, triage: Triage) -> None:
     rows = [
         ("kind", triage.kind),
         ("family", triage.family),
+        ("naming", triage.naming),
         ("triggers", ", ".join(triage.triggers) or "none named"),
         ("size", f"{size}, {triage.bytes_read:,} read"),
         ("sha256", triage.sha256 or "not read whole"),

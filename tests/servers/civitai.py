@@ -92,6 +92,19 @@ class _Requests(BaseHTTPRequestHandler):
             return self._version(int(match[1]))
         return self._json(404, {"error": "Not found"})
 
+    def do_POST(self) -> None:
+        if urlsplit(self.path).path != "/api/v1/model-versions/by-hash/ids":
+            return self._json(404, {"error": "Not found"})
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.posted.append(asked)
+        if len(asked) > 10_000 or not all(re.fullmatch("[0-9A-F]{64}", one) for one in asked):
+            return self._json(400, {"error": "Invalid hashes"})
+        # Unmatched hashes are dropped without a word; flagged models are known all the same.
+        known = {int(one, 16): one for one in asked if int(one, 16) in self.server.models}
+        found = [{"modelVersionId": number, "modelId": number, "hash": sha256} for number, sha256 in known.items()]
+        return self._json(200, found)
+
     def _is_over_budget(self) -> bool:
         """Count the request in its second; what is left is told by the next answer."""
         server = self.server
@@ -142,17 +155,24 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _version(self, number: int) -> None:
         if number in self.server.flagged:
-            return self._json(200, {"id": number, "model": {"name": "x", "poi": True}})
+            return self._json(
+                200, {"id": number, "modelId": number, "name": "v1", "files": [], "model": {"name": "x", "poi": True}}
+            )
         if number in self.server.archived:
             return self._json(410, {"error": "Model archived"})
         entry = self.server.models.get(number)
         if entry is None:
             return self._json(404, {"error": "Model not found"})
-        return self._json(200, {**entry["modelVersions"][0], "model": {"name": entry["name"], "poi": False}})
+        return self._json(
+            200,
+            {
+                **entry["modelVersions"][0],
+                "modelId": number,
+                "model": {"name": entry["name"], "type": "LORA", "poi": False},
+            },
+        )
 
-    def _json(
-        self, status: int, document: dict[str, Any], headers: dict[str, str] | None = None, *, cut: bool = False
-    ) -> None:
+    def _json(self, status: int, document: Any, headers: dict[str, str] | None = None, *, cut: bool = False) -> None:
         self._answer(status, json.dumps(document).encode(), "application/json", headers or {}, cut=cut)
 
     def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str], *, cut: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +23,10 @@ class FileServer(ThreadingHTTPServer):
         self.folder = folder
         self.ignore_range = False  # answers 200 with the whole file, as many servers do
         self.cut_after: int | None = None  # bytes of the next body after which the connection drops
+        self.when_cut: Callable[[], object] = lambda: None  # done after that
+        self.etags = True
+        self.pause_s = 0.0  # between pieces of a body
+        self.redirects: dict[str, list[tuple[int, dict[str, str]]]] = {}  # answers of a path before anything else
         self.failures: list[tuple[int, dict[str, str]]] = []  # statuses to answer before serving
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sent_bytes = 0
@@ -34,8 +40,8 @@ class _Requests(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, dict(self.headers)))
-        if self.server.failures:
-            status, headers = self.server.failures.pop(0)
+        if self.server.redirects.get(self.path) or self.server.failures:
+            status, headers = (self.server.redirects.get(self.path) or self.server.failures).pop(0)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -49,6 +55,9 @@ class _Requests(BaseHTTPRequestHandler):
         data = path.read_bytes()
         start, end = 0, len(data) - 1
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        if self.headers.get("If-Range", etag) != etag:
+            match = None  # another file than the one that was begun
         if match and not self.server.ignore_range:
             start, end = int(match[1]), min(int(match[2] or end), end)
             if start > end:
@@ -59,12 +68,15 @@ class _Requests(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(end - start + 1))
+        if self.server.etags:
+            self.send_header("ETag", etag)
         self.end_headers()
         body = data[start : end + 1]
         cut, self.server.cut_after = self.server.cut_after, None
         self._send(body if cut is None else body[:cut])
         if cut is not None:
             self.connection.close()
+            self.server.when_cut()
 
     def _send(self, body: bytes) -> None:
         for place in range(0, len(body), 16384):
@@ -73,6 +85,7 @@ class _Requests(BaseHTTPRequestHandler):
             except OSError:
                 return
             self.server.sent_bytes += len(body[place : place + 16384])
+            time.sleep(self.server.pause_s)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass

@@ -1,0 +1,54 @@
+"""Whose names the tensors of an adapter bear: the trainer or library that wrote the file.
+
+What a loader must do depends on it. Sources: kohya sd-scripts (networks/), LyCORIS, diffusers' converters
+(loaders/lora_conversion_utils.py), PEFT, OneTrainer, ai-toolkit, XLabs x-flux, cloneofsimo/lora.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from scanner.adapters.families import UNKNOWN, Shapes
+
+
+def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:
+    compiled = re.compile(pattern)
+    return lambda shapes, _: any(compiled.search(name) for name in shapes)
+
+
+def _is_onetrainer(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
+    told = any(name.startswith("ot_") for name in metadata)
+    return told or _any(r"^lora_transformer_(single_)?transformer_blocks_")(shapes, metadata)
+
+
+def _is_ai_toolkit(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
+    return "ai-toolkit" in metadata.get("software", "") or "training_info" in metadata
+
+
+# The first rule that holds names the naming; the narrower ones come first.
+_RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
+    ("malformed kohya", _any(r"^lora_unet_.*_lora_(down|up)\.weight$")),
+    ("cloneofsimo", _any(r"^(unet|text_encoder):\d+:(up|down)$")),
+    ("OneTrainer", lambda shapes, metadata: bool(shapes) and _is_onetrainer(shapes, metadata)),
+    ("XLabs", _any(r"^(double|single)_blocks\.\d+\.processor\.\w+_lora[12]?\.(down|up)\.weight$")),
+    ("ai-toolkit", lambda shapes, metadata: bool(shapes) and _is_ai_toolkit(shapes, metadata)),
+    ("kohya", _any(r"^lora_(unet|te|te1|te2|te3|prior_unet|llm_adapter)_")),
+    ("LyCORIS", _any(r"^(lycoris|oft_unet)_")),
+    ("BFL control", _any(r"norm\.(query|key)_norm\.scale$")),
+    ("fal Kontext", _any(r"^base_model\.(model\.)?(double|single)_blocks\.")),
+    ("PEFT", _any(r"^base_model\.model\.")),
+    ("Comfy", _any(r"^diffusion_model\.")),
+    ("diffusers 1", _any(r"\.processor\.to_\w+_lora\.(down|up)\.weight$")),
+    ("diffusers 2", _any(r"\.lora\.(down|up)\.weight$|\.lora_linear_layer\.(down|up)\.weight$")),
+    (
+        "diffusers 3",
+        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB]\.weight|lora_magnitude_vector.*)$"),
+    ),
+    ("bare", _any(r"\.lora_([AB]|down|up)\.weight$|\.lora_magnitude_vector")),
+)
+
+
+def naming_of(shapes: Shapes, metadata: Mapping[str, str]) -> str:
+    """The naming of an adapter's tensors, `unknown` for none of those known here."""
+    return next((naming for naming, holds in _RULES if holds(shapes, metadata)), UNKNOWN)

@@ -1,0 +1,53 @@
+"""Running a server on loopback for the duration of a with-block."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@contextmanager
+def serve(server: ThreadingHTTPServer) -> Iterator[str]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Requests(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        status, headers, body = self.server.answer(self.path, dict(self.headers), self.rfile.read(length))  # type: ignore[attr-defined]
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def serve_answers(answer: Callable[[str, dict[str, str], bytes], Answer]) -> Iterator[str]:
+    """A server whose answers are what a function of path, headers and body gives."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Requests)
+    server.answer = answer  # type: ignore[attr-defined]
+    with serve(server) as url:
+        yield url
+
+
+def as_json(document: Any, status: int = 200, **headers: str) -> Answer:
+    return status, {"Content-Type": "application/json", **headers}, json.dumps(document).encode()
