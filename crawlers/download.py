@@ -29,7 +29,7 @@ from crawlers.errors import (
 from crawlers.hashes import sha256_of
 from crawlers.header import refuse_other_formats
 from crawlers.listing import RemoteFile
-from crawlers.storage import is_storage, opened, revision_of
+from crawlers.storage import chunks, is_storage, revision_of
 from crawlers.transport import Transport
 
 MAX_CHECKPOINT_BYTES = 32 * 1024**3
@@ -37,7 +37,6 @@ MAX_CHECKPOINT_BYTES = 32 * 1024**3
 RESERVE_BYTES = 64 * 1024**2
 SLOWEST_BYTES_PER_S, PATIENCE_S = 1024, 120.0
 _FIRST_BYTES = 512
-_CHUNK_BYTES = 1024 * 1024
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes on disk so far and the expected total, if known."""
@@ -167,9 +166,9 @@ def _append(transport: Transport, url: str, part: _Part, progress: Progress | No
             # Only a strong validator may be given to If-Range (RFC 9110, 13.1.5).
             part.tell(etag if etag.startswith('"') else None, total)
             # As it comes, where it is not encoded: a broken connection then loses nothing.
-            chunks = response.iter_bytes() if encoded else response.iter_raw()
+            pieces = response.iter_bytes() if encoded else response.iter_raw()
             with part.path.open("ab" if resumed else "wb") as out:
-                _write(url, chunks, out, start, (total, max_bytes), progress)
+                _write(url, pieces, out, start, (total, max_bytes), progress)
             return total
     except (DownloadTooLarge, NotWeights):
         part.forget()
@@ -207,7 +206,7 @@ def _must_fit(url: str, folder: Path, total: int | None, have: int, max_bytes: i
 
 def _write(
     url: str,
-    chunks: Iterator[bytes],
+    pieces: Iterator[bytes],
     out: IO[bytes],
     have: int,
     limits: tuple[int | None, int],
@@ -217,7 +216,7 @@ def _write(
     total, max_bytes = limits
     held, moment, then = b"", time.monotonic(), have
     try:
-        for chunk in chunks:
+        for chunk in pieces:
             data = held + chunk
             # Nothing is written before the first bytes are known to be no page.
             if have == 0 and len(data) < min(_FIRST_BYTES, total or _FIRST_BYTES):
@@ -266,11 +265,9 @@ def _copy_object(place: str, part: _Part, progress: Progress | None, max_bytes: 
         have = 0
     _must_fit(place, part.path.parent, total, have, max_bytes)
     part.tell(etag, total)
-    with opened(place) as stream, part.path.open("ab" if have else "wb") as out:
-        stream.seek(have)
-        chunks = iter(lambda: stream.read(_CHUNK_BYTES), b"")
+    with part.path.open("ab" if have else "wb") as out:
         try:
-            _write(place, chunks, out, have, (total, max_bytes), progress)
+            _write(place, chunks(place, have), out, have, (total, max_bytes), progress)
         except NotWeights:
             part.forget()
             raise

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import IO, Any
+from typing import Any
 
 import fsspec
 
@@ -22,6 +22,7 @@ from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Str
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "oss", "sftp", "webdav+http", "webdav+https")
 PAGE_SIZE = 1_000
+_CHUNK_BYTES = 1024 * 1024
 
 
 def is_storage(place: str) -> bool:
@@ -93,17 +94,25 @@ class StorageSource:
         return data
 
 
-@contextmanager
-def opened(place: str) -> Iterator[IO[bytes]]:
-    """An object's bytes as a stream that can seek.
+def chunks(place: str, start: int) -> Iterator[bytes]:
+    """An object's bytes from `start` on, piece by piece.
 
     Raises:
         HubUnreachable: the storage does not give it.
     """
     with _told(place):
         filesystem, path = _open_at(place)
-        with filesystem.open(path, "rb", cache_type="readahead") as stream:
-            yield stream
+        stream = filesystem.open(path, "rb", cache_type="readahead")
+        stream.seek(start)
+    try:
+        while True:
+            with _told(place):
+                data = stream.read(_CHUNK_BYTES)
+            if not data:
+                return
+            yield data
+    finally:
+        stream.close()
 
 
 def revision_of(place: str) -> tuple[int | None, str | None]:

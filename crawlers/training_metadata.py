@@ -115,7 +115,9 @@ def training_of(metadata: Mapping[str, str]) -> dict[str, Any]:
     return {
         "output_name": metadata.get("ss_output_name") or metadata.get("modelspec.title"),
         "base_model": metadata.get("ss_sd_model_name"),
-        "merged_from": metadata.get("modelspec.merged_from") or metadata.get("sd_merge_models") or metadata.get("sd_merge_recipe"),
+        "merged_from": metadata.get("modelspec.merged_from")
+        or metadata.get("sd_merge_models")
+        or metadata.get("sd_merge_recipe"),
         "base_model_hash": metadata.get("ss_new_sd_model_hash") or metadata.get("ss_sd_model_hash"),
         "base_model_version": metadata.get("ss_base_model_version"),
         "network_module": metadata.get("ss_network_module"),

@@ -19,9 +19,9 @@ import pytest
 from crawlers.checkpoints import CheckpointStore
 from crawlers.destinations import Destinations
 from crawlers.listing import Presence, Strand
+from crawlers.modelscope import ModelScopeHub
 from crawlers.store import CrawlStore
 from crawlers.sweep import sweep
-from crawlers.modelscope import ModelScopeHub
 from crawlers.transport import Transport
 from tests.conftest import NOON
 
@@ -164,7 +164,7 @@ def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeModelScope, client: Tran
     first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
     assert first.cursor == "2"
     rest = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), first.cursor))
-    assert [listing.listing_id for listing in rest.listings][0] == "maker/lora-100"
+    assert rest.listings[0].listing_id == "maker/lora-100"
 
 
 def test_the_real_client_takes_this_server_for_the_hub(hub: FakeModelScope, tmp_path: Path) -> None:

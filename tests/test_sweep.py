@@ -10,11 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import pytest
 
 from crawlers.civitai import CivitaiHub
 from crawlers.folder import FolderHub

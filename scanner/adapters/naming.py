@@ -18,21 +18,21 @@ def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:
 
 
 def _is_onetrainer(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
-    told = any(name.startswith("ot_") for name in metadata)
+    told = bool(shapes) and any(name.startswith("ot_") for name in metadata)
     return told or _any(r"^lora_transformer_(single_)?transformer_blocks_")(shapes, metadata)
 
 
 def _is_ai_toolkit(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
-    return "ai-toolkit" in metadata.get("software", "") or "training_info" in metadata
+    return bool(shapes) and ("ai-toolkit" in metadata.get("software", "") or "training_info" in metadata)
 
 
 # The first rule that holds names the naming; the narrower ones come first.
 _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("malformed kohya", _any(r"^lora_unet_.*_lora_(down|up)\.weight$")),
     ("cloneofsimo", _any(r"^(unet|text_encoder):\d+:(up|down)$")),
-    ("OneTrainer", lambda shapes, metadata: bool(shapes) and _is_onetrainer(shapes, metadata)),
+    ("OneTrainer", _is_onetrainer),
     ("XLabs", _any(r"^(double|single)_blocks\.\d+\.processor\.\w+_lora[12]?\.(down|up)\.weight$")),
-    ("ai-toolkit", lambda shapes, metadata: bool(shapes) and _is_ai_toolkit(shapes, metadata)),
+    ("ai-toolkit", _is_ai_toolkit),
     ("kohya", _any(r"^lora_(unet|te|te1|te2|te3|prior_unet|llm_adapter)_")),
     ("LyCORIS", _any(r"^(lycoris|oft_unet)_")),
     ("BFL control", _any(r"norm\.(query|key)_norm\.scale$")),

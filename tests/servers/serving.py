@@ -34,7 +34,7 @@ class _Requests(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815  the base class names it so
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
