@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
@@ -31,6 +30,7 @@ ENOUGH_TO_JUDGE_FILTERING = 1_000
 OPENED = date(2022, 11, 1)
 MOST_HASHES_AT_ONCE = 10_000
 _WEIGHTS = ("Model", "Pruned Model")
+_HOST = re.compile(r"^(?:[a-z]+:)?//[^/?#]*", re.IGNORECASE)
 
 
 class CivitaiHub(OneStrand):
@@ -211,8 +211,7 @@ class CivitaiHub(OneStrand):
 
     def _own_url(self, url: str) -> str:
         # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
-        parts = urlsplit(url)
-        return urljoin(self._host + "/", parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else ""))
+        return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
 
 
 def _moment(day: date) -> str:

@@ -21,7 +21,8 @@ from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, Too
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_TENSORS = 20_000
 MAX_METADATA = 10_000
-FIRST_READ_BYTES = 64 * 1024  # one request nearly always holds the whole header
+FIRST_READ_BYTES = 64 * 1024  # one request holds all metadata and hundreds of tensors, and often the whole header
+ENOUGH_TENSORS = 64
 # Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
 _LISTS, _COMMAS, _QUOTES = 2, 24, 10
 _SMALL_TEXT_BYTES = 64 * 1024
@@ -85,12 +86,15 @@ class Header:
         tensors: by name.
         header_bytes: length of the JSON text; tensor data starts at 8 + header_bytes.
         problems: oddities that do not make the file unreadable, in words.
+        complete: False for a header of which only the beginning was read; later tensors, and the length of the
+            file, are then unknown and unchecked.
     """
 
     metadata: Mapping[str, str]
     tensors: Mapping[str, TensorEntry]
     header_bytes: int
     problems: tuple[str, ...] = ()
+    complete: bool = True
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -118,8 +122,11 @@ def refuse_other_formats(first_bytes: bytes) -> None:
         raise NotSafetensors("unknown", "a text file, not weights")
 
 
-def read_header(source: ByteSource) -> Header:
+def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     """Read and check the header of a safetensors file.
+
+    Args:
+        beginning: be content with what the first request brings, if that holds the metadata and ENOUGH_TENSORS.
 
     Raises:
         NotSafetensors: the first bytes are those of another format.
@@ -136,6 +143,8 @@ def read_header(source: ByteSource) -> Header:
     if source.size_bytes is not None and 8 + length > source.size_bytes:
         raise MalformedHeader(f"the header claims {length:,} bytes but the file has only {source.size_bytes:,}")
     text = first[8 : 8 + length]
+    if beginning and len(text) < length and (part := parse_beginning(text, length)) is not None:
+        return part
     if len(text) < length:
         text += source.read(8 + len(text), length - len(text))
     if len(text) < length:
@@ -175,6 +184,46 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
         problems.append("the file holds no tensor")
     _check_layout(tensors, data_bytes)
     return Header(metadata, tensors, len(text), tuple(dict.fromkeys(problems)))
+
+
+def parse_beginning(text: bytes, length: int) -> Header | None:
+    """What the first bytes of a header's JSON text tell, None if that is too little to be content with.
+
+    Writers put `__metadata__` first (safetensors' own serialiser does), so that it is whole or missing here.
+
+    Raises:
+        MalformedHeader: what came is no header.
+    """
+    plain, decoder = text.decode("utf-8", "ignore"), json.JSONDecoder()
+    if not plain.startswith("{"):
+        raise MalformedHeader("the header is not a JSON object")
+    metadata: dict[str, str] = {}
+    tensors: dict[str, TensorEntry] = {}
+    place = 1
+    while True:
+        try:
+            name, place = decoder.raw_decode(plain, _after_space(plain, place))
+            colon = _after_space(plain, place)
+            fields, place = decoder.raw_decode(plain, _after_space(plain, colon + 1))
+        except (ValueError, RecursionError):
+            break  # cut off here
+        comma = _after_space(plain, place)
+        if plain[colon : colon + 1] != ":" or plain[comma : comma + 1] != ",":
+            break
+        place = comma + 1
+        if name == "__metadata__" and isinstance(fields, dict) and all(isinstance(one, str) for one in fields.values()):
+            metadata = fields
+        elif isinstance(name, str):
+            tensors[name] = _entry(name, fields)
+    if len(tensors) < ENOUGH_TENSORS:
+        return None
+    return Header(metadata, tensors, length, complete=False)
+
+
+def _after_space(text: str, place: int) -> int:
+    while text[place : place + 1] in (" ", "\n", "\r", "\t"):
+        place += 1
+    return place
 
 
 def _must_be_bounded(text: bytes) -> None:

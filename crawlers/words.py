@@ -85,18 +85,17 @@ _HANGUL = re.compile(r"[가-힣]")
 
 def plain(text: str) -> str:
     """Text as it is compared: compatibility forms folded (NFKC), lower case."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 def named_in(texts: Iterable[str], words: frozenset[str]) -> list[str]:
     """Those of `words` that the texts hold, in the order in which they come."""
-    found: dict[str, None] = {}
-    for text in texts:
-        folded = plain(text)
-        found |= {word: None for word in _LATIN.findall(folded) if word in words}
-        if not folded.isascii():
-            found |= {word: None for word in words if not word.isascii() and word in folded and len(word) > 1}
-    return list(found)
+    folded = plain(" \n ".join(texts))
+    found = [word for word in _LATIN.findall(folded) if word in words]
+    if not folded.isascii():
+        # A sign alone may be part of any other word.
+        found += [word for word in words if word in folded and len(word) > 1 and not word.isascii()]
+    return list(dict.fromkeys(found))
 
 
 def personal_name(title: str) -> tuple[str, bool] | None:

@@ -51,7 +51,7 @@ def read_headers(
         asked: dict[Future[tuple[Triage, Header | None]], Wanted] = {}
         while True:
             for wanted in islice(waiting, 2 * workers - len(asked)):
-                asked[pool.submit(triage_remote, transport, wanted.file)] = wanted
+                asked[pool.submit(triage_remote, transport, wanted.file, beginning=True)] = wanted
             if not asked:
                 return
             for future in wait(asked, return_when=FIRST_COMPLETED).done:

@@ -99,15 +99,18 @@ def triage_url(transport: Transport, url: str) -> Triage:
     return triage_remote(transport, RemoteFile(url, url))[0]
 
 
-def triage_remote(transport: Transport, file: RemoteFile) -> tuple[Triage, Header | None]:
+def triage_remote(transport: Transport, file: RemoteFile, *, beginning: bool = False) -> tuple[Triage, Header | None]:
     """Triage of a listed file where it lies, and its header if that can be read; only the header is transferred.
+
+    Args:
+        beginning: be content with the first 64 KiB of a long header, which hold all that words can tell.
 
     Raises:
         CrawlError: the server cannot be reached or refuses.
     """
     source = source_of(transport, file.url)
     try:
-        header = read_header(source)
+        header = read_header(source, beginning=beginning)
     except UnreadableCheckpoint as error:
         kind = error.kind if isinstance(error, NotSafetensors) else UNKNOWN
         told = unreadable(str(error), kind, _sha256_from(source, file), source.size_bytes, source.bytes_read)
@@ -133,6 +136,10 @@ def triage_header(
 ) -> Triage:
     """Triage of a header that was already read."""
     problems = [*header.problems, *_hash_problems(header.metadata, weights_hash)]
+    if not header.complete:
+        problems.append(
+            f"only the beginning of the header was read ({len(header.tensors)} tensors); later ones may add to the kind"
+        )
     return _triage(header.shapes, header.metadata, sha256, weights_hash, size, bytes_read, problems)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors, UnreadableCheckpoint
-from crawlers.header import MAX_HEADER_BYTES, MAX_TENSORS, FileSource, parse_header, read_header
+from crawlers.header import MAX_HEADER_BYTES, MAX_TENSORS, FileSource, parse_beginning, parse_header, read_header
 from tests.conftest import raw_safetensors
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
@@ -172,3 +172,47 @@ def test_a_file_cut_off_inside_the_data_is_refused(tmp_path: Path) -> None:
 def test_a_header_length_that_begins_like_a_pickle_is_no_pickle(length: int) -> None:
     text = b"{}".ljust(length)
     assert read_header(Bytes(raw_safetensors(text))).header_bytes == length
+
+
+def long_header(count: int, metadata: dict[str, str] | None = None) -> bytes:
+    entries = {
+        f"lora_unet_{number:05d}.lora_down.weight": {
+            "dtype": "U8",
+            "shape": [4],
+            "data_offsets": [4 * number, 4 * number + 4],
+        }
+        for number in range(count)
+    }
+    text = json.dumps({**({"__metadata__": metadata} if metadata else {}), **entries}).encode()
+    return raw_safetensors(text, bytes(4 * count))
+
+
+def test_the_beginning_of_a_long_header_is_enough_for_triage() -> None:
+    source = Bytes(long_header(3_000, {"ss_output_name": "é"}))
+    header = read_header(source, beginning=True)
+    assert source.bytes_read <= 64 * 1024
+    assert (header.complete, dict(header.metadata)) == (False, {"ss_output_name": "é"})
+    whole = read_header(source)
+    assert whole.complete
+    assert dict(header.tensors) == dict(list(whole.tensors.items())[: len(header.tensors)])
+    assert len(header.tensors) > 400
+
+
+def test_a_beginning_that_tells_too_little_is_read_on() -> None:
+    source = Bytes(long_header(70, {"ss_tag_frequency": "x" * 100_000}))
+    header = read_header(source, beginning=True)
+    assert (header.complete, len(header.tensors)) == (True, 70)
+
+
+def test_short_headers_are_whole_at_once() -> None:
+    assert read_header(Bytes(long_header(100)), beginning=True).complete
+
+
+@given(st.integers(0, 2_000), st.binary(max_size=20))
+def test_a_beginning_cut_anywhere_is_the_beginning(cut: int, noise: bytes) -> None:
+    text = long_header(40)[8:]
+    try:
+        header = parse_beginning(text[:cut] + noise, len(text))
+    except MalformedHeader:
+        return
+    assert header is None or len(header.tensors) >= 64

@@ -190,7 +190,7 @@ def test_watch_stops_at_once_when_it_is_told_to(tmp_path: Path, hub: FakeCivitai
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
-    assert process.returncode == 3
+    assert process.returncode == 130
 
 
 class TestHeaders:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crawlers.errors import UnreadableCheckpoint
-from crawlers.header import DTYPE_BITS, MAX_HEADER_BYTES, read_header
+from crawlers.header import DTYPE_BITS, MAX_HEADER_BYTES, parse_beginning, read_header
 
 RUNS = 1_000_000
 SLOWEST_S = 1.0
@@ -42,6 +42,10 @@ class Bytes:
 
 def outcome(data: bytes) -> str:
     """What became of an input; anything but a header or one of our own errors gets out of here."""
+    try:
+        parse_beginning(data[8:], len(data))
+    except UnreadableCheckpoint as error:
+        str(error).encode()
     try:
         header = read_header(Bytes(data))
     except UnreadableCheckpoint as error:

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     FINDINGS = 1
     USAGE = 2
     COULD_NOT_FINISH = 3
+    STOPPED = 130  # Ctrl-C; Typer's own, as shells have it
 
 
 app = typer.Typer(
@@ -117,8 +118,6 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         app()
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to go on where it stopped", ExitCode.COULD_NOT_FINISH)
     except Exception as error:  # the outermost frame: every error becomes a sentence here
         if debug:
             raise
