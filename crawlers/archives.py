@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from crawlers.errors import ArchiveRefused
@@ -20,10 +20,11 @@ _CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A weights file out of an archive, kept under its SHA-256."""
+    """A weights file out of an archive: `name` as the archive has it, `path` where it is kept under its SHA-256."""
 
     name: str
     sha256: str
+    path: Path
 
 
 def is_archive(path: Path) -> bool:
@@ -46,15 +47,17 @@ def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
     """
     note = folder / f"{path.name}.members"
     if note.exists():
-        members = tuple(Member(**one) for one in json.loads(note.read_text("utf-8")))
-        if all((folder / member.sha256).exists() for member in members):
+        members = tuple(
+            Member(one["name"], one["sha256"], folder / one["sha256"]) for one in json.loads(note.read_text("utf-8"))
+        )
+        if all(member.path.exists() for member in members):
             return members
     try:
         with zipfile.ZipFile(path) as archive:
             members = tuple(_member(archive, entry, folder) for entry in _wanted(archive))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise ArchiveRefused(f"the zip archive cannot be unpacked: {error}") from error
-    note.write_text(json.dumps([asdict(member) for member in members]), "utf-8")
+    note.write_text(json.dumps([{"name": member.name, "sha256": member.sha256} for member in members]), "utf-8")
     return members
 
 
@@ -92,7 +95,8 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> M
                     raise ArchiveRefused(f"{entry.filename[:80]!r} holds more bytes than it says")
                 digest.update(chunk)
                 out.write(chunk)
-        partial.replace(folder / digest.hexdigest())
+        final = folder / digest.hexdigest()
+        partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
-    return Member(entry.filename, digest.hexdigest())
+    return Member(entry.filename, digest.hexdigest(), final)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ class ImportedHub(OneStrand):
 
     def look(self, listing_id: str) -> Presence:
         """Not in a newer export: nobody can be asked, so it is taken to be gone once two exports lack it."""
-        known = {listing.listing_id for page in self.pages(Strand()) for listing in page.listings}
-        return Presence.LISTED if listing_id in known else Presence.GONE
+        return Presence.LISTED if listing_id in self._ids else Presence.GONE
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(listing.listing_id for page in self.pages(Strand()) for listing in page.listings)
 
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
         values = {ours: _first(row, theirs) for ours, theirs in COLUMNS.items()}

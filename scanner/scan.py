@@ -131,8 +131,7 @@ def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tupl
     if not members:
         return [(file, path)]
     return [
-        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), path.parent / member.sha256)
-        for member in members
+        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), member.path) for member in members
     ]
 
 

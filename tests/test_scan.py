@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,20 @@ class TestDemo:
                 assert "match" not in {row["outcome"] for row in rows_of(demo, file.file)}
                 assert "failed" not in {row["outcome"] for row in rows_of(demo, file.file)}
 
+    def test_adapters_in_an_archive_are_judged_each(
+        self, demo: dict[str, Any], demo_home: Path, world: World, tmp_path: Path
+    ) -> None:
+        files = [next(file for file in world.files if file.group == group) for group in ("registered", "style")]
+        with zipfile.ZipFile(tmp_path / "pack.zip", "w") as archive:
+            for file in files:
+                archive.write(file.path, f"models/{file.file}")
+            archive.writestr("readme.txt", "thanks")
+        done = run("scan", tmp_path, "--face-pack", "miniature", "--json", home=demo_home)
+        assert done.returncode == 1, done.stderr
+        outcomes = {row["file"]: row["outcome"] for row in json.loads(done.stdout)["results"]}
+        expected = {file.file: rows_of(demo, file.file)[0]["outcome"] for file in files}
+        assert outcomes == {f"pack.zip: models/{name}": outcome for name, outcome in expected.items()}
+
     def test_what_cannot_be_read_is_failed_with_a_reason(self, demo: dict[str, Any], world: World) -> None:
         told = {"not-an-adapter": "not those of any known adapter", "malformed": "cut off", "pickle": "not opened"}
         for file in world.files:
@@ -104,8 +119,11 @@ class TestDemo:
         done = run("report", "--lang", "zh-CN", "--json", home=demo_home)
         assert "肖像扫描报告" in Path(json.loads(done.stdout)["report"]).read_text("utf-8")
 
-    def test_a_second_run_samples_nothing_again(self, demo: dict[str, Any], demo_home: Path) -> None:
+    def test_a_second_run_samples_and_fetches_nothing_again(self, demo: dict[str, Any], demo_home: Path) -> None:
+        # The hub names the SHA-256 of every file, and all of them were judged: not even the bytes are needed.
+        shutil.rmtree(demo_home / "checkpoints")
         done = run("demo", "--json", home=demo_home)
+        assert not (demo_home / "checkpoints").exists()
         assert without_ids(json.loads(done.stdout)) == without_ids(demo)
         verdicts = sqlite3.connect(demo_home / "scans.db").execute("select count(*) from verdicts").fetchone()[0]
         assert verdicts == len({row["sha256"] for row in demo["results"]})
