@@ -1,13 +1,14 @@
 # make demo   install into .venv and run the whole job on the miniature world
 # make test   install and run the test suite
 # make lint   formatting, types, import contracts
+# make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  verdicts and cost on the miniature world; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-faces install
+.PHONY: demo test lint bench bench-crawlers bench-faces install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -22,6 +23,11 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.miniature
+
+bench-crawlers: install
+	$(BIN)/python -m benchmarks.crawlers.throughput
+	$(BIN)/python -m benchmarks.crawlers.header_bytes
+	$(BIN)/python -m benchmarks.crawlers.header_fuzz
 
 # About half an hour on two cores: persons are drawn and read once, then kept in .training/.
 bench-faces: install

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
+from crawlers.destinations import must_be_remote
 from crawlers.download import Progress
 from crawlers.errors import HashMismatch, HubRefused, KnownAbsent, UnreadableCheckpoint
 from crawlers.events import EventKind
@@ -42,10 +43,13 @@ class Acquisition:
             ask_again: also what was refused.
 
         Raises:
+            DestinationRefused: a hub on the network named a place that is not there.
             KnownAbsent: it was refused not long ago.
             HashMismatch: other bytes came than the hub claims; they are kept, and noted as an event.
             CrawlError: it cannot be had; the message says why.
         """
+        if file.url:
+            must_be_remote(listing.hub, file.url)
         remote = file.url.startswith(("http://", "https://"))
         key = file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
         held = file.sha256 is not None and self.checkpoints.path_of(file.sha256) is not None

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from crawlers import civarchive, civitai, github, huggingface, modelscope
 from crawlers.civitai import CivitaiHub
+from crawlers.destinations import OWN_PLACES
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
 from crawlers.github import GitHubHub
@@ -118,5 +119,9 @@ class HubDoor:
             return FolderHub(Path(target))
         name, _, path = target.partition("=")
         if Path(path).suffix.lower() in EXPORTS and Path(path).is_file():
+            if name in (*OWN_PLACES, SingleUrl.name, *REMOTE_HUBS):
+                raise HubError(
+                    f"{name} is the name of a hub that is built in; give the export another, as liblib={path}"
+                )
             return ImportedHub(Path(path), name)
         raise UnknownHub(target, sorted(REMOTE_HUBS))

@@ -23,6 +23,8 @@ Resolve = Callable[[str, int], list[str]]
 _METADATA = frozenset({ip_address("168.63.129.16")})
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LONGEST_URL = 8_192
+# Hubs that an operator points at places of their own.
+OWN_PLACES = frozenset({"folder", "storage"})
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -105,6 +107,12 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def must_be_remote(hub: str, place: str) -> None:
+    """Raise DestinationRefused where a hub on the network names a file on this machine or in an operator's storage."""
+    if hub not in OWN_PLACES and not place.startswith(("http://", "https://")):
+        raise DestinationRefused(shown(place)[:200], f"{hub} named it, and only http and https are fetched from there")
 
 
 _SECRETS = re.compile(

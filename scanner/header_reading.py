@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 
+from crawlers.destinations import must_be_remote
 from crawlers.errors import CrawlError, HubRefused, HubUnreachable
 from crawlers.header import Header
 from crawlers.inquiries import Inquiries, Wanted
@@ -51,12 +52,17 @@ def read_headers(
         asked: dict[Future[tuple[Triage, Header | None]], Wanted] = {}
         while True:
             for wanted in islice(waiting, 2 * workers - len(asked)):
-                asked[pool.submit(triage_remote, transport, wanted.file, beginning=True)] = wanted
+                asked[pool.submit(_read, transport, wanted)] = wanted
             if not asked:
                 return
             for future in wait(asked, return_when=FIRST_COMPLETED).done:
                 wanted, done = asked.pop(future), done + 1
                 yield _kept(store, inquiries, wanted, future, clock, done)
+
+
+def _read(transport: Transport, wanted: Wanted) -> tuple[Triage, Header | None]:
+    must_be_remote(wanted.listing.hub, wanted.file.url)
+    return triage_remote(transport, wanted.file, beginning=True)
 
 
 def _kept(

@@ -28,11 +28,20 @@ from crawlers.acquisition import Acquisition
 from crawlers.archives import is_archive, unpack
 from crawlers.checkpoints import CheckpointStore
 from crawlers.download import must_be_weights
-from crawlers.errors import ArchiveRefused, HashMismatch, HubRefused, KnownAbsent, NoRoom, NotWeights
+from crawlers.errors import (
+    ArchiveRefused,
+    DestinationRefused,
+    HashMismatch,
+    HubRefused,
+    KnownAbsent,
+    NoRoom,
+    NotWeights,
+)
 from crawlers.events import EventKind
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
+from scanner.header_reading import read_headers
 from tests.conftest import NOON
 from tests.servers.files import FileServer
 
@@ -133,6 +142,19 @@ def test_the_same_weights_behind_another_header_are_told(
         acquisition.obtain(listing, listing.files[0])
     [event] = [event for event in store.events() if event.kind == EventKind.RE_UPLOADED]
     assert (event.listing_id, event.details["same"], event.details["first"]["listing_id"]) == ("two", "weights", "one")
+
+
+@pytest.mark.parametrize(
+    "place", ["/etc/passwd", "file:///etc/passwd", "s3://bucket/x", "../x.safetensors", "ftp://h/x"]
+)
+def test_no_hub_leads_to_files_of_this_machine(
+    acquisition: Acquisition, store: CrawlStore, transport: Transport, place: str
+) -> None:
+    listing = bare_listing("civitai", "1", "x", "https://hub/1", RemoteFile("x.safetensors", place))
+    with pytest.raises(DestinationRefused, match="civitai named it"):
+        acquisition.obtain(listing, listing.files[0])
+    store.record(listing, NOON)
+    assert all(step.problem is not None for step in read_headers(store, transport, lambda: NOON))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from scanner.miniature import world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import WorldFile
 from tests.conftest import NOON
+from tests.servers.civitai import serve_civitai
 
 
 @pytest.fixture
@@ -73,6 +74,12 @@ class ScriptedTransport(Transport):
 
 def _model(number: int) -> dict[str, Any]:
     return {"id": number, "name": f"n{number}", "modelVersions": [{"id": number, "name": "v", "files": []}]}
+
+
+def test_a_sweep_can_be_narrowed_to_types(transport: Transport) -> None:
+    with serve_civitai(120) as server:
+        assert len(list(listings_of(CivitaiHub(transport, server.url, ["LORA", "DoRA"])))) == 120
+        assert all("types=LORA&types=DoRA&nsfw=true&sort=Oldest" in path for path in server.requests)
 
 
 def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:

@@ -83,6 +83,8 @@ class TestImported:
         hub = HubDoor(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
         assert (hub.look("1"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
+        with pytest.raises(HubError, match="built in"):
+            HubDoor(transport).open(f"folder={path}")
         with pytest.raises(UnknownHub):
             HubDoor(transport).open("liblib=missing.csv")
 
