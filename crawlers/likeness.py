@@ -49,8 +49,15 @@ class Likeness:
 def likeness_of(listing: Listing, metadata: Mapping[str, str] | None = None) -> Likeness:
     """The likeness score of a listing, with the metadata of a checkpoint's header where it was read."""
     found = dict(_from_listing(listing))
-    if metadata is not None:
-        found = {**dict(_from_header(metadata)), **found}
+    return _added_up(found if metadata is None else {**dict(_from_header(metadata)), **found})
+
+
+def likeness_of_header(metadata: Mapping[str, str]) -> Likeness:
+    """The likeness score of a checkpoint of which nobody says anything but its header."""
+    return _added_up(dict(_from_header(metadata)))
+
+
+def _added_up(found: Mapping[str, str]) -> Likeness:
     log_odds = PRIOR_LOG_ODDS + sum(WEIGHTS[name] for name in found)
     signals = tuple((name, found[name]) for name in WEIGHTS if name in found)
     return Likeness(round(1 / (1 + math.exp(-log_odds)), 4), signals)

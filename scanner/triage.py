@@ -12,6 +12,7 @@ from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
 from crawlers.fetch import HttpSource, source_of
 from crawlers.hashes import sha256_of, weights_hash_of
 from crawlers.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
+from crawlers.likeness import likeness_of_header
 from crawlers.listing import RemoteFile
 from crawlers.pickles import pickle_findings
 from crawlers.training_metadata import person_signals, training_of, triggers_of
@@ -40,6 +41,8 @@ class Triage:
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
+        likeness: the score of the header alone (crawlers.likeness), 0 to 1, for the order of work.
+        likeness_signals: what it is made of, as names and the words found.
         size_bytes: of the file, None if a server did not say.
         bytes_read: what was transferred or read from disk for this.
         problems: what is wrong or odd, in sentences; an unreadable file is told here.
@@ -54,6 +57,8 @@ class Triage:
     triggers: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
+    likeness: float | None = None
+    likeness_signals: tuple[tuple[str, str], ...] = ()
     size_bytes: int | None = None
     bytes_read: int = 0
     problems: tuple[str, ...] = ()
@@ -160,7 +165,7 @@ def _triage(
         problems.append(f"the metadata claims {declared}, the tensors are those of {family}")
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
-    naming = naming_of(shapes, metadata)
+    naming, likeness = naming_of(shapes, metadata), likeness_of_header(metadata)
     if naming == "malformed kohya":
         problems.append(
             "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
@@ -176,6 +181,8 @@ def _triage(
         triggers=triggers_of(metadata),
         training=training_of(metadata),
         signals=person_signals(metadata),
+        likeness=likeness.score,
+        likeness_signals=likeness.signals,
         size_bytes=size,
         bytes_read=bytes_read,
         problems=tuple(problems),

@@ -52,6 +52,7 @@ def as_document(triage: Triage) -> dict[str, Any]:
         "triggers": list(triage.triggers),
         "training": triage.training,
         "signals": list(triage.signals),
+        "likeness": {"score": triage.likeness, "signals": [list(one) for one in triage.likeness_signals]},
         "size_bytes": triage.size_bytes,
         "bytes_read": triage.bytes_read,
         "problems": list(triage.problems),
@@ -80,6 +81,9 @@ def _print(target: str, triage: Triage) -> None:
         for name, value in triage.training.items()
         if value not in (None, {}, False)
     ]
+    if triage.likeness is not None:
+        told = "; ".join(f"{name}: {words}" for name, words in triage.likeness_signals)
+        rows.append(("likeness", f"{triage.likeness:.2f} from words alone ({told or 'no signal'})"))
     rows += [("says", signal) for signal in triage.signals] + [("problem", problem) for problem in triage.problems]
     for name, value in rows:
         table.add_row(name, value)
