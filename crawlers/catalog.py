@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from crawlers import civarchive, civitai, github, huggingface, modelscope
 from crawlers.civitai import CivitaiHub
-from crawlers.destinations import OWN_PLACES
+from crawlers.destinations import OWN_PLACES, is_address
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
 from crawlers.github import GitHubHub
@@ -100,9 +100,9 @@ class HubDoor:
 
     def address_of(self, target: str) -> str:
         """The address of `name` or `name=https://host`, from now on with its token and its interface open."""
-        name, _, host = target.partition("=")
+        name, named, host = target.partition("=")
         built_in = REMOTE_HUBS[name]
-        if host and not host.startswith(("http://", "https://")):
+        if named and not is_address(host):
             raise HubError(f"{host!r} is not a hub address; write {name}=https://host")
         self.transport.send_token_to(host or built_in.address, self.tokens.get(name))
         for address in (host, *built_in.hosts) if host else built_in.hosts:
@@ -111,6 +111,8 @@ class HubDoor:
 
     def _unnamed(self, target: str) -> Hub:
         if target.startswith(("http://", "https://")):
+            if not is_address(target):
+                raise HubError(f"{target!r} is no address of a file")
             self.transport.exempt_from_robots(target)
             return SingleUrl(self.transport, target)
         if is_storage(target):

@@ -12,6 +12,7 @@ from typing import Any
 from crawlers.errors import HubError, HubRefused
 from crawlers.listing import Listing, RemoteFile, hex_digest
 from crawlers.transport import Transport
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://civarchive.com"
 
@@ -41,37 +42,36 @@ class CivArchive:
             raise HubError(f"{self._host}/api/sha256/{sha256} answered without a record")
         try:
             return self._listing(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ODD_SHAPES as error:
             raise HubError(f"the record of {sha256} cannot be read ({type(error).__name__}: {error})") from error
 
     def _listing(self, data: dict[str, Any]) -> Listing:
-        version = data.get("version") or {}
+        version = object_of(data.get("version"))
         version_id = version.get("id") or data["id"]
-        trigger = version.get("trigger") or []
         return Listing(
             hub=self.name,
             listing_id=str(version_id),
             title=" - ".join(str(part) for part in (data.get("name"), version.get("name")) if part),
             url=f"{self._host}/models/{data['id']}?modelVersionId={version_id}",
-            creator=data.get("creator_username"),
-            triggers=tuple(str(word) for word in (trigger if isinstance(trigger, list) else [trigger])),
-            tags=tuple(str(tag) for tag in data.get("tags") or []),
-            base_model=version.get("baseModel") or version.get("base_model"),
-            published_at=version.get("publishedAt") or version.get("createdAt"),
+            creator=text_of(data.get("creator_username")),
+            triggers=words_of(version.get("trigger")),
+            tags=words_of(data.get("tags")),
+            base_model=text_of(version.get("baseModel") or version.get("base_model")),
+            published_at=text_of(version.get("publishedAt") or version.get("createdAt")),
             downloads=None,
             real_person_flag=bool(data.get("poi")),
             minor_flag=bool(data.get("minor")),
-            files=tuple(mirror for file in version.get("files") or [] for mirror in _mirrors(file)),
+            files=tuple(mirror for file in objects_of(version.get("files")) for mirror in _mirrors(file)),
             raw=json.dumps(data, ensure_ascii=False, sort_keys=True),
-            revision=data.get("deletedAt") or version.get("deletedAt"),
+            revision=text_of(data.get("deletedAt") or version.get("deletedAt")),
         )
 
 
 def _mirrors(file: dict[str, Any]) -> list[RemoteFile]:
     """Where a file is still said to be; the file itself without an address where nobody has it any more."""
-    sha256, size = hex_digest(file.get("sha256")), file.get("sizeKB")
-    size_bytes = round(float(size) * 1024) if size is not None else None
+    sha256, size = hex_digest(file.get("sha256")), count_of(file.get("sizeKB"))
+    size_bytes = None if size is None else round(float(file["sizeKB"]) * 1024)
     name = str(file.get("name") or "")
-    live = [one for one in file.get("mirrors") or [] if one.get("url") and not one.get("deletedAt")]
+    live = [one for one in objects_of(file.get("mirrors")) if one.get("url") and not one.get("deletedAt")]
     found = [RemoteFile(str(one.get("filename") or name), str(one["url"]), size_bytes, sha256) for one in live]
     return found or [RemoteFile(name, "", size_bytes, sha256)]

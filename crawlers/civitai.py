@@ -19,6 +19,7 @@ from typing import Any
 from crawlers.errors import HubError, HubRefused
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ LIKENESS_TYPES = ("LORA", "LoCon", "DoRA", "TextualInversion", "Checkpoint")
 PAGE_SIZE = 100
 MOST_REPEATS = 20
 ENOUGH_TO_JUDGE_FILTERING = 1_000
+# The hub's ModelType (src/shared/utils/prisma/enums).
+TYPES = (
+    *LIKENESS_TYPES, "Hypernetwork", "AestheticGradient", "Controlnet", "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet",
+    "CLIPVision", "Poses", "Wildcards", "Workflows", "ComfyWorkflows", "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
+)  # fmt: skip
 OPENED = date(2022, 11, 1)
 MOST_HASHES_AT_ONCE = 10_000
 _WEIGHTS = ("Model", "Pruned Model")
@@ -46,6 +52,8 @@ class CivitaiHub(OneStrand):
         self._transport = transport
         self._host = host.rstrip("/")
         self._types = list(types or LIKENESS_TYPES)
+        if unknown := set(self._types) - set(TYPES):
+            raise HubError(f"{', '.join(sorted(unknown))} is no type of Civitai's; types are {', '.join(TYPES)}")
         self._lock = threading.Lock()
         self._seen = self._mature = 0
 
@@ -82,9 +90,11 @@ class CivitaiHub(OneStrand):
                     raise
                 yield Page((), None, (f"models that were never published ({cursor}) cannot be listed",))
                 return
-            models = document.get("items") or []
+            models = objects_of(document.get("items"))
             following = self._cursor_of(document)
             notes: list[str] = []
+            if odd := len(items) - len(models) if isinstance(items := document.get("items"), list) else 1:
+                notes.append(f"{odd} entries at cursor {cursor} are no models")
             # An empty page with a cursor is not the end: the hub filters after paging.
             if not models and following is not None:
                 notes.append(f"an empty page at cursor {cursor}")
@@ -108,14 +118,13 @@ class CivitaiHub(OneStrand):
 
     @staticmethod
     def _cursor_of(document: dict[str, Any]) -> str | None:
-        following = (document.get("metadata") or {}).get("nextCursor")
-        return None if following is None else str(following)
+        return text_of(object_of(document.get("metadata")).get("nextCursor"))
 
     def _filtering(self, models: list[dict[str, Any]], *, at_end: bool) -> list[str]:
         """What many models without a single one above PG say of the network that the hub sees us in."""
         with self._lock:
             self._seen += len(models)
-            self._mature += sum((model.get("nsfwLevel") or 0) > 1 for model in models)
+            self._mature += sum((count_of(model.get("nsfwLevel")) or 0) > 1 for model in models)
             if at_end and self._seen >= ENOUGH_TO_JUDGE_FILTERING and not self._mature:
                 told = f"not one of {self._seen:,} models is rated above PG although all were asked for: this network seems to be shown a filtered list"
                 return [told]
@@ -123,11 +132,11 @@ class CivitaiHub(OneStrand):
 
     def _readable(self, model: dict[str, Any], notes: list[str]) -> Iterator[Listing]:
         """A model's versions; one that is not what the API promises is noted and costs no other."""
-        try:
-            for version in model.get("modelVersions") or []:
+        for version in objects_of(model.get("modelVersions")):
+            try:
                 yield self._listing(model, version)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            notes.append(f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})")
+            except ODD_SHAPES as error:
+                notes.append(f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})")
 
     def look(self, listing_id: str) -> Presence:
         """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
@@ -135,12 +144,7 @@ class CivitaiHub(OneStrand):
             version = self._json(f"/api/v1/model-versions/{listing_id}", {})
         except HubRefused as error:
             return presence_of_status(error)
-        model = version.get("model") or {}
-        if model.get("poi"):
-            return Presence.FLAGGED
-        return {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}.get(
-            str(model.get("mode")), Presence.LISTED
-        )
+        return _standing(object_of(version.get("model")))
 
     def versions_of(self, sha256s: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Which of these bytes the hub knows: model and version by SHA-256; up to MOST_HASHES_AT_ONCE a request."""
@@ -159,7 +163,7 @@ class CivitaiHub(OneStrand):
     def version(self, version_id: int, model_id: int) -> Listing:
         """One version, listed or not; flagged ones are told too."""
         version = self._json(f"/api/v1/model-versions/{version_id}", {})
-        model = {**(version.get("model") or {}), "id": version.get("modelId") or model_id}
+        model = {**object_of(version.get("model")), "id": version.get("modelId") or model_id}
         return self._listing(model, {name: value for name, value in version.items() if name != "model"})
 
     def _page(self, cursor: str | None) -> dict[str, Any]:
@@ -175,19 +179,20 @@ class CivitaiHub(OneStrand):
         return document
 
     def _listing(self, model: dict[str, Any], version: dict[str, Any]) -> Listing:
-        stats = version.get("stats") or {}
+        stats = object_of(version.get("stats"))
         return Listing(
             hub=self.name,
             listing_id=str(version["id"]),
             title=f"{model.get('name', '')} - {version.get('name', '')}",
             url=f"{self._host}/models/{model['id']}?modelVersionId={version['id']}",
-            creator=(model.get("creator") or {}).get("username"),
-            triggers=tuple(str(word) for word in version.get("trainedWords") or []),
-            tags=tuple(str(tag) for tag in model.get("tags") or []),
-            base_model=version.get("baseModel"),
-            published_at=version.get("publishedAt"),
-            downloads=stats.get("downloadCount"),
+            creator=text_of(object_of(model.get("creator")).get("username")),
+            triggers=words_of(version.get("trainedWords")),
+            tags=words_of(model.get("tags")),
+            base_model=text_of(version.get("baseModel")),
+            published_at=text_of(version.get("publishedAt")),
+            downloads=count_of(stats.get("downloadCount")),
             real_person_flag=bool(model.get("poi")),
+            standing=_standing(model),
             minor_flag=bool(model.get("minor")),
             files=self._files(version, (None, *_WEIGHTS)),
             training_data=self._files(version, ("Training Data",)),
@@ -197,14 +202,14 @@ class CivitaiHub(OneStrand):
         )
 
     def _files(self, version: dict[str, Any], types: Sequence[str | None]) -> tuple[RemoteFile, ...]:
-        return tuple(self._file(entry) for entry in version.get("files") or [] if entry.get("type") in types)
+        return tuple(self._file(entry) for entry in objects_of(version.get("files")) if entry.get("type") in types)
 
     def _file(self, entry: dict[str, Any]) -> RemoteFile:
-        size, hashes = entry.get("sizeKB"), entry.get("hashes") or {}
+        size, hashes = count_of(entry.get("sizeKB")), object_of(entry.get("hashes"))
         return RemoteFile(
             name=str(entry.get("name", "")),
             url=self._own_url(str(entry.get("downloadUrl", ""))),
-            size_bytes=None if size is None else round(float(size) * 1024),
+            size_bytes=None if size is None else round(float(entry["sizeKB"]) * 1024),
             sha256=hex_digest(hashes.get("SHA256")),
             weights_hash=hex_digest(hashes.get("AutoV3"), 12),
         )
@@ -212,6 +217,13 @@ class CivitaiHub(OneStrand):
     def _own_url(self, url: str) -> str:
         # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
         return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
+
+
+def _standing(model: dict[str, Any]) -> Presence:
+    if model.get("poi"):
+        return Presence.FLAGGED
+    by_mode = {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}
+    return by_mode.get(str(model.get("mode")), Presence.LISTED)
 
 
 def _moment(day: date) -> str:

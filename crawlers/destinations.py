@@ -109,6 +109,15 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an http(s) address with a host in it."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    return url.scheme in ("http", "https") and bool(url.host)
+
+
 def must_be_remote(hub: str, place: str) -> None:
     """Raise DestinationRefused where a hub on the network names a file on this machine or in an operator's storage."""
     if hub not in OWN_PLACES and not place.startswith(("http://", "https://")):

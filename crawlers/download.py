@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
+from filelock import FileLock
 
 from crawlers.destinations import shown
 from crawlers.errors import (
@@ -37,6 +38,7 @@ MAX_CHECKPOINT_BYTES = 32 * 1024**3
 RESERVE_BYTES = 64 * 1024**2
 SLOWEST_BYTES_PER_S, PATIENCE_S = 1024, 120.0
 _FIRST_BYTES = 512
+_LOCKS = 64
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes on disk so far and the expected total, if known."""
@@ -98,7 +100,10 @@ def download(
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = _Part(folder / (hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:24] + ".part"))
-    with _room_for(folder):
+    # Two programs that append to one part would make garbage of it; the second waits, and finds the file.
+    with _locked(part.path), _room_for(folder):
+        if file.sha256 is not None and (folder / file.sha256).exists():
+            return folder / file.sha256, file.sha256
         while True:
             begun, pieces = part.size > 0, 1
             if is_storage(file.url):
@@ -114,6 +119,13 @@ def download(
             part.forget()
     part.keep_as(folder / actual)
     raise HashMismatch(shown(file.url), file.sha256 or "", actual)
+
+
+def _locked(part: Path) -> FileLock:
+    """One of a few locks beside the folder, so that they do not become as many as files."""
+    locks = part.parent.with_name(part.parent.name + ".locks")
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / f"{int(part.name[:2], 16) % _LOCKS:02d}")
 
 
 @contextmanager

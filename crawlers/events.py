@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from crawlers.listing import Presence
+
 
 class EventKind(StrEnum):
     """What can happen to a listing."""
@@ -19,6 +21,14 @@ class EventKind(StrEnum):
     BACK_AGAIN = "back again"
     RE_UPLOADED = "re-uploaded elsewhere"
     OTHER_BYTES = "other bytes than claimed"
+
+
+OF_PRESENCE = {
+    Presence.GONE: EventKind.GONE,
+    Presence.ARCHIVED: EventKind.ARCHIVED,
+    Presence.TAKEN_DOWN: EventKind.TAKEN_DOWN,
+    Presence.FLAGGED: EventKind.FLAGGED,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.folder import is_checkpoint
 from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://api.github.com"
 SEARCHES = ("lora in:name,topics", "stable-diffusion-lora in:topics", "dreambooth in:name,topics")
@@ -53,7 +54,7 @@ class GitHubHub:
         while True:
             found = self._search(strand, start, end, page)
             notes: list[str] = []
-            total = int(found.get("total_count") or 0)
+            total = count_of(found.get("total_count")) or 0
             if page == 1 and total > MOST_RESULTS and start < end:
                 end = start + (end - start) / 2
                 continue
@@ -63,7 +64,7 @@ class GitHubHub:
                 )
             if found.get("incomplete_results"):
                 notes.append(f"the search {strand.name!r} of {start}..{end} ran out of time and is incomplete")
-            listings = [listing for entry in found.get("items") or [] for listing in self._readable(entry, notes)]
+            listings = [listing for entry in objects_of(found.get("items")) for listing in self._readable(entry, notes)]
             if page * PAGE_SIZE < min(total, MOST_RESULTS):
                 page += 1
             else:
@@ -78,11 +79,11 @@ class GitHubHub:
         entry, name = json.loads(listing.raw)["repository"], listing.listing_id
         tree = self._json(f"/repos/{quote(name)}/git/trees/{quote(str(entry['default_branch']))}?recursive=1")
         releases = self._json(f"/repos/{quote(name)}/releases?per_page=100")
-        weights = [one for one in tree.get("tree") or [] if is_checkpoint(one.get("path"))]
+        weights = [one for one in objects_of(tree.get("tree")) if is_checkpoint(one.get("path"))]
         pointers = {
             str(one["sha"]): self._pointer(name, str(one["sha"]))
             for one in weights[:MOST_POINTERS]
-            if one.get("sha") and int(one.get("size") or 0) <= POINTER_BYTES
+            if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
         }
         return self._listing(entry, {"tree": tree, "releases": releases, "pointers": pointers}, weights)
 
@@ -114,7 +115,7 @@ class GitHubHub:
         """A repository as a listing; one that is odd is noted and costs no other."""
         try:
             yield self._listing(entry, None, [])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ODD_SHAPES as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
     def _listing(
@@ -122,7 +123,7 @@ class GitHubHub:
     ) -> Listing:
         name = str(entry["full_name"])
         told = contents or {"releases": [], "pointers": {}}
-        assets = [asset for release in told["releases"] for asset in release.get("assets") or []]
+        assets = [asset for release in objects_of(told["releases"]) for asset in objects_of(release.get("assets"))]
         files = [_from_tree(entry, one, told["pointers"]) for one in weights]
         files += [_from_release(one) for one in assets if is_checkpoint(one.get("name"))]
         return Listing(
@@ -130,12 +131,12 @@ class GitHubHub:
             listing_id=name,
             title=f"{name}: {entry.get('description') or ''}".rstrip(": "),
             url=str(entry["html_url"]),
-            creator=(entry.get("owner") or {}).get("login"),
+            creator=text_of(object_of(entry.get("owner")).get("login")),
             triggers=(),
-            tags=tuple(str(topic) for topic in entry.get("topics") or []),
+            tags=words_of(entry.get("topics")),
             base_model=None,
-            published_at=entry.get("created_at"),
-            downloads=sum(int(one.get("download_count") or 0) for one in assets) if assets else None,
+            published_at=text_of(entry.get("created_at")),
+            downloads=sum(count_of(one.get("download_count")) or 0 for one in assets) if assets else None,
             real_person_flag=False,
             minor_flag=False,
             files=tuple(files),
@@ -154,11 +155,11 @@ def _from_tree(entry: dict[str, Any], one: dict[str, Any], pointers: dict[str, d
     # This address serves the file behind an LFS pointer; the tree's size is the pointer's.
     place = f"{entry['html_url']}/raw/{quote(entry['default_branch'])}/{quote(one['path'])}"
     pointer = pointers.get(str(one.get("sha")), {})
-    size = pointer.get("size") if pointer.get("sha256") else one.get("size")
+    size = pointer.get("size") if pointer.get("sha256") else count_of(one.get("size"))
     return RemoteFile(str(one["path"]), place, size, pointer.get("sha256"))
 
 
 def _from_release(one: dict[str, Any]) -> RemoteFile:
     kind, _, digest = str(one.get("digest") or "").partition(":")
     sha256 = hex_digest(digest) if kind == "sha256" else None
-    return RemoteFile(str(one["name"]), str(one["browser_download_url"]), one.get("size"), sha256)
+    return RemoteFile(str(one["name"]), str(one["browser_download_url"]), count_of(one.get("size")), sha256)

@@ -20,6 +20,7 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.folder import is_checkpoint
 from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://huggingface.co"
 # Tags that carry likenesses, and words of mirrors that nobody tagged.
@@ -67,7 +68,9 @@ class HuggingFaceHub:
 
     def complete(self, listing: Listing) -> Listing:
         """The same with sizes and hashes of its files."""
-        return self._listing({**json.loads(listing.raw), **self._details(listing.listing_id)}, complete=True)
+        # A repository that was renamed answers under its old name with its new one.
+        entry = {**json.loads(listing.raw), **self._details(listing.listing_id), "id": listing.listing_id}
+        return self._listing(entry, complete=True)
 
     def look(self, listing_id: str) -> Presence:
         try:
@@ -95,7 +98,7 @@ class HuggingFaceHub:
         """A repository as a listing; one that is odd is noted and costs no other."""
         try:
             yield self._listing(entry, complete=False)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ODD_SHAPES as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
     def _details(self, repository: str) -> dict[str, Any]:
@@ -105,10 +108,10 @@ class HuggingFaceHub:
         return details
 
     def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
-        card = entry.get("cardData") or {}
-        names = [str(one.get("rfilename", "")) for one in entry.get("siblings") or []]
-        nothing_to_ask = entry.get("pipeline_tag") in _NO_PICTURES or not any(map(is_checkpoint, names))
-        tags = tuple(str(tag) for tag in entry.get("tags") or [])
+        card, siblings = object_of(entry.get("cardData")), objects_of(entry.get("siblings"))
+        names = [str(one.get("rfilename", "")) for one in siblings]
+        nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or not any(map(is_checkpoint, names))
+        tags = words_of(entry.get("tags"))
         base = next((tag.removeprefix("base_model:") for tag in tags if re.fullmatch(r"base_model:[^:]+", tag)), None)
         trigger = card.get("instance_prompt")
         repository, revision = str(entry["id"]), str(entry.get("sha") or "main")
@@ -117,30 +120,30 @@ class HuggingFaceHub:
             listing_id=repository,
             title=repository,
             url=f"{self._host}/{repository}",
-            creator=entry.get("author") or repository.partition("/")[0],
+            creator=text_of(entry.get("author")) or repository.partition("/")[0],
             triggers=(trigger,) if isinstance(trigger, str) and trigger else (),
             tags=tags,
             base_model=base,
-            published_at=entry.get("createdAt"),
-            downloads=entry.get("downloads"),
+            published_at=text_of(entry.get("createdAt")),
+            downloads=count_of(entry.get("downloads")),
             real_person_flag=False,
             minor_flag=False,
             files=tuple(
                 self._file(repository, revision, one)
-                for one in entry.get("siblings") or []
+                for one in siblings
                 if is_checkpoint(str(one.get("rfilename", "")))
             ),
             raw=json.dumps(entry, ensure_ascii=False, sort_keys=True),
-            revision=entry.get("sha"),
+            revision=text_of(entry.get("sha")),
             complete=complete or nothing_to_ask,
         )
 
     def _file(self, repository: str, revision: str, one: dict[str, Any]) -> RemoteFile:
-        lfs = one.get("lfs") or {}
+        lfs = object_of(one.get("lfs"))
         return RemoteFile(
             name=str(one["rfilename"]),
             url=f"{self._host}/{quote(repository)}/resolve/{quote(revision)}/{quote(str(one['rfilename']))}",
-            size_bytes=one.get("size") or lfs.get("size"),
+            size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
             sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
 

@@ -1,12 +1,13 @@
 """Listings that an operator exported themselves, from sites without a public interface (LiblibAI and others).
 
-CSV with a heading, a JSON list, or JSON Lines. Columns may have the names below, those of LiblibAI's site (uuid, name,
+CSV with a heading, a JSON list, or JSON Lines, in UTF-8, UTF-16 or GB 18030. Columns may have the names below, those of LiblibAI's site (uuid, name,
 username, triggerWord, baseType, downloadCount, createTime) or those in Chinese; everything else is kept in `raw`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 
 from crawlers.errors import HubError
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
+from crawlers.values import count_of, mended, text_of
 
 # Our word for each column, and the words under which exports have it.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -48,13 +50,19 @@ class ImportedHub(OneStrand):
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
         """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
         lines = list(enumerate(_rows(self._path), 1))
+        seen: set[str] = set()
         start = int(cursor or 0)
         while True:
             listings: list[Listing] = []
             notes: list[str] = []
             for number, row in lines[start : start + PAGE_SIZE]:
                 listing = self._listing(number, row, notes)
-                if listing is not None:
+                if listing is not None and listing.listing_id in seen:
+                    notes.append(
+                        f"{self._path.name}, entry {number}: {listing.listing_id} was there before; this one is left out"
+                    )
+                elif listing is not None:
+                    seen.add(listing.listing_id)
                     listings.append(listing)
             start += PAGE_SIZE
             yield Page(tuple(listings), str(start) if start < len(lines) else None, tuple(notes))
@@ -72,7 +80,8 @@ class ImportedHub(OneStrand):
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
         values = {ours: _first(row, theirs) for ours, theirs in COLUMNS.items()}
         title, place = _text(values["title"]), _text(values["url"])
-        listing_id = _text(values["id"]) or place or title
+        # Two creators may well have given one title.
+        listing_id = _text(values["id"]) or place or "/".join(filter(None, (_text(values["creator"]), title)))
         if not listing_id:
             notes.append(f"{self._path.name}, entry {number}: neither id, url nor title")
             return None
@@ -102,39 +111,72 @@ class ImportedHub(OneStrand):
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    text = _text_in(path)
+    yield from _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
+
+
+def _text_in(path: Path) -> str:
+    """UTF-8, UTF-16 with its mark, or GB 18030, as spreadsheets save Chinese lists."""
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HubError(f"{path} cannot be read as UTF-8 text ({error})") from error
-    if path.suffix.lower() == ".csv":
-        yield from csv.DictReader(text.splitlines())
-        return
-    try:
-        document = json.loads(text)
-        rows = document if isinstance(document, list) else [document]
-    except json.JSONDecodeError:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HubError(f"{path} cannot be read ({error.strerror})") from error
+    for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030"):
         try:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except json.JSONDecodeError as error:
-            raise HubError(f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({error})") from error
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise HubError(f"{path} is no text in UTF-8, UTF-16 or GB 18030; save it as UTF-8")
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
+    heading = text.split("\n", 1)[0]
+    separator = max(",;\t|", key=heading.count)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="", strict=True)
+    known = {name for names in COLUMNS.values() for name in names}
+    try:
+        if not known & {_column(name) for name in reader.fieldnames or ()}:
+            raise HubError(f"{path}: none of its columns ({heading.strip()[:80]}) is one of {', '.join(COLUMNS)}")
+        yield from reader
+    except csv.Error as error:
+        raise HubError(
+            f"{path}, line {reader.line_num}: no CSV from there on ({error}); is a quote missing?"
+        ) from error
+
+
+def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
+    try:
+        try:
+            document = json.loads(text)
+            rows = document if isinstance(document, list) else [document]
+        except json.JSONDecodeError:
+            # Only line feeds end a line here: JSON may hold Unicode's own line separators.
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise HubError(f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({str(error)[:80]})") from error
     if not all(isinstance(row, dict) for row in rows):
         raise HubError(f"{path}: every entry must be an object with named fields")
-    yield from rows
+    yield from mended(rows)
+
+
+def _column(name: Any) -> str:
+    return str(name).strip().lower().replace(" ", "")
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
-    plain = {str(name).strip().lower().replace(" ", ""): value for name, value in row.items()}
+    plain = {_column(name): value for name, value in row.items()}
     return next((plain[name] for name in names if plain.get(name) not in (None, "")), None)
 
 
 def _text(value: Any) -> str | None:
-    return str(value).strip() or None if isinstance(value, str | int) else None
+    return (text_of(value) or "").strip() or None
 
 
 def _whole(value: Any) -> int | None:
     try:
-        return int(float(str(value).replace(",", ""))) if value is not None else None
-    except (ValueError, OverflowError):
+        return count_of(float(str(value).replace(",", ""))) if value is not None else None
+    except ValueError:
         return None
 
 

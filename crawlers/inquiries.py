@@ -76,7 +76,8 @@ class Inquiries:
                 (select group_concat(t.name, char(10)) from triages t
                  where t.hub = p.hub and t.listing_id = p.listing_id and t.revision = p.content_sha256) as done
             from presence p join listings l using (hub, listing_id, content_sha256)
-            where p.state = 'listed' and (:place is null or p.place = :place)
+            where p.state = 'listed' and (:place is null or exists (
+                select 1 from sightings s where s.place = :place and s.hub = p.hub and s.listing_id = p.listing_id))
             order by p.likeness desc, p.rowid
         """
         count = 0

@@ -11,6 +11,16 @@ from typing import Any, Protocol
 from crawlers.errors import HubRefused
 
 
+class Presence(StrEnum):
+    """What a hub says has become of a listing."""
+
+    LISTED = "listed"
+    GONE = "gone"  # 404
+    ARCHIVED = "archived"  # 410, or the hub's word for it
+    TAKEN_DOWN = "taken down"
+    FLAGGED = "flagged as a real person"
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file of a listing.
@@ -46,6 +56,7 @@ class Listing:
         raw: the response this came from, as text; evidence, kept unchanged.
         training_data: archives of the training photos, where the hub offers them.
         revision: changes whenever the hub's content does, None where the hub names nothing of the kind.
+        standing: what the hub says has become of it, where it lists it all the same.
         complete: False while `Hub.complete` has more to ask.
     """
 
@@ -65,6 +76,7 @@ class Listing:
     raw: str
     training_data: tuple[RemoteFile, ...] = ()
     revision: str | None = None
+    standing: Presence = Presence.LISTED
     complete: bool = True
 
 
@@ -96,16 +108,6 @@ class Page:
     listings: tuple[Listing, ...]
     cursor: str | None
     notes: tuple[str, ...] = ()
-
-
-class Presence(StrEnum):
-    """What a hub says of a listing that it no longer lists."""
-
-    LISTED = "listed"
-    GONE = "gone"  # 404
-    ARCHIVED = "archived"  # 410, or the hub's word for it
-    TAKEN_DOWN = "taken down"
-    FLAGGED = "flagged as a real person"
 
 
 class Hub(Protocol):
@@ -176,7 +178,8 @@ def listing_from_dict(record: Mapping[str, Any]) -> Listing:
     """The inverse of `listing_to_dict`, also after a round trip through JSON."""
     lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
     files = {name: tuple(RemoteFile(**one) for one in record.get(name, ())) for name in ("files", "training_data")}
-    return Listing(**{"raw": "", **record, **lists, **files})
+    standing = Presence(record.get("standing", Presence.LISTED))
+    return Listing(**{"raw": "", **record, **lists, **files, "standing": standing})
 
 
 def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFile) -> Listing:

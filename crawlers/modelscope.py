@@ -16,6 +16,7 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.folder import is_checkpoint
 from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
+from crawlers.values import ODD_SHAPES, count_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://modelscope.cn"
 SEARCHES = ("lora", "人像", "写真", "真人", "portrait", "SDXL", "FLUX", "Qwen-Image")
@@ -45,9 +46,9 @@ class ModelScopeHub:
         while True:
             place = f"/openapi/v1/models?search={quote(strand.name)}&page_number={page}&page_size={PAGE_SIZE}{order}"
             found = self._data(place, "data")
-            models = found.get("models") or []
+            models = objects_of(found.get("models"))
             notes: list[str] = []
-            total = int(found.get("total_count") or 0)
+            total = count_of(found.get("total_count")) or 0
             if page == 1 and total > MOST_RESULTS:
                 notes.append(f"the search {strand.name!r} finds {total:,} repositories, {MOST_RESULTS:,} can be seen")
             listings = [listing for entry in models for listing in self._readable(entry, notes)]
@@ -62,7 +63,7 @@ class ModelScopeHub:
     def complete(self, listing: Listing) -> Listing:
         """The same with its files, their sizes and hashes."""
         place = f"/api/v1/models/{quote(listing.listing_id)}/repo/files?Revision=master&Recursive=True"
-        return self._listing(json.loads(listing.raw)["model"], self._data(place, "Data").get("Files") or [])
+        return self._listing(json.loads(listing.raw)["model"], objects_of(self._data(place, "Data").get("Files")))
 
     def look(self, listing_id: str) -> Presence:
         try:
@@ -75,12 +76,12 @@ class ModelScopeHub:
         """A repository as a listing; one that is odd is noted and costs no other."""
         try:
             yield self._listing(entry, None)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except ODD_SHAPES as error:
             notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
 
     def _listing(self, entry: dict[str, Any], files: list[dict[str, Any]] | None) -> Listing:
         name = str(entry["id"])
-        tags = [*(entry.get("tags") or []), *(entry.get("tasks") or [])]
+        tags = (*words_of(entry.get("tags")), *words_of(entry.get("tasks")))
         return Listing(
             hub=self.name,
             listing_id=name,
@@ -88,10 +89,10 @@ class ModelScopeHub:
             url=f"{self._host}/models/{name}",
             creator=name.partition("/")[0],
             triggers=(),
-            tags=tuple(str(tag) for tag in tags),
+            tags=tags,
             base_model=None,
-            published_at=entry.get("created_at"),
-            downloads=entry.get("downloads"),
+            published_at=text_of(entry.get("created_at")),
+            downloads=count_of(entry.get("downloads")),
             real_person_flag=False,
             minor_flag=False,
             files=tuple(
@@ -104,7 +105,7 @@ class ModelScopeHub:
                 ensure_ascii=False,
                 sort_keys=True,
             ),
-            revision=entry.get("last_modified") or entry.get("updated_at"),
+            revision=text_of(entry.get("last_modified") or entry.get("updated_at")),
             complete=files is not None,
         )
 
@@ -112,7 +113,7 @@ class ModelScopeHub:
         return RemoteFile(
             name=str(one["Path"]),
             url=f"{self._host}/api/v1/models/{quote(name)}/repo?Revision=master&FilePath={quote(one['Path'], safe='')}",
-            size_bytes=one.get("Size"),
+            size_bytes=count_of(one.get("Size")),
             sha256=hex_digest(one.get("Sha256")),
         )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from crawlers.listing import Listing
+from crawlers.listing import Listing, Presence
 from crawlers.store import CrawlStore, stored_listing
 
+STATES = ("listed", "missing", *(str(one) for one in Presence if one != Presence.LISTED))
+_LIKE = re.compile(r"([%_!])")
 ORDERS = {
     "newest": "l.first_seen desc, l.rowid desc",
     "likeness": "p.likeness desc, l.rowid",
@@ -34,10 +37,10 @@ def search(
     order: str = "newest",
     limit: int = 50,
 ) -> list[Found]:
-    """Listings with all of these words somewhere in them.
+    """Listings with all of these words in title, creator, tags, triggers or file names.
 
     Args:
-        state: listed, missing, gone, archived, taken down or flagged as a real person.
+        state: one of STATES.
         order: one of ORDERS.
     """
     query = """
@@ -48,8 +51,14 @@ def search(
     """
     facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit}
     for number, word in enumerate((words or "").split()):
-        facts[f"word{number}"] = f"%{word.replace('%', '').replace('_', '')}%"
-        query += f" and (l.title like :word{number} or l.creator like :word{number} or l.record like :word{number})"
+        facts[f"word{number}"] = "%" + _LIKE.sub(r"!\1", word) + "%"
+        query += f"""
+            and (l.title like :word{number} escape '!' or l.creator like :word{number} escape '!'
+                or exists (select 1 from json_each(l.record, '$.tags') where value like :word{number} escape '!')
+                or exists (select 1 from json_each(l.record, '$.triggers') where value like :word{number} escape '!')
+                or exists (select 1 from json_each(l.record, '$.files')
+                           where json_extract(value, '$.name') like :word{number} escape '!'))
+        """
     rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit", facts)
     return [
         Found(stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]) for row in rows
@@ -59,7 +68,8 @@ def search(
 def likely(store: CrawlStore, place: str) -> list[Listing]:
     """The listings of a place that are there now, the most likely likeness first."""
     query = """
-        select l.record, l.raw, p.downloads from presence p join listings l using (hub, listing_id, content_sha256)
-        where p.place = ? and p.state = 'listed' order by p.likeness desc, l.rowid
+        select l.record, l.raw, p.downloads from sightings s join presence p using (hub, listing_id)
+        join listings l using (hub, listing_id, content_sha256)
+        where s.place = ? and p.state = 'listed' order by p.likeness desc, l.rowid
     """
     return [stored_listing(row) for row in store.db.query(query, [place])]

@@ -56,11 +56,18 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     db.table("sweeps").add_column("since", str)
     for column, kind in (("revision", str), ("likeness", float), ("downloads", int)):
         db.table("presence").add_column(column, kind)
-    db.table("presence").create_index(["place", "sweep_id"])
     db.table("presence").create_index(["likeness"])
     db.table("files").add_column("weights_hash", str)
     db.table("files").create_index(["weights_hash"])
     db.table("files").create_index(["hub", "listing_id"])
+    # Which places list it, and in which of their sweeps each saw it last; presence is what holds for all of them.
+    db.table("sightings").create(
+        {"place": str, "hub": str, "listing_id": str, "sweep_id": int}, pk=("place", "hub", "listing_id")
+    )
+    db.table("sightings").create_index(["hub", "listing_id"])
+    db.execute("insert into sightings select place, hub, listing_id, sweep_id from presence")
+    for column in ("place", "sweep_id"):
+        db.execute(f"alter table presence drop column {column}")
     db.table("strands").create(
         {
             "sweep_id": int, "number": int, "name": str, "last": int, "cursor": str, "pages": int, "done": int,

@@ -51,10 +51,13 @@ class CrawlStore:
         with self.transaction():
             return bool(self.see([listing], "", 0, now))
 
-    def known(self, hub: str, listing_ids: Sequence[str]) -> dict[str, Known]:
-        """What is remembered of these listings, by id."""
-        query = "select listing_id, content_sha256, state, sweep_id, revision from presence where hub = ? and listing_id in "
-        rows = self._among(query, listing_ids, [hub])
+    def known(self, hub: str, listing_ids: Sequence[str], place: str) -> dict[str, Known]:
+        """What is remembered of these listings, by id; `place` is the one whose sweeps are meant."""
+        query = (
+            "select p.listing_id, p.content_sha256, p.state, s.sweep_id, p.revision from presence p left join sightings s "
+            "on s.place = ? and s.hub = p.hub and s.listing_id = p.listing_id where p.hub = ? and p.listing_id in "
+        )
+        rows = self._among(query, listing_ids, [place, hub])
         return {row[0]: Known(*row[1:]) for row in rows}
 
     def see(self, listings: Sequence[Listing], place: str, sweep_id: int, now: datetime) -> list[Event]:
@@ -67,7 +70,7 @@ class CrawlStore:
             return []
         hub, moment = listings[0].hub, now.isoformat()
         versions = [version_of(listing) for listing in listings]
-        known = self.known(hub, [version.listing_id for version in versions])
+        known = self.known(hub, [version.listing_id for version in versions], place)
         fields = {
             version.listing_id: self._changed_fields(version, before)
             for version in versions
@@ -75,19 +78,24 @@ class CrawlStore:
         }
         self._keep_versions(listings, versions, moment)
         self.db.conn.executemany(
-            "insert into presence (hub, listing_id, place, content_sha256, state, sweep_id, missing_since, revision, "
-            "likeness, downloads) values (?, ?, ?, ?, 'listed', ?, null, ?, ?, ?) on conflict (hub, listing_id) do update set "
-            "place = excluded.place, content_sha256 = excluded.content_sha256, state = 'listed', "
-            "sweep_id = excluded.sweep_id, missing_since = null, revision = excluded.revision, "
-            "likeness = excluded.likeness, downloads = excluded.downloads",
+            "insert into presence (hub, listing_id, content_sha256, state, missing_since, revision, likeness, downloads) "
+            "values (?, ?, ?, ?, null, ?, ?, ?) on conflict (hub, listing_id) do update set "
+            "content_sha256 = excluded.content_sha256, state = excluded.state, missing_since = null, "
+            "revision = excluded.revision, likeness = excluded.likeness, downloads = excluded.downloads",
             [
                 (
-                    hub, version.listing_id, place, version.content_sha256, sweep_id, listing.revision,
-                    likeness_of(listing).score, listing.downloads,
+                    hub,
+                    version.listing_id,
+                    version.content_sha256,
+                    str(listing.standing),
+                    listing.revision,
+                    likeness_of(listing).score,
+                    listing.downloads,
                 )
                 for version, listing in zip(versions, listings, strict=True)
             ],
-        )  # fmt: skip
+        )
+        self._sight(hub, [version.listing_id for version in versions], place, sweep_id)
         found = [
             (version.listing_id, kind, details)
             for version in versions
@@ -97,9 +105,15 @@ class CrawlStore:
 
     def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
         """These listings are still there, and unchanged. Belongs inside a transaction."""
+        missing = "update presence set missing_since = null where hub = ? and listing_id = ?"
+        self.db.conn.executemany(missing, [(hub, listing_id) for listing_id in listing_ids])
+        self._sight(hub, listing_ids, place, sweep_id)
+
+    def _sight(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
         self.db.conn.executemany(
-            "update presence set place = ?, sweep_id = ?, missing_since = null where hub = ? and listing_id = ?",
-            [(place, sweep_id, hub, listing_id) for listing_id in listing_ids],
+            "insert into sightings (place, hub, listing_id, sweep_id) values (?, ?, ?, ?) "
+            "on conflict (place, hub, listing_id) do update set sweep_id = excluded.sweep_id",
+            [(place, hub, listing_id, sweep_id) for listing_id in listing_ids],
         )
 
     def note(self, kind: EventKind, hub: str, listing_id: str, now: datetime, details: dict[str, Any]) -> Event:
@@ -107,14 +121,27 @@ class CrawlStore:
         return self._note_all(hub, [(listing_id, kind, details)], now.isoformat())[0]
 
     def _note_all(self, hub: str, found: list[tuple[str, EventKind, dict[str, Any]]], moment: str) -> list[Event]:
+        # The transaction holds off other writers, so that ids can be given here.
+        last = self.db.execute("select coalesce(max(event_id), 0) from events").fetchone()[0]
+        events = [
+            Event(moment, hub, listing_id, kind, details, number)
+            for number, (listing_id, kind, details) in enumerate(found, last + 1)
+        ]
         self.db.conn.executemany(
-            "insert into events (at, hub, listing_id, kind, details) values (?, ?, ?, ?, ?)",
+            "insert into events (event_id, at, hub, listing_id, kind, details) values (?, ?, ?, ?, ?, ?)",
             [
-                (moment, hub, listing_id, str(kind), json.dumps(details, ensure_ascii=False, sort_keys=True))
-                for listing_id, kind, details in found
+                (
+                    one.event_id,
+                    one.at,
+                    hub,
+                    one.listing_id,
+                    str(one.kind),
+                    json.dumps(one.details, ensure_ascii=False, sort_keys=True),
+                )
+                for one in events
             ],
         )
-        return [Event(moment, hub, listing_id, kind, details) for listing_id, kind, details in found]
+        return events
 
     def _keep_versions(self, listings: Sequence[Listing], versions: list[Version], moment: str) -> None:
         self.db.conn.executemany(

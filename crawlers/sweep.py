@@ -15,19 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.events import Event, EventKind
+from crawlers.events import OF_PRESENCE, Event
 from crawlers.listing import Hub, Listing, Page, Presence, Strand
 from crawlers.store import CrawlStore
+from crawlers.values import ODD_SHAPES
 
 WORKERS = 4
 # A second 404 counts when it comes this much later.
 BETWEEN_LOOKS = timedelta(hours=1)
-_KINDS = {
-    Presence.GONE: EventKind.GONE,
-    Presence.ARCHIVED: EventKind.ARCHIVED,
-    Presence.TAKEN_DOWN: EventKind.TAKEN_DOWN,
-    Presence.FLAGGED: EventKind.FLAGGED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +31,7 @@ class SweepStep:
 
     Attributes:
         pages, listings: so far, over all runs of this sweep.
+        before: listings of earlier runs of it.
         events: of this step.
         notes: what was odd, in sentences.
         finished: nothing is left to do.
@@ -47,6 +43,7 @@ class SweepStep:
     events: tuple[Event, ...] = ()
     notes: tuple[str, ...] = ()
     finished: bool = False
+    before: int = 0
 
 
 @dataclass(slots=True)
@@ -87,7 +84,7 @@ def sweep(
         yield from passing.read(pool, workers)
         if since is None:
             rows = _unlisted(store, place, step.sweep_id)
-            yield from (_judged(passing.step, *told) for told in _asked_about(hub, store, rows, passing, pool))
+            yield from (_judged(passing.step, *told) for told in _asked_about(hub, store, rows, clock, pool))
     with store.transaction():
         store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
     yield replace(passing.step, events=(), notes=(), finished=True)
@@ -98,11 +95,13 @@ def confirm_missing(
 ) -> Iterator[tuple[Event | None, str | None]]:
     """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
     before = (clock() - BETWEEN_LOOKS).isoformat()
-    query = "place = ? and state = 'missing' and missing_since < ?"
-    rows = list(store.db.table("presence").rows_where(query, [place, before]))
-    passing = _Pass(hub, place, store, clock, SweepStep(rows[0]["sweep_id"] if rows else 0, 0, 0))
+    query = """
+        select p.* from sightings s join presence p using (hub, listing_id)
+        where s.place = ? and p.state = 'missing' and p.missing_since < ? order by p.rowid
+    """
+    rows = list(store.db.query(query, [place, before]))
     with _pool(WORKERS) as pool:
-        yield from _asked_about(hub, store, rows, passing, pool)
+        yield from _asked_about(hub, store, rows, clock, pool)
 
 
 class _pool(ThreadPoolExecutor):
@@ -114,11 +113,13 @@ class _pool(ThreadPoolExecutor):
 
 def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
     sweeps = store.db.table("sweeps")
-    same = "since is null" if since is None else "since is not null"
+    # One that reaches further back brings what this one would.
+    same = "since is null and ? is null" if since is None else "since <= ?"
     query = f"place = ? and finished_at is null and {same}"
-    for row in sweeps.rows_where(query, [place], order_by="sweep_id desc", limit=1):
+    asked = since.isoformat() if since else None
+    for row in sweeps.rows_where(query, [place, asked], order_by="sweep_id desc", limit=1):
         if any(store.db.table("strands").rows_where("sweep_id = ?", [row["sweep_id"]], limit=1)):
-            return SweepStep(row["sweep_id"], row["pages"], row["listings"])
+            return SweepStep(row["sweep_id"], row["pages"], row["listings"], before=row["listings"])
     strands = hub.strands(since)
     with store.transaction():
         sweep_id = sweeps.insert(
@@ -210,12 +211,14 @@ class _Pass:
         """Tell new from seen and unchanged; ask for what is missing of the new."""
         page = reading.page
         listings = {listing.listing_id: listing for listing in (page.listings if page else ())}
-        known = self.store.known(self.hub.name, list(listings))
+        known = self.store.known(self.hub.name, list(listings), self.place)
         for listing_id, listing in listings.items():
             before = known.get(listing_id)
             if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
                 continue
-            unchanged = before is not None and before.state == "listed" and before.revision == listing.revision
+            unchanged = (
+                before is not None and before.state == str(listing.standing) and before.revision == listing.revision
+            )
             if listing.complete:
                 reading.fresh.append(listing)
             elif unchanged and listing.revision is not None:
@@ -231,7 +234,7 @@ class _Pass:
         with self.store.transaction():
             # Another strand may have brought the same listing while this one was asking.
             ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
-            known = self.store.known(self.hub.name, ids)
+            known = self.store.known(self.hub.name, ids, self.place)
             done = {listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id}
             order = {listing.listing_id: number for number, listing in enumerate(page.listings if page else ())}
             fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
@@ -241,7 +244,7 @@ class _Pass:
             self.store.touch(self.hub.name, unchanged, self.place, sweep_id)
             count = self.step.listings + len(fresh) + len(unchanged)
             notes = (*(page.notes if page else ()), *reading.notes)
-            self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes)
+            self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes, before=self.step.before)
             self.store.db.execute(
                 "update strands set cursor = ?, pages = pages + 1, done = ? where sweep_id = ? and number = ?",
                 [cursor, cursor is None, sweep_id, reading.number],
@@ -262,9 +265,10 @@ class _Pass:
 def _completed(hub: Hub, listing: Listing) -> Listing:
     """The listing with all that can be had of it; kept as it is, and asked for again next time, where the hub refuses."""
     try:
-        return replace(hub.complete(listing), complete=True)
-    except HubError as error:
-        note = f"{listing.listing_id}: {error}"
+        return replace(hub.complete(listing), listing_id=listing.listing_id, complete=True)
+    except (HubError, *ODD_SHAPES) as error:
+        told = str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
+        note = f"{listing.listing_id} cannot be read whole: {told}"
         raise _Incomplete(note, replace(listing, complete=True, revision=None)) from error
 
 
@@ -277,13 +281,16 @@ class _Incomplete(HubError):
 
 
 def _unlisted(store: CrawlStore, place: str, sweep_id: int) -> list[dict[str, Any]]:
-    """Listings that were there before and did not come this time."""
-    query = "place = ? and sweep_id != ? and state in ('listed', 'missing')"
-    return list(store.db.table("presence").rows_where(query, [place, sweep_id]))
+    """Listings that this place showed before and did not show this time."""
+    query = """
+        select p.* from sightings s join presence p using (hub, listing_id)
+        where s.place = ? and s.sweep_id != ? and p.state in ('listed', 'missing') order by p.rowid
+    """
+    return list(store.db.query(query, [place, sweep_id]))
 
 
 def _asked_about(
-    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], passing: _Pass, pool: ThreadPoolExecutor
+    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], clock: Callable[[], datetime], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Event | None, str | None]]:
     """What the hub says has become of listings, in the order of the rows."""
     for start in range(0, len(rows), 32):
@@ -291,15 +298,13 @@ def _asked_about(
         for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
             try:
                 presence = asked.result()
-            except HubError as error:
+            except (HubError, *ODD_SHAPES) as error:
                 yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
                 continue
-            yield _note_presence(store, row, presence, passing.step.sweep_id, passing.clock()), None
+            yield _note_presence(store, row, presence, clock()), None
 
 
-def _note_presence(
-    store: CrawlStore, row: Mapping[str, Any], presence: Presence, sweep_id: int, now: datetime
-) -> Event | None:
+def _note_presence(store: CrawlStore, row: Mapping[str, Any], presence: Presence, now: datetime) -> Event | None:
     state, since = str(presence), row["missing_since"]
     first_404 = presence == Presence.GONE and row["state"] == "listed"
     if presence == Presence.LISTED:
@@ -308,9 +313,9 @@ def _note_presence(
         state, since = "missing", since or now.isoformat()
     with store.transaction():
         key = (row["hub"], row["listing_id"])
-        store.db.table("presence").update(key, {"state": state, "missing_since": since, "sweep_id": sweep_id})
+        store.db.table("presence").update(key, {"state": state, "missing_since": since})
         told = state not in ("listed", "missing")
-        return store.note(_KINDS[presence], *key, now, {"missing_since": since}) if told else None
+        return store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None
 
 
 def _judged(step: SweepStep, event: Event | None, note: str | None) -> SweepStep:

@@ -14,8 +14,9 @@ import stamina
 
 from crawlers.budgets import HostBudgets, announced_wait_s, is_rate_limited
 from crawlers.destinations import Destinations, JudgedConnections, shown
-from crawlers.errors import HubRefused, HubUnreachable
+from crawlers.errors import HubError, HubRefused, HubUnreachable
 from crawlers.robots import Robots
+from crawlers.values import mended
 
 # Hubs switch their errors from JSON to login pages when the agent looks like a browser.
 USER_AGENT = "portrait-scanner/0.1 (+https://pypi.org/project/portrait-scanner/)"
@@ -90,7 +91,9 @@ class Transport:
         self._client.close()
 
     def send_token_to(self, url: str, token: str | None) -> None:
-        """Let a hub at this address have its token; it goes to no other host."""
+        """Let a hub at this address have its token; it goes to no other host. Raises HubError for what no token can be."""
+        if token and not (token := token.strip()).isprintable():
+            raise HubError(f"the token for {shown(url)} holds signs that no token has; set it again")
         if token:
             self._tokens[httpx.URL(url).host] = token
 
@@ -219,22 +222,11 @@ def _parsed(response: httpx.Response) -> tuple[Any, httpx.Headers]:
     except (ValueError, RecursionError) as error:
         kind = response.headers.get("content-type", "unknown content")
         raise _TryAgain(None, f"the server did not answer with JSON but with {kind[:40]}") from error
-    # Only an escape can smuggle half a character in, which no database and no report can hold.
-    return (_mended(document) if b"\\ud" in response.content.lower() else document), response.headers
-
-
-def _mended(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_mended(one) for one in value]
-    if isinstance(value, dict):
-        return {_mended(name): _mended(one) for name, one in value.items()}
-    return value
+    return (mended(document) if b"\\ud" in response.content.lower() else document), response.headers
 
 
 def _beginning(response: httpx.Response) -> str:
     try:
-        return next(response.iter_bytes(300), b"").decode(errors="replace")
+        return " ".join(next(response.iter_bytes(300), b"").decode(errors="replace").split())
     except httpx.TransportError:
         return ""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crawlers.events import EventKind
-from crawlers.listing import Listing, listing_to_dict
+from crawlers.events import OF_PRESENCE, EventKind
+from crawlers.listing import Listing, Presence, listing_to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,16 @@ class Version:
     listing_id: str
     content_sha256: str
     record: str
+    standing: Presence
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is remembered of a listing."""
+    """What is remembered of a listing; `sweep_id` is the last sweep of one place that saw it."""
 
     content_sha256: str
     state: str
-    sweep_id: int
+    sweep_id: int | None
     revision: str | None
 
 
@@ -45,7 +46,7 @@ def version_of(listing: Listing) -> Version:
     lasting = json.dumps(record, ensure_ascii=False, sort_keys=True)
     content = hashlib.sha256(lasting.encode(errors="surrogatepass")).hexdigest()
     whole = lasting if revision is None else json.dumps({**record, "revision": revision}, ensure_ascii=False)
-    return Version(listing.hub, listing.listing_id, content, whole)
+    return Version(listing.hub, listing.listing_id, content, whole, listing.standing)
 
 
 def happened_to(
@@ -54,9 +55,11 @@ def happened_to(
     """What a newly seen version says about its listing; `fields` are those that differ from the version before."""
     if before is None:
         yield EventKind.FIRST_SEEN, {}
-        return
-    if before.state not in ("listed", "missing"):
-        yield EventKind.BACK_AGAIN, {"was": before.state}
-    if before.content_sha256 != version.content_sha256 and fields:
+    was = "listed" if before is None or before.state == "missing" else before.state
+    if version.standing not in (Presence.LISTED, was):
+        yield OF_PRESENCE[version.standing], {"was": was}
+    elif version.standing == Presence.LISTED and was != "listed":
+        yield EventKind.BACK_AGAIN, {"was": was}
+    if before is not None and before.content_sha256 != version.content_sha256 and fields:
         details = {"from": before.content_sha256, "to": version.content_sha256, "fields": fields}
         yield EventKind.CHANGED, details

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from crawlers.destinations import must_be_remote
-from crawlers.errors import CrawlError, HubRefused, HubUnreachable
+from crawlers.errors import CrawlError, HubRefused
 from crawlers.header import Header
 from crawlers.inquiries import Inquiries, Wanted
 from crawlers.store import CrawlStore
@@ -22,7 +22,7 @@ class HeaderStep:
     """One header that was read, or was not to be had.
 
     Attributes:
-        triage: None where the hub gave no answer now; such files are tried again next time.
+        triage: None where nothing could be asked now; such files are tried again next time.
         problem: why, in a sentence.
     """
 
@@ -80,11 +80,9 @@ def _kept(
         # An answer, though not the one hoped for: nothing can be said of this file without more rights.
         problem = str(error)
         triage, header = unreadable(problem), None
-    except HubUnreachable as error:
-        return HeaderStep(wanted, None, done, str(error))
     except CrawlError as error:
-        problem = str(error)
-        triage, header = unreadable(problem), None
+        # No answer, or our own settings forbid to ask: another day it may be read.
+        return HeaderStep(wanted, None, done, str(error))
     with store.transaction():
         inquiries.keep_triage(wanted, asdict(triage), header.metadata if header else None, clock())
     return HeaderStep(wanted, triage, done, problem)

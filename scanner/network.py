@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from crawlers.budgets import HostBudgets
 from crawlers.catalog import REMOTE_HUBS, HubDoor
-from crawlers.destinations import Destinations
+from crawlers.destinations import Destinations, is_address
 from crawlers.transport import USER_AGENT, Transport
 from scanner.errors import KeyringUnusable
 from scanner.settings import Settings
@@ -71,6 +71,6 @@ def allow_typed(transport: Transport, targets: Iterable[str]) -> None:
     """
     for target in targets:
         address = re.fullmatch(r"(?:[\w-]+=)?(https?://.+)", target)
-        if address:
+        if address and is_address(address[1]):
             transport.destinations.allow(address[1])
             transport.exempt_from_robots(address[1])

@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import getpass
+import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from scanner.errors import SettingsInvalid
 
 FILE_NAME = "portrait-scanner.toml"
+
+
+_HOST = re.compile(r"[\w.-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
+
+
+def _hosts(value: Any) -> Any:
+    """A list of hosts, from the environment also as `one, other`."""
+    hosts = value
+    if isinstance(value, str):
+        hosts = (
+            json.loads(value)
+            if value.strip().startswith("[")
+            else [one.strip() for one in value.split(",") if one.strip()]
+        )
+    odd = (
+        [one for one in hosts if not isinstance(one, str) or not _HOST.fullmatch(one)]
+        if isinstance(hosts, list | tuple)
+        else [hosts]
+    )
+    if odd:
+        raise ValueError(f"{odd[0]!r} is no host; write host or host:port")
+    return hosts
+
+
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)]
 
 
 class Settings(BaseSettings):
@@ -33,9 +66,9 @@ class Settings(BaseSettings):
     modelscope_token: SecretStr | None = None
     github_token: SecretStr | None = None
     hub_tokens: Literal["environment", "keyring"] = "environment"
-    allowed_hosts: tuple[str, ...] = ()
-    robots_exempt: tuple[str, ...] = ()
-    requests_per_second: float = Field(2.0, ge=0)
+    allowed_hosts: Hosts = ()
+    robots_exempt: Hosts = ()
+    requests_per_second: float = Field(2.0, ge=0, allow_inf_nan=False)
     workers: int = Field(4, ge=1, le=64)
     contact: str | None = Field(None, max_length=200, pattern=r"^[\x20-\x7e]+$")
     webhook_secret: SecretStr | None = None
@@ -44,7 +77,7 @@ class Settings(BaseSettings):
     key_store: Literal["file", "keyring"] = "file"
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
-    checkpoint_budget_gb: float = Field(20.0, gt=0)
+    checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
 
     @property
     def vault_path(self) -> Path:

@@ -75,6 +75,18 @@ def test_what_happens_to_a_listing_becomes_an_event(transport: Transport, store:
     assert versions == 2
 
 
+def test_what_a_hub_says_of_what_it_still_lists_is_an_event_too(transport: Transport, store: CrawlStore) -> None:
+    days = iter(NOON + timedelta(days=day) for day in range(1, 99))
+    with serve_civitai(5) as server:
+        go(server, transport, store)
+        server.models[2]["mode"], server.models[3]["mode"], server.models[4]["poi"] = "Archived", "TakenDown", True
+        told = [kind for kind in kinds(go(server, transport, store, next(days))) if kind[1] != EventKind.CHANGED]
+        assert told == [("2", EventKind.ARCHIVED), ("3", EventKind.TAKEN_DOWN), ("4", EventKind.FLAGGED)]
+        assert kinds(go(server, transport, store, next(days))) == []
+        del server.models[2]["mode"]
+        assert ("2", EventKind.BACK_AGAIN) in kinds(go(server, transport, store, next(days)))
+
+
 def test_a_hub_that_breaks_off_is_gone_on_with(transport: Transport, store: CrawlStore) -> None:
     with serve_civitai(450) as server:
         steps = sweep(CivitaiHub(transport, server.url), "civitai", store, lambda: NOON)

@@ -27,7 +27,7 @@ from scanner.cli import (
     safekeeping,
     scanning,
 )
-from scanner.cli.context import Flags, UseOption
+from scanner.cli.context import Flags, UseOption, visible
 
 
 class ExitCode(IntEnum):
@@ -155,5 +155,5 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
 
 
 def _fail(sentence: str, code: ExitCode) -> Any:
-    typer.secho(f"error: {sentence}", err=True, fg="red")
+    typer.secho(f"error: {visible(sentence)}", err=True, fg="red")
     sys.exit(code)

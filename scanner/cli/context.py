@@ -47,6 +47,16 @@ class Flags:
         return load_settings({**self.given, **{name: value for name, value in more.items() if value is not None}})
 
 
+def visible(text: str) -> str:
+    """Text of strangers as a terminal may have it: no control, escape or direction marks, which could forge what is read."""
+    import unicodedata
+
+    if text.isascii() and text.isprintable():
+        return text
+    hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in hidden else sign for sign in text)
+
+
 def check_language(language: str) -> None:
     """Raise typer.BadParameter unless reports and messages exist in that language."""
     if language not in ("en", "zh-CN"):
@@ -71,7 +81,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for title in titles:
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(visible(cell)) for cell in row))
     Console().print(table)
 
 
@@ -87,7 +97,7 @@ class ProgressObserver:
         self._progress, self._task = progress, task
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=doing[:60])
+        self._progress.update(self._task, completed=done, total=total, description=visible(doing[:60]))
 
 
 @contextmanager
@@ -139,7 +149,7 @@ class TransferObserver:
 
     def begin(self, name: str) -> None:
         """The next file; its bytes are counted from nothing."""
-        self._progress.reset(self._task, description=name[:50])
+        self._progress.reset(self._task, description=visible(name[:50]))
 
     def __call__(self, have: int, total: int | None) -> None:
         self._progress.update(self._task, completed=have, total=total)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import JsonFlag, print_json, print_table, progress_bar, transfer_bar
+from scanner.cli.context import JsonFlag, print_json, print_table, progress_bar, transfer_bar, visible
 from scanner.cli.crawling import Desk, as_found, crawling_desk, print_notes
 
 if TYPE_CHECKING:
-    from crawlers.inquiries import Wanted
+    from scanner.fetching import Brought
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -44,11 +44,13 @@ def listings(
     as_json: JsonFlag = False,
 ) -> None:
     """Look into what was crawled: listings as they are now, one with its history, or what happened to them."""
-    from crawlers.query import ORDERS
+    from crawlers.query import ORDERS, STATES
     from crawlers.query import search as found_by
 
     if sort not in ORDERS:
         raise typer.BadParameter(f"{sort!r} is none of {', '.join(ORDERS)}", param_hint="--sort")
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
     with crawling_desk(context, ()) as desk:
         if what is not None:
             return _one(desk, what, as_json)
@@ -90,14 +92,14 @@ def _one(desk: Desk, what: str, as_json: bool) -> None:
     if as_json:
         return print_json(history)
     listing = history["listing"]
-    typer.secho(f"{listing['title']}  {listing['url']}", bold=True)
+    typer.secho(visible(f"{listing['title']}  {listing['url']}"), bold=True)
     facts = [["state", history["state"]], ["creator", listing["creator"] or "unknown"], ["base model", listing["base_model"] or ""],
              ["triggers", ", ".join(listing["triggers"])], ["tags", ", ".join(listing["tags"])],
              ["likeness", f"{history['likeness']['score']:.2f}"]]  # fmt: skip
     facts += [["", f"{name}: {told}"] for name, told in history["likeness"]["signals"]]
     facts += [["file", f"{one['name']}  {one['sha256'] or 'no hash told'}"] for one in listing["files"]]
     facts += [
-        ["header", f"{one['name']}: {one['kind']}, {one['family']}; {'; '.join(one['signals'])}"]
+        ["header", f"{one['name']}: {one['kind']}, {one['family']}; {'; '.join([*one['signals'], *one['problems']])}"]
         for one in history["triages"]
     ]
     facts += [["also at", f"{one['hub']}:{one['listing_id']}  {one['title']}"] for one in history["also_at"]]
@@ -221,12 +223,16 @@ def fetch(
     elif not brought:
         typer.echo("Nothing to fetch: every file that was asked for, or is likely enough, is here.")
     else:
-        rows = [_row(one.wanted, one.as_document()) for one in brought]
-        print_table(["hub", "listing", "file", "sha256", "result"], rows)
+        for result in brought:
+            typer.echo(visible(_line(result)))
         print_notes([f"{one.wanted.file.name}: {one.problem}" for one in failed])
     raise typer.Exit(3 if failed else 0)
 
 
-def _row(wanted: Wanted, document: dict[str, Any]) -> list[str]:
-    result = "not fetched" if document["problem"] else document["path"]
-    return [wanted.listing.hub, wanted.listing.listing_id, wanted.file.name, (document["sha256"] or "")[:12], result]
+def _line(one: Brought) -> str:
+    """What became of a file, on lines from which a path can be copied."""
+    named = f"{one.wanted.listing.hub}:{one.wanted.listing.listing_id}  {one.wanted.file.name}"
+    if one.stored is None:
+        return f"{named}  not fetched"
+    members = [f"; {member.name} in it: {member.path}" for member in one.stored.members]
+    return f"{named}  {one.stored.path}{''.join(members)}"

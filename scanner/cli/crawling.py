@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table, progress_bar
+from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table, progress_bar, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from scanner.cli.context import ProgressObserver
     from scanner.settings import Settings
 
+LONGEST_SINCE_DAYS = 36_500
 SHORTEST_EVERY_MINUTES = 5  # hubs let their answers be cached that long
 TypeOption = Annotated[
     list[str] | None, typer.Option("--type", help="Only these, in the hub's own words; see `hubs`. May be repeated.")
@@ -125,7 +127,9 @@ def crawl(
         str | None, typer.Option(help="Only what changed since: a date (2026-11-01), or days as 7d.")
     ] = None,
     types: TypeOption = None,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many listings; run again to go on.", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Stop once so many listings more are in; run again to go on.", min=1)
+    ] = None,
     triage: Annotated[
         bool, typer.Option("--triage", help="Then read the headers of the listed files, the likeliest likeness first.")
     ] = False,
@@ -147,7 +151,7 @@ def crawl(
                 counts.update(str(event.kind) for event in step.events)
                 notes += step.notes
                 observer.step(step.listings, None, f"page {step.pages}{_budget(desk, hub)}")
-                if limit is not None and step.listings >= limit:
+                if limit is not None and step.listings - step.before >= limit:
                     break
         if triage:
             headers = read_and_count(desk, place, limit, notes)
@@ -200,11 +204,11 @@ def watch(
         secret = desk.settings.webhook_secret.get_secret_value() if desk.settings.webhook_secret else None
         hook = Webhook(desk.store, desk.transport, webhook, secret) if webhook else None
         opened = {target: desk.door.open(target) for target in targets}
-        failed = False
         while True:
+            failed = False
             started = time.monotonic()
             for target, hub in opened.items():
-                failed = not _watch_once(desk, hub, target, timedelta(days=full_every), hook, triage, as_json)
+                failed |= not _watch_once(desk, hub, target, timedelta(days=full_every), hook, triage, as_json)
             if once:
                 raise typer.Exit(3 if failed else 0)
             time.sleep(max(0.0, every * 60 - (time.monotonic() - started)))
@@ -214,7 +218,7 @@ def _watch_once(
     desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
 ) -> bool:
     """One round of one hub; False if it broke off, which the next round makes good."""
-    from crawlers.errors import HubError
+    from crawlers.errors import CrawlError
     from crawlers.rounds import go_round, next_round
     from scanner.reception import utc_now
 
@@ -224,6 +228,9 @@ def _watch_once(
     step: SweepStep | None = None
     told = 0
     try:
+        if hook is not None and due.is_first:
+            # What other hubs have to tell must not be taken for told together with this one's beginnings.
+            hook.deliver()
         with progress_bar(target) as observer:
             for step in go_round(hub, target, desk.store, utc_now, due, desk.settings.workers):
                 told += _tell(step, due, desk.store, as_json)
@@ -233,8 +240,8 @@ def _watch_once(
             read_and_count(desk, target, triage, notes)
         if hook is not None:
             hook.skip() if due.is_first else hook.deliver()
-    except HubError as error:
-        problem = str(error)
+    except Exception as error:  # a watch of months outlives whatever one round of one hub meets
+        problem = str(error) if isinstance(error, CrawlError) else f"unexpected {type(error).__name__}: {error}"
     summary = {"at": utc_now().isoformat(), "round_of": target, "everything": due.since is None, "listings": step.listings if step else 0,
                "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
     if as_json:
@@ -266,7 +273,7 @@ def _tell(step: SweepStep, due: Round, store: CrawlStore, as_json: bool) -> int:
             )
         else:
             line = f"{event.at[:19]}Z  {event.kind}  {event.hub}:{event.listing_id}  {found[0]}  {found[1]}"
-            typer.echo(line.replace("\n", " "))
+            typer.echo(visible(line))
     return len(events)
 
 
@@ -282,7 +289,7 @@ def place_of(hub: str, types: list[str] | None) -> str:
 def print_notes(notes: list[str]) -> None:
     """Notes on standard error, each once."""
     for note, count in Counter(notes).items():
-        typer.secho(f"{note} ({count} times)" if count > 1 else note, err=True, fg="yellow")
+        typer.secho(visible(f"{note} ({count} times)" if count > 1 else note), err=True, fg="yellow")
 
 
 def _budget(desk: Desk, hub: str) -> str:
@@ -298,8 +305,9 @@ def _budget(desk: Desk, hub: str) -> str:
 
 
 def _moment_of(text: str) -> datetime:
-    if text.endswith("d") and text[:-1].isdigit():
-        return datetime.now(UTC) - timedelta(days=int(text[:-1]))
+    days = re.fullmatch(r"([0-9]{1,5})d", text)
+    if days and int(days[1]) <= LONGEST_SINCE_DAYS:
+        return datetime.now(UTC) - timedelta(days=int(days[1]))
     day = day_of(text, "--since")
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 

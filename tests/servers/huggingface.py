@@ -27,6 +27,7 @@ class FakeHuggingFace(ThreadingHTTPServer):
         self.disabled: set[str] = set()
         self.limited = 0  # requests that are still to be answered 429
         self.page_size = 2
+        self.answers_as: dict[str, str] = {}  # repositories that were renamed
         self.requests: list[tuple[str, dict[str, str]]] = []
 
     @property
@@ -96,7 +97,7 @@ class _Requests(BaseHTTPRequestHandler):
             sibling |= {"size": len(data), "blobId": sha256[:40]}
             if len(data) > 100:
                 sibling["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 134}
-        return self._json(200, entry)
+        return self._json(200, {**entry, "id": self.server.answers_as.get(name, name)})
 
     def _entry(self, name: str) -> dict[str, Any]:
         one = self.server.repositories[name]
