@@ -30,6 +30,7 @@ class CrawlStore:
         self.db.enable_wal()
         # A crash of the machine may cost the last page, which the sweep then asks again; never the file.
         self.db.execute("pragma synchronous = normal")
+        self.db.execute("pragma wal_autocheckpoint = 8000")
         migrations.apply(self.db)
 
     def close(self) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from queue import SimpleQueue
 from typing import Any
 
 from crawlers.errors import HubError
@@ -140,6 +141,7 @@ class _Pass:
     def __init__(self, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], step: SweepStep) -> None:
         self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
         self._owners: dict[Future[Any], _Reading] = {}
+        self._arrived: SimpleQueue[Future[Any]] = SimpleQueue()
         # Listings that one strand is asking about, so that no other does the same.
         self._asking: set[str] = set()
         self._failed: HubError | None = None
@@ -155,12 +157,11 @@ class _Pass:
                     self._ask_for_page(pool, left.popleft())
                 if not self._owners:
                     break
-                for future in wait(self._owners, return_when=FIRST_COMPLETED).done:
-                    reading = self._owners.pop(future)
-                    step, ended = self._take(pool, reading, future)
-                    active -= ended
-                    if step is not None:
-                        yield step
+                future = self._arrived.get()
+                step, ended = self._take(pool, self._owners.pop(future), future)
+                active -= ended
+                if step is not None:
+                    yield step
             if self._failed is not None:
                 raise self._failed
 
@@ -176,7 +177,12 @@ class _Pass:
 
     def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
         reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []
-        self._owners[pool.submit(next, reading.pages, None)] = reading
+        self._ask(pool.submit(next, reading.pages, None), reading)
+
+    def _ask(self, future: Future[Any], reading: _Reading) -> None:
+        # Owned before it can arrive: what is done already is put into the queue at once.
+        self._owners[future] = reading
+        future.add_done_callback(self._arrived.put)
 
     def _take(self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]) -> tuple[SweepStep | None, bool]:
         """What a finished request brought; a step where that ended a page, and whether the strand ended."""
@@ -226,7 +232,7 @@ class _Pass:
             else:
                 reading.waiting += 1
                 self._asking.add(listing_id)
-                self._owners[pool.submit(_completed, self.hub, listing)] = reading
+                self._ask(pool.submit(_completed, self.hub, listing), reading)
 
     def _commit(self, reading: _Reading) -> SweepStep:
         page, now, sweep_id = reading.page, self.clock(), self.step.sweep_id

@@ -133,7 +133,7 @@ def memory() -> None:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    for delay_ms, count in ((0, 20_000), (25, 20_000), (100, 10_000), (300, 5_000)):
+    for delay_ms, count in ((0, 20_000), (25, 20_000), (100, 20_000), (300, 20_000)):
         compare("civitai", count, delay_ms, rounds)
     for delay_ms, count in ((0, 500), (25, 500), (100, 300)):
         compare("huggingface", count, delay_ms, max(1, rounds - 2))
