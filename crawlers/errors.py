@@ -9,6 +9,7 @@ CrawlError
 │   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
 ├── HubError                 a hub did not give what was asked
 │   ├── UnknownHub           no hub of that name is built in
+│   ├── PlaceBusy            another program is sweeping the same place
 │   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
 │   ├── RobotsDisallow       the host's robots.txt says no
 │   ├── HubUnreachable       no answer after all retries
@@ -74,6 +75,14 @@ class UnknownHub(HubError):
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"no hub is called {name!r}; known are {', '.join(known)}")
         self.name, self.known = name, known
+
+
+class PlaceBusy(HubError):
+    """Another program is sweeping the same place in the same home."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place} is being crawled by another program with this --home; wait for it, or stop it")
+        self.place = place
 
 
 class DestinationRefused(HubError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ ENOUGH_TENSORS = 64
 # Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
 _LISTS, _COMMAS, _QUOTES = 2, 24, 10
 _SMALL_TEXT_BYTES = 64 * 1024
+_SPACE = re.compile(r"[ \n\r\t]*")
 
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -221,9 +223,8 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
 
 
 def _after_space(text: str, place: int) -> int:
-    while text[place : place + 1] in (" ", "\n", "\r", "\t"):
-        place += 1
-    return place
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
 
 
 def _must_be_bounded(text: bytes) -> None:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from crawlers.listing import Hub
 from crawlers.store import CrawlStore
-from crawlers.sweep import WORKERS, SweepStep, confirm_missing, sweep
+from crawlers.sweep import SweepStep, sweep
+from crawlers.vanishing import WORKERS, confirm_missing
 
 # Clocks differ and indexes lag: a round goes so far behind the beginning of the one before.
 OVERLAP = timedelta(hours=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from sqlite_utils import Database
 
+from crawlers.errors import PlaceBusy
 from crawlers.events import Event, EventKind
 from crawlers.likeness import likeness_of
 from crawlers.listing import Listing, listing_from_dict
@@ -26,6 +29,7 @@ class CrawlStore:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
         self.db = Database(path)
         self.db.enable_wal()
         # A crash of the machine may cost the last page, which the sweep then asks again; never the file.
@@ -46,6 +50,21 @@ class CrawlStore:
             self.db.conn.rollback()
             raise
         self.db.conn.commit()
+
+    @contextmanager
+    def alone_with(self, place: str) -> Iterator[None]:
+        """Keep other programs from sweeping the same place meanwhile; raises PlaceBusy if one does."""
+        locks = self._path.with_name(self._path.name + ".locks")
+        locks.mkdir(exist_ok=True)
+        lock = FileLock(locks / hashlib.sha256(place.encode()).hexdigest()[:16], timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise PlaceBusy(place) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def record(self, listing: Listing, now: datetime) -> bool:
         """Remember a listing as it is now; True if it is new or changed. Older versions stay."""

@@ -8,22 +8,20 @@ and it asks the hub about each one; a 404 counts when it was seen twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.events import OF_PRESENCE, Event
-from crawlers.listing import Hub, Listing, Page, Presence, Strand
+from crawlers.events import Event
+from crawlers.listing import Hub, Listing, Page, Strand
 from crawlers.store import CrawlStore
 from crawlers.values import ODD_SHAPES
-
-WORKERS = 4
-# A second 404 counts when it comes this much later.
-BETWEEN_LOOKS = timedelta(hours=1)
+from crawlers.vanishing import WORKERS, Workers, vanished
+from crawlers.versions import Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ class _Reading:
     page: Page | None = None
     fresh: list[Listing] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)
     waiting: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -77,39 +76,20 @@ def sweep(
         workers: requests under way at the same time, within the hosts' budgets.
 
     Raises:
+        PlaceBusy: another program is sweeping this place.
         HubError: the hub stopped answering; what came so far is kept, and the next call goes on there.
     """
-    step = _begin(hub, place, store, since, clock())
-    passing = _Pass(hub, place, store, clock, step)
-    with _pool(workers) as pool:
-        yield from passing.read(pool, workers)
-        if since is None:
-            rows = _unlisted(store, place, step.sweep_id)
-            yield from (_judged(passing.step, *told) for told in _asked_about(hub, store, rows, clock, pool))
-    with store.transaction():
-        store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
-    yield replace(passing.step, events=(), notes=(), finished=True)
-
-
-def confirm_missing(
-    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]
-) -> Iterator[tuple[Event | None, str | None]]:
-    """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
-    before = (clock() - BETWEEN_LOOKS).isoformat()
-    query = """
-        select p.* from sightings s join presence p using (hub, listing_id)
-        where s.place = ? and p.state = 'missing' and p.missing_since < ? order by p.rowid
-    """
-    rows = list(store.db.query(query, [place, before]))
-    with _pool(WORKERS) as pool:
-        yield from _asked_about(hub, store, rows, clock, pool)
-
-
-class _pool(ThreadPoolExecutor):
-    """Threads that nobody waits for when a sweep is broken off: what they still bring is not needed."""
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown(wait=False, cancel_futures=True)
+    with store.alone_with(place):
+        step = _begin(hub, place, store, since, clock())
+        passing = _Pass(hub, place, store, clock, step)
+        with Workers(workers) as pool:
+            yield from passing.read(pool, workers)
+            if since is None:
+                for event, note in vanished(hub, place, store, clock, step.sweep_id, pool):
+                    yield replace(passing.step, events=(event,) if event else (), notes=(note,) if note else ())
+        with store.transaction():
+            store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
+        yield replace(passing.step, events=(), notes=(), finished=True)
 
 
 def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
@@ -190,8 +170,13 @@ class _Pass:
         try:
             result = future.result()
         except _Incomplete as error:
-            result = error.listing
             reading.notes.append(str(error))
+            result = error.listing
+            if result.listing_id in reading.known:
+                # What was known of it counts until the hub tells more: a failed question is no change.
+                reading.unchanged.append(result.listing_id)
+                self._asking.discard(result.listing_id)
+                result = None
         except HubError as error:
             self._failed = self._failed or error
             return None, True
@@ -204,7 +189,8 @@ class _Pass:
             self._sort(pool, reading)
         else:
             reading.waiting -= 1
-            reading.fresh.append(result)
+            if result is not None:
+                reading.fresh.append(result)
         if reading.waiting:
             return None, False
         step = self._commit(reading)
@@ -217,7 +203,7 @@ class _Pass:
         """Tell new from seen and unchanged; ask for what is missing of the new."""
         page = reading.page
         listings = {listing.listing_id: listing for listing in (page.listings if page else ())}
-        known = self.store.known(self.hub.name, list(listings), self.place)
+        known = reading.known = self.store.known(self.hub.name, list(listings), self.place)
         for listing_id, listing in listings.items():
             before = known.get(listing_id)
             if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
@@ -284,45 +270,3 @@ class _Incomplete(HubError):
     def __init__(self, note: str, listing: Listing) -> None:
         super().__init__(note)
         self.listing = listing
-
-
-def _unlisted(store: CrawlStore, place: str, sweep_id: int) -> list[dict[str, Any]]:
-    """Listings that this place showed before and did not show this time."""
-    query = """
-        select p.* from sightings s join presence p using (hub, listing_id)
-        where s.place = ? and s.sweep_id != ? and p.state in ('listed', 'missing') order by p.rowid
-    """
-    return list(store.db.query(query, [place, sweep_id]))
-
-
-def _asked_about(
-    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], clock: Callable[[], datetime], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Event | None, str | None]]:
-    """What the hub says has become of listings, in the order of the rows."""
-    for start in range(0, len(rows), 32):
-        part = rows[start : start + 32]
-        for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
-            try:
-                presence = asked.result()
-            except (HubError, *ODD_SHAPES) as error:
-                yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
-                continue
-            yield _note_presence(store, row, presence, clock()), None
-
-
-def _note_presence(store: CrawlStore, row: Mapping[str, Any], presence: Presence, now: datetime) -> Event | None:
-    state, since = str(presence), row["missing_since"]
-    first_404 = presence == Presence.GONE and row["state"] == "listed"
-    if presence == Presence.LISTED:
-        since = None
-    elif first_404 or (presence == Presence.GONE and since > (now - BETWEEN_LOOKS).isoformat()):
-        state, since = "missing", since or now.isoformat()
-    with store.transaction():
-        key = (row["hub"], row["listing_id"])
-        store.db.table("presence").update(key, {"state": state, "missing_since": since})
-        told = state not in ("listed", "missing")
-        return store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None
-
-
-def _judged(step: SweepStep, event: Event | None, note: str | None) -> SweepStep:
-    return replace(step, events=(event,) if event else (), notes=(note,) if note else ())

@@ -118,6 +118,40 @@ def test_a_renamed_or_odd_repository_costs_no_other(transport: Transport, store:
     }
 
 
+def test_a_question_that_fails_once_is_no_change(transport: Transport, store: CrawlStore) -> None:
+    with serve_huggingface() as hub:
+        hub.add("maker/lora", "lora", {"x.safetensors": bytes(200)})
+        hub.add("maker/new", "lora", {"x.safetensors": bytes(300)})
+
+        def go(day: int) -> list[str]:
+            steps = list(sweep(HuggingFaceHub(transport, hub.url), "hf", store, lambda: NOON + timedelta(day)))
+            return [f"{event.listing_id} {event.kind}" for step in steps for event in step.events]
+
+        new = hub.repositories.pop("maker/new")
+        assert go(0) == ["maker/lora first seen"]
+        hub.repositories["maker/new"] = new
+        hub.repositories["maker/lora"]["sha"] = "c" * 40
+        hub.gated |= {"maker/lora", "maker/new"}
+        assert go(1) == ["maker/new first seen"]
+        assert [listing.files[0].sha256 is not None for listing in store.newest("huggingface", "maker/lora")] == [True]
+        hub.gated.clear()
+        assert go(2) == ["maker/lora changed", "maker/new changed"]
+
+
+def test_one_place_is_swept_by_one_program_at_a_time(transport: Transport, store: CrawlStore, tmp_path: Path) -> None:
+    with serve_civitai(150) as server:
+        hub = CivitaiHub(transport, server.url)
+        first = sweep(hub, "c", store, lambda: NOON)
+        next(first)
+        other = CrawlStore(tmp_path / "crawl.db")
+        with pytest.raises(HubError, match="another program"):
+            next(sweep(hub, "c", other, lambda: NOON))
+        next(sweep(hub, "elsewhere", other, lambda: NOON))
+        other.close()
+        first.close()
+        assert list(sweep(hub, "c", store, lambda: NOON))[-1].finished
+
+
 def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(transport: Transport, store: CrawlStore) -> None:
     with serve_civitai(700) as server:
         hub = CivitaiHub(transport, server.url)

@@ -16,8 +16,9 @@ from pathlib import Path
 from crawlers.civitai import CivitaiHub
 from crawlers.folder import FolderHub
 from crawlers.store import CrawlStore, EventKind
-from crawlers.sweep import WORKERS, SweepStep, sweep
+from crawlers.sweep import SweepStep, sweep
 from crawlers.transport import Transport
+from crawlers.vanishing import WORKERS
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai
 from tests.test_cli import run

@@ -129,10 +129,10 @@ def nearly_headers(runs: int) -> None:
     @given(document, metadata | st.none(), st.just(0) | st.integers(-9, 9), st.binary(max_size=40), st.booleans())
     def one(tensors: dict, told: object, off: int, data: bytes, cut: bool) -> None:
         text = json.dumps(tensors if told is None else {**tensors, "__metadata__": told}).encode()
-        started = time.perf_counter()
+        started = time.process_time()
         whole = struct.pack("<Q", max(0, len(text) + off)) + text + data
         what = outcome(whole[: len(whole) // 2] if cut else whole)
-        slowest[0] = max(slowest[0], time.perf_counter() - started)
+        slowest[0] = max(slowest[0], time.process_time() - started)
         counts[what] = counts.get(what, 0) + 1
 
     one()

@@ -26,6 +26,7 @@ from scanner.cli import (
     rights,
     safekeeping,
     scanning,
+    watching,
 )
 from scanner.cli.context import Flags, UseOption, visible
 
@@ -52,6 +53,7 @@ registered.add_to(app)
 decisions.add_to(app)
 inspection.add_to(app)
 crawling.add_to(app)
+watching.add_to(app)
 crawled.add_to(app)
 scanning.add_to(app)
 accuracy.add_to(app)

@@ -1,11 +1,9 @@
-"""`hubs`, `crawl`, `watch`: what the hubs list, swept without loss and kept with all that happens to it."""
+"""`hubs`, `crawl`: what the hubs list, swept without loss and kept with all that happens to it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -21,17 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crawlers.catalog import HubDoor
-    from crawlers.listing import Hub
-    from crawlers.rounds import Round
     from crawlers.store import CrawlStore
     from crawlers.sweep import SweepStep
     from crawlers.transport import Transport
-    from crawlers.webhooks import Webhook
-    from scanner.cli.context import ProgressObserver
     from scanner.settings import Settings
 
 LONGEST_SINCE_DAYS = 36_500
-SHORTEST_EVERY_MINUTES = 5  # hubs let their answers be cached that long
 TypeOption = Annotated[
     list[str] | None, typer.Option("--type", help="Only these, in the hub's own words; see `hubs`. May be repeated.")
 ]
@@ -41,7 +34,6 @@ def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("hubs")(hubs)
     app.command("crawl")(crawl)
-    app.command("watch")(watch)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,7 +142,7 @@ def crawl(
             for step in sweep(opened, place, desk.store, utc_now, start, desk.settings.workers):
                 counts.update(str(event.kind) for event in step.events)
                 notes += step.notes
-                observer.step(step.listings, None, f"page {step.pages}{_budget(desk, hub)}")
+                observer.step(step.listings, None, f"page {step.pages}{budget_left(desk, hub)}")
                 if limit is not None and step.listings - step.before >= limit:
                     break
         if triage:
@@ -185,102 +177,6 @@ def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) 
     return counts
 
 
-def watch(
-    context: typer.Context,
-    targets: Annotated[list[str], typer.Argument(help="Hubs, folders, s3://... as for crawl.", metavar="HUB...")],
-    every: Annotated[
-        int, typer.Option(help="Minutes between rounds; hubs cache for five.", min=SHORTEST_EVERY_MINUTES)
-    ] = 60,
-    full_every: Annotated[int, typer.Option(help="Days after which everything is read again.", min=1)] = 7,
-    webhook: Annotated[str | None, typer.Option(help="An address of yours that events are posted to.")] = None,
-    triage: Annotated[int, typer.Option(help="Headers to read after each round.", min=0)] = 0,
-    once: Annotated[bool, typer.Option("--once", help="One round, for cron and systemd timers.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """Watch hubs: one line for each event, again and again. The first round of a hub is told only as a number."""
-    from crawlers.webhooks import Webhook
-
-    with crawling_desk(context, [*targets, webhook or ""]) as desk:
-        secret = desk.settings.webhook_secret.get_secret_value() if desk.settings.webhook_secret else None
-        hook = Webhook(desk.store, desk.transport, webhook, secret) if webhook else None
-        opened = {target: desk.door.open(target) for target in targets}
-        while True:
-            failed = False
-            started = time.monotonic()
-            for target, hub in opened.items():
-                failed |= not _watch_once(desk, hub, target, timedelta(days=full_every), hook, triage, as_json)
-            if once:
-                raise typer.Exit(3 if failed else 0)
-            time.sleep(max(0.0, every * 60 - (time.monotonic() - started)))
-
-
-def _watch_once(
-    desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
-) -> bool:
-    """One round of one hub; False if it broke off, which the next round makes good."""
-    from crawlers.errors import CrawlError
-    from crawlers.rounds import go_round, next_round
-    from scanner.reception import utc_now
-
-    due = next_round(desk.store, target, utc_now(), full_every)
-    notes: list[str] = []
-    problem: str | None = None
-    step: SweepStep | None = None
-    told = 0
-    try:
-        if hook is not None and due.is_first:
-            # What other hubs have to tell must not be taken for told together with this one's beginnings.
-            hook.deliver()
-        with progress_bar(target) as observer:
-            for step in go_round(hub, target, desk.store, utc_now, due, desk.settings.workers):
-                told += _tell(step, due, desk.store, as_json)
-                notes += step.notes
-                _show_progress(observer, step, desk, target)
-        if triage:
-            read_and_count(desk, target, triage, notes)
-        if hook is not None:
-            hook.skip() if due.is_first else hook.deliver()
-    except Exception as error:  # a watch of months outlives whatever one round of one hub meets
-        problem = str(error) if isinstance(error, CrawlError) else f"unexpected {type(error).__name__}: {error}"
-    summary = {"at": utc_now().isoformat(), "round_of": target, "everything": due.since is None, "listings": step.listings if step else 0,
-               "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
-    if as_json:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
-    else:
-        typer.secho(
-            f"{target}: {summary['listings']} listings, {told} events told",
-            err=True,
-            fg="green" if problem is None else "red",
-        )
-        print_notes([*notes, *([problem] if problem else [])])
-    return problem is None
-
-
-def _tell(step: SweepStep, due: Round, store: CrawlStore, as_json: bool) -> int:
-    """Print a step's events, one a line; of a first round those of new listings are no news."""
-    from crawlers.events import EventKind
-
-    expected = (EventKind.FIRST_SEEN, EventKind.RE_UPLOADED) if due.is_first else ()
-    events = [event for event in step.events if event.kind not in expected]
-    for event in events:
-        found = store.db.execute(
-            "select title, url from listings where hub = ? and listing_id = ? order by rowid desc limit 1",
-            [event.hub, event.listing_id],
-        ).fetchone() or ("", "")
-        if as_json:
-            typer.echo(
-                json.dumps({**dataclasses.asdict(event), "title": found[0], "url": found[1]}, ensure_ascii=False)
-            )
-        else:
-            line = f"{event.at[:19]}Z  {event.kind}  {event.hub}:{event.listing_id}  {found[0]}  {found[1]}"
-            typer.echo(visible(line))
-    return len(events)
-
-
-def _show_progress(observer: ProgressObserver, step: SweepStep, desk: Desk, target: str) -> None:
-    observer.step(step.listings, None, f"{target[:30]} page {step.pages}{_budget(desk, target)}")
-
-
 def place_of(hub: str, types: list[str] | None) -> str:
     """A target as sweeps are remembered under it: one narrowed to types is another place."""
     return " ".join([hub, *sorted(types or ())])
@@ -292,7 +188,7 @@ def print_notes(notes: list[str]) -> None:
         typer.secho(visible(f"{note} ({count} times)" if count > 1 else note), err=True, fg="yellow")
 
 
-def _budget(desk: Desk, hub: str) -> str:
+def budget_left(desk: Desk, hub: str) -> str:
     """What the hub says is left of its budget, for a progress bar."""
     from crawlers.catalog import REMOTE_HUBS
 
