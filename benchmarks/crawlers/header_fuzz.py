@@ -8,6 +8,7 @@ of RUNS), and bombs of the largest size that is read at all, each in a process o
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import resource
@@ -129,10 +130,13 @@ def nearly_headers(runs: int) -> None:
     @given(document, metadata | st.none(), st.just(0) | st.integers(-9, 9), st.binary(max_size=40), st.booleans())
     def one(tensors: dict, told: object, off: int, data: bytes, cut: bool) -> None:
         text = json.dumps(tensors if told is None else {**tensors, "__metadata__": told}).encode()
-        started = time.process_time()
         whole = struct.pack("<Q", max(0, len(text) + off)) + text + data
+        # Hypothesis keeps so much that a collection in here takes longer than any header.
+        gc.disable()
+        started = time.process_time()
         what = outcome(whole[: len(whole) // 2] if cut else whole)
         slowest[0] = max(slowest[0], time.process_time() - started)
+        gc.enable()
         counts[what] = counts.get(what, 0) + 1
 
     one()
