@@ -10,18 +10,26 @@ from pathlib import Path
 from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
 from crawlers.destinations import must_be_remote
 from crawlers.download import Progress
-from crawlers.errors import HashMismatch, HubRefused, KnownAbsent, UnreadableCheckpoint
+from crawlers.errors import (
+    DestinationRefused,
+    HashMismatch,
+    HubRefused,
+    KnownAbsent,
+    RobotsDisallow,
+    UnreadableCheckpoint,
+)
 from crawlers.events import EventKind
 from crawlers.hashes import weights_hash_of
 from crawlers.header import FileSource, read_header
 from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile
+from crawlers.storage import is_storage
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 
 # A size that differs by more than this was not rounded. Civitai gives kilobytes with decimals.
 ROUNDING_BYTES = 1024
-_SOURCE = "download"
+DOWNLOADS = "download"
 
 
 class Acquisition:
@@ -50,8 +58,8 @@ class Acquisition:
         """
         if file.url:
             must_be_remote(listing.hub, file.url)
-        remote = file.url.startswith(("http://", "https://"))
-        key = file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
+        remote = file.url.startswith(("http://", "https://")) or is_storage(file.url)
+        key = download_key(file)
         held = file.sha256 is not None and self.checkpoints.path_of(file.sha256) is not None
         if remote and not held and not ask_again:
             self._must_not_be_refused(key, file.name)
@@ -60,17 +68,17 @@ class Acquisition:
         except HashMismatch as error:
             self._note_other_bytes(listing, file, error.actual, None)
             raise
-        except HubRefused as error:
-            if remote and error.status in (401, 403, 404, 410, 451):
+        except (HubRefused, DestinationRefused, RobotsDisallow) as error:
+            if not isinstance(error, HubRefused) or error.status in (401, 403, 404, 410, 451):
                 with self._crawl.transaction():
-                    self._inquiries.remember(_SOURCE, {key: False}, self._clock())
+                    self._inquiries.remember(DOWNLOADS, {key: False}, self._clock())
             raise
         if remote and not held:
             self._note(listing, file, stored)
         return stored
 
     def _must_not_be_refused(self, key: str, name: str) -> None:
-        answer = self._inquiries.fresh(_SOURCE, [key], self._clock()).get(key)
+        answer = self._inquiries.fresh(DOWNLOADS, [key], self._clock()).get(key)
         if answer is not None and not answer[0]:
             raise KnownAbsent(name, *answer[1:])
 
@@ -85,6 +93,11 @@ class Acquisition:
                    "claimed_bytes": file.size_bytes, "bytes": size}  # fmt: skip
         with self._crawl.transaction():
             self._crawl.note(EventKind.OTHER_BYTES, listing.hub, listing.listing_id, self._clock(), details)
+
+
+def download_key(file: RemoteFile) -> str:
+    """What a refusal of this file is remembered under."""
+    return file.sha256 or hashlib.sha256(file.url.encode()).hexdigest()
 
 
 def _weights_hash(path: Path) -> str | None:

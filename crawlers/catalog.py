@@ -89,6 +89,8 @@ class HubDoor:
             HubError: the address is none, or the hub cannot be narrowed.
         """
         name, _, _ = target.partition("=")
+        if not target.strip():
+            raise UnknownHub(target, sorted(REMOTE_HUBS))
         if name in REMOTE_HUBS and not Path(target).exists():
             if REMOTE_HUBS[name].build is None:
                 raise HubError(f"{name} lists nothing by itself; `portrait-scanner lookup` asks it about known files")

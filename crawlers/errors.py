@@ -140,7 +140,9 @@ class KnownAbsent(DownloadError):
     """The hub refused this file not long ago, and is not asked again yet."""
 
     def __init__(self, name: str, looked_at: str, expires_at: str) -> None:
-        super().__init__(f"{name} was refused on {looked_at[:10]} and is asked for again after {expires_at[:10]}")
+        super().__init__(
+            f"{name} was refused on {looked_at[:10]} and is asked for again after {expires_at[:10]}, or with --again"
+        )
 
 
 class NoRoom(DownloadError):

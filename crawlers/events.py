@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     OTHER_BYTES = "other bytes than claimed"
 
 
+EXPECTED_AT_FIRST = frozenset({EventKind.FIRST_SEEN, EventKind.RE_UPLOADED})
 OF_PRESENCE = {
     Presence.GONE: EventKind.GONE,
     Presence.ARCHIVED: EventKind.ARCHIVED,
@@ -38,7 +39,8 @@ class Event:
     Attributes:
         at: when it was noticed, ISO 8601 in UTC.
         details: facts for a program.
-        event_id: ascending in the order of being written, None for one that was just made.
+        event_id: ascending in the order of being written.
+        quiet: of a place's first sweep, where all is new and nothing is news.
     """
 
     at: str
@@ -46,4 +48,5 @@ class Event:
     listing_id: str
     kind: EventKind
     details: dict[str, Any]
-    event_id: int | None = None
+    event_id: int
+    quiet: bool = False

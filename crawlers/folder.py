@@ -8,7 +8,7 @@ from typing import Any
 
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing
 
-CHECKPOINT_ENDINGS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+CHECKPOINT_ENDINGS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".zip"})
 PAGE_SIZE = 1_000
 
 
@@ -25,9 +25,7 @@ class FolderHub(OneStrand):
         if self._root.is_file():
             yield Page((listing_of(self._root),), None)
             return
-        paths = [
-            str(path) for path in self._root.rglob("*") if is_checkpoint(path.name) or path.suffix.lower() == ".zip"
-        ]
+        paths = [str(path) for path in self._root.rglob("*") if is_checkpoint(path.name)]
         left = sorted(path for path in paths if cursor is None or path > cursor)
         since = strand.since.timestamp() if strand.since else 0.0
         while left:

@@ -51,6 +51,8 @@ class ImportedHub(OneStrand):
         """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
         lines = list(enumerate(_rows(self._path), 1))
         seen: set[str] = set()
+        if not any(self._listing(number, row, []) for number, row in lines):
+            raise HubError(f"{self._path} holds no entry with an id, url or title; nothing was concluded from it")
         start = int(cursor or 0)
         while True:
             listings: list[Listing] = []
@@ -152,12 +154,20 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
             rows = document if isinstance(document, list) else [document]
         except json.JSONDecodeError:
             # Only line feeds end a line here: JSON may hold Unicode's own line separators.
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     except (ValueError, RecursionError) as error:
         raise HubError(f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({str(error)[:80]})") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise HubError(f"{path}: every entry must be an object with named fields")
-    yield from mended(rows)
+    # Something else than an object is an entry that says nothing, which is noted like any such entry.
+    yield from ({} if not isinstance(row, dict) else row for row in mended(rows))
+
+
+def _line(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        if number == 1:
+            raise
+        raise HubError(f"{path}, line {number}: no JSON ({str(error)[:60]})") from error
 
 
 def _column(name: Any) -> str:

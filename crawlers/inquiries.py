@@ -60,6 +60,14 @@ class Inquiries:
         """
         return [row["sha256"] for row in self._db.query(query, {"vanished": vanished})]
 
+    def bytes_of(self, listing: Listing, file: RemoteFile) -> str | None:
+        """SHA-256 of a listed file: as the hub says, else as it was when it was fetched; None if neither is known."""
+        if file.sha256 is not None:
+            return file.sha256
+        query = "select sha256 from files where hub = ? and listing_id = ? and name = ? and sha256 != '' order by rowid desc"
+        row = self._db.execute(query, [listing.hub, listing.listing_id, file.name]).fetchone()
+        return str(row[0]) if row else None
+
     def holders(self, sha256: str) -> list[Listing]:
         """Every listing that has a file of these bytes, first seen first."""
         query = """

@@ -36,6 +36,7 @@ def search(
     state: str | None = None,
     order: str = "newest",
     limit: int = 50,
+    offset: int = 0,
 ) -> list[Found]:
     """Listings with all of these words in title, creator, tags, triggers or file names.
 
@@ -49,7 +50,7 @@ def search(
         from presence p join listings l using (hub, listing_id, content_sha256)
         where (:hub is null or p.hub = :hub) and (:state is null or p.state = :state)
     """
-    facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit}
+    facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit, "offset": offset}
     for number, word in enumerate((words or "").split()):
         facts[f"word{number}"] = "%" + _LIKE.sub(r"!\1", word) + "%"
         query += f"""
@@ -59,7 +60,7 @@ def search(
                 or exists (select 1 from json_each(l.record, '$.files')
                            where json_extract(value, '$.name') like :word{number} escape '!'))
         """
-    rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit", facts)
+    rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
     return [
         Found(stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]) for row in rows
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crawlers.listing import Hub
@@ -15,36 +15,25 @@ from crawlers.vanishing import WORKERS, confirm_missing
 OVERLAP = timedelta(hours=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What the next round of a place has to be.
-
-    Attributes:
-        since: None for everything.
-        is_first: nothing of this place was ever read to the end, so that all is new and nothing is news.
-    """
-
-    since: datetime | None
-    is_first: bool
-
-
-def next_round(store: CrawlStore, place: str, now: datetime, full_every: timedelta) -> Round:
-    """Everything when that was not read to its end for `full_every`, else what changed since the last round."""
+def since_when(store: CrawlStore, place: str, now: datetime, full_every: timedelta) -> datetime | None:
+    """Since when the next round has to read: None for everything, when that was not read to its end for `full_every`."""
     last_full = _last(store, place, "since is null")
-    if last_full is None:
-        return Round(None, is_first=True)
-    if now - last_full >= full_every:
-        return Round(None, is_first=False)
-    last = _last(store, place, "1 = 1") or last_full
-    return Round(last - OVERLAP, is_first=False)
+    if last_full is None or now - last_full >= full_every:
+        return None
+    return (_last(store, place, "1 = 1") or last_full) - OVERLAP
 
 
 def go_round(
-    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], due: Round, workers: int = WORKERS
+    hub: Hub,
+    place: str,
+    store: CrawlStore,
+    clock: Callable[[], datetime],
+    since: datetime | None,
+    workers: int = WORKERS,
 ) -> Iterator[SweepStep]:
     """One round; raises HubError as `sweep` does."""
     step = SweepStep(0, 0, 0)
-    for step in sweep(hub, place, store, clock, due.since, workers):
+    for step in sweep(hub, place, store, clock, since, workers):
         yield step
     for event, note in confirm_missing(hub, place, store, clock):
         yield replace(step, events=(event,) if event else (), notes=(note,) if note else (), finished=False)

@@ -86,4 +86,6 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     db.table("lookups").create(
         {"source": str, "sha256": str, "found": int, "looked_at": str, "expires_at": str}, pk=("source", "sha256")
     )
+    # Events that a place's first sweep brings along: all is new then, and nothing is news.
+    db.table("events").add_column("quiet", int, not_null_default=0)
     db.table("webhooks").create({"url": str, "delivered": int}, pk="url")

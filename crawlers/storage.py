@@ -36,6 +36,8 @@ class StorageHub(OneStrand):
     name = "storage"
 
     def __init__(self, place: str) -> None:
+        if not place.partition("://")[2].strip("/"):
+            raise HubError(f"{place} names no bucket; write {place.partition('://')[0]}://bucket/prefix")
         self._place, self._protocol = place.rstrip("/"), place.partition("://")[0]
 
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
@@ -85,6 +87,8 @@ class StorageSource:
         return self._size_bytes
 
     def read(self, start: int, length: int) -> bytes:
+        if self._size_bytes is not None and start >= self._size_bytes:
+            return b""
         with _told(self._place):
             filesystem, path = _open_at(self._place)
             data: bytes = filesystem.cat_file(

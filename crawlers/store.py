@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from sqlite_utils import Database
 
 from crawlers.errors import PlaceBusy
-from crawlers.events import Event, EventKind
+from crawlers.events import EXPECTED_AT_FIRST, Event, EventKind
 from crawlers.likeness import likeness_of
 from crawlers.listing import Listing, listing_from_dict
 from crawlers.schema import migrations
@@ -80,11 +80,14 @@ class CrawlStore:
         rows = self._among(query, listing_ids, [place, hub])
         return {row[0]: Known(*row[1:]) for row in rows}
 
-    def see(self, listings: Sequence[Listing], place: str, sweep_id: int, now: datetime) -> list[Event]:
+    def see(
+        self, listings: Sequence[Listing], place: str, sweep_id: int, now: datetime, *, first: bool = False
+    ) -> list[Event]:
         """Remember listings as a sweep found them, and what is new about them. Belongs inside a transaction.
 
         Args:
             listings: of one hub, each id once.
+            first: this place was never swept to its end.
         """
         if not listings:
             return []
@@ -121,7 +124,7 @@ class CrawlStore:
             for version in versions
             for kind, details in happened_to(version, known.get(version.listing_id), fields.get(version.listing_id, []))
         ]
-        return self._note_all(hub, [*found, *self._elsewhere(hub, listings, moment)], moment)
+        return self._note_all(hub, [*found, *self._elsewhere(hub, listings, moment)], moment, first=first)
 
     def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
         """These listings are still there, and unchanged. Belongs inside a transaction."""
@@ -140,15 +143,17 @@ class CrawlStore:
         """Write an event. Belongs inside a transaction."""
         return self._note_all(hub, [(listing_id, kind, details)], now.isoformat())[0]
 
-    def _note_all(self, hub: str, found: list[tuple[str, EventKind, dict[str, Any]]], moment: str) -> list[Event]:
+    def _note_all(
+        self, hub: str, found: list[tuple[str, EventKind, dict[str, Any]]], moment: str, *, first: bool = False
+    ) -> list[Event]:
         # The transaction holds off other writers, so that ids can be given here.
         last = self.db.execute("select coalesce(max(event_id), 0) from events").fetchone()[0]
         events = [
-            Event(moment, hub, listing_id, kind, details, number)
+            Event(moment, hub, listing_id, kind, details, number, first and kind in EXPECTED_AT_FIRST)
             for number, (listing_id, kind, details) in enumerate(found, last + 1)
         ]
         self.db.conn.executemany(
-            "insert into events (event_id, at, hub, listing_id, kind, details) values (?, ?, ?, ?, ?, ?)",
+            "insert into events (event_id, at, hub, listing_id, kind, details, quiet) values (?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     one.event_id,
@@ -157,6 +162,7 @@ class CrawlStore:
                     one.listing_id,
                     str(one.kind),
                     json.dumps(one.details, ensure_ascii=False, sort_keys=True),
+                    one.quiet,
                 )
                 for one in events
             ],
@@ -239,13 +245,14 @@ class CrawlStore:
         return rows
 
     def events(self, hub: str | None = None, limit: int = 50, after: int | None = None) -> list[Event]:
-        """The newest events, newest first; with `after`, those behind that event's id, oldest first."""
-        where = "(:hub is null or hub = :hub) and event_id > :after"
+        """The newest events, newest first; with `after`, those behind that event's id that are news, oldest first."""
+        news = "" if after is None else " and not quiet"
+        where = f"(:hub is null or hub = :hub) and event_id > :after{news}"
         facts = {"hub": hub, "after": after or 0, "limit": limit}
         order = "event_id desc" if after is None else "event_id"
         query = f"select * from events where {where} order by {order} limit :limit"
         return [
-            Event(row["at"], row["hub"], row["listing_id"], EventKind(row["kind"]), json.loads(row["details"]), row["event_id"])
+            Event(row["at"], row["hub"], row["listing_id"], EventKind(row["kind"]), json.loads(row["details"]), row["event_id"], bool(row["quiet"]))
             for row in self.db.query(query, facts)
         ]  # fmt: skip
 

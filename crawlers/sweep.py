@@ -125,6 +125,8 @@ class _Pass:
         # Listings that one strand is asking about, so that no other does the same.
         self._asking: set[str] = set()
         self._failed: HubError | None = None
+        finished = "select 1 from sweeps where place = ? and finished_at is not null and since is null limit 1"
+        self.first = store.db.execute(finished, [place]).fetchone() is None
 
     def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
         """Read all strands to their ends, those that come last after the others."""
@@ -232,7 +234,7 @@ class _Pass:
             fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
             fresh.sort(key=lambda listing: order[listing.listing_id])
             unchanged = [listing_id for listing_id in reading.unchanged if listing_id not in done]
-            events = self.store.see(fresh, self.place, sweep_id, now)
+            events = self.store.see(fresh, self.place, sweep_id, now, first=self.first)
             self.store.touch(self.hub.name, unchanged, self.place, sweep_id)
             count = self.step.listings + len(fresh) + len(unchanged)
             notes = (*(page.notes if page else ()), *reading.notes)

@@ -7,6 +7,10 @@ import hashlib
 import hmac
 import json
 
+import httpx
+
+from crawlers.destinations import is_address
+from crawlers.errors import HubError
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 
@@ -15,13 +19,16 @@ SIGNATURE_HEADER, DELIVERY_HEADER = "X-Portrait-Scanner-Signature", "X-Portrait-
 
 
 class Webhook:
-    """One address that is told of events from the moment it is first named.
+    """One address that is told of events, but for those of first sweeps, from the moment it is first named.
 
     Args:
         secret: signs every body: `sha256=` and the HMAC-SHA256 in hex, as GitHub's webhooks do; None sends unsigned.
     """
 
     def __init__(self, store: CrawlStore, transport: Transport, url: str, secret: str | None) -> None:
+        if not is_address(url):
+            raise HubError(f"{url!r} is no address that events can be posted to; write https://host/path")
+        transport.destinations.must_allow(httpx.URL(url))
         self._store, self._transport, self._url, self._secret = store, transport, url, secret
         with store.transaction():
             query = "insert or ignore into webhooks select ?, coalesce(max(event_id), 0) from events"
@@ -44,14 +51,9 @@ class Webhook:
             if self._secret is not None:
                 headers[SIGNATURE_HEADER] = signature_of(body, self._secret)
             self._transport.deliver(self._url, body, headers)
-            self._move_to(last or 0)
+            self._move_to(last)
             told += len(events)
         return told
-
-    def skip(self) -> None:
-        """Take everything so far for told."""
-        newest = self._store.db.execute("select coalesce(max(event_id), 0) from events").fetchone()[0]
-        self._move_to(int(newest))
 
     def _move_to(self, event_id: int) -> None:
         with self._store.transaction():

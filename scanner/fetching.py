@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
-from crawlers.acquisition import Acquisition
+from crawlers.acquisition import DOWNLOADS, Acquisition, download_key
 from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
 from crawlers.inquiries import Inquiries, Wanted
 from crawlers.listing import listings_of
-from crawlers.query import search
+from crawlers.query import Found, search
+from crawlers.storage import is_storage
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
 from reports.docket import Docket
 from scanner.settings import Settings
+
+_PART = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +64,52 @@ def acquisition_of(
 
 
 def wanted_files(
-    store: CrawlStore, door: HubDoor, checkpoints: CheckpointStore, what: Sequence[str], limit: int, min_likeness: float
+    desk: tuple[CrawlStore, HubDoor, CheckpointStore],
+    what: Sequence[str],
+    limit: int,
+    min_likeness: float,
+    now: datetime,
+    *,
+    again: bool = False,
 ) -> list[Wanted]:
-    """The files that were named, or the likeliest that are not here yet.
+    """The files that were named, or the likeliest that are not here and were not refused lately.
+
+    Args:
+        again: also those that were refused.
 
     Raises:
         HubError: something that was named is not known.
     """
+    store, door, checkpoints = desk
     if what:
         return [wanted for one in what for wanted in _named(store, door, one)]
+    inquiries = Inquiries(store)
     likely: list[Wanted] = []
-    for found in search(store, state="listed", order="likeness", limit=50 * limit):
+    for found in _likeliest(store, min_likeness):
         for file in found.listing.files:
-            here = file.sha256 is not None and checkpoints.path_of(file.sha256) is not None
-            if file.url.startswith("http") and not here and (found.likeness or 0) >= min_likeness:
+            if not file.url.startswith("http") and not is_storage(file.url):
+                continue
+            sha256 = inquiries.bytes_of(found.listing, file)
+            here = sha256 is not None and checkpoints.path_of(sha256) is not None
+            key = download_key(file)
+            refused = not again and inquiries.fresh(DOWNLOADS, [key], now).get(key, (True,))[0] is False
+            if not here and not refused:
                 likely.append(Wanted(found.listing, file, found.likeness or 0))
+        if len(likely) >= limit:
+            break
     return likely[:limit]
+
+
+def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
+    """Listings at or above a score, the highest first."""
+    for offset in count(0, _PART):
+        part = search(store, state="listed", order="likeness", limit=_PART, offset=offset)
+        for found in part:
+            if (found.likeness or 0) < min_likeness:
+                return
+            yield found
+        if len(part) < _PART:
+            return
 
 
 def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
@@ -93,5 +127,8 @@ def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
         return files[:1]
     hub, _, listing_id = what.partition(":")
     for listing in store.newest(hub, listing_id):
-        return [Wanted(listing, file, 0.0) for file in listing.files if file.url]
+        named = [Wanted(listing, file, 0.0) for file in listing.files if file.url]
+        if not named:
+            raise HubError(f"{what} lists no file that can be fetched")
+        return named
     raise HubError(f"no listing {what!r} was crawled; write it as hub:ID, as `portrait-scanner listings` shows them")

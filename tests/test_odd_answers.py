@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,13 @@ class TestExports:
         with pytest.raises(HubError, match="neither"):
             self.read(tmp_path, b"[" * 100_000, "a.json")
 
+    def test_entries_that_are_none_are_noted_and_an_export_of_nothing_concludes_nothing(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, b'[null, 5, {"id": 7, "title": "x"}]', "a.json") == [("7", "x")]
+        with pytest.raises(HubError, match="nothing was concluded"):
+            self.read(tmp_path, b'{"items": [{"id": 1}]}', "a.json")
+        with pytest.raises(HubError, match="line 2"):
+            self.read(tmp_path, b'{"id": 1}\n{oops\n', "a.jsonl")
+
     def test_long_fields_and_huge_numbers_are_read(self, tmp_path: Path) -> None:
         long = b"id,title,downloads\n1," + b"x" * 300_000 + b",99999999999999999999999\n"
         [(_, title)] = self.read(tmp_path, long)
@@ -296,7 +303,7 @@ class TestWatchingSeveral:
         assert [summary["listings"] for summary in summaries] == [0, 1]
         assert summaries[0]["problem"]
 
-    def test_a_new_hub_takes_nothing_from_the_webhook(self, tmp_path: Path) -> None:
+    def test_a_webhook_hears_of_news_whatever_other_hubs_begin(self, tmp_path: Path) -> None:
         got: list[str] = []
         status = [400]
 
@@ -305,17 +312,57 @@ class TestWatchingSeveral:
                 got.extend(event["listing_id"] for event in json.loads(body)["events"])
             return status[0], {}, b""
 
-        for name in ("A", "B"):
+        for name in ("A", "B", "C"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "old.safetensors").write_bytes(b"x")
+        home = tmp_path / "home"
         with serve_answers(answer) as hook:
             watch = ["--once", "--webhook", hook]
-            assert run("watch", tmp_path / "A", *watch, home=tmp_path / "home").returncode == 0
+            assert run("watch", tmp_path / "A", *watch, home=home).returncode == 0
             (tmp_path / "A" / "new.safetensors").write_bytes(b"x")
-            assert run("watch", tmp_path / "A", *watch, home=tmp_path / "home").returncode == 3
+            assert run("watch", tmp_path / "A", *watch, home=home).returncode == 3
+            # A webhook that is down keeps no hub from being read.
+            done = run("watch", tmp_path / "B", *watch, "--json", home=home)
+            assert (done.returncode, json.loads(done.stdout)["listings"]) == (3, 1)
             status[0] = 200
-            assert run("watch", tmp_path / "B", tmp_path / "A", *watch, home=tmp_path / "home").returncode == 0
+            assert run("watch", tmp_path / "C", tmp_path / "A", *watch, home=home).returncode == 0
         assert got == [str(tmp_path / "A" / "new.safetensors")]
+
+
+class TestFetchingWithoutNames:
+    def test_refused_files_make_way_for_the_next(
+        self, file_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PORTRAIT_SCANNER_ALLOWED_HOSTS", "127.0.0.1")
+        rows = []
+        for number in range(30):
+            data = bytes([number]) * 1000
+            if number >= 20:
+                (file_server.folder / f"{number}.bin").write_bytes(data)
+            rows.append(
+                {
+                    "id": str(number),
+                    "title": "celebrity",
+                    "tags": "woman",
+                    "download_url": file_server.url(f"{number}.bin"),
+                }
+            )
+        (tmp_path / "list.json").write_text(json.dumps(rows))
+        home = tmp_path / "home"
+        assert run("crawl", f"liblib={tmp_path / 'list.json'}", home=home).returncode == 0
+        first = json.loads(run("fetch", "--json", home=home).stdout)["files"]
+        assert [one["problem"] is None for one in first] == [False] * 20
+        second = json.loads(run("fetch", "--limit", "7", "--json", home=home).stdout)["files"]
+        assert [one["problem"] for one in second] == [None] * 7
+        third = run("fetch", "--json", home=home)
+        assert len(json.loads(third.stdout)["files"]) == 3
+        assert "Nothing to fetch" in run("fetch", home=home).stdout
+
+
+def test_the_words_of_a_header_do_not_command_the_terminal(make_lora: Callable[..., Path]) -> None:
+    done = run("inspect", make_lora(metadata={"ss_output_name": "\x1b[31mRED\x1b]0;pwn\x07\x9b\u202e[bold]name"}))
+    assert not set("\x1b\x07\x9b\u202e") & set(done.stdout)
+    assert "[bold]name" in done.stdout
 
 
 def test_two_fetches_of_one_file_do_not_mix(file_server: FileServer, tmp_path: Path) -> None:
@@ -354,6 +401,11 @@ def test_two_fetches_of_one_file_do_not_mix(file_server: FileServer, tmp_path: P
         (["crawl", "civitai="], {}, "write civitai=https://host"),
         (["crawl", "civitai=http://[::1"], {}, "not a hub address"),
         (["crawl", "http://"], {}, "no address"),
+        (["crawl", ""], {}, "no hub is called"),
+        (["crawl", "s3://"], {}, "names no bucket"),
+        (["watch", ".", "--once", "--webhook", "ftp://x/y"], {}, "no address"),
+        (["watch", ".", "--once", "--webhook", "http://user:secret@127.0.0.1:1/"], {}, "user name"),
+        (["listings", "--last", "99999999999999999999"], {}, "--last"),
         (["crawl", "civitai", "--type", "NOSUCH"], {}, "no type of Civitai's"),
         (["hubs"], {"PORTRAIT_SCANNER_CHECKPOINT_BUDGET_GB": "inf"}, "checkpoint_budget_gb"),
         (["hubs"], {"PORTRAIT_SCANNER_ROBOTS_EXEMPT": '["[::"]'}, "no host"),

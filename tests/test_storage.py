@@ -69,11 +69,13 @@ def test_a_bucket_is_swept_triaged_and_fetched(
     bucket("new/a b.safetensors", data)
     bucket("new/deep/c.safetensors", data[:-1] + b"x")
     bucket("new/readme.md", b"hello")
+    bucket("new/empty.safetensors", b"")
     bucket("other/d.safetensors", data)
     hub = HubDoor(transport).open("s3://uploads/new")
     steps = list(sweep(hub, "s3://uploads/new", store, lambda: NOON))
-    assert steps[-1].listings == 2
-    first, _ = listings_of(hub)
+    assert steps[-1].listings == 3
+    first, _, empty = listings_of(hub)
+    assert "too few" in triage_remote(transport, empty.files[0])[0].problems[0]
     assert (first.listing_id, first.title, first.files[0].size_bytes) == (
         "s3://uploads/new/a b.safetensors",
         "a b.safetensors",

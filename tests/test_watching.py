@@ -22,7 +22,7 @@ from crawlers.history import history_of
 from crawlers.inquiries import Inquiries
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.query import likely, search
-from crawlers.rounds import Round, go_round, next_round
+from crawlers.rounds import go_round, since_when
 from crawlers.store import CrawlStore
 from crawlers.sweep import sweep
 from crawlers.transport import Transport
@@ -53,22 +53,22 @@ class Clock:
 
 def go(
     hub: FakeCivitai, transport: Transport, store: CrawlStore, clock: Clock
-) -> tuple[Round, list[tuple[str, EventKind]]]:
-    due = next_round(store, "civitai", clock(), WEEK)
-    steps = list(go_round(CivitaiHub(transport, hub.url), "civitai", store, clock, due))
-    return due, [(event.listing_id, event.kind) for step in steps for event in step.events]
+) -> tuple[datetime | None, list[tuple[str, EventKind]]]:
+    since = since_when(store, "civitai", clock(), WEEK)
+    steps = list(go_round(CivitaiHub(transport, hub.url), "civitai", store, clock, since))
+    return since, [(event.listing_id, event.kind) for step in steps for event in step.events]
 
 
 def test_rounds_ask_for_what_changed_and_now_and_then_for_everything(
     hub: FakeCivitai, transport: Transport, store: CrawlStore
 ) -> None:
     clock = Clock()
-    due, events = go(hub, transport, store, clock)
-    assert (due.since, due.is_first, len(events)) == (None, True, 150)
+    since, events = go(hub, transport, store, clock)
+    assert (since, len(events)) == (None, 150)
     hub.requests.clear()
     clock.now += timedelta(hours=1)
-    due, events = go(hub, transport, store, clock)
-    assert due.since == NOON - timedelta(hours=2)
+    since, events = go(hub, transport, store, clock)
+    assert since == NOON - timedelta(hours=2)
     assert (events, len(hub.requests)) == ([], 1)
     new = model(151)
     new["modelVersions"][0]["publishedAt"] = "2026-11-23T12:30:00.000Z"
@@ -76,8 +76,7 @@ def test_rounds_ask_for_what_changed_and_now_and_then_for_everything(
     clock.now += timedelta(hours=1)
     assert go(hub, transport, store, clock)[1] == [("151", EventKind.FIRST_SEEN)]
     clock.now += timedelta(days=8)
-    due, _ = go(hub, transport, store, clock)
-    assert (due.since, due.is_first) == (None, False)
+    assert go(hub, transport, store, clock)[0] is None
 
 
 def test_a_404_is_looked_at_again_before_it_is_told(hub: FakeCivitai, transport: Transport, store: CrawlStore) -> None:
@@ -129,13 +128,17 @@ def test_a_webhook_is_told_everything_once_and_in_order(
     with serve_answers(receiver.answer) as url:
         hook = Webhook(store, transport, f"{url}/hook", "whsec")
         list(sweep(CivitaiHub(transport, hub.url), "civitai", store, lambda: NOON))
+        assert hook.deliver() == 0  # all is new at first, and nothing is news
+        for entry in hub.models.values():
+            entry["modelVersions"][0]["trainedWords"] = ["zkw"]
+        list(sweep(CivitaiHub(transport, hub.url), "civitai", store, lambda: NOON))
         receiver.down = True
         with pytest.raises(HubError):
             hook.deliver()
         receiver.down = False
         # A new process goes on where the last one was.
         assert Webhook(store, transport, f"{url}/hook", "whsec").deliver() == 150
-        assert receiver.events() == list(range(1, 151))
+        assert receiver.events() == list(range(151, 301))
         assert [len(json.loads(body)["events"]) for _, body in receiver.bodies] == [100, 50]
         headers, body = receiver.bodies[0]
         assert headers[SIGNATURE_HEADER] == signature_of(body, "whsec")

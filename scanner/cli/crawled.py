@@ -40,7 +40,7 @@ def listings(
     events: Annotated[
         bool, typer.Option("--events", help="What happened, newest first, in place of listings.")
     ] = False,
-    last: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    last: Annotated[int, typer.Option(help="How many.", min=1, max=10**9)] = 50,
     as_json: JsonFlag = False,
 ) -> None:
     """Look into what was crawled: listings as they are now, one with its history, or what happened to them."""
@@ -188,7 +188,7 @@ def fetch(
             metavar="LISTING|SHA256|URL...",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Without names: at most so many files.", min=1)] = 20,
+    limit: Annotated[int, typer.Option(help="Without names: at most so many files.", min=1, max=10**9)] = 20,
     min_likeness: Annotated[
         float, typer.Option(help="Without names: only at or above this score.", min=0, max=1)
     ] = 0.5,
@@ -203,7 +203,8 @@ def fetch(
     brought: list[Brought] = []
     with crawling_desk(context, what or ()) as desk:
         acquisition = acquisition_of(desk.settings, desk.store, desk.transport, utc_now)
-        wanted = wanted_files(desk.store, desk.door, acquisition.checkpoints, what or (), limit, min_likeness)
+        place = (desk.store, desk.door, acquisition.checkpoints)
+        wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
         with transfer_bar() as bar:
             for one in wanted:
                 bar.begin(one.file.name)
@@ -221,7 +222,9 @@ def fetch(
     if as_json:
         print_json({"files": [one.as_document() for one in brought], "left": len(wanted) - len(brought)})
     elif not brought:
-        typer.echo("Nothing to fetch: every file that was asked for, or is likely enough, is here.")
+        typer.echo(
+            "Nothing to fetch: what is likely enough is here, or was refused lately (--again asks for it all the same)."
+        )
     else:
         for result in brought:
             typer.echo(visible(_line(result)))

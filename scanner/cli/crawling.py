@@ -120,7 +120,7 @@ def crawl(
     ] = None,
     types: TypeOption = None,
     limit: Annotated[
-        int | None, typer.Option(help="Stop once so many listings more are in; run again to go on.", min=1)
+        int | None, typer.Option(help="Stop once so many listings more are in; run again to go on.", min=1, max=10**9)
     ] = None,
     triage: Annotated[
         bool, typer.Option("--triage", help="Then read the headers of the listed files, the likeliest likeness first.")

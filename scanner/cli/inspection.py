@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, print_json
+from scanner.cli.context import Flags, JsonFlag, print_json, visible
 
 if TYPE_CHECKING:
     from scanner.triage import Triage
@@ -61,9 +61,10 @@ def as_document(triage: Triage) -> dict[str, Any]:
 
 def _print(target: str, triage: Triage) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=False, box=None, title=target, title_justify="left", title_style="bold")
+    table = Table(show_header=False, box=None, title=escape(visible(target)), title_justify="left", title_style="bold")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     size = "unknown" if triage.size_bytes is None else f"{triage.size_bytes:,} bytes"
@@ -86,5 +87,5 @@ def _print(target: str, triage: Triage) -> None:
         rows.append(("likeness", f"{triage.likeness:.2f} from words alone ({told or 'no signal'})"))
     rows += [("says", signal) for signal in triage.signals] + [("problem", problem) for problem in triage.problems]
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, escape(visible(value)))
     Console().print(table)

@@ -15,7 +15,6 @@ from scanner.cli.crawling import Desk, budget_left, crawling_desk, print_notes, 
 
 if TYPE_CHECKING:
     from crawlers.listing import Hub
-    from crawlers.rounds import Round
     from crawlers.store import CrawlStore
     from crawlers.sweep import SweepStep
     from crawlers.webhooks import Webhook
@@ -33,11 +32,11 @@ def watch(
     context: typer.Context,
     targets: Annotated[list[str], typer.Argument(help="Hubs, folders, s3://... as for crawl.", metavar="HUB...")],
     every: Annotated[
-        int, typer.Option(help="Minutes between rounds; hubs cache for five.", min=SHORTEST_EVERY_MINUTES)
+        int, typer.Option(help="Minutes between rounds; hubs cache for five.", min=SHORTEST_EVERY_MINUTES, max=100_000)
     ] = 60,
-    full_every: Annotated[int, typer.Option(help="Days after which everything is read again.", min=1)] = 7,
+    full_every: Annotated[int, typer.Option(help="Days after which everything is read again.", min=1, max=36_500)] = 7,
     webhook: Annotated[str | None, typer.Option(help="An address of yours that events are posted to.")] = None,
-    triage: Annotated[int, typer.Option(help="Headers to read after each round.", min=0)] = 0,
+    triage: Annotated[int, typer.Option(help="Headers to read after each round.", min=0, max=10**9)] = 0,
     once: Annotated[bool, typer.Option("--once", help="One round, for cron and systemd timers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
@@ -63,30 +62,27 @@ def _watch_once(
 ) -> bool:
     """One round of one hub; False if it broke off, which the next round makes good."""
     from crawlers.errors import CrawlError
-    from crawlers.rounds import go_round, next_round
+    from crawlers.rounds import go_round, since_when
     from scanner.reception import utc_now
 
-    due = next_round(desk.store, target, utc_now(), full_every)
+    since = since_when(desk.store, target, utc_now(), full_every)
     notes: list[str] = []
     problem: str | None = None
     step: SweepStep | None = None
     told = 0
     try:
-        if hook is not None and due.is_first:
-            # What other hubs have to tell must not be taken for told together with this one's beginnings.
-            hook.deliver()
         with progress_bar(target) as observer:
-            for step in go_round(hub, target, desk.store, utc_now, due, desk.settings.workers):
-                told += _tell(step, due, desk.store, as_json)
+            for step in go_round(hub, target, desk.store, utc_now, since, desk.settings.workers):
+                told += _tell(step, desk.store, as_json)
                 notes += step.notes
                 _show_progress(observer, step, desk, target)
         if triage:
             read_and_count(desk, target, triage, notes)
         if hook is not None:
-            hook.skip() if due.is_first else hook.deliver()
+            hook.deliver()
     except Exception as error:  # a watch of months outlives whatever one round of one hub meets
         problem = str(error) if isinstance(error, CrawlError) else f"unexpected {type(error).__name__}: {error}"
-    summary = {"at": utc_now().isoformat(), "round_of": target, "everything": due.since is None, "listings": step.listings if step else 0,
+    summary = {"at": utc_now().isoformat(), "round_of": target, "everything": since is None, "listings": step.listings if step else 0,
                "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
@@ -100,12 +96,9 @@ def _watch_once(
     return problem is None
 
 
-def _tell(step: SweepStep, due: Round, store: CrawlStore, as_json: bool) -> int:
+def _tell(step: SweepStep, store: CrawlStore, as_json: bool) -> int:
     """Print a step's events, one a line; of a first round those of new listings are no news."""
-    from crawlers.events import EventKind
-
-    expected = (EventKind.FIRST_SEEN, EventKind.RE_UPLOADED) if due.is_first else ()
-    events = [event for event in step.events if event.kind not in expected]
+    events = [event for event in step.events if not event.quiet]
     for event in events:
         found = store.db.execute(
             "select title, url from listings where hub = ? and listing_id = ? order by rowid desc limit 1",
