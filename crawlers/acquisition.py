@@ -15,6 +15,7 @@ from crawlers.errors import (
     HashMismatch,
     HubRefused,
     KnownAbsent,
+    NotWeights,
     RobotsDisallow,
     UnreadableCheckpoint,
 )
@@ -67,15 +68,19 @@ class Acquisition:
             stored = self.checkpoints.obtain(self._transport, file, progress)
         except HashMismatch as error:
             self._note_other_bytes(listing, file, error.actual, None)
+            self._remember_refusal(key)
             raise
-        except (HubRefused, DestinationRefused, RobotsDisallow) as error:
+        except (HubRefused, DestinationRefused, RobotsDisallow, NotWeights) as error:
             if not isinstance(error, HubRefused) or error.status in (401, 403, 404, 410, 451):
-                with self._crawl.transaction():
-                    self._inquiries.remember(DOWNLOADS, {key: False}, self._clock())
+                self._remember_refusal(key)
             raise
         if remote and not held:
             self._note(listing, file, stored)
         return stored
+
+    def _remember_refusal(self, key: str) -> None:
+        with self._crawl.transaction():
+            self._inquiries.remember(DOWNLOADS, {key: False}, self._clock())
 
     def _must_not_be_refused(self, key: str, name: str) -> None:
         answer = self._inquiries.fresh(DOWNLOADS, [key], self._clock()).get(key)

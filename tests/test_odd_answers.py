@@ -336,7 +336,7 @@ class TestFetchingWithoutNames:
         monkeypatch.setenv("PORTRAIT_SCANNER_ALLOWED_HOSTS", "127.0.0.1")
         rows = []
         for number in range(30):
-            data = bytes([number]) * 1000
+            data = bytes([number, 0]) * 1000
             if number >= 20:
                 (file_server.folder / f"{number}.bin").write_bytes(data)
             rows.append(
