@@ -188,7 +188,8 @@ class CrawlStore:
         row = self.db.execute(query, [version.hub, version.listing_id, before.content_sha256]).fetchone()
         old, new = json.loads(row[0]) if row else {}, json.loads(version.record)
         told = ("downloads", "revision", "raw")
-        return sorted(name for name in new if name not in told and old.get(name) != new[name])
+        # A field that an earlier version of this program did not keep is no change of the listing's.
+        return sorted(name for name in new if name in old and name not in told and old[name] != new[name])
 
     def _elsewhere(
         self, hub: str, listings: Sequence[Listing], moment: str

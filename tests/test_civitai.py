@@ -14,7 +14,7 @@ from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore
 from crawlers.civitai import CivitaiHub
 from crawlers.destinations import Destinations
-from crawlers.errors import HubError, UnknownHub
+from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.listing import Strand, listings_of
 from crawlers.store import CrawlStore
 from crawlers.transport import Transport
@@ -80,6 +80,35 @@ def test_a_sweep_can_be_narrowed_to_types(transport: Transport) -> None:
     with serve_civitai(120) as server:
         assert len(list(listings_of(CivitaiHub(transport, server.url, ["LORA", "DoRA"])))) == 120
         assert all("types=LORA&types=DoRA&nsfw=true&sort=Oldest" in path for path in server.requests)
+
+
+def test_a_hub_that_takes_no_cursors_of_ours_is_read_in_one_strand() -> None:
+    class Strict(ScriptedTransport):
+        def get_json(self, url: str, params: dict[str, Any] | None = None) -> Any:
+            if params and "cursor" in params:
+                raise HubRefused(url, 400, "Invalid cursor")
+            return super().get_json(url, params)
+
+    dated = {"items": [_model(1)], "metadata": {"nextCursor": "2025-06-01T10:00:00.000Z|2"}}
+    assert CivitaiHub(Strict([dated])).strands() == (Strand(),)
+    assert len(CivitaiHub(ScriptedTransport([dated, dated])).strands()) > 40
+    # Cursors that are no dates are only followed, and a hub of one page is read at once.
+    assert CivitaiHub(
+        ScriptedTransport([{"items": [_model(1)], "metadata": {"nextCursor": "56|1234|9"}}])
+    ).strands() == (Strand(),)
+    assert CivitaiHub(ScriptedTransport([{"items": [_model(1)], "metadata": {}}])).strands() == (Strand(),)
+
+
+def test_models_that_were_never_published_are_told_and_end_nothing() -> None:
+    class NullDates(ScriptedTransport):
+        def get_json(self, url: str, params: dict[str, Any] | None = None) -> Any:
+            if params and str(params.get("cursor", "")).startswith("|"):
+                raise HubRefused(url, 400, "Invalid cursor")
+            return super().get_json(url, params)
+
+    pages = list(CivitaiHub(NullDates([{"items": [_model(1)], "metadata": {"nextCursor": "|7"}}])).pages(Strand()))
+    assert [page.cursor for page in pages] == ["|7", None]
+    assert "never published" in pages[1].notes[0]
 
 
 def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
