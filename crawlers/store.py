@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from sqlite_utils import Database
 from crawlers.errors import PlaceBusy
 from crawlers.events import EXPECTED_AT_FIRST, Event, EventKind
 from crawlers.likeness import likeness_of
-from crawlers.listing import Listing, listing_from_dict
+from crawlers.listing import Listing, listing_from_dict, listing_to_dict
 from crawlers.schema import migrations
 from crawlers.versions import Known, Version, happened_to, version_of
 
@@ -95,8 +96,8 @@ class CrawlStore:
         versions = [version_of(listing) for listing in listings]
         known = self.known(hub, [version.listing_id for version in versions], place)
         fields = {
-            version.listing_id: self._changed_fields(version, before)
-            for version in versions
+            version.listing_id: self._changed_fields(listing, before)
+            for version, listing in zip(versions, listings, strict=True)
             if (before := known.get(version.listing_id)) and before.content_sha256 != version.content_sha256
         }
         self._keep_versions(listings, versions, moment)
@@ -183,13 +184,14 @@ class CrawlStore:
             ],
         )  # fmt: skip
 
-    def _changed_fields(self, version: Version, before: Known) -> list[str]:
+    def _changed_fields(self, listing: Listing, before: Known) -> list[str]:
         query = "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
-        row = self.db.execute(query, [version.hub, version.listing_id, before.content_sha256]).fetchone()
-        old, new = json.loads(row[0]) if row else {}, json.loads(version.record)
-        told = ("downloads", "revision", "raw")
-        # A field that an earlier version of this program did not keep is no change of the listing's.
-        return sorted(name for name in new if name in old and name not in told and old[name] != new[name])
+        row = self.db.execute(query, [listing.hub, listing.listing_id, before.content_sha256]).fetchone()
+        # Read back as a listing: a field that an earlier version of this program did not keep is no change.
+        old = replace(listing_from_dict({"downloads": None, **json.loads(row[0])}), downloads=None) if row else None
+        told = listing_to_dict(old) if old else {}
+        new = listing_to_dict(listing)
+        return sorted(name for name in new if name not in ("downloads", "revision") and told.get(name) != new[name])
 
     def _elsewhere(
         self, hub: str, listings: Sequence[Listing], moment: str
