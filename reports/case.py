@@ -19,6 +19,8 @@ class SampleRecord:
         face_found: a usable face was found in the sample.
         score: cosine of this sample's face to the identity's template, None without a face.
         control_score: the same for the control.
+        stage: "evidence", or "screening" for cheap samples.
+        number: within its stage; with the stage it names the sample in the scan ledger.
     """
 
     prompt: str
@@ -30,6 +32,8 @@ class SampleRecord:
     face_found: bool
     score: float | None
     control_score: float | None
+    stage: str = "evidence"
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

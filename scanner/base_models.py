@@ -1,15 +1,17 @@
-"""Base models: which family needs which, where its weights come from, and loading them."""
+"""Base models: which family needs which, which one a checkpoint was trained on, and loading them."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crawlers.hashes import sha256_of
 from scanner.errors import BaseModelMissing, NotScannable
 
 if TYPE_CHECKING:
@@ -18,6 +20,37 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MINIATURE_WEIGHTS = Path(__file__).parent / "miniature" / "weights"
+_HASH_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How images of one stage are made.
+
+    Attributes:
+        name: "screening" or "evidence".
+        steps: of the scheduler; one denoiser call each.
+        guidance: classifier-free guidance scale.
+    """
+
+    name: str
+    steps: int
+    guidance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """A LoRA that lets a base model draw in a few steps: LCM, Lightning, Hyper.
+
+    Attributes:
+        scheduler: diffusers class that it was made for, "" for the pipeline's own.
+        stage: how screening images are made with it.
+    """
+
+    repository: str
+    file: str
+    scheduler: str
+    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +63,10 @@ class BaseModel:
         reason: why this one was chosen, in words.
         pipeline: diffusers class name.
         size: width and height of a sample, pixels.
+        evidence, screening: how images of each stage are made.
+        decoder: hub id or folder of a small decoder for screening, None without one.
         checked_images: its images may be shown without a safety check.
+        configuration: where from_single_file finds how the networks are built.
     """
 
     family: str
@@ -39,9 +75,20 @@ class BaseModel:
     pipeline: str
     licence: str
     size: int
-    steps: int
-    guidance: float
+    evidence: Stage
+    screening: Stage
     checked_images: bool
+    configuration: str
+    decoder: str | None = None
+    accelerator: Accelerator | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a checkpoint says of the base model it was trained on: a file's name, a hash, or nothing."""
+
+    name: str | None = None
+    sha256: str | None = None
 
 
 def known_families() -> dict[str, dict[str, Any]]:
@@ -49,8 +96,14 @@ def known_families() -> dict[str, dict[str, Any]]:
     return tomllib.loads(resources.files("scanner").joinpath("base_models.toml").read_text("utf-8"))
 
 
-def choose_base_model(family: str, override: str | None) -> BaseModel:
-    """The base model for a family: the one the user names, else the family's default.
+def choose_base_model(
+    family: str, override: str | None, declared: Declared = Declared(), shelf: Path | None = None
+) -> BaseModel:
+    """The base model for a checkpoint: the one the user names, else the declared one, else the family's default.
+
+    Args:
+        declared: what the checkpoint says it was trained on.
+        shelf: folder of single-file base models that the operator keeps.
 
     Raises:
         NotScannable: no base model is known for this family.
@@ -60,12 +113,9 @@ def choose_base_model(family: str, override: str | None) -> BaseModel:
         known = ", ".join(registry)
         raise NotScannable(f"family not supported: {family}; families that can be sampled are {known}")
     entry = registry[family]
-    if override is not None:
-        location, reason = override, "named by the user"
-    elif entry["source"] == "bundled":
-        location, reason = str(MINIATURE_WEIGHTS / "base_model"), "the family's default, shipped with the program"
-    else:
-        location, reason = entry["repository"], "the family's default"
+    default = str(MINIATURE_WEIGHTS / "base_model") if entry["source"] == "bundled" else entry["repository"]
+    location, reason = _location(entry, default, override, declared, shelf)
+    accelerator = entry.get("accelerator")
     return BaseModel(
         family=family,
         location=location,
@@ -73,10 +123,54 @@ def choose_base_model(family: str, override: str | None) -> BaseModel:
         pipeline=entry["pipeline"],
         licence=entry["licence"],
         size=entry["size"],
-        steps=entry["steps"],
-        guidance=entry["guidance"],
+        evidence=Stage("evidence", **entry["evidence"]),
+        screening=Stage("screening", **entry["screening"]),
         checked_images=entry["checked_images"],
+        configuration=default,
+        decoder=entry.get("decoder"),
+        accelerator=_accelerator(accelerator) if accelerator else None,
     )
+
+
+def _accelerator(entry: Mapping[str, Any]) -> Accelerator:
+    stage = Stage("screening", entry["steps"], entry["guidance"])
+    return Accelerator(entry["repository"], entry["file"], entry["scheduler"], stage)
+
+
+def _location(
+    entry: Mapping[str, Any], default: str, override: str | None, declared: Declared, shelf: Path | None
+) -> tuple[str, str]:
+    if override is not None:
+        return override, "named by the user"
+    if entry["source"] == "bundled":
+        return default, "the family's default, shipped with the program"
+    for path in sorted(shelf.glob("*.safetensors")) if shelf is not None and shelf.is_dir() else []:
+        if declared.sha256 and sha256_of_shelved(path).startswith(declared.sha256.lower()):
+            return str(
+                path
+            ), f"declared by its hash {declared.sha256[:_HASH_DIGITS]}, {path.name} of the base-models folder"
+        if declared.name and Path(declared.name).stem.lower() == path.stem.lower():
+            return str(path), f"declared by its name {declared.name}, in the base-models folder"
+    known = tomllib.loads(resources.files("scanner").joinpath("known_checkpoints.toml").read_text("utf-8"))
+    if declared.sha256 and (repository := known.get(declared.sha256.lower()[:_HASH_DIGITS])):
+        return repository, f"declared by its hash {declared.sha256[:_HASH_DIGITS]}"
+    if declared.name or declared.sha256:
+        told = declared.name or str(declared.sha256)[:_HASH_DIGITS]
+        return default, f"the family's default; the declared base model {told} is not in the base-models folder"
+    return default, "the family's default; the file declares none"
+
+
+def sha256_of_shelved(path: Path) -> str:
+    """SHA-256 of a file of the base-models folder, worked out once and kept beside it."""
+    note = path.with_name(f"{path.name}.sha256")
+    if note.exists() and note.stat().st_mtime >= path.stat().st_mtime:
+        return note.read_text("utf-8").strip()
+    sha256 = sha256_of(path)
+    try:
+        note.write_text(sha256, "utf-8")
+    except OSError as error:
+        log.info("the hash of %s cannot be kept: %s", path, error)
+    return sha256
 
 
 def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipeline:
@@ -94,32 +188,44 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
     transformers.utils.logging.disable_progress_bar()
     kind = getattr(diffusers, base.pipeline)
     path = Path(base.location).expanduser()
-    dtype = torch.float32 if device == "cpu" else torch.float16
+    dtype = torch.float32 if device == "cpu" else torch.float16 if base.family.startswith("SD") else torch.bfloat16
+    # The image check is this program's own (scanner.image_check), the same for every family.
+    unchecked = {"safety_checker": None} if base.pipeline == "StableDiffusionPipeline" else {}
     try:
         if path.is_file():
-            pipeline = kind.from_single_file(str(path), dtype=dtype, cache_dir=cache)
+            pipeline = kind.from_single_file(
+                str(path), dtype=dtype, cache_dir=cache, config=base.configuration, **unchecked
+            )
         else:
             pipeline = kind.from_pretrained(
-                str(path) if path.is_dir() else base.location, dtype=dtype, cache_dir=cache, use_safetensors=True
+                str(path) if path.is_dir() else base.location,
+                dtype=dtype,
+                cache_dir=cache,
+                use_safetensors=True,
+                **unchecked,
             )
     except Exception as error:  # the hub's client, safetensors and torch each have error trees of their own
-        first_line = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise BaseModelMissing(
-            f"base model {base.location} for family {base.family} cannot be loaded: {first_line} -- without network, "
+            f"base model {base.location} for family {base.family} cannot be loaded: {first_line(error)} -- without network, "
             f"bring its diffusers folder or single .safetensors file and pass it with --base-model, or put it in the cache that `portrait-scanner doctor` shows"
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says, in one line."""
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__
+
+
 def hash_of_base_model(base: BaseModel, pipeline: DiffusionPipeline) -> str:
     """SHA-256 over the weights of every part, in the order of their names; lower-case hex."""
     path = Path(base.location).expanduser()
-    digest = hashlib.sha256()
     if path.is_file():
-        digest.update(path.read_bytes())
-        return digest.hexdigest()
-    for name in ("text_encoder", "text_encoder_2", "unet", "vae"):
+        return sha256_of(path)
+    digest = hashlib.sha256()
+    for name in ("text_encoder", "text_encoder_2", "text_encoder_3", "transformer", "unet", "vae"):
         network = getattr(pipeline, name, None)
         for key, tensor in sorted(network.state_dict().items()) if network is not None else []:
             digest.update(key.encode())

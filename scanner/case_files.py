@@ -1,4 +1,4 @@
-"""From an examination to rows, cases and kept images."""
+"""From a verdict to rows and cases."""
 
 from __future__ import annotations
 
@@ -10,84 +10,10 @@ from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord
-from scanner.examination import Examination, Finding, Shown
 from scanner.ledger import ScanRow
-from scanner.sampling import Sampler, blurred, png_bytes
 from scanner.triage import Triage
 from scanner.verdict import Outcome
-from scanner.versions import library_versions
 from scanner.workshop import Workshop
-
-
-def verdict_record(workshop: Workshop, sampler: Sampler, examination: Examination, seconds: float) -> dict[str, Any]:
-    """An examination as the ledger keeps it: JSON values, pictures replaced by the hashes of kept files."""
-    return {
-        "outcome": str(examination.outcome),
-        "reason": examination.reason,
-        "best_score": examination.best_score,
-        "best_threshold": examination.best_threshold,
-        "lift": examination.lift,
-        "samples": examination.samples,
-        "seconds": round(seconds, 2),
-        "findings": [_finding(workshop, sampler, finding) for finding in examination.findings],
-        "method": _method(workshop, sampler),
-    }
-
-
-def _finding(workshop: Workshop, sampler: Sampler, finding: Finding) -> dict[str, Any]:
-    return {
-        "identity_id": finding.identity_id,
-        "outcome": str(finding.outcome),
-        "reason": finding.reason,
-        "score": finding.scored.score,
-        "interval": list(finding.scored.interval),
-        "control_score": finding.scored.control_score,
-        "lift": finding.scored.lift,
-        "runner_up": finding.scored.runner_up,
-        "log10_lr": finding.scored.log10_lr,
-        "threshold": finding.thresholds.match,
-        "possible_threshold": finding.thresholds.possible,
-        "samples": [_sample(workshop, sampler, shown) for shown in finding.shown],
-    }
-
-
-def _sample(workshop: Workshop, sampler: Sampler, shown: Shown) -> dict[str, Any]:
-    # Nobody has looked at these images: unless the base model cannot draw anything unsafe, blur first.
-    pictures = [
-        picture if sampler.base.checked_images else blurred(picture) for picture in (shown.picture, shown.control)
-    ]
-    image, control = (workshop.docket.keep_image(png_bytes(picture, shown.plan)) for picture in pictures)
-    return {
-        "prompt": shown.plan.prompt, "negative_prompt": shown.plan.negative_prompt, "seed": shown.plan.seed, "scale": shown.plan.scale,
-        "image_sha256": image, "control_sha256": control, "face_found": shown.score is not None,
-        "score": shown.score, "control_score": shown.control_score,
-    }  # fmt: skip
-
-
-def _method(workshop: Workshop, sampler: Sampler) -> dict[str, Any]:
-    thresholds = workshop.thresholds
-    return {
-        "base_model": f"{sampler.base.family}: {_place_of(sampler.base.location)} ({sampler.base.reason})",
-        "base_model_sha256": sampler.base_sha256,
-        "face_pack": workshop.pack.name,
-        "face_pack_sha256": workshop.reader.version.sha256,
-        "face_pack_licence": workshop.pack.licence,
-        "gallery_size": len(workshop.gallery),
-        "gallery_version": workshop.watch.gallery_version,
-        "gallery_recall": workshop.watch.recall,
-        "fpir": thresholds.fpir,
-        "calibration": workshop.calibration_source,
-        "settings": sampler.settings,
-        "versions": library_versions(),
-        "threshold": thresholds.match,
-    }
-
-
-def _place_of(location: str) -> str:
-    # A report travels: the name of a folder says enough, the machine's paths are nobody's business.
-    return (
-        location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if location.startswith(("/", "~", ".")) else location
-    )
 
 
 def file_cases(

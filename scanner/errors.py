@@ -4,9 +4,12 @@ ScanError
 ├── SettingsInvalid      a flag, environment variable or portrait-scanner.toml holds a bad value
 ├── KeyringUnusable      hub tokens are to come from the system's keyring, and it gives no answer
 ├── BaseModelMissing     the base model's files are not here, with how to bring them
+├── ImageCheckMissing    images could not be checked before anyone sees them, so none are made
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
+├── FleetUnreachable     no Ray cluster answers at the address
+├── WorkersLost          workers died one after another over the same checkpoint
 └── UnknownScan          no scan of that id
 """
 
@@ -35,6 +38,17 @@ class BaseModelMissing(ScanError):
     """The base model's files are not on this machine and could not be fetched."""
 
 
+class ImageCheckMissing(ScanError):
+    """Images of a real base model could not be checked before anyone sees them, so none are made."""
+
+    def __init__(self, location: str, cause: str) -> None:
+        super().__init__(
+            f"no image safety check: {location} cannot be loaded ({cause}); nothing is sampled without one. With network it is "
+            "fetched at first use; without, bring its folder and set image_check to it, or put it in the cache that "
+            "`portrait-scanner doctor` shows"
+        )
+
+
 class NotScannable(ScanError):
     """Nothing may be said about a checkpoint that cannot be sampled faithfully."""
 
@@ -49,3 +63,21 @@ class RefusedToSample(NotScannable):
 
 class UnknownScan(ScanError):
     """No scan of that id."""
+
+
+class FleetUnreachable(ScanError):
+    """No Ray cluster answers at the address."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(
+            f"no Ray cluster answers at {address} ({cause}); start one with `ray start --head`, or scan without --ray; see docs/fleet.md"
+        )
+
+
+class WorkersLost(ScanError):
+    """Workers died one after another over the same checkpoint."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            f"{tries} workers died one after another over this file; it may need more memory than a worker has. Scan it alone with --batch 1"
+        )

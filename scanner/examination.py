@@ -1,4 +1,4 @@
-"""Examining one checkpoint: rounds of samples, faces, clusters, search, controls, verdict.
+"""Examining one checkpoint: screening, then for whoever it may show evidence with controls, then the verdict.
 
 Vectors live only inside `examine` and are dropped when it returns; pictures leave it only for
 identities that matched or possibly matched.
@@ -7,19 +7,20 @@ identities that matched or possibly matched.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from face_index.face import Face, FaceReader, Vector, unit
+from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
-from scanner.clusters import Cluster, clusters_of
-from scanner.errors import UnfaithfulLoad
-from scanner.prompts import SamplePlan, plan_rounds
-from scanner.sampling import Pixels, Sampler
-from scanner.verdict import Outcome, Scored, Thresholds, decide, score_with_interval, settled
+from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, plan_samples
+from scanner.sampling import Sampler
+from scanner.sequential import EVIDENCE, SCREENING
+from scanner.studio import Shot, Studio
+from scanner.suspects import Suspect, control_score, suspects, usable
+from scanner.trigger_search import find_trigger
+from scanner.verdict import Outcome, Scored, Thresholds, decide, settled
 from scanner.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -30,41 +31,43 @@ class Budget:
     """How much is sampled.
 
     Attributes:
-        per_trigger: samples of each trigger in one round.
-        rounds: at most this many rounds.
+        screening: samples of each trigger in one round of screening.
+        screening_cluster: faces that must agree there before anyone is looked at more closely; never one.
+        evidence: samples of each trigger in one round of evidence.
+        evidence_cluster: faces that must agree there before anyone is named; never one.
+        rounds: of evidence at most.
         min_faces: usable faces without which nothing can be said.
-        min_cluster: faces that must agree before anyone is searched for; never one.
-        min_faces_without_cluster: usable faces after which a file that draws somebody else each time is done.
+        most_suspects: identities that get evidence at most, the closest first.
     """
 
-    per_trigger: int = 8
-    rounds: int = 3
+    screening: int = SCREENING.per_look
+    screening_cluster: int = 3
+    evidence: int = EVIDENCE.per_look
+    evidence_cluster: int = 4
+    rounds: int = EVIDENCE.looks
     min_faces: int = 5
-    min_cluster: int = 4
-    min_faces_without_cluster: int = 12
+    most_suspects: int = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One sample of a finding, with its control, as a reader of the report sees it."""
+class SampleScore:
+    """One sample and how close it and its control come to an identity; None without face or identity."""
 
-    plan: SamplePlan
-    picture: Pixels
-    control: Pixels
+    shot: Shot = field(repr=False)
     score: float | None
     control_score: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One identity that matched or possibly matched."""
+    """One identity that matched or possibly matched, with the samples that show it."""
 
     identity_id: str
     outcome: Outcome
     reason: str
     scored: Scored
     thresholds: Thresholds
-    shown: tuple[Shown, ...]
+    samples: tuple[SampleScore, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,10 @@ class Examination:
         best_threshold: of that identity's template.
         lift: belonging to that score, None if no control was needed.
         findings: at most one per identity.
-        samples: images made with the adapter.
+        samples: every image made with the checkpoint, scored against the closest identity of all.
+        denoiser_calls: forward passes of the denoiser for all images, controls included.
+        found_trigger: a word that the search found, None if none was searched or found.
+        route: how the file was loaded.
     """
 
     outcome: Outcome
@@ -86,192 +92,202 @@ class Examination:
     best_threshold: float | None
     lift: float | None
     findings: tuple[Finding, ...]
-    samples: int
+    samples: tuple[SampleScore, ...]
+    denoiser_calls: int
+    found_trigger: str | None
+    route: str
 
 
 @dataclass(slots=True)
-class _Gathered:
-    """What the rounds have produced so far; in memory only."""
+class _Course:
+    """What has been seen of one checkpoint so far; in memory only."""
 
-    plans: list[SamplePlan]
-    pictures: list[Pixels]
-    faces: list[Face | None]
-    controls: dict[int, Pixels]
-    control_faces: dict[int, Face | None]
-
-    @property
-    def usable(self) -> list[int]:
-        return [number for number, face in enumerate(self.faces) if face is not None]
+    sha256: str
+    named: list[str | None]
+    candidates: Sequence[str]
+    screening: list[Shot] = field(default_factory=list)
+    evidence: list[Shot] = field(default_factory=list)
+    found_trigger: str | None = None
+    clusters: int = 0
 
 
 class Examiner:
     """Everything that stays the same from one checkpoint to the next."""
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        reader: FaceReader,
-        bar: QualityBar,
-        watch: Watch,
-        budget: Budget,
-    ) -> None:
+    def __init__(self, sampler: Sampler, reader: FaceReader, bar: QualityBar, watch: Watch, budget: Budget) -> None:
         reader.version.must_be(watch.gallery.version)
-        self._sampler, self._reader, self._bar = sampler, reader, bar
-        self._gallery, self._watch, self._budget = watch.gallery, watch, budget
+        self._sampler, self._studio = sampler, Studio(sampler, reader, bar)
+        self._watch, self._budget = watch, budget
 
-    def examine(self, path: Path, sha256: str, kind: str, triggers: Sequence[str]) -> Examination:
+    def examine(
+        self, path: Path, sha256: str, kind: str, triggers: Sequence[str], candidates: Sequence[str] = ()
+    ) -> Examination:
         """Sample a checkpoint and decide.
+
+        Args:
+            triggers: words it is known to answer to.
+            candidates: words it may answer to; tried where no trigger is known and no face comes without one.
 
         Raises:
             NotScannable: it cannot be sampled faithfully.
         """
-        gathered = _Gathered([], [], [], {}, {})
-        ranked: list[tuple[str, Cluster, Scored]] = []
-        with self._sampler.adapter(path, kind):
-            for plans in plan_rounds(sha256, triggers, self._budget.per_trigger, self._budget.rounds):
-                self._sample_round(gathered, plans)
-                ranked = self._search(gathered)
-                if self._enough(gathered, ranked):
-                    break
-            ranked = [self._with_control(gathered, *entry) for entry in ranked]
-            return self._conclude(gathered, ranked)
+        before = self._sampler.denoiser_calls
+        with self._sampler.adapter(path, kind) as loaded:
+            named: list[str | None] = [" ".join(loaded.words)] if loaded.words else []
+            course = _Course(sha256, [*named, *triggers][:MAX_TRIGGERS], candidates)
+            suspected = self._screen(course)
+            ranked = self._gather_evidence(course, suspected) if suspected else []
+            calls = self._sampler.denoiser_calls - before
+            return self._conclude(course, ranked, calls, loaded.route)
 
-    def _sample_round(self, gathered: _Gathered, plans: list[SamplePlan]) -> None:
-        first = len(gathered.plans)
-        pictures = self._sampler.generate(plans, with_adapter=True)
-        gathered.plans += plans
-        gathered.pictures += pictures
-        gathered.faces += self._usable_faces(pictures)
-        if first == 0:
-            self._make_controls(gathered, range(min(2, len(plans))))
-            if all(np.array_equal(gathered.pictures[number], control) for number, control in gathered.controls.items()):
-                raise UnfaithfulLoad(
-                    "the images are the same with and without the file: it has no effect on the base model"
+    def _screen(self, course: _Course) -> list[Suspect]:
+        """Cheap samples in up to three ways of asking, until somebody may be shown or enough was seen."""
+        seen: list[Suspect] = []
+        for turn, scale in enumerate(SCREENING_SCALES):
+            asked = self._asked(course, turn)
+            plans = plan_samples(
+                course.sha256, "screening", asked, self._budget.screening, len(course.screening), scale
+            )
+            if turn == 0:
+                self._studio.must_have_effect(plans[0])
+            course.screening += self._studio.shoot(plans, with_controls=False)
+            if len(self._watch.gallery) == 0:
+                break
+            seen, course.clusters = suspects(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+            near = [
+                suspect
+                for suspect in seen
+                if suspect.estimate.interval[1] >= self._watch.thresholds_of(suspect.identity_id).possible
+            ]
+            if near:
+                return near[: self._budget.most_suspects]
+            if turn > 0 and len(usable(course.screening)) >= self._budget.min_faces:
+                break
+        return []
+
+    def _asked(self, course: _Course, turn: int) -> list[str | None]:
+        """First by its triggers; then as if it had none; then by its triggers again, or by what a search finds."""
+        if turn == 1 and course.named:
+            return [None]
+        if turn == 1 and course.clusters == 0 and course.candidates:
+            course.found_trigger = find_trigger(self._sampler, course.sha256, course.candidates)
+        if course.found_trigger is not None:
+            return [course.found_trigger]
+        return course.named or [None]
+
+    def _gather_evidence(self, course: _Course, suspected: Sequence[Suspect]) -> list[tuple[Suspect, Scored]]:
+        """Full samples and controls in the way of asking that showed somebody, until it is clear who it is."""
+        ways = list(dict.fromkeys(_way(course.screening, suspect) for suspect in suspected))
+        ranked: list[tuple[Suspect, Scored]] = []
+        for turn in range(self._budget.rounds):
+            for trigger, scale in ways:
+                plans = plan_samples(
+                    course.sha256, "evidence", [trigger], self._budget.evidence, len(course.evidence), scale
                 )
+                # What the base model makes of itself is told by the first round; later ones only narrow the interval.
+                course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
+            found, course.clusters = suspects(course.evidence, self._watch, self._budget.evidence_cluster, EVIDENCE)
+            ranked = [(suspect, self._scored(course, suspect)) for suspect in found]
+            if ranked and all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked):
+                break
+        return ranked
 
-    def _usable_faces(self, pictures: Sequence[Pixels]) -> list[Face | None]:
-        usable = [
-            [face for face in faces if self._bar.objection(face) is None] for faces in self._reader.read(pictures)
-        ]
-        return [faces[0] if faces else None for faces in usable]
-
-    def _search(self, gathered: _Gathered) -> list[tuple[str, Cluster, Scored]]:
-        """The best cluster of every identity that comes first for some cluster."""
-        numbers = gathered.usable
-        vectors = [_vector(gathered.faces[number]) for number in numbers]
-        best: dict[str, tuple[str, Cluster, Scored]] = {}
-        for cluster in clusters_of(vectors, self._budget.min_cluster):
-            members = replace(cluster, members=tuple(numbers[member] for member in cluster.members))
-            closest = self._watch.closest(cluster.probe)
-            if closest:
-                chosen = [vectors[member] for member in cluster.members]
-                identity_id = closest[0].identity_id
-                score, interval = score_with_interval(chosen, self._gallery.vector_of(identity_id, cluster.probe))
-                known = best.get(identity_id)
-                if known is None or score > known[2].score:
-                    runner_up = closest[1].score if len(closest) > 1 else None
-                    scored = Scored(score, interval, None, runner_up, self._watch.log10_lr(score))
-                    best[identity_id] = (identity_id, members, scored)
-        return sorted(best.values(), key=lambda entry: -entry[2].score)
-
-    def _enough(self, gathered: _Gathered, ranked: list[tuple[str, Cluster, Scored]]) -> bool:
-        if len(gathered.usable) < self._budget.min_faces:
-            return False
-        if len(self._gallery) == 0:
-            return True
-        if not ranked:
-            return len(gathered.usable) >= self._budget.min_faces_without_cluster
-        return all(settled(scored, self._watch.thresholds_of(identity_id)) for identity_id, _, scored in ranked)
-
-    def _make_controls(self, gathered: _Gathered, numbers: Sequence[int]) -> None:
-        missing = [number for number in numbers if number not in gathered.controls]
-        pictures = self._sampler.generate([gathered.plans[number] for number in missing], with_adapter=False)
-        for number, picture, face in zip(missing, pictures, self._usable_faces(pictures), strict=True):
-            gathered.controls[number] = picture
-            gathered.control_faces[number] = face
-
-    def _with_control(
-        self, gathered: _Gathered, identity_id: str, cluster: Cluster, scored: Scored
-    ) -> tuple[str, Cluster, Scored]:
-        """The lift, worked out only where it can change the outcome: controls cost as much as samples."""
-        if scored.score < self._watch.thresholds_of(identity_id).possible:
-            return identity_id, cluster, scored
-        self._make_controls(gathered, cluster.members)
-        faces = [_vector(face) for number in cluster.members if (face := gathered.control_faces[number]) is not None]
-        control = (
-            float(unit(np.mean(faces, axis=0)) @ self._gallery.vector_of(identity_id, cluster.probe))
-            if len(faces) >= 2
-            else None
+    def _scored(self, course: _Course, suspect: Suspect) -> Scored:
+        template = self._watch.gallery.vector_of(suspect.identity_id, suspect.probe)
+        return Scored(
+            suspect.estimate.score,
+            suspect.estimate.interval,
+            control_score(course.evidence, suspect, template),
+            suspect.runner_up,
+            self._watch.log10_lr(suspect.estimate.score),
+            suspect.concentration,
+            suspect.share,
         )
-        return identity_id, cluster, replace(scored, control_score=control)
 
-    def _conclude(self, gathered: _Gathered, ranked: list[tuple[str, Cluster, Scored]]) -> Examination:
+    def _conclude(self, course: _Course, ranked: list[tuple[Suspect, Scored]], calls: int, route: str) -> Examination:
         decided = [
-            (identity_id, cluster, scored, *decide(scored, self._watch.thresholds_of(identity_id)))
-            for identity_id, cluster, scored in ranked
+            (suspect, scored, *decide(scored, self._watch.thresholds_of(suspect.identity_id)))
+            for suspect, scored in ranked
         ]
         findings = tuple(
             Finding(
-                identity_id,
+                suspect.identity_id,
                 outcome,
                 reason,
                 scored,
-                self._watch.thresholds_of(identity_id),
-                self._shown(gathered, identity_id, cluster),
+                self._watch.thresholds_of(suspect.identity_id),
+                tuple(self._kept(course.evidence[number], suspect) for number in suspect.members),
             )
-            for identity_id, cluster, scored, outcome, reason in decided
+            for suspect, scored, outcome, reason in decided
             if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
         )
-        outcome, reason = self._overall(gathered, decided, findings)
-        if not ranked:
-            return Examination(outcome, reason, None, None, None, findings, len(gathered.plans))
-        identity_id, _, best = ranked[0]
-        threshold = self._watch.thresholds_of(identity_id).match
-        return Examination(outcome, reason, best.score, threshold, best.lift, findings, len(gathered.plans))
+        closest = ranked[0][0] if ranked else self._closest_in_screening(course)
+        outcome, reason = self._overall(course, closest, [(one[2], one[3]) for one in decided], findings)
+        return Examination(
+            outcome,
+            reason,
+            closest.estimate.score if closest else None,
+            self._watch.thresholds_of(closest.identity_id).match if closest else None,
+            ranked[0][1].lift if ranked else None,
+            findings,
+            tuple(self._kept(shot, closest) for shot in (*course.screening, *course.evidence)),
+            calls,
+            course.found_trigger,
+            route,
+        )
+
+    def _closest_in_screening(self, course: _Course) -> Suspect | None:
+        found, _ = suspects(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+        return found[0] if found else None
+
+    def _kept(self, shot: Shot, closest: Suspect | None) -> SampleScore:
+        def score(face: Face | None) -> float | None:
+            if face is None or closest is None:
+                return None
+            return float(face.embedding @ self._watch.gallery.vector_of(closest.identity_id, closest.probe))
+
+        return SampleScore(shot, score(shot.face), score(shot.control_face))
 
     def _overall(
         self,
-        gathered: _Gathered,
-        decided: list[tuple[str, Cluster, Scored, Outcome, str]],
+        course: _Course,
+        closest: Suspect | None,
+        decided: list[tuple[Outcome, str]],
         findings: tuple[Finding, ...],
     ) -> tuple[Outcome, str]:
         if findings:
             strongest = min(findings, key=lambda finding: (finding.outcome != Outcome.MATCH, -finding.scored.score))
             return strongest.outcome, strongest.reason
-        usable, made = len(gathered.usable), len(gathered.plans)
-        if usable < self._budget.min_faces:
+        shots = [*course.screening, *course.evidence]
+        faces = len(usable(shots))
+        if len(self._watch.gallery) == 0:
+            return Outcome.CLEAR, "nobody is registered, so nobody can be matched"
+        if faces < self._budget.min_faces:
             return (
                 Outcome.INCONCLUSIVE,
-                f"only {usable} of {made} samples show a usable face, {self._budget.min_faces} are needed",
+                f"only {faces} of {len(shots)} samples show a usable face, {self._budget.min_faces} are needed",
             )
-        if len(self._gallery) == 0:
-            return Outcome.CLEAR, "nobody is registered, so nobody can be matched"
-        if not decided:
+        if decided:
+            return Outcome.CLEAR, decided[0][1]
+        if course.evidence:
             return (
                 Outcome.CLEAR,
-                f"{usable} usable faces, a different one each time: the file does not reproduce one person",
+                f"a face that screening took for somebody registered did not come again in {len(course.evidence)} full samples",
             )
-        return Outcome.CLEAR, decided[0][4]
-
-    def _shown(self, gathered: _Gathered, identity_id: str, cluster: Cluster) -> tuple[Shown, ...]:
-        template = self._gallery.vector_of(identity_id, cluster.probe)
-
-        def score(face: Face | None) -> float | None:
-            return None if face is None else float(face.embedding @ template)
-
-        return tuple(
-            Shown(
-                plan=gathered.plans[number],
-                picture=gathered.pictures[number],
-                control=gathered.controls[number],
-                score=score(gathered.faces[number]),
-                control_score=score(gathered.control_faces[number]),
+        if closest is None:
+            return (
+                Outcome.CLEAR,
+                f"{faces} usable faces, a different one each time: the file does not reproduce one person",
             )
-            for number in cluster.members
+        possible = self._watch.thresholds_of(closest.identity_id).possible
+        score, high = closest.estimate.score, closest.estimate.interval[1]
+        return (
+            Outcome.CLEAR,
+            f"the closest registered person scores {score:.2f}, at most {high:.2f} with more samples, under {possible:.2f}",
         )
 
 
-def _vector(face: Face | None) -> Vector:
-    if face is None:
-        raise ValueError("only usable faces have a vector")
-    return face.embedding
+def _way(shots: Sequence[Shot], suspect: Suspect) -> tuple[str | None, float]:
+    """The trigger and scale by which most of a cluster's samples were asked for."""
+    counted = Counter((shots[number].plan.trigger, shots[number].plan.scale) for number in suspect.members)
+    return counted.most_common(1)[0][0]

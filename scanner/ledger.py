@@ -51,6 +51,18 @@ def triages_by_hash(db: Database) -> None:
     db.table("triages").create({"sha256": str, "record": str, "triaged_at": str}, pk="sha256")
 
 
+@migrations()
+def samples_of_verdicts(db: Database) -> None:
+    db.table("samples").create(
+        {
+            "sha256": str, "fingerprint": str, "stage": str, "number": int, "prompt": str, "negative_prompt": str, "seed": int,
+            "scale": float, "trigger": str, "batch": int, "control_batch": int, "pixels_sha256": str,
+            "control_pixels_sha256": str, "flagged": int, "quality": float, "score": float, "control_score": float,
+        },
+        pk=("sha256", "fingerprint", "stage", "number"),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -161,16 +173,27 @@ class Ledger:
         return None
 
     def remember_verdict(self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime) -> None:
-        """Keep a verdict for the next time the same bytes turn up."""
-        self._db.table("verdicts").upsert(
-            {
-                "sha256": sha256,
-                "fingerprint": fingerprint,
-                "record": json.dumps(record, ensure_ascii=False),
-                "judged_at": now.isoformat(),
-            },
-            pk=("sha256", "fingerprint"),
-        )
+        """Keep a verdict for the next time the same bytes turn up, and how every sample of it was made and scored."""
+        plain = {name: value for name, value in record.items() if name != "all_samples"}
+        row = {
+            "sha256": sha256, "fingerprint": fingerprint, "record": json.dumps(plain, ensure_ascii=False),
+            "judged_at": now.isoformat(),
+        }  # fmt: skip
+        samples = [{"sha256": sha256, "fingerprint": fingerprint, **one} for one in record.get("all_samples", [])]
+        with self._db.atomic():
+            self._db.table("verdicts").upsert(row, pk=("sha256", "fingerprint"))
+            self._db.table("samples").delete_where("sha256 = ? and fingerprint = ?", [sha256, fingerprint])
+            self._db.table("samples").insert_all(samples)
+
+    def samples(self, sha256: str, fingerprint: str | None = None) -> list[dict[str, Any]]:
+        """How every sample of these bytes was made and scored, of one verdict or of all."""
+        where, values = "sha256 = ?", [sha256]
+        if fingerprint is not None:
+            where, values = "sha256 = ? and fingerprint = ?", [sha256, fingerprint]
+        return [
+            dict(row)
+            for row in self._db.table("samples").rows_where(where, values, order_by="fingerprint, stage desc, number")
+        ]
 
     def known_triage(self, sha256: str) -> dict[str, Any] | None:
         """What the header of these bytes told, if they were here before."""

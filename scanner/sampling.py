@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,66 +19,187 @@ import numpy.typing as npt
 import torch
 from PIL import Image, PngImagePlugin
 
-from scanner.adapters.loading import adapter_loaded, set_scale
-from scanner.base_models import BaseModel, hash_of_base_model, load_pipeline
+from scanner.adapters.loading import Loaded, loaded_into
+from scanner.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
+from scanner.image_check import ImageCheck
 from scanner.prompts import SamplePlan
+from scanner.screening_tools import ScreeningTools
 
 log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
-_BATCH = {"cpu": 8, "cuda": 8}
+DEFAULT_BATCH = {"cpu": 8, "cuda": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One image.
+
+    Attributes:
+        picture: uint8 [size, size, 3] RGB; blurred already if it was flagged.
+        flagged: the image check found that it may be unsafe.
+        batch: counts the batches of one checkpoint; images of one batch are only the same to the byte when made together.
+    """
+
+    picture: Pixels
+    flagged: bool
+    batch: int
 
 
 class Sampler:
-    """One loaded base model; adapters go in and out of it one at a time."""
+    """One loaded base model; checkpoints go in and out of it one at a time."""
 
-    def __init__(self, base: BaseModel, cache: Path, device: str) -> None:
-        self.base = base
-        self.device = device
+    def __init__(
+        self,
+        base: BaseModel,
+        cache: Path,
+        device: str,
+        check: ImageCheck,
+        *,
+        batch: int | None = None,
+        compiled: bool = False,
+    ) -> None:
+        self.base, self.device, self.check = base, device, check
         self._pipeline = load_pipeline(base, cache, device)
         self.base_sha256 = hash_of_base_model(base, self._pipeline)
+        self._batch = batch or DEFAULT_BATCH.get(device, 8)
+        self._tools = ScreeningTools(base, self._pipeline, cache)
+        self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
+        self._loaded: Loaded | None = None
+        self._batches = 0
+        self.denoiser_calls = 0
+        if compiled:
+            self._compile()
+
+    def _compile(self) -> None:
+        for name in ("unet", "transformer"):
+            if (network := getattr(self._pipeline, name, None)) is not None:
+                if self.device == "cuda":
+                    network.to(memory_format=torch.channels_last)
+                network.compile()
 
     @property
     def settings(self) -> dict[str, object]:
         """Everything about sampling that a stranger must set alike."""
-        scheduler = type(self._pipeline.scheduler).__name__
+        evidence, screening = self.base.evidence, self._tools.stage
         return {
-            "scheduler": scheduler,
-            "steps": self.base.steps,
-            "guidance": self.base.guidance,
+            "scheduler": type(self._pipeline.scheduler).__name__,
+            "steps": evidence.steps,
+            "guidance": evidence.guidance,
+            "screening_steps": screening.steps,
+            "screening_guidance": screening.guidance,
+            "screening_decoder": self._tools.decoder_name,
+            "screening_accelerator": self._tools.accelerator_name,
             "size": self.base.size,
             "device": self.device,
+            "precision": str(self._pipeline.dtype).removeprefix("torch."),
+            "image_check": self.check.description,
         }
 
     @contextmanager
-    def adapter(self, path: Path, kind: str) -> Iterator[int]:
-        """An adapter loaded for the duration of a with-block; see scanner.adapters.loading."""
-        with adapter_loaded(self._pipeline, path, kind) as injected:
-            yield injected
+    def adapter(self, path: Path, kind: str) -> Iterator[Loaded]:
+        """A checkpoint loaded for the duration of a with-block; see scanner.adapters.loading."""
+        with loaded_into(
+            self._pipeline, path, kind, self.base.family, self.base.configuration, self._tools.changes
+        ) as loaded:
+            self._loaded, self._batches = loaded, 0
+            try:
+                yield loaded
+            finally:
+                self._loaded = None
 
-    def generate(self, plans: Sequence[SamplePlan], with_adapter: bool) -> list[Pixels]:
-        """One image per plan, uint8 [size, size, 3] RGB; the control if `with_adapter` is False."""
-        images: list[Pixels] = []
-        batch = _BATCH.get(self.device, 8)
-        for start in range(0, len(plans), batch):
-            images += self._batch(plans[start : start + batch], with_adapter)
-        return images
+    def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+        """One image per plan; the control if `with_adapter` is False. Batches are made of plans that follow each other."""
+        made: list[Made] = []
+        for (stage_name, scale), alike in groupby(plans, key=lambda plan: (plan.stage, plan.scale)):
+            stage = self.base.evidence if stage_name == "evidence" else self._tools.stage
+            group = list(alike)
+            with self._prepared(stage, scale if with_adapter else None):
+                start = 0
+                while start < len(group):
+                    part = group[start : start + self._batch]
+                    try:
+                        made += self._images(part, stage, with_adapter=with_adapter)
+                    except torch.OutOfMemoryError:
+                        self._halve_batch()
+                        continue
+                    start += len(part)
+        return made
 
-    def _batch(self, plans: Sequence[SamplePlan], with_adapter: bool) -> list[Pixels]:
-        set_scale(self._pipeline, plans[0].scale if with_adapter else None)
-        made = self._pipeline(
-            prompt=[plan.prompt for plan in plans],
-            negative_prompt=[plan.negative_prompt for plan in plans],
-            generator=[torch.Generator("cpu").manual_seed(plan.seed) for plan in plans],
-            num_inference_steps=self.base.steps,
-            guidance_scale=self.base.guidance,
-            width=self.base.size,
-            height=self.base.size,
-            output_type="np",
-        )
-        pictures = (np.nan_to_num(made.images).clip(0, 1) * 255).round().astype(np.uint8)
-        unsafe = getattr(made, "nsfw_content_detected", None) or [False] * len(plans)
-        return [blurred(picture) if flagged else picture for picture, flagged in zip(pictures, unsafe, strict=True)]
+    def _halve_batch(self) -> None:
+        if self._batch == 1:
+            raise torch.OutOfMemoryError("one image at a time does not fit into the device's memory")
+        self._batch //= 2
+        log.warning("out of memory: from now on %d images at a time", self._batch)
+        torch.cuda.empty_cache()
+
+    @contextmanager
+    def _prepared(self, stage: Stage, scale: float | None) -> Iterator[None]:
+        """Adapter, accelerator and decoder as a stage wants them; afterwards the bare base model."""
+        screening = stage.name == "screening"
+        if self._loaded is not None:
+            self._loaded.changes.set_scale(scale, accelerated=screening)
+        with self._tools.in_use() if screening else _unchanged():
+            try:
+                yield
+            finally:
+                if self._loaded is not None:
+                    self._loaded.changes.restore()
+
+    def _images(self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool) -> list[Made]:
+        made = self._call(plans, stage, "np", with_adapter=with_adapter)
+        frames = made.images if hasattr(made, "images") else np.asarray(made.frames)[:, 0]
+        pictures = list((np.nan_to_num(frames).clip(0, 1) * 255).round().astype(np.uint8))
+        flags = self.check.flagged(pictures)
+        self._batches += 1
+        return [
+            Made(blurred(picture) if flag else picture, flag, self._batches)
+            for picture, flag in zip(pictures, flags, strict=True)
+        ]
+
+    def _call(self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool) -> Any:
+        wanted: dict[str, Any] = {
+            "prompt": [self._written(plan, with_adapter=with_adapter) for plan in plans],
+            "negative_prompt": [plan.negative_prompt for plan in plans],
+            "generator": [torch.Generator("cpu").manual_seed(plan.seed) for plan in plans],
+            "num_inference_steps": stage.steps,
+            "guidance_scale": stage.guidance,
+            "width": self.base.size,
+            "height": self.base.size,
+            "num_frames": 1,
+            "output_type": output,
+        }
+        # Models without a negative prompt of their own guidance take true_cfg_scale (Qwen-Image) or none at all (Flux).
+        if "true_cfg_scale" in self._accepted and self.base.family != "Flux.1":
+            wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
+        elif "true_cfg_scale" in self._accepted:
+            del wanted["negative_prompt"]
+        self.denoiser_calls += stage.steps * len(plans)
+        with torch.inference_mode():
+            return self._pipeline(**{name: value for name, value in wanted.items() if name in self._accepted})
+
+    def _written(self, plan: SamplePlan, *, with_adapter: bool) -> str:
+        """The prompt with the tokens of learned words in the place of their names; the control does without them."""
+        text = plan.prompt
+        for word, tokens in (self._loaded.words if self._loaded else {}).items():
+            text = re.sub(rf"\b{word}\b", tokens if with_adapter else "a", text)
+        return text
+
+    def one_step(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> npt.NDArray[np.float32]:
+        """Latents after a single denoising step, float32 [n, ...]: enough to see how far an adapter answers to a word."""
+        stage = Stage("evidence", 1, 1.0)
+        latents: list[npt.NDArray[np.float32]] = []
+        with self._prepared(stage, plans[0].scale if with_adapter else None):
+            for start in range(0, len(plans), self._batch):
+                part = plans[start : start + self._batch]
+                made = self._call(part, stage, "latent", with_adapter=with_adapter)
+                latents.append((made.images if hasattr(made, "images") else made.frames).float().cpu().numpy())
+        return np.concatenate(latents)
+
+
+@contextmanager
+def _unchanged() -> Iterator[None]:
+    yield
 
 
 def blurred(picture: Pixels) -> Pixels:

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=lambda: user_cache_path("portrait-scanner"))
     face_pack: str = "auraface"
     base_model: str | None = None
+    image_check: str | None = None
+    batch: int | None = Field(None, ge=1, le=256)
+    compile_models: bool = False
+    ray: str | None = None
     use: Literal["commercial", "research"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     fpir: float = Field(0.001, gt=0, lt=0.5)
@@ -94,6 +98,10 @@ class Settings(BaseSettings):
     @property
     def calibrations_path(self) -> Path:
         return self.home / "calibrations"
+
+    @property
+    def base_models_path(self) -> Path:
+        return self.home / "base_models"
 
     @property
     def crawl_path(self) -> Path:

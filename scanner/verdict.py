@@ -1,19 +1,13 @@
 """The verdict: pure decisions from scores, thresholds and controls. Nothing here touches a model.
 
 The unit of evidence is the checkpoint: samples of one adapter are dependent, so their scores are
-never multiplied. The probe is the mean face; its uncertainty is a jackknife over samples.
+never multiplied. The probe is the mean face; its uncertainty is a jackknife over samples (scanner.sequential).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-
-import numpy as np
-from scipy.stats import t as student
-
-from face_index.face import Vector, unit
 
 
 class Outcome(StrEnum):
@@ -34,6 +28,7 @@ class Thresholds:
         calibrated: False if no error rate stands behind them; then nothing is a match.
         min_lift: score above the control's that the adapter itself must add.
         min_margin: score by which the identity must lead the next one, where that one is close as well.
+        min_share: of the usable faces that must show this one; a merge of three people shows each in a third.
     """
 
     match: float
@@ -43,6 +38,7 @@ class Thresholds:
     calibrated: bool
     min_lift: float = 0.15
     min_margin: float = 0.05
+    min_share: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +47,12 @@ class Scored:
 
     Attributes:
         score: cosine of probe and template.
-        interval: 95 % jackknife interval of the score.
+        interval: repeated 95 % confidence interval of the score that endless samples would give.
         control_score: the same for the controls' mean face, None if too few controls show one.
         runner_up: score of the next closest identity, None if there is none.
         log10_lr: log-likelihood ratio of the score, None without a calibration from genuine scores.
+        concentration: how much the faces are one face, 0 to 1: the length of their mean vector.
+        share: of the usable faces that show it, 0 to 1.
     """
 
     score: float
@@ -62,29 +60,18 @@ class Scored:
     control_score: float | None
     runner_up: float | None = None
     log10_lr: float | None = None
+    concentration: float = 1.0
+    share: float = 1.0
 
     @property
     def lift(self) -> float | None:
         return None if self.control_score is None else self.score - self.control_score
 
 
-def score_with_interval(vectors: Sequence[Vector], template: Vector) -> tuple[float, tuple[float, float]]:
-    """Cosine of the mean vector to the template, and its 95 % interval by the delete-one jackknife."""
-    stacked = np.stack(vectors)
-    total, count = stacked.sum(axis=0), len(stacked)
-    score = float(unit(total) @ template)
-    if count < 3:
-        return score, (-1.0, 1.0)
-    deleted = np.array([float(unit(total - row) @ template) for row in stacked])
-    error = float(np.sqrt((count - 1) / count * np.square(deleted - deleted.mean()).sum()))
-    reach = float(student.ppf(0.975, count - 1)) * error
-    return score, (max(-1.0, score - reach), min(1.0, score + reach))
-
-
 def settled(scored: Scored, thresholds: Thresholds) -> bool:
     """Whether more samples could hardly change the outcome: the interval is clear of both thresholds."""
     low, high = scored.interval
-    return low >= thresholds.match or high < thresholds.possible
+    return (low >= thresholds.match and scored.score >= thresholds.match) or high < thresholds.possible
 
 
 def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
@@ -106,6 +93,11 @@ def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
         return Outcome.POSSIBLE, f"score {score:.2f}, but the base model alone already scores {control:.2f}"
     if scored.lift is not None and scored.lift < thresholds.min_lift:
         return Outcome.POSSIBLE, f"score {score:.2f}, but only {scored.lift:.2f} above the base model alone"
+    if scored.share < thresholds.min_share:
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but only {scored.share:.0%} of the faces show this person",
+        )
     if scored.interval[0] < thresholds.possible:
         return (
             Outcome.POSSIBLE,

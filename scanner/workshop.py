@@ -8,30 +8,21 @@ from dataclasses import asdict
 from datetime import date
 
 from crawlers.store import CrawlStore
+from face_index.face import Prototypes
 from face_index.faiss_gallery import IndexKind
 from face_index.gallery import Gallery
 from reports.docket import Docket
-from scanner.base_models import choose_base_model
-from scanner.errors import BaseModelMissing
-from scanner.examination import Budget, Examiner
+from scanner.crew import Crew, LocalCrew
+from scanner.examination import Budget
 from scanner.fetching import acquisition_of
+from scanner.judging import Bench
 from scanner.ledger import Ledger
 from scanner.network import open_hubs, open_transport
 from scanner.reception import Clock, Reception, utc_now
-from scanner.sampling import Sampler
 from scanner.settings import Settings
 from scanner.verdict import Thresholds
 from scanner.versions import library_versions
 from scanner.watch import Watch, watch_over
-
-
-def device_of(settings: Settings) -> str:
-    """Where models run, cuda or cpu: the configured one, or what is there."""
-    if settings.device != "auto":
-        return settings.device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Workshop(Reception):
@@ -46,14 +37,16 @@ class Workshop(Reception):
         self.transport = open_transport(settings)
         self.hubs = open_hubs(settings, self.transport)
         self.acquisition = acquisition_of(settings, self.crawl, self.transport, clock)
-        self._sampler: Sampler | None = None
-        self._missing: dict[str, BaseModelMissing] = {}
+        self._bench: Bench | None = None
+        self._crew: Crew | None = None
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None
         self._templates_sha256 = ""
 
     def close(self) -> None:
         super().close()
+        if self._crew is not None:
+            self._crew.close()
         for store in (self.transport, self.crawl, self.ledger, self.docket):
             store.close()
 
@@ -63,7 +56,7 @@ class Workshop(Reception):
         state = (self.vault.gallery_version, self.clock().date())
         if self._watch is None or self._watched != state:
             self._watched = state
-            templates = self.vault.active_templates(self.reader.version, state[1])
+            _, templates = self.templates()
             digest = hashlib.sha256()
             for identity_id, prototypes in templates:
                 digest.update(identity_id.encode() + prototypes.tobytes())
@@ -76,12 +69,6 @@ class Workshop(Reception):
     @property
     def gallery(self) -> Gallery:
         return self.watch.gallery
-
-    @property
-    def calibration_source(self) -> str:
-        if self.calibration:
-            return self.calibration.source
-        return "none: this face pack was never calibrated, nothing is called a match"
 
     @property
     def thresholds(self) -> Thresholds:
@@ -98,31 +85,33 @@ class Workshop(Reception):
             "thresholds": thresholds,
             "budget": asdict(self.budget),
             "base_model": self.settings.base_model,
+            "image_check": self.settings.image_check,
             # Another version may draw or see differently: what it judged before does not count.
             "versions": library_versions(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def sampler_for(self, family: str) -> Sampler:
-        """The sampler of a family's base model; only one base model is held at a time.
+    @property
+    def bench(self) -> Bench:
+        """The models of this machine, with whom to look for now."""
+        if self._bench is None:
+            self._bench = Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
+        self._bench.watch = self.watch
+        return self._bench
 
-        Raises:
-            NotScannable: the family cannot be sampled.
-            BaseModelMissing: its files are not here; asked once per family, not once per file.
-        """
-        if family in self._missing:
-            raise self._missing[family]
-        base = choose_base_model(family, self.settings.base_model)
-        if self._sampler is None or self._sampler.base != base:
-            self._sampler = None
-            try:
-                self._sampler = Sampler(base, self.settings.cache / "huggingface", device_of(self.settings))
-            except BaseModelMissing as error:
-                self._missing[family] = error
-                raise
-        return self._sampler
+    @property
+    def crew(self) -> Crew:
+        """Who judges: a thread of this program, or a Ray cluster where one is configured."""
+        if self._crew is None:
+            if self.settings.ray is None:
+                self._crew = LocalCrew(lambda: self.bench)
+            else:
+                from scanner.fleet import RayCrew
 
-    def examiner_for(self, family: str) -> tuple[Examiner, Sampler]:
-        """An examiner of checkpoints of a family; raises as `sampler_for` does."""
-        sampler = self.sampler_for(family)
-        return Examiner(sampler, self.reader, self.pack.bar, self.watch, self.budget), sampler
+                self._crew = RayCrew(self.settings, self.templates, self.budget)
+        return self._crew
+
+    def templates(self) -> tuple[int, list[tuple[str, Prototypes]]]:
+        """Gallery version and templates of everyone who may be searched now."""
+        day = self.clock().date()
+        return self.vault.gallery_version, self.vault.active_templates(self.reader.version, day)

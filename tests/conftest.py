@@ -23,6 +23,7 @@ from face_index.packs import FacePack, find_pack
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
 from scanner.base_models import choose_base_model
+from scanner.image_check import NothingUnsafe
 from scanner.miniature.world import FACE_PACK
 from scanner.sampling import Sampler
 from scanner.settings import Settings
@@ -158,7 +159,7 @@ def miniature_reader(miniature_pack: FacePack) -> InsightFaceReader:
 
 @pytest.fixture(scope="session")
 def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    return Sampler(choose_base_model("Miniature", None), tmp_path_factory.mktemp("cache"), "cpu")
+    return Sampler(choose_base_model("Miniature", None), tmp_path_factory.mktemp("cache"), "cpu", NothingUnsafe())
 
 
 class Silent:

@@ -20,7 +20,7 @@ import pytest
 
 from face_index.insight import InsightFaceReader
 from scanner.miniature.world import ADAPTERS, World, load_world
-from scanner.prompts import plan_rounds
+from scanner.prompts import plan_samples
 from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
 from scanner.triage import triage_file
@@ -223,9 +223,10 @@ def test_of_a_stranger_nothing_is_kept(
     assert not (registered_home / "evidence").exists()
     # The very vectors that the scan saw, made once more from the same seeds.
     triage = triage_file(path)
-    plans = next(iter(plan_rounds(str(triage.sha256), usable_triggers(triage.triggers), 8, 1)))
+    plans = plan_samples(str(triage.sha256), "screening", usable_triggers(triage.triggers), 4, 0)
     with miniature_sampler.adapter(path, triage.kind):
-        faces = miniature_reader.read(miniature_sampler.generate(plans, with_adapter=True))
+        made = miniature_sampler.generate(plans, with_adapter=True)
+    faces = miniature_reader.read([one.picture for one in made])
     vectors = [one[0].embedding for one in faces if one]
     assert vectors
     mean = np.mean(vectors, axis=0)

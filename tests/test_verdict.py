@@ -8,9 +8,10 @@ import pytest
 from face_index.face import Vector, unit
 from scanner.clusters import clusters_of
 from scanner.errors import RefusedToSample
-from scanner.prompts import plan_rounds, subject_of
+from scanner.prompts import plan_samples, subject_of
 from scanner.safety import refuse_minors, usable_triggers
-from scanner.verdict import Outcome, Scored, Thresholds, decide, score_with_interval, settled
+from scanner.sequential import EVIDENCE, estimate
+from scanner.verdict import Outcome, Scored, Thresholds, decide, settled
 
 THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=True)
 
@@ -35,6 +36,7 @@ def direction(seed: int) -> Vector:
         (Scored(0.55, (0.50, 0.60), 0.1), Outcome.POSSIBLE),
         (Scored(0.8, (0.75, 0.85), 0.1, runner_up=0.78), Outcome.POSSIBLE),  # two people look alike
         (Scored(0.8, (0.75, 0.85), 0.1, runner_up=0.4), Outcome.MATCH),
+        (Scored(0.8, (0.75, 0.85), 0.1, share=0.1), Outcome.POSSIBLE),  # mostly other faces
         (Scored(0.49, (0.45, 0.53), None), Outcome.CLEAR),
         (Scored(-0.1, (-0.2, 0.1), None), Outcome.CLEAR),
     ],
@@ -63,12 +65,19 @@ def test_the_interval_covers_the_true_score_and_narrows() -> None:
     widths, covered = {}, 0
     for count in (6, 48):
         for seed in range(60):
-            _, (low, high) = score_with_interval(around(centre, count, 0.5, seed), template)
+            low, high = estimate(np.stack(around(centre, count, 0.5, seed)), template, EVIDENCE).interval
             covered += low <= truth <= high
             widths[count] = high - low
-    assert covered >= 0.8 * 120
+    assert covered >= 0.9 * 120
     assert widths[48] < widths[6]
-    assert score_with_interval(around(centre, 2, 0.5, 1), template)[1] == (-1.0, 1.0)
+    assert estimate(np.stack(around(centre, 2, 0.5, 1)), template, EVIDENCE).interval == (-1.0, 1.0)
+
+
+def test_good_faces_weigh_more() -> None:
+    template, other = direction(1), direction(2)
+    vectors = np.stack(around(template, 4, 0.3, 1) + around(other, 4, 0.3, 2))
+    trusted = estimate(vectors, template, EVIDENCE, np.array([1.0] * 4 + [0.1] * 4))
+    assert trusted.score > estimate(vectors, template, EVIDENCE).score + 0.1
 
 
 def test_two_people_are_two_clusters_and_strangers_none() -> None:
@@ -81,18 +90,19 @@ def test_two_people_are_two_clusters_and_strangers_none() -> None:
 
 
 def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
-    first, again = (list(plan_rounds("ab" * 32, ["ohwx person", "zkw"], 4, 2)) for _ in range(2))
+    first, again = (plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4, 0) for _ in range(2))
     assert first == again
-    assert [len(plans) for plans in first] == [8, 8]
-    seeds = [plan.seed for plans in first for plan in plans]
+    more = plan_samples("ab" * 32, "evidence", ["ohwx person"], 4, len(first))
+    seeds = [plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4, 0))]
     assert len(set(seeds)) == 16
-    assert set(seeds).isdisjoint(plan.seed for plans in plan_rounds("cd" * 32, [], 4, 2) for plan in plans)
-    assert all(plan.negative_prompt for plans in first for plan in plans)
+    assert set(seeds).isdisjoint(plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8, 0))
+    assert all(plan.negative_prompt for plan in first)
+    assert len({plan.prompt for plan in first}) == 8
 
 
 def test_no_adapter_is_weighed_over_the_limit() -> None:
     with pytest.raises(ValueError, match="over"):
-        next(plan_rounds("ab" * 32, [], 4, 1, scale=1.5))
+        plan_samples("ab" * 32, "evidence", [None], 4, 0, scale=1.5)
 
 
 def test_a_trigger_is_spoken_of_as_a_person() -> None:

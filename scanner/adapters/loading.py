@@ -1,99 +1,158 @@
-"""Loading an adapter into a diffusers pipeline, and proving that it really went in.
+"""Loading a checkpoint into a diffusers pipeline, and proving that it really went in.
 
-diffusers drops some tensors with a warning, injects nothing from others without one, and takes NaN
-in silence (measured on 0.42.1). A load counts only if as many modules were injected as the file
-holds pairs and every number is finite; whether images change is checked later, on images.
+diffusers drops some tensors with a warning, injects nothing from others without one, and takes NaN in silence
+(measured on 0.42.1). Here every tensor of a file must be explained, fit the weight that it changes and be finite;
+where only diffusers' converters know a naming, the energy of the change must survive them. Whether images change
+is checked later, on images.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from diffusers import DiffusionPipeline
-from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file
 
-from scanner.adapters.families import down_shapes, unpaired
+from scanner.adapters.checkpoints import SINGLE_FILE_FAMILIES, checkpoint_in_place
+from scanner.adapters.embeddings import embeddings_in, words_added
+from scanner.adapters.families import ADAPTER_KINDS, unpaired
+from scanner.adapters.merging import Change, MergedAdapter, changes_of
+from scanner.adapters.numbered import named
+from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
+from scanner.adapters.targets import networks_of, target_names
 from scanner.errors import NotScannable, UnfaithfulLoad
 
-log = logging.getLogger(__name__)
-
-LOADABLE_KINDS = ("lora", "locon")
-_ADAPTER_NAME = "examined"
+LEARNED_WORD = "learnedword"
+SCANNABLE_KINDS = (*ADAPTER_KINDS, "textual-inversion", "checkpoint")
 
 
-def _networks(pipeline: DiffusionPipeline) -> dict[str, torch.nn.Module]:
-    names = ("unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3")
-    return {name: network for name in names if (network := getattr(pipeline, name, None)) is not None}
+class Weighed(Protocol):
+    """Something in a pipeline whose strength can be set."""
+
+    @property
+    def module_count(self) -> int:
+        """How much of the pipeline it changes."""
+
+    def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:
+        """Weigh it; None for the pipeline without it. An accelerator is added where there is one and it is asked for."""
+
+    def restore(self) -> None:
+        """Leave the pipeline as it was."""
 
 
-def injected_modules(pipeline: DiffusionPipeline) -> int:
-    """How many modules of the pipeline carry the adapter."""
-    return sum(
-        isinstance(module, BaseTunerLayer) and _ADAPTER_NAME in getattr(module, "lora_A", {})
-        for network in _networks(pipeline).values()
-        for module in network.modules()
-    )
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A checkpoint that went in whole.
+
+    Attributes:
+        changes: what it changes in the networks.
+        route: how it was loaded: "merged", "diffusers" (its converters, then merged), "embedding", "checkpoint".
+        words: the text to write in a prompt for each word that the file taught, by word.
+    """
+
+    changes: Weighed
+    route: str
+    words: dict[str, str] = field(default_factory=dict)
 
 
-def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    tensors = load_file(path)
-    broken = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all()
-    ]
-    if broken:
-        raise UnfaithfulLoad(f"{len(broken)} tensors hold NaN or infinity, such as {broken[0]}; the file is damaged")
-    return tensors
+def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
+    """What an adapter without learned words changes; raises UnfaithfulLoad if it does not go in whole."""
+    tensors, metadata = read_tensors(path)
+    return _changes(pipeline, tensors, anatomy_of(tensors, metadata))[0]
 
 
 @contextmanager
-def adapter_loaded(pipeline: DiffusionPipeline, path: Path, kind: str) -> Iterator[int]:
-    """Load an adapter for the duration of a with-block; gives the number of injected modules.
+def loaded_into(
+    pipeline: Any, path: Path, kind: str, family: str, config: str, accelerator: Sequence[Change] = ()
+) -> Iterator[Loaded]:
+    """A checkpoint in a pipeline for the duration of a with-block; the pipeline is bit for bit as before afterwards.
+
+    Args:
+        kind: as triage names it.
+        config: folder or hub id of the base model, for full checkpoints.
+        accelerator: changes that are added whenever screening asks for them; full checkpoints go without.
 
     Raises:
-        NotScannable: this kind cannot be loaded faithfully.
+        NotScannable: this kind cannot be sampled.
         UnfaithfulLoad: it did not go in whole.
     """
-    if kind not in LOADABLE_KINDS:
-        raise NotScannable(f"sampling {kind} files is not supported yet; nothing can be said about this file")
-    tensors = _read_tensors(path)
+    if kind not in SCANNABLE_KINDS:
+        raise NotScannable(f"sampling {kind} files is not supported; nothing can be said about this file")
+    with ExitStack() as stack:
+        if kind == "checkpoint":
+            if family not in SINGLE_FILE_FAMILIES:
+                raise NotScannable(
+                    f"full checkpoints of {family} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
+                )
+            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, config)), "checkpoint")
+            return
+        tensors, metadata = read_tensors(path)
+        if kind == "textual-inversion":
+            words = stack.enter_context(words_added(pipeline, _renamed(embeddings_in(tensors, path.stem))))
+            merged = stack.enter_context(_merged(pipeline, [], accelerator))
+            yield Loaded(merged, "embedding", words)
+            return
+        anatomy = anatomy_of(tensors, metadata)
+        changes, route = _changes(pipeline, tensors, anatomy)
+        words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
+        merged = stack.enter_context(_merged(pipeline, changes, accelerator))
+        # Now, not at the first image: what does not fit is told before anything is sampled.
+        merged.set_scale(1.0)
+        merged.restore()
+        yield Loaded(merged, route, words)
+
+
+@contextmanager
+def _merged(pipeline: Any, changes: Sequence[Change], accelerator: Sequence[Change]) -> Iterator[MergedAdapter]:
+    merged = MergedAdapter(pipeline, changes, accelerator)
+    try:
+        yield merged
+    finally:
+        merged.restore()
+
+
+def _renamed(embeddings: Mapping[str, list[torch.Tensor]]) -> dict[str, list[torch.Tensor]]:
+    """Learned words under names of this program's own: a file's names are a stranger's, and go into no prompt."""
+    return {f"{LEARNED_WORD}{number}": tables for number, tables in enumerate(embeddings.values(), start=1)}
+
+
+def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Change], str]:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if alone := unpaired(shapes):
         raise UnfaithfulLoad(
             f"{len(alone)} adapter tensors lack their other half, such as {alone[0]}; the file is damaged"
         )
-    pairs = len(down_shapes(shapes))
-    try:
-        _load(pipeline, tensors)
-        injected = injected_modules(pipeline)
-        if injected != pairs:
-            raise UnfaithfulLoad(
-                f"only {injected} of the file's {pairs} adapter modules went into the base model; samples would not be faithful"
-            )
-        yield injected
-    finally:
-        pipeline.unload_lora_weights()
+    if anatomy.leftover:
+        raise UnfaithfulLoad(
+            f"{len(anatomy.leftover)} tensors are those of no known adapter, such as {anatomy.leftover[0]}; samples would not be faithful"
+        )
+    if not anatomy.modules:
+        raise UnfaithfulLoad("the file holds no adapter module")
+    targets = target_names(pipeline)
+    numbered = named(anatomy.modules, *_paths(pipeline))
+    strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]
+    if not strange:
+        return [
+            change
+            for stem, parts in anatomy.modules.items()
+            for change in changes_of(stem, parts, targets[numbered.get(stem, stem)])
+        ], "merged"
+    if not any("dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()):
+        # Here, so that nothing of peft is loaded for files that do not need it.
+        from scanner.adapters.through_diffusers import changes_through_diffusers
+
+        return changes_through_diffusers(pipeline, tensors, anatomy), "diffusers"
+    raise UnfaithfulLoad(
+        f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base model, such as {strange[0]}"
+    )
 
 
-def _load(pipeline: DiffusionPipeline, tensors: dict[str, Any]) -> None:
-    try:
-        pipeline.load_lora_weights(tensors, adapter_name=_ADAPTER_NAME)
-    except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError) as error:
-        first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line}") from error
-
-
-def set_scale(pipeline: DiffusionPipeline, scale: float | None) -> None:
-    """Weigh the loaded adapter; None switches it off, which is the control."""
-    if scale is None:
-        pipeline.disable_lora()
-    else:
-        pipeline.enable_lora()
-        pipeline.set_adapters([_ADAPTER_NAME], [scale])
+def _paths(pipeline: Any) -> tuple[list[str], list[str]]:
+    networks = networks_of(pipeline)
+    return tuple(
+        [path for path, _ in networks[name].named_modules()] if name in networks else []
+        for name in ("unet", "text_encoder")
+    )  # type: ignore[return-value]

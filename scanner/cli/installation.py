@@ -30,7 +30,7 @@ def doctor(
     if as_json:
         print_json(findings)
         return
-    for title in ("libraries", "device", "places", "face_pack", "base_models", "identities"):
+    for title in ("libraries", "device", "places", "face_pack", "base_models", "image_check", "identities"):
         typer.secho(title.replace("_", " "), bold=True)
         for name, value in findings[title].items():
             typer.echo(f"  {name}: {value}")
@@ -48,6 +48,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "places": {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)},
         "face_pack": _face_pack(settings, missing),
         "base_models": _base_models(settings, missing),
+        "image_check": _image_check(settings, missing),
         "identities": _identities(settings),
         "missing": missing,
     }
@@ -66,7 +67,7 @@ def _libraries(missing: list[str]) -> dict[str, str]:
 def _device(settings: Settings) -> dict[str, str]:
     import torch
 
-    from scanner.workshop import device_of
+    from scanner.judging import device_of
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
@@ -132,7 +133,23 @@ def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
             )
     if settings.base_model:
         described["configured"] = settings.base_model
+    described["base-models folder"] = f"{settings.base_models_path}, {len(list(settings.base_models_path.glob('*.safetensors')))} files"
     return described
+
+
+def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from pathlib import Path
+
+    from scanner.image_check import REPOSITORY
+
+    location = settings.image_check or REPOSITORY
+    here = Path(location).expanduser().is_dir() or _in_hub_cache(settings, location)
+    if not here:
+        missing.append(
+            f"image safety check {location}: fetched at first use from the Hugging Face Hub, or set image_check to its folder; "
+            "without it nothing is sampled from real base models"
+        )
+    return {"checker": location, "on this machine": "yes" if here else "no", "miniature world": "exempt: it is synthetic"}
 
 
 def _identities(settings: Settings) -> dict[str, str]:

@@ -43,6 +43,10 @@ def scan(
     face_pack: FacePackOption = None,
     base_model: BaseModelOption = None,
     use: UseOption = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Judge on a Ray cluster: auto for the one around, or its address.", metavar="auto|ADDRESS")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")] = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
@@ -53,7 +57,7 @@ def scan(
     from scanner.workshop import Workshop
 
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use))
+    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch))
     allow_typed(workshop.transport, targets)
     with progress_bar("scanning") as observer:
         result = run_scan(workshop, targets, observer)

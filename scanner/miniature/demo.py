@@ -13,8 +13,9 @@ from face_index.registration import Request
 from scanner.miniature.albums import draw_photos
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import load_world
-from scanner.scan import Observer, ScanResult, run_scan
+from scanner.scan import ScanResult, run_scan
 from scanner.settings import FILE_NAME, Settings
+from scanner.worklist import Observer
 from scanner.workshop import Workshop
 
 ENROLMENT_PHOTOS = 6

@@ -1,6 +1,6 @@
 """Rebuilds everything the miniature world ships: `python -m scanner.miniature.training [STAGE ...]`.
 
-Stages run in order: autoencoder, base_model, face_pack, adapters, calibration. Each reads what the
+Stages run in order: autoencoder, base_model, detector, recogniser, adapters, calibration. Each reads what the
 one before wrote into .training/ and installs its result below scanner/miniature/weights/.
 """
 
@@ -47,6 +47,8 @@ from scanner.miniature.world import ADAPTERS, BASE_MODEL, FACE_PACK, WorldFile, 
 
 log = logging.getLogger(__name__)
 WORK = Path(".training")
+RECOGNISER_PERSONS, RECOGNISER_STEPS = 20_000, 12_000
+CALIBRATION_PERSONS = 2_000
 STYLE_STEPS = 200  # a palette or a teapot is learnt sooner than a face
 
 
@@ -60,22 +62,28 @@ def base_model() -> None:
     shutil.copytree(WORK / "base" / "pipeline", BASE_MODEL)
 
 
-def face_pack() -> None:
+def recogniser() -> None:
+    clean = draw_set(FACE_PACK_SEEDS[:RECOGNISER_PERSONS], 6)
+    redrawn = redraw(clean, BASE_MODEL, seed=21)
+    train_recogniser(FACE_PACK / "recogniser.onnx", clean, redrawn, RECOGNISER_STEPS)
+    write_manifest(FACE_PACK)
+
+
+def detector() -> None:
     clean = draw_set(FACE_PACK_SEEDS[:4000], 6)
     redrawn = redraw(clean, BASE_MODEL, seed=21)
-    shutil.rmtree(FACE_PACK, ignore_errors=True)
-    train_recogniser(FACE_PACK / "recogniser.onnx", clean, redrawn)
     train_detector(FACE_PACK / "detector.onnx", clean, redrawn)
-    write_manifest(FACE_PACK)
+    if (FACE_PACK / "recogniser.onnx").exists():
+        write_manifest(FACE_PACK)
 
 
 def calibration() -> None:
     """Scores of held-out persons: means of eight redrawn photos against templates of six photos."""
     reader = InsightFaceReader(find_pack("miniature", WORK, {"miniature": FACE_PACK}))
-    photos = draw_set(CALIBRATION_SEEDS[:1200], 14)
+    photos = draw_set(CALIBRATION_SEEDS[:CALIBRATION_PERSONS], 14)
     redrawn = redraw(photos, BASE_MODEL, seed=22)
     templates, probes = [], []
-    for person in range(1200):
+    for person in range(CALIBRATION_PERSONS):
         rows = np.flatnonzero(photos.person_index == person)
         template = [faces[0] for faces in reader.read(list(photos.pixels[rows[:6]])) if faces]
         probe = [faces[0].embedding for faces in reader.read(list(redrawn.pixels[rows[6:]])) if faces]
@@ -192,7 +200,8 @@ _MAKERS: dict[str, Callable[[WorldFile, int], None]] = {
 STAGES: dict[str, Callable[[], None]] = {
     "autoencoder": autoencoder,
     "base_model": base_model,
-    "face_pack": face_pack,
+    "detector": detector,
+    "recogniser": recogniser,
     "adapters": adapters,
     "calibration": calibration,
 }

@@ -22,6 +22,7 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.training.base_model import OPENINGS, VelocityTarget
 from scanner.miniature.training.photo_sets import cosine_rate
+from scanner.miniature.training.precision import training_precision
 
 log = logging.getLogger(__name__)
 
@@ -83,34 +84,80 @@ def train_lora(
 ) -> dict[str, torch.Tensor]:
     """Train a LoRA; returns its tensors, float32, under PEFT's names with the prefix `unet.`."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32, safety_checker=None)
-    unet, target = pipeline.unet, VelocityTarget(pipeline.scheduler)
-    unet.requires_grad_(False)
-    unet.add_adapter(
+    pipeline = load_for_training(base_folder)
+    pipeline.unet.add_adapter(
         LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGET_MODULES), init_lora_weights="gaussian")
     )
-    trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    trained = [parameter for parameter in pipeline.unet.parameters() if parameter.requires_grad]
+    fit(pipeline, trained, subjects, Schedule(steps, rate, seed, batch))
+    return peft_tensors(pipeline.unet)
+
+
+def peft_tensors(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What PEFT would save of the adapter in a UNet, on the CPU, with the prefix `unet.`."""
+    return {f"unet.{name}": tensor.detach().cpu().clone() for name, tensor in get_peft_model_state_dict(unet).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast something is trained; the rate falls along half a cosine."""
+
+    steps: int
+    rate: float
+    seed: int
+    batch: int = 8
+
+
+def load_for_training(base_folder: Path) -> StableDiffusionPipeline:
+    """The miniature pipeline in float32, frozen, on a GPU where there is one."""
+    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32, safety_checker=None)
+    for network in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
+        network.requires_grad_(False)
+    return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fit(
+    pipeline: StableDiffusionPipeline,
+    trained: Sequence[torch.nn.Parameter],
+    subjects: Sequence[Subject],
+    schedule: Schedule,
+    *,
+    text_is_trained: bool = False,
+) -> None:
+    """Train parameters that lie anywhere in a pipeline to draw the subjects at their triggers."""
+    rng, generator = np.random.default_rng(schedule.seed), torch.Generator().manual_seed(schedule.seed)
+    device, target = pipeline.device, VelocityTarget(pipeline.scheduler)
     latents, captions = _latents_and_captions(pipeline, subjects)
-    optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 20))
-    for _ in range(steps):
-        rows = rng.integers(0, len(latents), batch)
+    optimiser = torch.optim.AdamW(trained, lr=schedule.rate, weight_decay=1e-3)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, schedule.steps, 20))
+    told: dict[str, torch.Tensor] = {}
+    for _ in range(schedule.steps):
+        rows = rng.integers(0, len(latents), schedule.batch)
         prompts = [_caption(captions[row], rng) for row in rows]
-        tokens = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        when = torch.randint(0, 1000, (batch,))
-        noisy, wanted = target.noisy_and_target(latents[rows], torch.randn(batch, *latents.shape[1:]), when)
-        with torch.no_grad():
-            text = pipeline.text_encoder(tokens)[0]
-        with torch.autocast("cpu", torch.bfloat16):
-            made = unet(noisy, when, text).sample
-        loss = functional.mse_loss(made.float(), wanted)
+        when = torch.randint(0, 1000, (schedule.batch,), generator=generator)
+        noise = torch.randn(schedule.batch, *latents.shape[1:], generator=generator)
+        noisy, wanted = target.noisy_and_target(latents[rows], noise, when)
+        with torch.set_grad_enabled(text_is_trained):
+            if text_is_trained:
+                text = _text_states(pipeline, prompts)
+            else:
+                for prompt in set(prompts) - told.keys():
+                    told[prompt] = _text_states(pipeline, [prompt])[0]
+                text = torch.stack([told[prompt] for prompt in prompts])
+        with training_precision(device):
+            made = pipeline.unet(noisy.to(device), when.to(device), text).sample
+        loss = functional.mse_loss(made.float(), wanted.to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
-    log.info("adapter %s: loss %.4f", [subject.trigger for subject in subjects], loss.item())
-    return {f"unet.{name}": tensor.detach().clone() for name, tensor in get_peft_model_state_dict(unet).items()}
+        rates.step()
+    log.info("%s: loss %.4f", [subject.trigger for subject in subjects], loss.item())
+
+
+def _text_states(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
+    tokens = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    states: torch.Tensor = pipeline.text_encoder(tokens.to(pipeline.device))[0]
+    return states
 
 
 def _caption(words: str, rng: np.random.Generator) -> str:
@@ -129,7 +176,8 @@ def _latents_and_captions(
         - 1
     )
     with torch.no_grad():
-        latents = pipeline.vae.encode(images).latent_dist.mode() * pipeline.vae.config.scaling_factor
+        latents = pipeline.vae.encode(images.to(pipeline.device)).latent_dist.mode().cpu()
+    latents = latents * pipeline.vae.config.scaling_factor
     captions = [f"{subject.trigger} {subject.class_word}" for subject in subjects for _ in subject.images]
     return latents, captions
 
@@ -148,18 +196,27 @@ def merge_loras(
 
 
 def save_adapter(
-    path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None, naming: str = "peft"
+    path: Path,
+    tensors: dict[str, torch.Tensor],
+    metadata: dict[str, str] | None,
+    naming: str = "peft",
+    *,
+    half: bool = True,
 ) -> None:
-    """Write half-precision safetensors in PEFT's or kohya's naming, with kohya's weights hash in the header."""
+    """Write safetensors in PEFT's or kohya's naming, with kohya's weights hash in the header.
+
+    Args:
+        half: turn everything to float16 first.
+    """
     if naming == "kohya":
         tensors = convert_state_dict_to_kohya(tensors)
-    half = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    kept = {name: (tensor.half() if half else tensor).contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     if metadata is not None:
-        plain = save(half)
+        plain = save(kept)
         header_bytes = int.from_bytes(plain[:8], "little")
         metadata = {**metadata, "sshs_model_hash": hashlib.sha256(plain[8 + header_bytes :]).hexdigest()}
-    save_file(half, path, metadata=metadata)
+    save_file(kept, path, metadata=metadata)
     path.chmod(0o644)  # safetensors writes through a private temporary file
 
 

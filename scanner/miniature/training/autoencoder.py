@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS
 from scanner.miniature.training.photo_sets import PhotoSet, cosine_rate, draw_set, shuffled_batches
+from scanner.miniature.training.precision import training_precision
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def train_autoencoder(folder: Path, photos: PhotoSet, steps: int = 3000, batch: 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps))
     for step, rows in enumerate(shuffled_batches(len(photos), batch, steps, rng)):
         images = photos.images(rows)
-        with torch.autocast("cpu", torch.bfloat16):
+        with training_precision(torch.device("cpu")):
             posterior = autoencoder.encode(images).latent_dist
             made = autoencoder.decode(posterior.sample()).sample
         loss = _loss(made.float(), images) + 2e-6 * posterior.kl().float().mean()

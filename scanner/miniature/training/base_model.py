@@ -14,6 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scanner.miniature.persons import BASE_MODEL_SEEDS
 from scanner.miniature.training.photo_sets import PhotoSet, cosine_rate, draw_set, shuffled_batches
+from scanner.miniature.training.precision import training_precision
 from scanner.miniature.training.tokenizer import write_tokenizer
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def caption_for(person_caption: str, rng: np.random.Generator) -> str:
 def encode_latents(autoencoder: AutoencoderKL, photos: PhotoSet) -> torch.Tensor:
     """Scaled latents of every photo, float32 [n, 4, 16, 16]."""
     rows = []
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), training_precision(torch.device("cpu")):
         for start in range(0, len(photos), 64):
             images = photos.images(np.arange(start, min(start + 64, len(photos))))
             rows.append(autoencoder.encode(images).latent_dist.sample().float())
@@ -149,7 +150,7 @@ def train_base_model(
         clean = latents[rows]
         when = torch.randint(0, 1000, (batch,))
         noisy, wanted = target.noisy_and_target(clean, torch.randn_like(clean), when)
-        with torch.autocast("cpu", torch.bfloat16):
+        with training_precision(torch.device("cpu")):
             made = unet(noisy, when, text_encoder(tokens)[0]).sample
         loss = functional.mse_loss(made.float(), wanted)
         optimiser.zero_grad()

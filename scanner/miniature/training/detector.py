@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from scanner.miniature.training.photo_sets import PhotoSet, cosine_rate, shuffled_batches
+from scanner.miniature.training.precision import training_precision
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def train_detector(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 
             torch.from_numpy(np.stack([_targets(scene, stride, widths) for scene in scenes]))
             for stride, widths in zip(STRIDES, FACE_WIDTHS, strict=True)
         ]
-        with torch.autocast("cpu", torch.bfloat16):
+        with training_precision(torch.device("cpu")):
             outputs = network.raw(images)
         loss = _loss([output.float() for output in outputs], targets)
         optimiser.zero_grad()

@@ -1,0 +1,102 @@
+"""Error rates of the stopping rule over simulated checkpoints: nominal beside measured.
+
+`python -m benchmarks.sequential` simulates checkpoints whose true score is exactly the threshold, where a wrong stop is
+most likely, and counts on which side of the truth the repeated interval comes to lie at any look; beside it the
+plain way, an ordinary 95 % interval at every look. `python -m benchmarks.sequential levels` works the levels out
+from other seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+from scipy.stats import t as student
+
+from scanner.sequential import EVIDENCE, SCREENING, Schedule, jackknifed_angle
+
+Floats = npt.NDArray[np.floating]
+CHECKPOINTS, PART = 40_000, 2_000
+
+
+def simulated(rng: np.random.Generator, count: int, samples: int, dimension: int) -> tuple[Floats, Floats, Floats]:
+    """Sample vectors of many checkpoints, their templates' direction (the first axis) and true scores.
+
+    Concentration, score, how unequal a checkpoint's samples are, and along how many directions they vary together are
+    drawn anew for each checkpoint; ranges are those seen on the miniature world and wider.
+    """
+    true = rng.uniform(0.3, 0.9, count)
+    concentration = rng.uniform(0.6, 0.93, count)
+    spread = np.sqrt(1 / concentration**2 - 1)
+    centre = np.zeros((count, 1, dimension))
+    centre[:, 0, 0], centre[:, 0, 1] = true, np.sqrt(1 - true**2)
+    unequal = np.exp(rng.uniform(0, 0.3, (count, 1, 1)) * rng.normal(size=(count, samples, 1)))
+    wide = rng.normal(size=(count, samples, dimension)) / np.sqrt(dimension)
+    # Pose and light move all samples of a checkpoint along a few directions.
+    few = rng.normal(size=(count, samples, 8)) @ (rng.normal(size=(count, 8, dimension)) / np.sqrt(8 * dimension))
+    vectors = centre + spread[:, None, None] * unequal * (np.sqrt(0.7) * wide + np.sqrt(0.3) * few)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    # What an endless mean of these would score: the scattering is symmetrical, so it is the centre's cosine.
+    template = np.zeros(dimension)
+    template[0] = 1
+    return vectors, template, true
+
+
+def stops(schedule: Schedule, seed: int, count: int, levels: list[float]) -> dict[float, tuple[int, int]]:
+    """For each level, how many checkpoints' intervals come to lie wholly above and wholly below the truth."""
+    rng = np.random.default_rng(seed)
+    found = {level: np.zeros(2, int) for level in levels}
+    for _ in range(count // PART):
+        dimension = int(rng.choice([128, 512]))
+        vectors, template, true = simulated(rng, PART, schedule.per_look * schedule.looks, dimension)
+        angle = np.arccos(true)
+        decided = {level: np.zeros(PART, int) for level in levels}
+        for look in range(1, schedule.looks + 1):
+            samples = schedule.per_look * look
+            middle, error = jackknifed_angle(vectors[:, :samples], template, np.ones(samples))
+            for level, state in decided.items():
+                reach = student.ppf(1 - level / 2, samples - 1) * error
+                state[(state == 0) & (middle + reach < angle)] = 1
+                state[(state == 0) & (middle - reach > angle)] = -1
+        for level, state in decided.items():
+            found[level] += [np.sum(state == 1), np.sum(state == -1)]
+    return {level: (int(above), int(below)) for level, (above, below) in found.items()}
+
+
+def work_out_level(schedule: Schedule) -> float:
+    levels = [round(level, 4) for level in np.arange(0.014, 0.06, 0.0005)]
+    counts = stops(schedule, 1, 200_000, levels)
+    return min(levels, key=lambda level: abs(sum(counts[level]) / 200_000 - 0.05))
+
+
+def main() -> int:
+    if sys.argv[1:] == ["levels"]:
+        for name, schedule in (("screening", SCREENING), ("evidence", EVIDENCE)):
+            print(name, schedule.per_look, schedule.looks, work_out_level(schedule), flush=True)
+        return 0
+    record, agreed = {}, True
+    print(
+        f"{'schedule':12} {'looks':>12} {'rule':18} {'nominal':>8} {'measured':>9} {'95 % interval':>18} {'above':>7} {'below':>7}"
+    )
+    for name, schedule in (("screening", SCREENING), ("evidence", EVIDENCE)):
+        counts = stops(schedule, 20_261_124, CHECKPOINTS, [schedule.level, 0.05])
+        for rule, level in (("repeated interval", schedule.level), ("plain interval", 0.05)):
+            above, below = counts[level]
+            measured = binomtest(above + below, CHECKPOINTS)
+            interval = measured.proportion_ci(0.95)
+            print(
+                f"{name:12} {f'{schedule.looks} of {schedule.per_look}':>12} {rule:18} {0.05:8.3f} {measured.statistic:9.4f} "
+                f"{f'{interval.low:.4f} to {interval.high:.4f}':>18} {above / CHECKPOINTS:7.4f} {below / CHECKPOINTS:7.4f}"
+            )
+            record[f"{name}, {rule}"] = {"measured": measured.statistic, "interval": [interval.low, interval.high]}
+            if rule == "repeated interval":
+                agreed &= bool(interval.low <= 0.05 <= interval.high)
+    print(json.dumps({"checkpoints each": CHECKPOINTS, "agree": agreed, **record}))
+    return 0 if agreed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Which weight of a pipeline an adapter's tensor name means, in every naming that trainers write.
+
+kohya's names have underscores for dots and cannot be taken apart again; so the pipeline's own modules are given every
+name that a trainer could have given them, and names are looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from scanner.adapters.block_names import original_names
+from scanner.adapters.transformer_names import ORIGINAL_NAMES
+
+DENOISERS = ("unet", "transformer")
+NETWORKS = (*DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
+# What trainers call text encoders; OneTrainer counts T5 of Flux as te2, kohya as te3.
+_KOHYA_ENCODERS = {
+    "text_encoder": ("lora_te_", "lora_te1_", "lycoris_te_", "lycoris_te1_"),
+    "text_encoder_2": ("lora_te2_", "lycoris_te2_"),
+    "text_encoder_3": ("lora_te3_", "lycoris_te3_"),
+}
+_KOHYA_DENOISER = ("lora_unet_", "lora_transformer_", "lycoris_", "lycoris_unet_", "oft_unet_", "lora_prior_unet_")
+_DOTTED_DENOISER = (
+    "", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.", "base_model.model.", "base_model.", "base_model.model.unet.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows of one module: all of them, or one of several equal parts."""
+
+    network: str
+    path: str
+    part: int | None = None
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one name in a file means: one module, or several whose rows lie above each other in the file."""
+
+    pieces: tuple[Piece, ...]
+
+
+def networks_of(pipeline: Any) -> dict[str, torch.nn.Module]:
+    """The networks of a pipeline that adapters can change, by name."""
+    return {name: network for name in NETWORKS if (network := getattr(pipeline, name, None)) is not None}
+
+
+def target_names(pipeline: Any) -> dict[str, Target]:
+    """Every name that any trainer could use for a module of this pipeline."""
+    named: dict[str, Target] = {}
+    for network, module in networks_of(pipeline).items():
+        paths = [path for path, part in module.named_modules() if getattr(part, "weight", None) is not None]
+        spell = _denoiser_spellings if network in DENOISERS else _encoder_spellings
+        for path in paths:
+            target = Target((Piece(network, path),))
+            named |= dict.fromkeys(spell(network, path), target)
+        if network in DENOISERS:
+            for original, target in _originals(network, module, paths):
+                for spelling in _denoiser_spellings(network, original):
+                    named.setdefault(spelling, target)
+    if "text_encoder_3" not in networks_of(pipeline):
+        # Where there are two encoders kohya still calls Flux's T5 the third.
+        named |= {
+            name.replace("lora_te2_", "lora_te3_", 1): target
+            for name, target in named.items()
+            if name.startswith("lora_te2_")
+        }
+    return named
+
+
+def _denoiser_spellings(network: str, path: str) -> Iterator[str]:
+    flat = path.replace(".", "_")
+    for prefix in _KOHYA_DENOISER:
+        yield prefix + flat
+    for prefix in {*_DOTTED_DENOISER, f"{network}."}:
+        yield prefix + path
+    if ".attn" in path and ".processor." not in path:
+        # diffusers 1 puts the layer behind the processor and forgets the number of to_out.0.
+        block, _, layer = path.removesuffix(".0").rpartition(".")
+        for prefix in ("", "unet."):
+            yield f"{prefix}{block}.processor.{layer}_lora"
+
+
+def _encoder_spellings(network: str, path: str) -> Iterator[str]:
+    bare = path.removeprefix("text_model.")
+    for inner in (bare, f"text_model.{bare}"):
+        for prefix in _KOHYA_ENCODERS[network]:
+            yield prefix + inner.replace(".", "_")
+        yield f"{network}.{inner}"
+        yield f"base_model.model.{network}.{inner}"
+        if network == "text_encoder":
+            yield f"base_model.model.{inner}"
+
+
+def _originals(network: str, module: torch.nn.Module, paths: list[str]) -> Iterator[tuple[str, Target]]:
+    config: Any = getattr(module, "config", {})
+    if network == "unet":
+        for path, original in original_names(paths, config).items():
+            yield original, Target((Piece(network, path),))
+        return
+    known = set(paths)
+    for original, pieces in ORIGINAL_NAMES.get(type(module).__name__, lambda _: iter(()))(config):
+        if all(path in known for path, _, _ in pieces):
+            yield original, Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces))

@@ -1,0 +1,73 @@
+"""Adapters whose names only diffusers' own converters know, loaded by diffusers and taken over as exact changes.
+
+diffusers drops, renames and splits tensors; nothing says so afterwards. What must survive is the energy of the change:
+splitting a fused matrix by rows keeps the sum of squares of up @ down, dropping or misreading anything does not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from scanner.adapters.merging import Change
+from scanner.adapters.reading import Anatomy, Tensors
+from scanner.adapters.targets import networks_of
+from scanner.errors import UnfaithfulLoad
+
+log = logging.getLogger(__name__)
+_NAME = "examined"
+_TOLERANCE = 1e-3  # half-precision files lose a few 1e-4 of their energy when rounded
+
+
+def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> list[Change]:
+    """What diffusers makes of a LoRA, as changes of weights; the pipeline is left as it was.
+
+    Raises:
+        UnfaithfulLoad: diffusers refuses the file, or what it loaded is not what the file holds.
+    """
+    expected = sum(_energy(parts) for parts in anatomy.modules.values())
+    try:
+        try:
+            # Clones: a state dict's tensors become live parameters.
+            pipeline.load_lora_weights({name: tensor.clone() for name, tensor in tensors.items()}, adapter_name=_NAME)
+        except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError) as error:
+            first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line}") from error
+        deltas = _deltas(pipeline)
+    finally:
+        pipeline.unload_lora_weights()
+    loaded = sum(float(delta.float().square().sum()) for delta in deltas.values())
+    if not deltas or abs(loaded - expected) > _TOLERANCE * expected:
+        share = loaded / expected if expected else 0.0
+        raise UnfaithfulLoad(
+            f"diffusers put {len(deltas)} modules with {share:.0%} of the file's change into the base model; samples would not be faithful"
+        )
+    return [Change(((place, None, 1),), _constant(delta)) for place, delta in deltas.items()]
+
+
+def _constant(delta: torch.Tensor) -> Any:
+    return lambda weight: delta.to(weight.device, weight.dtype).reshape(weight.shape)
+
+
+@torch.no_grad()
+def _deltas(pipeline: Any) -> dict[tuple[str, str, str], torch.Tensor]:
+    return {
+        (network, path, "weight"): module.get_delta_weight(_NAME).clone()
+        for network, part in networks_of(pipeline).items()
+        for path, module in part.named_modules()
+        if isinstance(module, BaseTunerLayer) and _NAME in getattr(module, "lora_A", {})
+    }
+
+
+def _energy(parts: Mapping[str, torch.Tensor]) -> float:
+    """Sum of squares of scale * up @ down, without making the product."""
+    if not {"lora_down", "lora_up"} <= parts.keys():
+        return 0.0
+    down, up = parts["lora_down"].double().flatten(1), parts["lora_up"].double().flatten(1)
+    rank = down.shape[0]
+    alpha = float(parts["alpha"]) if "alpha" in parts else float(rank)
+    return float(((up.T @ up) * (down @ down.T)).sum()) * (alpha / rank) ** 2

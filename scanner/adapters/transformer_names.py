@@ -1,0 +1,97 @@
+"""Module paths of Flux.1 and SD3 in the original names, and which rows of which diffusers modules they are.
+
+The originals keep query, key and value in one matrix; diffusers keeps three. Some modulations have their two halves the
+other way round. Source: diffusers loaders/single_file_utils.py and scripts/convert_flux_to_diffusers.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+Piece = tuple[str, int | None, int]
+"""A module path, and which of how many equal parts of its rows; None for all of them."""
+
+Pieces = tuple[Piece, ...]
+
+
+def _whole(*paths: str) -> Pieces:
+    return tuple((path, None, 1) for path in paths)
+
+
+def _swapped(path: str) -> Pieces:
+    return ((path, 1, 2), (path, 0, 2))
+
+
+def flux_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
+    """Every module of a Flux.1 transformer by its original path."""
+    yield "img_in", _whole("x_embedder")
+    yield "txt_in", _whole("context_embedder")
+    for here, there in (("time_in", "timestep"), ("vector_in", "text"), ("guidance_in", "guidance")):
+        yield f"{here}.in_layer", _whole(f"time_text_embed.{there}_embedder.linear_1")
+        yield f"{here}.out_layer", _whole(f"time_text_embed.{there}_embedder.linear_2")
+    yield "final_layer.linear", _whole("proj_out")
+    yield "final_layer.adaLN_modulation.1", _swapped("norm_out.linear")
+    for number in range(config["num_layers"]):
+        here, there = f"double_blocks.{number}", f"transformer_blocks.{number}"
+        yield from _flux_double_block(here, there)
+    for number in range(config["num_single_layers"]):
+        here, there = f"single_blocks.{number}", f"single_transformer_blocks.{number}"
+        heads = [f"{there}.attn.to_{letter}" for letter in "qkv"]
+        yield f"{here}.linear1", _whole(*heads, f"{there}.proj_mlp")
+        yield f"{here}.linear2", _whole(f"{there}.proj_out")
+        yield f"{here}.modulation.lin", _whole(f"{there}.norm.linear")
+        yield f"{here}.processor.qkv_lora", _whole(*heads)
+        yield f"{here}.processor.proj_lora", _whole(f"{there}.proj_out")
+
+
+def _flux_double_block(here: str, there: str) -> Iterator[tuple[str, Pieces]]:
+    image = _whole(*(f"{there}.attn.to_{letter}" for letter in "qkv"))
+    text = _whole(*(f"{there}.attn.add_{letter}_proj" for letter in "qkv"))
+    yield f"{here}.img_attn.qkv", image
+    yield f"{here}.txt_attn.qkv", text
+    yield f"{here}.img_attn.proj", _whole(f"{there}.attn.to_out.0")
+    yield f"{here}.txt_attn.proj", _whole(f"{there}.attn.to_add_out")
+    for stream, feed in (("img", "ff"), ("txt", "ff_context")):
+        yield f"{here}.{stream}_mlp.0", _whole(f"{there}.{feed}.net.0.proj")
+        yield f"{here}.{stream}_mlp.2", _whole(f"{there}.{feed}.net.2")
+    yield f"{here}.img_mod.lin", _whole(f"{there}.norm1.linear")
+    yield f"{here}.txt_mod.lin", _whole(f"{there}.norm1_context.linear")
+    # XLabs numbers the image stream 1 and the text stream 2.
+    yield f"{here}.processor.qkv_lora1", image
+    yield f"{here}.processor.qkv_lora2", text
+    yield f"{here}.processor.proj_lora1", _whole(f"{there}.attn.to_out.0")
+    yield f"{here}.processor.proj_lora2", _whole(f"{there}.attn.to_add_out")
+
+
+def sd3_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
+    """Every module of an SD3 transformer by its original path."""
+    yield "x_embedder.proj", _whole("pos_embed.proj")
+    yield "context_embedder", _whole("context_embedder")
+    for here, there in (("t_embedder", "timestep"), ("y_embedder", "text")):
+        for layer, number in ((0, 1), (2, 2)):
+            yield f"{here}.mlp.{layer}", _whole(f"time_text_embed.{there}_embedder.linear_{number}")
+    yield "final_layer.linear", _whole("proj_out")
+    yield "final_layer.adaLN_modulation.1", _swapped("norm_out.linear")
+    layers = config["num_layers"]
+    for number in range(layers):
+        here, there = f"joint_blocks.{number}", f"transformer_blocks.{number}"
+        for stream, paths, feed, norm in (
+            ("x_block", [f"{there}.attn.to_{letter}" for letter in "qkv"], "ff", "norm1"),
+            ("context_block", [f"{there}.attn.add_{letter}_proj" for letter in "qkv"], "ff_context", "norm1_context"),
+        ):
+            yield f"{here}.{stream}.attn.qkv", _whole(*paths)
+            yield f"{here}.{stream}.mlp.fc1", _whole(f"{there}.{feed}.net.0.proj")
+            yield f"{here}.{stream}.mlp.fc2", _whole(f"{there}.{feed}.net.2")
+            last = stream == "context_block" and number == layers - 1
+            modulation = f"{there}.{norm}.linear"
+            yield f"{here}.{stream}.adaLN_modulation.1", _swapped(modulation) if last else _whole(modulation)
+        yield f"{here}.x_block.attn.proj", _whole(f"{there}.attn.to_out.0")
+        yield f"{here}.context_block.attn.proj", _whole(f"{there}.attn.to_add_out")
+        yield f"{here}.x_block.attn2.qkv", _whole(*(f"{there}.attn2.to_{letter}" for letter in "qkv"))
+        yield f"{here}.x_block.attn2.proj", _whole(f"{there}.attn2.to_out.0")
+
+
+ORIGINAL_NAMES: dict[str, Callable[[Mapping[str, int]], Iterator[tuple[str, Pieces]]]] = {
+    "FluxTransformer2DModel": flux_names,
+    "SD3Transformer2DModel": sd3_names,
+}

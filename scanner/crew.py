@@ -1,0 +1,109 @@
+"""Who judges while the scan goes on listing and fetching: a thread on this machine, or workers of a cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from scanner.errors import ScanError
+from scanner.judging import Bench, Judgement, Task
+
+LOOKAHEAD = 8
+
+Result = tuple[str, Judgement | Exception]
+
+
+class Crew(Protocol):
+    """Takes tasks by key and gives their judgements back in any order."""
+
+    def submit(self, key: str, task: Task) -> None:
+        """Have a checkpoint judged."""
+
+    def finished(self, *, wait: bool) -> list[Result]:
+        """What was judged since the last call; with `wait` at least one, if anything is under way."""
+
+    @property
+    def pending(self) -> int:
+        """How many tasks are under way or wait."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is use in preparing more tasks now."""
+
+    def close(self) -> None:
+        """Let go of what is under way."""
+
+
+def next_of(queue: Sequence[tuple[str, Task]], family: str | None) -> int:
+    """The position of the task to do next: one of the family whose base model is loaded, else the oldest."""
+    return next((place for place, (_, task) in enumerate(queue) if task.family == family), 0)
+
+
+class LocalCrew:
+    """One thread; the main thread lists, fetches and writes meanwhile."""
+
+    def __init__(self, bench: Callable[[], Bench]) -> None:
+        self._bench_now = bench
+        self._bench: Bench | None = None
+        self._queue: list[tuple[str, Task]] = []
+        self._results: SimpleQueue[Result] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="judging")
+        self._running, self._pending = False, 0
+        self._family: str | None = None
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    @property
+    def has_room(self) -> bool:
+        return self._pending < LOOKAHEAD
+
+    def submit(self, key: str, task: Task) -> None:
+        # Here, in the thread that owns the vault: whoever withdrew meanwhile is no longer looked for.
+        self._bench = self._bench_now()
+        self._pending += 1
+        with self._lock:
+            self._queue.append((key, task))
+            if not self._running:
+                self._running = True
+                self._thread.submit(self._work)
+
+    def finished(self, *, wait: bool) -> list[Result]:
+        found: list[Result] = []
+        while self._pending:
+            try:
+                found.append(self._results.get(block=wait and not found))
+            except Empty:
+                break
+            self._pending -= 1
+        return found
+
+    def close(self) -> None:
+        with self._lock:
+            self._queue.clear()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue or self._bench is None:
+                    self._running = False
+                    return
+                key, task = self._queue.pop(next_of(self._queue, self._family))
+                bench = self._bench
+            self._family = task.family
+            try:
+                self._results.put((key, bench.judge(task)))
+            except Exception as error:  # handed to the main thread, which knows what to do with it
+                self._results.put((key, error))
+
+
+def raise_unless_expected(error: Exception) -> None:
+    """Let pass what is told in a row; anything else is a fault of the program and ends the scan."""
+    if not isinstance(error, ScanError):
+        raise error
