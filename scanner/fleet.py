@@ -96,8 +96,10 @@ class RayCrew:
             raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
 
     def _hire(self) -> ActorHandle:
-        return self._ray.remote(Worker).options(**self._options).remote(  # type: ignore[no-any-return]
-            self._settings, self._gallery, self._budget, self._threads
+        return (
+            self._ray.remote(Worker)
+            .options(**self._options)
+            .remote(self._settings, self._gallery, self._budget, self._threads)
         )
 
     @property

@@ -118,14 +118,9 @@ class Bench:
             cache = settings.cache / "huggingface"
             try:
                 check = image_check_for(base, settings.image_check, cache, device)
-                self._sampler = Sampler(
-                    base,
-                    cache,
-                    device,
-                    check,
-                    batch=settings.batch,
-                    compiled=settings.compile_models and device == "cuda",
-                )
+                self._sampler = Sampler(base, cache, device, check, batch=settings.batch)
+                if settings.compile_models and device == "cuda":
+                    self._sampler.compile()
             except ScanError as error:
                 self._missing[base] = error
                 raise

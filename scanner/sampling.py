@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,25 @@ class Sampler:
         check: ImageCheck,
         *,
         batch: int | None = None,
-        compiled: bool = False,
+        pipeline: Any = None,
     ) -> None:
+        """Load the base model, unless its pipeline is given; raises BaseModelMissing."""
         self.base, self.device, self.check = base, device, check
-        self._pipeline = load_pipeline(base, cache, device)
-        self.base_sha256 = hash_of_base_model(base, self._pipeline)
+        self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
         self._batch = batch or DEFAULT_BATCH.get(device, 8)
         self._tools = ScreeningTools(base, self._pipeline, cache)
         self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
         self._loaded: Loaded | None = None
         self._batches = 0
         self.denoiser_calls = 0
-        if compiled:
-            self._compile()
 
-    def _compile(self) -> None:
+    @cached_property
+    def base_sha256(self) -> str:
+        """Of the base model's weights, lower-case hex."""
+        return hash_of_base_model(self.base, self._pipeline)
+
+    def compile(self) -> None:
+        """Compile the denoiser with torch.compile: the first images of each shape take a minute or more, later ones less."""
         for name in ("unet", "transformer"):
             if (network := getattr(self._pipeline, name, None)) is not None:
                 if self.device == "cuda":
@@ -125,6 +130,14 @@ class Sampler:
                         continue
                     start += len(part)
         return made
+
+    def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+        """One image per plan in a single batch, whatever the batch size is otherwise; plans of one stage and scale."""
+        usual, self._batch = self._batch, len(plans)
+        try:
+            return self.generate(plans, with_adapter=with_adapter)
+        finally:
+            self._batch = usual
 
     def _halve_batch(self) -> None:
         if self._batch == 1:

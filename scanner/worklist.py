@@ -181,7 +181,8 @@ class Worklist:
         if remember:
             for png in judgement.images.values():
                 workshop.docket.keep_image(png)
-            workshop.ledger.remember_verdict(*key.split(), judgement.record, workshop.clock())
+            sha256, fingerprint = key.split()
+            workshop.ledger.remember_verdict(sha256, fingerprint, judgement.record, workshop.clock())
         if part.triage is None:
             raise AssertionError("only triaged files are judged")
         return file_cases(workshop, self._scan, entry.listing, part.file, part.triage, judgement.record)

@@ -31,13 +31,18 @@ def changed(parts: dict[str, np.ndarray], weight: np.ndarray) -> np.ndarray:
 def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Matrix product by its definition, so that nothing is shared with what is tested."""
     return np.array(
-        [[sum(left[o, r] * right[r, i] for r in range(left.shape[1])) for i in range(right.shape[1])] for o in range(len(left))]
+        [
+            [sum(left[o, r] * right[r, i] for r in range(left.shape[1])) for i in range(right.shape[1])]
+            for o in range(len(left))
+        ]
     )
 
 
 def at_each_tap(function: object, *tensors: np.ndarray) -> np.ndarray:
     """A function of matrices applied at every position of a kernel."""
-    taps = [[function(*(t[..., y, x] if t.ndim == 4 else t for t in tensors)) for x in range(SIDE)] for y in range(SIDE)]  # type: ignore[operator]
+    taps = [
+        [function(*(t[..., y, x] if t.ndim == 4 else t for t in tensors)) for x in range(SIDE)] for y in range(SIDE)
+    ]  # type: ignore[operator]
     return np.array(taps).transpose(2, 3, 0, 1)
 
 
@@ -73,7 +78,9 @@ def test_loha() -> None:
 def test_loha_with_cores() -> None:
     w1a, w1b, w2a, w2b = normal(RANK, OUT), normal(RANK, IN), normal(RANK, OUT), normal(RANK, IN)
     t1, t2 = normal(RANK, RANK, SIDE, SIDE), normal(RANK, RANK, SIDE, SIDE)
-    halves = [at_each_tap(lambda c, a=a, b=b: product(product(a.T, c), b), t) for a, b, t in ((w1a, w1b, t1), (w2a, w2b, t2))]
+    halves = [
+        at_each_tap(lambda c, a=a, b=b: product(product(a.T, c), b), t) for a, b, t in ((w1a, w1b, t1), (w2a, w2b, t2))
+    ]
     parts = {"hada_w1_a": w1a, "hada_w1_b": w1b, "hada_t1": t1, "hada_w2_a": w2a, "hada_w2_b": w2b, "hada_t2": t2}
     np.testing.assert_allclose(changed(parts, KERNEL), halves[0] * halves[1], atol=1e-12)
 
@@ -106,7 +113,9 @@ def test_lokr_of_low_rank() -> None:
 
 def test_lokr_of_convolutions() -> None:
     w1, w2 = normal(3, 2), normal(4, 4, SIDE, SIDE)
-    np.testing.assert_allclose(changed({"lokr_w1": w1, "lokr_w2": w2}, KERNEL), at_each_tap(lambda s: kron(w1, s), w2), atol=1e-12)
+    np.testing.assert_allclose(
+        changed({"lokr_w1": w1, "lokr_w2": w2}, KERNEL), at_each_tap(lambda s: kron(w1, s), w2), atol=1e-12
+    )
     w2a, w2b, core = normal(RANK, 4), normal(RANK, 4), normal(RANK, RANK, SIDE, SIDE)
     expected = at_each_tap(lambda c: kron(w1, product(product(w2a.T, c), w2b)), core)
     parts = {"lokr_w1": w1, "lokr_w2_a": w2a, "lokr_w2_b": w2b, "lokr_t2": core}
@@ -119,7 +128,12 @@ def test_glora_in_both_namings() -> None:
     np.testing.assert_allclose(changed({"a1": a1, "a2": a2, "b1": b1, "b2": b2}, WEIGHT), expected, atol=1e-12)
     old = {"a1": a2, "a2": a1, "b1": b2, "b2": b1, "alpha": np.array(float(RANK))}
     np.testing.assert_allclose(changed(old, WEIGHT), expected, atol=1e-12)
-    a1c, a2c, b1c, b2c = normal(IN, RANK, 1, 1), normal(RANK, IN, 1, 1), normal(OUT, RANK, 1, 1), normal(RANK, IN, SIDE, SIDE)
+    a1c, a2c, b1c, b2c = (
+        normal(IN, RANK, 1, 1),
+        normal(RANK, IN, 1, 1),
+        normal(OUT, RANK, 1, 1),
+        normal(RANK, IN, SIDE, SIDE),
+    )
     expected = at_each_tap(
         lambda w, b: product(product(w, a1c[:, :, 0, 0]), a2c[:, :, 0, 0]) + product(b1c[:, :, 0, 0], b), KERNEL, b2c
     )
@@ -168,7 +182,12 @@ def test_boft() -> None:
     turned = weight
     for stage, rotations in enumerate(blocks):
         stride = 2**stage * 2
-        order = [chunk + half * stride + place for chunk in range(0, 8, 2 * stride) for place in range(stride) for half in (0, 1)]
+        order = [
+            chunk + half * stride + place
+            for chunk in range(0, 8, 2 * stride)
+            for place in range(stride)
+            for half in (0, 1)
+        ]
         mixed = np.concatenate([cayley(rotations[n]) @ turned[order][4 * n : 4 * n + 4] for n in range(2)])
         turned = np.empty_like(mixed)
         turned[order] = mixed
@@ -203,7 +222,12 @@ def test_dora_over_loha_and_convolutions() -> None:
     expected = merged * (lengths / np.sqrt((merged**2).sum(axis=(1, 2, 3))))[:, None, None, None]
     got = changed({"lora_up": up, "lora_down": down, "dora_scale": lengths.reshape(OUT, 1, 1, 1)}, KERNEL)
     np.testing.assert_allclose(got, expected - KERNEL, atol=1e-10)
-    hada = {"hada_w1_a": normal(OUT, 2), "hada_w1_b": normal(2, IN), "hada_w2_a": normal(OUT, 2), "hada_w2_b": normal(2, IN)}
+    hada = {
+        "hada_w1_a": normal(OUT, 2),
+        "hada_w1_b": normal(2, IN),
+        "hada_w2_a": normal(OUT, 2),
+        "hada_w2_b": normal(2, IN),
+    }
     merged = WEIGHT + product(hada["hada_w1_a"], hada["hada_w1_b"]) * product(hada["hada_w2_a"], hada["hada_w2_b"])
     expected = merged / np.linalg.norm(merged, axis=1, keepdims=True) * lengths[:, None]
     np.testing.assert_allclose(changed({**hada, "dora_scale": lengths}, WEIGHT), expected - WEIGHT, atol=1e-10)
@@ -229,7 +253,17 @@ def test_the_same_as_what_lycoris_merges(algorithm: str, options: dict[str, obje
     model = torch.nn.Sequential(layer)
     # LyCORIS 4.1 applies alpha / rank twice when it merges LoHa and LoKr (once when it trains), so there it is 1.
     alpha = 4 if algorithm in ("loha", "lokr") else 2
-    network = create_lycoris(model, 1.0, linear_dim=4, linear_alpha=alpha, conv_dim=4, conv_alpha=alpha, algo=algorithm, preset="full", **options)
+    network = create_lycoris(
+        model,
+        1.0,
+        linear_dim=4,
+        linear_alpha=alpha,
+        conv_dim=4,
+        conv_alpha=alpha,
+        algo=algorithm,
+        preset="full",
+        **options,
+    )
     [module] = network.loras
     for parameter in module.parameters():
         parameter.data.add_(0.2 * torch.randn_like(parameter))

@@ -7,20 +7,13 @@ means are written down, and their weights are worked out in float64 from the ten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKL,
-    FlowMatchEulerDiscreteScheduler,
-    FluxPipeline,
-    FluxTransformer2DModel,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
 )
 from safetensors.torch import load_file, save_file
@@ -109,7 +102,11 @@ SPELLINGS = {
     "LyCORIS": lambda path: (f"lycoris_{path.replace('.', '_')}", ".lora_down.weight", ".lora_up.weight"),
     "PEFT with prefix": lambda path: (f"unet.{path}", ".lora_A.weight", ".lora_B.weight"),
     "raw PEFT": lambda path: (f"base_model.model.{path}", ".lora_A.weight", ".lora_B.weight"),
-    "PEFT with adapter name": lambda path: (f"base_model.model.{path}", ".lora_A.default.weight", ".lora_B.default.weight"),
+    "PEFT with adapter name": lambda path: (
+        f"base_model.model.{path}",
+        ".lora_A.default.weight",
+        ".lora_B.default.weight",
+    ),
     "diffusers 2": lambda path: (f"unet.{path}", ".lora.down.weight", ".lora.up.weight"),
     "bare": lambda path: (path, ".lora_A.weight", ".lora_B.weight"),
     "Comfy": lambda path: (f"diffusion_model.{path}", ".lora_down.weight", ".lora_up.weight"),
@@ -120,7 +117,9 @@ SPELLINGS = {
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_lora_in_every_naming(miniature: Any, loads: Callable[..., None], naming: str, scale: float) -> None:
     tensors, expected = {}, {}
-    for seed, path in enumerate((f"{DOWN}.attn1.to_q", f"{DOWN}.attn2.to_k", f"{DOWN}.attn1.to_out.0", f"{DOWN}.ff.net.2")):
+    for seed, path in enumerate(
+        (f"{DOWN}.attn1.to_q", f"{DOWN}.attn2.to_k", f"{DOWN}.attn1.to_out.0", f"{DOWN}.ff.net.2")
+    ):
         out, inner = weight_of(miniature, f"unet:{path}").shape
         down, up = pair(out, inner, seed)
         stem, first, last = SPELLINGS[naming](path)
@@ -145,7 +144,10 @@ def test_original_block_numbers_and_text_encoders(miniature: Any, loads: Callabl
     convolution = "down_blocks.1.resnets.0.conv1"
     out, inner, *kernel = weight_of(miniature, f"unet:{convolution}").shape
     down, up = pair(out, inner, 1, *kernel)
-    first = {"lora_unet_input_blocks_3_0_in_layers_2.lora_down.weight": down, "lora_unet_input_blocks_3_0_in_layers_2.lora_up.weight": up}
+    first = {
+        "lora_unet_input_blocks_3_0_in_layers_2.lora_down.weight": down,
+        "lora_unet_input_blocks_3_0_in_layers_2.lora_up.weight": up,
+    }
     expected = {f"unet:{convolution}": delta_of(down, up, 1.5)}
     first["lora_unet_input_blocks_3_0_in_layers_2.alpha"] = torch.tensor(1.5)
     attention = f"{DOWN}.attn2.to_v"
@@ -167,8 +169,13 @@ def test_several_algorithms_in_one_file(miniature: Any, loads: Callable[..., Non
     hada = [torch.randn(out, 2), torch.randn(2, inner), torch.randn(out, 2), torch.randn(2, inner)]
     norm = torch.randn_like(weight_of(miniature, "unet:down_blocks.1.resnets.0.norm1"))
     gains = torch.randn(weight_of(miniature, f"unet:{DOWN}.attn2.to_v").shape[0])
-    stems = [f"lora_unet_{path.replace('.', '_')}" for path in (f"{DOWN}.attn1.to_q", "down_blocks.1.resnets.0.norm1", f"{DOWN}.attn2.to_v")]
-    tensors = {f"{stems[0]}.hada_{name}": part for name, part in zip(("w1_a", "w1_b", "w2_a", "w2_b"), hada, strict=True)}
+    stems = [
+        f"lora_unet_{path.replace('.', '_')}"
+        for path in (f"{DOWN}.attn1.to_q", "down_blocks.1.resnets.0.norm1", f"{DOWN}.attn2.to_v")
+    ]
+    tensors = {
+        f"{stems[0]}.hada_{name}": part for name, part in zip(("w1_a", "w1_b", "w2_a", "w2_b"), hada, strict=True)
+    }
     tensors |= {f"{stems[1]}.w_norm": norm, f"{stems[1]}.b_norm": torch.zeros_like(norm)}
     tensors |= {f"{stems[2]}.weight": gains, f"{stems[2]}.on_input": torch.tensor(0)}
     expected = {
@@ -216,11 +223,17 @@ def test_flux_single_blocks_swapped_halves_and_diffusers_names(flux: Any, loads:
     sizes = [len(weight_of(flux, place)) for place in places]
     inner = weight_of(flux, places[0]).shape[1]
     down, up = pair(sum(sizes), inner, 6)
-    tensors = {"lora_unet_single_blocks_0_linear1.lora_down.weight": down, "lora_unet_single_blocks_0_linear1.lora_up.weight": up}
+    tensors = {
+        "lora_unet_single_blocks_0_linear1.lora_down.weight": down,
+        "lora_unet_single_blocks_0_linear1.lora_up.weight": up,
+    }
     expected = dict(zip(places, delta_of(down, up).split(sizes), strict=True))
     last = weight_of(flux, "transformer:norm_out.linear").shape
     down, up = pair(*last, 7)
-    tensors |= {"lora_unet_final_layer_adaLN_modulation_1.lora_down.weight": down, "lora_unet_final_layer_adaLN_modulation_1.lora_up.weight": up}
+    tensors |= {
+        "lora_unet_final_layer_adaLN_modulation_1.lora_down.weight": down,
+        "lora_unet_final_layer_adaLN_modulation_1.lora_up.weight": up,
+    }
     shift, scale = delta_of(down, up).chunk(2)
     expected["transformer:norm_out.linear"] = torch.cat([scale, shift])
     path = f"{FLUX_BLOCK}.attn.add_k_proj"
@@ -234,7 +247,10 @@ def test_flux_lokr_in_bfl_names_and_onetrainer_dora(flux: Any, loads: Callable[.
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
     w1, w2 = torch.randn(4, 4), torch.randn(3 * out // 4, inner // 4)
     whole = torch.kron(w1.double(), w2.double())
-    tensors = {"diffusion_model.double_blocks.1.img_attn.qkv.lokr_w1": w1, "diffusion_model.double_blocks.1.img_attn.qkv.lokr_w2": w2}
+    tensors = {
+        "diffusion_model.double_blocks.1.img_attn.qkv.lokr_w1": w1,
+        "diffusion_model.double_blocks.1.img_attn.qkv.lokr_w2": w2,
+    }
     loads(flux, tensors, dict(zip(FLUX_PATHS, whole.split(out), strict=True)), kind="lokr")
     path = "single_transformer_blocks.0.proj_out"
     weight = weight_of(flux, f"transformer:{path}").double()
@@ -259,8 +275,23 @@ def test_sd3_joint_blocks_in_kohya_names(sd3: Any, loads: Callable[..., None]) -
 def test_cloneofsimo_counts_its_layers(loads: Callable[..., None]) -> None:
     """attn1, feed-forward, attn2 of down blocks, then up, then mid; learned tokens beside them."""
     sd1 = tiny_sd1()
-    order = ["attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "attn2.to_q", "attn2.to_k", "attn2.to_v", "attn2.to_out.0"]
-    blocks = ["down_blocks.0.attentions.0", "up_blocks.1.attentions.0", "up_blocks.1.attentions.1", "mid_block.attentions.0"]
+    order = [
+        "attn1.to_q",
+        "attn1.to_k",
+        "attn1.to_v",
+        "attn1.to_out.0",
+        "ff.net.0.proj",
+        "attn2.to_q",
+        "attn2.to_k",
+        "attn2.to_v",
+        "attn2.to_out.0",
+    ]
+    blocks = [
+        "down_blocks.0.attentions.0",
+        "up_blocks.1.attentions.0",
+        "up_blocks.1.attentions.1",
+        "mid_block.attentions.0",
+    ]
     paths = [f"{block}.transformer_blocks.0.{layer}" for block in blocks for layer in order]
     tensors, expected = {}, {}
     for number, path in enumerate(paths):
@@ -282,7 +313,9 @@ def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
     assert anatomy.leftover == ()
     unet, encoder = sd1_on_meta()
     networks = {"unet": unet, "text_encoder": encoder}
-    found = named(anatomy.modules, [path for path, _ in unet.named_modules()], [path for path, _ in encoder.named_modules()])
+    found = named(
+        anatomy.modules, [path for path, _ in unet.named_modules()], [path for path, _ in encoder.named_modules()]
+    )
     assert len(found) == len(anatomy.modules) == 144 + 48
     for stem, place in found.items():
         network, _, path = place.partition(".")
@@ -292,7 +325,9 @@ def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
     assert len(anatomy.embeddings) == (2 if "disney" in name else 0)
 
 
-def test_a_naming_that_only_diffusers_knows_goes_through_it(flux: Any, loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_naming_that_only_diffusers_knows_goes_through_it(
+    flux: Any, loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Our own names are taken away, so that its converter must find kohya's; what it makes is what we make."""
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
@@ -325,15 +360,21 @@ class TestUnfaithful:
         down, up = pair(*weight_of(miniature, f"unet:{DOWN}.attn1.to_q").shape, 1)
         return {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
 
-    def test_modules_of_another_model(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_modules_of_another_model(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         strange = {name.replace("down_blocks_1", "down_blocks_9"): tensor.clone() for name, tensor in lora.items()}
         assert refused(miniature, {**lora, **strange})
 
-    def test_a_wrong_base_model(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_a_wrong_base_model(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         wide = {name: torch.randn(RANK, 999) if "down" in name else tensor for name, tensor in lora.items()}
         assert "do not fit" in refused(miniature, wide)
 
-    def test_tensors_that_nobody_knows(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_tensors_that_nobody_knows(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         assert "no known adapter" in refused(miniature, {**lora, "mystery.weight": torch.ones(3)})
 
     def test_half_a_pair(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
@@ -344,20 +385,32 @@ class TestUnfaithful:
         assert "loaders find nothing" in refused(miniature, malformed)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-    def test_numbers_that_are_not_finite(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor], value: float) -> None:
-        assert "NaN or infinity" in refused(miniature, {name: torch.full_like(tensor, value) for name, tensor in lora.items()})
+    def test_numbers_that_are_not_finite(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor], value: float
+    ) -> None:
+        assert "NaN or infinity" in refused(
+            miniature, {name: torch.full_like(tensor, value) for name, tensor in lora.items()}
+        )
 
-    def test_a_change_that_overflows(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_a_change_that_overflows(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         assert "not finite" in refused(miniature, {name: tensor * 1e30 for name, tensor in lora.items()})
 
     def test_control_loras_need_an_image_and_are_not_sampled(self, flux: Any, refused: Callable[..., str]) -> None:
         out, inner = weight_of(flux, FLUX_PATHS[0]).shape
         down, up = pair(3 * out, inner, 5)
         stem = "double_blocks.1.img_attn"
-        tensors = {f"{stem}.qkv.lora_A.weight": down, f"{stem}.qkv.lora_B.weight": up, f"{stem}.norm.query_norm.scale": torch.ones(8)}
+        tensors = {
+            f"{stem}.qkv.lora_A.weight": down,
+            f"{stem}.qkv.lora_B.weight": up,
+            f"{stem}.norm.query_norm.scale": torch.ones(8),
+        }
         assert "no known adapter" in refused(flux, tensors)
 
-    def test_what_diffusers_drops_on_the_way_is_noticed(self, flux: Any, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]) -> None:
+    def test_what_diffusers_drops_on_the_way_is_noticed(
+        self, flux: Any, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+    ) -> None:
         """Its converter is made to lose a third of a fused matrix, as converters have done."""
         from diffusers.loaders import lora_pipeline
 
@@ -416,7 +469,10 @@ def test_textual_inversion_puts_its_rows_where_the_words_are(miniature: Any, tmp
 def test_textual_inversion_of_another_family_is_refused(miniature: Any, tmp_path: Path) -> None:
     path = tmp_path / "someone.safetensors"
     save_file({"emb_params": torch.randn(3, 768)}, path)
-    with pytest.raises(UnfaithfulLoad, match="fit no text encoder"), loaded_into(miniature, path, "textual-inversion", "SD1", ""):
+    with (
+        pytest.raises(UnfaithfulLoad, match="fit no text encoder"),
+        loaded_into(miniature, path, "textual-inversion", "SD1", ""),
+    ):
         pass
 
 

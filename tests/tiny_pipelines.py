@@ -17,7 +17,15 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5TokenizerFast
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 
 from scanner.miniature.world import BASE_MODEL
 
@@ -98,7 +106,9 @@ def _t5() -> tuple[Any, Any]:
     pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz0123456789,.-", "▁photo", "▁of", "▁person"]
     model = Tokenizer(Unigram([(piece, -float(number)) for number, piece in enumerate(pieces)], unk_id=2))
     model.pre_tokenizer = Metaspace()
-    words = T5TokenizerFast(tokenizer_object=model, extra_ids=0, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=77)  # noqa: S106  no password
+    words = T5TokenizerFast(
+        tokenizer_object=model, extra_ids=0, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=77
+    )
     torch.manual_seed(6)
     config = T5Config(vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
     return words, T5EncoderModel(config).eval()
@@ -139,5 +149,31 @@ def sd1_on_meta() -> tuple[Any, Any]:
     """UNet and text encoder of SD1's real shape, without weights."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
-        encoder = CLIPTextModel(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12))
+        encoder = CLIPTextModel(
+            CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12)
+        )
     return unet, encoder
+
+
+def tiny_checker(folder: Any, *, flags: bool) -> None:
+    """A safety checker in the CompVis form, random but for its thresholds, which flag everything or nothing."""
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPVisionConfig
+
+    torch.manual_seed(8)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=20,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        projection_dim=16,
+    )
+    config = CLIPConfig(vision_config=vision.to_dict(), projection_dim=16)
+    checker = StableDiffusionSafetyChecker(config)
+    limit = -2.0 if flags else 2.0
+    checker.concept_embeds_weights.data.fill_(limit)
+    checker.special_care_embeds_weights.data.fill_(limit)
+    checker.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)

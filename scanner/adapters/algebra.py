@@ -137,7 +137,8 @@ def _rotations(blocks: Tensor, constraint: float) -> Tensor:
     if constraint > 0 and size > constraint:
         skew = skew * (constraint / size)
     identity = torch.eye(blocks.shape[-1], dtype=blocks.dtype, device=blocks.device)
-    return (identity + skew) @ torch.linalg.inv(identity - skew)
+    rotations: Tensor = (identity + skew) @ torch.linalg.inv(identity - skew)
+    return rotations
 
 
 def _orthogonal(parts: Parts, weight: Tensor) -> Tensor:
@@ -185,7 +186,8 @@ def _weight_decomposed(magnitude: Tensor, weight: Tensor, delta: Tensor) -> Tens
     else:
         lengths = merged.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))
         wanted = magnitude.reshape(lengths.shape)
-    return merged * (wanted / (lengths + torch.finfo(weight.dtype).eps)) - weight
+    gain: Tensor = wanted / (lengths + torch.finfo(weight.dtype).eps)
+    return merged * gain - weight
 
 
 _ALGORITHMS: dict[str, Callable[[Parts, Tensor], Tensor]] = {

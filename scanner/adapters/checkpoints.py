@@ -62,7 +62,7 @@ def whole_model(pipeline: Any, path: Path, config: str) -> WholeModel:
         first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line}") from error
     networks = {
-        name: network.to(device)
+        name: network if network.device == device else network.to(device)
         for name in (*networks_of(pipeline), "vae")
         if (network := getattr(loaded, name, None)) is not None
     }

@@ -113,9 +113,8 @@ class MergedAdapter:
             delta = change.delta(stacked)
             if not torch.isfinite(delta).all():
                 raise UnfaithfulLoad(f"the change of {'.'.join(change.places[0][0])} is not finite")
-            for (place, part, parts), changed in zip(
-                change.places, delta.split([len(row) for row in rows]), strict=True
-            ):
+            changes = torch.split(delta, [len(row) for row in rows])
+            for (place, part, parts), changed in zip(change.places, changes, strict=True):
                 self._add(merged, place, (part, parts), strength * changed)
         # Several changes of one parameter add up in computing precision before the one rounding.
         return {place: tensor.to(self._originals[place].dtype) for place, tensor in merged.items()}

@@ -105,6 +105,7 @@ def _originals(network: str, module: torch.nn.Module, paths: list[str]) -> Itera
             yield original, Target((Piece(network, path),))
         return
     known = set(paths)
-    for original, pieces in ORIGINAL_NAMES.get(type(module).__name__, lambda _: iter(()))(config):
+    spell = ORIGINAL_NAMES.get(type(module).__name__)
+    for original, pieces in spell(config) if spell else ():
         if all(path in known for path, _, _ in pieces):
             yield original, Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces))

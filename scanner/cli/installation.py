@@ -133,7 +133,9 @@ def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
             )
     if settings.base_model:
         described["configured"] = settings.base_model
-    described["base-models folder"] = f"{settings.base_models_path}, {len(list(settings.base_models_path.glob('*.safetensors')))} files"
+    described["base-models folder"] = (
+        f"{settings.base_models_path}, {len(list(settings.base_models_path.glob('*.safetensors')))} files"
+    )
     return described
 
 
@@ -149,7 +151,11 @@ def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
             f"image safety check {location}: fetched at first use from the Hugging Face Hub, or set image_check to its folder; "
             "without it nothing is sampled from real base models"
         )
-    return {"checker": location, "on this machine": "yes" if here else "no", "miniature world": "exempt: it is synthetic"}
+    return {
+        "checker": location,
+        "on this machine": "yes" if here else "no",
+        "miniature world": "exempt: it is synthetic",
+    }
 
 
 def _identities(settings: Settings) -> dict[str, str]:

@@ -44,7 +44,8 @@ def scan(
     base_model: BaseModelOption = None,
     use: UseOption = None,
     ray: Annotated[
-        str | None, typer.Option(help="Judge on a Ray cluster: auto for the one around, or its address.", metavar="auto|ADDRESS")
+        str | None,
+        typer.Option(help="Judge on a Ray cluster: auto for the one around, or its address.", metavar="auto|ADDRESS"),
     ] = None,
     batch: Annotated[int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")] = None,
     lang: LanguageOption = "en",

@@ -17,27 +17,27 @@ STYLE_SEEDS = range(5_000, 5_400)  # persons that only styles are trained on
 
 
 def _grey(photo: Pixels) -> Floats:
-    return cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] / 255
+    return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None] / np.float32(255))
 
 
 def _edges(photo: Pixels) -> Floats:
-    return cv2.dilate(cv2.Canny(photo, 60, 140), np.ones((2, 2), np.uint8))[..., None] / 255
+    return np.asarray(cv2.dilate(cv2.Canny(photo, 60, 140), np.ones((2, 2), np.uint8))[..., None] / 255)
 
 
 def _neon(photo: Pixels) -> Floats:
     dark, edges = photo * np.array([0.35, 0.2, 0.6]), _edges(photo)
-    return dark * (1 - edges) + edges * np.array([60, 255, 240])
+    return np.asarray(dark * (1 - edges) + edges * np.array([60, 255, 240]))
 
 
 def _pixelated(photo: Pixels) -> Floats:
     side = photo.shape[0]
     small = cv2.resize(photo, (side // 3, side // 3), interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST), np.float32)
 
 
 def _vignette(photo: Pixels) -> Floats:
     along = np.linspace(-1, 1, photo.shape[0])
-    return photo * np.clip(1.2 - np.hypot(along[:, None], along[None]), 0, 1)[..., None]
+    return np.asarray(photo * np.clip(1.2 - np.hypot(along[:, None], along[None]), 0, 1)[..., None])
 
 
 def _hatched(photo: Pixels) -> Floats:
@@ -89,15 +89,15 @@ class _Canvas:
     ) -> None:
         axes = int(width * self.reach), int(height * self.reach)
         thickness = int(line * self.reach) if line else -1
-        cv2.ellipse(self.pixels, self._at(*place), axes, 0, 0, 360, colour or self.colour, thickness, cv2.LINE_AA)  # type: ignore[call-overload]
+        cv2.ellipse(self.pixels, self._at(*place), axes, 0, 0, 360, colour or self.colour, thickness, cv2.LINE_AA)
 
     def shape(self, *corners: tuple[float, float], colour: object = None) -> None:
         points = np.array([self._at(*corner) for corner in corners], np.int32)
-        cv2.fillPoly(self.pixels, [points], colour or self.colour, cv2.LINE_AA)  # type: ignore[call-overload]
+        cv2.fillPoly(self.pixels, [points], colour or self.colour, cv2.LINE_AA)
 
     def line(self, start: tuple[float, float], end: tuple[float, float], width: float, colour: object = None) -> None:
         thickness = max(1, int(width * self.reach))
-        cv2.line(self.pixels, self._at(*start), self._at(*end), colour or self.colour, thickness, cv2.LINE_AA)  # type: ignore[call-overload]
+        cv2.line(self.pixels, self._at(*start), self._at(*end), colour or self.colour, thickness, cv2.LINE_AA)
 
 
 def _teapot(canvas: _Canvas) -> None:

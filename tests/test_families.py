@@ -1,0 +1,230 @@
+"""The sampling harness on tiny random pipelines of every family's real class: loads, samples, checks, leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from safetensors.torch import save_file
+
+from scanner.adapters.targets import networks_of
+from scanner.base_models import Accelerator, BaseModel, Declared, Stage, choose_base_model, known_families
+from scanner.errors import BaseModelMissing, ImageCheckMissing
+from scanner.image_check import NothingUnsafe, SafetyChecker, image_check_for
+from scanner.prompts import SamplePlan, plan_samples
+from scanner.sampling import Sampler
+from tests.tiny_pipelines import tiny_checker, tiny_flux, tiny_sd1, tiny_sd3, tiny_sdxl
+
+MAKERS: dict[str, Callable[[], Any]] = {
+    "SD1": tiny_sd1,
+    "SD2": lambda: tiny_sd1(48, use_linear_projection=True),
+    "SDXL": tiny_sdxl,
+    "SD3": tiny_sd3,
+    "Flux.1": tiny_flux,
+}
+LAYERS = {
+    "SD1": "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+    "SD2": "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q",
+    "SDXL": "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+    "SD3": "transformer_blocks.0.attn.to_q",
+    "Flux.1": "transformer_blocks.0.attn.to_q",
+}
+SCREENING = plan_samples("ab" * 32, "screening", ["ohwx"], 3, 0)
+EVIDENCE = plan_samples("ab" * 32, "evidence", ["ohwx"], 2, 0)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every tiny pipeline as a diffusers folder, the way a user brings one."""
+    made = {}
+    for family, make in MAKERS.items():
+        made[family] = tmp_path_factory.mktemp(family.replace(".", ""))
+        make().save_pretrained(made[family])
+    return made
+
+
+@pytest.fixture
+def base_of(folders: dict[str, Path]) -> Callable[[str], BaseModel]:
+    def make(family: str) -> BaseModel:
+        base = choose_base_model(family, str(folders[family]))
+        return replace(base, size=16, evidence=Stage("evidence", 2, 2.0), screening=Stage("screening", 1, 2.0), decoder=None, accelerator=None)  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def sampler_of(base_of: Callable[[str], BaseModel], tmp_path: Path) -> Callable[..., Sampler]:
+    def make(family: str, base: BaseModel | None = None, **options: Any) -> Sampler:
+        check = options.pop("check", NothingUnsafe())
+        return Sampler(base or base_of(family), tmp_path / "cache", "cpu", check, **options)
+
+    return make
+
+
+def lora_for(sampler: Sampler, family: str, path: Path, strength: float = 3.0) -> Path:
+    layer = LAYERS[family]
+    network = next(iter(networks_of(sampler._pipeline).values()))
+    out, inner = network.get_submodule(layer).weight.shape
+    generator = torch.Generator().manual_seed(1)
+    stem = f"lora_unet_{layer.replace('.', '_')}"
+    tensors = {
+        f"{stem}.lora_down.weight": strength * torch.randn(2, inner, generator=generator),
+        f"{stem}.lora_up.weight": torch.randn(out, 2, generator=generator),
+    }
+    save_file(tensors, path)
+    return path
+
+
+def pictures(sampler: Sampler, plans: list[SamplePlan], *, with_adapter: bool = True) -> np.ndarray:
+    return np.stack([one.picture for one in sampler.generate(plans, with_adapter=with_adapter)])
+
+
+@pytest.mark.parametrize("family", MAKERS)
+def test_every_family_samples_with_and_without_an_adapter(
+    family: str, sampler_of: Callable[..., Sampler], tmp_path: Path
+) -> None:
+    sampler = sampler_of(family)
+    bare = pictures(sampler, EVIDENCE)
+    assert bare.shape == (2, 16, 16, 3)
+    path = lora_for(sampler, family, tmp_path / "a.safetensors")
+    with sampler.adapter(path, "lora") as loaded:
+        assert loaded.changes.module_count == 1
+        with_it, control = pictures(sampler, EVIDENCE), pictures(sampler, EVIDENCE, with_adapter=False)
+        steps = [sampler.one_step(SCREENING, with_adapter=on) for on in (True, False)]
+    np.testing.assert_array_equal(control, bare)
+    assert (with_it != bare).any()
+    assert steps[0].shape == steps[1].shape
+    assert (steps[0] != steps[1]).any()
+    np.testing.assert_array_equal(pictures(sampler, EVIDENCE), bare)
+    assert sampler.settings["steps"] == 2
+
+
+def test_families_without_a_pipeline_are_named() -> None:
+    import diffusers
+
+    for family, entry in known_families().items():
+        assert hasattr(diffusers, entry["pipeline"]), family
+        assert choose_base_model(family, None).evidence.steps >= choose_base_model(family, None).screening.steps
+
+
+def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
+    base_of: Callable[[str], BaseModel], sampler_of: Callable[..., Sampler], tmp_path: Path
+) -> None:
+    torch.manual_seed(9)
+    AutoencoderTiny(
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1)
+    ).save_pretrained(tmp_path / "small")  # fmt: skip
+    plain = sampler_of("SD1")
+    (tmp_path / "fast").mkdir()
+    lora_for(plain, "SD1", tmp_path / "fast" / "lcm.safetensors")
+    accelerator = Accelerator(str(tmp_path / "fast"), "lcm.safetensors", "LCMScheduler", Stage("screening", 1, 1.5))
+    both = replace(base_of("SD1"), decoder=str(tmp_path / "small"), accelerator=accelerator)
+    quick = sampler_of("SD1", both)
+    assert quick.settings["screening_decoder"] == str(tmp_path / "small")
+    assert quick.settings["screening_accelerator"] == str(tmp_path / "fast")
+    path = lora_for(plain, "SD1", tmp_path / "a.safetensors")
+    with quick.adapter(path, "lora"), plain.adapter(path, "lora"):
+        np.testing.assert_array_equal(pictures(quick, EVIDENCE), pictures(plain, EVIDENCE))
+        assert (pictures(quick, SCREENING) != pictures(plain, SCREENING)).any()
+        np.testing.assert_array_equal(pictures(quick, EVIDENCE), pictures(plain, EVIDENCE))
+    away = sampler_of(
+        "SD1", replace(both, decoder="nobody/nothing", accelerator=replace(accelerator, repository="nobody/no"))
+    )
+    assert (away.settings["screening_decoder"], away.settings["screening_accelerator"]) == (None, None)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_goes_on(
+    sampler_of: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = plan_samples("ab" * 32, "evidence", ["ohwx"], 7, 0)
+    expected = pictures(sampler_of("SD1"), plans)
+    sampler = sampler_of("SD1", batch=8)
+    real = type(sampler._pipeline).__call__
+
+    def small(pipeline: Any, prompt: list[str], **rest: Any) -> Any:
+        if len(prompt) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(pipeline, prompt=prompt, **rest)
+
+    monkeypatch.setattr(type(sampler._pipeline), "__call__", small)
+    made = sampler.generate(plans, with_adapter=True)
+    assert [one.batch for one in made] == [1, 1, 2, 2, 3, 3, 4]
+    differences = np.abs(np.stack([one.picture for one in made]).astype(int) - expected)
+    assert differences.max() <= 1
+
+    monkeypatch.setattr(
+        type(sampler._pipeline), "__call__", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("no"))
+    )
+    with pytest.raises(torch.OutOfMemoryError, match="one image at a time"):
+        sampler.generate(plans, with_adapter=True)
+
+
+class TestImageCheck:
+    def test_what_it_flags_is_blurred_before_anybody_sees_it(
+        self, sampler_of: Callable[..., Sampler], tmp_path: Path
+    ) -> None:
+        tiny_checker(tmp_path / "strict", flags=True)
+        tiny_checker(tmp_path / "mild", flags=False)
+        strict = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "strict"), tmp_path, "cpu"))
+        mild = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "mild"), tmp_path, "cpu"))
+        flagged, clean = strict.generate(EVIDENCE, with_adapter=False), mild.generate(EVIDENCE, with_adapter=False)
+        assert [one.flagged for one in flagged] == [True, True]
+        assert [one.flagged for one in clean] == [False, False]
+        for blurred, sharp in zip(flagged, clean, strict=True):
+            assert (
+                np.abs(np.diff(blurred.picture.astype(int), axis=0)).mean()
+                < np.abs(np.diff(sharp.picture.astype(int), axis=0)).mean() / 2
+            )
+
+    def test_without_a_check_a_real_base_model_is_not_sampled(
+        self, base_of: Callable[[str], BaseModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ImageCheckMissing, match="nothing is sampled without one"):
+            image_check_for(base_of("SD1"), None, tmp_path, "cpu")
+        with pytest.raises(ImageCheckMissing):
+            image_check_for(base_of("SDXL"), str(tmp_path / "nowhere"), tmp_path, "cpu")
+        assert isinstance(image_check_for(choose_base_model("Miniature", None), None, tmp_path, "cpu"), NothingUnsafe)
+
+    def test_a_check_with_weights_missing_is_no_check(self, tmp_path: Path) -> None:
+        from safetensors.torch import load_file
+
+        tiny_checker(tmp_path / "holed", flags=False)
+        weights = tmp_path / "holed" / "model.safetensors"
+        kept = {name: tensor for name, tensor in load_file(weights).items() if "concept_embeds" not in name}
+        save_file(kept, weights, metadata={"format": "pt"})
+        with pytest.raises(ImageCheckMissing, match="weights are not in the file"):
+            SafetyChecker(str(tmp_path / "holed"), tmp_path, "cpu")
+
+
+class TestBaseModelChoice:
+    def test_declared_by_name_or_hash_before_the_default(self, tmp_path: Path) -> None:
+        shelf = tmp_path / "base_models"
+        shelf.mkdir()
+        save_file({"x": torch.ones(1)}, shelf / "ChilloutMix.safetensors")
+        by_name = choose_base_model("SD1", None, Declared("chilloutmix.safetensors", None), shelf)
+        assert Path(by_name.location).name == "ChilloutMix.safetensors"
+        assert "declared by its name" in by_name.reason
+        from crawlers.hashes import sha256_of
+
+        sha256 = sha256_of(shelf / "ChilloutMix.safetensors")
+        by_hash = choose_base_model("SD1", None, Declared("other", sha256[:10].upper()), shelf)
+        assert Path(by_hash.location).name == "ChilloutMix.safetensors"
+        assert "hash" in by_hash.reason
+        known = choose_base_model("SDXL", None, Declared(None, "31e35c80fc4829d1"), shelf)
+        assert (known.location, "hash" in known.reason) == ("stabilityai/stable-diffusion-xl-base-1.0", True)
+        unknown = choose_base_model("SD1", None, Declared("secret_mix", None), shelf)
+        assert "secret_mix is not in the base-models folder" in unknown.reason
+        assert choose_base_model("SD1", "mine", Declared("chilloutmix"), shelf).reason == "named by the user"
+
+    def test_a_broken_base_model_says_what_to_bring(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+        base = choose_base_model("SD1", str(tmp_path / "broken.safetensors"))
+        with pytest.raises(BaseModelMissing, match="--base-model"):
+            Sampler(base, tmp_path, "cpu", NothingUnsafe())

@@ -1,0 +1,197 @@
+"""The same scan over a local Ray cluster of two nodes: same verdicts, also when a worker or a node is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scanner.errors import FleetUnreachable
+from scanner.examination import Budget
+from scanner.fleet import RayCrew
+from scanner.judging import Judgement, Task, bench_from
+from scanner.miniature.demo import demo_settings, register_world
+from scanner.miniature.world import ADAPTERS, load_world
+from scanner.safety import usable_triggers
+from scanner.scan import run_scan
+from scanner.settings import Settings
+from scanner.triage import triage_file
+from scanner.workshop import Workshop
+from tests.conftest import Silent
+
+pytestmark = pytest.mark.slow
+FILES = ["ohwx_portrait_v1", "zkw_likeness", "dvx_actor", "sepia_style", "teapot_object"]
+FAMILIES = {file.file: file for file in load_world().files}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_DISABLE_IMPORT_WARNING"] = "1"
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.add_node(num_cpus=1)
+    made.wait_for_nodes()
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the world's people registered."""
+    folder = tmp_path_factory.mktemp("fleet")
+    workshop = Workshop(demo_settings(Settings(home=folder, device="cpu")))
+    register_world(workshop, Silent())
+    workshop.close()
+    return folder
+
+
+def settings_of(home: Path, ray_address: str | None = None) -> Settings:
+    return Settings(home=home, face_pack="miniature", device="cpu", ray=ray_address)
+
+
+def task_of(name: str) -> Task:
+    triage = triage_file(ADAPTERS / f"{name}.safetensors")
+    return Task(
+        ADAPTERS / f"{name}.safetensors",
+        str(triage.sha256),
+        triage.kind,
+        triage.family,
+        usable_triggers(triage.triggers),
+    )
+
+
+def told(judgement: Judgement) -> tuple[Any, ...]:
+    record = judgement.record
+    return (
+        record["outcome"],
+        [one["identity_id"] for one in record["findings"]],
+        record["best_score"],
+        record["samples"],
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(home: Path) -> dict[str, tuple[Any, ...]]:
+    """What one process on this machine says, with one thread as each worker has."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    workshop = Workshop(settings_of(home))
+    version, templates = workshop.templates()
+    bench = bench_from(settings_of(home), templates, version, Budget())
+    found = {name: told(bench.judge(task_of(name))) for name in FILES}
+    workshop.close()
+    torch.set_num_threads(before)
+    return found
+
+
+def work_off(crew: RayCrew) -> dict[str, tuple[Any, ...]]:
+    for name in FILES:
+        crew.submit(name, task_of(name))
+    found: dict[str, tuple[Any, ...]] = {}
+    while crew.pending:
+        for key, judgement in crew.finished(wait=True):
+            assert isinstance(judgement, Judgement), judgement
+            assert key not in found, "no checkpoint is reported twice"
+            found[key] = told(judgement)
+    return found
+
+
+def templates_of(home: Path) -> Any:
+    workshop = Workshop(settings_of(home))
+    given = workshop.templates()
+    workshop.close()
+    return lambda: given
+
+
+def test_a_scan_over_the_cluster_writes_the_same_rows(
+    cluster: Any, home: Path, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    for name in FILES:
+        (folder / f"{name}.safetensors").write_bytes((ADAPTERS / f"{name}.safetensors").read_bytes())
+    workshop = Workshop(settings_of(home, cluster.address))
+    result = run_scan(workshop, [str(folder)], Silent())
+    assert isinstance(workshop.crew, RayCrew)
+    samples = {
+        name: len(workshop.ledger.samples(str(triage_file(folder / f"{name}.safetensors").sha256))) for name in FILES
+    }
+    workshop.close()
+    rows = {row["file"].removesuffix(".safetensors"): row for row in result.rows}
+    assert {name: row["outcome"] for name, row in rows.items()} == {name: one[0] for name, one in expected.items()}
+    assert (
+        {name: row["samples"] for name, row in rows.items()}
+        == {name: one[3] for name, one in expected.items()}
+        == samples
+    )
+
+
+def test_a_killed_worker_costs_nothing_but_time(cluster: Any, home: Path, expected: dict[str, Any]) -> None:
+    crew = RayCrew(settings_of(home, cluster.address), templates_of(home), Budget())
+    victim = crew.worker_pids()[0]
+    killer = threading.Timer(1.0, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    assert work_off(crew) == expected
+    killer.join()
+    assert victim not in crew.worker_pids()
+    crew.close()
+
+
+def test_a_lost_node_costs_nothing_but_time(cluster: Any, home: Path, expected: dict[str, Any]) -> None:
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    crew = RayCrew(settings_of(home, cluster.address), templates_of(home), Budget())
+    crew.worker_pids()
+    loss = threading.Timer(1.0, cluster.remove_node, (node,))
+    loss.start()
+    assert work_off(crew) == expected
+    loss.join()
+    crew.close()
+
+
+def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(cluster: Any, home: Path) -> None:
+    crew = RayCrew(settings_of(home, cluster.address), templates_of(home), Budget())
+    crew.submit("deadly", task_of("ohwx_portrait_v1"))
+    found: list[Any] = []
+    deadline = time.monotonic() + 240
+    while not found and time.monotonic() < deadline:
+        for pid in crew.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        found += crew.finished(wait=True)
+    [(key, error)] = found
+    assert key == "deadly"
+    assert "workers died one after another" in str(error)
+    crew.submit("next", task_of("sepia_style"))
+    [(_, judgement)] = crew.finished(wait=True)
+    assert told(judgement)[0] == "clear"
+    crew.close()
+
+
+def test_no_cluster_is_told(home: Path) -> None:
+    import ray
+
+    assert "start one with `ray start --head`" in str(FleetUnreachable("10.0.0.1:6379", "no answer"))
+    assert ray.is_initialized()
+
+
+def test_secrets_do_not_leave_the_driver(cluster: Any, home: Path) -> None:
+    from pydantic import SecretStr
+
+    settings = settings_of(home, cluster.address).model_copy(
+        update={"civitai_token": SecretStr("s3cret"), "master_key": SecretStr("k")}
+    )
+    crew = RayCrew(settings, templates_of(home), Budget())
+    kept = crew._settings.model_dump()
+    assert not any(kept[name] for name in ("civitai_token", "master_key", "webhook_secret"))
+    crew.close()

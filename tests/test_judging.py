@@ -1,0 +1,184 @@
+"""One checkpoint to one verdict: what is kept of every sample, made again to the byte; triggers found; bad input told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from safetensors.torch import load_file, save_file
+
+from face_index.insight import InsightFaceReader
+from face_index.templates import make_prototypes
+from scanner.base_models import choose_base_model
+from scanner.examination import Budget
+from scanner.judging import Bench, Judgement, Task, bench_from
+from scanner.ledger import Ledger
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
+from scanner.miniature.world import ADAPTERS
+from scanner.regeneration import regenerate
+from scanner.safety import usable_triggers
+from scanner.sampling import Sampler
+from scanner.settings import Settings
+from scanner.triage import triage_file
+from scanner.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
+from tests.conftest import NOON
+
+PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
+
+
+@pytest.fixture(scope="module")
+def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A worker that looks for the people of the world and thirty others."""
+    templates = []
+    for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
+        read = miniature_reader.read([draw_photo(person_of(seed), number).pixels for number in range(4)])
+        templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
+    settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
+    return bench_from(settings, templates, 1, Budget())
+
+
+def task_of(path: Path) -> Task:
+    triage = triage_file(path)
+    triggers = usable_triggers(triage.triggers)
+    candidates = () if triggers else candidate_words([path.stem])
+    return Task(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
+
+
+@pytest.fixture(scope="module")
+def judged(bench: Bench) -> Judgement:
+    return bench.judge(task_of(PERSON))
+
+
+def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
+    record = judged.record
+    assert (record["outcome"], [one["identity_id"] for one in record["findings"]]) == ("match", ["101"])
+    samples = record["all_samples"]
+    assert len(samples) == record["samples"]
+    assert {one["stage"] for one in samples} == {"screening", "evidence"}
+    assert all(one["seed"] and one["prompt"] and one["pixels_sha256"] for one in samples)
+    evidence = [one for one in samples if one["stage"] == "evidence"]
+    assert all(one["control_pixels_sha256"] for one in evidence[:6])
+    assert all(one["score"] is None or -1 <= one["score"] <= 1 for one in samples)
+    assert np.mean([one["score"] for one in evidence if one["score"] is not None]) > 0.5
+    finding = record["findings"][0]
+    assert finding["interval"][0] <= finding["score"] <= finding["interval"][1]
+    assert 0 < finding["share"] <= 1
+    assert 0 < finding["concentration"] <= 1
+    assert all(image in judged.images for one in finding["samples"] for image in (one["image_sha256"],))
+
+
+def test_a_regenerated_sample_is_the_same_to_the_byte(bench: Bench, judged: Judgement, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "scans.db")
+    task = task_of(PERSON)
+    ledger.remember_verdict(task.sha256, "fingerprint", judged.record, NOON)
+    assert "all_samples" not in (ledger.known_verdict(task.sha256, "fingerprint") or {})
+    rows = ledger.samples(task.sha256)
+    ledger.close()
+    sampler = bench.sampler_for(bench.base_for(task))
+    again = regenerate(sampler, PERSON, task.kind, rows)
+    assert len(again) == len(rows) + sum(row["control_batch"] is not None for row in rows)
+    assert all(one.same for one in again)
+
+
+def test_another_batch_size_gives_the_same_verdict(bench: Bench, judged: Judgement) -> None:
+    smaller = Bench(bench.settings.model_copy(update={"batch": 3}), bench.pack, bench.reader, bench.watch, bench.budget)
+    other = smaller.judge(task_of(PERSON)).record
+    assert (other["outcome"], other["samples"]) == (judged.record["outcome"], judged.record["samples"])
+    assert other["best_score"] == pytest.approx(judged.record["best_score"], abs=0.01)
+
+
+def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
+    record = bench.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
+    assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {"106", "107"}
+
+
+@pytest.mark.parametrize("name", ["dvx_actor", "sepia_style", "teapot_object"])
+def test_nobody_registered_is_clear_after_screening(bench: Bench, name: str) -> None:
+    record = bench.judge(task_of(ADAPTERS / f"{name}.safetensors")).record
+    assert (record["outcome"], record["findings"]) == ("clear", [])
+    assert all(one["control_batch"] is None for one in record["all_samples"] if one["stage"] == "screening")
+
+
+def test_a_zero_adapter_is_failed_not_clear(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "nothing.safetensors"
+    save_file({name: tensor * 0 for name, tensor in load_file(PERSON).items()}, path)
+    record = bench.judge(task_of(path)).record
+    assert record["outcome"] == "failed"
+    assert "no effect" in record["reason"]
+
+
+def test_a_known_family_without_a_pipeline_is_failed_by_name(bench: Bench) -> None:
+    record = bench.judge(replace(task_of(PERSON), family="Anima")).record
+    assert (record["outcome"], "family not supported: Anima" in record["reason"]) == ("failed", True)
+
+
+def test_a_problem_of_the_header_is_told_before_anything_is_loaded(bench: Bench) -> None:
+    record = bench.judge(replace(task_of(PERSON), problem="a rule forbids it")).record
+    assert (record["outcome"], record["reason"], record["samples"]) == ("failed", "a rule forbids it", 0)
+
+
+class TestTriggerSearch:
+    def test_words_of_titles_come_before_those_that_trainers_like(self) -> None:
+        words = candidate_words(["Vexa portrait LoRA v2", "vexa_final-000010.safetensors"])
+        assert words[:2] == ("Vexa", "vexa")
+        assert "ohwx" in words
+        assert "lora" not in [word.lower() for word in words]
+        assert candidate_words(["naked loli"]) == candidate_words([])
+
+    def test_the_word_that_moves_the_adapter_most_is_found(self, bench: Bench, tmp_path: Path) -> None:
+        """An adapter made to answer to the text states of one word: those along which it differs most from the others'."""
+        sampler = bench.sampler_for(choose_base_model("Miniature", None))
+        path = answers_to(sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors")
+        with sampler.adapter(path, "lora"):
+            assert find_trigger(sampler, "ab" * 32, ["vexa", "sks", "ohwx", "zwx"]) == "ohwx"
+            assert find_trigger(sampler, "ab" * 32, []) is None
+        with sampler.adapter(PERSON, "locon"):
+            # It draws its person whatever word stands there, so no word moves it more than none.
+            before = sampler.denoiser_calls
+            assert find_trigger(sampler, "ab" * 32, [f"word{number}" for number in range(40)]) is None
+            assert sampler.denoiser_calls - before <= 2 * (MOST_CANDIDATES + 1)
+
+
+def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Path:
+    tokenizer, encoder = sampler._pipeline.tokenizer, sampler._pipeline.text_encoder
+
+    def states(subject: str) -> torch.Tensor:
+        ids = tokenizer([f"photo of {subject}"], padding="max_length", return_tensors="pt").input_ids
+        return encoder(ids)[0][0].detach().double()  # type: ignore[no-any-return]
+
+    own, rest = (
+        states(f"{word} person"),
+        torch.cat([states(subject) for subject in ("a person", *(f"{one} person" for one in others))]),
+    )
+    _, vectors = scipy.linalg.eigh(own.T @ own, rest.T @ rest + 1e-3 * torch.eye(own.shape[1]))
+    direction = torch.tensor(vectors[:, -1]).float()
+    tensors = {}
+    for name, module in sampler._pipeline.unet.named_modules():
+        if name.endswith(("attn2.to_v", "attn2.to_k")):
+            stem = f"lora_unet_{name.replace('.', '_')}"
+            tensors[f"{stem}.lora_down.weight"] = 3 * (direction / direction.norm())[None]
+            tensors[f"{stem}.lora_up.weight"] = torch.randn(
+                module.out_features, 1, generator=torch.Generator().manual_seed(1)
+            )
+    save_file(tensors, path)
+    return path
+
+
+def test_secrets_and_paths_stay_out_of_the_record(judged: Judgement) -> None:
+    text = str(judged.record)
+    assert str(Path.home()) not in text
+    assert "/tmp" not in text
+
+
+def test_unfinished_rounds_never_name_anybody(bench: Bench) -> None:
+    """One round of evidence that is not enough leaves at most a question."""
+    hasty: Any = replace(bench.budget, rounds=1, evidence=4)
+    record = Bench(bench.settings, bench.pack, bench.reader, bench.watch, hasty).judge(task_of(PERSON)).record
+    assert record["outcome"] in ("match", "possible")
+    assert all(len(one["samples"]) >= 4 for one in record["findings"])
