@@ -2,13 +2,14 @@
 # make test   install and run the test suite
 # make lint   formatting, types, import contracts
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
-# make bench  verdicts and cost on the miniature world; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
+# make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
+# make bench-gpu  seconds per checkpoint on a GPU
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-crawlers bench-faces install
+.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -21,8 +22,15 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The adapters are trained once, about an hour on two cores, and kept in .bench/.
 bench: install
-	$(BIN)/python -m benchmarks.miniature
+	$(BIN)/python -m benchmarks.likeness.build held-out
+	$(BIN)/python -m benchmarks.likeness.run held-out
+	$(BIN)/python -m benchmarks.sequential
+	$(BIN)/python -m benchmarks.fleet
+
+bench-gpu: install
+	$(BIN)/python -m benchmarks.gpu --compiled
 
 bench-crawlers: install
 	$(BIN)/python -m benchmarks.crawlers.throughput

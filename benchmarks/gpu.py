@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -254,10 +255,8 @@ def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measure
         print(f"hotswap: {str(error).splitlines()[0]}")
     plans = plan_samples(SHA256, "screening", ["ohwx"], 4, 0)
     told["four screening images, small decoder"] = timed(lambda: sampler.generate(plans, with_adapter=False))
-    tools, small = sampler._tools, sampler._tools._decoder
-    tools._decoder = None
-    told["four screening images, full decoder"] = timed(lambda: sampler.generate(plans, with_adapter=False))
-    tools._decoder = small
+    full = Sampler(replace(sampler.base, decoder=None), Path(), sampler.device, NothingUnsafe(), pipeline=pipeline)
+    told["four screening images, full decoder"] = timed(lambda: full.generate(plans, with_adapter=False))
     return told
 
 

@@ -2,7 +2,7 @@
 
 A worker that dies, or whose node does, costs the checkpoint it had in hand: another one does it again. Templates go to the
 workers in memory when they start and are never written there; files are read from a folder that all nodes see.
-Ray Core actors, ray.wait; tried on Ray 2.60.
+Ray Core actors and ray.wait; tried on Ray 2.60.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ log = logging.getLogger(__name__)
 # A file that kills worker after worker is the file's fault.
 MOST_TRIES = 3
 _SECRETS = ("civitai_token", "huggingface_token", "modelscope_token", "github_token", "webhook_secret", "master_key", "next_master_key")  # fmt: skip
-Templates = tuple[int, list[tuple[str, Prototypes]]]
+Templates = list[tuple[str, Prototypes]]
 
 
 class Worker:
     """One bench in a process of its own."""
 
-    def __init__(self, settings: Settings, templates: Templates, budget: Budget, threads: int | None) -> None:
-        if threads is not None:
-            import torch
+    def __init__(self, settings: Settings, version: int, templates: Templates, budget: Budget) -> None:
+        self._bench: Bench = bench_from(settings, templates, version, budget)
 
-            torch.set_num_threads(threads)
-        self._bench: Bench = bench_from(settings, templates[1], templates[0], budget)
+    def ready(self) -> int:
+        """The process id, once everything is loaded."""
+        return os.getpid()
 
     def judge(self, task: Task) -> Judgement:
         return self._bench.judge(task)
@@ -47,26 +47,34 @@ class Worker:
 
 @dataclass(slots=True)
 class _Seat:
-    """A worker and what it has in hand."""
+    """A worker and what it has in hand.
+
+    Attributes:
+        beginning: answers once the worker has loaded everything, None after that. A worker for which the cluster has no
+            place any more never answers, and the others do its work.
+        answer: to the task in hand.
+    """
 
     worker: ActorHandle
-    reference: Any = None
+    beginning: Any
+    pid: int = 0
     key: str = ""
     task: Task | None = None
+    answer: Any = None
     family: str | None = None
 
 
 class RayCrew:
-    """Workers of a Ray cluster; the gallery is the one of the moment the crew was called together."""
+    """Workers of a Ray cluster, as many as it has GPUs, or CPUs without any."""
 
     def __init__(
-        self, settings: Settings, templates: Callable[[], Templates], budget: Budget, threads: int | None = None
+        self, settings: Settings, version: Callable[[], int], templates: Callable[[], Templates], budget: Budget
     ) -> None:
         """Connect and start workers.
 
         Args:
-            templates: gives gallery version and templates; asked again when the version has changed.
-            threads: of each worker on machines without a GPU, None for torch's own choice.
+            version: of the gallery now; workers are replaced when it has changed.
+            templates: of everyone who may be searched now.
 
         Raises:
             FleetUnreachable: no cluster answers at the address.
@@ -76,15 +84,15 @@ class RayCrew:
         self._ray = ray
         self._connect(settings.ray or "auto")
         self._settings = settings.model_copy(update=dict.fromkeys(_SECRETS))
-        self._templates, self._budget, self._threads = templates, budget, threads
-        self._gallery = templates()
+        self._version_now, self._templates_now, self._budget = version, templates, budget
+        self._version, self._templates = version(), templates()
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
-        self._options: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-        self._seats = [_Seat(self._hire()) for _ in range(gpus or max(1, int(resources.get("CPU", 1))))]
+        self._place: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
         self._queue: list[tuple[str, Task]] = []
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
+        self._seats = [self._new_seat() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))]
 
     def _connect(self, address: str) -> None:
         if self._ray.is_initialized():
@@ -95,12 +103,10 @@ class RayCrew:
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
 
-    def _hire(self) -> ActorHandle:
-        return (
-            self._ray.remote(Worker)
-            .options(**self._options)
-            .remote(self._settings, self._gallery, self._budget, self._threads)
-        )
+    def _new_seat(self) -> _Seat:
+        hired = self._ray.remote(Worker).options(**self._place)
+        worker = hired.remote(self._settings, self._version, self._templates, self._budget)
+        return _Seat(worker, worker.ready.remote())
 
     @property
     def pending(self) -> int:
@@ -111,36 +117,37 @@ class RayCrew:
         return len(self._queue) < 2 * len(self._seats)
 
     def submit(self, key: str, task: Task) -> None:
-        self._renew_gallery()
+        if self._version_now() != self._version:
+            self._look_for_others()
         self._queue.append((key, task))
         self._assign()
 
-    def _renew_gallery(self) -> None:
-        """Whoever withdrew meanwhile must not be looked for: idle workers are replaced at once, busy ones when they are done."""
-        now = self._templates()
-        if now[0] == self._gallery[0]:
-            return
-        self._gallery = now
-        for seat in self._seats:
+    def _look_for_others(self) -> None:
+        """Somebody entered or withdrew: every worker is replaced at once, and what it had in hand is done again."""
+        self._version, self._templates = self._version_now(), self._templates_now()
+        for number, seat in enumerate(self._seats):
             if seat.task is not None:
                 self._queue.insert(0, (seat.key, seat.task))
-            self._replace(seat)
+            self._replace(number)
 
     def _assign(self) -> None:
         for seat in self._seats:
-            if seat.task is None and self._queue:
+            if seat.task is None and seat.beginning is None and self._queue:
                 seat.key, seat.task = self._queue.pop(next_of(self._queue, seat.family))
                 seat.family = seat.task.family
-                seat.reference = seat.worker.judge.remote(seat.task)
+                seat.answer = seat.worker.judge.remote(seat.task)
 
     def finished(self, *, wait: bool) -> list[Result]:
         found, self._given_up = self._given_up, []
-        while not found:
-            busy = {seat.reference: seat for seat in self._seats if seat.task is not None}
-            if not busy:
-                break
-            ready, _ = self._ray.wait(list(busy), num_returns=1, timeout=None if wait else 0)
-            found += [result for reference in ready if (result := self._result(busy[reference])) is not None]
+        while not found and self.pending:
+            under_way = {
+                reference: number
+                for number, seat in enumerate(self._seats)
+                if (reference := seat.beginning if seat.task is None else seat.answer) is not None
+            }
+            answered, _ = self._ray.wait(list(under_way), num_returns=1, timeout=None if wait else 0)
+            for reference in answered:
+                self._take(under_way[reference], found)
             found += self._given_up
             self._given_up = []
             self._assign()
@@ -148,36 +155,45 @@ class RayCrew:
                 break
         return found
 
-    def _result(self, seat: _Seat) -> Result | None:
-        key, task = seat.key, seat.task
+    def _take(self, number: int, found: list[Result]) -> None:
+        """What a worker answered: that it is ready, a judgement, or nothing any more; a lost one is replaced."""
+        seat = self._seats[number]
         try:
-            judgement = self._ray.get(seat.reference)
+            if seat.task is None:
+                seat.pid, seat.beginning = self._ray.get(seat.beginning), None
+                return
+            found.append((seat.key, self._ray.get(seat.answer)))
         except self._ray.exceptions.RayTaskError as error:
-            seat.task = None
-            return key, error.cause if isinstance(getattr(error, "cause", None), Exception) else error
+            cause = error.cause if isinstance(getattr(error, "cause", None), Exception) else error
+            found.append((seat.key, cause))
         except self._ray.exceptions.RayError as error:
-            if task is not None:
-                self._again(key, task, error)
-            self._replace(seat)
-            return None
-        seat.task = None
-        return key, judgement
-
-    def _again(self, key: str, task: Task, error: Exception) -> None:
-        self._tries[key] = self._tries.get(key, 0) + 1
-        if self._tries[key] >= MOST_TRIES:
-            self._given_up.append((key, WorkersLost(self._tries[key])))
+            self._lost(number, error)
             return
+        seat.key, seat.task, seat.answer = "", None, None
+
+    def _lost(self, number: int, error: Exception) -> None:
+        seat = self._seats[number]
+        self._tries[seat.key] = self._tries.get(seat.key, 0) + 1
         log.warning("a worker was lost (%s); its checkpoint is done again", type(error).__name__)
-        self._queue.insert(0, (key, task))
+        if seat.task is None:
+            # One that cannot even begin has no file to blame.
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, Exception) or self._tries[""] > MOST_TRIES * len(self._seats):
+                raise cause if isinstance(cause, Exception) else WorkersLost(self._tries[""])
+        elif self._tries[seat.key] >= MOST_TRIES:
+            self._given_up.append((seat.key, WorkersLost(self._tries[seat.key])))
+        else:
+            self._queue.insert(0, (seat.key, seat.task))
+        self._replace(number)
 
-    def _replace(self, seat: _Seat) -> None:
-        self._ray.kill(seat.worker, no_restart=True)
-        seat.worker, seat.task, seat.reference, seat.family = self._hire(), None, None, None
+    def _replace(self, number: int) -> None:
+        self._ray.kill(self._seats[number].worker, no_restart=True)
+        self._seats[number] = self._new_seat()
 
+    @property
     def worker_pids(self) -> list[int]:
-        """Process ids of the workers, for tests that kill them."""
-        return list(self._ray.get([seat.worker.__ray_call__.remote(lambda _: os.getpid()) for seat in self._seats]))
+        """Process ids of the workers that have begun."""
+        return [seat.pid for seat in self._seats if seat.pid]
 
     def close(self) -> None:
         for seat in self._seats:

@@ -56,7 +56,7 @@ class Workshop(Reception):
         state = (self.vault.gallery_version, self.clock().date())
         if self._watch is None or self._watched != state:
             self._watched = state
-            _, templates = self.templates()
+            templates = self.templates()
             digest = hashlib.sha256()
             for identity_id, prototypes in templates:
                 digest.update(identity_id.encode() + prototypes.tobytes())
@@ -108,10 +108,9 @@ class Workshop(Reception):
             else:
                 from scanner.fleet import RayCrew
 
-                self._crew = RayCrew(self.settings, self.templates, self.budget)
+                self._crew = RayCrew(self.settings, lambda: self.vault.gallery_version, self.templates, self.budget)
         return self._crew
 
-    def templates(self) -> tuple[int, list[tuple[str, Prototypes]]]:
-        """Gallery version and templates of everyone who may be searched now."""
-        day = self.clock().date()
-        return self.vault.gallery_version, self.vault.active_templates(self.reader.version, day)
+    def templates(self) -> list[tuple[str, Prototypes]]:
+        """Of everyone who may be searched now."""
+        return self.vault.active_templates(self.reader.version, self.clock().date())

@@ -1,0 +1,130 @@
+"""Ray workers: throughput of two beside one, and verdicts with a worker killed in every run: `python -m benchmarks.fleet`.
+
+Everything runs on this machine: a local cluster of two nodes with one CPU each, one thread a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.cluster_utils import Cluster
+
+from scanner.examination import Budget
+from scanner.fleet import RayCrew
+from scanner.judging import Judgement, Task
+from scanner.miniature.demo import demo_settings, register_world
+from scanner.miniature.world import load_world
+from scanner.safety import usable_triggers
+from scanner.settings import Settings
+from scanner.triage import triage_file
+from scanner.workshop import Workshop
+
+KILLS, ROUNDS = 10, 3
+
+
+class Silent:
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        pass
+
+
+def tasks() -> list[tuple[str, Task]]:
+    found = []
+    for file in load_world().files:
+        if file.group in ("registered", "stranger", "style", "object"):
+            triage = triage_file(file.path)
+            triggers = usable_triggers([*file.triggers, *triage.triggers])
+            found.append((file.file, Task(file.path, str(triage.sha256), triage.kind, triage.family, triggers)))
+    return found
+
+
+def work_off(crew: RayCrew, work: list[tuple[str, Task]]) -> tuple[dict[str, Any], float]:
+    started = time.monotonic()
+    for key, task in work:
+        crew.submit(key, task)
+    found: dict[str, Any] = {}
+    while crew.pending:
+        for key, judgement in crew.finished(wait=True):
+            assert isinstance(judgement, Judgement), judgement
+            assert key not in found, "reported twice"
+            record = judgement.record
+            found[key] = (record["outcome"], sorted(one["identity_id"] for one in record["findings"]), record["best_score"])
+    return found, time.monotonic() - started
+
+
+def warmed(crew: RayCrew, work: list[tuple[str, Task]]) -> RayCrew:
+    """Every worker has loaded its base model and drawn once."""
+    for _ in range(2):
+        work_off(crew, work[: 2 * len(crew._seats)])
+    return crew
+
+
+def killer(crew: RayCrew, after_s: float) -> threading.Thread:
+    def kill() -> None:
+        time.sleep(after_s)
+        busy = [seat.pid for seat in crew._seats if seat.task is not None and seat.pid]
+        if busy:
+            os.kill(busy[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp())
+    workshop = Workshop(demo_settings(Settings(home=home, device="cpu")))
+    register_world(workshop, Silent())
+    version, templates = workshop.vault.gallery_version, workshop.templates()
+    workshop.close()
+    work = tasks()
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
+
+    def crew_of(size: int) -> RayCrew:
+        crew = RayCrew(settings, lambda: version, lambda: templates, Budget())
+        for seat in crew._seats[size:]:
+            ray.kill(seat.worker, no_restart=True)
+        del crew._seats[size:]
+        return warmed(crew, work)
+
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    expected: dict[str, Any] = {}
+    crews = {1: crew_of(1)}
+    for size in (1, 2):
+        crew = crews[1] if size == 1 else crew_of(2)
+        for _ in range(ROUNDS):
+            found, taken = work_off(crew, work)
+            expected = expected or found
+            assert found == expected
+            seconds[size].append(taken)
+        crew.close()
+        time.sleep(2)
+    one, two = (statistics.median(seconds[size]) for size in (1, 2))
+    print(f"{len(work)} checkpoints: one worker {one:.1f} s, two workers {two:.1f} s, ratio {one / two:.2f}")
+    crew, same, lost = crew_of(2), 0, 0
+    for turn in range(KILLS):
+        thread = killer(crew, 0.5 + 0.5 * turn)
+        found, _ = work_off(crew, work)
+        thread.join()
+        same += found == expected
+    lost = sum(crew._tries.values())
+    crew.close()
+    print(f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work")
+    print(json.dumps({"one_s": seconds[1], "two_s": seconds[2], "ratio": one / two, "identical": same, "lost": lost}))
+    ray.shutdown()
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()
