@@ -20,13 +20,21 @@ from face_index.face import PackVersion, Prototypes, unit
 from face_index.identity import Identity, Proof
 from face_index.insight import InsightFaceReader
 from face_index.packs import FacePack, find_pack
+from face_index.templates import make_prototypes
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
 from scanner.base_models import choose_base_model
+from scanner.examination import Budget
 from scanner.image_check import NothingUnsafe
+from scanner.judging import Bench, Task, bench_from
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
+from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
 from scanner.settings import Settings
+from scanner.triage import triage_file
+from scanner.trigger_search import candidate_words
 from tests.servers.files import FileServer, serve_files
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -160,6 +168,25 @@ def miniature_reader(miniature_pack: FacePack) -> InsightFaceReader:
 @pytest.fixture(scope="session")
 def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     return Sampler(choose_base_model("Miniature", None), tmp_path_factory.mktemp("cache"), "cpu", NothingUnsafe())
+
+
+def task_of(path: Path) -> Task:
+    """A file as the scan hands it over, without a listing."""
+    triage = triage_file(path)
+    triggers = usable_triggers(triage.triggers)
+    candidates = () if triggers else candidate_words([path.stem])
+    return Task(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
+
+
+@pytest.fixture(scope="session")
+def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A worker that looks for the people of the world and thirty others."""
+    templates = []
+    for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
+        read = miniature_reader.read([draw_photo(person_of(seed), number).pixels for number in range(4)])
+        templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
+    settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
+    return bench_from(settings, templates, 1, Budget())
 
 
 class Silent:

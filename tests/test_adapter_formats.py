@@ -7,6 +7,7 @@ means are written down, and their weights are worked out in float64 from the ten
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ import torch
 from diffusers import (
     StableDiffusionPipeline,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from scanner.adapters.loading import loaded_into
+from scanner.adapters.reading import anatomy_of
 from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.world import BASE_MODEL
 from tests.conftest import shared
-from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sd3
+from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sd3, tiny_sdxl
 
 RANK = 3
 DOWN = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -305,7 +309,6 @@ def test_cloneofsimo_counts_its_layers(loads: Callable[..., None]) -> None:
 def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
     """All 144 + 48 numbers, each of the shape that SD1's own layer at that place has."""
     from scanner.adapters.numbered import named
-    from scanner.adapters.reading import anatomy_of
     from tests.tiny_pipelines import sd1_on_meta
 
     tensors = load_file(shared("lora_files") / f"{name}.safetensors")
@@ -489,3 +492,57 @@ def test_a_lora_with_its_own_words(miniature: Any, tmp_path: Path) -> None:
     save_file({**lora, "<s1>": torch.randn(64), "<s2>": torch.randn(64)}, path)
     with loaded_into(miniature, path, "lora", "Miniature", "") as loaded:
         assert len(loaded.words) == 2
+
+
+def test_textual_inversion_of_sdxl_has_a_table_for_each_encoder(tmp_path: Path) -> None:
+    sdxl, path = tiny_sdxl(), tmp_path / "someone.safetensors"
+    save_file({"clip_l": torch.randn(2, 32), "clip_g": torch.randn(2, 32)}, path)
+    before = digest(sdxl)
+    with loaded_into(sdxl, path, "textual-inversion", "SDXL", "") as loaded:
+        [text] = loaded.words.values()
+        for tokenizer, encoder, table in (
+            (sdxl.tokenizer, sdxl.text_encoder, "clip_l"),
+            (sdxl.tokenizer_2, sdxl.text_encoder_2, "clip_g"),
+        ):
+            rows = encoder.get_input_embeddings().weight[tokenizer(text).input_ids[1:3]]
+            torch.testing.assert_close(rows, load_file(path)[table])
+    assert digest(sdxl) == before
+
+
+def test_kohya_files_of_sdxl_reach_both_text_encoders(loads: Callable[..., None]) -> None:
+    sdxl, tensors, expected = tiny_sdxl(), {}, {}
+    for seed, (stem, network) in enumerate((("lora_te1", "text_encoder"), ("lora_te2", "text_encoder_2"))):
+        encoder = getattr(sdxl, network)
+        [path] = [name for name, _ in encoder.named_modules() if name.endswith("layers.0.mlp.fc1")]
+        down, up = pair(*weight_of(sdxl, f"{network}:{path}").shape, seed)
+        name = f"{stem}_text_model_encoder_layers_0_mlp_fc1"
+        tensors |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
+        expected[f"{network}:{path}"] = delta_of(down, up)
+    loads(sdxl, tensors, expected)
+
+
+ENDINGS = st.sampled_from([".lora_down.weight", ".lora_up.weight", ".alpha", ".diff", ".lokr_w1", ".weight", ".on_input", "", ":down", "_lora.up.weight"])  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=40), ENDINGS), max_size=8),
+    st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=3),
+)
+def test_no_name_is_lost_or_breaks_the_reading(names: list[tuple[str, str]], metadata: dict[str, str]) -> None:
+    """Every tensor of a hostile file ends in a module, in a learned word, or among the leftovers that refuse it."""
+    tensors = {stem + ending: torch.zeros(1) for stem, ending in names}
+    try:
+        anatomy = anatomy_of(tensors, metadata)
+    except UnfaithfulLoad:
+        return
+    placed = sum(len(parts) for parts in anatomy.modules.values()) + sum(
+        len(rows) for rows in anatomy.embeddings.values()
+    )
+    assert placed + len(anatomy.leftover) == len(tensors)
+
+
+@given(st.text(max_size=200))
+def test_hostile_headers_do_not_break_the_scale(text: str) -> None:
+    parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
+    for told in (text, json.dumps({"unet.lora_alpha": text}), json.dumps({"lora_alpha": 4, "alpha_pattern": text})):
+        anatomy_of(parts, {"lora_adapter_metadata": told})

@@ -12,42 +12,16 @@ import scipy.linalg
 import torch
 from safetensors.torch import load_file, save_file
 
-from face_index.insight import InsightFaceReader
-from face_index.templates import make_prototypes
 from scanner.base_models import choose_base_model
-from scanner.examination import Budget
-from scanner.judging import Bench, Judgement, Task, bench_from
+from scanner.judging import Bench, Judgement
 from scanner.ledger import Ledger
-from scanner.miniature.persons import person_of
-from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import ADAPTERS
 from scanner.regeneration import regenerate
-from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
-from scanner.settings import Settings
-from scanner.triage import triage_file
 from scanner.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
-from tests.conftest import NOON
+from tests.conftest import NOON, task_of
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
-
-
-@pytest.fixture(scope="module")
-def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """A worker that looks for the people of the world and thirty others."""
-    templates = []
-    for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
-        read = miniature_reader.read([draw_photo(person_of(seed), number).pixels for number in range(4)])
-        templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
-    settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
-    return bench_from(settings, templates, 1, Budget())
-
-
-def task_of(path: Path) -> Task:
-    triage = triage_file(path)
-    triggers = usable_triggers(triage.triggers)
-    candidates = () if triggers else candidate_words([path.stem])
-    return Task(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
 
 
 @pytest.fixture(scope="module")

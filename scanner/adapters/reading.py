@@ -111,9 +111,9 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
             embeddings.setdefault(match["token"], []).append(_rows(tensor))
         elif _LEARNED.match(name):
             embeddings[name] = [_rows(tensor)]
-        elif (part := _part_of(name)) is not None:
-            stem, what = part
-            modules.setdefault(stem, {})[what] = tensor
+        elif (part := _part_of(name)) is not None and part[1] not in modules.get(part[0], {}):
+            # Two spellings of one thing would hide each other: the second is left over, and refuses the file.
+            modules.setdefault(part[0], {})[part[1]] = tensor
         elif name in plain and f"{name.removesuffix('.weight')}.on_input" in tensors:
             modules.setdefault(name.removesuffix(".weight"), {})["ia3"] = tensor
         else:

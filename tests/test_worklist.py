@@ -1,0 +1,122 @@
+"""From listed files to verdicts: minors, the same bytes twice, words from examples, and a worker that fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from crawlers.listing import Listing, RemoteFile
+from face_index.consent import Consent, Signatory
+from face_index.vault import Submission
+from scanner.judging import Bench, Judgement, Task
+from scanner.miniature.world import ADAPTERS
+from scanner.safety import usable_triggers
+from scanner.scan import run_scan
+from scanner.settings import Settings
+from scanner.triage import triage_file
+from scanner.trigger_words import words_of
+from scanner.workshop import Workshop
+from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+
+STYLE = ADAPTERS / "sepia_style.safetensors"
+
+
+@pytest.fixture
+def workshop(settings: Settings) -> Iterator[Workshop]:
+    opened = Workshop(settings, clock=lambda: NOON)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Path:
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    return folder
+
+
+def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None = None) -> None:
+    guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
+    given = guardian if born_on else consent
+    version = workshop.reader.version
+    submission = Submission(name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on)
+    identity = workshop.vault.submit(submission, NOON)
+    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+
+
+def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Mia Example", born_on=date(2012, 3, 4))
+    shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
+    monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
+    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert (row["outcome"], row["identity"], row["samples"]) == ("possible", "Mia Example", 0)
+    assert "registered minor" in row["reason"]
+    assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
+
+
+def test_an_adult_of_that_name_is_sampled_as_anybody(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+    enrol(workshop, consent, "Mia Example")
+    shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
+    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert (row["outcome"], row["identity"]) == ("clear", None)
+    assert len(workshop.ledger.samples(str(triage_file(STYLE).sha256))) == row["samples"] > 0
+
+
+def test_the_same_bytes_under_two_names_are_judged_once(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Somebody Else")
+    for name in ("a", "b", "c"):
+        shutil.copy(STYLE, uploads / f"{name}.safetensors")
+    judged: list[Task] = []
+    judge = Bench.judge
+
+    def counted(bench: Bench, task: Task) -> Judgement:
+        judged.append(task)
+        return judge(bench, task)
+
+    monkeypatch.setattr(Bench, "judge", counted)
+    rows = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
+    assert {(row["outcome"], row["reason"]) for row in rows} == {(rows[0]["outcome"], rows[0]["reason"])}
+    assert len(judged) == 1
+    assert run_scan(workshop, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"] == rows[0]["reason"]
+    assert len(judged) == 1
+
+
+def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Somebody Else")
+    shutil.copy(STYLE, uploads / "a.safetensors")
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(Bench, "judge", lambda *_: 1 / 0)
+        run_scan(workshop, [str(uploads)], Silent())
+    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert row["outcome"] == "clear"
+
+
+def test_creators_examples_tell_a_trigger_that_nobody_else_told(workshop: Workshop) -> None:
+    prompts = [f"vexwoman, portrait number {number}" for number in range(4)]
+    raw = json.dumps({"images": [{"meta": {"prompt": prompt}} for prompt in prompts]})
+    file = RemoteFile("x.safetensors", "https://hub.example/x")
+    listing = Listing("civitai", "7", "Somebody", "https://hub.example/7", None, (), (), None, None, None, False, False, (file,), raw)  # fmt: skip
+    workshop.crawl.record(listing, NOON)
+    bare = replace(triage_file(STYLE), triggers=())
+    assert words_of(workshop, listing, file, bare) == (("vexwoman",), ())
+    told = replace(listing, triggers=("ohwx",))
+    assert words_of(workshop, told, file, bare)[0] == ("ohwx",)
+    unsafe = replace(listing, listing_id="8", raw=raw.replace("vexwoman", "nude vexwoman"))
+    workshop.crawl.record(unsafe, NOON)
+    triggers, candidates = words_of(workshop, unsafe, file, bare)
+    assert triggers == ()
+    assert candidates
+    assert usable_triggers(candidates) == candidates
