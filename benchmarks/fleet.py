@@ -56,7 +56,11 @@ def work_off(crew: RayCrew, work: list[tuple[str, Task]]) -> tuple[dict[str, Any
             assert isinstance(judgement, Judgement), judgement
             assert key not in found, "reported twice"
             record = judgement.record
-            found[key] = (record["outcome"], sorted(one["identity_id"] for one in record["findings"]), record["best_score"])
+            found[key] = (
+                record["outcome"],
+                sorted(one["identity_id"] for one in record["findings"]),
+                record["best_score"],
+            )
     return found, time.monotonic() - started
 
 
@@ -120,7 +124,9 @@ def main() -> None:
         same += found == expected
     lost = sum(crew._tries.values())
     crew.close()
-    print(f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work")
+    print(
+        f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work"
+    )
     print(json.dumps({"one_s": seconds[1], "two_s": seconds[2], "ratio": one / two, "identical": same, "lost": lost}))
     ray.shutdown()
     cluster.shutdown()

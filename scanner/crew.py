@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -43,17 +42,15 @@ def next_of(queue: Sequence[tuple[str, Task]], family: str | None) -> int:
 
 
 class LocalCrew:
-    """One thread; the main thread lists, fetches and writes meanwhile."""
+    """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program, Ctrl-C included."""
 
     def __init__(self, bench: Callable[[], Bench]) -> None:
         self._bench_now = bench
-        self._bench: Bench | None = None
-        self._queue: list[tuple[str, Task]] = []
+        self._queue: list[tuple[str, Task, Bench]] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="judging")
-        self._running, self._pending = False, 0
-        self._family: str | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="judging", daemon=True)
+        self._pending = 0
 
     @property
     def pending(self) -> int:
@@ -65,13 +62,13 @@ class LocalCrew:
 
     def submit(self, key: str, task: Task) -> None:
         # Here, in the thread that owns the vault: whoever withdrew meanwhile is no longer looked for.
-        self._bench = self._bench_now()
+        bench = self._bench_now()
         self._pending += 1
-        with self._lock:
-            self._queue.append((key, task))
-            if not self._running:
-                self._running = True
-                self._thread.submit(self._work)
+        with self._changed:
+            self._queue.append((key, task, bench))
+            self._changed.notify()
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def finished(self, *, wait: bool) -> list[Result]:
         found: list[Result] = []
@@ -84,19 +81,18 @@ class LocalCrew:
         return found
 
     def close(self) -> None:
-        with self._lock:
+        with self._changed:
+            self._pending -= len(self._queue)
             self._queue.clear()
-        self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _work(self) -> None:
+        family: str | None = None
         while True:
-            with self._lock:
-                if not self._queue or self._bench is None:
-                    self._running = False
-                    return
-                key, task = self._queue.pop(next_of(self._queue, self._family))
-                bench = self._bench
-            self._family = task.family
+            with self._changed:
+                while not self._queue:
+                    self._changed.wait()
+                key, task, bench = self._queue.pop(next_of([(one[0], one[1]) for one in self._queue], family))
+            family = task.family
             try:
                 self._results.put((key, bench.judge(task)))
             except Exception as error:  # handed to the main thread, which knows what to do with it

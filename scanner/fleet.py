@@ -79,7 +79,12 @@ class RayCrew:
         Raises:
             FleetUnreachable: no cluster answers at the address.
         """
-        import ray
+        try:
+            import ray
+        except ImportError as error:
+            raise FleetUnreachable(
+                str(settings.ray), "Ray is not installed: pip install 'portrait-scanner[fleet]'"
+            ) from error
 
         self._ray = ray
         self._connect(settings.ray or "auto")

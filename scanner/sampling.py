@@ -21,7 +21,8 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from scanner.adapters.loading import Loaded, loaded_into
-from scanner.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
+from scanner.base_models import BaseModel, Stage, first_line, hash_of_base_model, load_pipeline
+from scanner.errors import NotScannable
 from scanner.image_check import ImageCheck
 from scanner.prompts import SamplePlan
 from scanner.screening_tools import ScreeningTools
@@ -61,7 +62,7 @@ class Sampler:
         pipeline: Any = None,
     ) -> None:
         """Load the base model, unless its pipeline is given; raises BaseModelMissing."""
-        self.base, self.device, self.check = base, device, check
+        self.base, self.device, self.check, self._cache = base, device, check, cache
         self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
         self._batch = batch or DEFAULT_BATCH.get(device, 8)
         self._tools = ScreeningTools(base, self._pipeline, cache)
@@ -104,8 +105,15 @@ class Sampler:
     @contextmanager
     def adapter(self, path: Path, kind: str) -> Iterator[Loaded]:
         """A checkpoint loaded for the duration of a with-block; see scanner.adapters.loading."""
+        base = self.base
         with loaded_into(
-            self._pipeline, path, kind, self.base.family, self.base.configuration, self._tools.changes
+            self._pipeline,
+            path,
+            kind,
+            base.family,
+            base.configuration,
+            cache=self._cache,
+            accelerator=self._tools.changes,
         ) as loaded:
             self._loaded, self._batches = loaded, 0
             try:
@@ -188,8 +196,15 @@ class Sampler:
         elif "true_cfg_scale" in self._accepted:
             del wanted["negative_prompt"]
         self.denoiser_calls += stage.steps * len(plans)
-        with torch.inference_mode():
-            return self._pipeline(**{name: value for name, value in wanted.items() if name in self._accepted})
+        try:
+            with torch.inference_mode():
+                return self._pipeline(**{name: value for name, value in wanted.items() if name in self._accepted})
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a pipeline makes of a stranger's weights ends this file, not the scan
+            raise NotScannable(
+                f"the {self.base.family} pipeline cannot draw with this file: {first_line(error)}"
+            ) from error
 
     def _written(self, plan: SamplePlan, *, with_adapter: bool) -> str:
         """The prompt with the tokens of learned words in the place of their names; the control does without them."""

@@ -167,7 +167,9 @@ class Worklist:
 
     def _collect(self, *, wait: bool) -> None:
         for key, judgement in self._workshop.crew.finished(wait=wait):
-            for number, (entry, part) in enumerate(self._waiting.pop(key, [])):  # none for what an ended scan left behind
+            for number, (entry, part) in enumerate(
+                self._waiting.pop(key, [])
+            ):  # none for what an ended scan left behind
                 part.rows = self._rows(key, entry, part, judgement, remember=number == 0)
                 self._finish_if_done(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -182,14 +183,21 @@ def test_a_lost_node_costs_nothing_but_time(cluster: Any, home: Path, expected: 
 
 
 def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew: RayCrew) -> None:
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.wait(0.05):
+            for seat in list(crew._seats):
+                if seat.key == "deadly" and seat.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(seat.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
     crew.submit("deadly", task_of("ohwx_portrait_v1"))
-    found: list[Any] = []
-    while not found:
-        for seat in crew._seats:
-            if seat.key == "deadly" and seat.pid:
-                os.kill(seat.pid, signal.SIGKILL)
-        found += crew.finished(wait=True)
-    [(key, error)] = found
+    [(key, error)] = crew.finished(wait=True)
+    over.set()
+    thread.join()
     assert key == "deadly"
     assert "workers died one after another" in str(error)
     crew.submit("next", task_of("sepia_style"))

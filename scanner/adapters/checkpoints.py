@@ -43,11 +43,12 @@ class WholeModel:
         self.set_scale(None)
 
 
-def whole_model(pipeline: Any, path: Path, config: str) -> WholeModel:
+def whole_model(pipeline: Any, path: Path, config: str, cache: Path | None) -> WholeModel:
     """Load a single-file checkpoint beside a pipeline of its family.
 
     Args:
         config: folder or hub id of the base model, whose configurations say how the networks are built.
+        cache: where the hub's client keeps its files.
 
     Raises:
         UnfaithfulLoad: diffusers cannot build it, or left weights of the networks unfilled.
@@ -56,7 +57,7 @@ def whole_model(pipeline: Any, path: Path, config: str) -> WholeModel:
     device, dtype = first.device, first.dtype
     try:
         loaded = type(pipeline).from_single_file(
-            str(path), config=config, dtype=dtype, safety_checker=None, local_files_only=True
+            str(path), config=config, dtype=dtype, safety_checker=None, cache_dir=cache, local_files_only=True
         )
     except Exception as error:  # diffusers, safetensors and torch each have error trees of their own
         first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
@@ -100,9 +101,9 @@ def _count(shape: list[int]) -> int:
 
 
 @contextmanager
-def checkpoint_in_place(pipeline: Any, path: Path, config: str) -> Iterator[WholeModel]:
+def checkpoint_in_place(pipeline: Any, path: Path, config: str, cache: Path | None) -> Iterator[WholeModel]:
     """A checkpoint standing in a pipeline for the duration of a with-block."""
-    model = whole_model(pipeline, path, config)
+    model = whole_model(pipeline, path, config, cache)
     try:
         yield model
     finally:

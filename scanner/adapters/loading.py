@@ -66,13 +66,21 @@ def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
 
 @contextmanager
 def loaded_into(
-    pipeline: Any, path: Path, kind: str, family: str, config: str, accelerator: Sequence[Change] = ()
+    pipeline: Any,
+    path: Path,
+    kind: str,
+    family: str,
+    config: str,
+    *,
+    cache: Path | None = None,
+    accelerator: Sequence[Change] = (),
 ) -> Iterator[Loaded]:
     """A checkpoint in a pipeline for the duration of a with-block; the pipeline is bit for bit as before afterwards.
 
     Args:
         kind: as triage names it.
         config: folder or hub id of the base model, for full checkpoints.
+        cache: where the hub's client keeps the base model's files.
         accelerator: changes that are added whenever screening asks for them; full checkpoints go without.
 
     Raises:
@@ -87,7 +95,7 @@ def loaded_into(
                 raise NotScannable(
                     f"full checkpoints of {family} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
                 )
-            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, config)), "checkpoint")
+            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, config, cache)), "checkpoint")
             return
         tensors, metadata = read_tensors(path)
         if kind == "textual-inversion":

@@ -111,6 +111,7 @@ def quieten_libraries(debug: bool) -> None:
             "onnxruntime",
             "PIL",
             "picklescan",
+            "ray",
         ):
             logging.getLogger(name).setLevel(logging.ERROR)
 

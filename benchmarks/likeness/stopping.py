@@ -1,0 +1,111 @@
+"""The stopping rule on the miniature world: early decisions beside those of the whole budget.
+
+`python -m benchmarks.likeness.stopping`: every trained adapter of a person in the held-out split gets the whole budget of evidence
+samples; then it is seen when the rule would have stopped, what it would have said, and whether its interval holds the
+score of three times as many further samples that nobody stopped at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+from scipy.stats import binomtest
+
+from benchmarks.likeness.build import folder_of
+from benchmarks.likeness.gallery import templates_of
+from benchmarks.likeness.inventory import Trained, inventory
+from face_index.face import unit
+from scanner.base_models import choose_base_model
+from scanner.errors import NotScannable
+from scanner.examination import Budget
+from scanner.judging import Bench, bench_from
+from scanner.prompts import plan_samples
+from scanner.sequential import EVIDENCE, estimate
+from scanner.settings import Settings
+from scanner.studio import Shot, Studio
+from scanner.triage import triage_file
+
+FURTHER = 72
+
+
+def shots_of(bench: Bench, one: Trained, path: Path) -> list[Shot]:
+    triage = triage_file(path)
+    sampler = bench.sampler_for(choose_base_model(triage.family, None))
+    studio = Studio(sampler, bench.reader, bench.pack.bar)
+    trigger = f"{one.trigger} person"
+    with sampler.adapter(path, triage.kind):
+        plans = plan_samples(str(triage.sha256), "evidence", [trigger], EVIDENCE.per_look * EVIDENCE.looks + FURTHER, 0)
+        return studio.shoot(plans, with_controls=False)
+
+
+def looked_at(shots: list[Shot], template: Any, possible: float, match: float) -> dict[str, Any] | None:
+    """When the rule stops, what it says then and at the end of the budget, and whether the interval was right."""
+    budget = shots[: EVIDENCE.per_look * EVIDENCE.looks]
+    further = [shot.face.embedding for shot in shots[len(budget) :] if shot.face is not None]
+    stopped: dict[str, Any] | None = None
+    for look in range(1, EVIDENCE.looks + 1):
+        faces = [shot for shot in budget[: look * EVIDENCE.per_look] if shot.face is not None]
+        if len(faces) < 4 or len(further) < 20:
+            continue
+        rows = np.stack([shot.face.embedding for shot in faces if shot.face is not None])
+        told = estimate(rows, template, EVIDENCE, np.array([shot.quality for shot in faces]))
+        side = "above" if told.interval[0] >= match else "below" if told.interval[1] < possible else "between"
+        truth = float(unit(np.mean(further, axis=0)) @ template)
+        if stopped is None and (side != "between" or look == EVIDENCE.looks):
+            stopped = {
+                "look": look,
+                "early": side,
+                "covers": told.interval[0] <= truth <= told.interval[1],
+                "truth": truth,
+            }
+        if stopped is not None and look == EVIDENCE.looks:
+            stopped["true side"] = "above" if truth >= match else "below" if truth < possible else "between"
+    return stopped
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gallery", type=int, default=1_000)
+    options = parser.parse_args()
+    whole, folder = inventory("held-out"), folder_of("held-out")
+    templates = templates_of(whole.registered, options.gallery)
+    bench = bench_from(Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu"), templates, 1, Budget())
+    found = []
+    people = [one for one in whole.trained if one.person is not None and one.form.algorithm != "textual-inversion"]
+    for one in track(people, "whole budgets"):
+        try:
+            shots = shots_of(bench, one, folder / f"{one.name}.safetensors")
+        except NotScannable as error:
+            print(one.name, error)
+            continue
+        vectors = [shot.face.embedding for shot in shots if shot.face is not None]
+        if not vectors:
+            continue
+        probe = unit(np.mean(vectors, axis=0))
+        closest = bench.watch.closest(probe)[0].identity_id
+        limits = bench.watch.thresholds_of(closest)
+        told = looked_at(shots, bench.watch.gallery.vector_of(closest, probe), limits.possible, limits.match)
+        if told is not None:
+            found.append({"name": one.name, **told})
+    wrong = [
+        one["name"]
+        for one in found
+        if one["early"] != one["true side"] and "between" not in (one["early"], one["true side"])
+    ]
+    covered = sum(one["covers"] for one in found)
+    interval = binomtest(covered, len(found)).proportion_ci(0.95)
+    print(
+        f"{len(found)} adapters of people; stopped after {np.mean([one['look'] for one in found]):.2f} of {EVIDENCE.looks} looks"
+    )
+    print(f"decided on the wrong side: {len(wrong)} {wrong}")
+    print(f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})")  # fmt: skip
+    print(json.dumps({"adapters": len(found), "wrong": wrong, "covered": covered, "each": found}, default=float))
+
+
+if __name__ == "__main__":
+    main()
