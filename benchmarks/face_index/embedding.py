@@ -47,17 +47,17 @@ def plain_way(pack: FacePack) -> Callable[[Sequence[np.ndarray]], list[list[np.n
 
 def networks_alone(reader: InsightFaceReader, images: int, faces: int) -> float:
     """Seconds that the same runs of the two networks take, in the same threads, with nothing around them."""
-    detector, recogniser, batch = reader._detector, reader._recogniser, reader._batch  # noqa: SLF001
-    size = (batch, 3, detector._height, detector._width)  # noqa: SLF001
+    detector, recogniser, batch = reader._detector, reader._recogniser, reader._batch
+    size = (batch, 3, detector._height, detector._width)
     blob, crops = np.zeros(size, np.float32), np.zeros((batch, 3, 112, 112), np.float32)
 
     def run(_: int) -> None:
-        detector._session.run(None, {detector._detector.input_name: blob})  # noqa: SLF001
+        detector._session.run(None, {detector._detector.input_name: blob})
         for _ in range(max(1, round(faces / images))):
             recogniser.session.run(None, {recogniser.input_name: crops})
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(reader._threads) as pool:  # noqa: SLF001
+    with ThreadPoolExecutor(reader._threads) as pool:
         list(pool.map(run, range(-(-images // batch))))
     return time.perf_counter() - started
 

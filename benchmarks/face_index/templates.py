@@ -85,7 +85,7 @@ _reader: InsightFaceReader | None = None
 def _open_reader() -> None:
     global _reader  # noqa: PLW0603  one reader a process, opened by the pool
     _reader = InsightFaceReader(find_pack("miniature", Path("unused"), {"miniature": FACE_PACK}))
-    _reader._threads = 1  # noqa: SLF001  the processes are the parallelism here
+    _reader._threads = 1
 
 
 def _read(task: tuple[str, range]) -> tuple[np.ndarray, np.ndarray]:
