@@ -22,7 +22,7 @@ CASES = [
     ({f"{SD1_MODULE}.lora_down.weight": (8, 768), f"{SD1_MODULE}.dora_scale": (320, 1)}, "dora", "SD1"),
     ({f"{SD1_MODULE}.lora_down.weight": (8, 768), "lora_unet_conv.lora_down.weight": (8, 320, 3, 3)}, "locon", "SD1"),
     ({f"{SD1_MODULE}.hada_w1_a": (320, 8), f"{SD1_MODULE}.hada_w1_b": (8, 768)}, "loha", "SD1"),
-    ({f"{SD1_MODULE}.lokr_w1": (16, 16), f"{SD1_MODULE}.lokr_w2": (20, 48)}, "lokr", "unknown"),
+    ({f"{SD1_MODULE}.lokr_w1": (16, 16), f"{SD1_MODULE}.lokr_w2": (20, 48)}, "lokr", "SD1"),
     (
         {
             "unet.down_blocks.0.attn2.to_k.lora_A.weight": (8, 768),

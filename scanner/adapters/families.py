@@ -217,15 +217,12 @@ def _family_of_unet(shapes: Shapes) -> str | None:
     for width in (2048, 1024, 768):
         if width in numbered:
             return CROSS_ATTENTION_FAMILIES[width]
-    # LyCORIS' factors: the cross-attention input is the product of the small factor's and the large one's.
-    factored = [
-        shape[-1]
-        for name, shape in shapes.items()
-        if re.search(readers, name) and name.endswith((".hada_w1_b", ".lokr_w2", ".diff"))
-    ]
-    for width in factored:
+    # Other algorithms hide the width in factors, or have only outputs.
+    for width in _factored_widths(shapes, readers):
         if width in CROSS_ATTENTION_FAMILIES:
             return CROSS_ATTENTION_FAMILIES[width]
+    if family := _family_of_outputs(shapes):
+        return family
     encoder = {
         shape[1]
         for name, shape in down_shapes(shapes).items()
@@ -234,3 +231,38 @@ def _family_of_unet(shapes: Shapes) -> str | None:
     if encoder and len(shapes) == len([name for name in shapes if "te_" in name or "text_encoder" in name]):
         return {64: "Miniature", 768: "SD1", 1024: "SD2"}.get(min(encoder))
     return None
+
+
+def _factored_widths(shapes: Shapes, readers: str) -> set[int]:
+    """Input widths of the layers that read text, from the factors of LoHa, LoKr, GLoRA and full differences."""
+    found = set()
+    for name, shape in shapes.items():
+        if not re.search(readers, name) or len(shape) < 2:
+            continue
+        stem = name.rpartition(".lokr_")[0]
+        if name.endswith((".hada_w1_b", ".diff", ".b2.weight", ".a2.weight")):
+            found.add(shape[1])
+        if name.endswith((".lokr_w1", ".lokr_w1_b")):
+            second = shapes.get(f"{stem}.lokr_w2", shapes.get(f"{stem}.lokr_w2_b", (0, 0)))
+            found.add(shape[1] * second[1])
+    return found
+
+
+# Output widths of attention layers; SD1 and SD2 share theirs, and only SDXL stacks transformer blocks.
+_ATTENTION = r"(^|[._])(unet_)?(down|up|mid|input|output|middle)_blocks?.*attn[12][._]to_"
+
+
+def _family_of_outputs(shapes: Shapes) -> str | None:
+    """The family by how many outputs its attention layers have, for rotations and scalings, which keep no input width."""
+    outputs: set[int] = set()
+    for name, shape in shapes.items():
+        if re.search(_ATTENTION, name):
+            if name.endswith(".oft_blocks"):
+                outputs.add(shape[-3] * shape[-2])
+            elif name.endswith(".weight") and f"{name.removesuffix('.weight')}.on_input" in shapes:
+                outputs.add(max(shape, default=0))
+    if outputs & {64, 128} and not outputs & {640, 1280}:
+        return "Miniature"
+    if not outputs & {320, 640, 1280}:
+        return None
+    return "SDXL" if _largest_number(shapes, r"transformer_blocks[._](\d+)") > 0 else "SD1"
