@@ -221,8 +221,8 @@ def _family_of_unet(shapes: Shapes) -> str | None:
     for width in _factored_widths(shapes, readers):
         if width in CROSS_ATTENTION_FAMILIES:
             return CROSS_ATTENTION_FAMILIES[width]
-    if family := _family_of_outputs(shapes):
-        return family
+    if told := _family_of_outputs(shapes):
+        return told
     encoder = {
         shape[1]
         for name, shape in down_shapes(shapes).items()
