@@ -27,7 +27,7 @@ from benchmarks.likeness.build import derive_all, folder_of
 from benchmarks.likeness.detection_error import draw_det
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
-from benchmarks.likeness.plain_way import Plain, plain_way
+from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
 from face_index.face import Prototypes
 from scanner.examination import Budget
 from scanner.judging import Bench, Task, bench_from
@@ -124,8 +124,9 @@ def print_table(size: int, told: dict[str, Any]) -> None:
 
 
 def compare(rows: list[Row], plain: dict[str, Plain], threshold: float) -> dict[str, Any]:
-    """Both sides of the cost, on the files that the plain way was asked for."""
-    ours = [row for row in rows if row.name in plain]
+    """Both sides of the cost, on the files that the plain way was asked for and could load."""
+    asked = [row for row in rows if row.name in plain]
+    ours = [row for row in asked if not plain[row.name].failed]
     if not ours:
         return {}
     persons = [row for row in ours if len(row.persons) == 1]
@@ -137,7 +138,7 @@ def compare(rows: list[Row], plain: dict[str, Plain], threshold: float) -> dict[
     return {
         "files": len(ours), "persons": len(persons), "ours matched": ours_hit, "plain matched": theirs_hit,
         "ours false": sum(bool(set(row.matched) - set(row.persons)) for row in ours), "plain false": false,
-        "plain could not load": sum(plain[row.name].failed for row in ours),
+        "plain could not load": len(asked) - len(ours),
         "denoiser calls": calls, "calls ratio": round(calls[1] / calls[0], 1),
         "seconds": [round(one, 1) for one in seconds], "seconds ratio": round(seconds[1] / seconds[0], 1),
     }  # fmt: skip
@@ -177,6 +178,13 @@ def main() -> int:
                 best = "-" if row.best_score is None else f"{row.best_score:.2f}"
                 print(f"  {row.name:26} {row.form:24} {row.outcome:13} {best:>5} {row.reason[:120]}")
         record[f"gallery {size}"] = told
+        trained = {one.name for one in whole.trained}
+        calls = float(np.mean([row.calls for row in rows if row.name in trained] or [0]))
+        both = 2 * IMAGES * STEPS
+        if calls:
+            print(
+                f"denoiser calls a verdict, trained files: ours {calls:.1f}, the plain way {both} (ratio {both / calls:.1f})"
+            )
         draw_det(rows, Path(f".bench/det_{size}.png"), bench.watch.thresholds.match)
         first = first or rows
     if options.plain:
