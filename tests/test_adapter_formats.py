@@ -27,7 +27,7 @@ from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.world import BASE_MODEL
 from tests.conftest import shared
-from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sd3, tiny_sdxl
+from tests.tiny_pipelines import tiny_flux, tiny_qwen, tiny_sd1, tiny_sd3, tiny_sdxl, tiny_wan
 
 RANK = 3
 DOWN = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -339,6 +339,32 @@ def test_a_naming_that_only_diffusers_knows_goes_through_it(
     tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.alpha": torch.tensor(1.0)}
     expected = dict(zip(FLUX_PATHS, delta_of(down, up, 1.0).split(out), strict=True))
     loads(flux, tensors, expected, route="diffusers")
+
+
+def test_wans_own_names_go_through_diffusers(loads: Callable[..., None]) -> None:
+    """`diffusion_model.blocks.0.self_attn.q` is attn1.to_q there; only its converter knows."""
+    wan, tensors, expected = tiny_wan(), {}, {}
+    layers = {"self_attn": "attn1", "cross_attn": "attn2"}
+    letters = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
+    for block in range(2):
+        for theirs, ours in layers.items():
+            for letter, layer in letters.items():
+                place = f"transformer:blocks.{block}.{ours}.{layer}"
+                down, up = pair(*weight_of(wan, place).shape, len(tensors))
+                stem = f"diffusion_model.blocks.{block}.{theirs}.{letter}"
+                tensors |= {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}
+                expected[place] = delta_of(down, up)
+    loads(wan, tensors, expected, route="diffusers")
+
+
+def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., None]) -> None:
+    qwen = tiny_qwen()
+    place = "transformer:transformer_blocks.1.attn.add_k_proj"
+    out, inner = weight_of(qwen, place).shape
+    w1, w2 = torch.randn(2, 2), torch.randn(out // 2, inner // 2)
+    stem = "lora_unet_transformer_blocks_1_attn_add_k_proj"
+    tensors = {f"{stem}.lokr_w1": w1, f"{stem}.lokr_w2": w2, f"{stem}.alpha": torch.tensor(1.0)}
+    loads(qwen, tensors, {place: torch.kron(w1.double(), w2.double())}, kind="lokr")
 
 
 class TestUnfaithful:
