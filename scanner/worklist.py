@@ -73,10 +73,12 @@ class Worklist:
             listing = listing_from_dict(item.listing)
             self._tell(listing.files[item.file_number].name)
             self._begin(_Entry(item, listing, started=time.monotonic()))
-            while not self._workshop.crew.has_room:
+            # Where everything is known already, no crew is called together.
+            while self._waiting and not self._workshop.crew.has_room:
                 self._collect(wait=True)
-            self._collect(wait=False)
-        while self._workshop.crew.pending:
+            if self._waiting:
+                self._collect(wait=False)
+        while self._waiting:
             self._collect(wait=True)
         self._tell("")
 

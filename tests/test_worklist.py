@@ -92,6 +92,15 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     assert len(judged) == 1
 
 
+def test_where_everything_is_known_no_crew_is_called(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+    enrol(workshop, consent, "Somebody Else")
+    shutil.copy(STYLE, uploads / "a.safetensors")
+    first = run_scan(workshop, [str(uploads)], Silent()).rows
+    away = Workshop(workshop.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON)
+    assert run_scan(away, [str(uploads)], Silent()).rows == first
+    away.close()
+
+
 def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
     workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
