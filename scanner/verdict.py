@@ -69,9 +69,10 @@ class Scored:
 
 
 def settled(scored: Scored, thresholds: Thresholds) -> bool:
-    """Whether more samples could hardly change the outcome: the interval is clear of both thresholds."""
+    """Whether more samples could hardly change the outcome: the interval holds neither threshold."""
     low, high = scored.interval
-    return (low >= thresholds.match and scored.score >= thresholds.match) or high < thresholds.possible
+    between = thresholds.possible <= low and high < thresholds.match
+    return (low >= thresholds.match and scored.score >= thresholds.match) or high < thresholds.possible or between
 
 
 def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:

@@ -55,6 +55,7 @@ def test_without_a_calibration_nothing_is_a_match() -> None:
 def test_sampling_stops_only_when_more_could_not_change_the_outcome() -> None:
     assert settled(Scored(0.8, (0.7, 0.9), None), THRESHOLDS)
     assert settled(Scored(0.2, (0.1, 0.3), None), THRESHOLDS)
+    assert settled(Scored(0.55, (0.52, 0.58), None), THRESHOLDS)
     assert not settled(Scored(0.65, (0.55, 0.75), None), THRESHOLDS)
     assert not settled(Scored(0.45, (0.35, 0.55), None), THRESHOLDS)
 
