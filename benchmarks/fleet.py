@@ -122,7 +122,7 @@ def main() -> None:
         found, _ = work_off(crew, work)
         thread.join()
         same += found == expected
-    lost = sum(crew._tries.values())
+    lost = crew.lost_workers
     crew.close()
     print(
         f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work"

@@ -97,6 +97,7 @@ class RayCrew:
         self._queue: list[tuple[str, Task]] = []
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
+        self.lost_workers = 0
         self._seats = [self._new_seat() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))]
 
     def _connect(self, address: str) -> None:
@@ -168,6 +169,7 @@ class RayCrew:
                 seat.pid, seat.beginning = self._ray.get(seat.beginning), None
                 return
             found.append((seat.key, self._ray.get(seat.answer)))
+            self._tries.pop(seat.key, None)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause if isinstance(getattr(error, "cause", None), Exception) else error
             found.append((seat.key, cause))
@@ -179,6 +181,7 @@ class RayCrew:
     def _lost(self, number: int, error: Exception) -> None:
         seat = self._seats[number]
         self._tries[seat.key] = self._tries.get(seat.key, 0) + 1
+        self.lost_workers += 1
         log.warning("a worker was lost (%s); its checkpoint is done again", type(error).__name__)
         if seat.task is None:
             # One that cannot even begin has no file to blame.
