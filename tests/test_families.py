@@ -22,6 +22,9 @@ from scanner.sampling import Sampler
 from tests.tiny_pipelines import (
     tiny_checker,
     tiny_flux,
+    tiny_flux2,
+    tiny_hunyuan,
+    tiny_lumina2,
     tiny_qwen,
     tiny_sd1,
     tiny_sd3,
@@ -39,6 +42,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "Qwen-Image": tiny_qwen,
     "Z-Image": tiny_z_image,
     "Wan": tiny_wan,
+    "Flux.2": tiny_flux2,
+    "HunyuanImage": tiny_hunyuan,
+    "Lumina2": tiny_lumina2,
 }
 FROM_FOLDERS = ("SD1", "SD2", "SDXL", "SD3", "Flux.1")
 LAYERS = {
@@ -50,6 +56,9 @@ LAYERS = {
     "Qwen-Image": "transformer_blocks.0.attn.to_q",
     "Z-Image": "layers.0.attention.to_q",
     "Wan": "blocks.0.attn1.to_q",
+    "Flux.2": "transformer_blocks.0.attn.to_q",
+    "HunyuanImage": "transformer_blocks.0.attn.to_q",
+    "Lumina2": "layers.0.attn.to_q",
 }
 SCREENING = plan_samples("ab" * 32, "screening", ["ohwx"], 3, 0)
 EVIDENCE = plan_samples("ab" * 32, "evidence", ["ohwx"], 2, 0)

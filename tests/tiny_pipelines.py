@@ -7,12 +7,20 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLFlux2,
+    AutoencoderKLHunyuanImage,
     AutoencoderKLQwenImage,
     AutoencoderKLWan,
     DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
+    Flux2Pipeline,
+    Flux2Transformer2DModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    HunyuanImagePipeline,
+    HunyuanImageTransformer2DModel,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     SD3Transformer2DModel,
@@ -26,10 +34,15 @@ from diffusers import (
     ZImageTransformer2DModel,
 )
 from transformers import (
+    ByT5Tokenizer,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -62,11 +75,12 @@ def _encoder(width: int = WIDTH, *, projected: bool = False, seed: int = 0) -> A
     return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
 
 
-def _vae(channels: int = 4) -> Any:
+def _vae(channels: int = 4, depth: int = 2) -> Any:
+    """A decoder that enlarges 2 ** (depth - 1) times."""
     torch.manual_seed(1)
     return AutoencoderKL(
-        block_out_channels=(8, 16), in_channels=3, out_channels=3, latent_channels=channels, norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"), up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        block_out_channels=(8, 16, 16, 16)[:depth], in_channels=3, out_channels=3, latent_channels=channels, norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * depth, up_block_types=("UpDecoderBlock2D",) * depth,
         use_quant_conv=channels == 4, use_post_quant_conv=channels == 4, shift_factor=0.0, scaling_factor=1.0,
     ).eval()  # fmt: skip
 
@@ -243,13 +257,7 @@ def _bytes() -> Any:
 def tiny_qwen() -> Any:
     words = _bytes()
     torch.manual_seed(11)
-    text = {
-        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
-        "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}, "rope_theta": 1e6, "vocab_size": len(words),
-        "bos_token_id": 0, "eos_token_id": 1,
-    }  # fmt: skip
-    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
-    encoder = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).eval()
+    encoder = _qwen_encoder(words)
     transformer = QwenImageTransformer2DModel(
         patch_size=2, in_channels=16, out_channels=4, num_layers=2, attention_head_dim=16, num_attention_heads=3, joint_attention_dim=16,
         guidance_embeds=False, axes_dims_rope=(8, 4, 4),
@@ -286,5 +294,102 @@ def tiny_z_image() -> Any:
             vae=_vae(16),
             transformer=transformer,
             scheduler=FlowMatchEulerDiscreteScheduler(),
+        )
+    )
+
+
+def _qwen_encoder(words: Any) -> Any:
+    text = {
+        "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}, "rope_theta": 1e6, "vocab_size": len(words),
+        "bos_token_id": 0, "eos_token_id": 1,
+    }  # fmt: skip
+    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).eval()
+
+
+def tiny_hunyuan() -> Any:
+    words = _bytes()
+    torch.manual_seed(13)
+    second = ByT5Tokenizer()
+    t5 = T5EncoderModel(
+        T5Config(vocab_size=len(second), d_model=16, d_kv=8, d_ff=37, num_layers=2, num_heads=2, is_encoder_decoder=False)
+    ).eval()
+    transformer = HunyuanImageTransformer2DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=2, num_single_layers=2, num_refiner_layers=1,
+        patch_size=(1, 1), text_embed_dim=16, text_embed_2_dim=16, rope_axes_dim=(8, 8),
+    ).eval()  # fmt: skip
+    vae = AutoencoderKLHunyuanImage(
+        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(32, 32, 32, 32), layers_per_block=1,
+        spatial_compression_ratio=8, sample_size=32, scaling_factor=0.75,
+    ).eval()  # fmt: skip
+    return _quiet(
+        HunyuanImagePipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(shift=7.0),
+            vae=vae,
+            text_encoder=_qwen_encoder(words),
+            tokenizer=words,
+            text_encoder_2=t5,
+            tokenizer_2=second,
+            transformer=transformer,
+        )
+    )
+
+
+def tiny_lumina2() -> Any:
+    words = _bytes()
+    torch.manual_seed(14)
+    encoder = Gemma2Model(
+        Gemma2Config(
+            vocab_size=len(words), hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+            head_dim=4, sliding_window=4,
+        )
+    ).eval()  # fmt: skip
+    transformer = Lumina2Transformer2DModel(
+        sample_size=4, patch_size=2, in_channels=4, hidden_size=8, num_layers=2, num_attention_heads=1, num_kv_heads=1, multiple_of=16,
+        axes_dim_rope=(4, 2, 2), axes_lens=(512, 128, 128), cap_feat_dim=8,
+    ).eval()  # fmt: skip
+    return _quiet(
+        Lumina2Pipeline(
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=_vae(depth=4),  # the pipeline takes the enlargement for granted
+            text_encoder=encoder,
+            tokenizer=words,
+        )
+    )
+
+
+def tiny_flux2() -> Any:
+    words = _bytes()
+    # The real processor gives its words as lists of parts; the pipeline reads the states of layers 10, 20 and 30.
+    words.chat_template = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}<|im_end|>\n{% endfor %}"
+    )
+    torch.manual_seed(15)
+    text = {
+        "model_type": "mistral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 30, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": len(words),
+    }  # fmt: skip
+    vision = {
+        "model_type": "pixtral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+        "patch_size": 8,
+    }  # fmt: skip
+    encoder = Mistral3ForConditionalGeneration(Mistral3Config(text_config=text, vision_config=vision)).eval()
+    transformer = Flux2Transformer2DModel(
+        patch_size=1, in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=24, timestep_guidance_channels=256, axes_dims_rope=(4, 4, 4, 4), mlp_ratio=2.0,
+    ).eval()  # fmt: skip
+    vae = AutoencoderKLFlux2(
+        block_out_channels=(8, 16), in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=4, layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"), up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+    ).eval()  # fmt: skip
+    return _quiet(
+        Flux2Pipeline(
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=vae,
+            text_encoder=encoder,
+            tokenizer=words,
+            transformer=transformer,
         )
     )
