@@ -1,10 +1,12 @@
-"""The case: everything known about one verdict, as one typed record."""
+"""The case: everything known about one verdict, as one typed record. Nothing is in a report that is not in here."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any
+
+SCHEMA = "portrait-scanner case 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class SampleRecord:
         control_score: the same for the control.
         stage: "evidence", or "screening" for cheap samples.
         number: within its stage; with the stage it names the sample in the scan ledger.
+        trigger: the word in the prompt, None for a prompt without one.
+        batch, control_batch: images of one batch influence each other in a float's last bit.
+        pixels_sha256, control_pixels_sha256: of the uint8 RGB pixels, flagged ones blurred, before any further blur for storage.
+        flagged: the image safety check called it unsafe; it is stored only blurred.
+        quality: weight of its face in the mean, 0 to 1.
+        in_mean: its face is one of those whose mean gave the case's score.
     """
 
     prompt: str
@@ -34,11 +42,51 @@ class SampleRecord:
     control_score: float | None
     stage: str = "evidence"
     number: int | None = None
+    trigger: str | None = None
+    batch: int | None = None
+    control_batch: int | None = None
+    pixels_sha256: str | None = None
+    control_pixels_sha256: str | None = None
+    flagged: bool = False
+    quality: float | None = None
+    in_mean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """Something that happened to a listing. `at` is UTC, ISO 8601; `what` a word of crawlers.events or "seen"."""
+
+    at: str
+    what: str
+    detail: str = ""
+    downloads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a hub answered about a listing, kept as it came.
+
+    Attributes:
+        url: of the listing.
+        seen_at: when it was received, UTC; None if that was not recorded.
+        sha256: of the body, which is UTF-8 JSON or text.
+    """
+
+    url: str
+    seen_at: str | None
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRecord:
-    """The file the case is about: hashes, what its header says, where it was listed."""
+    """The file the case is about: hashes, what its header says, where it was listed.
+
+    Attributes:
+        weights_hash: SHA-256 of the tensor bytes (AutoV3 is its beginning; AutoV2 that of `sha256`).
+        training: what the trainer wrote into the header (kohya's ss_ keys, in plain names).
+        header_sha256: of the safetensors header's JSON, kept with the evidence.
+        declared_base_model: as header or listing name it.
+    """
 
     file: str
     sha256: str
@@ -55,6 +103,11 @@ class CheckpointRecord:
     creator: str | None
     published_at: str | None
     downloads: int | None
+    listing_id: str | None = None
+    declared_base_model: str | None = None
+    header_sha256: str | None = None
+    timeline: tuple[TimelineEvent, ...] = ()
+    captures: tuple[Capture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +121,13 @@ class MethodRecord:
         calibration: what the threshold was computed from, in words.
         settings: sampler settings by name.
         versions: program and library versions by name.
+        calibration_sha256: of the calibration's canonical JSON; names the calibration set.
+        calibration_subjects, calibration_comparisons: persons and impostor comparisons behind it.
+        cllr, cllr_min: of the likelihood ratios on held-out scores, bits.
+        fpir_interval: 95 % interval of the FPIR at the threshold: who happened to be in the calibration set.
+        impostor_rates: cosine and the share of impostor comparisons at or above it.
+        denoiser_calls: forward passes of the denoiser, controls included.
+        sampled, with_face: images made with the checkpoint, and those with a usable face.
     """
 
     base_model: str
@@ -82,6 +142,76 @@ class MethodRecord:
     calibration: str
     settings: dict[str, Any]
     versions: dict[str, str]
+    calibration_sha256: str | None = None
+    calibration_subjects: int | None = None
+    calibration_comparisons: int | None = None
+    cllr: float | None = None
+    cllr_min: float | None = None
+    fpir_interval: tuple[float, float] | None = None
+    impostor_rates: tuple[tuple[float, float], ...] = ()
+    denoiser_calls: int | None = None
+    sampled: int | None = None
+    with_face: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecord:
+    """The machine the samples were made on (取证环境清洁性检查; Online Litigation Rules of the PRC art. 17, ISO/IEC 27037).
+
+    Attributes:
+        checked_at: UTC.
+        operator: who ran the scan (取证人).
+        clock_synchronised: as the system's time service says; None if it does not.
+        hosts_entries: lines of the hosts file beyond the machine's own names.
+        proxies: names of proxy variables that are set; their values may hold secrets.
+        tool_sha256: over the program's own source files.
+        accelerator: GPU and driver, None without one.
+    """
+
+    checked_at: str
+    operator: str
+    system: str
+    machine: str
+    python: str
+    clock_source: str | None
+    clock_synchronised: bool | None
+    name_servers: tuple[str, ...]
+    hosts_sha256: str | None
+    hosts_entries: int | None
+    proxies: tuple[str, ...]
+    tool: str
+    tool_sha256: str
+    accelerator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line in a case's own log, which is only ever added to.
+
+    Attributes:
+        number: over all cases, rising.
+        kind: "review", "appeal", "correction" or "notice".
+        actor: who, as they named themselves.
+        details: facts; what they are depends on the kind.
+    """
+
+    number: int
+    at: str
+    kind: str
+    actor: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyEntry:
+    """A line of the vault's audit log about this case; `sha256` chains it to the line before."""
+
+    number: int
+    at: str
+    actor: str
+    event: str
+    details: dict[str, Any]
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +225,13 @@ class Case:
         control_score: the same mean over the controls, None if they show no face.
         lift: score minus control score.
         log10_lr: log10 of the score's likelihood ratio, None where no genuine scores were calibrated.
-        status: "draft" until a named reviewer decides.
+        status: "draft" until a named reviewer decides; see reports.review.
+        concentration: length of the mean of the faces' unit vectors, 1 if all are one face.
+        runner_up: score of the next identity.
+        share: of the samples with a face, those that show this one face, 0 to 1.
+        authorisation: what was checked before the case was opened, in words.
+        entries: reviews, appeals, corrections, notices, as they stood when the case was read.
+        custody: the audit log's lines about this case.
     """
 
     case_id: str
@@ -117,6 +253,14 @@ class Case:
     samples: tuple[SampleRecord, ...]
     log10_lr: float | None = None
     status: str = "draft"
+    concentration: float | None = None
+    runner_up: float | None = None
+    share: float | None = None
+    authorisation: str = ""
+    environment: EnvironmentRecord | None = None
+    entries: tuple[Entry, ...] = ()
+    custody: tuple[CustodyEntry, ...] = ()
+    schema: str = SCHEMA
 
 
 def case_to_dict(case: Case) -> dict[str, Any]:
@@ -125,16 +269,11 @@ def case_to_dict(case: Case) -> dict[str, Any]:
 
 
 def case_from_dict(fields: dict[str, Any]) -> Case:
-    """The inverse of `case_to_dict`, also after a round trip through JSON."""
-    checkpoint = dict(fields["checkpoint"])
-    for name in ("triggers", "signals"):
-        checkpoint[name] = tuple(checkpoint[name])
-    return Case(
-        **{
-            **fields,
-            "interval": tuple(fields["interval"]),
-            "checkpoint": CheckpointRecord(**checkpoint),
-            "method": MethodRecord(**fields["method"]),
-            "samples": tuple(SampleRecord(**sample) for sample in fields["samples"]),
-        }
-    )
+    """The inverse of `case_to_dict`, also after a round trip through JSON.
+
+    Raises:
+        pydantic.ValidationError: a field is missing or of another type.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Case).validate_python(fields)

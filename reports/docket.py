@@ -1,15 +1,20 @@
-"""cases.db: the cases, and the folder of images they name by SHA-256."""
+"""cases.db: the cases, what was decided about them, and the folder of evidence they name by SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from reports.case import Case, case_from_dict, case_to_dict
+from reports.case import Case, Entry, case_from_dict, case_to_dict
 from reports.errors import EvidenceAltered, UnknownCase
+from reports.review import status_of
 
 migrations = Migrations("cases")
 
@@ -31,6 +36,19 @@ def cases(db: Database) -> None:
     db.table("cases").create_index(["scan_id"])
 
 
+@migrations()
+def entries_that_are_only_added_to(db: Database) -> None:
+    db.table("entries").create(
+        {"number": int, "case_id": str, "at": str, "kind": str, "actor": str, "details": str}, pk="number"
+    )
+    db.table("entries").create_index(["case_id"])
+    for change in ("update", "delete"):
+        db.execute(
+            f"create trigger entries_no_{change} before {change} on entries "
+            "begin select raise(abort, 'a case is only ever added to'); end"
+        )
+
+
 class Docket:
     """The only writer of cases.db and of the evidence folder."""
 
@@ -44,26 +62,27 @@ class Docket:
     def close(self) -> None:
         self._db.close()
 
-    def keep_image(self, png: bytes) -> str:
-        """Store an image under its SHA-256 and return that, lower-case hex."""
-        sha256 = hashlib.sha256(png).hexdigest()
-        path = self._evidence / f"{sha256}.png"
+    def keep(self, data: bytes, suffix: str = "png") -> str:
+        """Store a file's bytes under their SHA-256 and return that, lower-case hex."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._evidence / f"{sha256}.{suffix}"
         if not path.exists():
             self._evidence.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".part")
-            partial.write_bytes(png)
+            partial.write_bytes(data)
             partial.replace(path)
         return sha256
 
-    def image(self, sha256: str) -> bytes:
-        """The bytes of a stored image; raises EvidenceAltered if they are not the ones stored."""
-        path = self._evidence / f"{sha256}.png"
+    def kept(self, sha256: str, suffix: str = "png") -> bytes:
+        """The bytes of a stored file; raises EvidenceAltered if they are not the ones stored."""
+        path = self._evidence / f"{sha256}.{suffix}"
         if not path.exists() or hashlib.sha256(data := path.read_bytes()).hexdigest() != sha256:
             raise EvidenceAltered(str(path))
         return data
 
-    def open(self, case: Case) -> None:
-        """File a case; filing the same case again changes nothing."""
+    def open(self, case: Case) -> bool:
+        """File a case; True if it is new. Filing the same case again changes nothing."""
+        before = self._db.table("cases").count
         self._db.table("cases").insert(
             {
                 "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
@@ -72,19 +91,62 @@ class Docket:
             },
             ignore=True,
         )  # fmt: skip
+        return self._db.table("cases").count > before
 
     def case(self, case_id: str) -> Case:
-        """The case of that id; raises UnknownCase."""
-        for row in self._db.table("cases").rows_where("case_id = ?", [case_id], limit=1):
-            return case_from_dict(json.loads(row["record"]))
-        raise UnknownCase(case_id)
+        """The case of that id, or of the only id that begins so, as it stands now; raises UnknownCase."""
+        rows = list(self._db.table("cases").rows_where("case_id = ? or case_id like ?", [case_id, _prefix(case_id)]))
+        exact = [row for row in rows if row["case_id"] == case_id] or rows
+        if len(exact) != 1:
+            raise UnknownCase(case_id)
+        return self._as_it_stands(exact[0])
+
+    def cases(self, identity_id: str | None = None) -> Iterator[Case]:
+        """All cases, oldest first, or those of one identity."""
+        where, values = ("1 = 1", []) if identity_id is None else ("identity_id = ?", [identity_id])
+        for row in list(self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")):
+            yield self._as_it_stands(row)
+
+    def of_scan(self, scan_id: str) -> list[Case]:
+        """The cases of one scan, matches first, then by score."""
+        rows = list(self._db.table("cases").rows_where("scan_id = ?", [scan_id]))
+        found = [self._as_it_stands(row) for row in rows]
+        return sorted(found, key=lambda case: (case.outcome != "match", -case.score))
+
+    def add(self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]) -> Entry:
+        """Add a line to a case's log."""
+        row = {
+            "case_id": case_id, "at": now.isoformat(), "kind": kind, "actor": actor,
+            "details": json.dumps(details, ensure_ascii=False, sort_keys=True),
+        }  # fmt: skip
+        number = self._db.table("entries").insert(row).last_rowid
+        return Entry(number or 0, row["at"], kind, actor, details)
+
+    def entries(self, case_id: str) -> tuple[Entry, ...]:
+        """A case's log in order."""
+        rows = self._db.table("entries").rows_where("case_id = ?", [case_id], order_by="number")
+        return tuple(
+            Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
+        )
+
+    def all_entries(self, kind: str) -> Iterator[tuple[str, Entry]]:
+        """Case id and line of every line of that kind, in order."""
+        for row in list(self._db.table("entries").rows_where("kind = ?", [kind], order_by="number")):
+            yield (
+                row["case_id"],
+                Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])),
+            )
 
     def cited_checkpoints(self) -> frozenset[str]:
         """SHA-256 of every checkpoint that a case is about."""
         return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())
 
-    def of_scan(self, scan_id: str) -> list[Case]:
-        """The cases of one scan, matches first, then by score."""
-        rows = self._db.table("cases").rows_where("scan_id = ?", [scan_id])
-        found = [case_from_dict(json.loads(row["record"])) for row in rows]
-        return sorted(found, key=lambda case: (case.outcome != "match", -case.score))
+    def _as_it_stands(self, row: dict[str, Any]) -> Case:
+        case = case_from_dict(json.loads(row["record"]))
+        entries = self.entries(case.case_id)
+        return replace(case, entries=entries, status=status_of(entries))
+
+
+def _prefix(case_id: str) -> str:
+    # At least six signs of an id name a case; fewer, or signs with a meaning in SQL, name none.
+    return f"{case_id}%" if len(case_id) >= 6 and case_id.isalnum() else ""

@@ -1,25 +1,19 @@
-"""The report as one self-contained HTML file, in English or Simplified Chinese, from one template."""
+"""The report of a whole scan as one self-contained HTML file; reports.case_report makes that of a single case."""
 
 from __future__ import annotations
 
 import base64
-import gettext
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from io import BytesIO
 from typing import Any
 
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.case import Case
 from reports.docket import Docket
 from reports.plots import score_plot
-
-LANGUAGES = ("en", "zh-CN")
+from reports.translation import environment, translations
+from reports.words import plot_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +33,6 @@ class ScanSummary:
     rows: Sequence[Mapping[str, Any]]
 
 
-def _translations(language: str) -> gettext.NullTranslations:
-    if language == "en":
-        return gettext.NullTranslations()
-    source = resources.files("reports").joinpath(f"locales/{language.replace('-', '_')}/LC_MESSAGES/reports.po")
-    with source.open("rb") as stream:
-        catalogue = read_po(stream)
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return gettext.GNUTranslations(compiled)
-
-
-def _environment(language: str) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-        trim_blocks=True,
-    )
-    environment.install_gettext_translations(_translations(language), newstyle=True)  # type: ignore[attr-defined]
-    environment.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
-    return environment
-
-
 def render_report(summary: ScanSummary, cases: Sequence[Case], docket: Docket, language: str = "en") -> str:
     """The report as HTML text.
 
@@ -75,21 +44,13 @@ def render_report(summary: ScanSummary, cases: Sequence[Case], docket: Docket, l
     Raises:
         EvidenceAltered: an image is not what the case names.
     """
-    environment = _environment(language)
-    translate = _translations(language).gettext
+    translate = translations(language).gettext
 
     def picture(sha256: str) -> Markup:
-        return Markup("data:image/png;base64," + base64.b64encode(docket.image(sha256)).decode())  # noqa: S704  base64 only
+        return Markup("data:image/png;base64," + base64.b64encode(docket.kept(sha256)).decode())  # noqa: S704  base64 only
 
     def plot(case: Case) -> Markup:
-        words = {
-            "title": translate("Similarity of each image's face to the registered template"),
-            "samples": translate("with adapter"),
-            "controls": translate("without"),
-            "mean": translate("mean face"),
-            "threshold": translate("threshold"),
-        }
-        return score_plot(case, words)
+        return score_plot(case, plot_words(translate))
 
-    template = environment.get_template("report.html")
+    template = environment(language).get_template("report.html")
     return template.render(summary=summary, cases=cases, language=language, picture=picture, plot=plot)

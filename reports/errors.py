@@ -1,11 +1,22 @@
-"""Everything that can go wrong between a case and a report.
+"""Everything that can go wrong between a case and what is made of it.
 
 ReportError
 ├── UnknownCase          no case of that id
-└── EvidenceAltered      an image no longer has the bytes the case names
+├── EvidenceAltered      a stored file no longer has the bytes the case names
+├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
+├── ReviewRefused        a decision that may not be recorded as it was given
+├── FontMissing          no font here has the signs a PDF needs
+├── BundleExists         the folder for a bundle is there already
+├── UnreadableBundle     a folder is not an evidence bundle
+├── AuthorityFailed      a timestamp authority gave no answer that holds
+├── UnknownNotice        no notice template, or no notice, of that name
+├── NoticeIncomplete     a notice lacks required fields, which are named
+└── NoticeRefused        a notice that may not be made for this case
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ReportError(Exception):
@@ -16,13 +27,74 @@ class UnknownCase(ReportError):
     """No case of that id."""
 
     def __init__(self, case_id: str) -> None:
-        super().__init__(f"no case has the id {case_id!r}")
+        super().__init__(f"no case has the id {case_id!r}; `portrait-scanner cases` lists them")
         self.case_id = case_id
 
 
 class EvidenceAltered(ReportError):
-    """An image no longer has the bytes that the case names."""
+    """A stored file no longer has the bytes that the case names."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is missing or was altered since the scan; scan the checkpoint again")
         self.path = path
+
+
+class NotReviewed(ReportError):
+    """No reviewer has decided, or not enough of them."""
+
+    def __init__(self, case_id: str, status: str) -> None:
+        super().__init__(
+            f"case {case_id} is {status!r}: a named reviewer must confirm it first, with "
+            f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
+        )
+        self.case_id, self.status = case_id, status
+
+
+class ReviewRefused(ReportError):
+    """A decision that may not be recorded as it was given."""
+
+
+class FontMissing(ReportError):
+    """No font on this machine has the signs a PDF needs."""
+
+    def __init__(self, language: str) -> None:
+        super().__init__(
+            f"no font for {language} is installed, so the PDF would show boxes; install one (Debian: fonts-noto-cjk and "
+            "fonts-noto-core), or ask for HTML only with --no-pdf"
+        )
+
+
+class BundleExists(ReportError):
+    """The folder for a bundle is there already."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} exists already; sealed evidence is not overwritten: name another folder with --out")
+
+
+class UnreadableBundle(ReportError):
+    """A folder is not an evidence bundle."""
+
+
+class AuthorityFailed(ReportError):
+    """A timestamp authority gave no answer that holds."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"timestamp authority {name}: {cause}")
+        self.name, self.cause = name, cause
+
+
+class UnknownNotice(ReportError):
+    """No notice template, or no notice, of that name."""
+
+
+class NoticeIncomplete(ReportError):
+    """A notice lacks required fields."""
+
+    def __init__(self, template: str, missing: Sequence[tuple[str, str]]) -> None:
+        told = "; ".join(f"{name} ({label})" for name, label in missing)
+        super().__init__(f"the notice {template} cannot be made without: {told}. Give each with --set NAME=VALUE")
+        self.template, self.missing = template, tuple(name for name, _ in missing)
+
+
+class NoticeRefused(ReportError):
+    """A notice that may not be made for this case."""

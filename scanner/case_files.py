@@ -9,7 +9,9 @@ from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord
+from reports.case import Case, MethodRecord, SampleRecord
+from scanner.case_evidence import checkpoint_record
+from scanner.environment import environment_now
 from scanner.ledger import ScanRow
 from scanner.triage import Triage
 from scanner.verdict import Outcome
@@ -41,7 +43,7 @@ def file_cases(
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
         authorised = _authorised(workshop, case)
         if authorised is None:
-            workshop.docket.open(case)
+            _open(workshop, case)
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
@@ -50,6 +52,14 @@ def file_cases(
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
+
+
+def _open(workshop: Workshop, case: Case) -> None:
+    if workshop.docket.open(case):
+        workshop.vault.note(
+            "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),
+            case=case.case_id, checkpoint=case.checkpoint.sha256, outcome=case.outcome,
+        )  # fmt: skip
 
 
 def _is_registered(workshop: Workshop, identity_id: str) -> bool:
@@ -107,28 +117,23 @@ def _case(
         possible_threshold=finding["possible_threshold"],
         control_score=finding["control_score"],
         lift=finding["lift"],
-        checkpoint=_checkpoint(listing, file, triage),
+        checkpoint=checkpoint_record(workshop, listing, file, triage),
         log10_lr=finding["log10_lr"],
-        method=MethodRecord(**{name: value for name, value in method.items() if name != "threshold"}),
+        concentration=finding["concentration"],
+        runner_up=finding["runner_up"],
+        share=finding["share"],
+        authorisation=(
+            f"terms: {identity.consent.terms}; no licence of this person covers the file, its uploader or the hub on "
+            f"{workshop.clock():%Y-%m-%d}"
+        ),
+        environment=environment_now(workshop.settings.operator, workshop.clock()),
+        method=_method(method),
         samples=tuple(SampleRecord(**sample) for sample in finding["samples"]),
     )
 
 
-def _checkpoint(listing: Listing, file: RemoteFile, triage: Triage) -> CheckpointRecord:
-    return CheckpointRecord(
-        file=file.name,
-        sha256=triage.sha256 or "",
-        weights_hash=triage.weights_hash,
-        size_bytes=triage.size_bytes or 0,
-        kind=triage.kind,
-        family=triage.family,
-        triggers=tuple(dict.fromkeys([*listing.triggers, *triage.triggers])),
-        training=triage.training,
-        signals=triage.signals,
-        hub=listing.hub,
-        listing_url=listing.url,
-        title=listing.title,
-        creator=listing.creator,
-        published_at=listing.published_at,
-        downloads=listing.downloads,
-    )
+def _method(record: dict[str, Any]) -> MethodRecord:
+    fields = {name: value for name, value in record.items() if name != "threshold"}
+    curve = tuple((score, rate) for score, rate in fields.pop("impostor_rates", ()))
+    interval = fields.pop("fpir_interval", None)
+    return MethodRecord(**fields, impostor_rates=curve, fpir_interval=tuple(interval) if interval else None)

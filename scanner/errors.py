@@ -8,6 +8,7 @@ ScanError
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
+├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
 ├── FleetUnreachable     no Ray cluster answers at the address
 ├── WorkersLost          workers died one after another over the same checkpoint
 └── UnknownScan          no scan of that id
@@ -81,3 +82,14 @@ class WorkersLost(ScanError):
         super().__init__(
             f"{tries} workers died one after another over this file; it may need more memory than a worker has. Scan it alone with --batch 1"
         )
+
+
+class EvidenceNotHere(ScanError):
+    """A checkpoint that is needed is not on this machine."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            f"the checkpoint {sha256} is not in the store; bring it with `portrait-scanner fetch {sha256}`, or name the "
+            "file with --checkpoint"
+        )
+        self.sha256 = sha256

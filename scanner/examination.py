@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from face_index.face import Face, FaceReader
@@ -51,16 +51,21 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class SampleScore:
-    """One sample and how close it and its control come to an identity; None without face or identity."""
+    """One sample and how close it and its control come to an identity; None without face or identity.
+
+    Attributes:
+        in_mean: its face is one of those whose mean was searched.
+    """
 
     shot: Shot = field(repr=False)
     score: float | None
     control_score: float | None
+    in_mean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One identity that matched or possibly matched, with the samples that show it."""
+    """One identity that matched or possibly matched, with every sample scored against it."""
 
     identity_id: str
     outcome: Outcome
@@ -216,7 +221,7 @@ class Examiner:
                 reason,
                 scored,
                 self._watch.thresholds_of(suspect.identity_id),
-                tuple(self._kept(course.evidence[number], suspect) for number in suspect.members),
+                self._all_against(course, suspect),
             )
             for suspect, scored, outcome, reason in decided
             if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
@@ -234,6 +239,14 @@ class Examiner:
             calls,
             course.found_trigger,
             route,
+        )
+
+    def _all_against(self, course: _Course, suspect: Suspect) -> tuple[SampleScore, ...]:
+        """Every image made with the checkpoint, those that did not count as well: a case leaves none out."""
+        members = {id(course.evidence[number]) for number in suspect.members}
+        return tuple(
+            replace(self._kept(shot, suspect), in_mean=id(shot) in members)
+            for shot in (*course.screening, *course.evidence)
         )
 
     def _closest_in_screening(self, course: _Course) -> Suspect | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from face_index.calibration import Calibration
 from face_index.face import FaceReader, Prototypes
 from face_index.faiss_gallery import IndexKind
 from face_index.packs import FacePack
@@ -174,6 +178,10 @@ class Bench:
             "settings": {**sampler.settings, "loaded_by": examination.route},
             "versions": library_versions(),
             "threshold": thresholds.match,
+            "denoiser_calls": examination.denoiser_calls,
+            "sampled": len(examination.samples),
+            "with_face": sum(one.shot.face is not None for one in examination.samples),
+            **_error_rates(calibration, thresholds.match, len(self.watch.gallery)),
         }
 
 
@@ -198,6 +206,22 @@ def device_of(settings: Settings) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _error_rates(calibration: Calibration | None, threshold: float, gallery_size: int) -> dict[str, Any]:
+    """What a case tells of the calibration: which one, how large, how good, and its impostor scores as a curve."""
+    if calibration is None:
+        return {}
+    ratio = calibration.likelihood_ratio
+    return {
+        "calibration_sha256": hashlib.sha256(json.dumps(asdict(calibration), sort_keys=True).encode()).hexdigest(),
+        "calibration_subjects": calibration.subjects,
+        "calibration_comparisons": calibration.comparisons,
+        "cllr": ratio.cllr if ratio else None,
+        "cllr_min": ratio.cllr_min if ratio else None,
+        "fpir_interval": list(calibration.fpir_interval(threshold, gallery_size)),
+        "impostor_rates": [[round(x, 2), calibration.tail.false_match_rate(x)] for x in np.arange(0.0, 1.0, 0.05)],
+    }
 
 
 def _failed(reason: str, seconds: float) -> dict[str, Any]:
@@ -233,7 +257,10 @@ def _shown(one: SampleScore, kept: _Keep) -> dict[str, Any]:
         "prompt": shot.plan.prompt, "negative_prompt": shot.plan.negative_prompt, "seed": shot.plan.seed, "scale": shot.plan.scale,
         "image_sha256": kept(shot.made, shot.plan), "control_sha256": kept(shot.control, shot.plan),
         "face_found": shot.face is not None, "score": one.score, "control_score": one.control_score,
-        "stage": shot.plan.stage, "number": shot.plan.number,
+        "stage": shot.plan.stage, "number": shot.plan.number, "trigger": shot.plan.trigger, "batch": shot.made.batch,
+        "control_batch": shot.control.batch if shot.control else None, "pixels_sha256": _digest(shot.made),
+        "control_pixels_sha256": _digest(shot.control), "flagged": shot.made.flagged, "quality": round(shot.quality, 4),
+        "in_mean": one.in_mean,
     }  # fmt: skip
 
 

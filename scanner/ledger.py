@@ -123,6 +123,11 @@ class Ledger:
             return ScanRow(**row)
         raise UnknownScan("there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}")
 
+    def scans(self) -> Iterator[ScanRow]:
+        """Every scan, oldest first."""
+        for row in list(self._db.table("scans").rows_where(order_by="started_at")):
+            yield ScanRow(**row)
+
     def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
         """Add a listed file; one that is already there stays as it is."""
         position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]

@@ -195,7 +195,9 @@ class Sampler:
             wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
         elif "true_cfg_scale" in self._accepted:
             del wanted["negative_prompt"]
-        if "distilled_guidance_scale" in self._accepted:  # HunyuanImage: its guider's own scale stays as the model sets it
+        if (
+            "distilled_guidance_scale" in self._accepted
+        ):  # HunyuanImage: its guider's own scale stays as the model sets it
             wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
         self.denoiser_calls += stage.steps * len(plans)
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -48,6 +48,16 @@ def _hosts(value: Any) -> Any:
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)]
 
 
+class TimestampAuthority(BaseModel):
+    """Where trusted time is asked for (RFC 3161); `certificates` is a PEM file of its root and what lies between."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")
+    url: str = Field(pattern=r"^https?://")
+    certificates: Path | None = None
+
+
 class Settings(BaseSettings):
     """Everything that can be set; environment names start with PORTRAIT_SCANNER_."""
 
@@ -81,6 +91,8 @@ class Settings(BaseSettings):
     key_store: Literal["file", "keyring"] = "file"
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
+    four_eyes: bool = False
+    timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
 
     @property

@@ -184,7 +184,7 @@ class Worklist:
         workshop = self._workshop
         if remember:
             for png in judgement.images.values():
-                workshop.docket.keep_image(png)
+                workshop.docket.keep(png)
             sha256, fingerprint = key.split()
             workshop.ledger.remember_verdict(sha256, fingerprint, judgement.record, workshop.clock())
         if part.triage is None:

@@ -17,8 +17,9 @@ from PIL import Image
 
 from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord, case_from_dict, case_to_dict
 from reports.docket import Docket
-from reports.document import LANGUAGES, ScanSummary, render_report
+from reports.document import ScanSummary, render_report
 from reports.errors import EvidenceAltered, UnknownCase
+from reports.translation import LANGUAGES
 
 
 def png(seed: int) -> bytes:
@@ -40,8 +41,8 @@ def case(docket: Docket) -> Case:
             "nude",
             seed,
             1.0,
-            docket.keep_image(png(seed)),
-            docket.keep_image(png(100 + seed)),
+            docket.keep(png(seed)),
+            docket.keep(png(100 + seed)),
             True,
             0.7,
             0.1,

@@ -313,7 +313,9 @@ def tiny_hunyuan() -> Any:
     torch.manual_seed(13)
     second = ByT5Tokenizer()
     t5 = T5EncoderModel(
-        T5Config(vocab_size=len(second), d_model=16, d_kv=8, d_ff=37, num_layers=2, num_heads=2, is_encoder_decoder=False)
+        T5Config(
+            vocab_size=len(second), d_model=16, d_kv=8, d_ff=37, num_layers=2, num_heads=2, is_encoder_decoder=False
+        )
     ).eval()
     transformer = HunyuanImageTransformer2DModel(
         in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=16, num_layers=2, num_single_layers=2, num_refiner_layers=1,

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
@@ -84,6 +85,16 @@ class Vault:
     @property
     def _signing_key(self) -> bytes:
         return unseal(self.key, fact(self.db, "signing_key") or b"", "signing_key")
+
+    def sign(self, message: bytes) -> tuple[bytes, bytes]:
+        """Ed25519 signature (64 bytes) and raw public key (32 bytes) of this installation, whose `fingerprint` is published."""
+        key = Ed25519PrivateKey.from_private_bytes(self._signing_key)
+        return key.sign(message), key.public_key().public_bytes_raw()
+
+    def note(self, event: str, subject: str, actor: str, now: datetime, **details: Any) -> None:
+        """Add a line to the audit log about something done outside the vault; raises ClockWentBackwards."""
+        with transaction(self.db):
+            self.audit.append(event, subject, actor, now, **details)
 
     @property
     def gallery_version(self) -> int:

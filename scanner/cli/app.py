@@ -15,13 +15,17 @@ import typer
 
 from scanner.cli import (
     accuracy,
+    casework,
     crawled,
     crawling,
     decisions,
     enrolment,
+    evidence,
+    exports,
     inspection,
     installation,
     miniature,
+    notices,
     registered,
     rights,
     safekeeping,
@@ -56,10 +60,14 @@ crawling.add_to(app)
 watching.add_to(app)
 crawled.add_to(app)
 scanning.add_to(app)
+casework.add_to(app)
+evidence.add_to(app)
+exports.add_to(app)
 accuracy.add_to(app)
 installation.add_to(app)
 app.add_typer(rights.consents, name="consent")
 app.add_typer(rights.licences, name="licence")
+app.add_typer(notices.group, name="notice")
 app.add_typer(safekeeping.vault_group, name="vault")
 app.add_typer(safekeeping.audit_group, name="audit")
 app.add_typer(miniature.group, name="miniature")
@@ -112,6 +120,8 @@ def quieten_libraries(debug: bool) -> None:
             "PIL",
             "picklescan",
             "ray",
+            "weasyprint",
+            "fontTools",
         ):
             logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -1,4 +1,4 @@
-"""`scan`, `report`, `demo`: from checkpoints to a table and an HTML report."""
+"""`scan`, `demo`: from checkpoints to a table and an HTML report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("scan")(scan)
-    app.command("report")(report)
     app.command("demo")(demo)
 
 
@@ -80,29 +79,6 @@ def demo(context: typer.Context, lang: LanguageOption = "en", as_json: JsonFlag 
         result = run_demo(workshop, observer)
     # The demo always finds people; finding them is what "done" means here.
     _finish(workshop, result, lang, as_json, findings_code=0)
-
-
-def report(
-    context: typer.Context,
-    scan_id: Annotated[str, typer.Argument(help="A scan's id, or latest.", metavar="SCAN")] = "latest",
-    out: Annotated[Path | None, typer.Option(help="Where to write the HTML file.")] = None,
-    lang: LanguageOption = "en",
-    as_json: JsonFlag = False,
-) -> None:
-    """Write the report of a finished scan again, in English or Chinese."""
-    check_language(lang)
-    from scanner.scan import result_of
-    from scanner.workshop import Workshop
-
-    flags: Flags = context.obj
-    workshop = Workshop(flags.settings())
-    result = result_of(workshop, scan_id)
-    path = write_report(workshop, result, lang, out)
-    workshop.close()
-    if as_json:
-        print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
-    else:
-        typer.echo(f"Report: {path}")
 
 
 def write_report(workshop: Workshop, result: ScanResult, language: str, out: Path | None = None) -> Path:

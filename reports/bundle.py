@@ -1,0 +1,169 @@
+"""The evidence bundle: a BagIt folder (RFC 8493) that a stranger can verify offline, signed and timestamped.
+
+The same case gives the same payload, byte for byte; only the bagging date, the signature of it and timestamps differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from io import BytesIO
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from reports.case import Capture, Case, case_to_dict
+from reports.case_report import as_of, case_html, case_pdf
+from reports.docket import Docket
+from reports.errors import BundleExists
+from reports.interchange import case_graph
+from reports.schema import SCHEMA_FILE, published_schema
+from reports.timestamping import Authority, write_timestamps
+from reports.verify_bundle import KEY, SIGNATURE, STATEMENT, TAG_MANIFESTS
+
+Sign = Callable[[bytes], tuple[bytes, bytes]]
+"""Signs a message: Ed25519 signature and raw public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRequest:
+    """What goes into a bundle besides the case.
+
+    Attributes:
+        languages: of the reports; each becomes an HTML file and a PDF.
+        checkpoint: the weights file, only where it was asked for.
+        pdf: also write PDFs.
+    """
+
+    languages: Sequence[str] = ("en", "zh-CN")
+    checkpoint: Path | None = None
+    pdf: bool = True
+
+
+def write_bundle(
+    case: Case,
+    docket: Docket,
+    folder: Path,
+    request: BundleRequest,
+    sign: Sign,
+    authorities: Sequence[Authority],
+    now: datetime,
+) -> Path:
+    """Write and seal a bundle; returns its folder.
+
+    Raises:
+        BundleExists: the folder is there already; nothing was changed.
+        EvidenceAltered: stored evidence is not what the case names; nothing is left behind.
+        FontMissing: a PDF is wanted and no font here has the language's signs.
+    """
+    import bagit
+
+    if folder.exists():
+        raise BundleExists(str(folder))
+    partial = folder.with_name(folder.name + ".part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        key = hashlib.sha256(sign(b"")[1]).hexdigest()
+        _write_payload(case, docket, partial, request, key)
+        bagit.make_bag(
+            str(partial),
+            bag_info={
+                "Bagging-Date": now.date().isoformat(),
+                "Bag-Software-Agent": f"portrait-scanner {case.method.versions.get('portrait-scanner', '')}",
+                "External-Identifier": case.case_id,
+                "External-Description": "Evidence on one checkpoint and one registered likeness",
+                "Signing-Key-SHA256": key,
+            },
+            checksums=["sha256", "sha512"],
+        )
+        _seal(partial, case, sign, now)
+        write_timestamps(partial, authorities, sign)
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return folder
+
+
+def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequest, key: str) -> None:
+    def put(name: str, data: bytes | str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+    put("case.json", _json(case_to_dict(case)))
+    put(SCHEMA_FILE, published_schema())
+    put("case.jsonld", _json(case_graph(case)))
+    if case.environment:
+        put("environment.json", _json(case_to_dict(case)["environment"]))
+    put("custody.json", _json(case_to_dict(case)["custody"]))
+    put("verify_bundle.py", resources.files("reports").joinpath("verify_bundle.py").read_bytes())
+    for sample in case.samples:
+        for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
+            put(f"samples/{sha256}.png", docket.kept(sha256))
+    if case.checkpoint.header_sha256:
+        put("header.json", docket.kept(case.checkpoint.header_sha256, "header"))
+    if case.checkpoint.captures:
+        put("listing.warc", _warc(case, docket))
+    if request.checkpoint:
+        (folder / "checkpoint").mkdir()
+        shutil.copyfile(request.checkpoint, folder / "checkpoint" / f"{case.checkpoint.sha256}.safetensors")
+    for language in request.languages:
+        html = case_html(case, docket, language, fingerprint=key)
+        put(f"report.{language}.html", html)
+        if request.pdf:
+            put(f"report.{language}.pdf", case_pdf(html, case, language))
+
+
+def _seal(folder: Path, case: Case, sign: Sign, now: datetime) -> None:
+    """Sign the tag manifests, which cover everything else."""
+    (folder / "seal").mkdir()
+    key = sign(b"")[1]
+    statement = {
+        "statement": "These tag manifests seal the evidence on this case.",
+        "case_id": case.case_id,
+        "as_of": as_of(case),
+        "sealed_at": now.isoformat(timespec="seconds"),
+        "key_sha256": hashlib.sha256(key).hexdigest(),
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS},
+    }
+    text = _json(statement).encode()
+    (folder / STATEMENT).write_bytes(text)
+    (folder / SIGNATURE).write_bytes(sign(text)[0])
+    (folder / KEY).write_bytes(key)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def _warc(case: Case, docket: Docket) -> bytes:
+    """The hub's answers as WARC 1.1 resource records; the hub's own response headers are not kept by the crawler."""
+    from warcio.warcwriter import WARCWriter
+
+    stream = BytesIO()
+    writer = WARCWriter(stream, gzip=False, warc_version="WARC/1.1")
+    for capture in case.checkpoint.captures:
+        body = docket.kept(capture.sha256, "capture")
+        moment = (capture.seen_at or case.opened_at)[:19] + "Z"
+        headers = {"WARC-Record-ID": f"<urn:uuid:{_record_id(capture)}>", "WARC-Date": moment}
+        writer.write_record(
+            writer.create_warc_record(
+                capture.url,
+                "resource",
+                payload=BytesIO(body),
+                length=len(body),
+                warc_content_type="application/json" if body[:1] in b"{[" else "text/plain",
+                warc_headers_dict=headers,
+            )
+        )
+    return stream.getvalue()
+
+
+def _record_id(capture: Capture) -> str:
+    return str(uuid5(NAMESPACE_URL, f"{capture.url} {capture.seen_at} {capture.sha256}"))

@@ -1,0 +1,164 @@
+"""The report of one case: a self-contained HTML file, and the same as PDF/A for print and filing.
+
+The first two pages are for a reader in a hurry, the full record follows. Everything in it comes from the case.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import resources
+from typing import Any
+
+from markupsafe import Markup
+from PIL import Image, ImageFilter
+
+from reports.case import Case
+from reports.docket import Docket
+from reports.errors import FontMissing
+from reports.plots import score_plot
+from reports.translation import environment, translations
+from reports.words import entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
+
+# Full images lie in the bundle; these are for looking at. 240 pixels are 240 dpi at the size they are printed.
+_PICTURE_PIXELS = 240
+PDF_VARIANT = "pdf/a-3a"  # archival, tagged; accessibility level A
+
+
+def as_of(case: Case) -> str:
+    """When the case last changed, UTC: the newest line of its log, or its opening."""
+    return case.entries[-1].at[:19] + "+00:00" if case.entries else case.opened_at[:19] + "+00:00"
+
+
+def redacted_case(case: Case) -> Case:
+    """The case without what a hub need not know: internal ids, reviewers' names, machine, custody, log."""
+    entries = tuple(
+        replace(entry, actor="–", details={**entry.details, "reason": ""})
+        for entry in case.entries
+        if entry.kind == "review"
+    )
+    return replace(case, identity_id="", environment=None, custody=(), entries=entries)
+
+
+def case_html(
+    case: Case, docket: Docket, language: str = "en", *, redacted: bool = False, fingerprint: str | None = None
+) -> str:
+    """The report as HTML text.
+
+    Args:
+        docket: where the images are.
+        language: one of reports.translation.LANGUAGES.
+        redacted: for the hub: pictures blurred beyond recognition, no names of reviewers, no machine.
+        fingerprint: of the key that signs the bundle, lower-case hex.
+
+    Raises:
+        EvidenceAltered: an image is not what the case names.
+    """
+    shown = redacted_case(case) if redacted else case
+    translate = translations(language).gettext
+    words = words_of(translate)
+    reviews = [entry for entry in shown.entries if entry.kind == "review"]
+    prompts = {sample.negative_prompt for sample in shown.samples}
+    return (
+        environment(language)
+        .get_template("case.html")
+        .render(
+            case=shown,
+            language=language,
+            redacted=redacted,
+            as_of=as_of(case),
+            style=Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8")),  # noqa: S704  our own file
+            picture=_pictures(docket, blurred=redacted),
+            plot=score_plot(shown, plot_words(translate)),
+            shown=_worth_showing(shown),
+            decision=reviews[-1] if reviews else None,
+            status_word=words["status"][shown.status],
+            outcome_word=words["outcome"][shown.outcome],
+            terms_word=words["terms"].get(shown.terms, shown.terms),
+            event_word=lambda what: words["event"].get(what, what),
+            entry_word=lambda entry: entry_word(entry, words),
+            lr_times=ratio_words(shown.log10_lr),
+            lr_words=verbal_scale(shown.log10_lr, translate),
+            training=training_facts(shown.checkpoint.training, words),
+            negative_prompt=prompts.pop() if len(prompts) == 1 else None,
+            told=translate,
+            settings=_listed(shown.method.settings),
+            versions=_listed(shown.method.versions),
+            fingerprint=fingerprint,
+        )
+    )
+
+
+def case_pdf(html: str, case: Case, language: str) -> bytes:
+    """The same report as PDF/A-3a with its fonts inside; the same HTML gives the same bytes.
+
+    Raises:
+        FontMissing: no font here has the signs of that language.
+    """
+    return html_to_pdf(html, language, f"{case.case_id} {as_of(case)}")
+
+
+def html_to_pdf(html: str, language: str, identifier: str) -> bytes:
+    """PDF/A-3a from self-contained HTML; nothing is fetched.
+
+    Raises:
+        FontMissing: no font here has the signs of that language.
+    """
+    from weasyprint import HTML
+    from weasyprint.text.fonts import FontConfiguration
+    from weasyprint.urls import URLFetcher
+
+    _require_font(language)
+    # A report refers to nothing outside itself: files and addresses are not even tried.
+    document = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"}, fail_on_errors=True))
+    return bytes(
+        document.write_pdf(
+            pdf_variant=PDF_VARIANT,
+            pdf_identifier=hashlib.sha256(identifier.encode()).digest()[:16],
+            font_config=FontConfiguration(),
+            custom_metadata=False,
+        )
+    )
+
+
+def _require_font(language: str) -> None:
+    import shutil
+    import subprocess
+
+    tool = shutil.which("fc-list")
+    if tool is None:
+        return  # where fontconfig's tools are not installed, its library still is; the page itself will show
+    code = {"zh-CN": "zh-cn"}.get(language, "en")
+    told = subprocess.run([tool, f":lang={code}", "family"], capture_output=True, text=True, check=False)  # noqa: S603
+    if not told.stdout.strip():
+        raise FontMissing(language)
+
+
+def _worth_showing(case: Case) -> list[Any]:
+    """Samples with a kept picture: those with control first, best first, and one without a face counted last."""
+    kept = [sample for sample in case.samples if sample.image_sha256]
+    return sorted(
+        kept, key=lambda sample: (sample.control_sha256 is None, -(sample.score if sample.score is not None else -1.0))
+    )
+
+
+def _listed(fields: dict[str, Any]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
+
+
+def _pictures(docket: Docket, *, blurred: bool) -> Callable[[str], Markup]:
+    def picture(sha256: str) -> Markup:
+        with Image.open(io.BytesIO(docket.kept(sha256))) as image:
+            small = image.convert("RGB")
+        if max(small.size) > _PICTURE_PIXELS:
+            small.thumbnail((_PICTURE_PIXELS, _PICTURE_PIXELS), Image.Resampling.LANCZOS)
+        if blurred:
+            small = small.filter(ImageFilter.GaussianBlur(max(small.size) / 12))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=85)
+        return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())  # noqa: S704  base64 only
+
+    return picture

@@ -1,0 +1,28 @@
+"""A rights holder's month as one HTML page, in English or Simplified Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.translation import environment, translations
+from reports.words import words_of
+
+
+def month_html(month: Mapping[str, Any], language: str = "en") -> str:
+    """The page.
+
+    Args:
+        month: name, month, opened, statuses, notices, open_notices, overdue, cases, as counts and rows.
+        language: one of reports.translation.LANGUAGES.
+    """
+    words = words_of(translations(language).gettext)
+    style = Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8"))  # noqa: S704  our own file
+    return (
+        environment(language)
+        .get_template("month.html")
+        .render(month=month, language=language, words=words, style=style)
+    )

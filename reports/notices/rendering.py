@@ -1,0 +1,82 @@
+"""A notice as plain text for web forms, as DOCX to edit, and as PDF/A to file.
+
+The markup of a draft: a line that begins with "# " is the title, "## " a heading, "- " a list item, "~ " small print;
+everything else is a paragraph.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import escape
+
+from reports.case_report import html_to_pdf
+from reports.notices.drafting import Draft
+
+_MARKS = (("# ", "title"), ("## ", "heading"), ("- ", "item"), ("~ ", "small"))
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        if line.strip():
+            mark, kind = next(((mark, kind) for mark, kind in _MARKS if line.startswith(mark)), ("", "paragraph"))
+            yield kind, line.removeprefix(mark).strip()
+
+
+def as_text(draft: Draft) -> str:
+    """Plain text, for a web form or an e-mail."""
+    parts = {"title": "{0}\n", "heading": "\n{0}", "item": "- {0}", "small": "\n{0}", "paragraph": "{0}"}
+    return "\n".join(parts[kind].format(text) for kind, text in _lines(draft.text)) + "\n"
+
+
+def as_docx(draft: Draft) -> bytes:
+    """A Word document, to be edited before it is sent."""
+    from docx import Document
+    from docx.oxml.ns import qn
+    from docx.shared import Pt
+
+    document = Document()
+    styles = {"title": "Title", "heading": "Heading 2", "item": "List Bullet", "small": "Normal", "paragraph": "Normal"}
+    for kind, text in _lines(draft.text):
+        paragraph = document.add_paragraph(style=styles[kind])
+        run = paragraph.add_run(text)
+        if kind == "small":
+            run.font.size = Pt(8)
+        if draft.language == "zh-CN":
+            fonts: Any = run._element.get_or_add_rPr().get_or_add_rFonts()  # noqa: SLF001  python-docx sets no East Asian font
+            fonts.set(qn("w:eastAsia"), "Noto Sans CJK SC")
+    properties = document.core_properties
+    properties.author, properties.title = "portrait-scanner", draft.template.title[draft.language]
+    properties.created = properties.modified = datetime(2000, 1, 1, tzinfo=UTC)
+    buffer = io.BytesIO()
+    document.save(buffer)
+    return buffer.getvalue()
+
+
+def as_pdf(draft: Draft) -> bytes:
+    """PDF/A-3a; raises FontMissing."""
+    tags = {"title": "h1", "heading": "h2", "item": "li", "small": "p class='small'", "paragraph": "p"}
+    body, in_list = [], False
+    for kind, text in _lines(draft.text):
+        if (kind == "item") != in_list:
+            in_list = not in_list
+            body.append("<ul>" if in_list else "</ul>")
+        body.append(f"<{tags[kind]}>{escape(text)}</{tags[kind].split()[0]}>")
+    body.append("</ul>" if in_list else "")
+    html = (
+        f'<!doctype html><html lang="{draft.language}"><head><meta charset="utf-8"><title>{escape(draft.template.title[draft.language])}</title>'
+        f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
+    )
+    return html_to_pdf(html, draft.language, draft.text)
+
+
+_STYLE = """
+@page { size: A4; margin: 22mm 22mm 24mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt "Noto Sans CJK SC", sans-serif; color: #56606e; } }
+body { font: 11pt/1.6 "Noto Sans CJK SC", "DejaVu Sans", sans-serif; color: #1c2430; }
+html[lang="en"] body { font-family: "Noto Sans", "DejaVu Sans", sans-serif; font-size: 10.5pt; }
+h1 { font-size: 1.5em; text-align: center; margin: 0 0 1em; } h2 { font-size: 1.08em; margin: 1.1em 0 .25em; break-after: avoid; }
+p, li { margin: .3em 0; overflow-wrap: anywhere; } ul { padding-left: 1.2em; margin: .3em 0; } .small { margin-top: 2em; font-size: .78em; color: #56606e; }
+"""

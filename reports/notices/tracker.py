@@ -1,0 +1,116 @@
+"""What became of each notice: sent, acknowledged, removed, refused, reinstated, with the clocks that laws set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from reports.case import Entry
+from reports.docket import Docket
+from reports.errors import NoticeRefused, UnknownNotice
+from reports.notices.drafting import Draft, template
+
+
+class NoticeState(StrEnum):
+    """Where a notice stands."""
+
+    DRAFTED = "drafted"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    REMOVED = "removed"
+    REFUSED = "refused"
+    REINSTATED = "reinstated"
+
+
+# What may follow what; a content that is gone can come back, and a refusal can be reconsidered.
+_NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
+    NoticeState.DRAFTED: frozenset({NoticeState.SENT}),
+    NoticeState.SENT: frozenset({NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED}),
+    NoticeState.ACKNOWLEDGED: frozenset({NoticeState.REMOVED, NoticeState.REFUSED}),
+    NoticeState.REMOVED: frozenset({NoticeState.REINSTATED}),
+    NoticeState.REFUSED: frozenset({NoticeState.SENT, NoticeState.REMOVED}),
+    NoticeState.REINSTATED: frozenset({NoticeState.SENT, NoticeState.REMOVED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """One notice and its history.
+
+    Attributes:
+        notice_id: the case's id and a number.
+        due: when the law's clock runs out; None without a clock, before sending, or once answered.
+        history: what happened, in order.
+    """
+
+    notice_id: str
+    case_id: str
+    template: str
+    state: NoticeState
+    url: str
+    due: datetime | None
+    history: tuple[Entry, ...]
+
+    def overdue(self, now: datetime) -> bool:
+        return self.due is not None and now > self.due
+
+
+def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str:
+    """Remember that a notice was drafted; its id."""
+    count = len({entry.details["notice"] for entry in docket.entries(draft.case_id) if entry.kind == "notice"})
+    notice_id = f"{draft.case_id}-{count + 1}"
+    details = {
+        "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
+        "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""), "language": draft.language,
+    }  # fmt: skip
+    docket.add(draft.case_id, "notice", actor, now, details)
+    return notice_id
+
+
+def record_event(docket: Docket, notice_id: str, event: str, actor: str, now: datetime, note: str = "") -> Tracked:
+    """Add what happened to a notice.
+
+    Raises:
+        UnknownNotice: no such notice or event.
+        NoticeRefused: that cannot follow what happened before.
+    """
+    known = tracked(docket, notice_id)
+    if event not in list(NoticeState):
+        raise UnknownNotice(f"{event!r} is not one of {', '.join(NoticeState)}")
+    state = NoticeState(event)
+    if state not in _NEXT[known.state]:
+        following = ", ".join(sorted(_NEXT[known.state]))
+        raise NoticeRefused(f"notice {notice_id} is {known.state}: next can come {following}, not {event}")
+    details: dict[str, Any] = {"notice": notice_id, "template": known.template, "event": event, "note": note}
+    docket.add(known.case_id, "notice", actor, now, details)
+    return tracked(docket, notice_id)
+
+
+def tracked(docket: Docket, notice_id: str) -> Tracked:
+    """One notice as it stands; raises UnknownNotice."""
+    for one in all_tracked(docket):
+        if one.notice_id == notice_id:
+            return one
+    raise UnknownNotice(f"no notice has the id {notice_id!r}; `portrait-scanner notice list` shows them")
+
+
+def all_tracked(docket: Docket) -> list[Tracked]:
+    """Every notice, oldest first."""
+    histories: dict[str, list[tuple[str, Entry]]] = {}
+    for case_id, entry in docket.all_entries("notice"):
+        histories.setdefault(entry.details["notice"], []).append((case_id, entry))
+    return [_tracked(notice_id, lines) for notice_id, lines in histories.items()]
+
+
+def _tracked(notice_id: str, lines: list[tuple[str, Entry]]) -> Tracked:
+    case_id, first = lines[0]
+    history = tuple(entry for _, entry in lines)
+    state = NoticeState(history[-1].details["event"])
+    hours = template(first.details["template"]).deadline_hours
+    sent = next((entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None)
+    running = hours is not None and sent is not None and state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
+    due = datetime.fromisoformat(sent.at) + timedelta(hours=hours) if running and sent and hours else None
+    return Tracked(notice_id, case_id, first.details["template"], state, first.details["url"], due, history)

@@ -1,0 +1,79 @@
+"""Review: no case leaves `draft` without a named person's decision and reason. Decisions are added, never overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from reports.case import Case, Entry
+from reports.errors import NotReviewed, ReviewRefused
+
+
+class Decision(StrEnum):
+    """What a reviewer can decide."""
+
+    CONFIRM = "confirm"
+    REJECT = "reject"
+    MORE_SAMPLES = "more-samples"
+    AUTHORISED = "authorised"  # a licence or the person's word allows it
+
+
+class CaseStatus(StrEnum):
+    """Where a case stands."""
+
+    DRAFT = "draft"
+    SECOND_REVIEW = "second-review"  # one reviewer confirmed, four eyes are wanted
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    MORE_SAMPLES = "more-samples"
+    AUTHORISED = "authorised"
+    APPEALED = "appealed"  # a decision stands, and somebody contests it
+
+
+_STATUS = {
+    Decision.CONFIRM: CaseStatus.CONFIRMED,
+    Decision.REJECT: CaseStatus.REJECTED,
+    Decision.MORE_SAMPLES: CaseStatus.MORE_SAMPLES,
+    Decision.AUTHORISED: CaseStatus.AUTHORISED,
+}
+
+
+def status_of(entries: Sequence[Entry]) -> str:
+    """Where a case with that log stands."""
+    status, confirmed_by = CaseStatus.DRAFT, set[str]()
+    for entry in entries:
+        if entry.kind == "appeal":
+            status, confirmed_by = CaseStatus.APPEALED, set()
+        elif entry.kind == "review":
+            decision = Decision(entry.details["decision"])
+            confirmed_by = confirmed_by | {entry.actor.casefold()} if decision == Decision.CONFIRM else set()
+            status = _STATUS[decision]
+            if decision == Decision.CONFIRM and len(confirmed_by) < entry.details.get("eyes", 1):
+                status = CaseStatus.SECOND_REVIEW
+    return str(status)
+
+
+def review_details(case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool) -> dict[str, object]:
+    """What a review's entry holds.
+
+    Raises:
+        ReviewRefused: no name, no reason, an unknown decision, or the second pair of eyes is the first again.
+    """
+    if not reviewer.strip():
+        raise ReviewRefused("a review needs the reviewer's name (--reviewer)")
+    if not reason.strip():
+        raise ReviewRefused("a review needs a reason in words (--reason); it is part of the record")
+    if decision not in list(Decision):
+        raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
+    last = next((entry for entry in reversed(case.entries) if entry.kind == "review"), None)
+    again = last is not None and last.actor.casefold() == reviewer.strip().casefold()
+    if case.status == CaseStatus.SECOND_REVIEW and again and decision == Decision.CONFIRM:
+        raise ReviewRefused(f"{reviewer} has confirmed this case already; the second review is somebody else's")
+    return {"decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1}
+
+
+def require_confirmed(case: Case) -> Entry:
+    """The review that confirmed a case; raises NotReviewed."""
+    if case.status != CaseStatus.CONFIRMED:
+        raise NotReviewed(case.case_id, case.status)
+    return next(entry for entry in reversed(case.entries) if entry.kind == "review")

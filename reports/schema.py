@@ -1,0 +1,36 @@
+"""The published JSON Schema of a case, made from the record itself."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from reports.case import SCHEMA, Case
+
+SCHEMA_FILE = "case-1.schema.json"
+
+
+def case_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `case_to_dict`'s result; a field that it does not name is an error."""
+    schema = TypeAdapter(Case).json_schema(mode="serialization")
+    for record in [schema, *schema["$defs"].values()]:
+        record["additionalProperties"] = False
+        record["required"] = sorted(record["properties"])
+        for field in record["properties"].values():
+            field.pop("default", None)
+    schema["properties"]["schema"] = {"const": SCHEMA}
+    return {"$schema": GenerateJsonSchema.schema_dialect, "$id": "urn:portrait-scanner:case:1", **schema}
+
+
+def schema_text() -> str:
+    """The schema as it is published in reports/schemas and lies in every bundle."""
+    return json.dumps(case_schema(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def published_schema() -> str:
+    """The schema file that ships with the package."""
+    return resources.files("reports").joinpath(f"schemas/{SCHEMA_FILE}").read_text("utf-8")

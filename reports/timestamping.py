@@ -1,0 +1,152 @@
+"""Trusted time (RFC 3161) over a bundle's signature, from authorities that the operator configures.
+
+An authority that does not answer is asked again later: the bundle says plainly whom it still waits for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import stamina
+from cryptography import x509
+
+from reports.errors import AuthorityFailed, UnreadableBundle
+from reports.verify_bundle import SIGNATURE, STATEMENT, TIMES, TIMES_SIGNATURE, parse_token
+
+_TIMEOUT_S = 15.0
+_LARGEST_ANSWER = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A timestamp authority.
+
+    Attributes:
+        name: as files and messages call it; letters, digits and dashes.
+        url: where requests are posted.
+        certificates: PEM file of its root and whatever lies between; None: what its answers hold must do.
+    """
+
+    name: str
+    url: str
+    certificates: Path | None = None
+
+
+def write_timestamps(
+    folder: Path, authorities: Sequence[Authority], sign: Callable[[bytes], tuple[bytes, bytes]]
+) -> list[AuthorityFailed]:
+    """Ask every authority that has not stamped this bundle yet; what they answer is written beside its seal.
+
+    Returns:
+        Those that failed; they stay pending in the bundle.
+
+    Raises:
+        UnreadableBundle: the folder is not a sealed bundle.
+    """
+    if not (folder / SIGNATURE).is_file():
+        raise UnreadableBundle(f"{folder} is no sealed evidence bundle: it has no {SIGNATURE}")
+    signature = (folder / SIGNATURE).read_bytes()
+    signer = sign(b"")[1]
+    if hashlib.sha256(signer).hexdigest() != json.loads((folder / STATEMENT).read_bytes())["key_sha256"]:
+        raise UnreadableBundle(f"{folder} was sealed by another installation; only its own can add timestamps")
+    stamps = list(_timestamps(folder))
+    failed: list[AuthorityFailed] = []
+    for authority in authorities:
+        if any(stamp["authority"] == authority.name for stamp in stamps):
+            continue
+        try:
+            stamps.append(_stamp(folder, authority, signature))
+        except AuthorityFailed as error:
+            failed.append(error)
+    record = {"timestamps": stamps, "pending": [error.name for error in failed]}
+    text = (json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+    (folder / TIMES).write_bytes(text)
+    (folder / TIMES_SIGNATURE).write_bytes(sign(text)[0])
+    return failed
+
+
+def pending(folder: Path) -> list[str]:
+    """Names of the authorities that a bundle still waits for."""
+    path = folder / TIMES
+    return list(json.loads(path.read_bytes())["pending"]) if path.is_file() else []
+
+
+def _timestamps(folder: Path) -> Iterator[dict[str, Any]]:
+    if (folder / TIMES).is_file():
+        yield from json.loads((folder / TIMES).read_bytes())["timestamps"]
+
+
+def _stamp(folder: Path, authority: Authority, signature: bytes) -> dict[str, Any]:
+    from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
+
+    request = TimestampRequestBuilder().data(signature).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    answer = _ask(authority, request.as_bytes())
+    _must_hold(authority, request, answer, signature)
+    files = {f"seal/{authority.name}.tsq": request.as_bytes(), f"seal/{authority.name}.tsr": answer}
+    if authority.certificates:
+        files[f"seal/{authority.name}.pem"] = authority.certificates.read_bytes()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    token = parse_token(answer)
+    return {
+        "authority": authority.name,
+        "url": authority.url,
+        "time": token.time.isoformat(),
+        "serial": str(token.serial),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+    }
+
+
+def _ask(authority: Authority, request: bytes) -> bytes:
+    """The authority's answer; faults of the line are tried three times."""
+    try:
+        for attempt in stamina.retry_context(on=httpx.TransportError, attempts=3, timeout=60, wait_initial=0.2):
+            with attempt:
+                told = httpx.post(
+                    authority.url,
+                    content=request,
+                    headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
+                    timeout=_TIMEOUT_S,
+                )
+    except httpx.HTTPError as error:
+        raise AuthorityFailed(
+            authority.name, f"cannot be reached at {authority.url} ({type(error).__name__})"
+        ) from error
+    if told.status_code != 200 or len(told.content) > _LARGEST_ANSWER:
+        raise AuthorityFailed(authority.name, f"answered {told.status_code} with {len(told.content):,} bytes")
+    return told.content
+
+
+def _must_hold(authority: Authority, request: Any, answer: bytes, signature: bytes) -> None:
+    """Check an answer with rfc3161-client before it is kept; raises AuthorityFailed."""
+    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+
+    try:
+        response = decode_timestamp_response(answer)
+        roots = _roots(authority) or [x509.load_der_x509_certificate(one) for one in response.signed_data.certificates]
+        known = {one for one in roots if one.issuer == one.subject} or set(roots)
+        # add_root_certificate appends to a list that builders share; a constructor's list is one's own.
+        verifier = VerifierBuilder(
+            nonce=request.nonce, roots=list(known), intermediates=[one for one in roots if one not in known]
+        )
+        verifier.build().verify_message(response, signature)
+        parse_token(answer)
+    except (VerificationError, ValueError) as error:
+        raise AuthorityFailed(authority.name, f"gave an answer that does not hold: {error}") from error
+
+
+def _roots(authority: Authority) -> list[x509.Certificate]:
+    if authority.certificates is None:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(authority.certificates.read_bytes())
+    except (OSError, ValueError) as error:
+        raise AuthorityFailed(
+            authority.name, f"its certificates cannot be read from {authority.certificates}: {error}"
+        ) from error

@@ -1,0 +1,126 @@
+"""What codes are called in a report, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reports.case import Entry
+
+Translate = Callable[[str], str]
+
+
+def words_of(translate: Translate) -> dict[str, dict[str, str]]:
+    """Words for outcomes, statuses, terms, listing events and log entries."""
+    return {
+        "outcome": {"match": translate("match"), "possible": translate("possible")},
+        "status": {
+            "draft": translate("Draft."),
+            "second-review": translate("Confirmed once; a second reviewer must confirm it."),
+            "confirmed": translate("Confirmed by a reviewer."),
+            "rejected": translate("Rejected by a reviewer."),
+            "more-samples": translate("A reviewer asks for more samples."),
+            "authorised": translate("Authorised use, as a reviewer found."),
+            "appealed": translate("Appealed; it must be reviewed again."),
+        },
+        "terms": {
+            "prohibited": translate("nothing"),
+            "permitted-with-terms": translate("use on terms"),
+            "permitted": translate("use"),
+        },
+        "event": {
+            "seen": translate("seen by the crawler"),
+            "published": translate("published, as the hub says"),
+            "first seen": translate("first seen"),
+            "changed": translate("changed"),
+            "taken down": translate("taken down"),
+            "archived": translate("archived"),
+            "flagged as a real person": translate("flagged by the hub as a real person"),
+            "gone": translate("gone"),
+            "back again": translate("back again"),
+            "re-uploaded elsewhere": translate("uploaded elsewhere"),
+            "other bytes than claimed": translate("other bytes than the hub claims"),
+        },
+        "entry": {
+            "confirm": translate("review: confirmed"),
+            "reject": translate("review: rejected"),
+            "more-samples": translate("review: more samples wanted"),
+            "authorised": translate("review: authorised use"),
+            "appeal": translate("appeal"),
+            "correction": translate("correction"),
+            "notice": translate("notice"),
+        },
+        "training": {
+            "output_name": translate("Name at training"),
+            "author": translate("Author"),
+            "dataset_folders": translate("Training folders"),
+            "photo_count": translate("Training images"),
+            "started_at": translate("Training began"),
+            "finished_at": translate("Training ended"),
+            "session_id": translate("Training session"),
+            "network_module": translate("Trainer's module"),
+            "rank": translate("Rank"),
+            "comment": translate("Comment"),
+            "merged_from": translate("Merged from"),
+        },
+    }
+
+
+def plot_words(translate: Translate) -> dict[str, str]:
+    """The labels of reports.plots.score_plot."""
+    return {
+        "title": translate("Similarity of each image's face to the registered template"),
+        "samples": translate("with adapter"),
+        "controls": translate("without"),
+        "mean": translate("mean face"),
+        "threshold": translate("threshold"),
+    }
+
+
+def verbal_scale(log10_lr: float | None, translate: Translate) -> str | None:
+    """The verbal equivalent of a likelihood ratio (ENFSI Guideline for Evaluative Reporting 2015, table 1)."""
+    if log10_lr is None:
+        return None
+    scale = (
+        (6, translate("extremely strong support for this face over another person's")),
+        (4, translate("very strong support for this face over another person's")),
+        (3, translate("strong support for this face over another person's")),
+        (2, translate("moderately strong support for this face over another person's")),
+        (1, translate("moderate support for this face over another person's")),
+        (0.301, translate("weak support for this face over another person's")),
+    )
+    for least, words in scale:
+        if log10_lr >= least:
+            return words
+    return translate("no support for this face over another person's")
+
+
+def ratio_words(log10_lr: float | None) -> str:
+    """A likelihood ratio to two digits, as a number where people still read one."""
+    if log10_lr is None:
+        return "–"
+    if not -2 < log10_lr < 7:
+        return f"10^{log10_lr:.1f}"
+    return f"{float(f'{10**log10_lr:.2g}'):,.10g}"
+
+
+def entry_word(entry: Entry, words: dict[str, dict[str, str]]) -> str:
+    """What a line of a case's log is called."""
+    if entry.kind == "notice":
+        return f"{words['entry']['notice']}: {entry.details.get('template', '')} {entry.details.get('event', '')}"
+    code = entry.details["decision"] if entry.kind == "review" else entry.kind
+    return words["entry"].get(code, code)
+
+
+def training_facts(training: dict[str, Any], words: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
+    """What a header says of its training, as labels and plain text; nothing for what it does not say."""
+    told = []
+    for name, label in words["training"].items():
+        value = training.get(name)
+        if isinstance(value, dict):
+            value = ", ".join(f"{folder} ({count})" for folder, count in value.items())
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value not in (None, "", []):
+            told.append((label, str(value)))
+    return told

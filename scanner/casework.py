@@ -1,0 +1,124 @@
+"""A case with what only the vault knows of it, and what people do to it: review, amend, report, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from reports.bundle import BundleRequest, write_bundle
+from reports.case import Case, CustodyEntry, Entry
+from reports.case_report import case_html, case_pdf
+from reports.docket import Docket
+from reports.errors import AuthorityFailed, ReviewRefused
+from reports.review import review_details
+from reports.timestamping import Authority, write_timestamps
+from scanner.errors import EvidenceNotHere
+from scanner.fetching import open_checkpoints
+from scanner.reception import Clock, open_vault, utc_now
+from scanner.settings import Settings
+
+# What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
+_CUSTODY = frozenset({"case-opened", "case-reviewed", "case-amended", "notice-drafted", "notice-marked"})
+
+
+class CaseDesk:
+    """Opened once per command; `close` when done. Loads no model."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings, self.clock = settings, clock
+        self.vault = open_vault(settings)
+        self.docket = Docket(settings.cases_path, settings.evidence_path)
+
+    def close(self) -> None:
+        self.vault.close()
+        self.docket.close()
+
+    def case(self, case_id: str) -> Case:
+        """A case as it stands, with its chain of custody; raises UnknownCase."""
+        case = self.docket.case(case_id)
+        return replace(case, custody=tuple(self._custody(case.case_id)))
+
+    def _custody(self, case_id: str) -> Iterator[CustodyEntry]:
+        for entry in self.vault.audit.entries():
+            if entry.event in _CUSTODY and entry.details.get("case") == case_id:
+                yield CustodyEntry(entry.number, entry.at, entry.actor, entry.event, entry.details, entry.sha256)
+
+    def review(self, case_id: str, reviewer: str, decision: str, reason: str) -> Case:
+        """Record a named reviewer's decision.
+
+        Raises:
+            ReviewRefused: it may not be recorded as it was given.
+        """
+        case = self.docket.case(case_id)
+        details = review_details(case, reviewer, decision, reason, four_eyes=self.settings.four_eyes)
+        self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
+        self._note("case-reviewed", case, reviewer, decision=decision)
+        return self.case(case.case_id)
+
+    def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
+        """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.
+
+        Raises:
+            ReviewRefused: no name, no text, or another kind.
+        """
+        if kind not in ("appeal", "correction"):
+            raise ReviewRefused(f"{kind!r} is not one of appeal, correction")
+        if not by.strip() or not text.strip():
+            raise ReviewRefused("who asks for it (--by) and what they say (--text) are part of the record")
+        case = self.docket.case(case_id)
+        entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text.strip()})
+        self._note("case-amended", case, by, kind=kind)
+        return entry
+
+    def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
+        """The report of a case as files in a folder, by their kind."""
+        case = self.case(case_id)
+        out.mkdir(parents=True, exist_ok=True)
+        html = case_html(case, self.docket, language, redacted=redacted, fingerprint=self.vault.fingerprint)
+        stem = f"{case.case_id}{'.redacted' if redacted else ''}.{language}"
+        paths = {"html": out / f"{stem}.html"}
+        paths["html"].write_text(html, "utf-8")
+        if pdf:
+            paths["pdf"] = out / f"{stem}.pdf"
+            paths["pdf"].write_bytes(case_pdf(html, case, language))
+        self._note("case-exported", case, self.settings.operator, what="report", redacted=redacted)
+        return paths
+
+    def write_bundle(self, case_id: str, out: Path, *, with_weights: bool, pdf: bool) -> Path:
+        """The sealed evidence of a case in a folder of `out`.
+
+        Raises:
+            BundleExists: it is there already.
+            EvidenceNotHere: the weights are asked for and not in the store any more.
+        """
+        case = self.case(case_id)
+        weights = open_checkpoints(self.settings).path_of(case.checkpoint.sha256) if with_weights else None
+        if with_weights and weights is None:
+            raise EvidenceNotHere(case.checkpoint.sha256)
+        folder = write_bundle(
+            case,
+            self.docket,
+            out / f"evidence-{case.case_id}",
+            BundleRequest(checkpoint=weights, pdf=pdf),
+            self.vault.sign,
+            self.authorities,
+            self.clock(),
+        )
+        self._note("case-exported", case, self.settings.operator, what="bundle")
+        return folder
+
+    @property
+    def authorities(self) -> list[Authority]:
+        return [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
+
+    def stamp(self, bundle: Path) -> list[AuthorityFailed]:
+        """Ask the authorities that have not stamped a bundle yet; those that failed again."""
+        return write_timestamps(bundle, self.authorities, self.vault.sign)
+
+    def note_notice(self, case: Case, event: str, actor: str, **details: object) -> None:
+        """A line about a notice in the audit log."""
+        self._note(event, case, actor, **details)
+
+    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:
+        self.vault.note(event, case.identity_id, actor, self.clock(), case=case.case_id, **details)

@@ -1,0 +1,186 @@
+"""`cases`, `review`, `amend`, `report`: what was found, what people decide about it, and what they file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language, print_json, print_table
+
+CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("cases")(cases)
+    app.command("review")(review)
+    app.command("amend")(amend)
+    app.command("report")(report)
+
+
+def cases(
+    context: typer.Context,
+    status: Annotated[str | None, typer.Option(help="Only these: draft, confirmed, rejected and so on.")] = None,
+    identity: Annotated[str | None, typer.Option(help="Only those about this person, by name or id.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the cases that scans have opened, with where each stands."""
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings())
+    identity_id = desk.vault.find(identity).identity_id if identity else None
+    found = [case for case in desk.docket.cases(identity_id) if status in (None, case.status)]
+    desk.close()
+    if as_json:
+        told = ("case_id", "status", "outcome", "identity_name", "score", "threshold", "opened_at", "scan_id")
+        rows = [
+            {
+                **{name: getattr(case, name) for name in told},
+                "file": case.checkpoint.file,
+                "sha256": case.checkpoint.sha256,
+            }
+            for case in found
+        ]
+        print_json({"cases": rows})
+        return
+    if not found:
+        typer.echo("No case. `portrait-scanner scan` opens one for every match that nobody authorised.")
+        return
+    print_table(
+        ("case", "status", "verdict", "person", "score", "file", "opened"),
+        [
+            (
+                case.case_id, case.status, case.outcome, case.identity_name, f"{case.score:.2f}", case.checkpoint.file,
+                case.opened_at[:10],
+            )
+            for case in found
+        ],
+    )  # fmt: skip
+
+
+def review(
+    context: typer.Context,
+    case_id: CaseArgument,
+    decision: Annotated[str, typer.Option(help="confirm, reject, more-samples or authorised.")],
+    reviewer: Annotated[str, typer.Option(help="The name of the person who decides; it stands in the report.")],
+    reason: Annotated[str, typer.Option(help="Why, in words; it stands in the report.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Decide about a case. Decisions are added, never overwritten; with four_eyes two people must confirm."""
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings())
+    case = desk.review(case_id, reviewer, decision, reason)
+    desk.close()
+    if as_json:
+        print_json({"case_id": case.case_id, "status": case.status})
+    else:
+        typer.echo(f"Case {case.case_id} is now {case.status}.")
+
+
+def amend(
+    context: typer.Context,
+    case_id: CaseArgument,
+    kind: Annotated[str, typer.Option(help="appeal (asks for a new review) or correction.")],
+    by: Annotated[str, typer.Option(help="Who says it.")],
+    text: Annotated[str, typer.Option(help="What they say.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Add an appeal or a correction to a case; nothing is overwritten."""
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings())
+    entry = desk.amend(case_id, kind, by, text)
+    status = desk.case(case_id).status
+    desk.close()
+    if as_json:
+        print_json({"number": entry.number, "kind": entry.kind, "status": status})
+    else:
+        typer.echo(f"Added as entry {entry.number}; the case is now {status}.")
+
+
+def report(
+    context: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A case's id for its own report; a scan's id, or latest, for its overview.", metavar="CASE|SCAN"
+        ),
+    ] = "latest",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write into.", show_default="among the home's reports")
+    ] = None,
+    lang: LanguageOption = "en",
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Also seal the evidence of the case, signed and timestamped.")
+    ] = False,
+    redacted: Annotated[
+        bool, typer.Option("--redacted", help="For the hub: pictures blurred, no reviewers, no machine.")
+    ] = False,
+    with_weights: Annotated[
+        bool, typer.Option("--with-weights", help="Put the weights file into the bundle as well.")
+    ] = False,
+    pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also write PDF/A.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the report of a case, as HTML and PDF, or the overview of a scan, as HTML."""
+    check_language(lang)
+    from reports.errors import UnknownCase
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    desk = CaseDesk(settings)
+    folder = out or settings.reports_path
+    try:
+        known = desk.docket.case(what)
+    except UnknownCase:
+        desk.close()
+        if bundle or redacted or with_weights:
+            raise
+        _scan_report(flags, what, out, lang, as_json)
+        return
+    written: dict[str, Any] = dict(desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf))
+    if bundle:
+        written["bundle"] = desk.write_bundle(known.case_id, folder, with_weights=with_weights, pdf=pdf)
+        from reports.timestamping import pending
+
+        written["pending_timestamps"] = pending(written["bundle"])
+    desk.close()
+    if as_json:
+        print_json({"case": known.case_id, "status": known.status, **written})
+        return
+    for name in ("html", "pdf", "bundle"):
+        if name in written:
+            typer.echo(f"{name.upper() if name != 'bundle' else 'Bundle'}: {written[name]}")
+    if bundle and written["pending_timestamps"]:
+        typer.echo(
+            f"Not timestamped yet by {', '.join(written['pending_timestamps'])}; ask again with "
+            f"`portrait-scanner timestamp {written['bundle']}`"
+        )
+    elif bundle and not settings.timestamp_authorities:
+        typer.echo("Not timestamped: no authority is configured (timestamp_authorities; see docs/evidence.md).")
+    if known.status == "draft":
+        typer.echo(f"It is a draft until somebody decides: portrait-scanner review {known.case_id} --help")
+
+
+def _scan_report(flags: Flags, scan_id: str, out: Path | None, lang: str, as_json: bool) -> None:
+    from scanner.cli.scanning import write_report
+    from scanner.scan import result_of
+    from scanner.workshop import Workshop
+
+    workshop = Workshop(flags.settings())
+    result = result_of(workshop, scan_id)
+    if out is not None and out.suffix.lower() != ".html":
+        out = out / f"{result.scan.scan_id}.{lang}.html"
+    path = write_report(workshop, result, lang, out)
+    workshop.close()
+    if as_json:
+        print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
+    else:
+        typer.echo(f"Report: {path}")

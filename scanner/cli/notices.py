@@ -1,0 +1,196 @@
+"""`notice`: letters to hubs and what became of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scanner.cli.casework import CaseArgument
+from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, print_json, print_table
+
+group = typer.Typer(help="Draft notices to hubs, and follow what becomes of them.", no_args_is_help=True)
+
+
+@group.command("kinds")
+def kinds(as_json: JsonFlag = False) -> None:
+    """List the notices that can be made, their law, and the fields they need."""
+    from reports.notices.drafting import template, template_names
+
+    found = [template(name) for name in template_names()]
+    if as_json:
+        rows = [
+            {
+                "name": one.name, "statute": one.statute, "checked_on": one.checked_on, "languages": one.languages, "side": one.side,
+                "deadline_hours": one.deadline_hours,
+                "required": [{"name": field.name, "label": field.label, "from_case": field.source is not None} for field in one.required],
+            }
+            for one in found
+        ]  # fmt: skip
+        print_json({"notices": rows})
+        return
+    print_table(
+        ("notice", "for", "law or rule", "to be given"),
+        [
+            (one.name, one.side, one.statute, ", ".join(field.name for field in one.required if not field.source))
+            for one in found
+        ],
+    )
+
+
+@group.command("draft")
+def draft(
+    context: typer.Context,
+    case_id: CaseArgument,
+    kind: Annotated[str, typer.Argument(help="Which notice; `notice kinds` lists them.", metavar="NOTICE")],
+    out: Annotated[Path, typer.Option(help="The folder to write into.")],
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A field as NAME=VALUE; give it as often as needed.", metavar="NAME=VALUE"),
+    ] = None,
+    fields_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--fields", help="A TOML file of fields, for what every notice repeats.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", help="en or zh-CN.", show_default="the notice's first language")
+    ] = None,
+    operator: OperatorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write a notice about a confirmed case as text, DOCX and PDF. A missing field stops it and is named."""
+    from reports.notices.drafting import draft_notice
+    from reports.notices.rendering import as_docx, as_pdf, as_text
+    from reports.notices.tracker import record_draft
+    from scanner.casework import CaseDesk
+
+    if lang:
+        check_language(lang)
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings(operator=operator))
+    case = desk.case(case_id)
+    given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
+    made = draft_notice(kind, case, given, desk.clock(), lang)
+    contents = {"txt": as_text(made).encode(), "docx": as_docx(made), "pdf": as_pdf(made)}
+    notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
+    desk.note_notice(case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = {suffix: out / f"{notice_id}.{kind}.{made.language}.{suffix}" for suffix in contents}
+    for suffix, data in contents.items():
+        paths[suffix].write_bytes(data)
+    desk.close()
+    if as_json:
+        print_json({"notice": notice_id, **paths})
+        return
+    for path in paths.values():
+        typer.echo(str(path))
+    typer.echo(f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent")
+
+
+def _from_options(pairs: list[str]) -> dict[str, str]:
+    odd = [pair for pair in pairs if "=" not in pair]
+    if odd:
+        raise typer.BadParameter(f"{odd[0]!r} is not NAME=VALUE", param_hint="--set")
+    return dict((part.strip() for part in pair.split("=", 1)) for pair in pairs)  # type: ignore[misc]
+
+
+def _from_file(path: Path | None, kind: str) -> dict[str, str]:
+    """The fields of a TOML file that this notice has; one file serves all notices."""
+    import tomllib
+
+    from reports.notices.drafting import template
+
+    if path is None:
+        return {}
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not TOML: {error}", param_hint="--fields") from error
+    names = {field.name for field in template(kind).required}
+    return {name: str(value) for name, value in told.items() if name in names}
+
+
+@group.command("list")
+def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List every notice with where it stands and how long its clock still runs."""
+    from reports.notices.tracker import all_tracked
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings())
+    found, now = all_tracked(desk.docket), desk.clock()
+    desk.close()
+    if as_json:
+        rows = [
+            {
+                "notice": one.notice_id, "case": one.case_id, "template": one.template, "state": one.state, "url": one.url,
+                "due": one.due, "overdue": one.overdue(now),
+                "history": [{"at": entry.at, "by": entry.actor, **entry.details} for entry in one.history],
+            }
+            for one in found
+        ]  # fmt: skip
+        print_json({"notices": rows})
+        return
+    if not found:
+        typer.echo("No notice yet: portrait-scanner notice draft CASE NOTICE --out FOLDER")
+        return
+
+    def clock(one: object) -> str:
+        due = getattr(one, "due", None)
+        if due is None:
+            return ""
+        hours = (due - now).total_seconds() / 3600
+        return f"{hours:.0f} h left" if hours >= 0 else f"OVERDUE by {-hours:.0f} h"
+
+    print_table(
+        ("notice", "kind", "state", "since", "clock", "address"),
+        [(one.notice_id, one.template, one.state, one.history[-1].at[:16], clock(one), one.url) for one in found],
+    )
+
+
+@group.command("mark")
+def mark(
+    context: typer.Context,
+    notice_id: Annotated[str, typer.Argument(metavar="NOTICE")],
+    event: Annotated[str, typer.Argument(help="sent, acknowledged, removed, refused or reinstated.")],
+    note: Annotated[str, typer.Option(help="A reference number or an answer, in words.")] = "",
+    operator: OperatorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Note what happened to a notice; a law's clock starts when it is marked as sent."""
+    from reports.notices.tracker import record_event
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings(operator=operator))
+    known = record_event(desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note)
+    desk.note_notice(
+        desk.docket.case(known.case_id), "notice-marked", desk.settings.operator, notice=notice_id, state=event
+    )
+    desk.close()
+    if as_json:
+        print_json({"notice": notice_id, "state": known.state, "due": known.due})
+    else:
+        typer.echo(
+            f"Notice {notice_id} is {known.state}"
+            + (f"; an answer is due by {known.due:%Y-%m-%d %H:%M} UTC." if known.due else ".")
+        )
+
+
+@group.command("recheck")
+def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Look at the addresses of open notices: what is gone is marked removed, what is back reinstated."""
+    from scanner.rechecking import recheck_notices
+
+    flags: Flags = context.obj
+    found = recheck_notices(flags.settings())
+    if as_json:
+        print_json({"notices": [{"notice": one.notice_id, "found": one.found, "state": one.state} for one in found]})
+        return
+    if not found:
+        typer.echo("No notice is open.")
+    for one in found:
+        typer.echo(f"{one.notice_id}: {one.found}; {one.state}")
