@@ -3,13 +3,13 @@
 # make lint   formatting, types, import contracts
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
-# make bench-gpu  seconds per checkpoint on a GPU
+# make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces install
+.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -37,6 +37,9 @@ bench-crawlers: install
 	$(BIN)/python -m benchmarks.crawlers.header_bytes
 	$(BIN)/python -m benchmarks.crawlers.header_fuzz
 
+bench-reports: install
+	$(BIN)/python -m benchmarks.reports
+
 # About half an hour on two cores: persons are drawn and read once, then kept in .training/.
 bench-faces: install
 	$(BIN)/python -m benchmarks.face_index.embedding
@@ -53,14 +56,16 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(MAKE) --no-print-directory debian-packages
+	@$(BIN)/python -c 'import cv2, weasyprint' 2>/dev/null && fc-list :lang=zh-cn | grep -q . && openssl version >/dev/null 2>&1 \
+	  || $(MAKE) --no-print-directory debian-packages
 	@touch $@
 
-# OpenCV's wheel needs two libraries that slim systems lack.
+# OpenCV's and WeasyPrint's wheels need libraries that slim systems lack, PDFs need fonts, and tests a timestamp authority.
+DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl
 .PHONY: debian-packages
 debian-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && apt-get install -q -y --no-install-recommends libgl1 libglib2.0-0; \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends $(DEBIAN); \
 	else \
-	  echo "OpenCV cannot start: install the packages libgl1 and libglib2.0-0 as root, then run make again"; exit 1; \
+	  echo "Install these as root, then run make again: $(DEBIAN)"; exit 1; \
 	fi

@@ -193,9 +193,15 @@ class Examiner:
                 course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
             found, course.clusters = suspects(course.evidence, self._watch, self._budget.evidence_cluster, EVIDENCE)
             ranked = [(suspect, self._scored(course, suspect)) for suspect in found]
-            if ranked and all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked):
+            clear = all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked)
+            if ranked and clear and not self._may_show_another(course, found):
                 break
         return ranked
+
+    def _may_show_another(self, course: _Course, found: Sequence[Suspect]) -> bool:
+        """Whether so many faces belong to nobody found yet that a second person, as in a merge, may be among them."""
+        explained = {number for suspect in found for number in suspect.members}
+        return len(set(usable(course.evidence)) - explained) >= self._budget.evidence_cluster
 
     def _scored(self, course: _Course, suspect: Suspect) -> Scored:
         template = self._watch.gallery.vector_of(suspect.identity_id, suspect.probe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -240,10 +241,19 @@ def blurred(picture: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), strength), dtype=np.uint8)
 
 
+_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    f'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
 def png_bytes(picture: Pixels, plan: SamplePlan) -> bytes:
-    """PNG with the mark that it was made by a trained algorithm (IPTC DigitalSourceType)."""
+    """PNG marked as made by a trained algorithm: IPTC DigitalSourceType in XMP, and the AIGC label of GB 45438-2025."""
+    label = {"Label": "1", "ContentProducer": "portrait-scanner", "ProduceID": str(plan.seed)}
     marks = PngImagePlugin.PngInfo()
-    marks.add_text("DigitalSourceType", "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia")
+    marks.add_itxt("XML:com.adobe.xmp", _XMP)
+    marks.add_text("AIGC", json.dumps({"AIGC": label}))
     marks.add_text("Seed", str(plan.seed))
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", pnginfo=marks)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,3 +196,19 @@ class Silent:
 
     def step(self, done: int, total: int | None, doing: str) -> None:
         pass
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo was run; tests that change something take a copy."""
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="session")
+def demo(demo_home: Path) -> dict[str, Any]:
+    """The demo, run once as a user runs it."""
+    from tests.test_cli import run
+
+    done = run("demo", "--json", home=demo_home)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))

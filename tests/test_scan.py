@@ -34,19 +34,6 @@ def world() -> World:
     return load_world()
 
 
-@pytest.fixture(scope="module")
-def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
-
-
-@pytest.fixture(scope="module")
-def demo(demo_home: Path) -> dict[str, Any]:
-    """The demo, run once as a user runs it."""
-    done = run("demo", "--json", home=demo_home)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
-
-
 def rows_of(demo: dict[str, Any], file: str) -> list[dict[str, Any]]:
     return [row for row in demo["results"] if row["file"] == file]
 

@@ -173,13 +173,13 @@ def _reasons(case: Case, language: str) -> str:
         ratio = f"，似然比约为 {times}（{words}）" if words else ""
         return (
             f"经检验，加载该文件后，基础模型反复生成同一张脸，与 {case.identity_name} 登记模板的相似度为 {case.score:.2f}"
-            f"（阈值 {case.threshold:.2f}{ratio}）；不加载该文件、提示词与种子相同时不生成这张脸。该文件系未经本人同意为复现其肖像而训练。"
+            f"（阈值 {case.threshold:.2f}{ratio}）；不加载该文件、提示词与种子相同时不生成这张脸。经具名审核人确认，该文件复现了本人肖像，且未见本人同意。"
         )
     ratio = f", likelihood ratio about {times}: {words}" if words else ""
     return (
         f"With this file the base model draws one face again and again, which scores {case.score:.2f} against the registered template of "
         f"{case.identity_name} (threshold {case.threshold:.2f}{ratio}); with the same prompts and seeds and without the file it does not. "
-        "The file was tuned to reproduce this person's likeness without their consent."
+        "A named reviewer has confirmed that the file reproduces this person's likeness; no consent to it is known."
     )
 
 

@@ -1,0 +1,111 @@
+"""A real RFC 3161 timestamp authority on loopback: certificates and answers are made by openssl."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_CONFIG = """
+[tsa]
+default_tsa = authority
+[authority]
+dir = {folder}
+serial = $dir/serial
+crypto_device = builtin
+signer_cert = $dir/tsa.pem
+signer_key = $dir/tsa.key
+certs = $dir/root.pem
+signer_digest = sha256
+default_policy = 1.3.6.1.4.1.99999.1
+digests = sha256, sha384, sha512
+accuracy = secs:1
+ess_cert_id_alg = sha256
+[usage]
+extendedKeyUsage = critical, timeStamping
+keyUsage = critical, digitalSignature
+[root]
+basicConstraints = critical, CA:true
+keyUsage = critical, keyCertSign, cRLSign
+[req]
+distinguished_name = name
+[name]
+"""
+
+
+class TimestampAuthority(ThreadingHTTPServer):
+    """Stamps what is posted; `failures` are statuses to answer before doing so, `wrong` an answer to give instead."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Requests)
+        self.folder, self.name = folder, name
+        self.failures: list[int] = []
+        self.wrong: bytes | None = None
+        self.asked = 0
+        folder.mkdir(parents=True)
+        self._make_certificates()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root.pem"
+
+    def _openssl(self, *words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
+
+    def _make_certificates(self) -> None:
+        (self.folder / "tsa.cnf").write_text(_CONFIG.format(folder=self.folder))
+        (self.folder / "serial").write_text("01\n")
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", "tsa.cnf")
+        if self.name == "rsa":
+            curve = ("-newkey", "rsa:2048", "-nodes", "-config", "tsa.cnf")
+        self._openssl("req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-days", "3650",
+                      "-subj", f"/CN=Root of {self.name}", "-extensions", "root")  # fmt: skip
+        self._openssl("req", *curve, "-keyout", "tsa.key", "-out", "tsa.csr", "-subj", f"/CN=Authority {self.name}")
+        self._openssl("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
+                      "-out", "tsa.pem", "-days", "3650", "-extfile", "tsa.cnf", "-extensions", "usage")  # fmt: skip
+
+    def stamp(self, request: bytes) -> bytes:
+        self.asked += 1
+        query, reply = self.folder / f"{self.asked}.tsq", self.folder / f"{self.asked}.tsr"
+        query.write_bytes(request)
+        self._openssl("ts", "-reply", "-queryfile", query.name, "-out", reply.name, "-config", "tsa.cnf")
+        return reply.read_bytes()
+
+
+class _Requests(BaseHTTPRequestHandler):
+    server: TimestampAuthority
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.server.failures.pop(0) if self.server.failures else 200
+        answer = b"" if status != 200 else self.server.wrong or self.server.stamp(body)
+        self.send_response(status)
+        self.send_header("Content-Type", "application/timestamp-reply")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def serve_timestamps(folder: Path, name: str = "ec") -> Iterator[TimestampAuthority]:
+    server = TimestampAuthority(folder, name)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,326 @@
+"""Evidence bundles: verifiable by our tools and by others', sound until a single bit changes, the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509 import load_pem_x509_certificates
+
+from reports.bundle import BundleRequest, write_bundle
+from reports.case import Case, case_to_dict
+from reports.docket import Docket
+from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
+from reports.schema import published_schema, schema_text
+from reports.timestamping import Authority, pending, write_timestamps
+from reports.verify_bundle import Item, parse_token, verify
+from tests.cases import AT, make_case, reviewed
+from tests.servers.timestamps import TimestampAuthority, serve_timestamps
+
+VERIFIER = Path(__file__).parent.parent / "reports" / "verify_bundle.py"
+
+
+def signer(seed: int = 1) -> Callable[[bytes], tuple[bytes, bytes]]:
+    key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(bytes([seed])).digest())
+    return lambda message: (key.sign(message), key.public_key().public_bytes_raw())
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[TimestampAuthority]]:
+    folder = tmp_path_factory.mktemp("tsa")
+    with serve_timestamps(folder / "ec", "ec") as one, serve_timestamps(folder / "rsa", "rsa") as other:
+        yield [one, other]
+
+
+def asked(servers: list[TimestampAuthority]) -> list[Authority]:
+    return [Authority(one.name, one.url, one.root) for one in servers]
+
+
+@pytest.fixture(scope="module")
+def docket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docket]:
+    folder = tmp_path_factory.mktemp("docket")
+    opened = Docket(folder / "cases.db", folder / "evidence")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def case(docket: Docket) -> Case:
+    return reviewed(docket, make_case(docket))
+
+
+@pytest.fixture(scope="module")
+def sealed(
+    docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A whole bundle; tests that damage it take a copy."""
+    folder = tmp_path_factory.mktemp("bundles") / "evidence"
+    return write_bundle(case, docket, folder, BundleRequest(), signer(), asked(authorities), AT)
+
+
+@pytest.fixture
+def copy(sealed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sealed, tmp_path / "copy"))
+
+
+def problems(items: list[Item]) -> list[str]:
+    return [item.item for item in items if not item.ok]
+
+
+class TestSound:
+    def test_everything_holds_here_and_with_the_single_file(
+        self, sealed: Path, authorities: list[TimestampAuthority]
+    ) -> None:
+        assert problems(verify(sealed)) == []
+        roots = [word for one in authorities for word in ("--tsa-root", str(one.root))]
+        told = subprocess.run(
+            [sys.executable, "-I", VERIFIER, sealed, "--json", "--signer", hashlib.sha256(signer()(b"")[1]).hexdigest(), *roots],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        document = json.loads(told.stdout)
+        assert (told.returncode, document["ok"]) == (0, True)
+        assert [item for item in document["items"] if item["note"]] == []
+        assert {"timestamp ec", "timestamp rsa"} <= {item["item"] for item in document["items"]}
+
+    def test_tools_of_others_agree(self, sealed: Path, case: Case, authorities: list[TimestampAuthority]) -> None:
+        import bagit
+        import jsonschema
+        from warcio.archiveiterator import ArchiveIterator
+
+        bagit.Bag(str(sealed)).validate()
+        schema = json.loads((sealed / "data/case-1.schema.json").read_bytes())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.Draft202012Validator(schema).validate(json.loads((sealed / "data/case.json").read_bytes()))
+        records = [
+            (record.rec_headers["WARC-Target-URI"], record.content_stream().read())
+            for record in ArchiveIterator(BytesIO((sealed / "data/listing.warc").read_bytes()), check_digests="raise")
+        ]
+        assert [(url, hashlib.sha256(body).hexdigest()) for url, body in records] == [
+            (one.url, one.sha256) for one in case.checkpoint.captures
+        ]
+        for one in authorities:
+            stamped = [
+                "-data",
+                sealed / "seal/statement.sig",
+                "-in",
+                sealed / f"seal/{one.name}.tsr",
+                "-CAfile",
+                one.root,
+            ]
+            told = subprocess.run(["openssl", "ts", "-verify", *stamped], capture_output=True, text=True, check=False)
+            assert "Verification: OK" in told.stdout + told.stderr
+
+    def test_the_graph_conforms_to_case_uco(self, sealed: Path, tmp_path: Path) -> None:
+        report = tmp_path / "report.ttl"
+        command = Path(sys.executable).parent / "case_validate"
+        told = subprocess.run(
+            [command, "--allow-info", "--output", report, sealed / "data/case.jsonld"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 0, told.stderr + (report.read_text()[:2000] if report.exists() else "")
+
+    def test_the_published_schema_is_that_of_the_record(self) -> None:
+        assert published_schema() == schema_text()
+
+    def test_the_payload_is_the_same_each_time(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
+        again = write_bundle(case, docket, tmp_path / "again", BundleRequest(), signer(2), [], AT + timedelta(days=3))
+        first = {
+            path.relative_to(sealed / "data"): path.read_bytes()
+            for path in (sealed / "data").rglob("*")
+            if path.is_file()
+        }
+        second = {
+            path.relative_to(again / "data"): path.read_bytes()
+            for path in (again / "data").rglob("*")
+            if path.is_file()
+        }
+        # Reports name the signing key: another key is a different signature part.
+        apart = {name for name in first if not name.name.startswith("report.")}
+        assert {name: first[name] for name in apart} == {name: second[name] for name in apart}
+        same_key = write_bundle(case, docket, tmp_path / "third", BundleRequest(), signer(), [], AT + timedelta(days=3))
+        assert all((same_key / "data" / name).read_bytes() == data for name, data in first.items())
+
+    def test_weights_go_in_only_when_asked(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
+        weights = tmp_path / "weights.safetensors"
+        weights.write_bytes(b"weights")
+        folder = write_bundle(
+            case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], AT
+        )
+        assert (folder / f"data/checkpoint/{case.checkpoint.sha256}.safetensors").read_bytes() == b"weights"
+        assert list(sealed.rglob("*.safetensors")) == []
+
+
+class TestDamaged:
+    def test_any_bit_of_any_file(self, copy: Path) -> None:
+        random_bits = random.Random(7)
+        files = sorted(path for path in copy.rglob("*") if path.is_file())
+        sizes = [path.stat().st_size for path in files]
+        positions = [(path, random_bits.randrange(size * 8)) for path, size in zip(files, sizes, strict=True)]
+        positions += [
+            (path, random_bits.randrange(path.stat().st_size * 8))
+            for path in random_bits.choices(files, k=1000 - len(positions))
+        ]
+        missed = []
+        for path, bit in positions:
+            data = path.read_bytes()
+            changed = bytearray(data)
+            changed[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(changed)
+            name = path.relative_to(copy).as_posix()
+            found = problems(verify(copy))
+            if not any(name == item or name in item for item in found) and not (name == "bagit.txt" and found):
+                missed.append((name, bit, found))
+            path.write_bytes(data)
+        assert missed == []
+        assert problems(verify(copy)) == []
+
+    def test_files_removed_added_renamed(self, copy: Path, sealed: Path) -> None:
+        for path in sorted(path for path in sealed.rglob("*") if path.is_file()):
+            name = path.relative_to(sealed).as_posix()
+            (copy / name).unlink()
+            assert any(name in item for item in problems(verify(copy))) or name == "seal/timestamps.json", name
+            assert problems(verify(copy)), name
+            shutil.copyfile(path, copy / name)
+        (copy / "data" / "new.txt").write_text("more")
+        assert problems(verify(copy)) == ["data/new.txt"]
+        (copy / "data" / "new.txt").unlink()
+        (copy / "data" / "header.json").rename(copy / "data" / "headers.json")
+        assert {"data/header.json", "data/headers.json"} <= set(problems(verify(copy)))
+
+    def test_a_link_out_of_the_bundle(self, copy: Path, tmp_path: Path) -> None:
+        target = tmp_path / "elsewhere.json"
+        shutil.move(copy / "data/custody.json", target)
+        (copy / "data/custody.json").symlink_to(target)
+        assert "data/custody.json" in problems(verify(copy))
+
+    def test_timestamps_of_another_bundle(
+        self, copy: Path, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+    ) -> None:
+        other = write_bundle(case, docket, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), AT + timedelta(days=1))  # fmt: skip
+        for name in ("ec.tsr", "ec.tsq"):
+            shutil.copyfile(other / "seal" / name, copy / "seal" / name)
+        assert {"seal/ec.tsr", "timestamp ec"} <= set(problems(verify(copy)))
+        # Even with the list of timestamps signed anew by the same key, the token is of another signature.
+        record = json.loads((copy / "seal/timestamps.json").read_bytes())
+        record["timestamps"] = json.loads((other / "seal/timestamps.json").read_bytes())["timestamps"][:1]
+        text = json.dumps(record).encode()
+        (copy / "seal/timestamps.json").write_bytes(text)
+        (copy / "seal/timestamps.sig").write_bytes(signer()(text)[0])
+        assert any("something else" in str(item.problem) for item in verify(copy) if item.item == "timestamp ec")
+
+    def test_manifests_signed_again_with_another_key(self, copy: Path) -> None:
+        (copy / "data/custody.json").write_text("[]\n")
+        import bagit
+
+        bag = bagit.Bag(str(copy))
+        bag.save(processes=1, manifests=True)
+        statement = json.loads((copy / "seal/statement.json").read_bytes())
+        for name in ("tagmanifest-sha256.txt", "tagmanifest-sha512.txt"):
+            statement["files"][name] = hashlib.sha256((copy / name).read_bytes()).hexdigest()
+        forged = signer(9)
+        statement["key_sha256"] = hashlib.sha256(forged(b"")[1]).hexdigest()
+        text = json.dumps(statement).encode()
+        (copy / "seal/statement.json").write_bytes(text)
+        (copy / "seal/statement.sig").write_bytes(forged(text)[0])
+        (copy / "seal/key.pub").write_bytes(forged(b"")[1])
+        times = (copy / "seal/timestamps.json").read_bytes()
+        (copy / "seal/timestamps.sig").write_bytes(forged(times)[0])
+        found = problems(verify(copy))
+        assert {"seal/key.pub", "timestamp ec", "report, case and seal belong together"} <= set(found)
+
+    def test_a_whole_bundle_made_anew_by_a_stranger_needs_the_published_key(
+        self, docket: Docket, case: Case, tmp_path: Path
+    ) -> None:
+        forged = write_bundle(case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], AT)
+        known = hashlib.sha256(signer()(b"")[1]).hexdigest()
+        assert problems(verify(forged)) == []
+        assert any("compare it" in str(item.note) for item in verify(forged))
+        assert problems(verify(forged, signer=known)) == ["seal/key.pub"]
+
+    def test_a_case_that_does_not_fit_its_schema(
+        self, docket: Docket, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fields = {**case_to_dict(case), "score": "high", "extra": 1}
+        monkeypatch.setattr("reports.bundle.case_to_dict", lambda _: fields)
+        folder = write_bundle(case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], AT)
+        assert problems(verify(folder)) == ["case matches its schema"]
+
+    def test_what_is_no_bundle(self, tmp_path: Path) -> None:
+        assert not verify(tmp_path)[0].ok
+        with pytest.raises(UnreadableBundle, match="no sealed evidence bundle"):
+            write_timestamps(tmp_path, [], signer())
+
+
+class TestTimestamps:
+    def test_an_authority_of_another_root_is_not_trusted(
+        self, sealed: Path, authorities: list[TimestampAuthority]
+    ) -> None:
+        ec_only = tuple(load_pem_x509_certificates(authorities[0].root.read_bytes()))
+        assert problems(verify(sealed, roots=ec_only)) == ["timestamp rsa"]
+
+    def test_offline_the_bundle_says_so_and_is_stamped_later(
+        self, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+    ) -> None:
+        away = Authority("away", "http://127.0.0.1:9/")
+        one, other = authorities
+        one.failures = [503]
+        folder = write_bundle(
+            case, docket, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [*asked([one]), away], AT
+        )
+        items = {item.item: item for item in verify(folder)}
+        assert items["timestamps"].ok
+        assert "not timestamped" in str(items["timestamps"].note)
+        assert pending(folder) == ["ec", "away"]
+        failed = write_timestamps(folder, [*asked([one, other]), away], signer())
+        assert [error.name for error in failed] == ["away"]
+        assert pending(folder) == ["away"]
+        assert problems(verify(folder)) == []
+        before = (one.asked, other.asked)
+        write_timestamps(folder, asked([one, other]), signer())
+        assert (one.asked, other.asked) == before
+        with pytest.raises(UnreadableBundle, match="another installation"):
+            write_timestamps(folder, asked([one]), signer(5))
+
+    def test_an_answer_that_does_not_hold_is_not_kept(
+        self, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path, sealed: Path
+    ) -> None:
+        one = authorities[0]
+        for wrong in (b"nonsense", (sealed / "seal/ec.tsr").read_bytes()):
+            one.wrong = wrong
+            name = f"b{len(wrong)}"
+            folder = write_bundle(
+                case, docket, tmp_path / name, BundleRequest(("en",), pdf=False), signer(), asked([one]), AT
+            )
+            assert (pending(folder), list(folder.rglob("*.tsr"))) == (["ec"], [])
+        one.wrong = None
+
+    def test_time_and_serial_are_those_openssl_shows(self, sealed: Path) -> None:
+        told = subprocess.run(["openssl", "ts", "-reply", "-in", sealed / "seal/ec.tsr", "-text"], capture_output=True, text=True, check=True)  # fmt: skip
+        token = parse_token((sealed / "seal/ec.tsr").read_bytes())
+        assert f"Serial number: 0x{token.serial:02X}" in told.stdout
+        assert token.time.strftime("%H:%M:%S") in told.stdout
+
+
+class TestWriting:
+    def test_nothing_is_overwritten_and_nothing_half_made_is_left(
+        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+    ) -> None:
+        with pytest.raises(BundleExists):
+            write_bundle(case, docket, sealed, BundleRequest(), signer(), [], AT)
+        bare = Docket(tmp_path / "cases.db", tmp_path / "evidence")
+        with pytest.raises(EvidenceAltered):
+            write_bundle(case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], AT)
+        bare.close()
+        assert not list(tmp_path.glob("b*"))

@@ -1,0 +1,141 @@
+"""Notices: complete or refused by the name of what is missing; tracked with the clocks that laws set."""
+
+from __future__ import annotations
+
+import io
+import tomllib
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path
+
+import docx
+import pypdfium2
+import pytest
+
+from reports.case import Case
+from reports.docket import Docket
+from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
+from reports.notices.drafting import draft_notice, template, template_names
+from reports.notices.rendering import as_docx, as_pdf, as_text
+from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
+from tests.cases import AT, make_case, reviewed
+
+PAIRS = [(name, language) for name in template_names() for language in template(name).languages]
+
+
+@pytest.fixture
+def docket(tmp_path: Path) -> Iterator[Docket]:
+    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def case(docket: Docket) -> Case:
+    return reviewed(docket, make_case(docket))
+
+
+def given_for(name: str) -> dict[str, str]:
+    """Everything that somebody must say for a notice."""
+    return {field.name: field.must or f"<{field.name}>" for field in template(name).required if field.source is None}
+
+
+def test_those_that_the_law_and_the_hubs_ask_for() -> None:
+    assert set(template_names()) >= {
+        "prc-1195", "eu-dsa-16", "us-take-it-down", "tn-elvis", "hub-civitai", "hub-huggingface", "hub-modelscope", "hub-liblibai",
+        "eu-dsa-17", "prc-1196",
+    }  # fmt: skip
+    assert template("prc-1195").languages[0] == "zh-CN"
+    assert template("us-take-it-down").deadline_hours == 48
+
+
+@pytest.mark.parametrize(("name", "language"), PAIRS)
+def test_complete_in_every_form(name: str, language: str, case: Case) -> None:
+    made = draft_notice(name, case, given_for(name), AT, language)
+    text = as_text(made)
+    paragraphs = "\n".join(one.text for one in docx.Document(io.BytesIO(as_docx(made))).paragraphs)
+    printed = "".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(as_pdf(made)))
+    for field in template(name).required:
+        if field.must is None:
+            assert made.fields[field.name] in text, field.name
+            assert made.fields[field.name] in paragraphs, field.name
+    assert str(template(name).checked_on) in text
+    assert template(name).statute in paragraphs
+    assert len(printed) > 200
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_each_required_field_removed_in_turn_is_refused_by_name(name: str, case: Case) -> None:
+    for field in template(name).required:
+        with pytest.raises(NoticeIncomplete, match=field.name) as caught:
+            draft_notice(name, case, {**given_for(name), field.name: "  "}, AT)
+        assert caught.value.missing == (field.name,)
+
+
+def test_every_declared_field_is_used_and_every_used_one_declared() -> None:
+    folder = resources.files("reports").joinpath("notices")
+    known = tomllib.loads(folder.joinpath("fields.toml").read_text("utf-8"))
+    used = {field.name for name in template_names() for field in template(name).required}
+    assert set(known) - used <= {"hub", "right_holder_id"}
+    for name, language in PAIRS:
+        body = template(name).body[language]
+        for field in template(name).required:
+            assert field.must or f"{{{{ {field.name} }}}}" in body, (name, language, field.name)
+
+
+def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: Case) -> None:
+    given = given_for("us-take-it-down")
+    with pytest.raises(NoticeRefused, match="not a model file"):
+        draft_notice("us-take-it-down", case, {**given, "intimate": "no"}, AT)
+    with pytest.raises(NoticeRefused, match="good_faith"):
+        draft_notice("us-take-it-down", case, {**given, "good_faith": "no"}, AT)
+    with pytest.raises(NoticeIncomplete, match="intimate"):
+        draft_notice("us-take-it-down", case, {**given, "intimate": ""}, AT)
+    with pytest.raises(UnknownNotice, match="no field 'nonsense'"):
+        draft_notice("prc-1195", case, {"nonsense": "x"}, AT)
+    with pytest.raises(UnknownNotice, match="not in zh-CN"):
+        draft_notice("tn-elvis", case, given_for("tn-elvis"), AT, "zh-CN")
+    with pytest.raises(UnknownNotice, match="prc-1195"):
+        draft_notice("prc-9", case, {}, AT)
+    for decision in ("reject", "more-samples", "authorised"):
+        with pytest.raises(NotReviewed):
+            draft_notice("prc-1195", reviewed(docket, case, decision), given_for("prc-1195"), AT)
+
+
+def test_a_listing_cannot_write_parts_of_the_notice(docket: Docket) -> None:
+    case = reviewed(docket, make_case(docket, case_id="feed000000000000"))
+    given = {**given_for("prc-1195"), "file": "x\n## 声明\n- 撤回本通知 {{ 7 * 7 }}"}
+    text = draft_notice("prc-1195", case, given, AT).text
+    assert [line for line in text.splitlines() if line.startswith("## 声明")] == []
+    assert "{{ 7 * 7 }}" in text
+
+
+class TestTracker:
+    def test_from_draft_to_removal_with_a_clock(self, docket: Docket, case: Case) -> None:
+        made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT)
+        number = record_draft(docket, made, "olga", AT)
+        assert (tracked(docket, number).state, tracked(docket, number).due) == (NoticeState.DRAFTED, None)
+        assert tracked(docket, number).url == "<depiction_urls>"
+        sent = record_event(docket, number, "sent", "olga", AT)
+        assert sent.due == AT + timedelta(hours=48)
+        assert (sent.overdue(AT + timedelta(hours=47)), sent.overdue(AT + timedelta(hours=49))) == (False, True)
+        assert record_event(docket, number, "acknowledged", "olga", AT, "ticket 7").due == sent.due
+        gone = record_event(docket, number, "removed", "olga", AT)
+        assert (gone.due, [entry.details["event"] for entry in gone.history]) == (
+            None,
+            ["drafted", "sent", "acknowledged", "removed"],
+        )
+        assert record_event(docket, number, "reinstated", "olga", AT).state == NoticeState.REINSTATED
+
+    def test_what_cannot_follow_is_refused(self, docket: Docket, case: Case) -> None:
+        made = draft_notice("prc-1195", case, given_for("prc-1195"), AT)
+        first, second = (record_draft(docket, made, "olga", AT) for _ in range(2))
+        assert (first, second) == (f"{case.case_id}-1", f"{case.case_id}-2")
+        with pytest.raises(NoticeRefused, match="next can come sent"):
+            record_event(docket, first, "removed", "olga", AT)
+        with pytest.raises(UnknownNotice):
+            record_event(docket, first, "forgotten", "olga", AT)
+        with pytest.raises(UnknownNotice):
+            record_event(docket, "nobody-1", "sent", "olga", AT)
+        assert len(all_tracked(docket)) == 2
