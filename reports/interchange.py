@@ -16,7 +16,6 @@ _CONTEXT = {
     "uco-observable": "https://ontology.unifiedcyberontology.org/uco/observable/",
     "uco-tool": "https://ontology.unifiedcyberontology.org/uco/tool/",
     "uco-types": "https://ontology.unifiedcyberontology.org/uco/types/",
-    "uco-vocabulary": "https://ontology.unifiedcyberontology.org/uco/vocabulary/",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
 
@@ -40,7 +39,7 @@ def case_graph(case: Case) -> dict[str, Any]:
             "@id": identifier("content-facet", name), "@type": "uco-observable:ContentDataFacet",
             "uco-observable:hash": {
                 "@id": identifier("hash", name), "@type": "uco-types:Hash",
-                "uco-types:hashMethod": {"@type": "uco-vocabulary:HashNameVocab", "@value": "SHA256"},
+                "uco-types:hashMethod": "SHA256",
                 "uco-types:hashValue": {"@type": "xsd:hexBinary", "@value": sha256},
             },
         }  # fmt: skip

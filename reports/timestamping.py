@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ import stamina
 from cryptography import x509
 
 from reports.errors import AuthorityFailed, UnreadableBundle
-from reports.verify_bundle import SIGNATURE, STATEMENT, TIMES, TIMES_SIGNATURE, parse_token
+from reports.verify_bundle import SIGNATURE, STATEMENT, TIMES, TIMES_SIGNATURE, Unsound, parse_token
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
 _LARGEST_ANSWER = 1_000_000
@@ -63,6 +66,7 @@ def write_timestamps(
         try:
             stamps.append(_stamp(folder, authority, signature))
         except AuthorityFailed as error:
+            log.warning("%s", error)
             failed.append(error)
     record = {"timestamps": stamps, "pending": [error.name for error in failed]}
     text = (json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
@@ -124,28 +128,36 @@ def _ask(authority: Authority, request: bytes) -> bytes:
 
 
 def _must_hold(authority: Authority, request: Any, answer: bytes, signature: bytes) -> None:
-    """Check an answer with rfc3161-client before it is kept; raises AuthorityFailed."""
+    """Check an answer before it is kept: with rfc3161-client, and as `verify` will. Raises AuthorityFailed."""
     from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
     try:
-        response = decode_timestamp_response(answer)
-        roots = _roots(authority) or [x509.load_der_x509_certificate(one) for one in response.signed_data.certificates]
-        known = {one for one in roots if one.issuer == one.subject} or set(roots)
-        # add_root_certificate appends to a list that builders share; a constructor's list is one's own.
-        verifier = VerifierBuilder(
-            nonce=request.nonce, roots=list(known), intermediates=[one for one in roots if one not in known]
+        token = parse_token(answer)
+        known = _roots(authority) or token.certificates
+        if not token.is_of(signature):
+            raise Unsound("it is a timestamp of something else")
+        token.vouched_by(known, known)
+        try:
+            response = decode_timestamp_response(answer)
+        except ValueError as error:
+            # openssl's authorities list certificates in any order; the parser wants DER's, though nothing signs that order.
+            if "InvalidSetOrdering" not in str(error):
+                raise
+            return
+        roots = [one for one in known if one.issuer == one.subject] or list(known)
+        between = [one for one in known if one not in roots]
+        VerifierBuilder(nonce=request.nonce, roots=roots, intermediates=between).build().verify_message(
+            response, signature
         )
-        verifier.build().verify_message(response, signature)
-        parse_token(answer)
-    except (VerificationError, ValueError) as error:
+    except (VerificationError, Unsound, ValueError, LookupError, TypeError) as error:
         raise AuthorityFailed(authority.name, f"gave an answer that does not hold: {error}") from error
 
 
-def _roots(authority: Authority) -> list[x509.Certificate]:
+def _roots(authority: Authority) -> tuple[x509.Certificate, ...]:
     if authority.certificates is None:
-        return []
+        return ()
     try:
-        return x509.load_pem_x509_certificates(authority.certificates.read_bytes())
+        return tuple(x509.load_pem_x509_certificates(authority.certificates.read_bytes()))
     except (OSError, ValueError) as error:
         raise AuthorityFailed(
             authority.name, f"its certificates cannot be read from {authority.certificates}: {error}"

@@ -207,29 +207,24 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
 def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate, ...]) -> str | None:
     response = next(name for name in one["files"] if name.endswith(".tsr"))
     token = parse_token((bundle / response).read_bytes())
-    if token.imprint != hashlib.new(token.imprint_algorithm, (bundle / SIGNATURE).read_bytes()).digest():
+    if not token.is_of((bundle / SIGNATURE).read_bytes()):
         raise Unsound(f"is a timestamp of something else than this bundle's {SIGNATURE}")
     if token.time.isoformat() != one["time"]:
         raise Unsound(f"the token says {token.time.isoformat()}, the bundle {one['time']}")
-    own = [
+    own = tuple(
         certificate
         for name in one["files"]
         if name.endswith(".pem")
         for certificate in x509.load_pem_x509_certificates((bundle / name).read_bytes())
-    ]
-    known = [*token.certificates, *own]
-    leaf = token.check_signature(known)
-    usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    if list(usage) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-        raise Unsound("the certificate is not one for timestamping alone")
-    top = _chain_end(leaf, known, roots or tuple(own), token.time)
+    )
+    top = token.vouched_by(own, roots or own or token.certificates)
     if roots:
         return None
     return f"{token.time.isoformat()}; the chain ends at {top.subject.rfc4514_string()}, which lies in the bundle: check it against the authority's own (--tsa-root)"
 
 
 def _chain_end(
-    leaf: x509.Certificate, known: list[x509.Certificate], roots: tuple[x509.Certificate, ...], moment: datetime
+    leaf: x509.Certificate, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...], moment: datetime
 ) -> x509.Certificate:
     """The root that a certificate chains to; every certificate was valid at that moment."""
     current, seen = leaf, 0
@@ -315,7 +310,20 @@ class Token:
     signature: bytes
     signer: tuple[bytes, int]
 
-    def check_signature(self, known: list[x509.Certificate]) -> x509.Certificate:
+    def vouched_by(self, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...]) -> x509.Certificate:
+        """The root behind this token; raises Unsound if its signature, the certificate's purpose or the chain does not hold."""
+        everything = (*self.certificates, *known)
+        leaf = self.check_signature(everything)
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if list(usage) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+            raise Unsound("the certificate is not one for timestamping alone")
+        return _chain_end(leaf, everything, roots, self.time)
+
+    def is_of(self, message: bytes) -> bool:
+        """Whether it is a timestamp of that message."""
+        return self.imprint == hashlib.new(self.imprint_algorithm, message).digest()
+
+    def check_signature(self, known: tuple[x509.Certificate, ...]) -> x509.Certificate:
         """The signer's certificate among the known ones; raises Unsound if it did not sign this token."""
         held = {
             node.children()[0].body: node.children()[1].children()[0]
