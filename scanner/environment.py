@@ -70,33 +70,22 @@ def _name_servers(path: Path) -> tuple[str, ...]:
 
 @cache
 def _synchronised() -> bool | None:
-    if (timedatectl := shutil.which("timedatectl")) is None:
-        return None
-    try:
-        told = subprocess.run(  # noqa: S603  a fixed command
-            [timedatectl, "show", "-p", "NTPSynchronized", "--value"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return {"yes": True, "no": False}.get(told.stdout.strip())
+    return {"yes": True, "no": False}.get(_told_by("timedatectl", "show", "-p", "NTPSynchronized", "--value"))
 
 
 @cache
 def _accelerator() -> str | None:
-    if (tool := shutil.which("nvidia-smi")) is None:
-        return None
+    return (
+        _told_by("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").replace("\n", "; ") or None
+    )
+
+
+def _told_by(command: str, *words: str) -> str:
+    """What a system tool prints; nothing where it is missing or does not answer."""
+    if (tool := shutil.which(command)) is None:
+        return ""
     try:
-        told = subprocess.run(  # noqa: S603  a fixed command
-            [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=15,
-            check=False,
-        )
+        told = subprocess.run([tool, *words], capture_output=True, text=True, timeout=15, check=False)  # noqa: S603  fixed words
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return told.stdout.strip().replace("\n", "; ") or None
+        return ""
+    return told.stdout.strip()

@@ -25,6 +25,7 @@ from face_index.packs import FacePack, find_pack
 from face_index.templates import make_prototypes
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
+from reports.docket import Docket
 from scanner.base_models import choose_base_model
 from scanner.examination import Budget
 from scanner.image_check import NothingUnsafe
@@ -196,6 +197,13 @@ class Silent:
 
     def step(self, done: int, total: int | None, doing: str) -> None:
         pass
+
+
+@pytest.fixture
+def docket(tmp_path: Path) -> Iterator[Docket]:
+    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

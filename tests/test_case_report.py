@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +21,6 @@ from reports.monthly import month_html
 from reports.translation import LANGUAGES
 from reports.words import ratio_words, verbal_scale
 from tests.cases import make_case, reviewed
-
-
-@pytest.fixture
-def docket(tmp_path: Path) -> Iterator[Docket]:
-    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

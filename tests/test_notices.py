@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import tomllib
-from collections.abc import Iterator
 from datetime import timedelta
 from importlib import resources
-from pathlib import Path
 
 import docx
 import pypdfium2
@@ -22,13 +20,6 @@ from reports.notices.tracker import NoticeState, all_tracked, record_draft, reco
 from tests.cases import AT, make_case, reviewed
 
 PAIRS = [(name, language) for name in template_names() for language in template(name).languages]
-
-
-@pytest.fixture
-def docket(tmp_path: Path) -> Iterator[Docket]:
-    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

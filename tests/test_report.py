@@ -29,11 +29,6 @@ def png(seed: int) -> bytes:
 
 
 @pytest.fixture
-def docket(tmp_path: Path) -> Docket:
-    return Docket(tmp_path / "cases.db", tmp_path / "evidence")
-
-
-@pytest.fixture
 def case(docket: Docket) -> Case:
     samples = tuple(
         SampleRecord(

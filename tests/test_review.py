@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from reports.docket import Docket
 from reports.errors import NotReviewed, ReviewRefused, UnknownCase
 from reports.review import require_confirmed, review_details
 from tests.cases import AT, make_case
-
-
-@pytest.fixture
-def docket(tmp_path: Path) -> Iterator[Docket]:
-    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.servers.serving import Answer, serve_answers
 
 _CONFIG = """
 [tsa]
@@ -36,23 +36,17 @@ distinguished_name = name
 """
 
 
-class TimestampAuthority(ThreadingHTTPServer):
+class TimestampAuthority:
     """Stamps what is posted; `failures` are statuses to answer before doing so, `wrong` an answer to give instead."""
 
-    daemon_threads = True
-
     def __init__(self, folder: Path, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Requests)
         self.folder, self.name = folder, name
         self.failures: list[int] = []
         self.wrong: bytes | None = None
         self.asked = 0
+        self.url = ""
         folder.mkdir(parents=True)
         self._make_certificates()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/"
 
     @property
     def root(self) -> Path:
@@ -82,32 +76,14 @@ class TimestampAuthority(ThreadingHTTPServer):
         self._openssl("ts", "-reply", "-queryfile", query.name, "-out", reply.name, "-config", "tsa.cnf")
         return reply.read_bytes()
 
-
-class _Requests(BaseHTTPRequestHandler):
-    server: TimestampAuthority
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        status = self.server.failures.pop(0) if self.server.failures else 200
-        answer = b"" if status != 200 else self.server.wrong or self.server.stamp(body)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/timestamp-reply")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def answer(self, _path: str, _headers: dict[str, str], request: bytes) -> Answer:
+        status = self.failures.pop(0) if self.failures else 200
+        body = b"" if status != 200 else self.wrong or self.stamp(request)
+        return status, {"Content-Type": "application/timestamp-reply"}, body
 
 
 @contextmanager
 def serve_timestamps(folder: Path, name: str = "ec") -> Iterator[TimestampAuthority]:
-    server = TimestampAuthority(folder, name)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    authority = TimestampAuthority(folder, name)
+    with serve_answers(authority.answer) as authority.url:
+        yield authority
