@@ -77,3 +77,12 @@ def require_confirmed(case: Case) -> Entry:
     if case.status != CaseStatus.CONFIRMED:
         raise NotReviewed(case.case_id, case.status)
     return next(entry for entry in reversed(case.entries) if entry.kind == "review")
+
+
+def require_reviewed(case: Case) -> Entry:
+    """The newest review of a case that was confirmed, also while it is appealed; raises NotReviewed."""
+    if case.status == CaseStatus.APPEALED:
+        for entry in reversed(case.entries):
+            if entry.kind == "review":
+                return entry
+    return require_confirmed(case)

@@ -94,6 +94,14 @@ def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: 
             draft_notice("prc-1195", reviewed(docket, case, decision), given_for("prc-1195"), AT)
 
 
+def test_a_users_declaration_is_passed_on_while_the_case_is_appealed(docket: Docket, case: Case) -> None:
+    docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is nobody"})
+    appealed = docket.case(case.case_id)
+    assert "declarant" in draft_notice("prc-1196", appealed, given_for("prc-1196"), AT).text
+    with pytest.raises(NotReviewed):
+        draft_notice("prc-1195", appealed, given_for("prc-1195"), AT)
+
+
 def test_a_listing_cannot_write_parts_of_the_notice(docket: Docket) -> None:
     case = reviewed(docket, make_case(docket, case_id="feed000000000000"))
     given = {**given_for("prc-1195"), "file": "x\n## 声明\n- 撤回本通知 {{ 7 * 7 }}"}

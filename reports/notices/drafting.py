@@ -11,9 +11,9 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.case import Case
+from reports.case import Case, Entry
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
-from reports.review import require_confirmed
+from reports.review import require_confirmed, require_reviewed
 from reports.translation import translations
 from reports.words import ratio_words, verbal_scale
 
@@ -44,6 +44,7 @@ class Template:
         statute: the law or rule, with `checked_on` the day its wording was last looked at.
         side: "right-holder" or "operator".
         deadline_hours: the clock that starts when it is sent, None without one.
+        after_appeal: it can be made while a reviewed case is appealed.
         refuses: what is said where a `must` field is answered otherwise.
     """
 
@@ -56,6 +57,7 @@ class Template:
     required: tuple[Field, ...]
     body: Words
     deadline_hours: int | None
+    after_appeal: bool
     refuses: str | None
     defaults: Words
 
@@ -100,6 +102,7 @@ def template(name: str) -> Template:
         required,
         told["body"],
         told.get("deadline_hours"),
+        told.get("after_appeal", False),
         told.get("refuses"),
         told.get("defaults", {}),
     )
@@ -125,8 +128,8 @@ def draft_notice(name: str, case: Case, given: Mapping[str, str], now: datetime,
     names = [field.name for field in kind.required]
     if unknown := sorted(set(given) - set(names)):
         raise UnknownNotice(f"{name} has no field {unknown[0]!r}; it has {', '.join(names)}")
-    require_confirmed(case)
-    values = _values(kind, case, given, now, language)
+    review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
+    values = _values(kind, case, review, given, now, language)
     for field in kind.required:
         if field.must and values[field.name] and values[field.name].lower() != field.must:
             raise NoticeRefused(
@@ -144,7 +147,9 @@ def draft_notice(name: str, case: Case, given: Mapping[str, str], now: datetime,
     return Draft(kind, case.case_id, language, values, f"{body}\n\n~ {foot}\n")
 
 
-def _values(kind: Template, case: Case, given: Mapping[str, str], now: datetime, language: str) -> dict[str, str]:
+def _values(
+    kind: Template, case: Case, review: Entry, given: Mapping[str, str], now: datetime, language: str
+) -> dict[str, str]:
     held = {
         **{name: getattr(case, name) for name in ("identity_name", "authorisation")},
         **{
@@ -152,7 +157,7 @@ def _values(kind: Template, case: Case, given: Mapping[str, str], now: datetime,
             for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
         },
         "triggers": ", ".join(case.checkpoint.triggers),
-        "reviewer": require_confirmed(case).actor,
+        "reviewer": review.actor,
         "reasons": _reasons(case, language),
         "evidence": _evidence(case, language),
         "authorisation": _licences(case, language),
