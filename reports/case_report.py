@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFile, ImageFilter
 
 from reports.case import Case
 from reports.docket import Docket
@@ -111,6 +111,8 @@ def html_to_pdf(html: str, language: str, identifier: str) -> bytes:
     from weasyprint.text.fonts import FontConfiguration
     from weasyprint.urls import URLFetcher
 
+    # WeasyPrint lets Pillow take cut-off images for whole ones, in the whole program; photos and evidence must not be.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     _require_font(language)
     # A report refers to nothing outside itself: files and addresses are not even tried.
     document = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"}, fail_on_errors=True))

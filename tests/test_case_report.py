@@ -13,6 +13,7 @@ import pikepdf
 import pypdfium2
 import pytest
 
+from face_index.photos import PhotoRefused, photo_from
 from reports.case import Case, case_from_dict, case_to_dict
 from reports.case_report import case_html, case_pdf
 from reports.docket import Docket
@@ -20,7 +21,7 @@ from reports.errors import FontMissing
 from reports.monthly import month_html
 from reports.translation import LANGUAGES
 from reports.words import ratio_words, verbal_scale
-from tests.cases import make_case, reviewed
+from tests.cases import make_case, png, reviewed
 
 
 @pytest.fixture
@@ -94,6 +95,11 @@ class TestPdf:
     def test_the_same_report_is_the_same_file(self, docket: Docket, case: Case) -> None:
         html = case_html(case, docket)
         assert case_pdf(html, case, "en") == case_pdf(html, case, "en")
+
+    def test_cut_off_photos_are_still_refused_afterwards(self, docket: Docket, case: Case) -> None:
+        case_pdf(case_html(case, docket), case, "en")
+        with pytest.raises(PhotoRefused):
+            photo_from("a", png(1)[:-40])
 
     def test_large_pictures_are_shown_small(self, docket: Docket) -> None:
         case = make_case(docket, samples=64, size=512)
