@@ -16,12 +16,13 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image, ImageFile, ImageFilter
 
-from reports.case import Case
+from reports.case import Case, SampleRecord
 from reports.docket import Docket
 from reports.errors import FontMissing
 from reports.plots import score_plot
+from reports.review import CaseStatus
 from reports.translation import environment, translations
-from reports.words import entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
+from reports.words import Translate, entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
 
 # Full images lie in the bundle; these are for looking at. 240 pixels are 240 dpi at the size they are printed.
 _PICTURE_PIXELS = 240
@@ -34,11 +35,16 @@ def as_of(case: Case) -> str:
 
 
 def redacted_case(case: Case) -> Case:
-    """The case without what a hub need not know: internal ids, reviewers' names, machine, custody, log."""
+    """The case without what a hub need not know: internal ids, reviewers' names, machine, custody, notices."""
+    kept = ("review", "appeal", "correction")
     entries = tuple(
-        replace(entry, actor="–", details={**entry.details, "reason": ""})
+        replace(
+            entry,
+            actor="–",
+            details={**entry.details, "reason": "", "operator": ""} if entry.kind == "review" else entry.details,
+        )
         for entry in case.entries
-        if entry.kind == "review"
+        if entry.kind in kept
     )
     return replace(case, identity_id="", environment=None, custody=(), entries=entries)
 
@@ -60,7 +66,6 @@ def case_html(
     shown = redacted_case(case) if redacted else case
     translate = translations(language).gettext
     words = words_of(translate)
-    reviews = [entry for entry in shown.entries if entry.kind == "review"]
     prompts = {sample.negative_prompt for sample in shown.samples}
     return (
         environment(language)
@@ -74,7 +79,11 @@ def case_html(
             picture=_pictures(docket, blurred=redacted),
             plot=score_plot(shown, plot_words(translate)),
             shown=_worth_showing(shown),
-            decision=reviews[-1] if reviews else None,
+            headline=headline(shown, translate),
+            last=None if redacted else _last_word(shown),
+            counts=_counts(shown),
+            corrections=[entry for entry in shown.entries if entry.kind == "correction"],
+            custody_word=lambda event: words["custody"].get(event, event),
             status_word=words["status"][shown.status],
             outcome_word=words["outcome"][shown.outcome],
             terms_word=words["terms"].get(shown.terms, shown.terms),
@@ -139,12 +148,40 @@ def _require_font(language: str) -> None:
         raise FontMissing(language)
 
 
-def _worth_showing(case: Case) -> list[Any]:
-    """Samples with a kept picture: those with control first, best first, and one without a face counted last."""
+def headline(case: Case, translate: Translate) -> str:
+    """What the report says first: a finding only where a reviewer has confirmed it."""
+    told = {
+        CaseStatus.CONFIRMED: translate("A model file reproduces the face of %(name)s")
+        if case.outcome == "match"
+        else translate("A model file may reproduce the face of %(name)s"),
+        CaseStatus.REJECTED: translate("No infringement found: a model file examined for the face of %(name)s"),
+        CaseStatus.AUTHORISED: translate("Authorised use: a model file examined for the face of %(name)s"),
+    }
+    undecided = translate("Not decided: does a model file reproduce the face of %(name)s?")
+    return told.get(CaseStatus(case.status), undecided) % {"name": case.identity_name}
+
+
+def _last_word(case: Case) -> str | None:
+    """Who decided or appealed last, when, and why."""
+    for entry in reversed(case.entries):
+        if entry.kind in ("review", "appeal"):
+            return f"{entry.actor}, {entry.at[:16]}: {entry.details.get('reason', entry.details.get('text', ''))}"
+    return None
+
+
+def _counts(case: Case) -> dict[str, int]:
+    evidence = [sample for sample in case.samples if sample.stage == "evidence"]
+    return {
+        "counted": sum(sample.in_mean for sample in evidence),
+        "faces": sum(sample.face_found for sample in evidence),
+        "controls": sum(sample.control_sha256 is not None for sample in evidence),
+    }
+
+
+def _worth_showing(case: Case) -> list[SampleRecord]:
+    """Samples with a kept picture in the order they were made, those at full quality first: nothing is chosen."""
     kept = [sample for sample in case.samples if sample.image_sha256]
-    return sorted(
-        kept, key=lambda sample: (sample.control_sha256 is None, -(sample.score if sample.score is not None else -1.0))
-    )
+    return sorted(kept, key=lambda sample: sample.stage != "evidence")
 
 
 def _listed(fields: dict[str, Any]) -> str:

@@ -27,7 +27,9 @@ class UnknownCase(ReportError):
     """No case of that id."""
 
     def __init__(self, case_id: str) -> None:
-        super().__init__(f"no case has the id {case_id!r}; `portrait-scanner cases` lists them")
+        super().__init__(
+            f"no case has the id {case_id!r}; or more than one begins so; `portrait-scanner cases` lists them"
+        )
         self.case_id = case_id
 
 
@@ -43,10 +45,16 @@ class NotReviewed(ReportError):
     """No reviewer has decided, or not enough of them."""
 
     def __init__(self, case_id: str, status: str) -> None:
-        super().__init__(
-            f"case {case_id} is {status!r}: a named reviewer must confirm it first, with "
-            f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
-        )
+        command = f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
+        told = {
+            "draft": f"a named reviewer must confirm it first, with {command}",
+            "second-review": f"another person than the first must confirm it as well, with {command}",
+            "appealed": f"it was appealed and must be reviewed again, with {command}",
+            "more-samples": f"a reviewer asked for more samples; scan the file again, then {command}",
+            "rejected": "a reviewer found no infringement, so nothing is asked of anybody",
+            "authorised": "a reviewer found the use authorised, so nothing is asked of anybody",
+        }
+        super().__init__(f"case {case_id} is {status!r}: {told.get(status, command)}")
         self.case_id, self.status = case_id, status
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -46,30 +47,40 @@ def status_of(entries: Sequence[Entry]) -> str:
             status, confirmed_by = CaseStatus.APPEALED, set()
         elif entry.kind == "review":
             decision = Decision(entry.details["decision"])
-            confirmed_by = confirmed_by | {entry.actor.casefold()} if decision == Decision.CONFIRM else set()
+            confirmed_by = confirmed_by | {same_name(entry.actor)} if decision == Decision.CONFIRM else set()
             status = _STATUS[decision]
             if decision == Decision.CONFIRM and len(confirmed_by) < entry.details.get("eyes", 1):
                 status = CaseStatus.SECOND_REVIEW
     return str(status)
 
 
-def review_details(case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool) -> dict[str, object]:
+def same_name(name: str) -> str:
+    """A name without what spelling it another way changes: case, width, blanks and punctuation."""
+    return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
+
+
+def review_details(
+    case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool, operator: str = ""
+) -> dict[str, object]:
     """What a review's entry holds.
+
+    Args:
+        operator: whose login it was entered under.
 
     Raises:
         ReviewRefused: no name, no reason, an unknown decision, or the second pair of eyes is the first again.
     """
-    if not reviewer.strip():
+    if not same_name(reviewer):
         raise ReviewRefused("a review needs the reviewer's name (--reviewer)")
     if not reason.strip():
         raise ReviewRefused("a review needs a reason in words (--reason); it is part of the record")
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
     last = next((entry for entry in reversed(case.entries) if entry.kind == "review"), None)
-    again = last is not None and last.actor.casefold() == reviewer.strip().casefold()
+    again = last is not None and same_name(last.actor) == same_name(reviewer)
     if case.status == CaseStatus.SECOND_REVIEW and again and decision == Decision.CONFIRM:
         raise ReviewRefused(f"{reviewer} has confirmed this case already; the second review is somebody else's")
-    return {"decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1}
+    return {"decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1, "operator": operator}
 
 
 def require_confirmed(case: Case) -> Entry:

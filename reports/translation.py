@@ -40,5 +40,15 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
     )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
+    made.filters["number"] = _number
+    made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     return made
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    """A figure for readers: a dash for none, no minus before zero, and what is too small to show as such."""
+    if value is None:
+        return "–"
+    if 0 < value < 10**-digits / 2:
+        return f"< {10**-digits:.{digits}f}" if digits > 2 else f"{0:.{digits}f}"
+    return f"{round(value, digits) + 0.0:.{digits}f}"

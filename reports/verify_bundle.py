@@ -536,11 +536,12 @@ def main() -> int:
         sys.stdout.write(json.dumps({"ok": ok, "items": [asdict(item) for item in items]}, indent=1) + "\n")
         return 0 if ok else 1
     for item in items:
-        if not item.ok or item.note or len(items) < 40:
+        if not item.ok or item.note:
             sys.stdout.write(
-                f"{'ok     ' if item.ok else 'PROBLEM'} {item.item}{': ' + (item.problem or item.note or '') if item.problem or item.note else ''}\n"
+                f"{'note   ' if item.ok else 'PROBLEM'} {item.item}: {item.note if item.ok else item.problem}\n"
             )
-    sys.stdout.write(f"{'Everything holds' if ok else 'This bundle does NOT hold'}: {len(items)} items checked.\n")
+    verdict = "Everything that can be checked holds" if ok else "This bundle does NOT hold"
+    sys.stdout.write(f"{verdict}: {sum(item.ok for item in items)} of {len(items)} items are sound.\n")
     return 0 if ok else 1
 
 

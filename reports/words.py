@@ -41,6 +41,22 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "re-uploaded elsewhere": translate("uploaded elsewhere"),
             "other bytes than claimed": translate("other bytes than the hub claims"),
         },
+        "custody": {
+            "case-opened": translate("case opened"),
+            "case-reviewed": translate("case reviewed"),
+            "case-amended": translate("appeal or correction added"),
+            "notice-drafted": translate("notice drafted"),
+            "notice-marked": translate("notice marked"),
+        },
+        "notice": {
+            "drafted": translate("drafted"),
+            "sent": translate("sent"),
+            "acknowledged": translate("acknowledged"),
+            "removed": translate("content removed"),
+            "refused": translate("refused"),
+            "reinstated": translate("content reinstated"),
+            "cancelled": translate("cancelled"),
+        },
         "entry": {
             "confirm": translate("review: confirmed"),
             "reject": translate("review: rejected"),
@@ -107,7 +123,8 @@ def ratio_words(log10_lr: float | None) -> str:
 def entry_word(entry: Entry, words: dict[str, dict[str, str]]) -> str:
     """What a line of a case's log is called."""
     if entry.kind == "notice":
-        return f"{words['entry']['notice']}: {entry.details.get('template', '')} {entry.details.get('event', '')}"
+        event = entry.details.get("event", "")
+        return f"{words['entry']['notice']} {entry.details.get('template', '')}: {words['notice'].get(event, event)}"
     code = entry.details["decision"] if entry.kind == "review" else entry.kind
     return words["entry"].get(code, code)
 

@@ -51,7 +51,9 @@ class CaseDesk:
             ReviewRefused: it may not be recorded as it was given.
         """
         case = self.docket.case(case_id)
-        details = review_details(case, reviewer, decision, reason, four_eyes=self.settings.four_eyes)
+        details = review_details(
+            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.settings.operator
+        )
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         self._note("case-reviewed", case, reviewer, decision=decision)
         return self.case(case.case_id)
@@ -75,8 +77,8 @@ class CaseDesk:
         """The report of a case as files in a folder, by their kind."""
         case = self.case(case_id)
         out.mkdir(parents=True, exist_ok=True)
-        html = case_html(case, self.docket, language, redacted=redacted, fingerprint=self.vault.fingerprint)
-        stem = f"{case.case_id}{'.redacted' if redacted else ''}.{language}"
+        html = case_html(case, self.docket, language, redacted=redacted)
+        stem = f"{case.case_id}.{case.status}{'.redacted' if redacted else ''}.{language}"
         paths = {"html": out / f"{stem}.html"}
         paths["html"].write_text(html, "utf-8")
         if pdf:

@@ -21,7 +21,7 @@ from reports.errors import FontMissing
 from reports.monthly import month_html
 from reports.translation import LANGUAGES
 from reports.words import ratio_words, verbal_scale
-from tests.cases import make_case, png, reviewed
+from tests.cases import AT, make_case, png, reviewed
 
 
 @pytest.fixture
@@ -49,10 +49,39 @@ def test_all_that_a_reader_needs_is_there(docket: Docket, case: Case, language: 
     assert all((words in text) == (language == "en") for words in english)
 
 
-def test_a_draft_asks_for_nothing(docket: Docket) -> None:
-    text = case_html(make_case(docket), docket)
+def test_only_a_confirmed_case_is_told_as_a_finding(docket: Docket) -> None:
+    case = make_case(docket)
+    text = case_html(case, docket)
     assert "No reviewer has decided" in text
-    assert "Remove or disable" not in text
+    assert "Not decided: does a model file" in text
+    for decision, said in (
+        ("reject", "No infringement found"),
+        ("authorised", "Authorised use"),
+        ("more-samples", "Not decided"),
+    ):
+        told = case_html(reviewed(docket, case, decision), docket)
+        assert said in told
+        assert "Remove or disable" not in text + told
+        assert "A model file reproduces" not in text + told
+    docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is a parody"})
+    appealed = case_html(docket.case(case.case_id), docket)
+    assert re.search(r"Appealed; it must be reviewed again\.</strong>\s*maker, [^:]+:\d\d: it is a parody", appealed)
+    redacted = case_html(docket.case(case.case_id), docket, redacted=True)
+    assert "it is a parody" in redacted
+    assert "maker, 2026" not in redacted
+
+
+def test_the_words_follow_the_figures(docket: Docket, case: Case) -> None:
+    text = case_html(case, docket)
+    assert "In 7 of the 7 images with a face" in text
+    assert "may hold more than one person" not in text
+    assert "(8 images) score 0.05: the file adds 0.67" in text
+    several = replace(case, samples=tuple(replace(one, in_mean=one.number in (0, 1, 2)) for one in case.samples))
+    assert "In 3 of the 7 images" in (told := case_html(several, docket))
+    assert "may hold more than one person" in told
+    assert "too few faces to be compared" in case_html(replace(case, control_score=None, lift=None), docket)
+    seeds = [int(seed) for seed in re.findall(r"seed (\d+)</figcaption|seed (\d+) ·", text) for seed in seed if seed]
+    assert seeds == sorted(seeds)
 
 
 def test_a_redacted_copy_names_no_reviewer_and_shows_no_face(docket: Docket, case: Case) -> None:

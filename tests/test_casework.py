@@ -158,7 +158,7 @@ class TestCommands:
         with (home / "portrait-scanner.toml").open("a") as settings:
             settings.write("four_eyes = true\n")
         assert told("review", case_id, *CONFIRM, home=home)["status"] == "second-review"
-        assert run("review", case_id, *CONFIRM, home=home).returncode == 3
+        assert run("review", case_id, *CONFIRM, home=home).returncode == 2
         second = ("--decision", "confirm", "--reviewer", "Omar", "--reason", "I see it too")
         assert told("review", case_id, *second, home=home)["status"] == "confirmed"
 
@@ -170,7 +170,7 @@ class TestCommands:
         (file_server.folder / "listing").write_text("still there")
         fields = tmp_path / "fields.toml"
         fields.write_text(
-            'recipient = "Hub"\nemail = "a@example.org"\nground = "portrait right"\nrequest = "remove"\nfair_use = "none"\n'
+            'recipient = "Hub"\nright_holder = "Erika Mustermann"\nagent = "none"\nemail = "a@example.org"\nground = "portrait right"\nrequest = "remove"\nfair_use = "none"\n'
             'good_faith = "yes"\nsignature = "Li Na"\n'
         )
         made = told("notice", "draft", case_id, "eu-dsa-16", "--out", out, "--fields", fields, "--set", f"urls={file_server.url('listing')}", home=home)  # fmt: skip

@@ -29,7 +29,13 @@ def case(docket: Docket) -> Case:
 
 def given_for(name: str) -> dict[str, str]:
     """Everything that somebody must say for a notice."""
-    return {field.name: field.must or f"<{field.name}>" for field in template(name).required if field.source is None}
+    forms = {"url": "https://other.example/x", "email": "a@example.org", "date": "2026-11-20", None: "<{}>"}
+    given = {
+        field.name: field.must or str(forms[field.kind]).format(field.name)
+        for field in template(name).required
+        if field.source is None
+    }
+    return given | ({"urls": "https://hub.example/copy"} if template(name).hub else {})
 
 
 def test_those_that_the_law_and_the_hubs_ask_for() -> None:
@@ -51,8 +57,6 @@ def test_complete_in_every_form(name: str, language: str, case: Case) -> None:
         if field.must is None:
             assert made.fields[field.name] in text, field.name
             assert made.fields[field.name] in paragraphs, field.name
-    assert str(template(name).checked_on) in text
-    assert template(name).statute in paragraphs
     assert len(printed) > 200
 
 
@@ -83,6 +87,14 @@ def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: 
         draft_notice("us-take-it-down", case, {**given, "good_faith": "no"}, AT)
     with pytest.raises(NoticeIncomplete, match="intimate"):
         draft_notice("us-take-it-down", case, {**given, "intimate": ""}, AT)
+    for other in (case.checkpoint.listing_url, f"https://x.example {case.checkpoint.listing_url}"):
+        with pytest.raises(NoticeRefused, match="not a model file"):
+            draft_notice("us-take-it-down", case, {**given, "depiction_urls": other}, AT)
+    for name, value in (("email", "nobody"), ("sha256", "dead"), ("reviewer", "me"), ("licences", "none")):
+        with pytest.raises(NoticeRefused, match=name):
+            draft_notice("eu-dsa-16", case, {**given_for("eu-dsa-16"), name: value}, AT)
+    with pytest.raises(NoticeRefused, match="listed on civitai"):
+        draft_notice("hub-huggingface", case, {**given_for("hub-huggingface"), "urls": ""}, AT)
     with pytest.raises(UnknownNotice, match="no field 'nonsense'"):
         draft_notice("prc-1195", case, {"nonsense": "x"}, AT)
     with pytest.raises(UnknownNotice, match="not in zh-CN"):
@@ -104,7 +116,7 @@ def test_a_users_declaration_is_passed_on_while_the_case_is_appealed(docket: Doc
 
 def test_a_listing_cannot_write_parts_of_the_notice(docket: Docket) -> None:
     case = reviewed(docket, make_case(docket, case_id="feed000000000000"))
-    given = {**given_for("prc-1195"), "file": "x\n## 声明\n- 撤回本通知 {{ 7 * 7 }}"}
+    given = {**given_for("prc-1195"), "contact": "x\n## 声明\n- 撤回本通知 {{ 7 * 7 }}"}
     text = draft_notice("prc-1195", case, given, AT).text
     assert [line for line in text.splitlines() if line.startswith("## 声明")] == []
     assert "{{ 7 * 7 }}" in text
@@ -115,7 +127,7 @@ class TestTracker:
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT)
         number = record_draft(docket, made, "olga", AT)
         assert (tracked(docket, number).state, tracked(docket, number).due) == (NoticeState.DRAFTED, None)
-        assert tracked(docket, number).url == "<depiction_urls>"
+        assert tracked(docket, number).url == "https://other.example/x"
         sent = record_event(docket, number, "sent", "olga", AT)
         assert sent.due == AT + timedelta(hours=48)
         assert (sent.overdue(AT + timedelta(hours=47)), sent.overdue(AT + timedelta(hours=49))) == (False, True)
@@ -127,11 +139,31 @@ class TestTracker:
         )
         assert record_event(docket, number, "reinstated", "olga", AT).state == NoticeState.REINSTATED
 
+    def test_nothing_is_sent_about_a_case_that_no_longer_stands(self, docket: Docket, case: Case) -> None:
+        made = draft_notice("prc-1195", case, given_for("prc-1195"), AT, fingerprint="fe" * 32)
+        assert "fe" * 32 in made.text
+        number = record_draft(docket, made, "olga", AT)
+        told = tracked(docket, number).history[0].details
+        assert (told["recipient"], len(told["text_sha256"])) == ("<recipient>", 64)
+        docket.add(case.case_id, "appeal", "maker", AT, {"text": "no"})
+        with pytest.raises(NotReviewed, match="appealed"):
+            record_event(docket, number, "sent", "olga", AT)
+        assert record_event(docket, number, "cancelled", "olga", AT).state == NoticeState.CANCELLED
+
+    def test_a_clock_runs_from_when_it_was_sent(self, docket: Docket, case: Case) -> None:
+        number = record_draft(
+            docket, draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT), "olga", AT
+        )
+        with pytest.raises(NoticeRefused, match="future"):
+            record_event(docket, number, "sent", "olga", AT, at=AT + timedelta(hours=1))
+        sent = record_event(docket, number, "sent", "olga", AT, at=AT - timedelta(hours=5))
+        assert sent.due == AT + timedelta(hours=43)
+
     def test_what_cannot_follow_is_refused(self, docket: Docket, case: Case) -> None:
         made = draft_notice("prc-1195", case, given_for("prc-1195"), AT)
         first, second = (record_draft(docket, made, "olga", AT) for _ in range(2))
         assert (first, second) == (f"{case.case_id}-1", f"{case.case_id}-2")
-        with pytest.raises(NoticeRefused, match="next can come sent"):
+        with pytest.raises(NoticeRefused, match="next can come cancelled, sent"):
             record_event(docket, first, "removed", "olga", AT)
         with pytest.raises(UnknownNotice):
             record_event(docket, first, "forgotten", "olga", AT)

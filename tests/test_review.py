@@ -50,7 +50,7 @@ def test_four_eyes_are_those_of_two_people(docket: Docket, case: Case) -> None:
     with pytest.raises(NotReviewed):
         require_confirmed(docket.case(case.case_id))
     with pytest.raises(ReviewRefused, match="somebody else"):
-        decide(docket, case, "li na", "confirm", four_eyes=True)
+        decide(docket, case, "LI  NA.", "confirm", four_eyes=True)
     assert decide(docket, case, "Omar", "confirm", four_eyes=True).status == "confirmed"
     assert require_confirmed(docket.case(case.case_id)).actor == "Omar"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
@@ -28,12 +30,16 @@ class Field:
         label: what it is, by language.
         source: where a case holds it; None if somebody must say it.
         must: the only answer that lets the notice be made.
+        fixed: it is a fact of the case, which nobody can say otherwise.
+        kind: "url", "email" or "date", None for any text.
     """
 
     name: str
     label: Words
     source: str | None
     must: str | None
+    fixed: bool
+    kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Template:
     Attributes:
         statute: the law or rule, with `checked_on` the day its wording was last looked at.
         side: "right-holder" or "operator".
+        hub: the only hub it is for, None for any.
         deadline_hours: the clock that starts when it is sent, None without one.
         after_appeal: it can be made while a reviewed case is appealed.
         refuses: what is said where a `must` field is answered otherwise.
@@ -59,6 +66,7 @@ class Template:
     deadline_hours: int | None
     after_appeal: bool
     refuses: str | None
+    hub: str | None
     defaults: Words
 
 
@@ -86,10 +94,17 @@ def template(name: str) -> Template:
     if name not in template_names():
         raise UnknownNotice(f"no notice is called {name!r}; there are {', '.join(template_names())}")
     folder = resources.files("reports").joinpath("notices")
-    known: dict[str, dict[str, str]] = tomllib.loads(folder.joinpath("fields.toml").read_text("utf-8"))
+    known: dict[str, dict[str, Any]] = tomllib.loads(folder.joinpath("fields.toml").read_text("utf-8"))
     told = tomllib.loads(folder.joinpath(f"templates/{name}.toml").read_text("utf-8"))
     required = tuple(
-        Field(one, {code: known[one][code] for code in ("en", "zh-CN")}, known[one].get("from"), known[one].get("must"))
+        Field(
+            one,
+            {code: known[one][code] for code in ("en", "zh-CN")},
+            known[one].get("from"),
+            known[one].get("must"),
+            known[one].get("fixed", False),
+            known[one].get("kind"),
+        )
         for one in told["required"]
     )
     return Template(
@@ -104,21 +119,30 @@ def template(name: str) -> Template:
         told.get("deadline_hours"),
         told.get("after_appeal", False),
         told.get("refuses"),
+        told.get("hub"),
         told.get("defaults", {}),
     )
 
 
-def draft_notice(name: str, case: Case, given: Mapping[str, str], now: datetime, language: str | None = None) -> Draft:
+def draft_notice(
+    name: str,
+    case: Case,
+    given: Mapping[str, str],
+    now: datetime,
+    language: str | None = None,
+    fingerprint: str | None = None,
+) -> Draft:
     """A notice about a confirmed case.
 
     Args:
         given: fields by name; they go before what the case holds, and an empty one counts as missing.
         language: one of the template's; its first without.
+        fingerprint: of the key that signs this installation's evidence.
 
     Raises:
         UnknownNotice: no such template, no such field, or not in that language.
         NotReviewed: nobody has confirmed the case.
-        NoticeRefused: the notice is not for such a case.
+        NoticeRefused: the notice is not for such a case, or a field says what it may not.
         NoticeIncomplete: required fields have no value; the error names them.
     """
     kind = template(name)
@@ -129,26 +153,51 @@ def draft_notice(name: str, case: Case, given: Mapping[str, str], now: datetime,
     if unknown := sorted(set(given) - set(names)):
         raise UnknownNotice(f"{name} has no field {unknown[0]!r}; it has {', '.join(names)}")
     review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
-    values = _values(kind, case, review, given, now, language)
-    for field in kind.required:
-        if field.must and values[field.name] and values[field.name].lower() != field.must:
-            raise NoticeRefused(
-                kind.refuses if kind.refuses and field.name == "intimate" else f"{field.name}: {field.label[language]}"
-            )
+    if kind.hub and case.checkpoint.hub in _HUBS - {kind.hub} and not given.get("urls"):
+        listed = f"the file of this case was listed on {case.checkpoint.hub}"
+        raise NoticeRefused(
+            f"{name} is for {kind.hub}, and {listed}; if it is on {kind.hub} as well, say where with --set urls="
+        )
+    values = _values(kind, case, review, given, now, language, fingerprint)
     missing = [(field.name, field.label[language]) for field in kind.required if not values[field.name]]
     if missing:
         raise NoticeIncomplete(name, missing)
+    for field in kind.required:
+        _check(kind, field, values[field.name], given, case, language)
     engine = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text; HTML is made later, escaped
     body = engine.from_string(kind.body[language]).render(values).strip()
-    foot = {
-        "en": f"Prepared from a template ({kind.statute}, checked on {kind.checked_on}). Not legal advice.",
-        "zh-CN": f"本文件依模板制作（{kind.statute}，核对日期 {kind.checked_on}），不构成法律意见。",
-    }[language]
-    return Draft(kind, case.case_id, language, values, f"{body}\n\n~ {foot}\n")
+    return Draft(kind, case.case_id, language, values, f"{body}\n")
+
+
+_HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
+_FORMS = {
+    "url": (r"https?://\S+(\s*,?\s+https?://\S+)*", "an address that begins with https:// or http://"),
+    "email": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
+    "date": (r"\d{4}-\d{2}-\d{2}", "a date like 2026-11-25"),
+}
+
+
+def _check(kind: Template, field: Field, value: str, given: Mapping[str, str], case: Case, language: str) -> None:
+    """Raise NoticeRefused if a field says what it may not."""
+    if field.must and value.lower() != field.must:
+        hint = f"{field.name} must be {field.must!r}, or the notice cannot be made ({field.label[language]})"
+        raise NoticeRefused(kind.refuses if kind.refuses and field.name == "intimate" else hint)
+    if field.fixed and given.get(field.name, "").strip():
+        raise NoticeRefused(f"{field.name} is a fact of the case and cannot be said otherwise; leave it out")
+    if field.kind and field.source is None and not re.fullmatch(_FORMS[field.kind][0], value):
+        raise NoticeRefused(f"{field.name}: {value!r} is not {_FORMS[field.kind][1]}")
+    if field.name == "depiction_urls" and case.checkpoint.listing_url in value and kind.refuses:
+        raise NoticeRefused(kind.refuses)
 
 
 def _values(
-    kind: Template, case: Case, review: Entry, given: Mapping[str, str], now: datetime, language: str
+    kind: Template,
+    case: Case,
+    review: Entry,
+    given: Mapping[str, str],
+    now: datetime,
+    language: str,
+    fingerprint: str | None,
 ) -> dict[str, str]:
     held = {
         **{name: getattr(case, name) for name in ("identity_name", "authorisation")},
@@ -159,7 +208,7 @@ def _values(
         "triggers": ", ".join(case.checkpoint.triggers),
         "reviewer": review.actor,
         "reasons": _reasons(case, language),
-        "evidence": _evidence(case, language),
+        "evidence": _evidence(case, language, fingerprint),
         "authorisation": _licences(case, language),
         "today": now.date().isoformat(),
     }
@@ -174,32 +223,38 @@ def _values(
 def _reasons(case: Case, language: str) -> str:
     words = verbal_scale(case.log10_lr, translations(language).gettext)
     times = ratio_words(case.log10_lr)
+    evidence = [sample for sample in case.samples if sample.stage == "evidence"]
+    faces, counted = sum(sample.face_found for sample in evidence), sum(sample.in_mean for sample in evidence)
+    control = "–" if case.control_score is None else f"{case.control_score:.2f}"
     if language == "zh-CN":
-        ratio = f"，似然比约为 {times}（{words}）" if words else ""
+        ratio = f"，似然比约为 {times}，即{words}" if words else ""
         return (
-            f"经检验，加载该文件后，基础模型反复生成同一张脸，与 {case.identity_name} 登记模板的相似度为 {case.score:.2f}"
-            f"（阈值 {case.threshold:.2f}{ratio}）；不加载该文件、提示词与种子相同时不生成这张脸。经具名审核人确认，该文件复现了本人肖像，且未见本人同意。"
+            f"经检验，加载该文件后生成的 {faces} 幅有人脸的取证图像中，{counted} 幅为同一张脸，其均值与 {case.identity_name} 登记模板的相似度为 "
+            f"{case.score:.2f}（阈值 {case.threshold:.2f}{ratio}）；提示词与种子相同而不加载该文件时为 {control}。"
+            "经具名审核人确认，该文件复现了权利人肖像，且未见权利人同意。"
         )
     ratio = f", likelihood ratio about {times}: {words}" if words else ""
     return (
-        f"With this file the base model draws one face again and again, which scores {case.score:.2f} against the registered template of "
-        f"{case.identity_name} (threshold {case.threshold:.2f}{ratio}); with the same prompts and seeds and without the file it does not. "
-        "A named reviewer has confirmed that the file reproduces this person's likeness; no consent to it is known."
+        f"In {counted} of {faces} full-quality images with a face that were made with the file, one and the same face comes up; their mean scores "
+        f"{case.score:.2f} against the registered template of {case.identity_name} (threshold {case.threshold:.2f}{ratio}). The same prompts and "
+        f"seeds without the file score {control}. A named reviewer has confirmed that the file reproduces this person's likeness; no consent to it is known."
     )
 
 
-def _evidence(case: Case, language: str) -> str:
+def _evidence(case: Case, language: str, fingerprint: str | None) -> str:
     shown = sum(sample.face_found for sample in case.samples)
     if language == "zh-CN":
-        return f"检验报告及证据包（案件 {case.case_id}）：{len(case.samples)} 幅样本（{shown} 幅有可用人脸）及对照、哈希、签名与时间戳，可离线核验。"
+        signed = f"，以 SHA-256 为 {fingerprint} 的 Ed25519 公钥签名" if fingerprint else ""
+        return f"案件 {case.case_id} 的检验报告及证据包：{len(case.samples)} 幅样本（{shown} 幅有人脸）及对照、逐文件哈希{signed}，可离线核验。"
+    signed = f", signed with the Ed25519 key whose SHA-256 is {fingerprint}" if fingerprint else ""
     return (
-        f"Report and evidence bundle of case {case.case_id}: {len(case.samples)} samples ({shown} with a usable face) and their controls, "
-        "hashes, signature and timestamps, verifiable offline."
+        f"Report and evidence bundle of case {case.case_id}: {len(case.samples)} samples ({shown} with a face), controls, a hash of every file{signed}, "
+        "verifiable offline."
     )
 
 
 def _licences(case: Case, language: str) -> str:
     day = case.opened_at[:10]
     if language == "zh-CN":
-        return f"截至 {day}，本人未授权该文件、其上传者或该平台。"
-    return f"As of {day} the person has licensed neither this file nor its uploader nor the hub."
+        return f"截至 {day}，本系统的授权登记中未见权利人对该文件、其上传者或该平台的授权。"
+    return f"As of {day} our register holds no licence of the right holder for this file, its uploader or the hub."

@@ -1,7 +1,6 @@
 """A notice as plain text for web forms, as DOCX to edit, and as PDF/A to file.
 
-The markup of a draft: a line that begins with "# " is the title, "## " a heading, "- " a list item, "~ " small print;
-everything else is a paragraph.
+The markup of a draft: a line that begins with "# " is the title, "## " a heading, "- " a list item; everything else is a paragraph.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from markupsafe import escape
 from reports.case_report import html_to_pdf
 from reports.notices.drafting import Draft
 
-_MARKS = (("# ", "title"), ("## ", "heading"), ("- ", "item"), ("~ ", "small"))
+_MARKS = (("# ", "title"), ("## ", "heading"), ("- ", "item"))
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
@@ -28,7 +27,7 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 def as_text(draft: Draft) -> str:
     """Plain text, for a web form or an e-mail."""
-    parts = {"title": "{0}\n", "heading": "\n{0}", "item": "- {0}", "small": "\n{0}", "paragraph": "{0}"}
+    parts = {"title": "{0}\n", "heading": "\n{0}", "item": "- {0}", "paragraph": "{0}"}
     return "\n".join(parts[kind].format(text) for kind, text in _lines(draft.text)) + "\n"
 
 
@@ -36,21 +35,19 @@ def as_docx(draft: Draft) -> bytes:
     """A Word document, to be edited before it is sent."""
     from docx import Document
     from docx.oxml.ns import qn
-    from docx.shared import Pt
 
     document = Document()
-    styles = {"title": "Title", "heading": "Heading 2", "item": "List Bullet", "small": "Normal", "paragraph": "Normal"}
+    styles = {"title": "Title", "heading": "Heading 2", "item": "List Bullet", "paragraph": "Normal"}
     for kind, text in _lines(draft.text):
         paragraph = document.add_paragraph(style=styles[kind])
         run = paragraph.add_run(text)
-        if kind == "small":
-            run.font.size = Pt(8)
         if draft.language == "zh-CN":
             fonts: Any = run._element.get_or_add_rPr().get_or_add_rFonts()  # noqa: SLF001  python-docx sets no East Asian font
             fonts.set(qn("w:eastAsia"), "Noto Sans CJK SC")
     properties = document.core_properties
     properties.author, properties.title = "portrait-scanner", draft.template.title[draft.language]
-    properties.created = properties.modified = datetime(2000, 1, 1, tzinfo=UTC)
+    properties.created = properties.modified = datetime.now(UTC)
+    properties.comments = ""
     buffer = io.BytesIO()
     document.save(buffer)
     return buffer.getvalue()
@@ -58,13 +55,13 @@ def as_docx(draft: Draft) -> bytes:
 
 def as_pdf(draft: Draft) -> bytes:
     """PDF/A-3a; raises FontMissing."""
-    tags = {"title": "h1", "heading": "h2", "item": "li", "small": "p class='small'", "paragraph": "p"}
+    tags = {"title": "h1", "heading": "h2", "item": "li", "paragraph": "p"}
     body, in_list = [], False
     for kind, text in _lines(draft.text):
         if (kind == "item") != in_list:
             in_list = not in_list
             body.append("<ul>" if in_list else "</ul>")
-        body.append(f"<{tags[kind]}>{escape(text)}</{tags[kind].split()[0]}>")
+        body.append(f"<{tags[kind]}>{escape(text)}</{tags[kind]}>")
     body.append("</ul>" if in_list else "")
     html = (
         f'<!doctype html><html lang="{draft.language}"><head><meta charset="utf-8"><title>{escape(draft.template.title[draft.language])}</title>'
@@ -78,5 +75,5 @@ _STYLE = """
 body { font: 11pt/1.6 "Noto Sans CJK SC", "DejaVu Sans", sans-serif; color: #1c2430; }
 html[lang="en"] body { font-family: "Noto Sans", "DejaVu Sans", sans-serif; font-size: 10.5pt; }
 h1 { font-size: 1.5em; text-align: center; margin: 0 0 1em; } h2 { font-size: 1.08em; margin: 1.1em 0 .25em; break-after: avoid; }
-p, li { margin: .3em 0; overflow-wrap: anywhere; } ul { padding-left: 1.2em; margin: .3em 0; } .small { margin-top: 2em; font-size: .78em; color: #56606e; }
+p, li { margin: .3em 0; overflow-wrap: anywhere; } ul { padding-left: 1.2em; margin: .3em 0; }
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,12 +13,14 @@ from reports.case import Entry
 from reports.docket import Docket
 from reports.errors import NoticeRefused, UnknownNotice
 from reports.notices.drafting import Draft, template
+from reports.review import require_confirmed
 
 
 class NoticeState(StrEnum):
     """Where a notice stands."""
 
     DRAFTED = "drafted"
+    CANCELLED = "cancelled"  # drafted and never sent
     SENT = "sent"
     ACKNOWLEDGED = "acknowledged"
     REMOVED = "removed"
@@ -27,7 +30,8 @@ class NoticeState(StrEnum):
 
 # What may follow what; a content that is gone can come back, and a refusal can be reconsidered.
 _NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
-    NoticeState.DRAFTED: frozenset({NoticeState.SENT}),
+    NoticeState.DRAFTED: frozenset({NoticeState.SENT, NoticeState.CANCELLED}),
+    NoticeState.CANCELLED: frozenset(),
     NoticeState.SENT: frozenset({NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED}),
     NoticeState.ACKNOWLEDGED: frozenset({NoticeState.REMOVED, NoticeState.REFUSED}),
     NoticeState.REMOVED: frozenset({NoticeState.REINSTATED}),
@@ -65,26 +69,40 @@ def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str
     details = {
         "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
         "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""), "language": draft.language,
+        "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
+        "text_sha256": hashlib.sha256(draft.text.encode()).hexdigest(),
     }  # fmt: skip
     docket.add(draft.case_id, "notice", actor, now, details)
     return notice_id
 
 
-def record_event(docket: Docket, notice_id: str, event: str, actor: str, now: datetime, note: str = "") -> Tracked:
+def record_event(
+    docket: Docket, notice_id: str, event: str, actor: str, now: datetime, note: str = "", at: datetime | None = None
+) -> Tracked:
     """Add what happened to a notice.
+
+    Args:
+        at: when it happened, if not now; the law's clock runs from then.
 
     Raises:
         UnknownNotice: no such notice or event.
-        NoticeRefused: that cannot follow what happened before.
+        NoticeRefused: that cannot follow what happened before, or lies in the future.
+        NotReviewed: it is to be sent, and the case is no longer confirmed.
     """
     known = tracked(docket, notice_id)
-    if event not in list(NoticeState):
-        raise UnknownNotice(f"{event!r} is not one of {', '.join(NoticeState)}")
+    following = ", ".join(sorted(_NEXT[known.state])) or "nothing"
+    if event not in list(NoticeState) or event == NoticeState.DRAFTED:
+        raise UnknownNotice(f"{event!r} cannot happen to a notice; to {notice_id} can now: {following}")
     state = NoticeState(event)
     if state not in _NEXT[known.state]:
-        following = ", ".join(sorted(_NEXT[known.state]))
         raise NoticeRefused(f"notice {notice_id} is {known.state}: next can come {following}, not {event}")
+    if at is not None and at > now:
+        raise NoticeRefused(f"{at.isoformat()} lies in the future")
+    if state == NoticeState.SENT and not template(known.template).after_appeal:
+        require_confirmed(docket.case(known.case_id))
     details: dict[str, Any] = {"notice": notice_id, "template": known.template, "event": event, "note": note}
+    if at is not None:
+        details["at"] = at.isoformat()
     docket.add(known.case_id, "notice", actor, now, details)
     return tracked(docket, notice_id)
 
@@ -105,6 +123,11 @@ def all_tracked(docket: Docket) -> list[Tracked]:
     return [_tracked(notice_id, lines) for notice_id, lines in histories.items()]
 
 
+def happened_at(entry: Entry) -> datetime:
+    """When a notice's event happened: as it was told, else when it was noted."""
+    return datetime.fromisoformat(entry.details.get("at", entry.at))
+
+
 def _tracked(notice_id: str, lines: list[tuple[str, Entry]]) -> Tracked:
     case_id, first = lines[0]
     history = tuple(entry for _, entry in lines)
@@ -112,5 +135,5 @@ def _tracked(notice_id: str, lines: list[tuple[str, Entry]]) -> Tracked:
     hours = template(first.details["template"]).deadline_hours
     sent = next((entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None)
     running = hours is not None and sent is not None and state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
-    due = datetime.fromisoformat(sent.at) + timedelta(hours=hours) if running and sent and hours else None
+    due = happened_at(sent) + timedelta(hours=hours) if running and sent and hours else None
     return Tracked(notice_id, case_id, first.details["template"], state, first.details["url"], due, history)

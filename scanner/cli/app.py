@@ -140,10 +140,11 @@ def main() -> None:
 def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
     from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
-    from reports.errors import ReportError
+    from reports.errors import ReportError, ReviewRefused, UnknownNotice
     from scanner.errors import ScanError, SettingsInvalid, UnknownScan
 
-    if isinstance(error, UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan):
+    usage = UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
+    if isinstance(error, usage | ReviewRefused | UnknownNotice):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH

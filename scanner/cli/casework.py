@@ -27,8 +27,11 @@ def cases(
     as_json: JsonFlag = False,
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
+    from reports.review import CaseStatus
     from scanner.casework import CaseDesk
 
+    if status not in (None, *CaseStatus):
+        raise typer.BadParameter(f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status")
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
     identity_id = desk.vault.find(identity).identity_id if identity else None
@@ -130,6 +133,12 @@ def report(
 ) -> None:
     """Write the report of a case, as HTML and PDF, or the overview of a scan, as HTML."""
     check_language(lang)
+    if bundle and redacted:
+        raise typer.BadParameter(
+            "a bundle is the whole evidence; write the redacted copy without --bundle", param_hint="--redacted"
+        )
+    if with_weights and not bundle:
+        raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
     from reports.errors import UnknownCase
     from scanner.casework import CaseDesk
 
@@ -141,7 +150,7 @@ def report(
         known = desk.docket.case(what)
     except UnknownCase:
         desk.close()
-        if bundle or redacted or with_weights:
+        if bundle or redacted or (what.isalnum() and what != "latest"):
             raise
         _scan_report(flags, what, out, lang, as_json)
         return
@@ -154,19 +163,22 @@ def report(
     desk.close()
     if as_json:
         print_json({"case": known.case_id, "status": known.status, **written})
-        return
-    for name in ("html", "pdf", "bundle"):
+    else:
+        _tell(known.case_id, known.status, written, asked=bool(settings.timestamp_authorities))
+
+
+def _tell(case_id: str, status: str, written: dict[str, Any], *, asked: bool) -> None:
+    """What was written, in sentences; `asked` says whether any timestamp authority is configured."""
+    for name, title in (("html", "HTML"), ("pdf", "PDF"), ("bundle", "Bundle")):
         if name in written:
-            typer.echo(f"{name.upper() if name != 'bundle' else 'Bundle'}: {written[name]}")
-    if bundle and written["pending_timestamps"]:
-        typer.echo(
-            f"Not timestamped yet by {', '.join(written['pending_timestamps'])}; ask again with "
-            f"`portrait-scanner timestamp {written['bundle']}`"
-        )
-    elif bundle and not settings.timestamp_authorities:
+            typer.echo(f"{title}: {written[name]}")
+    if waiting := written.get("pending_timestamps"):
+        command = f"portrait-scanner timestamp {written['bundle']}"
+        typer.echo(f"Not timestamped yet by {', '.join(waiting)}; ask again with `{command}`")
+    elif "bundle" in written and not asked:
         typer.echo("Not timestamped: no authority is configured (timestamp_authorities; see docs/evidence.md).")
-    if known.status == "draft":
-        typer.echo(f"It is a draft until somebody decides: portrait-scanner review {known.case_id} --help")
+    if status == "draft":
+        typer.echo(f"It is a draft until somebody decides: portrait-scanner review {case_id} --help")
 
 
 def _scan_report(flags: Flags, scan_id: str, out: Path | None, lang: str, as_json: bool) -> None:

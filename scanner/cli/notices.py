@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -73,7 +74,7 @@ def draft(
     desk = CaseDesk(flags.settings(operator=operator))
     case = desk.case(case_id)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
-    made = draft_notice(kind, case, given, desk.clock(), lang)
+    made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
     contents = {"txt": as_text(made).encode(), "docx": as_docx(made), "pdf": as_pdf(made)}
     notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
     desk.note_notice(case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind)
@@ -87,6 +88,9 @@ def draft(
         return
     for path in paths.values():
         typer.echo(str(path))
+    typer.echo(
+        f"From a template checked on {made.template.checked_on} against: {made.template.statute}. Not legal advice."
+    )
     typer.echo(f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent")
 
 
@@ -101,7 +105,7 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
     """The fields of a TOML file that this notice has; one file serves all notices."""
     import tomllib
 
-    from reports.notices.drafting import template
+    from reports.notices.drafting import template, template_names
 
     if path is None:
         return {}
@@ -110,6 +114,9 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}", param_hint="--fields") from error
     names = {field.name for field in template(kind).required}
+    known = {field.name for name in template_names() for field in template(name).required}
+    if odd := sorted(set(told) - known):
+        raise typer.BadParameter(f"{path}: no notice has a field {odd[0]!r}", param_hint="--fields")
     return {name: str(value) for name, value in told.items() if name in names}
 
 
@@ -155,7 +162,10 @@ def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
 def mark(
     context: typer.Context,
     notice_id: Annotated[str, typer.Argument(metavar="NOTICE")],
-    event: Annotated[str, typer.Argument(help="sent, acknowledged, removed, refused or reinstated.")],
+    event: Annotated[str, typer.Argument(help="sent, acknowledged, removed, refused, reinstated or cancelled.")],
+    at: Annotated[
+        str | None, typer.Option(help="When, as 2026-11-25T09:30+08:00; clocks run from then.", show_default="now")
+    ] = None,
     note: Annotated[str, typer.Option(help="A reference number or an answer, in words.")] = "",
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
@@ -166,7 +176,7 @@ def mark(
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
-    known = record_event(desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note)
+    known = record_event(desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note, _moment(at))
     desk.note_notice(
         desk.docket.case(known.case_id), "notice-marked", desk.settings.operator, notice=notice_id, state=event
     )
@@ -180,6 +190,18 @@ def mark(
         )
 
 
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time like 2026-11-25T09:30+08:00", param_hint="--at") from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} does not say in which time zone; add +00:00 or the like", param_hint="--at")
+    return moment
+
+
 @group.command("recheck")
 def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Look at the addresses of open notices: what is gone is marked removed, what is back reinstated."""
@@ -189,8 +211,9 @@ def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     found = recheck_notices(flags.settings())
     if as_json:
         print_json({"notices": [{"notice": one.notice_id, "found": one.found, "state": one.state} for one in found]})
-        return
-    if not found:
+    elif not found:
         typer.echo("No notice is open.")
-    for one in found:
-        typer.echo(f"{one.notice_id}: {one.found}; {one.state}")
+    else:
+        for one in found:
+            typer.echo(f"{one.notice_id}: {one.found}; {one.state}")
+    raise typer.Exit(3 if any(one.found not in ("there", "gone") for one in found) else 0)
