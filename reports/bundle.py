@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
@@ -19,11 +18,11 @@ from uuid import NAMESPACE_URL, uuid5
 from reports.case import Capture, Case, case_to_dict
 from reports.case_report import as_of, case_html, case_pdf
 from reports.docket import Docket
-from reports.errors import BundleExists
+from reports.errors import BundleExists, EvidenceAltered
 from reports.interchange import case_graph
 from reports.schema import SCHEMA_FILE, published_schema
 from reports.timestamping import Authority, write_timestamps
-from reports.verify_bundle import KEY, SIGNATURE, STATEMENT, TAG_MANIFESTS
+from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text
 
 Sign = Callable[[bytes], tuple[bytes, bytes]]
 """Signs a message: Ed25519 signature and raw public key."""
@@ -102,7 +101,6 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
     if case.environment:
         put("environment.json", _json(case_to_dict(case)["environment"]))
     put("custody.json", _json(case_to_dict(case)["custody"]))
-    put("verify_bundle.py", resources.files("reports").joinpath("verify_bundle.py").read_bytes())
     for sample in case.samples:
         for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
             put(f"samples/{sha256}.png", docket.kept(sha256))
@@ -111,6 +109,8 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
     if case.checkpoint.captures:
         put("listing.warc", _warc(case, docket))
     if request.checkpoint:
+        if _sha256(request.checkpoint) != case.checkpoint.sha256:
+            raise EvidenceAltered(str(request.checkpoint))
         (folder / "checkpoint").mkdir()
         shutil.copyfile(request.checkpoint, folder / "checkpoint" / f"{case.checkpoint.sha256}.safetensors")
     for language in request.languages:
@@ -133,9 +133,16 @@ def _seal(folder: Path, case: Case, sign: Sign, now: datetime) -> None:
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS},
     }
     text = _json(statement).encode()
+    signature = sign(text)[0]
     (folder / STATEMENT).write_bytes(text)
-    (folder / SIGNATURE).write_bytes(sign(text)[0])
+    (folder / SIGNATURE).write_bytes(signature)
+    (folder / STAMPED).write_bytes(stamped_text(text, signature))
     (folder / KEY).write_bytes(key)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _json(value: object) -> str:

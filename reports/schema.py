@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from reports.case import SCHEMA, Case
+from reports.review import CaseStatus
 
 SCHEMA_FILE = "case-1.schema.json"
 
@@ -22,7 +23,15 @@ def case_schema() -> dict[str, Any]:
         record["required"] = sorted(record["properties"])
         for field in record["properties"].values():
             field.pop("default", None)
+    for record in [schema, *schema["$defs"].values()]:
+        for name, field in record["properties"].items():
+            if name == "sha256" or name.endswith("_sha256"):
+                for form in field.get("anyOf", [field]):
+                    if form.get("type") == "string":
+                        form["pattern"] = "^[0-9a-f]{64}$"
     schema["properties"]["schema"] = {"const": SCHEMA}
+    schema["properties"]["outcome"]["enum"] = ["match", "possible"]
+    schema["properties"]["status"]["enum"] = [str(status) for status in CaseStatus]
     return {"$schema": GenerateJsonSchema.schema_dialect, "$id": "urn:portrait-scanner:case:1", **schema}
 
 

@@ -1,4 +1,4 @@
-"""Trusted time (RFC 3161) over a bundle's signature, from authorities that the operator configures.
+"""Trusted time (RFC 3161) over the hashes of a bundle's statement and signature, from authorities that the operator configures.
 
 An authority that does not answer is asked again later: the bundle says plainly whom it still waits for.
 """
@@ -18,7 +18,7 @@ import stamina
 from cryptography import x509
 
 from reports.errors import AuthorityFailed, UnreadableBundle
-from reports.verify_bundle import SIGNATURE, STATEMENT, TIMES, TIMES_SIGNATURE, Unsound, parse_token
+from reports.verify_bundle import SIGNATURE, STAMPED, STATEMENT, TIMES, TIMES_SIGNATURE, Unsound, parse_token
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +52,28 @@ def write_timestamps(
     Raises:
         UnreadableBundle: the folder is not a sealed bundle.
     """
-    if not (folder / SIGNATURE).is_file():
-        raise UnreadableBundle(f"{folder} is no sealed evidence bundle: it has no {SIGNATURE}")
-    signature = (folder / SIGNATURE).read_bytes()
+    if not (folder / STAMPED).is_file():
+        raise UnreadableBundle(f"{folder} is no sealed evidence bundle: it has no {STAMPED}")
+    message = (folder / STAMPED).read_bytes()
     signer = sign(b"")[1]
     if hashlib.sha256(signer).hexdigest() != json.loads((folder / STATEMENT).read_bytes())["key_sha256"]:
         raise UnreadableBundle(f"{folder} was sealed by another installation; only its own can add timestamps")
     stamps = list(_timestamps(folder))
+    first = not (folder / TIMES).is_file()
     failed: list[AuthorityFailed] = []
     for authority in authorities:
         if any(stamp["authority"] == authority.name for stamp in stamps):
             continue
         try:
-            stamps.append(_stamp(folder, authority, signature))
+            stamps.append(_stamp(folder, authority, message, first=first))
         except AuthorityFailed as error:
             log.warning("%s", error)
             failed.append(error)
-    record = {"timestamps": stamps, "pending": [error.name for error in failed]}
+    record = {
+        "timestamps": stamps,
+        "pending": [error.name for error in failed],
+        "signature_sha256": hashlib.sha256((folder / SIGNATURE).read_bytes()).hexdigest(),
+    }
     text = (json.dumps(record, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
     (folder / TIMES).write_bytes(text)
     (folder / TIMES_SIGNATURE).write_bytes(sign(text)[0])
@@ -86,12 +91,12 @@ def _timestamps(folder: Path) -> Iterator[dict[str, Any]]:
         yield from json.loads((folder / TIMES).read_bytes())["timestamps"]
 
 
-def _stamp(folder: Path, authority: Authority, signature: bytes) -> dict[str, Any]:
+def _stamp(folder: Path, authority: Authority, message: bytes, *, first: bool) -> dict[str, Any]:
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
-    request = TimestampRequestBuilder().data(signature).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    request = TimestampRequestBuilder().data(message).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
     answer = _ask(authority, request.as_bytes())
-    _must_hold(authority, request, answer, signature)
+    _must_hold(authority, request, answer, message)
     files = {f"seal/{authority.name}.tsq": request.as_bytes(), f"seal/{authority.name}.tsr": answer}
     if authority.certificates:
         files[f"seal/{authority.name}.pem"] = authority.certificates.read_bytes()
@@ -103,6 +108,7 @@ def _stamp(folder: Path, authority: Authority, signature: bytes) -> dict[str, An
         "url": authority.url,
         "time": token.time.isoformat(),
         "serial": str(token.serial),
+        "first": first,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
 
@@ -127,14 +133,14 @@ def _ask(authority: Authority, request: bytes) -> bytes:
     return told.content
 
 
-def _must_hold(authority: Authority, request: Any, answer: bytes, signature: bytes) -> None:
+def _must_hold(authority: Authority, request: Any, answer: bytes, message: bytes) -> None:
     """Check an answer before it is kept: with rfc3161-client, and as `verify` will. Raises AuthorityFailed."""
-    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
+    from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
     try:
         token = parse_token(answer)
         known = _roots(authority) or token.certificates
-        if not token.is_of(signature):
+        if not token.is_of(message):
             raise Unsound("it is a timestamp of something else")
         token.vouched_by(known, known)
         try:
@@ -147,9 +153,9 @@ def _must_hold(authority: Authority, request: Any, answer: bytes, signature: byt
         roots = [one for one in known if one.issuer == one.subject] or list(known)
         between = [one for one in known if one not in roots]
         VerifierBuilder(nonce=request.nonce, roots=roots, intermediates=between).build().verify_message(
-            response, signature
+            response, message
         )
-    except (VerificationError, Unsound, ValueError, LookupError, TypeError) as error:
+    except Exception as error:  # an authority may answer anything; then it stays pending
         raise AuthorityFailed(authority.name, f"gave an answer that does not hold: {error}") from error
 
 

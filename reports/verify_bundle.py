@@ -1,12 +1,13 @@
-"""Verify an evidence bundle offline: `python verify_bundle.py BUNDLE`. This one file needs Python 3.11 and `cryptography`.
+"""Verify an evidence bundle offline: `python -I verify_bundle.py BUNDLE`. This one file needs Python 3.11 and `cryptography`.
 
 It trusts nothing but what it is given: a bundle's own key and its authorities' certificates lie inside it, so that a whole
 bundle made anew with other keys is sound in itself. Give --signer (the fingerprint the signer published) and --tsa-root
-(the authority's root certificate) to have that checked as well.
+(the authority's root certificate) to have that checked as well. Take this file from the program, never from a bundle.
 
 What is checked, each file by its name: BagIt manifests (RFC 8493), files added, removed or renamed, the Ed25519 signature over
-the tag manifests, RFC 3161 timestamps over that signature, the case against its JSON Schema, and that pictures, header,
-captures and report are those the case names.
+the tag manifests, RFC 3161 timestamps over statement and signature, the case against its JSON Schema, and that pictures, header,
+captures, custody, environment and weights are those the case names. That the reports and the JSON-LD say what the case says
+is not checked; they are sealed, and can be made again from the case.
 """
 
 from __future__ import annotations
@@ -14,25 +15,50 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
+import stat
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 TAG_MANIFESTS = ("tagmanifest-sha256.txt", "tagmanifest-sha512.txt")
-TAG_FILES = ("bagit.txt", "bag-info.txt", "manifest-sha256.txt", "manifest-sha512.txt")
+TAG_FILES = ("bag-info.txt", "bagit.txt", "manifest-sha256.txt", "manifest-sha512.txt")
 STATEMENT, SIGNATURE, KEY = "seal/statement.json", "seal/statement.sig", "seal/key.pub"
+STAMPED = "seal/stamped.json"
 TIMES, TIMES_SIGNATURE = "seal/timestamps.json", "seal/timestamps.sig"
-SEAL_FILES = (STATEMENT, SIGNATURE, KEY, TIMES, TIMES_SIGNATURE)
+SEAL_FILES = (STATEMENT, SIGNATURE, KEY, STAMPED, TIMES, TIMES_SIGNATURE)
+# SHA-256 of the schemas that were published: a bundle's own copy must be one of them.
+SCHEMAS = frozenset({"0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8"})
+# Points of small order fit signatures to any message (RFC 8032, section 5.1.7 leaves the check to the verifier).
+SMALL_ORDER = frozenset(
+    bytes.fromhex(one)
+    for one in (
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "0100000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    )
+)
+LARGEST_TEXT = 64_000_000  # bytes of a file that is parsed
+CLOCK_TOLERANCE = timedelta(days=1)  # between the signer's clock and an authority's
 
 
 @dataclass(frozen=True)
@@ -53,14 +79,40 @@ def verify(bundle: Path, signer: str | None = None, roots: tuple[x509.Certificat
     """Every check of a bundle, one item each; it holds only if all are ok.
 
     Args:
-        signer: SHA-256 of the raw public key that must have signed, hex.
-        roots: certificates that every timestamp must chain to.
+        signer: SHA-256 of the raw public key that must have signed, hex, with or without colons.
+        roots: certificates that every timestamp must chain to; a bundle without timestamps is then unsound.
+
+    Raises:
+        ValueError: `signer` is no SHA-256.
     """
+    wanted = None if signer is None else signer.strip().lower().replace(":", "")
+    if wanted is not None and not re.fullmatch(r"[0-9a-f]{64}", wanted):
+        raise ValueError(f"the signer's fingerprint must be 64 hex digits, not {signer!r}")
+    return [
+        replace(
+            one, item=plain(one.item), problem=one.problem and plain(one.problem), note=one.note and plain(one.note)
+        )
+        for one in _items(bundle, wanted, roots)
+    ]
+
+
+def plain(text: str) -> str:
+    """Text of strangers as a terminal may have it: no control, escape, direction or surrogate signs."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign)[0] in "CZ" and sign != " " else sign for sign in text
+    )
+
+
+def _items(bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...]) -> list[Item]:
     if not (bundle / "bagit.txt").is_file():
         return [Item("bagit.txt", False, f"{bundle} is no evidence bundle: it has no bagit.txt")]
-    items = [*_files(bundle), *_seal(bundle, signer), *_timestamps(bundle, roots)]
-    items.append(_checked("case matches its schema", lambda: _schema(bundle)))
-    items += _references(bundle)
+    present, odd = _walk(bundle)
+    if odd:  # links, pipes, unreadable folders: nothing in such a folder is read
+        return odd
+    items = [*_files(bundle, present), *_seal(bundle, signer), *_timestamps(bundle, roots)]
+    if all(item.ok for item in items):  # content is only parsed where it is what was sealed
+        items.append(_checked("case matches its schema", lambda: _schema(bundle)))
+        items += _references(bundle)
     return items
 
 
@@ -73,57 +125,128 @@ def _checked(name: str, check: Callable[[], str | None]) -> Item:
         return Item(name, False, f"cannot be read: {type(error).__name__}: {error}"[:300])
 
 
-# ---- manifests ---------------------------------------------------------------------------------------------------------
+def _json(path: Path) -> Any:
+    """A JSON file with each key once and no NaN; raises Unsound."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) != len(pairs):
+            raise Unsound(f"{path.name} names a key twice")
+        return dict(pairs)
+
+    def no_number(text: str) -> None:
+        raise Unsound(f"{path.name} holds {text}, which is no JSON")
+
+    return json.loads(_text(path), object_pairs_hook=once, parse_constant=no_number)
+
+
+def _text(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_TEXT:
+        raise Unsound(f"{path.name} is larger than {LARGEST_TEXT:,} bytes")
+    return path.read_bytes()
+
+
+# ---- files -------------------------------------------------------------------------------------------------------------
+
+
+def _walk(bundle: Path) -> tuple[set[str], list[Item]]:
+    """Every regular file, and all that has no place in a bundle."""
+    files: set[str] = set()
+    odd: list[Item] = []
+    waiting = [bundle]
+    while waiting:
+        folder = waiting.pop()
+        name = folder.relative_to(bundle).as_posix()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            odd.append(Item(name, False, f"a folder that cannot be looked into: {error.strerror}"))
+            continue
+        if not entries:
+            odd.append(Item(name, False, "an empty folder, which no manifest names"))
+        for entry in entries:
+            inside = (folder / entry.name).relative_to(bundle).as_posix()
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                waiting.append(folder / entry.name)
+            elif stat.S_ISREG(mode):
+                files.add(inside)
+            else:
+                odd.append(Item(inside, False, "is a link or a device, not a file"))
+    return files, odd
 
 
 def _manifest(path: Path) -> dict[str, str]:
     entries: dict[str, str] = {}
-    for line in path.read_bytes().decode("utf-8", "replace").splitlines():
+    for line in _text(path).decode("utf-8").splitlines():
         found = re.fullmatch(r"([0-9a-f]+)[ \t]+(\S.*)", line)
         if found is None or found.group(2) in entries:
             raise Unsound(f"the line {line[:80]!r} is damaged or double")
-        entries[found.group(2)] = found.group(1)
+        name = found.group(2)
+        if (
+            PurePosixPath(name).as_posix() != name
+            or ".." in PurePosixPath(name).parts
+            or name.startswith("/")
+            or "%" in name
+        ):
+            raise Unsound(f"{name[:80]!r} is no plain name inside the bundle")
+        entries[name] = found.group(1)
     return entries
 
 
-def _files(bundle: Path) -> Iterator[Item]:
+def _files(bundle: Path, present: set[str]) -> Iterator[Item]:
     """Each payload and tag file against both manifests, and files that none of them names."""
-    present = {
-        path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_symlink() or not path.is_dir()
-    }
-    named: set[str] = {*TAG_MANIFESTS, *SEAL_FILES}
     digests: dict[str, dict[str, str]] = {}
-    for kind in ("manifest", "tagmanifest"):
-        for algorithm in ("sha256", "sha512"):
-            name = f"{kind}-{algorithm}.txt"
-            try:
-                for file, digest in _manifest(bundle / name).items():
-                    digests.setdefault(file, {})[algorithm] = digest
-            except (OSError, Unsound) as error:
-                yield Item(name, False, str(error))
-    named |= set(digests)
-    for extra in sorted(_timestamp_files(bundle)):
-        named.add(extra)
+    for name in (*TAG_FILES[2:], *TAG_MANIFESTS):
+        item = _checked(name, lambda name=name: _collect(bundle, name, digests))  # type: ignore[misc]
+        if not item.ok:
+            yield item
+    octets = _octets(bundle)
     for name in sorted(digests):
-        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name]))  # type: ignore[misc]
-    for name in TAG_MANIFESTS:
+        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], octets))  # type: ignore[misc]
+    for name in (*TAG_MANIFESTS, *SEAL_FILES):
         if name not in present:
             yield Item(name, False, "is missing")
-    for name in sorted(present - named):
+    stamps = {one for one in _timestamp_files(bundle) if _STAMP_NAME.fullmatch(one)}
+    for name in sorted(present - {*TAG_MANIFESTS, *SEAL_FILES, *digests, *stamps}):
         yield Item(name, False, "is named by no manifest: it was added or renamed")
 
 
-def _digests_hold(bundle: Path, name: str, wanted: dict[str, str]) -> None:
+def _collect(bundle: Path, name: str, digests: dict[str, dict[str, str]]) -> None:
+    """Add what one manifest names."""
+    entries = _manifest(bundle / name)
+    if name in TAG_MANIFESTS and tuple(sorted(entries)) != TAG_FILES:
+        raise Unsound(f"does not name exactly {', '.join(TAG_FILES)}")
+    if name not in TAG_MANIFESTS and not all(entry.startswith("data/") for entry in entries):
+        raise Unsound("names files outside data/")
+    for file, digest in entries.items():
+        digests.setdefault(file, {})[name.rpartition("-")[2].removesuffix(".txt")] = digest
+
+
+def _octets(bundle: Path) -> int:
+    """Bytes of the whole payload as bag-info.txt tells; 0 if it does not."""
+    try:
+        found = re.search(r"(?m)^Payload-Oxum: (\d{1,15})\.\d+$", _text(bundle / "bag-info.txt").decode("utf-8"))
+    except (OSError, UnicodeDecodeError, Unsound):
+        found = None
+    return int(found.group(1)) if found else 0
+
+
+def _digests_hold(bundle: Path, name: str, wanted: dict[str, str], octets: int) -> None:
     path = bundle / name
-    if ".." in Path(name).parts or Path(name).is_absolute() or path.is_symlink():
-        raise Unsound("leads out of the bundle")
     if not path.is_file():
         raise Unsound("is missing: it was removed or renamed")
+    if path.stat().st_size > max(octets, LARGEST_TEXT):
+        raise Unsound("is larger than the whole payload that was sealed")
     for algorithm in ("sha256", "sha512"):
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, algorithm).hexdigest()
         if wanted.get(algorithm) != found:
             raise Unsound(f"does not have the bytes that were sealed ({algorithm} differs)")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 # ---- signature ---------------------------------------------------------------------------------------------------------
@@ -136,46 +259,89 @@ def _seal(bundle: Path, signer: str | None) -> Iterator[Item]:
     yield _checked(KEY, lambda: _the_key(bundle, signer))
     for name in TAG_MANIFESTS:
         yield _checked(name, lambda name=name: _was_signed(bundle, name))  # type: ignore[misc]
+    yield _checked(STAMPED, lambda: _is_stamped(bundle))
+    yield _checked("seal, bag and time belong together", lambda: _facts(bundle))
 
 
 def _signed(bundle: Path, text: str, signature: str) -> None:
-    key = ed25519.Ed25519PublicKey.from_public_bytes((bundle / KEY).read_bytes())
+    raw = (bundle / KEY).read_bytes()
+    if raw in SMALL_ORDER:
+        raise Unsound(f"{KEY} is a key that fits any text")
     try:
-        key.verify((bundle / signature).read_bytes(), (bundle / text).read_bytes())
+        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify((bundle / signature).read_bytes(), _text(bundle / text))
     except InvalidSignature:
         raise Unsound(f"the signature does not fit {text}, or {KEY} is not the key that made it") from None
 
 
 def _was_signed(bundle: Path, name: str) -> None:
-    if _sha256(bundle / name) != json.loads((bundle / STATEMENT).read_bytes())["files"][name]:
+    if _sha256(bundle / name) != _json(bundle / STATEMENT)["files"][name]:
         raise Unsound("is not the one that was signed")
+
+
+def stamped_text(statement: bytes, signature: bytes) -> bytes:
+    """What authorities put their time on: the hashes of statement and signature."""
+    both = {
+        "signature_sha256": hashlib.sha256(signature).hexdigest(),
+        "statement_sha256": hashlib.sha256(statement).hexdigest(),
+    }
+    return (json.dumps(both, sort_keys=True) + "\n").encode()
+
+
+def _is_stamped(bundle: Path) -> None:
+    if (bundle / STAMPED).read_bytes() != stamped_text(_text(bundle / STATEMENT), (bundle / SIGNATURE).read_bytes()):
+        raise Unsound("does not hold the hashes of this bundle's statement and signature")
 
 
 def _the_key(bundle: Path, signer: str | None) -> str | None:
     found = _sha256(bundle / KEY)
-    if found != json.loads((bundle / STATEMENT).read_bytes())["key_sha256"]:
+    if found != _json(bundle / STATEMENT)["key_sha256"]:
         raise Unsound("is not the key that the signed statement names")
-    if f"Signing-Key-SHA256: {found}" not in (bundle / "bag-info.txt").read_text("utf-8"):
+    if _info(bundle).get("Signing-Key-SHA256") != found:
         raise Unsound("is not the key that bag-info.txt names: the manifests were signed again with another key")
-    if signer and signer.lower().replace(":", "") != found:
+    if signer is not None and signer != found:
         raise Unsound(f"the bundle was signed by {found}, not by the expected signer")
     return (
         None if signer else f"signed by {found}; compare it with the fingerprint that the signer published (--signer)"
     )
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _info(bundle: Path) -> dict[str, str]:
+    """bag-info.txt, each label once."""
+    told: dict[str, str] = {}
+    for line in _text(bundle / "bag-info.txt").decode("utf-8").splitlines():
+        label, _, value = line.partition(": ")
+        if label in told:
+            raise Unsound(f"bag-info.txt names {label} twice")
+        told[label] = value
+    return told
+
+
+def _facts(bundle: Path) -> str:
+    statement, info = _json(bundle / STATEMENT), _info(bundle)
+    sealed, as_of = datetime.fromisoformat(statement["sealed_at"]), datetime.fromisoformat(statement["as_of"])
+    if info.get("External-Identifier") != statement["case_id"]:
+        raise Unsound("bag-info.txt names another case than the seal")
+    if info.get("Bagging-Date") != sealed.date().isoformat():
+        raise Unsound("bag-info.txt names another day than the seal")
+    if as_of > sealed + CLOCK_TOLERANCE:
+        raise Unsound("the case is younger than its seal")
+    for one in _json(bundle / TIMES)["timestamps"]:
+        if abs(datetime.fromisoformat(one["time"]) - sealed) > CLOCK_TOLERANCE and one["first"]:
+            raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, first stamped at {one['time']}")
+    return f"case {statement['case_id']}, sealed at {sealed.isoformat()} by the signer's own clock"
 
 
 # ---- timestamps (RFC 3161 in CMS, RFC 5652) ----------------------------------------------------------------------------
 
 
+_STAMP_NAME = re.compile(r"seal/[a-z0-9][a-z0-9-]{0,30}\.(tsq|tsr|pem)")
+
+
 def _timestamp_files(bundle: Path) -> dict[str, str]:
     try:
-        record = json.loads((bundle / TIMES).read_bytes())
+        record = _json(bundle / TIMES)
         return {str(name): str(digest) for one in record["timestamps"] for name, digest in one["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # told as its own item
         return {}
 
 
@@ -183,71 +349,124 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
     for name, digest in sorted(_timestamp_files(bundle).items()):
 
         def intact(name: str = name, digest: str = digest) -> None:
-            if ".." in Path(name).parts or not (bundle / name).is_file():
+            if not _STAMP_NAME.fullmatch(name):
+                raise Unsound("is no name of a timestamp's file")
+            if not (bundle / name).is_file():
                 raise Unsound("is missing: it was removed or renamed")
             if _sha256(bundle / name) != digest:
                 raise Unsound("does not have the bytes that were sealed")
 
         yield _checked(name, intact)
-    try:
-        record = json.loads((bundle / TIMES).read_bytes())
-        stamps, pending = list(record["timestamps"]), list(record["pending"])
-    except (OSError, ValueError, KeyError, TypeError):
-        yield Item("timestamps", False, f"{TIMES} cannot be read")
+    found: list[Any] = []
+    item = _checked(TIMES, lambda: found.extend(_stamps(bundle)))
+    if not item.ok:
+        yield item
         return
+    stamps, pending = found
     for one in stamps:
         yield _checked(f"timestamp {one.get('authority')}", lambda one=one: _timestamp(bundle, one, roots))  # type: ignore[misc]
-    waiting = f"; still asked for: {', '.join(map(str, pending))}" if pending else ""
+    waiting = f"; still asked for: {', '.join(pending)}" if pending else ""
     if not stamps:
-        yield Item("timestamps", True, None, f"not timestamped: no authority vouches for when this was sealed{waiting}")
+        told = f"not timestamped: no authority vouches for when this was sealed{waiting}"
+        yield Item("timestamps", not roots, told if roots else None, None if roots else told)
     elif waiting:
         yield Item("timestamps", True, None, f"{len(stamps)} of {len(stamps) + len(pending)} authorities{waiting}")
 
 
-def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate, ...]) -> str | None:
+def _stamps(bundle: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What timestamps.json tells: the timestamps, and who is still asked."""
+    record = _json(bundle / TIMES)
+    stamps, pending = [dict(one) for one in record["timestamps"]], [str(one) for one in record["pending"]]
+    if record["signature_sha256"] != _sha256(bundle / SIGNATURE):
+        raise Unsound("belongs to another bundle")
+    tokens = [digest for one in stamps for name, digest in one["files"].items() if name.endswith(".tsr")]
+    if len({one["authority"] for one in stamps}) < len(stamps) or len(set(tokens)) != len(stamps):
+        raise Unsound("names one timestamp twice")
+    return stamps, pending
+
+
+def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate, ...]) -> str:
     response = next(name for name in one["files"] if name.endswith(".tsr"))
-    token = parse_token((bundle / response).read_bytes())
-    if not token.is_of((bundle / SIGNATURE).read_bytes()):
-        raise Unsound(f"is a timestamp of something else than this bundle's {SIGNATURE}")
-    if token.time.isoformat() != one["time"]:
-        raise Unsound(f"the token says {token.time.isoformat()}, the bundle {one['time']}")
+    token = parse_token(_text(bundle / response))
+    if not token.is_of((bundle / STAMPED).read_bytes()):
+        raise Unsound(f"is a timestamp of something else than this bundle's {STAMPED}")
+    if token.time.isoformat() != one["time"] or str(token.serial) != one["serial"]:
+        raise Unsound(
+            f"the token says {token.time.isoformat()}, number {token.serial}; the bundle {one['time']}, number {one['serial']}"
+        )
+    query = next(name for name in one["files"] if name.endswith(".tsq"))
+    if token.imprint not in _text(bundle / query):
+        raise Unsound(f"{query} asked for something else")
     own = tuple(
         certificate
         for name in one["files"]
         if name.endswith(".pem")
-        for certificate in x509.load_pem_x509_certificates((bundle / name).read_bytes())
+        for certificate in x509.load_pem_x509_certificates(_text(bundle / name))
     )
     top = token.vouched_by(own, roots or own or token.certificates)
-    if roots:
-        return None
-    return f"{token.time.isoformat()}; the chain ends at {top.subject.rfc4514_string()}, which lies in the bundle: check it against the authority's own (--tsa-root)"
+    told = f"{token.time.isoformat()}, by {top.subject.rfc4514_string()}"
+    return (
+        told
+        if roots
+        else f"{told}, whose certificate lies in the bundle: check it against the authority's own (--tsa-root)"
+    )
 
 
 def _chain_end(
     leaf: x509.Certificate, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...], moment: datetime
 ) -> x509.Certificate:
-    """The root that a certificate chains to; every certificate was valid at that moment."""
-    current, seen = leaf, 0
+    """The root that a certificate chains to; every certificate was valid at that moment and may do what it does."""
+    current, below = leaf, 0
     while True:
         if not current.not_valid_before_utc <= moment <= current.not_valid_after_utc:
             raise Unsound(f"{current.subject.rfc4514_string()} was not valid at {moment.isoformat()}")
+        _no_unknown_demands(current)
         if current in roots:
             return current
-        issuer = next((one for one in [*roots, *known] if one != current and _issued(one, current)), None)
-        seen += 1
-        if issuer is None or seen > 8:
+        issuer = next((one for one in [*roots, *known] if one != current and _issued(one, current, below)), None)
+        below += 1
+        if issuer is None or below > 8:
             raise Unsound(f"the chain from {leaf.subject.rfc4514_string()} does not reach a root that is trusted")
         current = issuer
 
 
-def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+_UNDERSTOOD = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE})
+
+
+def _no_unknown_demands(certificate: x509.Certificate) -> None:
+    for extension in certificate.extensions:
+        if extension.oid == ExtensionOID.NAME_CONSTRAINTS or (extension.critical and extension.oid not in _UNDERSTOOD):
+            raise Unsound(f"{certificate.subject.rfc4514_string()} makes a demand that is not understood here")
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+        raise Unsound(f"{certificate.subject.rfc4514_string()} has a key of only {key.key_size} bits")
+
+
+def _issued(issuer: x509.Certificate, certificate: x509.Certificate, below: int) -> bool:
+    """Whether one certificate issued another and might; `below` counts the authorities under it."""
     try:
-        if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        basic = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
+        if not basic.ca or (basic.path_length is not None and basic.path_length < below):
+            return False
+        usage = next((one.value for one in issuer.extensions if one.oid == ExtensionOID.KEY_USAGE), None)
+        if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
             return False
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
     return True
+
+
+def _may_stamp(leaf: x509.Certificate) -> None:
+    """Raise Unsound unless a certificate is for timestamping alone, and says so critically (RFC 3161, 2.3)."""
+    usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+        raise Unsound("the certificate is not one for timestamping alone")
+    for extension in leaf.extensions:
+        if isinstance(extension.value, x509.KeyUsage) and not (
+            extension.value.digital_signature or extension.value.content_commitment
+        ):
+            raise Unsound("the certificate may not sign")
 
 
 @dataclass(frozen=True)
@@ -314,9 +533,7 @@ class Token:
         """The root behind this token; raises Unsound if its signature, the certificate's purpose or the chain does not hold."""
         everything = (*self.certificates, *known)
         leaf = self.check_signature(everything)
-        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        if list(usage) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-            raise Unsound("the certificate is not one for timestamping alone")
+        _may_stamp(leaf)
         return _chain_end(leaf, everything, roots, self.time)
 
     def is_of(self, message: bytes) -> bool:
@@ -337,8 +554,27 @@ class Token:
         for certificate in known:
             if certificate.serial_number == serial and certificate.issuer.public_bytes() == issuer:
                 _check(certificate.public_key(), self.signature, self.attributes, self.digest_algorithm)
+                _is_named(certificate, held)
                 return certificate
         raise Unsound("the certificate of the authority is neither in the token nor in the bundle")
+
+
+_SIGNING_CERTIFICATE = bytes.fromhex("2a864886f70d010910020c")
+_SIGNING_CERTIFICATE_V2 = bytes.fromhex("2a864886f70d010910022f")
+
+
+def _is_named(certificate: x509.Certificate, held: dict[bytes, Node]) -> None:
+    """Raise Unsound unless the token itself names this certificate by its hash (RFC 5035, RFC 5816)."""
+    if (value := held.get(_SIGNING_CERTIFICATE_V2)) is not None:
+        first = value.children()[0].children()[0].children()
+        algorithm = _HASHES[first[0].children()[0].body] if first[0].tag == 0x30 else "sha256"
+    elif (value := held.get(_SIGNING_CERTIFICATE)) is not None:
+        first, algorithm = value.children()[0].children()[0].children(), "sha1"
+    else:
+        raise Unsound("the token does not name the certificate that signed it")
+    wanted = next(node.body for node in first if node.tag == 0x04)
+    if hashlib.new(algorithm, certificate.public_bytes(Encoding.DER)).digest() != wanted:
+        raise Unsound("the token names another certificate than the one that fits it")
 
 
 def _check(key: Any, signature: bytes, message: bytes, digest: str) -> None:
@@ -360,8 +596,8 @@ def parse_token(response: bytes) -> Token:
     """A TimeStampResp taken apart; raises Unsound."""
     (outer,) = _nodes(response)
     status, *rest = outer.children()
-    if int.from_bytes(status.children()[0].body, "big") not in (0, 1) or not rest:
-        raise Unsound("the authority refused")
+    if int.from_bytes(status.children()[0].body, "big") not in (0, 1) or len(rest) != 1:
+        raise Unsound("the authority refused, or its answer holds more than a token")
     kind, wrapped = rest[0].children()
     if kind.body != _SIGNED_DATA:
         raise Unsound("the answer holds no signed data")
@@ -407,8 +643,10 @@ def _time(text: str) -> datetime:
 
 
 def _schema(bundle: Path) -> None:
-    schema = json.loads((bundle / "data/case-1.schema.json").read_bytes())
-    problem = next(_misfits(json.loads((bundle / "data/case.json").read_bytes()), schema, schema, "case"), None)
+    if _sha256(bundle / "data/case-1.schema.json") not in SCHEMAS:
+        raise Unsound("the bundle's schema is not one that was published")
+    schema = _json(bundle / "data/case-1.schema.json")
+    problem = next(_misfits(_json(bundle / "data/case.json"), schema, schema, "case"), None)
     if problem:
         raise Unsound(problem)
 
@@ -426,12 +664,12 @@ def _misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], where: s
         if all(next(_misfits(value, one, whole, where), None) for one in schema["anyOf"]):
             yield f"{where} fits none of the forms allowed"
         return
-    if "const" in schema and value != schema["const"]:
-        yield f"{where} is not {schema['const']!r}"
     kind = schema.get("type")
     if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         yield f"{where} is not of type {kind}"
         return
+    if not _may_be(value, schema):
+        yield f"{where} is not what it may be"
     if isinstance(value, dict):
         yield from _misfits_of_fields(value, schema, whole, where)
     elif isinstance(value, list):
@@ -440,6 +678,14 @@ def _misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], where: s
         forms = schema.get("prefixItems") or [schema.get("items", {})] * len(value)
         for number, (one, form) in enumerate(zip(value, forms, strict=False)):
             yield from _misfits(one, form, whole, f"{where}[{number}]")
+
+
+def _may_be(value: Any, schema: dict[str, Any]) -> bool:
+    return (
+        ("const" not in schema or value == schema["const"])
+        and ("enum" not in schema or value in schema["enum"])
+        and ("pattern" not in schema or re.search(schema["pattern"], value) is not None)
+    )
 
 
 def _misfits_of_fields(
@@ -456,7 +702,7 @@ def _misfits_of_fields(
 def _references(bundle: Path) -> Iterator[Item]:
     """That what the case names lies in the bundle with the hash that the case names."""
     try:
-        case = json.loads((bundle / "data/case.json").read_bytes())
+        case = _json(bundle / "data/case.json")
         wanted = {
             f"data/samples/{digest}.png": digest
             for sample in case["samples"]
@@ -465,58 +711,76 @@ def _references(bundle: Path) -> Iterator[Item]:
         }
         if case["checkpoint"]["header_sha256"]:
             wanted["data/header.json"] = case["checkpoint"]["header_sha256"]
-        captured = [one["sha256"] for one in case["checkpoint"]["captures"]]
-        facts = (case["case_id"], case["checkpoint"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        yield Item("data/case.json", False, f"cannot be read: {error}")
+        weights = f"data/checkpoint/{case['checkpoint']['sha256']}.safetensors"
+        if (bundle / weights).exists():
+            wanted[weights] = case["checkpoint"]["sha256"]
+    except Exception as error:
+        yield Item("data/case.json", False, f"cannot be read: {type(error).__name__}: {error}"[:300])
         return
-    yield _checked("the case's pictures and header", lambda: _named(bundle, wanted))
-    yield _checked("the case's captures", lambda: _in_the_archive(bundle, captured))
-    yield _checked("report, case and seal belong together", lambda: _of_one_case(bundle, facts))
+    yield _checked("the case's pictures, header and weights", lambda: _named(bundle, wanted))
+    yield _checked("the case's captures", lambda: _in_the_archive(bundle, case))
+    yield _checked("custody and environment are the case's", lambda: _same_facts(bundle, case))
+    yield _checked("report, case and seal belong together", lambda: _of_one_case(bundle, case))
 
 
 def _named(bundle: Path, wanted: dict[str, str]) -> None:
     for name, digest in wanted.items():
         if not (bundle / name).is_file() or _sha256(bundle / name) != digest:
             raise Unsound(f"{name} is not the file that the case names")
-    for path in (bundle / "data/samples").glob("*"):
-        if path.relative_to(bundle).as_posix() not in wanted:
-            raise Unsound(f"the case names no {path.name}")
+    for folder in ("samples", "checkpoint"):
+        for path in (bundle / "data" / folder).glob("*"):
+            if path.relative_to(bundle).as_posix() not in wanted:
+                raise Unsound(f"the case names no {path.name}")
 
 
-def _in_the_archive(bundle: Path, captured: list[str]) -> None:
-    bodies = _warc_bodies((bundle / "data/listing.warc").read_bytes()) if captured else []
-    if sorted(bodies) != sorted(captured):
+def _in_the_archive(bundle: Path, case: dict[str, Any]) -> None:
+    wanted = sorted(
+        (one["url"], (one["seen_at"] or case["opened_at"])[:19] + "Z", one["sha256"])
+        for one in case["checkpoint"]["captures"]
+    )
+    archive = bundle / "data/listing.warc"
+    if sorted(_warc_records(_text(archive)) if archive.exists() else []) != wanted:
         raise Unsound("the captures are not those that the case names")
 
 
-def _of_one_case(bundle: Path, facts: tuple[str, str]) -> None:
-    statement = json.loads((bundle / STATEMENT).read_bytes())
-    if statement["case_id"] != facts[0]:
+def _same_facts(bundle: Path, case: dict[str, Any]) -> None:
+    for name in ("custody", "environment"):
+        path = bundle / f"data/{name}.json"
+        if (path.exists() or name == "custody") and _json(path) != case[name]:
+            raise Unsound(f"{path.name} is not what the case says")
+
+
+def _of_one_case(bundle: Path, case: dict[str, Any]) -> None:
+    statement = _json(bundle / STATEMENT)
+    if statement["case_id"] != case["case_id"]:
         raise Unsound("the seal is that of another case")
     reports = sorted((bundle / "data").glob("report.*.html"))
     if not reports:
         raise Unsound("there is no report")
     for report in reports:
-        text = report.read_text("utf-8")
-        for needed in (*facts, statement["key_sha256"]):
+        text = _text(report).decode("utf-8")
+        for needed in (case["case_id"], case["checkpoint"]["sha256"], statement["key_sha256"]):
             if needed not in text:
                 raise Unsound(f"{report.name} does not name {needed[:16]}…")
 
 
-def _warc_bodies(data: bytes) -> list[str]:
-    """SHA-256 of every record's body in an uncompressed WARC."""
-    bodies, at = [], 0
+def _warc_records(data: bytes) -> list[tuple[str, str, str]]:
+    """Address, date and SHA-256 of the body of every record in an uncompressed WARC of resource records."""
+    records, at = [], 0
     while at < len(data):
         end = data.index(b"\r\n\r\n", at) + 4
-        found = re.search(rb"(?im)^Content-Length: (\d+)\r$", data[at:end])
-        if not data[at:].startswith(b"WARC/1.1\r\n") or found is None:
+        lines = data[at : end - 4].decode("utf-8").split("\r\n")
+        if lines[0] != "WARC/1.1":
             raise Unsound("the archive is damaged")
-        length = int(found.group(1))
-        if b"\r\nWARC-Type: resource\r\n" in data[at:end]:
-            bodies.append(hashlib.sha256(data[end : end + length]).hexdigest())
+        told = dict(line.split(": ", 1) for line in lines[1:])
+        if told["WARC-Type"] != "resource":
+            raise Unsound(f"the archive holds a {told['WARC-Type']} record")
+        length = int(told["Content-Length"])
+        records.append(
+            (told["WARC-Target-URI"], told["WARC-Date"], hashlib.sha256(data[end : end + length]).hexdigest())
+        )
         at = end + length + 4
-    return bodies
+    return records
 
 
 def main() -> int:
@@ -530,7 +794,10 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     roots = tuple(one for path in given.tsa_root for one in x509.load_pem_x509_certificates(path.read_bytes()))
-    items = verify(given.bundle, given.signer, roots)
+    try:
+        items = verify(given.bundle, given.signer, roots)
+    except ValueError as error:
+        parser.error(str(error))
     ok = all(item.ok for item in items)
     if given.json:
         sys.stdout.write(json.dumps({"ok": ok, "items": [asdict(item) for item in items]}, indent=1) + "\n")

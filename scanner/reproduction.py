@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from face_index.face import FaceReader
+from face_index.packs import known_packs
 from reports.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
+from reports.verify_bundle import verify
 from scanner.base_models import choose_base_model
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.fetching import open_checkpoints
@@ -37,6 +39,7 @@ class SampleAgreement:
     """One sample or control beside the one made again.
 
     Attributes:
+        agrees: the picture made again is the recorded one, and so is the picture that lies in the bundle.
         identical: its pixels are the recorded ones, to the byte.
         shades: mean difference of grey values, 0 to 255; None where no picture was kept.
         face_cosine: between the faces of both; None where one shows none.
@@ -74,11 +77,13 @@ def reproduce(bundle: Path, settings: Settings, checkpoint: Path | None, observe
         checkpoint: the weights file; without it the bundle's own, or the store's.
 
     Raises:
-        UnreadableBundle: there is no case in it.
+        UnreadableBundle: it does not verify, or there is no case in it.
         EvidenceNotHere: the weights are nowhere.
         NotScannable: the base model here is another one, or the weights do not load.
     """
     case = _case_in(bundle)
+    if len({(sample.stage, sample.number) for sample in case.samples}) < len(case.samples):
+        raise UnreadableBundle("two samples of this case have one name")
     path = _checkpoint(case, bundle, settings, checkpoint)
     base = choose_base_model(case.checkpoint.family, settings.base_model)
     cache, device = settings.cache / "huggingface", device_of(settings)
@@ -93,6 +98,10 @@ def reproduce(bundle: Path, settings: Settings, checkpoint: Path | None, observe
     observer.step(0, len(records), "making the samples again")
     made = regenerate(sampler, path, case.checkpoint.kind, records)
     reader = open_reader(settings, open_pack(settings))
+    if reader.version.sha256 != case.method.face_pack_sha256:
+        raise NotScannable(
+            f"the face pack here is not the one of the case, {case.method.face_pack}; name that one with --face-pack"
+        )
     by_name = {(sample.stage, sample.number): sample for sample in case.samples}
     samples = tuple(
         _agreement(
@@ -105,17 +114,33 @@ def reproduce(bundle: Path, settings: Settings, checkpoint: Path | None, observe
         for one in made
     )
     observer.step(len(records), len(records), "comparing")
-    return Reproduction(
-        bool(samples) and all(one.agrees for one in samples), samples, tuple(_differences(case, sampler))
-    )
+    made_again = {(one.stage, one.number) for one in samples}
+    left_out = [
+        f"{one.stage} {one.number} has no record to make it again from"
+        for one in case.samples
+        if (one.stage, one.number) not in made_again
+    ]
+    agrees = bool(samples) and not left_out and all(one.agrees for one in samples)
+    return Reproduction(agrees, samples, (*left_out, *_differences(case, sampler)))
 
 
 def _case_in(bundle: Path) -> Case:
+    damaged = [item for item in verify(bundle) if not item.ok]
+    if damaged:
+        raise UnreadableBundle(
+            f"{bundle} does not verify, so there is nothing to make again: {damaged[0].item}: {damaged[0].problem}"
+        )
     try:
         fields = json.loads((bundle / "data" / "case.json").read_bytes())
         return case_from_dict(fields)
     except (OSError, ValueError) as error:
         raise UnreadableBundle(f"{bundle} holds no readable case: {error}") from error
+
+
+def pack_named_in(bundle: Path) -> str | None:
+    """The face pack of a bundle's case if it is a known pack's name; a path in a stranger's bundle is never followed."""
+    name = _case_in(bundle).method.face_pack
+    return name if name in {*known_packs(), "miniature"} else None
 
 
 def _checkpoint(case: Case, bundle: Path, settings: Settings, given: Path | None) -> Path:
@@ -138,8 +163,8 @@ def _agreement(again: Again, record: SampleRecord, bundle: Path, reader: FaceRea
     if kept is not None and kept.shape == again.picture.shape:
         shades = float(np.abs(kept.astype(int) - again.picture).mean())
         cosine = _face_cosine(reader, kept, again.picture)
-    alike = cosine >= SAME_FACE if cosine is not None else shades is not None and shades <= SAME_SHADES
-    return SampleAgreement(again.stage, again.number, again.control, again.same or alike, again.same, shades, cosine)
+    stored = (shades is not None and shades <= SAME_SHADES) or (cosine is not None and cosine >= SAME_FACE)
+    return SampleAgreement(again.stage, again.number, again.control, stored, again.same, shades, cosine)
 
 
 def _picture(path: Path) -> Pixels | None:

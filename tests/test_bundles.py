@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -23,10 +25,12 @@ from reports.docket import Docket
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.schema import published_schema, schema_text
 from reports.timestamping import Authority, pending, write_timestamps
-from reports.verify_bundle import Item, parse_token, verify
-from tests.cases import AT, make_case, reviewed
+from reports.verify_bundle import SCHEMAS, Item, Unsound, _warc_records, parse_token, stamped_text, verify
+from tests.cases import make_case, reviewed
 from tests.servers.timestamps import TimestampAuthority, serve_timestamps
 
+# Authorities stamp with the real time, and a seal must not lie far from it.
+NOW = datetime.now(UTC)
 VERIFIER = Path(__file__).parent.parent / "reports" / "verify_bundle.py"
 
 
@@ -65,12 +69,22 @@ def sealed(
 ) -> Path:
     """A whole bundle; tests that damage it take a copy."""
     folder = tmp_path_factory.mktemp("bundles") / "evidence"
-    return write_bundle(case, docket, folder, BundleRequest(), signer(), asked(authorities), AT)
+    return write_bundle(case, docket, folder, BundleRequest(), signer(), asked(authorities), NOW)
 
 
 @pytest.fixture
 def copy(sealed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sealed, tmp_path / "copy"))
+
+
+def listed_again(folder: Path) -> None:
+    """The manifests made anew by bagit, which would list the seal as well if it saw it."""
+    import bagit
+
+    aside = folder.with_name("aside")
+    (folder / "seal").rename(aside)
+    bagit.Bag(str(folder)).save(processes=1, manifests=True)
+    aside.rename(folder / "seal")
 
 
 def problems(items: list[Item]) -> list[str]:
@@ -89,7 +103,8 @@ class TestSound:
         )  # fmt: skip
         document = json.loads(told.stdout)
         assert (told.returncode, document["ok"]) == (0, True)
-        assert [item for item in document["items"] if item["note"]] == []
+        notes = {item["item"] for item in document["items"] if item["note"]}
+        assert notes == {"seal, bag and time belong together", "timestamp ec", "timestamp rsa"}
         assert {"timestamp ec", "timestamp rsa"} <= {item["item"] for item in document["items"]}
 
     def test_tools_of_others_agree(self, sealed: Path, case: Case, authorities: list[TimestampAuthority]) -> None:
@@ -111,7 +126,7 @@ class TestSound:
         for one in authorities:
             stamped = [
                 "-data",
-                sealed / "seal/statement.sig",
+                sealed / "seal/stamped.json",
                 "-in",
                 sealed / f"seal/{one.name}.tsr",
                 "-CAfile",
@@ -135,7 +150,7 @@ class TestSound:
         assert published_schema() == schema_text()
 
     def test_the_payload_is_the_same_each_time(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
-        again = write_bundle(case, docket, tmp_path / "again", BundleRequest(), signer(2), [], AT + timedelta(days=3))
+        again = write_bundle(case, docket, tmp_path / "again", BundleRequest(), signer(2), [], NOW + timedelta(days=3))
         first = {
             path.relative_to(sealed / "data"): path.read_bytes()
             for path in (sealed / "data").rglob("*")
@@ -149,14 +164,19 @@ class TestSound:
         # Reports name the signing key: another key is a different signature part.
         apart = {name for name in first if not name.name.startswith("report.")}
         assert {name: first[name] for name in apart} == {name: second[name] for name in apart}
-        same_key = write_bundle(case, docket, tmp_path / "third", BundleRequest(), signer(), [], AT + timedelta(days=3))
+        same_key = write_bundle(
+            case, docket, tmp_path / "third", BundleRequest(), signer(), [], NOW + timedelta(days=3)
+        )
         assert all((same_key / "data" / name).read_bytes() == data for name, data in first.items())
 
     def test_weights_go_in_only_when_asked(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
         weights = tmp_path / "weights.safetensors"
         weights.write_bytes(b"weights")
+        with pytest.raises(EvidenceAltered):
+            write_bundle(case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], NOW)
+        case = replace(case, checkpoint=replace(case.checkpoint, sha256=hashlib.sha256(b"weights").hexdigest()))
         folder = write_bundle(
-            case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], AT
+            case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], NOW
         )
         assert (folder / f"data/checkpoint/{case.checkpoint.sha256}.safetensors").read_bytes() == b"weights"
         assert list(sealed.rglob("*.safetensors")) == []
@@ -208,7 +228,7 @@ class TestDamaged:
     def test_timestamps_of_another_bundle(
         self, copy: Path, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
     ) -> None:
-        other = write_bundle(case, docket, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), AT + timedelta(days=1))  # fmt: skip
+        other = write_bundle(case, docket, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), NOW + timedelta(days=1))  # fmt: skip
         for name in ("ec.tsr", "ec.tsq"):
             shutil.copyfile(other / "seal" / name, copy / "seal" / name)
         assert {"seal/ec.tsr", "timestamp ec"} <= set(problems(verify(copy)))
@@ -222,10 +242,7 @@ class TestDamaged:
 
     def test_manifests_signed_again_with_another_key(self, copy: Path) -> None:
         (copy / "data/custody.json").write_text("[]\n")
-        import bagit
-
-        bag = bagit.Bag(str(copy))
-        bag.save(processes=1, manifests=True)
+        listed_again(copy)
         statement = json.loads((copy / "seal/statement.json").read_bytes())
         for name in ("tagmanifest-sha256.txt", "tagmanifest-sha512.txt"):
             statement["files"][name] = hashlib.sha256((copy / name).read_bytes()).hexdigest()
@@ -238,12 +255,32 @@ class TestDamaged:
         times = (copy / "seal/timestamps.json").read_bytes()
         (copy / "seal/timestamps.sig").write_bytes(forged(times)[0])
         found = problems(verify(copy))
-        assert {"seal/key.pub", "timestamp ec", "report, case and seal belong together"} <= set(found)
+        assert {"seal/key.pub", "seal/stamped.json", "seal/timestamps.json"} <= set(found)
+
+    def test_manifests_signed_again_thoroughly_with_another_key(self, copy: Path) -> None:
+        forged = signer(9)
+        known, other = (hashlib.sha256(sign(b"")[1]).hexdigest() for sign in (signer(), forged))
+
+        def take_over(folder: Path) -> None:
+            info = folder / "bag-info.txt"
+            info.write_text(info.read_text().replace(known, other))
+            statement = json.loads((folder / "seal/statement.json").read_bytes())
+            (folder / "seal/statement.json").write_text(json.dumps({**statement, "key_sha256": other}))
+            (folder / "seal/key.pub").write_bytes(forged(b"")[1])
+
+        folder = TestAttacks().resigned(copy, forged, take_over)
+        assert problems(verify(folder)) == ["timestamp ec", "timestamp rsa"]
+        for path in [*(folder / "seal").glob("ec.*"), *(folder / "seal").glob("rsa.*")]:
+            path.unlink()
+        times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
+        (folder / "seal/timestamps.json").write_text(json.dumps(times))
+        (folder / "seal/timestamps.sig").write_bytes(forged((folder / "seal/timestamps.json").read_bytes())[0])
+        assert problems(verify(folder)) == ["report, case and seal belong together"]
 
     def test_a_whole_bundle_made_anew_by_a_stranger_needs_the_published_key(
         self, docket: Docket, case: Case, tmp_path: Path
     ) -> None:
-        forged = write_bundle(case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], AT)
+        forged = write_bundle(case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], NOW)
         known = hashlib.sha256(signer()(b"")[1]).hexdigest()
         assert problems(verify(forged)) == []
         assert any("compare it" in str(item.note) for item in verify(forged))
@@ -254,13 +291,146 @@ class TestDamaged:
     ) -> None:
         fields = {**case_to_dict(case), "score": "high", "extra": 1}
         monkeypatch.setattr("reports.bundle.case_to_dict", lambda _: fields)
-        folder = write_bundle(case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], AT)
+        folder = write_bundle(case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], NOW)
         assert problems(verify(folder)) == ["case matches its schema"]
 
     def test_what_is_no_bundle(self, tmp_path: Path) -> None:
         assert not verify(tmp_path)[0].ok
         with pytest.raises(UnreadableBundle, match="no sealed evidence bundle"):
             write_timestamps(tmp_path, [], signer())
+
+
+class TestAttacks:
+    """What a hostile expert tried; each was sound, hung or crashed the verifier once."""
+
+    def test_timestamps_cannot_be_taken_off(
+        self, copy: Path, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+    ) -> None:
+        bare = write_bundle(
+            case, docket, tmp_path / "bare", BundleRequest(("en",), pdf=False), signer(), [], NOW + timedelta(days=2)
+        )
+        for path in [*(copy / "seal").glob("ec.*"), *(copy / "seal").glob("rsa.*")]:
+            path.unlink()
+        for name in ("timestamps.json", "timestamps.sig"):
+            shutil.copyfile(bare / "seal" / name, copy / "seal" / name)
+        assert "seal/timestamps.json" in problems(verify(copy))
+        roots = tuple(load_pem_x509_certificates(authorities[0].root.read_bytes()))
+        assert problems(verify(bare, roots=roots)) == ["timestamps"]
+
+    @pytest.mark.parametrize(
+        "name", ["seal/key.pub", "seal", "data/samples", "data/case.json", "tagmanifest-sha256.txt"]
+    )
+    def test_links(self, copy: Path, tmp_path: Path, name: str) -> None:
+        shutil.move(copy / name, tmp_path / "moved")
+        (copy / name).symlink_to(tmp_path / "moved")
+        assert problems(verify(copy)) == [name]
+
+    @pytest.mark.parametrize("name", ["data/case.json", "seal/timestamps.json", "manifest-sha256.txt", "bag-info.txt"])
+    def test_pipes_and_devices_are_not_read(self, copy: Path, name: str) -> None:
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        assert problems(verify(copy)) == [name]
+
+    def test_empty_folders(self, copy: Path) -> None:
+        (copy / "data" / "FORGED BY LI NA").mkdir()
+        assert problems(verify(copy)) == ["data/FORGED BY LI NA"]
+
+    @pytest.mark.parametrize("text", ["[" * 200_000, '{"timestamps":[1],"pending":[]}', "{}", "null", "\udcff"])
+    def test_texts_that_break_parsers(self, copy: Path, text: str) -> None:
+        for name in ("seal/timestamps.json", "seal/statement.json", "data/case.json"):
+            data = (copy / name).read_bytes()
+            (copy / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+            assert name in problems(verify(copy))
+            (copy / name).write_bytes(data)
+
+    def test_a_sparse_giant_is_not_hashed(self, copy: Path) -> None:
+        with (copy / "data/header.json").open("r+b") as stream:
+            stream.truncate(1 << 43)
+        assert "data/header.json" in problems(verify(copy))
+
+    def test_names_cannot_forge_the_screen(self, copy: Path) -> None:
+        (copy / "data" / "x\x1b[2J\nEverything holds\x1b[8m").write_text("x")
+        (copy / os.fsdecode(b"data/\xff")).write_text("x")
+        found = verify(copy)
+        assert len(problems(found)) == 2
+        assert all(item.item.isprintable() for item in found)
+        told = subprocess.run([sys.executable, "-I", VERIFIER, copy], capture_output=True, text=True, check=False)
+        assert (told.returncode, "\x1b" in told.stdout) == (1, False)
+
+    @pytest.mark.parametrize("wanted", ["", "abc", "z" * 64])
+    def test_a_fingerprint_that_is_none_is_not_ignored(self, sealed: Path, wanted: str) -> None:
+        with pytest.raises(ValueError, match="64 hex digits"):
+            verify(sealed, signer=wanted)
+
+    def resigned(
+        self, copy: Path, sign: Callable[[bytes], tuple[bytes, bytes]], change: Callable[[Path], None]
+    ) -> Path:
+        """What the signer can do: the tag manifests and the seal made anew after a change, with the old timestamps."""
+        change(copy)
+        listed_again(copy)
+        statement = json.loads((copy / "seal/statement.json").read_bytes())
+        for name in ("tagmanifest-sha256.txt", "tagmanifest-sha512.txt"):
+            statement["files"][name] = hashlib.sha256((copy / name).read_bytes()).hexdigest()
+        text = json.dumps(statement).encode()
+        (copy / "seal/statement.json").write_bytes(text)
+        (copy / "seal/statement.sig").write_bytes(sign(text)[0])
+        (copy / "seal/stamped.json").write_bytes(stamped_text(text, sign(text)[0]))
+        times = json.loads((copy / "seal/timestamps.json").read_bytes())
+        times["signature_sha256"] = hashlib.sha256(sign(text)[0]).hexdigest()
+        (copy / "seal/timestamps.json").write_text(json.dumps(times))
+        (copy / "seal/timestamps.sig").write_bytes(sign((copy / "seal/timestamps.json").read_bytes())[0])
+        return copy
+
+    def test_the_signer_cannot_keep_the_time_of_other_content(self, copy: Path) -> None:
+        folder = self.resigned(copy, signer(), lambda folder: (folder / "data/late.txt").write_text("late") and None)  # type: ignore[func-returns-value]
+        assert problems(verify(folder)) == ["timestamp ec", "timestamp rsa"]
+
+    def test_files_listed_as_timestamps(self, copy: Path) -> None:
+        (copy / "data/late.txt").write_text("late")
+        times = json.loads((copy / "seal/timestamps.json").read_bytes())
+        times["timestamps"][0]["files"]["data/late.txt"] = hashlib.sha256(b"late").hexdigest()
+        (copy / "seal/timestamps.json").write_text(json.dumps(times))
+        (copy / "seal/timestamps.sig").write_bytes(signer()((copy / "seal/timestamps.json").read_bytes())[0])
+        assert "data/late.txt" in problems(verify(copy))
+
+    def test_a_key_that_fits_everything(self, copy: Path) -> None:
+        (copy / "seal/key.pub").write_bytes(b"\x01" + bytes(31))
+        (copy / "seal/statement.sig").write_bytes(b"\x01" + bytes(63))
+        assert {"seal/statement.json", "seal/key.pub"} <= set(problems(verify(copy)))
+
+    @pytest.mark.parametrize(
+        ("change", "item"),
+        [
+            ({"score": float("nan")}, "case matches its schema"),
+            ({"outcome": "guilty"}, "case matches its schema"),
+            ({"identity_id": 7}, "case matches its schema"),
+            ({"custody": []}, "custody and environment are the case's"),
+        ],
+    )
+    def test_a_signer_who_lies_about_the_case(self, copy: Path, change: dict[str, object], item: str) -> None:
+        def lie(folder: Path) -> None:
+            case = {**json.loads((folder / "data/case.json").read_bytes()), **change}
+            (folder / "data/case.json").write_text(json.dumps(case))
+
+        folder = self.resigned(copy, signer(), lie)
+        for path in [*(folder / "seal").glob("ec.*"), *(folder / "seal").glob("rsa.*")]:
+            path.unlink()
+        times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
+        (folder / "seal/timestamps.json").write_text(json.dumps(times))
+        (folder / "seal/timestamps.sig").write_bytes(signer()((folder / "seal/timestamps.json").read_bytes())[0])
+        assert item in problems(verify(folder))
+
+    def test_a_schema_of_their_own(self, copy: Path) -> None:
+        folder = self.resigned(
+            copy, signer(), lambda folder: (folder / "data/case-1.schema.json").write_text("{}") and None
+        )  # type: ignore[func-returns-value]
+        assert "timestamp ec" in problems(verify(folder))
+        assert hashlib.sha256(schema_text().encode()).hexdigest() in SCHEMAS
+
+    def test_an_archive_with_other_records(self) -> None:
+        record = b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
+        with pytest.raises(Unsound, match="response"):
+            _warc_records(record)
 
 
 class TestTimestamps:
@@ -277,7 +447,7 @@ class TestTimestamps:
         one, other = authorities
         one.failures = [503]
         folder = write_bundle(
-            case, docket, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [*asked([one]), away], AT
+            case, docket, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [*asked([one]), away], NOW
         )
         items = {item.item: item for item in verify(folder)}
         assert items["timestamps"].ok
@@ -301,7 +471,7 @@ class TestTimestamps:
             one.wrong = wrong
             name = f"b{len(wrong)}"
             folder = write_bundle(
-                case, docket, tmp_path / name, BundleRequest(("en",), pdf=False), signer(), asked([one]), AT
+                case, docket, tmp_path / name, BundleRequest(("en",), pdf=False), signer(), asked([one]), NOW
             )
             assert (pending(folder), list(folder.rglob("*.tsr"))) == (["ec"], [])
         one.wrong = None
@@ -318,9 +488,9 @@ class TestWriting:
         self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
     ) -> None:
         with pytest.raises(BundleExists):
-            write_bundle(case, docket, sealed, BundleRequest(), signer(), [], AT)
+            write_bundle(case, docket, sealed, BundleRequest(), signer(), [], NOW)
         bare = Docket(tmp_path / "cases.db", tmp_path / "evidence")
         with pytest.raises(EvidenceAltered):
-            write_bundle(case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], AT)
+            write_bundle(case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], NOW)
         bare.close()
         assert not list(tmp_path.glob("b*"))

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import pytest
 from PIL import Image
 
 from face_index.vault.vault import Vault
+from reports.bundle import BundleRequest, write_bundle
 from reports.docket import Docket
+from scanner.casework import CaseDesk
+from scanner.fetching import open_checkpoints
 from scanner.reception import open_vault
 from scanner.settings import Settings
 from tests.servers.files import FileServer
@@ -123,7 +127,7 @@ class TestCommands:
         assert [line["event"] for line in custody] == ["case-opened", "case-reviewed"]
         (bundle / "data/header.json").write_bytes(b"{}")
         damaged = told("verify", bundle, home=home, code=1)
-        assert next(one["item"] for one in damaged["items"] if not one["ok"]) == "data/header.json"
+        assert [one["item"] for one in damaged["items"] if not one["ok"]] == ["data/header.json"]
         again = run("report", case_id, "--out", out, "--bundle", home=home)
         assert (again.returncode, "exists already" in again.stderr) == (3, True)
 
@@ -136,14 +140,24 @@ class TestCommands:
         assert result["agrees"]
         assert len(result["samples"]) > 10
         assert all(one["identical"] for one in result["samples"])
-        # A record that names another seed is not what the pictures show.
-        case_file = Path(written["bundle"]) / "data" / "case.json"
-        record = json.loads(case_file.read_bytes())
-        record["samples"][0]["seed"] += 1
-        case_file.write_text(json.dumps(record))
-        altered = told("reproduce", written["bundle"], home=tmp_path / "another-home", code=1)
-        differs = [one for one in altered["samples"] if not one["agrees"]]
+        # A damaged bundle is not even tried.
+        (Path(written["bundle"]) / "data" / "header.json").write_text("{}")
+        refused = run("reproduce", written["bundle"], home=tmp_path / "another-home")
+        assert (refused.returncode, "does not verify" in refused.stderr) == (3, True)
+
+    def test_a_sealed_record_that_does_not_make_its_pictures(self, home: Path, tmp_path: Path) -> None:
+        desk = CaseDesk(Settings(home=home))
+        case = desk.case(case_of(home, "zkw_likeness.safetensors"))
+        first, second, *rest = case.samples
+        wrong = replace(case, samples=(replace(first, seed=first.seed + 1), replace(second, batch=None), *rest))
+        weights = open_checkpoints(desk.settings).path_of(case.checkpoint.sha256)
+        folder = write_bundle(wrong, desk.docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), desk.vault.sign, [], desk.clock())  # fmt: skip
+        desk.close()
+        assert told("verify", folder, home=home)["ok"]
+        result = told("reproduce", folder, home=tmp_path / "another-home", code=1)
+        differs = [one for one in result["samples"] if not one["agrees"]]
         assert [(one["stage"], one["number"], one["control"]) for one in differs] == [("screening", 0, False)]
+        assert result["differences"][0].startswith("screening 1 has no record")
 
     def test_reproduce_without_the_weights_says_what_to_bring(self, home: Path, tmp_path: Path) -> None:
         case_id = case_of(home, "zkw_likeness.safetensors")

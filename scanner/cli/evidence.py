@@ -39,7 +39,10 @@ def verify(
         roots = tuple(one for path in tsa_root or () for one in load_pem_x509_certificates(path.read_bytes()))
     except ValueError as error:
         raise typer.BadParameter(f"not a PEM file of certificates: {error}", param_hint="--tsa-root") from error
-    items = check(bundle, signer, roots)
+    try:
+        items = check(bundle, signer, roots)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--signer") from error
     ok = all(item.ok for item in items)
     if as_json:
         print_json({"ok": ok, "items": [asdict(item) for item in items]})
@@ -70,17 +73,11 @@ def reproduce(
     as_json: JsonFlag = False,
 ) -> None:
     """Make the samples of a bundle again and say of each whether it agrees; exit code 0 only when all do."""
-    import json
-
-    from reports.errors import UnreadableBundle
+    from scanner.reproduction import pack_named_in
     from scanner.reproduction import reproduce as again
 
     flags: Flags = context.obj
-    try:
-        used = json.loads((bundle / "data" / "case.json").read_bytes())["method"]["face_pack"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnreadableBundle(f"{bundle} holds no readable case: {error}") from error
-    settings = flags.settings(face_pack=face_pack or used, base_model=base_model)
+    settings = flags.settings(face_pack=face_pack or pack_named_in(bundle), base_model=base_model)
     with progress_bar("reproducing") as observer:
         result = again(bundle, settings, checkpoint, observer)
     if as_json:
