@@ -35,11 +35,17 @@ def checkpoint_record(workshop: Workshop, listing: Listing, file: RemoteFile, tr
         published_at=listing.published_at,
         downloads=listing.downloads,
         listing_id=listing.listing_id,
-        declared_base_model=triage.training.get("base_model") or listing.base_model,
+        declared_base_model=_declared(triage.training.get("base_model"), listing.base_model),
         header_sha256=_header(workshop, file, triage.sha256),
         timeline=_timeline(listing, known),
         captures=_captures(workshop, listing, known),
     )
+
+
+def _declared(header: str | None, hub: str | None) -> str | None:
+    """The base model as header and hub name it, where they differ both."""
+    told = [f"{name} ({source})" for name, source in ((header, "header"), (hub, "hub")) if name]
+    return ", ".join(told) or None
 
 
 def _header(workshop: Workshop, file: RemoteFile, sha256: str | None) -> str | None:

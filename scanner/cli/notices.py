@@ -34,7 +34,12 @@ def kinds(as_json: JsonFlag = False) -> None:
     print_table(
         ("notice", "for", "law or rule", "to be given"),
         [
-            (one.name, one.side, one.statute, ", ".join(field.name for field in one.required if not field.source))
+            (
+                one.name,
+                one.side,
+                one.statute,
+                ", ".join(field.name for field in one.required if not field.source and field.name not in one.defaults),
+            )
             for one in found
         ],
     )
