@@ -18,11 +18,11 @@ from uuid import NAMESPACE_URL, uuid5
 from reports.case import Capture, Case, case_to_dict
 from reports.case_report import as_of, case_html, case_pdf
 from reports.docket import Docket
-from reports.errors import BundleExists, EvidenceAltered
+from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.interchange import case_graph
 from reports.schema import SCHEMA_FILE, published_schema
 from reports.timestamping import Authority, write_timestamps
-from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text
+from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text, verify
 
 Sign = Callable[[bytes], tuple[bytes, bytes]]
 """Signs a message: Ed25519 signature and raw public key."""
@@ -57,6 +57,7 @@ def write_bundle(
     Raises:
         BundleExists: the folder is there already; nothing was changed.
         EvidenceAltered: stored evidence is not what the case names; nothing is left behind.
+        UnreadableBundle: what was written does not verify, such as a case with numbers that are none.
         FontMissing: a PDF is wanted and no font here has the language's signs.
     """
     import bagit
@@ -82,6 +83,8 @@ def write_bundle(
         )
         _seal(partial, case, sign, now)
         write_timestamps(partial, authorities, sign)
+        if damaged := [item for item in verify(partial) if not item.ok]:
+            raise UnreadableBundle(f"the evidence would not verify: {damaged[0].item}: {damaged[0].problem}")
         partial.replace(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

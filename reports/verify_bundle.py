@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -58,6 +59,8 @@ SMALL_ORDER = frozenset(
     )
 )
 LARGEST_TEXT = 64_000_000  # bytes of a file that is parsed
+LARGEST_SEAL = 1_000_000  # of one in seal/, which is read before anything vouches for it
+DEEPEST = 8  # folders inside one another
 CLOCK_TOLERANCE = timedelta(days=1)  # between the signer's clock and an authority's
 
 
@@ -104,16 +107,32 @@ def plain(text: str) -> str:
 
 
 def _items(bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...]) -> list[Item]:
-    if not (bundle / "bagit.txt").is_file():
+    """In stages: what a stage reads was vouched for by the one before; the first that fails is the last."""
+    if not os.path.isfile(bundle / "bagit.txt"):  # noqa: PTH113  answers also where nothing may be looked at
         return [Item("bagit.txt", False, f"{bundle} is no evidence bundle: it has no bagit.txt")]
     present, odd = _walk(bundle)
     if odd:  # links, pipes, unreadable folders: nothing in such a folder is read
         return odd
-    items = [*_files(bundle, present), *_seal(bundle, signer), *_timestamps(bundle, roots)]
-    if all(item.ok for item in items):  # content is only parsed where it is what was sealed
-        items.append(_checked("case matches its schema", lambda: _schema(bundle)))
-        items += _references(bundle)
+    items: list[Item] = []
+    stages: tuple[Callable[[], Iterator[Item]], ...] = (
+        lambda: _seal(bundle, signer),
+        lambda: _tag_files(bundle),
+        lambda: _files(bundle, present),
+        lambda: _timestamps(bundle, roots),
+        lambda: _content(bundle),
+    )
+    for stage in stages:
+        found = list(stage())
+        items += found
+        if not all(item.ok for item in found):
+            break
     return items
+
+
+def _content(bundle: Path) -> Iterator[Item]:
+    yield _checked("seal, bag and time belong together", lambda: _facts(bundle))
+    yield _checked("case matches its schema", lambda: _schema(bundle))
+    yield from _references(bundle)
 
 
 def _checked(name: str, check: Callable[[], str | None]) -> Item:
@@ -133,15 +152,24 @@ def _json(path: Path) -> Any:
             raise Unsound(f"{path.name} names a key twice")
         return dict(pairs)
 
-    def no_number(text: str) -> None:
-        raise Unsound(f"{path.name} holds {text}, which is no JSON")
+    def no_number(text: str) -> float:
+        raise Unsound(f"{path.name} holds the number {text[:30]}, which nothing here can be")
 
-    return json.loads(_text(path), object_pairs_hook=once, parse_constant=no_number)
+    def number(text: str) -> float:
+        return float(text) if math.isfinite(float(text)) else no_number(text)
+
+    def whole(text: str) -> int:
+        return int(text) if len(text) < 20 else int(no_number(text))
+
+    return json.loads(
+        _text(path), object_pairs_hook=once, parse_constant=no_number, parse_float=number, parse_int=whole
+    )
 
 
 def _text(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_TEXT:
-        raise Unsound(f"{path.name} is larger than {LARGEST_TEXT:,} bytes")
+    limit = LARGEST_SEAL if path.parent.name == "seal" else LARGEST_TEXT
+    if path.stat().st_size > limit:
+        raise Unsound(f"{path.name} is larger than {limit:,} bytes")
     return path.read_bytes()
 
 
@@ -157,17 +185,19 @@ def _walk(bundle: Path) -> tuple[set[str], list[Item]]:
         folder = waiting.pop()
         name = folder.relative_to(bundle).as_posix()
         try:
-            entries = list(os.scandir(folder))
+            entries = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in os.scandir(folder)]
         except OSError as error:
             odd.append(Item(name, False, f"a folder that cannot be looked into: {error.strerror}"))
             continue
+        if len(Path(name).parts) > DEEPEST:
+            odd.append(Item(name, False, "a folder deeper than any of a bundle's"))
+            continue
         if not entries:
             odd.append(Item(name, False, "an empty folder, which no manifest names"))
-        for entry in entries:
-            inside = (folder / entry.name).relative_to(bundle).as_posix()
-            mode = entry.stat(follow_symlinks=False).st_mode
+        for entry, mode in entries:
+            inside = (folder / entry).relative_to(bundle).as_posix()
             if stat.S_ISDIR(mode):
-                waiting.append(folder / entry.name)
+                waiting.append(folder / entry)
             elif stat.S_ISREG(mode):
                 files.add(inside)
             else:
@@ -193,21 +223,27 @@ def _manifest(path: Path) -> dict[str, str]:
     return entries
 
 
-def _files(bundle: Path, present: set[str]) -> Iterator[Item]:
-    """Each payload and tag file against both manifests, and files that none of them names."""
+def _tag_files(bundle: Path) -> Iterator[Item]:
+    """The four tag files against the tag manifests, whose hashes were signed."""
     digests: dict[str, dict[str, str]] = {}
-    for name in (*TAG_FILES[2:], *TAG_MANIFESTS):
-        item = _checked(name, lambda name=name: _collect(bundle, name, digests))  # type: ignore[misc]
-        if not item.ok:
-            yield item
-    octets = _octets(bundle)
+    listed = [_checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_MANIFESTS]  # type: ignore[misc]
+    yield from (item for item in listed if not item.ok)
+    for name in TAG_FILES:
+        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT))  # type: ignore[misc]
+
+
+def _files(bundle: Path, present: set[str]) -> Iterator[Item]:
+    """Each payload file against both manifests, and files that nothing names."""
+    digests: dict[str, dict[str, str]] = {}
+    listed = [_checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_FILES[2:]]  # type: ignore[misc]
+    yield from (item for item in listed if not item.ok)
+    left = _octets(bundle)
     for name in sorted(digests):
-        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], octets))  # type: ignore[misc]
-    for name in (*TAG_MANIFESTS, *SEAL_FILES):
-        if name not in present:
-            yield Item(name, False, "is missing")
+        size = (bundle / name).stat().st_size if name in present else 0
+        yield _checked(name, lambda name=name, left=left: _digests_hold(bundle, name, digests[name], left))  # type: ignore[misc]
+        left -= min(size, left)
     stamps = {one for one in _timestamp_files(bundle) if _STAMP_NAME.fullmatch(one)}
-    for name in sorted(present - {*TAG_MANIFESTS, *SEAL_FILES, *digests, *stamps}):
+    for name in sorted(present - {*TAG_MANIFESTS, *TAG_FILES, *SEAL_FILES, *digests, *stamps}):
         yield Item(name, False, "is named by no manifest: it was added or renamed")
 
 
@@ -224,19 +260,16 @@ def _collect(bundle: Path, name: str, digests: dict[str, dict[str, str]]) -> Non
 
 def _octets(bundle: Path) -> int:
     """Bytes of the whole payload as bag-info.txt tells; 0 if it does not."""
-    try:
-        found = re.search(r"(?m)^Payload-Oxum: (\d{1,15})\.\d+$", _text(bundle / "bag-info.txt").decode("utf-8"))
-    except (OSError, UnicodeDecodeError, Unsound):
-        found = None
+    found = re.search(r"(?m)^Payload-Oxum: (\d{1,15})\.\d+$", _text(bundle / "bag-info.txt").decode("utf-8"))
     return int(found.group(1)) if found else 0
 
 
-def _digests_hold(bundle: Path, name: str, wanted: dict[str, str], octets: int) -> None:
+def _digests_hold(bundle: Path, name: str, wanted: dict[str, str], most: int) -> None:
     path = bundle / name
     if not path.is_file():
         raise Unsound("is missing: it was removed or renamed")
-    if path.stat().st_size > max(octets, LARGEST_TEXT):
-        raise Unsound("is larger than the whole payload that was sealed")
+    if path.stat().st_size > most:
+        raise Unsound("is larger than what was sealed")
     for algorithm in ("sha256", "sha512"):
         with path.open("rb") as stream:
             found = hashlib.file_digest(stream, algorithm).hexdigest()
@@ -245,6 +278,8 @@ def _digests_hold(bundle: Path, name: str, wanted: dict[str, str], octets: int) 
 
 
 def _sha256(path: Path) -> str:
+    if path.parent.name == "seal":
+        return hashlib.sha256(_text(path)).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -260,15 +295,23 @@ def _seal(bundle: Path, signer: str | None) -> Iterator[Item]:
     for name in TAG_MANIFESTS:
         yield _checked(name, lambda name=name: _was_signed(bundle, name))  # type: ignore[misc]
     yield _checked(STAMPED, lambda: _is_stamped(bundle))
-    yield _checked("seal, bag and time belong together", lambda: _facts(bundle))
+    times = _checked(TIMES, lambda: _belongs(bundle))
+    if not times.ok:
+        yield times
+
+
+def _belongs(bundle: Path) -> None:
+    if _json(bundle / TIMES)["signature_sha256"] != _sha256(bundle / SIGNATURE):
+        raise Unsound("belongs to another bundle")
 
 
 def _signed(bundle: Path, text: str, signature: str) -> None:
-    raw = (bundle / KEY).read_bytes()
-    if raw in SMALL_ORDER:
+    raw = _text(bundle / KEY)
+    # A point whose y is not below p is written in a way that RFC 8032 forbids, and may be of small order as well.
+    if raw in SMALL_ORDER or int.from_bytes(raw, "little") % 2**255 >= 2**255 - 19:
         raise Unsound(f"{KEY} is a key that fits any text")
     try:
-        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify((bundle / signature).read_bytes(), _text(bundle / text))
+        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(_text(bundle / signature), _text(bundle / text))
     except InvalidSignature:
         raise Unsound(f"the signature does not fit {text}, or {KEY} is not the key that made it") from None
 
@@ -296,8 +339,6 @@ def _the_key(bundle: Path, signer: str | None) -> str | None:
     found = _sha256(bundle / KEY)
     if found != _json(bundle / STATEMENT)["key_sha256"]:
         raise Unsound("is not the key that the signed statement names")
-    if _info(bundle).get("Signing-Key-SHA256") != found:
-        raise Unsound("is not the key that bag-info.txt names: the manifests were signed again with another key")
     if signer is not None and signer != found:
         raise Unsound(f"the bundle was signed by {found}, not by the expected signer")
     return (
@@ -319,15 +360,21 @@ def _info(bundle: Path) -> dict[str, str]:
 def _facts(bundle: Path) -> str:
     statement, info = _json(bundle / STATEMENT), _info(bundle)
     sealed, as_of = datetime.fromisoformat(statement["sealed_at"]), datetime.fromisoformat(statement["as_of"])
+    if info.get("Signing-Key-SHA256") != statement["key_sha256"]:
+        raise Unsound("bag-info.txt names another key: the manifests were signed again")
     if info.get("External-Identifier") != statement["case_id"]:
         raise Unsound("bag-info.txt names another case than the seal")
     if info.get("Bagging-Date") != sealed.date().isoformat():
         raise Unsound("bag-info.txt names another day than the seal")
     if as_of > sealed + CLOCK_TOLERANCE:
         raise Unsound("the case is younger than its seal")
-    for one in _json(bundle / TIMES)["timestamps"]:
-        if abs(datetime.fromisoformat(one["time"]) - sealed) > CLOCK_TOLERANCE and one["first"]:
-            raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, first stamped at {one['time']}")
+    stamps = [(datetime.fromisoformat(one["time"]), bool(one["first"])) for one in _json(bundle / TIMES)["timestamps"]]
+    for moment, first in stamps:
+        if moment < sealed - CLOCK_TOLERANCE or (first and moment > sealed + CLOCK_TOLERANCE):
+            raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
+    late = min((moment for moment, _ in stamps), default=sealed) - sealed
+    if late > CLOCK_TOLERANCE:
+        return f"case {statement['case_id']}; the signer's clock says it was sealed at {sealed.isoformat()}, {late.days} days before any authority saw it"
     return f"case {statement['case_id']}, sealed at {sealed.isoformat()} by the signer's own clock"
 
 
@@ -346,6 +393,7 @@ def _timestamp_files(bundle: Path) -> dict[str, str]:
 
 
 def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[Item]:
+    sound = True
     for name, digest in sorted(_timestamp_files(bundle).items()):
 
         def intact(name: str = name, digest: str = digest) -> None:
@@ -356,7 +404,11 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
             if _sha256(bundle / name) != digest:
                 raise Unsound("does not have the bytes that were sealed")
 
-        yield _checked(name, intact)
+        item = _checked(name, intact)
+        sound = sound and item.ok
+        yield item
+    if not sound:
+        return
     found: list[Any] = []
     item = _checked(TIMES, lambda: found.extend(_stamps(bundle)))
     if not item.ok:
@@ -366,19 +418,17 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
     for one in stamps:
         yield _checked(f"timestamp {one.get('authority')}", lambda one=one: _timestamp(bundle, one, roots))  # type: ignore[misc]
     waiting = f"; still asked for: {', '.join(pending)}" if pending else ""
-    if not stamps:
+    if stamps:
+        yield Item("timestamps", True, None, f"{len(stamps)} of {len(stamps) + len(pending)} authorities{waiting}")
+    else:
         told = f"not timestamped: no authority vouches for when this was sealed{waiting}"
         yield Item("timestamps", not roots, told if roots else None, None if roots else told)
-    elif waiting:
-        yield Item("timestamps", True, None, f"{len(stamps)} of {len(stamps) + len(pending)} authorities{waiting}")
 
 
 def _stamps(bundle: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """What timestamps.json tells: the timestamps, and who is still asked."""
     record = _json(bundle / TIMES)
     stamps, pending = [dict(one) for one in record["timestamps"]], [str(one) for one in record["pending"]]
-    if record["signature_sha256"] != _sha256(bundle / SIGNATURE):
-        raise Unsound("belongs to another bundle")
     tokens = [digest for one in stamps for name, digest in one["files"].items() if name.endswith(".tsr")]
     if len({one["authority"] for one in stamps}) < len(stamps) or len(set(tokens)) != len(stamps):
         raise Unsound("names one timestamp twice")
@@ -403,8 +453,8 @@ def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate,
         if name.endswith(".pem")
         for certificate in x509.load_pem_x509_certificates(_text(bundle / name))
     )
-    top = token.vouched_by(own, roots or own or token.certificates)
-    told = f"{token.time.isoformat()}, by {top.subject.rfc4514_string()}"
+    leaf, top = token.vouched_by(own, roots or own or token.certificates)
+    told = f"{token.time.isoformat()}, signed by {leaf.subject.rfc4514_string()} under {top.subject.rfc4514_string()}"
     return (
         told
         if roots
@@ -418,19 +468,38 @@ def _chain_end(
     """The root that a certificate chains to; every certificate was valid at that moment and may do what it does."""
     current, below = leaf, 0
     while True:
-        if not current.not_valid_before_utc <= moment <= current.not_valid_after_utc:
+        if not _valid(current, moment):
             raise Unsound(f"{current.subject.rfc4514_string()} was not valid at {moment.isoformat()}")
         _no_unknown_demands(current)
         if current in roots:
             return current
-        issuer = next((one for one in [*roots, *known] if one != current and _issued(one, current, below)), None)
+        issuer = next(
+            (
+                one
+                for one in [*roots, *known]
+                if one != current and _valid(one, moment) and _issued(one, current, below)
+            ),
+            None,
+        )
         below += 1
         if issuer is None or below > 8:
             raise Unsound(f"the chain from {leaf.subject.rfc4514_string()} does not reach a root that is trusted")
         current = issuer
 
 
-_UNDERSTOOD = frozenset({ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE})
+# Policies bind whoever wants a certain one, and nobody does here (RFC 5280, 6.1).
+_UNDERSTOOD = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.CERTIFICATE_POLICIES,
+    }
+)
+
+
+def _valid(certificate: x509.Certificate, moment: datetime) -> bool:
+    return certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc
 
 
 def _no_unknown_demands(certificate: x509.Certificate) -> None:
@@ -529,12 +598,14 @@ class Token:
     signature: bytes
     signer: tuple[bytes, int]
 
-    def vouched_by(self, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...]) -> x509.Certificate:
-        """The root behind this token; raises Unsound if its signature, the certificate's purpose or the chain does not hold."""
+    def vouched_by(
+        self, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...]
+    ) -> tuple[x509.Certificate, x509.Certificate]:
+        """The authority's certificate and the root behind this token; raises Unsound if its signature, the certificate's purpose or the chain does not hold."""
         everything = (*self.certificates, *known)
         leaf = self.check_signature(everything)
         _may_stamp(leaf)
-        return _chain_end(leaf, everything, roots, self.time)
+        return leaf, _chain_end(leaf, everything, roots, self.time)
 
     def is_of(self, message: bytes) -> bool:
         """Whether it is a timestamp of that message."""
@@ -719,7 +790,7 @@ def _references(bundle: Path) -> Iterator[Item]:
         return
     yield _checked("the case's pictures, header and weights", lambda: _named(bundle, wanted))
     yield _checked("the case's captures", lambda: _in_the_archive(bundle, case))
-    yield _checked("custody and environment are the case's", lambda: _same_facts(bundle, case))
+    yield _checked("custody, environment and counts are the case's", lambda: _same_facts(bundle, case))
     yield _checked("report, case and seal belong together", lambda: _of_one_case(bundle, case))
 
 
@@ -748,6 +819,12 @@ def _same_facts(bundle: Path, case: dict[str, Any]) -> None:
         path = bundle / f"data/{name}.json"
         if (path.exists() or name == "custody") and _json(path) != case[name]:
             raise Unsound(f"{path.name} is not what the case says")
+    method, samples = case["method"], case["samples"]
+    if method["sampled"] not in (None, len(samples)) or method["with_face"] not in (
+        None,
+        sum(one["face_found"] for one in samples),
+    ):
+        raise Unsound("the case does not hold as many samples as it says were made")
 
 
 def _of_one_case(bundle: Path, case: dict[str, Any]) -> None:
@@ -776,6 +853,8 @@ def _warc_records(data: bytes) -> list[tuple[str, str, str]]:
         if told["WARC-Type"] != "resource":
             raise Unsound(f"the archive holds a {told['WARC-Type']} record")
         length = int(told["Content-Length"])
+        if not 0 <= length <= len(data) - end - 4 or data[end + length : end + length + 4] != b"\r\n\r\n":
+            raise Unsound("the archive is damaged")
         records.append(
             (told["WARC-Target-URI"], told["WARC-Date"], hashlib.sha256(data[end : end + length]).hexdigest())
         )
@@ -793,10 +872,12 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    roots = tuple(one for path in given.tsa_root for one in x509.load_pem_x509_certificates(path.read_bytes()))
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        roots = tuple(one for path in given.tsa_root for one in x509.load_pem_x509_certificates(path.read_bytes()))
         items = verify(given.bundle, given.signer, roots)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     ok = all(item.ok for item in items)
     if given.json:

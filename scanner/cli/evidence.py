@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +46,8 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--signer") from error
     ok = all(item.ok for item in items)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if as_json:
         print_json({"ok": ok, "items": [asdict(item) for item in items]})
     else:
@@ -68,6 +72,7 @@ def reproduce(
         Path | None,
         typer.Option(help="The weights file, if neither bundle nor store holds it.", exists=True, dir_okay=False),
     ] = None,
+    signer: Annotated[str | None, typer.Option(help="Fingerprint of the key that must have signed it.")] = None,
     base_model: BaseModelOption = None,
     face_pack: FacePackOption = None,
     as_json: JsonFlag = False,
@@ -79,7 +84,7 @@ def reproduce(
     flags: Flags = context.obj
     settings = flags.settings(face_pack=face_pack or pack_named_in(bundle), base_model=base_model)
     with progress_bar("reproducing") as observer:
-        result = again(bundle, settings, checkpoint, observer)
+        result = again(bundle, settings, checkpoint, observer, signer)
     if as_json:
         print_json(result.to_document())
     else:
@@ -95,7 +100,11 @@ def reproduce(
         print_table(("sample", "pixels", "face cosine", "shades"), rows)
         for difference in result.differences:
             typer.echo(f"note: {difference}")
-        typer.echo("The bundle's samples were made again and agree." if result.agrees else "The samples do NOT agree.")
+        typer.echo(
+            "The bundle's samples were made again and agree; scores against the person's template are not made again."
+            if result.agrees
+            else "The samples do NOT agree."
+        )
     raise typer.Exit(0 if result.agrees else 1)
 
 
