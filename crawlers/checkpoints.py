@@ -66,6 +66,20 @@ class CheckpointStore:
         self._make_room(0, file.name, keep=path.name)
         return self._opened(path, sha256)
 
+    def adopt(self, path: Path, sha256: str, name: str) -> Path:
+        """Take a file that was hashed already into the store; it is moved there. Raises NoRoom."""
+        final = self._folder / sha256
+        if final.exists():
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            self._make_room(path.stat().st_size, name)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.replace(final)
+        else:
+            raise CrawlError(f"{name} is not here any more; send it again")
+        final.touch()
+        return final
+
     def used_bytes(self) -> int:
         """What the store takes on disk now."""
         return sum(path.stat().st_size for path in self._folder.iterdir()) if self._folder.exists() else 0

@@ -15,12 +15,17 @@ LANGUAGES = ("en", "zh-CN")
 @cache
 def translations(language: str) -> gettext.NullTranslations:
     """The catalogue of a language, one of LANGUAGES; English is what the code says."""
+    return catalogue_of("reports", "reports", language)
+
+
+def catalogue_of(package: str, domain: str, language: str) -> gettext.NullTranslations:
+    """The catalogue that a package ships for a language, compiled now."""
     if language == "en":
         return gettext.NullTranslations()
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    source = resources.files("reports").joinpath(f"locales/{language.replace('-', '_')}/LC_MESSAGES/reports.po")
+    source = resources.files(package).joinpath(f"locales/{language.replace('-', '_')}/LC_MESSAGES/{domain}.po")
     with source.open("rb") as stream:
         catalogue = read_po(stream)
     compiled = BytesIO()

@@ -7,6 +7,7 @@ is killed repeats at most the step it was in.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +64,11 @@ def samples_of_verdicts(db: Database) -> None:
     )  # fmt: skip
 
 
+@migrations()
+def items_by_hash(db: Database) -> None:
+    db.table("items").create_index(["sha256"])
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -90,11 +96,15 @@ class Item:
 
 
 class Ledger:
-    """The only writer of scans.db."""
+    """The only writer of scans.db.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        any_thread: threads take turns, under a lock of the caller's.
+    """
+
+    def __init__(self, path: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path)
+        self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._db.enable_wal()
         migrations.apply(self._db)
 
@@ -168,6 +178,16 @@ class Ledger:
                 triage=json.loads(row["triage"]) if row["triage"] else None,
                 verdict=json.loads(row["verdict"]) if row["verdict"] else None,
             )
+
+    def newest_rows(self, sha256: str, fingerprint: str) -> list[dict[str, Any]] | None:
+        """The result rows of these bytes as they were last listed, under these settings and this gallery."""
+        query = (
+            "select i.verdict from items i join scans s using (scan_id) where i.sha256 = ? and i.state = 'judged' "
+            "and s.fingerprint = ? order by i.rowid desc limit 1"
+        )
+        for row in self._db.query(query, [sha256, fingerprint]):
+            return list(json.loads(row["verdict"])["rows"])
+        return None
 
     def known_verdict(self, sha256: str, fingerprint: str) -> dict[str, Any] | None:
         """What was found for these bytes under the same settings and gallery, if they were judged before."""

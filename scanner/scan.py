@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,23 @@ def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> 
         CrawlError: a target cannot be listed at all.
         FaceIndexError: the face pack cannot be used.
     """
+    return scan_listings(workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer)
+
+
+def scan_listings(workshop: Workshop, target: str, listings: Iterable[Listing], observer: Observer) -> ScanResult:
+    """Scan what is listed already; `target` names it, so that the same scan is continued after a stop.
+
+    Args:
+        listings: read only where they were not all written down before.
+
+    Raises:
+        FaceIndexError: the face pack cannot be used.
+    """
     now = workshop.clock()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    target = " ".join(targets)
     scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint, len(workshop.gallery), now)
     if scan.listed_at is None:
-        _list(workshop, scan.scan_id, targets, observer)
+        _list(workshop, scan.scan_id, listings, observer)
     Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer).work_off()
     workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
     return result_of(workshop, scan.scan_id)
@@ -56,18 +67,22 @@ def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
     return ScanResult(scan, tuple(rows))
 
 
-def _list(workshop: Workshop, scan_id: str, targets: Sequence[str], observer: Observer) -> None:
+def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> None:
     count = 0
-    for target in targets:
-        for listing in _listings(workshop, target, observer):
-            for number, file in enumerate(listing.files):
-                # The raw response stays in crawl.db; here only what the scan needs.
-                workshop.ledger.add_item(
-                    scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
-                )
-                count += 1
-                observer.step(count, None, listing.title)
+    for listing in listings:
+        for number, file in enumerate(listing.files):
+            # The raw response stays in crawl.db; here only what the scan needs.
+            workshop.ledger.add_item(
+                scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
+            )
+            count += 1
+            observer.step(count, None, listing.title)
     workshop.ledger.mark_listed(scan_id, workshop.clock())
+
+
+def _all_listings(workshop: Workshop, targets: Sequence[str], observer: Observer) -> Iterator[Listing]:
+    for target in targets:
+        yield from _listings(workshop, target, observer)
 
 
 def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[Listing]:

@@ -96,6 +96,7 @@ class Worklist:
                 return self._finish_if_done(entry)
             known = self._known_before_fetching(listing, file)
             if known is not None:
+                self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", sha256=sha256)
                 entry.parts = [_Part(file, rows=file_cases(self._workshop, self._scan, listing, file, *known))]
                 return self._finish_if_done(entry)
             stored = self._workshop.acquisition.obtain(listing, file, ask_again=True)

@@ -1,0 +1,318 @@
+"""Accounts: who may sign in, with what, and for whom they act."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyotp
+
+from face_index.vault.keys import seal, unseal
+from scanner.web.access import Permission, Role, permissions_of
+from scanner.web.errors import AccountRefused, LinkExpired
+from scanner.web.passwords import fits, hashed, step_of
+from scanner.web.store import WebStore
+
+FAILURES_UNTIL_LOCKED = 8
+LOCKED_S = 15 * 60.0
+INVITATION_S = 7 * 24 * 3600.0
+STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
+_EMAIL = re.compile(r"[^\s@<>\"',;:\\()\[\]]{1,64}@[^\s@<>\"',;:\\()\[\]]{1,190}")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account.
+
+    Attributes:
+        email: lower case; what somebody signs in with.
+        name: as decisions and notices carry it.
+        notify: "at once", "daily" or "never".
+        draft: a consent that was agreed to and not yet submitted, as JSON; None without one.
+    """
+
+    account_id: str
+    email: str
+    name: str
+    roles: tuple[Role, ...]
+    has_password: bool
+    totp_on: bool
+    language: str
+    notify: str
+    created_at: str
+    disabled: bool
+    locked_until: float
+    draft: dict[str, Any] | None
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        return permissions_of(self.roles)
+
+    @property
+    def is_staff(self) -> bool:
+        return bool(STAFF & set(self.roles))
+
+    def may(self, permission: Permission) -> bool:
+        return permission in self.permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A link that lets somebody open an account, or set a new password where there is one."""
+
+    email: str
+    roles: tuple[Role, ...]
+    identity_id: str | None
+    invited_by: str
+
+
+class Accounts:
+    """Everything about accounts in web.db.
+
+    Args:
+        key: seals the secrets of second factors.
+    """
+
+    def __init__(self, store: WebStore, key: bytes, clock: Callable[[], datetime]) -> None:
+        self._store, self._key, self._clock = store, key, clock
+
+    def create(
+        self, email: str, name: str, roles: Iterable[Role], password: str | None, language: str = "en"
+    ) -> Account:
+        """Raises AccountRefused, PasswordRefused."""
+        address = checked_email(email)
+        secret = None if password is None else hashed(password, address, name)
+        with self._store.transaction() as db:
+            if self.by_email(address):
+                raise AccountRefused("taken")
+            account_id = uuid.uuid4().hex
+            db.table("accounts").insert(
+                {
+                    "account_id": account_id, "email": address, "name": _checked_name(name), "roles": _joined(roles),
+                    "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language, "notify": "at once",
+                    "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
+                    "oidc_subject": None, "draft": None,
+                }
+            )  # fmt: skip
+        return self.one(account_id)
+
+    def one(self, account_id: str) -> Account:
+        """Raises AccountRefused."""
+        for row in self._store.db.table("accounts").rows_where("account_id = ?", [account_id]):
+            return _account(row)
+        raise AccountRefused("unknown")
+
+    def by_email(self, email: str) -> Account | None:
+        rows = self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()])
+        return next((_account(row) for row in rows), None)
+
+    def all(self) -> list[Account]:
+        return [_account(row) for row in self._store.db.table("accounts").rows_where(order_by="email")]
+
+    def authenticate(self, email: str, password: str) -> Account | None:
+        """Whose address and password these are; None for wrong ones, a locked and a disabled account alike."""
+        rows = list(self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]]))
+        fit = fits(rows[0]["password"] if rows else None, password)
+        if not rows:
+            return None
+        return self._account_if(rows[0], right=fit)
+
+    def check_code(self, account_id: str, code: str) -> bool:
+        """Whether a one-time code fits; each counts once (RFC 6238, 5.2), and wrong ones lock the account as passwords do."""
+        [row] = self._store.db.table("accounts").rows_where("account_id = ?", [account_id])
+        step = step_of(self._secret(row), code, self._clock()) if row["totp"] else None
+        fresh = step is not None and step > row["totp_step"]
+        if self._account_if(row, right=fresh, forget=False) is None:
+            return False
+        with self._store.transaction() as db:
+            query = "update accounts set totp_step = ?, failures = 0 where account_id = ? and totp_step < ?"
+            return db.conn.execute(query, [step, account_id, step]).rowcount == 1
+
+    def _account_if(self, row: dict[str, Any], *, right: bool, forget: bool = True) -> Account | None:
+        """The account if the secret was right and it is not locked; failures are counted either way."""
+        now = self._clock().timestamp()
+        if row["disabled"] or row["locked_until"] > now:
+            return None
+        if right:
+            if forget:
+                self._set(row["account_id"], failures=0, locked_until=0.0)
+            return _account(row)
+        with self._store.transaction() as db:
+            [[failures]] = db.execute("select failures + 1 from accounts where account_id = ?", [row["account_id"]])
+            locked = failures >= FAILURES_UNTIL_LOCKED
+            changes = {"failures": 0, "locked_until": now + LOCKED_S} if locked else {"failures": failures}
+            db.table("accounts").update(row["account_id"], changes)
+        return None
+
+    def set_password(self, account_id: str, password: str) -> None:
+        """Raises PasswordRefused."""
+        account = self.one(account_id)
+        self._set(account_id, password=hashed(password, account.email, account.name), failures=0, locked_until=0.0)
+
+    def begin_totp(self, account_id: str) -> str:
+        """A new secret, base32; it counts once a code of it was given. Raises AccountRefused while one counts."""
+        if self.one(account_id).totp_on:
+            raise AccountRefused("second-factor-on")
+        secret = pyotp.random_base32()
+        self._set(account_id, totp=seal(self._key, secret.encode(), account_id), totp_on=0, totp_step=0)
+        return secret
+
+    def pending_totp(self, account_id: str) -> str | None:
+        """The secret that waits for its first code."""
+        [row] = self._store.db.table("accounts").rows_where("account_id = ?", [account_id])
+        return self._secret(row) if row["totp"] and not row["totp_on"] else None
+
+    def confirm_totp(self, account_id: str, code: str) -> bool:
+        """Turn the second factor on with a first code."""
+        if not self.check_code(account_id, code):
+            return False
+        self._set(account_id, totp_on=1)
+        return True
+
+    def remove_totp(self, account_id: str) -> None:
+        self._set(account_id, totp=None, totp_on=0, totp_step=0)
+
+    def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
+        self._set(account_id, roles=_joined(roles))
+
+    def set_disabled(self, account_id: str, disabled: bool) -> None:
+        self._set(account_id, disabled=int(disabled))
+
+    def set_preferences(self, account_id: str, language: str, notify: str) -> None:
+        """Raises AccountRefused for what is no choice."""
+        if language not in ("en", "zh-CN") or notify not in ("at once", "daily", "never"):
+            raise AccountRefused("unknown-choice")
+        self._set(account_id, language=language, notify=notify)
+
+    def set_draft(self, account_id: str, draft: dict[str, Any] | None) -> None:
+        self._set(account_id, draft=None if draft is None else json.dumps(draft, ensure_ascii=False))
+
+    def by_subject(self, subject: str) -> Account | None:
+        """Who signed in with that identity of the OpenID provider before."""
+        rows = self._store.db.table("accounts").rows_where("oidc_subject = ?", [subject])
+        return next((_account(row) for row in rows if not row["disabled"]), None)
+
+    def link_subject(self, account_id: str, subject: str) -> None:
+        """Tie an account to an identity of the provider; an account tied to another one stays tied. Raises AccountRefused."""
+        with self._store.transaction() as db:
+            [row] = db.table("accounts").rows_where("account_id = ?", [account_id])
+            if row["oidc_subject"] not in (None, subject):
+                raise AccountRefused("linked-elsewhere")
+            db.table("accounts").update(account_id, {"oidc_subject": subject})
+
+    def delete(self, account_id: str) -> None:
+        """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
+        with self._store.transaction() as db:
+            for table in ("sessions", "tokens", "mandates", "idempotency", "accounts"):
+                db.table(table).delete_where("account_id = ?", [account_id])
+
+    def invite(self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None) -> str:
+        """The secret of a new invitation, good for a week; only its hash is kept."""
+        address, secret = checked_email(email), secrets.token_urlsafe(32)
+        with self._store.transaction() as db:
+            db.table("invitations").insert(
+                {
+                    "invitation_sha256": _sha256(secret), "email": address, "roles": _joined(roles), "identity_id": identity_id,
+                    "invited_by": by, "expires_at": self._clock().timestamp() + INVITATION_S,
+                }
+            )  # fmt: skip
+        return secret
+
+    def invitation(self, secret: str) -> Invitation:
+        """Raises LinkExpired."""
+        for row in self._store.db.table("invitations").rows_where("invitation_sha256 = ?", [_sha256(secret)]):
+            if row["expires_at"] > self._clock().timestamp():
+                return Invitation(row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"])
+        raise LinkExpired("this link has been used or has expired; ask for a new one")
+
+    def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
+        """Open the account that an invitation is for, or set its password where there is one; the link is used up.
+
+        Raises:
+            LinkExpired, PasswordRefused, AccountRefused.
+        """
+        with self._store.transaction() as db:
+            invitation = self.invitation(secret)
+            account = self.by_email(invitation.email)
+            if account is None:
+                account = self.create(invitation.email, name, invitation.roles, password, language)
+            else:
+                if account.disabled:
+                    raise LinkExpired("this link has been used or has expired; ask for a new one")
+                self.set_password(account.account_id, password)
+                db.table("sessions").delete_where("account_id = ?", [account.account_id])
+            db.table("invitations").delete_where("email = ?", [invitation.email])
+            if invitation.identity_id:
+                self.give_mandate(account.account_id, invitation.identity_id, "self")
+        return self.one(account.account_id)
+
+    def give_mandate(self, account_id: str, identity_id: str, capacity: str) -> None:
+        """Let an account act for an identity, as "self" or "agent"."""
+        row = {"account_id": account_id, "identity_id": identity_id, "capacity": capacity, "since": self._now()}
+        with self._store.transaction() as db:
+            db.table("mandates").upsert(row, pk=("account_id", "identity_id"))
+
+    def identities_of(self, account_id: str) -> dict[str, str]:
+        """Identity ids that an account acts for, with the capacity it does so in, in the order they came."""
+        rows = self._store.db.table("mandates").rows_where("account_id = ?", [account_id], order_by="since")
+        return {row["identity_id"]: row["capacity"] for row in rows}
+
+    def acting_for(self, identity_id: str) -> list[Account]:
+        """Accounts that act for an identity."""
+        query = "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
+        return [_account(row) for row in self._store.db.query(query, [identity_id])]
+
+    def _secret(self, row: dict[str, Any]) -> str:
+        return unseal(self._key, row["totp"], row["account_id"]).decode()
+
+    def _set(self, account_id: str, **fields: Any) -> None:
+        with self._store.transaction() as db:
+            db.table("accounts").update(account_id, fields)
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat()
+
+
+def checked_email(email: str) -> str:
+    """An address as it is stored; raises AccountRefused."""
+    address = email.strip().lower()
+    if not _EMAIL.fullmatch(address) or not address.isprintable():
+        raise AccountRefused("no-address")
+    return address
+
+
+def _checked_name(name: str) -> str:
+    told = " ".join(name.split())
+    if not told or len(told) > 120 or not told.isprintable():
+        raise AccountRefused("no-name")
+    return told
+
+
+def _joined(roles: Iterable[Role]) -> str:
+    told = sorted({str(Role(role)) for role in roles})
+    if not told:
+        raise AccountRefused("no-role")
+    return " ".join(told)
+
+
+def _roles(text: str) -> tuple[Role, ...]:
+    return tuple(Role(one) for one in text.split())
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _account(row: dict[str, Any]) -> Account:
+    return Account(
+        row["account_id"], row["email"], row["name"], _roles(row["roles"]), row["password"] is not None, bool(row["totp_on"]),
+        row["language"], row["notify"], row["created_at"], bool(row["disabled"]), row["locked_until"],
+        json.loads(row["draft"]) if row["draft"] else None,
+    )  # fmt: skip

@@ -1,0 +1,252 @@
+"""Scans that the web takes in, as a queue in web.db that outlives every process.
+
+queued -> running -> finished | failed, or cancelled. A worker holds a lock on the home while it lives; the one that
+gets the lock puts what a dead one was doing back into the queue. A job ends in one transaction with what is to be told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from scanner.web.errors import GateRefused, NotThere
+from scanner.web.store import WebStore
+
+MOST_ATTEMPTS = 5
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"  # it could not be scanned at all; `problem` says why
+    CANCELLED = "cancelled"
+
+
+class JobKind(StrEnum):
+    """What a job scans."""
+
+    UPLOAD = "upload"  # a file that was sent; `source` is its place
+    URL = "url"
+    SHA256 = "sha256"  # a file that the crawler knows
+    TARGET = "target"  # a folder, a bucket or a hub
+
+
+ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One scan that was asked for.
+
+    Attributes:
+        name: what people call it: the file's name, the address, the target.
+        declared: what the hub says of an upload: title, triggers, tags, uploader, page.
+        webhook: where the result is posted, with the secret that signs it; None to ask for it.
+        done, total, doing: how far it is; total is None while listing goes on.
+        result: rows of the verdicts, once finished.
+    """
+
+    job_id: str
+    account_id: str
+    kind: JobKind
+    source: str
+    name: str
+    sha256: str | None
+    size_bytes: int | None
+    declared: dict[str, Any]
+    webhook: str | None
+    state: JobState
+    scan_id: str | None
+    attempts: int
+    done: int
+    total: int | None
+    doing: str
+    result: list[dict[str, Any]]
+    problem: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A scan to be taken in."""
+
+    account_id: str
+    kind: JobKind
+    source: str
+    name: str
+    sha256: str | None = None
+    size_bytes: int | None = None
+    declared: Mapping[str, Any] | None = None
+    webhook: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was asked for: the same key with another digest is a mistake of the caller's."""
+        source = self.sha256 if self.kind == JobKind.UPLOAD else self.source
+        told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
+        return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class Jobs:
+    """The queue; web processes add, the worker takes."""
+
+    def __init__(self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000) -> None:
+        self._store, self._clock, self._most_waiting = store, clock, most_waiting
+
+    def take_in(self, order: Order, key: str | None = None, job_id: str | None = None) -> tuple[Job, bool]:
+        """The job of an order and whether it is new: with an idempotency key the same order gives the same job.
+
+        Raises:
+            GateRefused: the key was used for something else, or the queue is full.
+        """
+        with self._store.transaction() as db:
+            if key is not None:
+                for row in db.table("idempotency").rows_where("account_id = ? and key = ?", [order.account_id, key]):
+                    if row["request_sha256"] != order.digest:
+                        raise GateRefused(422, "idempotency-key-reused", "this Idempotency-Key was used for another request")
+                    return self.one(row["job_id"]), False
+            if self.count(JobState.QUEUED) >= self._most_waiting:
+                raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
+            made = job_id or new_job_id()
+            db.table("jobs").insert(
+                {
+                    "job_id": made, "account_id": order.account_id, "kind": str(order.kind), "source": order.source,
+                    "name": order.name, "sha256": order.sha256, "size_bytes": order.size_bytes,
+                    "declared": json.dumps(order.declared or {}, ensure_ascii=False), "webhook": order.webhook,
+                    "state": str(JobState.QUEUED), "scan_id": None, "attempts": 0, "done": 0, "total": None, "doing": "",
+                    "result": "[]", "problem": None, "created_at": self._clock().isoformat(), "started_at": None,
+                    "finished_at": None,
+                }
+            )  # fmt: skip
+            if key is not None:
+                db.table("idempotency").insert(
+                    {
+                        "account_id": order.account_id, "key": key, "request_sha256": order.digest, "job_id": made,
+                        "created_at": self._clock().isoformat(),
+                    }
+                )  # fmt: skip
+        return self.one(made), True
+
+    def one(self, job_id: str) -> Job:
+        """Raises NotThere."""
+        for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id]):
+            return _job(row)
+        raise NotThere(f"no job has the id {job_id!r}")
+
+    def count(self, state: JobState) -> int:
+        return int(self._store.db.execute("select count(*) from jobs where state = ?", [str(state)]).fetchone()[0])
+
+    def newest(
+        self, account_id: str | None = None, state: JobState | None = None, before: str | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Newest first; `before` is the id of the job that the page before ended with."""
+        where, values = ["1 = 1"], list[Any]()
+        for clause, value in (
+            ("account_id = ?", account_id),
+            ("state = ?", state and str(state)),
+            ("rowid < (select rowid from jobs where job_id = ?)", before),
+        ):
+            if value is not None:
+                where.append(clause)
+                values.append(value)
+        rows = self._store.db.table("jobs").rows_where(" and ".join(where), values, order_by="rowid desc", limit=limit)
+        return [_job(row) for row in rows]
+
+    def cancel(self, job_id: str) -> Job:
+        """Take a job out of the queue, or have the worker stop it at its next step. One that ended stays as it is."""
+        with self._store.transaction() as db:
+            db.execute(
+                "update jobs set state = ?, finished_at = ? where job_id = ? and state in (?, ?)",
+                [str(JobState.CANCELLED), self._clock().isoformat(), job_id, str(JobState.QUEUED), str(JobState.RUNNING)],
+            )
+        return self.one(job_id)
+
+    def put_back_what_ran(self) -> int:
+        """For the worker that just got the lock: what a dead one was doing waits again. How many."""
+        with self._store.transaction() as db:
+            return int(
+                db.conn.execute(
+                    "update jobs set state = ? where state = ?", [str(JobState.QUEUED), str(JobState.RUNNING)]
+                ).rowcount
+            )
+
+    def claim(self) -> Job | None:
+        """The oldest job that waits, now running; None if none does. What killed its worker too often is given up."""
+        with self._store.transaction() as db:
+            for row in db.table("jobs").rows_where("state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1):
+                now = self._clock().isoformat()
+                if row["attempts"] >= MOST_ATTEMPTS:
+                    problem = f"the worker died {MOST_ATTEMPTS} times over it"
+                    changes = {"state": str(JobState.FAILED), "problem": problem, "finished_at": now}
+                else:
+                    started = row["started_at"] or now
+                    changes = {"state": str(JobState.RUNNING), "attempts": row["attempts"] + 1, "started_at": started}
+                db.table("jobs").update(row["job_id"], changes)
+                return self.one(row["job_id"])
+        return None
+
+    def progress(self, job_id: str, done: int, total: int | None, doing: str) -> bool:
+        """Note how far a job is; False if it was cancelled."""
+        with self._store.transaction() as db:
+            query = "update jobs set done = ?, total = ?, doing = ? where job_id = ? and state = ?"
+            return bool(db.conn.execute(query, [done, total, doing[:300], job_id, str(JobState.RUNNING)]).rowcount)
+
+    def finish(
+        self, job_id: str, rows: Sequence[Mapping[str, Any]], scan_id: str | None, problem: str | None,
+        also: Callable[[Job], None],
+    ) -> Job:  # fmt: skip
+        """End a job once, and in the same transaction what is to be told of it; one that was cancelled stays so."""
+        state = JobState.FAILED if problem else JobState.FINISHED
+        with self._store.transaction() as db:
+            changed = db.conn.execute(
+                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
+                "where job_id = ? and state = ?",
+                [
+                    str(state), json.dumps(list(rows), ensure_ascii=False), scan_id, problem, self._clock().isoformat(), job_id,
+                    str(JobState.RUNNING),
+                ],
+            ).rowcount  # fmt: skip
+            job = self.one(job_id)
+            if changed:
+                also(job)
+        return job
+
+    def forget_before(self, day: str) -> list[Job]:
+        """Delete jobs that ended before a day, ISO 8601; what was deleted."""
+        with self._store.transaction() as db:
+            ended = ", ".join(f"'{state}'" for state in ENDED)
+            gone = [_job(row) for row in db.table("jobs").rows_where(f"state in ({ended}) and finished_at < ?", [day])]
+            for job in gone:
+                db.table("jobs").delete(job.job_id)
+            db.table("idempotency").delete_where("created_at < ?", [day])
+        return gone
+
+
+def new_job_id() -> str:
+    """An id that nobody guesses."""
+    return secrets.token_hex(12)
+
+
+def _job(row: dict[str, Any]) -> Job:
+    fields = {name: row[name] for name in Job.__slots__}
+    return Job(
+        **{
+            **fields, "kind": JobKind(row["kind"]), "state": JobState(row["state"]), "declared": json.loads(row["declared"]),
+            "result": json.loads(row["result"]),
+        }
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""web.db: accounts, sessions, tokens, who acts for whom, jobs, and what is still to be told. No photo, no vector, no name of a person.
+
+A connection per thread: SQLite lets many read while one writes, and waits for the writer otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("web")
+
+
+@migrations()
+def accounts_sessions_tokens(db: Database) -> None:
+    db.table("accounts").create(
+        {
+            "account_id": str, "email": str, "name": str, "roles": str, "password": str, "totp": bytes, "totp_on": int,
+            "totp_step": int, "language": str, "notify": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
+            "oidc_subject": str, "draft": str,
+        },
+        pk="account_id",
+    )  # fmt: skip
+    db.table("accounts").create_index(["email"], unique=True)
+    db.table("sessions").create(
+        {
+            "session_sha256": str, "account_id": str, "csrf": str, "created_at": float, "seen_at": float, "second_factor": int,
+            "agent": str, "address": str,
+        },
+        pk="session_sha256",
+    )  # fmt: skip
+    db.table("sessions").create_index(["account_id"])
+    db.table("tokens").create(
+        {
+            "token_id": str, "token_sha256": str, "account_id": str, "name": str, "scopes": str, "created_at": str,
+            "expires_on": str, "used_at": str,
+        },
+        pk="token_id",
+    )  # fmt: skip
+    db.table("tokens").create_index(["token_sha256"], unique=True)
+    db.table("invitations").create(
+        {
+            "invitation_sha256": str, "email": str, "roles": str, "identity_id": str, "invited_by": str, "expires_at": float,
+        },
+        pk="invitation_sha256",
+    )  # fmt: skip
+    db.table("mandates").create(
+        {"account_id": str, "identity_id": str, "capacity": str, "since": str}, pk=("account_id", "identity_id")
+    )
+    db.table("mandates").create_index(["identity_id"])
+
+
+@migrations()
+def jobs_and_messages(db: Database) -> None:
+    db.table("jobs").create(
+        {
+            "job_id": str, "account_id": str, "kind": str, "source": str, "name": str, "sha256": str, "size_bytes": int,
+            "declared": str, "webhook": str, "state": str, "scan_id": str, "attempts": int, "done": int, "total": int, "doing": str,
+            "result": str, "problem": str, "created_at": str, "started_at": str, "finished_at": str,
+        },
+        pk="job_id",
+    )  # fmt: skip
+    db.table("jobs").create_index(["state", "created_at"])
+    db.table("jobs").create_index(["account_id", "created_at"])
+    db.table("idempotency").create(
+        {"account_id": str, "key": str, "request_sha256": str, "job_id": str, "created_at": str}, pk=("account_id", "key")
+    )
+    db.table("messages").create(
+        {
+            "message_id": str, "kind": str, "address": str, "subject": str, "body": str, "digest": int, "tries": int,
+            "next_at": float, "sent_at": str, "problem": str, "job_id": str, "created_at": str,
+        },
+        pk="message_id",
+    )  # fmt: skip
+    db.table("messages").create_index(["sent_at", "next_at"])
+    db.table("told").create({"what": str, "at": str}, pk="what")
+    db.table("facts").create({"name": str, "value": str}, pk="name")
+
+
+class WebStore:
+    """The only writer of web.db; threads and the worker process may use it side by side."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = path
+        self._own = threading.local()
+        self._open: list[Database] = []
+        self._lock = threading.Lock()
+        with FileLock(path.with_suffix(".lock")):  # two processes may begin at once; one of them makes the tables
+            migrations.apply(self.db)
+        path.chmod(0o600)
+
+    @property
+    def db(self) -> Database:
+        """This thread's connection."""
+        known: Database | None = getattr(self._own, "db", None)
+        if known is None:
+            known = Database(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
+            known.execute("pragma journal_mode = wal")
+            known.execute("pragma synchronous = full")
+            known.execute("pragma secure_delete = on")
+            self._own.db = known
+            with self._lock:
+                self._open.append(known)
+        return known
+
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """All that is written inside, or nothing; waits for other writers before anything is read."""
+        db = self.db
+        if db.conn.in_transaction:
+            yield db
+            return
+        db.conn.execute("begin immediate")
+        try:
+            yield db
+        except BaseException:
+            db.conn.rollback()
+            raise
+        db.conn.commit()
+
+    def fact(self, name: str) -> str | None:
+        """What a process wrote down for the others."""
+        for row in self.db.table("facts").rows_where("name = ?", [name]):
+            return str(row["value"])
+        return None
+
+    def set_fact(self, name: str, value: str) -> None:
+        with self.transaction() as db:
+            db.table("facts").upsert({"name": name, "value": value}, pk="name")
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._lock:
+            for db in self._open:
+                db.close()
+            self._open.clear()
+
+
+def web_key(path: Path) -> bytes:
+    """The 32 bytes that seal second factors and sign cookies; made at the first call."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        partial.touch(mode=0o600)
+        partial.write_bytes(secrets.token_bytes(32))
+        try:
+            os.link(partial, path)  # of two that begin at once, the first one's key stays
+        except FileExistsError:
+            pass
+        finally:
+            partial.unlink()
+    return path.read_bytes()

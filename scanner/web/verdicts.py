@@ -1,0 +1,185 @@
+"""What a gate is told of a file: one outcome, what to do about it, and why; in fields that a moderation queue takes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from face_index.vault.state import gallery_version_of
+from reports.docket import Docket
+from reports.review import CaseStatus
+from scanner.ledger import Ledger
+from scanner.settings import Settings
+from scanner.verdict import Outcome
+from scanner.web.jobs import Job, JobState
+from scanner.web.store import WebStore
+
+# Name of the fact: gallery version and fingerprint that the worker scans with.
+WATCHED = "watched"
+
+# The worst of several files or persons speaks for the whole.
+_WORST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.CLEAR)
+_ACTION = {
+    Outcome.MATCH: "block",
+    Outcome.POSSIBLE: "review",
+    Outcome.FAILED: "review",
+    Outcome.INCONCLUSIVE: "review",
+    Outcome.CLEAR: "allow",
+}
+
+
+class FindingDocument(BaseModel):
+    """One file and one person, or one file and nobody."""
+
+    file: str = Field(description="The file's name, of an archive with the member's.")
+    sha256: str | None = Field(description="Lower-case hex; none for what could not be read.")
+    outcome: Outcome
+    case_id: str | None = Field(description="The case that was opened; none where nothing was found or the use is authorised.")
+    case_status: str | None = Field(description="draft until a person decided: confirmed, rejected and so on.")
+    identity_name: str | None = Field(description="Only with the scope names:read.")
+    score: float | None = Field(description="Cosine of the samples' mean face to the template, -1 to 1.")
+    threshold: float | None = Field(description="The score that holds the configured false positive rate.")
+    lift: float | None = Field(description="Score minus that of the controls without the file.")
+    authorised: str | None = Field(description="What allows this use, in words; none if nothing does.")
+    samples: int
+    reason: str
+
+
+class VerdictDocument(BaseModel):
+    """What is known about a file."""
+
+    outcome: Outcome = Field(description="The worst of the findings; authorised ones count as clear.")
+    action: str = Field(description="block, review or allow: what the outcome suggests; a person decides.")
+    label: str | None = Field(description="real-person-likeness where somebody was found, for a moderation queue.")
+    priority: int = Field(description="0 to 100, for sorting a queue.")
+    gallery_version: int | None
+    findings: list[FindingDocument]
+    reasons: list[str]
+
+
+class ScanDocument(BaseModel):
+    """One scan that was asked for."""
+
+    job_id: str
+    state: JobState
+    kind: str
+    name: str
+    sha256: str | None
+    size_bytes: int | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    done: int = Field(description="Files judged so far.")
+    total: int | None = Field(description="Files there are; none while listing goes on.")
+    doing: str
+    problem: str | None = Field(description="Why it failed.")
+    verdict: VerdictDocument | None = Field(description="Once finished.")
+    url: str = Field(description="Where to ask again.")
+    page: str = Field(description="Where a person looks at it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is needed to put verdicts into words for one reader."""
+
+    settings: Settings
+    with_names: bool
+
+    def verdict(self, rows: Sequence[dict[str, Any]]) -> VerdictDocument:
+        """Rows of a scan as one document."""
+        if not rows:
+            reason = "no checkpoint was found in it"
+            return VerdictDocument(
+                outcome=Outcome.FAILED, action="review", label=None, priority=20, gallery_version=None, findings=[], reasons=[reason]
+            )  # fmt: skip
+        statuses = self._statuses(row["case_id"] for row in rows if row.get("case_id"))
+        findings = [self._finding(row, statuses) for row in rows]
+        counted = [_counted(finding) for finding in findings]
+        outcome = next(one for one in _WORST if one in counted)
+        scores = [finding.score or 0.0 for finding, one in zip(findings, counted, strict=True) if one == outcome]
+        versions = [row["gallery_version"] for row in rows if row.get("gallery_version") is not None]
+        return VerdictDocument(
+            outcome=outcome,
+            action=_ACTION[outcome],
+            label="real-person-likeness" if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else None,
+            priority=_priority(outcome, max(scores, default=0.0)),
+            gallery_version=max(versions, default=None),
+            findings=findings,
+            reasons=list(dict.fromkeys(finding.authorised or finding.reason for finding in findings)),
+        )
+
+    def scan(self, job: Job) -> ScanDocument:
+        """A job as the API tells it."""
+        base = self.settings.web.url
+        return ScanDocument(
+            **{name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)},
+            verdict=self.verdict(job.result) if job.state == JobState.FINISHED else None,
+            url=f"{base}/api/v1/scans/{job.job_id}",
+            page=f"{base}/scans/{job.job_id}",
+        )
+
+    def _finding(self, row: dict[str, Any], statuses: dict[str, str]) -> FindingDocument:
+        case_id = row.get("case_id")
+        return FindingDocument(
+            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case_id,
+            case_status=statuses.get(case_id) if case_id else None,
+            identity_name=row["identity"] if self.with_names else None, score=row["score"], threshold=row["threshold"],
+            lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"],
+        )  # fmt: skip
+
+    def _statuses(self, case_ids: Iterable[str]) -> dict[str, str]:
+        wanted = set(case_ids)
+        if not wanted:
+            return {}
+        docket = Docket(self.settings.cases_path, self.settings.evidence_path)
+        try:
+            return docket.statuses(wanted)
+        finally:
+            docket.close()
+
+
+def _counted(finding: FindingDocument) -> Outcome:
+    """What a finding counts as: what was authorised or what a reviewer rejected is nothing to act on."""
+    settled = finding.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+    return Outcome.CLEAR if finding.authorised or settled else Outcome(finding.outcome)
+
+
+def _priority(outcome: Outcome, score: float) -> int:
+    base = {Outcome.MATCH: 70, Outcome.POSSIBLE: 40, Outcome.INCONCLUSIVE: 15, Outcome.FAILED: 20, Outcome.CLEAR: 0}[outcome]
+    return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0)
+
+
+class KnownFiles:
+    """Verdicts on bytes that were judged before; answers without a model, an open vault or a network."""
+
+    def __init__(self, settings: Settings, store: WebStore) -> None:
+        self._settings, self._store = settings, store
+        self._ledger: Ledger | None = None
+        self._lock = threading.Lock()
+
+    def rows(self, sha256: str) -> list[dict[str, Any]] | None:
+        """The rows of the newest scan of these bytes, if it looked for those who are registered now, as we do now; else None.
+
+        What the worker would do now it writes down whenever somebody enters or leaves the gallery.
+        """
+        fact = self._store.fact(WATCHED)
+        if fact is None:
+            return None
+        version, fingerprint = fact.split()
+        if int(version) != gallery_version_of(self._settings.vault_path):
+            return None
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = Ledger(self._settings.scans_path, any_thread=True)
+            found = self._ledger.newest_rows(sha256, fingerprint)
+        if not found or any(row["outcome"] == Outcome.FAILED for row in found):
+            return None
+        return found
+
+    def close(self) -> None:
+        if self._ledger is not None:
+            self._ledger.close()

@@ -1,0 +1,228 @@
+"""The worker: one process that takes jobs from web.db and scans, and a thread of it that tells people.
+
+It holds a lock on the home. Whoever gets the lock after a crash goes on with what was under way: the ledger repeats
+at most the step it was in, and a job ends once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from crawlers.errors import CrawlError
+from crawlers.inquiries import Inquiries
+from crawlers.listing import Listing, RemoteFile
+from face_index.errors import FaceIndexError
+from reports.errors import ReportError
+from scanner.casework import CaseDesk
+from scanner.errors import ScanError
+from scanner.reception import Clock, utc_now
+from scanner.scan import ScanResult, run_scan, scan_listings
+from scanner.settings import Settings
+from scanner.web.accounts import Accounts
+from scanner.web.jobs import Job, JobKind, Jobs
+from scanner.web.outbox import Outbox
+from scanner.web.reminders import Reminders
+from scanner.web.store import WebStore, web_key
+from scanner.web.verdicts import WATCHED, Telling
+from scanner.workshop import Workshop
+
+log = logging.getLogger(__name__)
+
+_IDLE_S = 0.3
+_REMIND_EVERY_S = 60.0
+_PROGRESS_EVERY_S = 0.5
+_TRY_AGAIN_S = 10.0
+
+
+class _Cancelled(Exception):
+    """Somebody took the job back."""
+
+
+class _Progress:
+    """Writes how far a job is, not more often than people look; raises _Cancelled."""
+
+    def __init__(self, jobs: Jobs, job_id: str) -> None:
+        self._jobs, self._job_id, self._last = jobs, job_id, 0.0
+
+    def step(self, done: int, total: int | None, doing: str) -> None:
+        if time.monotonic() - self._last < _PROGRESS_EVERY_S and done != total:
+            return
+        self._last = time.monotonic()
+        if not self._jobs.progress(self._job_id, done, total, doing):
+            raise _Cancelled
+
+
+class Worker:
+    """Takes one job after another; models stay loaded between them."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings, self.clock = settings, clock
+        self.store = WebStore(settings.web_path)
+        self.jobs = Jobs(self.store, clock)
+        self.outbox = Outbox(settings, self.store, clock)
+        self._workshop: Workshop | None = None
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Leave after the job that is under way; a second worker may wait for the lock already."""
+        self._stop.set()
+
+    def run(self, alive: Callable[[], bool] = lambda: True) -> None:
+        """Work until told to stop, or until `alive` says that whoever started this process is gone."""
+        lock = FileLock(self.settings.web_path.with_name("worker.lock"))
+        while not self._stop.is_set() and alive():
+            try:
+                lock.acquire(timeout=1.0)
+            except Timeout:
+                continue
+            break
+        else:
+            return
+        messenger = threading.Thread(target=self._tell, name="messenger", daemon=True)
+        try:
+            self.jobs.put_back_what_ran()
+            messenger.start()
+            while not self._stop.is_set() and alive():
+                self._note_whom_we_look_for()
+                job = self.jobs.claim()
+                if job is None:
+                    self._stop.wait(_IDLE_S)
+                elif not job.ended:
+                    self._work(job)
+        finally:
+            self._stop.set()
+            messenger.join(timeout=15.0)
+            if self._workshop is not None:
+                self._workshop.close()
+            lock.release()
+            self.store.close()
+
+    @property
+    def workshop(self) -> Workshop:
+        """Opened with the first job: until then no model takes memory."""
+        if self._workshop is None:
+            self._workshop = Workshop(self.settings, self.clock)
+        return self._workshop
+
+    def _note_whom_we_look_for(self) -> None:
+        if self._workshop is None:
+            return
+        told = f"{self._workshop.vault.gallery_version} {self._workshop.fingerprint}"
+        if self.store.fact(WATCHED) != told:
+            self.store.set_fact(WATCHED, told)
+
+    def _work(self, job: Job) -> None:
+        try:
+            result = self._scan(job)
+        except _Cancelled:
+            log.info("job %s was cancelled", job.job_id)
+            return
+        except (CrawlError, ScanError, FaceIndexError, ReportError) as error:
+            self.jobs.finish(job.job_id, [], None, str(error), self._tell_webhook)
+            return
+        except (OSError, sqlite3.OperationalError) as error:
+            # A full disk or a locked file is no verdict on the job: it waits for its turn again, a few times.
+            full = getattr(error, "errno", None) == errno.ENOSPC
+            log.warning("job %s: %s%s", job.job_id, error, "; free some disk space" if full else "")
+            self.jobs.put_back_what_ran()
+            self._stop.wait(_TRY_AGAIN_S)
+            return
+        self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
+        self.jobs.finish(job.job_id, result.rows, result.scan.scan_id, None, self._tell_webhook)
+
+    def _scan(self, job: Job) -> ScanResult:
+        workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
+        progress.step(0, None, job.name)
+        if job.kind in (JobKind.URL, JobKind.TARGET):
+            return run_scan(workshop, [job.source], progress)
+        return scan_listings(workshop, f"job {job.job_id}", self._listings(job), progress)
+
+    def _listings(self, job: Job) -> Iterable[Listing]:
+        if job.kind == JobKind.UPLOAD:
+            self.workshop.acquisition.checkpoints.adopt(Path(job.source), job.sha256 or "", job.name)
+            return [listing_of(job, self.settings.web.hub_name)]
+        if self.workshop.acquisition.checkpoints.path_of(job.source):
+            return [listing_of(job, self.settings.web.hub_name)]
+        for known in Inquiries(self.workshop.crawl).holders(job.source):
+            files = tuple(file for file in known.files if file.sha256 == job.source and file.url)
+            if files:
+                return [replace(known, files=files[:1])]
+        raise CrawlError(f"nobody lists a file with the SHA-256 {job.source}; send the file or its address")
+
+    def _tell_webhook(self, job: Job) -> None:
+        if job.webhook is None:
+            return
+        document = Telling(self.settings, with_names=False).scan(job).model_dump(mode="json")
+        self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
+
+    def _tell(self) -> None:
+        """The messenger's thread: with connections of its own, so that a long scan keeps nobody waiting."""
+        key = web_key(self.settings.web_key_path)
+        accounts = Accounts(self.store, key, self.clock)
+        last = -_REMIND_EVERY_S
+        while not self._stop.is_set():
+            try:
+                if time.monotonic() - last >= _REMIND_EVERY_S:
+                    last = time.monotonic()
+                    self._remind(accounts)
+                self.outbox.send_due()
+            except (sqlite3.OperationalError, OSError, FaceIndexError) as error:
+                log.warning("messages wait: %s", error)
+            self._stop.wait(1.0)
+
+    def _remind(self, accounts: Accounts) -> None:
+        desk = CaseDesk(self.settings, self.clock)
+        try:
+            Reminders(desk, accounts, self.outbox, self.settings.web.url).send()
+        finally:
+            desk.close()
+        oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
+        for job in self.jobs.forget_before(oldest.isoformat()):
+            if job.kind == JobKind.UPLOAD:
+                Path(job.source).unlink(missing_ok=True)
+
+
+def listing_of(job: Job, hub: str) -> Listing:
+    """An upload as a listing: what the hub declared of it, and the file by its hash, which lies in the store already."""
+    told = job.declared
+    # Never asked: a file whose hash is in the store is opened there.
+    file = RemoteFile(job.name, f"https://{hub}.invalid/{job.sha256 or job.source}", job.size_bytes, job.sha256 or job.source)
+    listing = Listing(
+        hub=hub,
+        listing_id=str(told.get("id") or job.job_id),
+        title=str(told.get("title") or job.name),
+        url=str(told.get("url") or f"{hub}:{told.get('id') or job.name}"),
+        creator=told.get("creator"),
+        triggers=tuple(told.get("triggers") or ()),
+        tags=tuple(told.get("tags") or ()),
+        base_model=told.get("base_model"),
+        published_at=told.get("published_at"),
+        downloads=told.get("downloads"),
+        real_person_flag=bool(told.get("real_person")),
+        minor_flag=bool(told.get("minor")),
+        files=(file,),
+        raw="",
+    )
+    return listing
+
+
+def work(settings: Settings) -> None:
+    """What the worker process runs; it ends with the process that started it."""
+    parent = os.getppid()
+    import signal
+
+    worker = Worker(settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    worker.run(alive=lambda: os.getppid() == parent)
