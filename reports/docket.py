@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -107,11 +107,6 @@ class Docket:
         for row in list(self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")):
             yield self._as_it_stands(row)
 
-    def opened_after(self, moment: str) -> list[Case]:
-        """The cases opened after a moment, ISO 8601 in UTC, oldest first."""
-        rows = list(self._db.table("cases").rows_where("opened_at > ?", [moment], order_by="opened_at, case_id"))
-        return [self._as_it_stands(row) for row in rows]
-
     def of_scan(self, scan_id: str) -> list[Case]:
         """The cases of one scan, matches first, then by score."""
         rows = list(self._db.table("cases").rows_where("scan_id = ?", [scan_id]))
@@ -133,18 +128,6 @@ class Docket:
         return tuple(
             Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
         )
-
-    def statuses(self, case_ids: Iterable[str]) -> dict[str, str]:
-        """Where each of these cases stands; ids of no case are left out."""
-        wanted = list(case_ids)
-        marks = ", ".join("?" for _ in wanted)
-        known = self._db.execute(f"select case_id from cases where case_id in ({marks})", wanted).fetchall()
-        return {case_id: status_of(self.entries(case_id)) for (case_id,) in known}
-
-    def of_checkpoint(self, sha256: str) -> list[Case]:
-        """The cases about these bytes, oldest first."""
-        rows = list(self._db.table("cases").rows_where("checkpoint_sha256 = ?", [sha256], order_by="opened_at"))
-        return [self._as_it_stands(row) for row in rows]
 
     def all_entries(self, kind: str) -> Iterator[tuple[str, Entry]]:
         """Case id and line of every line of that kind, in order."""

@@ -59,42 +59,29 @@ class TimestampAuthority(BaseModel):
 
 
 class WebSettings(BaseModel):
-    """The web app: the [web] table, in the environment PORTRAIT_SCANNER_WEB__SIGN_UP and so on.
+    """The web app: the [web] table, in the environment PORTRAIT_SCANNER_WEB__URL and so on.
 
     Attributes:
-        url: as people reach it; https turns on secure cookies and HSTS, and links in mails begin with it.
+        url: as people reach it; links in answers begin with it; https turns on HSTS.
         hub_name: what the uploads of the gate are listed under; licences name it.
-        sign_up: who may open a rights holder's account.
-        scan_roots: folders and buckets that an operator may scan from the browser, with all below them.
         max_upload_mb: of one file; more is answered with 413.
         upload_slots: uploads that are read at a time; others wait for `upload_wait_s`, then are told to come again.
         upload_budget_gb: of files that wait for the worker; beyond it the gate answers 503.
         most_waiting_jobs: beyond it the gate answers 503.
         requests_per_minute: of one API token.
-        smtp_url: smtp://user:password@host:587 (STARTTLS where offered), smtps://..., or none: then nothing is mailed.
-        oidc_issuer: an OpenID Connect provider; accounts are matched by verified e-mail address.
-        oidc_second_factor: the provider asks for a second factor, so that ours is not asked for as well.
-        retention_days: how long finished jobs and ended sessions are kept.
+        retention_days: how long ended scans are kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field("http://127.0.0.1:8420", pattern=r"^https?://[^/]+$")
     hub_name: str = Field("upload", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    sign_up: Literal["invitation", "open"] = "invitation"
-    scan_roots: tuple[str, ...] = ()
     max_upload_mb: int = Field(4096, ge=1)
     upload_slots: int = Field(8, ge=1)
     upload_wait_s: float = Field(60.0, ge=0)
     upload_budget_gb: float = Field(20.0, gt=0)
     most_waiting_jobs: int = Field(10_000, ge=1)
     requests_per_minute: int = Field(6_000, ge=1)
-    smtp_url: SecretStr | None = None
-    mail_from: str = "portrait-scanner@localhost"
-    oidc_issuer: str | None = None
-    oidc_client_id: str | None = None
-    oidc_client_secret: SecretStr | None = None
-    oidc_second_factor: bool = False
     retention_days: int = Field(90, ge=1)
 
     @property
@@ -140,7 +127,7 @@ class Settings(BaseSettings):
     four_eyes: bool = False
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
-    web: WebSettings = WebSettings()
+    web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
 
     @property
     def vault_path(self) -> Path:

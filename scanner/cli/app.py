@@ -30,6 +30,7 @@ from scanner.cli import (
     rights,
     safekeeping,
     scanning,
+    serving,
     watching,
 )
 from scanner.cli.context import Flags, UseOption, visible
@@ -65,11 +66,13 @@ evidence.add_to(app)
 exports.add_to(app)
 accuracy.add_to(app)
 installation.add_to(app)
+serving.add_to(app)
 app.add_typer(rights.consents, name="consent")
 app.add_typer(rights.licences, name="licence")
 app.add_typer(notices.group, name="notice")
 app.add_typer(safekeeping.vault_group, name="vault")
 app.add_typer(safekeeping.audit_group, name="audit")
+app.add_typer(serving.group, name="account")
 app.add_typer(miniature.group, name="miniature")
 
 
@@ -142,9 +145,10 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
     from reports.errors import ReportError, ReviewRefused, UnknownNotice
     from scanner.errors import ScanError, SettingsInvalid, UnknownScan
+    from scanner.web.errors import WebError
 
     usage = UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
-    if isinstance(error, usage | ReviewRefused | UnknownNotice):
+    if isinstance(error, usage | ReviewRefused | UnknownNotice | WebError):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH
@@ -171,3 +175,7 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
 def _fail(sentence: str, code: ExitCode) -> Any:
     typer.secho(f"error: {visible(sentence)}", err=True, fg="red")
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

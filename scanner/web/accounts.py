@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import secrets
 import uuid
@@ -34,8 +33,6 @@ class Account:
     Attributes:
         email: lower case; what somebody signs in with.
         name: as decisions and notices carry it.
-        notify: "at once", "daily" or "never".
-        draft: a consent that was agreed to and not yet submitted, as JSON; None without one.
     """
 
     account_id: str
@@ -45,11 +42,9 @@ class Account:
     has_password: bool
     totp_on: bool
     language: str
-    notify: str
     created_at: str
     disabled: bool
     locked_until: float
-    draft: dict[str, Any] | None
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -96,9 +91,8 @@ class Accounts:
             db.table("accounts").insert(
                 {
                     "account_id": account_id, "email": address, "name": _checked_name(name), "roles": _joined(roles),
-                    "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language, "notify": "at once",
+                    "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language,
                     "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
-                    "oidc_subject": None, "draft": None,
                 }
             )  # fmt: skip
         return self.one(account_id)
@@ -185,28 +179,6 @@ class Accounts:
     def set_disabled(self, account_id: str, disabled: bool) -> None:
         self._set(account_id, disabled=int(disabled))
 
-    def set_preferences(self, account_id: str, language: str, notify: str) -> None:
-        """Raises AccountRefused for what is no choice."""
-        if language not in ("en", "zh-CN") or notify not in ("at once", "daily", "never"):
-            raise AccountRefused("unknown-choice")
-        self._set(account_id, language=language, notify=notify)
-
-    def set_draft(self, account_id: str, draft: dict[str, Any] | None) -> None:
-        self._set(account_id, draft=None if draft is None else json.dumps(draft, ensure_ascii=False))
-
-    def by_subject(self, subject: str) -> Account | None:
-        """Who signed in with that identity of the OpenID provider before."""
-        rows = self._store.db.table("accounts").rows_where("oidc_subject = ?", [subject])
-        return next((_account(row) for row in rows if not row["disabled"]), None)
-
-    def link_subject(self, account_id: str, subject: str) -> None:
-        """Tie an account to an identity of the provider; an account tied to another one stays tied. Raises AccountRefused."""
-        with self._store.transaction() as db:
-            [row] = db.table("accounts").rows_where("account_id = ?", [account_id])
-            if row["oidc_subject"] not in (None, subject):
-                raise AccountRefused("linked-elsewhere")
-            db.table("accounts").update(account_id, {"oidc_subject": subject})
-
     def delete(self, account_id: str) -> None:
         """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
         with self._store.transaction() as db:
@@ -266,7 +238,9 @@ class Accounts:
 
     def acting_for(self, identity_id: str) -> list[Account]:
         """Accounts that act for an identity."""
-        query = "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
+        query = (
+            "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
+        )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
     def _secret(self, row: dict[str, Any]) -> str:
@@ -313,6 +287,5 @@ def _sha256(secret: str) -> str:
 def _account(row: dict[str, Any]) -> Account:
     return Account(
         row["account_id"], row["email"], row["name"], _roles(row["roles"]), row["password"] is not None, bool(row["totp_on"]),
-        row["language"], row["notify"], row["created_at"], bool(row["disabled"]), row["locked_until"],
-        json.loads(row["draft"]) if row["draft"] else None,
+        row["language"], row["created_at"], bool(row["disabled"]), row["locked_until"],
     )  # fmt: skip

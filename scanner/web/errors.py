@@ -14,6 +14,7 @@ WebError
 
 from __future__ import annotations
 
+
 class WebError(Exception):
     """Root of the errors of the web app; `status` is HTTP's, `code` is stable and for programs."""
 

@@ -108,8 +108,13 @@ class Jobs:
     def __init__(self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000) -> None:
         self._store, self._clock, self._most_waiting = store, clock, most_waiting
 
-    def take_in(self, order: Order, key: str | None = None, job_id: str | None = None) -> tuple[Job, bool]:
+    def take_in(
+        self, order: Order, key: str | None = None, job_id: str | None = None, known: list[dict[str, Any]] | None = None
+    ) -> tuple[Job, bool]:
         """The job of an order and whether it is new: with an idempotency key the same order gives the same job.
+
+        Args:
+            known: rows of the verdict, where these bytes were judged already: the job is finished at once.
 
         Raises:
             GateRefused: the key was used for something else, or the queue is full.
@@ -118,19 +123,22 @@ class Jobs:
             if key is not None:
                 for row in db.table("idempotency").rows_where("account_id = ? and key = ?", [order.account_id, key]):
                     if row["request_sha256"] != order.digest:
-                        raise GateRefused(422, "idempotency-key-reused", "this Idempotency-Key was used for another request")
+                        raise GateRefused(
+                            422, "idempotency-key-reused", "this Idempotency-Key was used for another request"
+                        )
                     return self.one(row["job_id"]), False
-            if self.count(JobState.QUEUED) >= self._most_waiting:
+            if known is None and self.count(JobState.QUEUED) >= self._most_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
-            made = job_id or new_job_id()
+            made, now = job_id or new_job_id(), self._clock().isoformat()
+            state = JobState.QUEUED if known is None else JobState.FINISHED
             db.table("jobs").insert(
                 {
                     "job_id": made, "account_id": order.account_id, "kind": str(order.kind), "source": order.source,
                     "name": order.name, "sha256": order.sha256, "size_bytes": order.size_bytes,
                     "declared": json.dumps(order.declared or {}, ensure_ascii=False), "webhook": order.webhook,
-                    "state": str(JobState.QUEUED), "scan_id": None, "attempts": 0, "done": 0, "total": None, "doing": "",
-                    "result": "[]", "problem": None, "created_at": self._clock().isoformat(), "started_at": None,
-                    "finished_at": None,
+                    "state": str(state), "scan_id": None, "attempts": 0, "done": len(known or ()), "total": None, "doing": "",
+                    "result": _kept(known or []), "problem": None, "created_at": now,
+                    "started_at": None, "finished_at": None if known is None else now,
                 }
             )  # fmt: skip
             if key is not None:
@@ -147,6 +155,11 @@ class Jobs:
         for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id]):
             return _job(row)
         raise NotThere(f"no job has the id {job_id!r}")
+
+    def has_ended(self, job_id: str) -> bool:
+        """Whether no job of that id waits or runs."""
+        rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
+        return all(JobState(row["state"]) in ENDED for row in rows)
 
     def count(self, state: JobState) -> int:
         return int(self._store.db.execute("select count(*) from jobs where state = ?", [str(state)]).fetchone()[0])
@@ -172,7 +185,13 @@ class Jobs:
         with self._store.transaction() as db:
             db.execute(
                 "update jobs set state = ?, finished_at = ? where job_id = ? and state in (?, ?)",
-                [str(JobState.CANCELLED), self._clock().isoformat(), job_id, str(JobState.QUEUED), str(JobState.RUNNING)],
+                [
+                    str(JobState.CANCELLED),
+                    self._clock().isoformat(),
+                    job_id,
+                    str(JobState.QUEUED),
+                    str(JobState.RUNNING),
+                ],
             )
         return self.one(job_id)
 
@@ -217,7 +236,7 @@ class Jobs:
                 "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
                 "where job_id = ? and state = ?",
                 [
-                    str(state), json.dumps(list(rows), ensure_ascii=False), scan_id, problem, self._clock().isoformat(), job_id,
+                    str(state), _kept(rows), scan_id, problem, self._clock().isoformat(), job_id,
                     str(JobState.RUNNING),
                 ],
             ).rowcount  # fmt: skip
@@ -226,15 +245,19 @@ class Jobs:
                 also(job)
         return job
 
-    def forget_before(self, day: str) -> list[Job]:
-        """Delete jobs that ended before a day, ISO 8601; what was deleted."""
+    def forget_before(self, day: str) -> None:
+        """Delete jobs that ended before a day, ISO 8601."""
         with self._store.transaction() as db:
             ended = ", ".join(f"'{state}'" for state in ENDED)
-            gone = [_job(row) for row in db.table("jobs").rows_where(f"state in ({ended}) and finished_at < ?", [day])]
-            for job in gone:
-                db.table("jobs").delete(job.job_id)
+            db.table("jobs").delete_where(f"state in ({ended}) and finished_at < ?", [day])
             db.table("idempotency").delete_where("created_at < ?", [day])
-        return gone
+
+
+def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as they are kept: without the person's name, which must go when they withdraw; the case knows it."""
+    return json.dumps(
+        [{name: value for name, value in row.items() if name != "identity"} for row in rows], ensure_ascii=False
+    )
 
 
 def new_job_id() -> str:

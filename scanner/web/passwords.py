@@ -62,4 +62,4 @@ def step_of(secret: str, code: str, now: datetime) -> int | None:
 
 def provisioning_uri(secret: str, email: str) -> str:
     """What an authenticator's camera reads."""
-    return str(pyotp.TOTP(secret).provisioning_uri(email, issuer_name=ISSUER))
+    return str(pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER))

@@ -17,7 +17,7 @@ from scanner.web.store import WebStore
 IDLE_S = 12 * 3600.0
 LONGEST_S = 7 * 24 * 3600.0
 _SEEN_EVERY_S = 60.0  # a write for every request would be one too many
-TOKEN_PREFIX = "psk_"
+TOKEN_PREFIX = "psk_"  # noqa: S105  not a secret
 LONGEST_TOKEN_DAYS = 366
 
 
@@ -145,7 +145,9 @@ class Sessions:
     def revoke_token(self, account_id: str, token_id: str) -> None:
         """Raises NotThere."""
         with self._store.transaction() as db:
-            gone = db.conn.execute("delete from tokens where account_id = ? and token_id = ?", [account_id, token_id]).rowcount
+            gone = db.conn.execute(
+                "delete from tokens where account_id = ? and token_id = ?", [account_id, token_id]
+            ).rowcount
         if not gone:
             raise NotThere("no such token")
 

@@ -24,8 +24,7 @@ def accounts_sessions_tokens(db: Database) -> None:
     db.table("accounts").create(
         {
             "account_id": str, "email": str, "name": str, "roles": str, "password": str, "totp": bytes, "totp_on": int,
-            "totp_step": int, "language": str, "notify": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
-            "oidc_subject": str, "draft": str,
+            "totp_step": int, "language": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
         },
         pk="account_id",
     )  # fmt: skip
@@ -71,17 +70,17 @@ def jobs_and_messages(db: Database) -> None:
     db.table("jobs").create_index(["state", "created_at"])
     db.table("jobs").create_index(["account_id", "created_at"])
     db.table("idempotency").create(
-        {"account_id": str, "key": str, "request_sha256": str, "job_id": str, "created_at": str}, pk=("account_id", "key")
+        {"account_id": str, "key": str, "request_sha256": str, "job_id": str, "created_at": str},
+        pk=("account_id", "key"),
     )
     db.table("messages").create(
         {
-            "message_id": str, "kind": str, "address": str, "subject": str, "body": str, "digest": int, "tries": int,
+            "message_id": str, "address": str, "body": str, "tries": int,
             "next_at": float, "sent_at": str, "problem": str, "job_id": str, "created_at": str,
         },
         pk="message_id",
     )  # fmt: skip
     db.table("messages").create_index(["sent_at", "next_at"])
-    db.table("told").create({"what": str, "at": str}, pk="what")
     db.table("facts").create({"name": str, "value": str}, pk="name")
 
 
@@ -100,7 +99,7 @@ class WebStore:
 
     @property
     def db(self) -> Database:
-        """This thread's connection."""
+        """The connection of this thread."""
         known: Database | None = getattr(self._own, "db", None)
         if known is None:
             known = Database(sqlite3.connect(self.path, timeout=30, check_same_thread=False))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from face_index.vault.state import gallery_version_of
+from reports.case import Case
 from reports.docket import Docket
 from reports.review import CaseStatus
 from scanner.ledger import Ledger
@@ -38,7 +39,9 @@ class FindingDocument(BaseModel):
     file: str = Field(description="The file's name, of an archive with the member's.")
     sha256: str | None = Field(description="Lower-case hex; none for what could not be read.")
     outcome: Outcome
-    case_id: str | None = Field(description="The case that was opened; none where nothing was found or the use is authorised.")
+    case_id: str | None = Field(
+        description="The case that was opened; none where nothing was found or the use is authorised."
+    )
     case_status: str | None = Field(description="draft until a person decided: confirmed, rejected and so on.")
     identity_name: str | None = Field(description="Only with the scope names:read.")
     score: float | None = Field(description="Cosine of the samples' mean face to the template, -1 to 1.")
@@ -79,7 +82,6 @@ class ScanDocument(BaseModel):
     problem: str | None = Field(description="Why it failed.")
     verdict: VerdictDocument | None = Field(description="Once finished.")
     url: str = Field(description="Where to ask again.")
-    page: str = Field(description="Where a person looks at it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ class Telling:
             return VerdictDocument(
                 outcome=Outcome.FAILED, action="review", label=None, priority=20, gallery_version=None, findings=[], reasons=[reason]
             )  # fmt: skip
-        statuses = self._statuses(row["case_id"] for row in rows if row.get("case_id"))
-        findings = [self._finding(row, statuses) for row in rows]
+        cases = self._cases({row["case_id"] for row in rows if row.get("case_id")})
+        findings = [self._finding(row, cases) for row in rows]
         counted = [_counted(finding) for finding in findings]
         outcome = next(one for one in _WORST if one in counted)
         scores = [finding.score or 0.0 for finding, one in zip(findings, counted, strict=True) if one == outcome]
@@ -114,30 +116,27 @@ class Telling:
 
     def scan(self, job: Job) -> ScanDocument:
         """A job as the API tells it."""
-        base = self.settings.web.url
         return ScanDocument(
             **{name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)},
             verdict=self.verdict(job.result) if job.state == JobState.FINISHED else None,
-            url=f"{base}/api/v1/scans/{job.job_id}",
-            page=f"{base}/scans/{job.job_id}",
+            url=f"{self.settings.web.url}/api/v1/scans/{job.job_id}",
         )
 
-    def _finding(self, row: dict[str, Any], statuses: dict[str, str]) -> FindingDocument:
-        case_id = row.get("case_id")
+    def _finding(self, row: dict[str, Any], cases: dict[str, Case]) -> FindingDocument:
+        case = cases.get(row.get("case_id") or "")
         return FindingDocument(
-            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case_id,
-            case_status=statuses.get(case_id) if case_id else None,
-            identity_name=row["identity"] if self.with_names else None, score=row["score"], threshold=row["threshold"],
+            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
+            case_status=case.status if case else None,
+            identity_name=case.identity_name if case and self.with_names else None, score=row["score"], threshold=row["threshold"],
             lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"],
         )  # fmt: skip
 
-    def _statuses(self, case_ids: Iterable[str]) -> dict[str, str]:
-        wanted = set(case_ids)
-        if not wanted:
+    def _cases(self, case_ids: set[str]) -> dict[str, Case]:
+        if not case_ids:
             return {}
         docket = Docket(self.settings.cases_path, self.settings.evidence_path)
         try:
-            return docket.statuses(wanted)
+            return {case_id: docket.case(case_id) for case_id in case_ids}
         finally:
             docket.close()
 
@@ -149,7 +148,9 @@ def _counted(finding: FindingDocument) -> Outcome:
 
 
 def _priority(outcome: Outcome, score: float) -> int:
-    base = {Outcome.MATCH: 70, Outcome.POSSIBLE: 40, Outcome.INCONCLUSIVE: 15, Outcome.FAILED: 20, Outcome.CLEAR: 0}[outcome]
+    base = {Outcome.MATCH: 70, Outcome.POSSIBLE: 40, Outcome.INCONCLUSIVE: 15, Outcome.FAILED: 20, Outcome.CLEAR: 0}[
+        outcome
+    ]
     return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0)
 
 

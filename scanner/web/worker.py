@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -24,23 +25,21 @@ from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
-from scanner.casework import CaseDesk
 from scanner.errors import ScanError
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
-from scanner.web.accounts import Accounts
 from scanner.web.jobs import Job, JobKind, Jobs
 from scanner.web.outbox import Outbox
-from scanner.web.reminders import Reminders
-from scanner.web.store import WebStore, web_key
+from scanner.web.store import WebStore
 from scanner.web.verdicts import WATCHED, Telling
 from scanner.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.3
-_REMIND_EVERY_S = 60.0
+_TIDY_EVERY_S = 600.0
+_ORPHAN_S = 24 * 3600.0
 _PROGRESS_EVERY_S = 0.5
 _TRY_AGAIN_S = 10.0
 
@@ -167,38 +166,35 @@ class Worker:
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
     def _tell(self) -> None:
-        """The messenger's thread: with connections of its own, so that a long scan keeps nobody waiting."""
-        key = web_key(self.settings.web_key_path)
-        accounts = Accounts(self.store, key, self.clock)
-        last = -_REMIND_EVERY_S
+        """The messenger's thread: a long scan keeps nobody waiting."""
+        last = -_TIDY_EVERY_S
         while not self._stop.is_set():
             try:
-                if time.monotonic() - last >= _REMIND_EVERY_S:
+                if time.monotonic() - last >= _TIDY_EVERY_S:
                     last = time.monotonic()
-                    self._remind(accounts)
+                    self._tidy()
                 self.outbox.send_due()
-            except (sqlite3.OperationalError, OSError, FaceIndexError) as error:
+            except (sqlite3.OperationalError, OSError) as error:
                 log.warning("messages wait: %s", error)
             self._stop.wait(1.0)
 
-    def _remind(self, accounts: Accounts) -> None:
-        desk = CaseDesk(self.settings, self.clock)
-        try:
-            Reminders(desk, accounts, self.outbox, self.settings.web.url).send()
-        finally:
-            desk.close()
+    def _tidy(self) -> None:
+        """Forget what ended long ago, and uploads that belong to no job that waits."""
         oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
-        for job in self.jobs.forget_before(oldest.isoformat()):
-            if job.kind == JobKind.UPLOAD:
-                Path(job.source).unlink(missing_ok=True)
+        self.jobs.forget_before(oldest.isoformat())
+        for path in self.settings.uploads_path.glob("*.*"):
+            if self.jobs.has_ended(path.stem) and time.time() - path.stat().st_mtime > _ORPHAN_S:
+                path.unlink(missing_ok=True)
 
 
 def listing_of(job: Job, hub: str) -> Listing:
     """An upload as a listing: what the hub declared of it, and the file by its hash, which lies in the store already."""
     told = job.declared
     # Never asked: a file whose hash is in the store is opened there.
-    file = RemoteFile(job.name, f"https://{hub}.invalid/{job.sha256 or job.source}", job.size_bytes, job.sha256 or job.source)
-    listing = Listing(
+    file = RemoteFile(
+        job.name, f"https://{hub}.invalid/{job.sha256 or job.source}", job.size_bytes, job.sha256 or job.source
+    )
+    return Listing(
         hub=hub,
         listing_id=str(told.get("id") or job.job_id),
         title=str(told.get("title") or job.name),
@@ -214,14 +210,11 @@ def listing_of(job: Job, hub: str) -> Listing:
         files=(file,),
         raw="",
     )
-    return listing
 
 
 def work(settings: Settings) -> None:
     """What the worker process runs; it ends with the process that started it."""
     parent = os.getppid()
-    import signal
-
     worker = Worker(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

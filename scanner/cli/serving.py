@@ -1,0 +1,198 @@
+"""`serve`, `work`, `account`: the API for hubs, its worker, and who may use it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table
+
+if TYPE_CHECKING:
+    from scanner.web.accounts import Account
+    from scanner.web.premises import Premises
+
+group = typer.Typer(help="Who may use the API, and with which tokens.", no_args_is_help=True)
+EmailArgument = Annotated[str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("serve")(serve)
+    app.command("work")(work)
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; a reverse proxy stands before any other.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8420,
+    worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Also run the worker, as a process of its own.")
+    ] = True,
+) -> None:
+    """Serve the API of the upload gate, with the worker that scans what is sent. Ctrl-C ends both."""
+    import uvicorn
+
+    from scanner.web.app import create_app
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    process = subprocess.Popen([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None  # noqa: S603
+    typer.echo(
+        f"Listening on http://{host}:{port}; its interface is described at /api/v1/openapi.json. Ctrl-C ends it.",
+        err=True,
+    )
+    try:
+        uvicorn.run(
+            create_app(settings),
+            host=host,
+            port=port,
+            log_level="warning",
+            server_header=False,
+            h11_max_incomplete_event_size=32_768,
+        )
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def work(context: typer.Context) -> None:
+    """Scan what `serve` takes in; one process at a time per home, a second one waits for the first to end."""
+    from scanner.web.worker import work as run
+
+    flags: Flags = context.obj
+    run(flags.settings())
+
+
+def _flags(flags: Flags) -> list[str]:
+    return [part for name, value in flags.given.items() if value is not None for part in (f"--{name}", str(value))]
+
+
+@group.command("add")
+def add(
+    context: typer.Context,
+    email: EmailArgument,
+    name: Annotated[str, typer.Option(help="Who it is.")],
+    role: Annotated[list[str], typer.Option(help="operator, auditor, reviewer, legal or admin; as often as needed.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Add an account that API tokens can be made for."""
+    from scanner.web.access import Role
+
+    unknown = [one for one in role if one not in list(Role)]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Role)}", param_hint="--role")
+    premises = _premises(context)
+    account = premises.accounts.create(email, name, [Role(one) for one in role], None)
+    premises.close()
+    if as_json:
+        print_json({"email": account.email, "roles": list(account.roles)})
+    else:
+        typer.echo(
+            f"Added {account.email}. Make a token: portrait-scanner account token {account.email} --name NAME --scope scans:write"
+        )
+
+
+@group.command("list")
+def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List accounts and their tokens."""
+    premises = _premises(context)
+    rows: list[dict[str, Any]] = [
+        {
+            "email": one.email, "name": one.name, "roles": list(one.roles), "disabled": one.disabled,
+            "tokens": [
+                {
+                    "token_id": token.token_id, "name": token.name, "scopes": list(token.scopes),
+                    "expires_on": token.expires_on, "used_at": token.used_at,
+                }
+                for token in premises.sessions.tokens_of(one.account_id)
+            ],
+        }
+        for one in premises.accounts.all()
+    ]  # fmt: skip
+    premises.close()
+    if as_json:
+        print_json({"accounts": rows})
+        return
+    print_table(
+        ("account", "roles", "token", "scopes", "until", "last used"),
+        [
+            (str(row["email"]), " ".join(row["roles"]), f"{token['token_id']} {token['name']}", " ".join(token["scopes"]), str(token["expires_on"]), str(token["used_at"] or ""))
+            for row in rows
+            for token in row["tokens"] or [{"token_id": "", "name": "", "scopes": [], "expires_on": "", "used_at": ""}]
+        ],
+    )  # fmt: skip
+
+
+@group.command("token")
+def token(
+    context: typer.Context,
+    email: EmailArgument,
+    name: Annotated[str, typer.Option(help="What it is for.")],
+    scope: Annotated[
+        list[str], typer.Option(help="scans:write, scans:read, cases:read, names:read, transparency, metrics.")
+    ],
+    expires: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD. Default: 90 days from today.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an API token and show it once; only its hash is kept."""
+    from scanner.web.access import Scope
+
+    unknown = [one for one in scope if one not in list(Scope)]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Scope)}", param_hint="--scope")
+    premises = _premises(context)
+    account = _account(premises, email)
+    last_day = day_of(expires, "--expires") if expires else premises.clock().date() + timedelta(days=90)
+    secret = premises.sessions.issue_token(account, name, [Scope(one) for one in scope], last_day)
+    premises.close()
+    if as_json:
+        print_json({"token": secret, "expires_on": last_day})
+    else:
+        typer.echo(secret)
+        typer.echo(f"Good until {last_day}; it is not shown again.", err=True)
+
+
+@group.command("revoke")
+def revoke(
+    context: typer.Context,
+    email: EmailArgument,
+    token_id: Annotated[str, typer.Argument(help="As `account list` shows it.")],
+) -> None:
+    """End a token now."""
+    premises = _premises(context)
+    premises.sessions.revoke_token(_account(premises, email).account_id, token_id)
+    premises.close()
+    typer.echo(f"Token {token_id} has ended.")
+
+
+@group.command("disable")
+def disable(context: typer.Context, email: EmailArgument) -> None:
+    """Refuse an account and all its tokens from now on."""
+    premises = _premises(context)
+    premises.accounts.set_disabled(_account(premises, email).account_id, disabled=True)
+    premises.close()
+    typer.echo(f"{email} is disabled.")
+
+
+def _premises(context: typer.Context) -> Premises:
+    from scanner.web.premises import Premises
+
+    flags: Flags = context.obj
+    return Premises(flags.settings())
+
+
+def _account(premises: Premises, email: str) -> Account:
+    account = premises.accounts.by_email(email)
+    if account is None:
+        raise typer.BadParameter(
+            f"no account has the address {email}; `portrait-scanner account list` lists them", param_hint="EMAIL"
+        )
+    return account

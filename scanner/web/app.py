@@ -1,0 +1,104 @@
+"""The web app: routes, and every error as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from scanner.reception import Clock, utc_now
+from scanner.settings import Settings
+from scanner.web import gate, operations
+from scanner.web.errors import WebError
+from scanner.web.premises import Premises
+
+# No page of ours needs more; answers are JSON, which no browser may take for anything else.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
+    """The app on one home folder; opens web.db, loads no model."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.premises = Premises(settings, clock)
+        try:
+            yield
+        finally:
+            app.state.premises.close()
+
+    app = FastAPI(
+        title="portrait-scanner",
+        version=version("portrait-scanner"),
+        description="Tells whose face a public image model was trained to reproduce.",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        separate_input_output_schemas=False,
+    )
+    app.include_router(gate.router)
+    app.include_router(operations.router)
+    app.add_exception_handler(WebError, _told)
+    app.add_exception_handler(HTTPException, _told_by_framework)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.middleware("http")(_with_headers(settings))
+    return app
+
+
+def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
+    headers = dict(_HEADERS)
+    if settings.web.secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def add(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return add
+
+
+async def _told(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, WebError):
+        raise error
+    headers = {}
+    if retry := getattr(error, "retry_after_s", None):
+        headers["Retry-After"] = str(retry)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _problem(error.status, error.code, str(error), headers)
+
+
+async def _told_by_framework(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    return _problem(error.status_code, "http", str(error.detail), dict(error.headers or {}))
+
+
+async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    told = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+    return _problem(422, "not-valid", told[:500], {})
+
+
+def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> JSONResponse:
+    body: dict[str, Any] = {
+        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail,
+    }  # fmt: skip
+    return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -1,0 +1,50 @@
+"""What the API takes, checked (pydantic), and how it says no (RFC 9457)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+", max_length=2_000)]
+
+
+class DeclaredListing(BaseModel):
+    """What a hub says of a file it was sent; as shown on the case, and used to find triggers, licences and minors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Word | None = None
+    title: Word | None = None
+    url: HttpUrl | None = Field(None, description="The page a person would open.")
+    creator: Word | None = Field(None, description="The uploader's account; licences name it as hub:account.")
+    triggers: list[Word] = Field(default_factory=list, max_length=100)
+    tags: list[Word] = Field(default_factory=list, max_length=200)
+    base_model: Word | None = None
+    published_at: Word | None = None
+    downloads: int | None = Field(None, ge=0, le=2**53)
+    real_person: bool = False
+    minor: bool = Field(False, description="The hub itself says that it shows a minor: it is then never sampled.")
+
+
+class ScanRequest(BaseModel):
+    """A scan of a file that is elsewhere; give one of `url` and `sha256`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: HttpUrl | None = Field(None, description="Where the file can be downloaded, on the public internet.")
+    sha256: Sha256 | None = Field(None, description="Of a file that was judged, sent or crawled before.")
+    listing: DeclaredListing | None = None
+    webhook: HttpUrl | None = Field(None, description="Where the ended scan is posted, signed with HMAC-SHA256.")
+
+
+class Problem(BaseModel):
+    """Why a request was not done."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str = Field(description="Stable, for programs.")
+    detail: str

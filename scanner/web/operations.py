@@ -1,0 +1,89 @@
+"""What machines ask: is it alive, is it ready, how much is there to do; and the counts an operator publishes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Response
+from filelock import FileLock, Timeout
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel
+
+from scanner.casework import CaseDesk
+from scanner.ledger import Ledger
+from scanner.statistics import transparency
+from scanner.web.access import Scope
+from scanner.web.documents import Problem
+from scanner.web.jobs import JobState
+from scanner.web.premises import Premises, premises_of
+from scanner.web.sessions import Token
+from scanner.web.tokens import requires
+
+router = APIRouter(tags=["operations"])
+Here = Annotated[Premises, Depends(premises_of)]
+_SAYS_NO: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 429)}
+
+
+class Health(BaseModel):
+    """`ok`, or what is missing."""
+
+    status: str
+    worker: bool | None = None
+
+
+@router.get("/healthz", response_model=Health)
+async def alive() -> Health:
+    """The process answers."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
+def ready(here: Here, response: Response) -> Health:
+    """The database can be written, and a worker holds its lock."""
+    here.store.set_fact("ready", here.clock().isoformat())
+    worker = worker_lives(here)
+    if not worker:
+        response.status_code = 503
+    return Health(status="ok" if worker else "no worker runs", worker=worker)
+
+
+@router.get("/metrics", response_class=Response, responses={**_SAYS_NO, 200: {"content": {"text/plain": {}}}})
+def metrics(here: Here, token: Annotated[Token, requires(Scope.METRICS)]) -> Response:  # noqa: ARG001  the scope is what counts
+    """Counts for Prometheus."""
+    registry = CollectorRegistry()
+    jobs = Gauge("portrait_scanner_jobs", "Jobs by state.", ["state"], registry=registry)
+    for state in JobState:
+        jobs.labels(state=str(state)).set(here.jobs.count(state))
+    waiting = Gauge("portrait_scanner_messages_waiting", "Mails and webhooks not delivered yet.", registry=registry)
+    waiting.set(here.store.db.execute("select count(*) from messages where sent_at is null").fetchone()[0])
+    uploads = Gauge("portrait_scanner_upload_bytes", "Bytes of uploads that wait for the worker.", registry=registry)
+    folder = here.settings.uploads_path
+    uploads.set(sum(path.stat().st_size for path in folder.iterdir()) if folder.exists() else 0)
+    Gauge("portrait_scanner_worker", "1 while a worker runs.", registry=registry).set(worker_lives(here))
+    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/api/v1/transparency/{month}", responses=_SAYS_NO)
+def month_counts(
+    month: Annotated[str, Path(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")],
+    here: Here,
+    token: Annotated[Token, requires(Scope.TRANSPARENCY)],  # noqa: ARG001
+) -> dict[str, Any]:
+    """Counts of a month, as `portrait-scanner transparency` gives them: nobody's name."""
+    desk, ledger = CaseDesk(here.settings, here.clock), Ledger(here.settings.scans_path)
+    try:
+        return transparency(desk, ledger, month)
+    finally:
+        desk.close()
+        ledger.close()
+
+
+def worker_lives(here: Premises) -> bool:
+    """Whether a worker holds the lock of this home."""
+    lock = FileLock(here.settings.web_path.with_name("worker.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

@@ -1,0 +1,57 @@
+"""What every request works with, opened once per process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import Request
+
+from scanner.reception import Clock, utc_now
+from scanner.settings import Settings
+from scanner.web.accounts import Accounts
+from scanner.web.errors import TooManyRequests
+from scanner.web.jobs import Jobs
+from scanner.web.sessions import Sessions
+from scanner.web.store import WebStore, web_key
+from scanner.web.uploads import Receiver
+from scanner.web.verdicts import KnownFiles
+
+
+class Premises:
+    """Stores and limits of the web app; loads no model and opens no vault."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings, self.clock = settings, clock
+        self.store = WebStore(settings.web_path)
+        self.accounts = Accounts(self.store, web_key(settings.web_key_path), clock)
+        self.sessions = Sessions(self.store, self.accounts, clock)
+        self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
+        self.known = KnownFiles(settings, self.store)
+        self.receiver = Receiver(settings)
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def close(self) -> None:
+        self.known.close()
+        self.store.close()
+
+    def must_be_within(self, per_minute: int, *who: str) -> None:
+        """Count a request; raises TooManyRequests."""
+        limit = RateLimitItemPerMinute(per_minute)
+        if not self._limiter.hit(limit, *who):
+            reset = self._limiter.get_window_stats(limit, *who).reset_time
+            raise TooManyRequests(int(reset - self.clock().timestamp()) + 1)
+
+    def forget_upload(self, source: str) -> None:
+        """Delete an upload that no job needs."""
+        path = Path(source)
+        if path.parent == self.settings.uploads_path:
+            path.unlink(missing_ok=True)
+
+
+def premises_of(request: Request) -> Premises:
+    """The premises of the app that a request came to."""
+    premises: Premises = request.app.state.premises
+    return premises

@@ -1,0 +1,171 @@
+"""Accounts, sessions and tokens: what lets somebody in, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from scanner.web.access import Role, Scope
+from scanner.web.accounts import FAILURES_UNTIL_LOCKED, LOCKED_S, Account, Accounts
+from scanner.web.errors import AccountRefused, LinkExpired, NotThere, PasswordRefused
+from scanner.web.sessions import IDLE_S, Sessions
+from scanner.web.store import WebStore, web_key
+from tests.conftest import NOON
+
+PASSWORD = "correct horse battery staple"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def web_store(tmp_path: Path) -> Iterator[WebStore]:
+    opened = WebStore(tmp_path / "web" / "web.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def accounts(web_store: WebStore, tmp_path: Path, clock: Clock) -> Accounts:
+    return Accounts(web_store, web_key(tmp_path / "web" / "web.key"), clock)
+
+
+@pytest.fixture
+def sessions(web_store: WebStore, accounts: Accounts, clock: Clock) -> Sessions:
+    return Sessions(web_store, accounts, clock)
+
+
+@pytest.fixture
+def ann(accounts: Accounts) -> Account:
+    return accounts.create("Ann@Hub.example", "Ann", [Role.OPERATOR], PASSWORD)
+
+
+class TestPasswords:
+    def test_the_right_one_lets_in_and_no_other(self, accounts: Accounts, ann: Account) -> None:
+        assert accounts.authenticate(" ANN@hub.example", PASSWORD) == ann
+        assert accounts.authenticate("ann@hub.example", PASSWORD + "x") is None
+        assert accounts.authenticate("bob@hub.example", PASSWORD) is None
+
+    @pytest.mark.parametrize(("password", "why"), [("short", "short"), ("a" * 20, "guessed"), ("x1" * 200, "long"), ("ann@hub.example", "guessed")])  # fmt: skip
+    def test_bad_ones_are_refused(self, accounts: Accounts, ann: Account, password: str, why: str) -> None:
+        with pytest.raises(PasswordRefused) as caught:
+            accounts.set_password(ann.account_id, password)
+        assert caught.value.why == why
+
+    def test_guessing_locks_for_a_while_even_the_right_one(
+        self, accounts: Accounts, ann: Account, clock: Clock
+    ) -> None:
+        for _ in range(FAILURES_UNTIL_LOCKED):
+            accounts.authenticate(ann.email, "a wrong password")
+        assert accounts.authenticate(ann.email, PASSWORD) is None
+        clock.now += timedelta(seconds=LOCKED_S + 1)
+        assert accounts.authenticate(ann.email, PASSWORD)
+
+    def test_nothing_of_it_is_stored(self, ann: Account, web_store: WebStore) -> None:
+        [row] = web_store.db.table("accounts").rows
+        assert row["password"].startswith("$argon2id$")
+        assert PASSWORD not in str(row)
+
+
+class TestSecondFactor:
+    def test_a_code_counts_once(self, accounts: Accounts, ann: Account) -> None:
+        code = pyotp.TOTP(accounts.begin_totp(ann.account_id)).at(NOON)
+        assert accounts.confirm_totp(ann.account_id, code)
+        assert not accounts.check_code(ann.account_id, code)
+        assert accounts.one(ann.account_id).totp_on
+
+    def test_it_cannot_be_replaced_while_it_is_on(self, accounts: Accounts, ann: Account) -> None:
+        accounts.confirm_totp(ann.account_id, pyotp.TOTP(accounts.begin_totp(ann.account_id)).at(NOON))
+        with pytest.raises(AccountRefused):
+            accounts.begin_totp(ann.account_id)
+
+    def test_its_secret_is_sealed(self, accounts: Accounts, ann: Account, web_store: WebStore) -> None:
+        secret = accounts.begin_totp(ann.account_id)
+        [row] = web_store.db.table("accounts").rows
+        assert secret.encode() not in row["totp"]
+
+
+class TestInvitations:
+    def test_one_opens_one_account_once(self, accounts: Accounts) -> None:
+        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann", identity_id="id-1")
+        account = accounts.accept(secret, "Eve", PASSWORD)
+        assert account.roles == (Role.LEGAL,)
+        assert accounts.identities_of(account.account_id) == {"id-1": "self"}
+        with pytest.raises(LinkExpired):
+            accounts.accept(secret, "Eve", PASSWORD)
+
+    def test_an_old_one_is_refused(self, accounts: Accounts, clock: Clock) -> None:
+        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann")
+        clock.now += timedelta(days=8)
+        with pytest.raises(LinkExpired):
+            accounts.accept(secret, "Eve", PASSWORD)
+
+    def test_a_new_password_ends_the_sessions_before(
+        self, accounts: Accounts, sessions: Sessions, ann: Account
+    ) -> None:
+        before = sessions.begin(ann, second_factor=True)
+        accounts.accept(accounts.invite(ann.email, ann.roles, "Ann"), "", "another long passphrase")
+        assert sessions.session(before) is None
+
+
+class TestSessions:
+    def test_they_end_when_idle_revoked_or_disabled(
+        self, accounts: Accounts, sessions: Sessions, ann: Account, clock: Clock
+    ) -> None:
+        one, other, third = (sessions.begin(ann, second_factor=True) for _ in range(3))
+        known = sessions.session(one)
+        assert known is not None
+        sessions.end(ann.account_id, known.session_id)
+        assert sessions.session(one) is None
+        assert sessions.session(other) is not None
+        accounts.set_disabled(ann.account_id, disabled=True)
+        assert sessions.session(other) is None
+        accounts.set_disabled(ann.account_id, disabled=False)
+        clock.now += timedelta(seconds=IDLE_S + 1)
+        assert sessions.session(third) is None
+
+    def test_their_secret_is_not_stored(self, sessions: Sessions, ann: Account, web_store: WebStore) -> None:
+        secret = sessions.begin(ann, second_factor=True)
+        assert secret not in str(list(web_store.db.table("sessions").rows))
+
+
+class TestTokens:
+    def test_one_has_its_scopes_until_its_last_day(self, sessions: Sessions, ann: Account, clock: Clock) -> None:
+        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
+        token = sessions.token(secret)
+        assert token is not None
+        assert token.scopes == (Scope.SCANS_READ,)
+        clock.now += timedelta(days=2)
+        assert sessions.token(secret) is None
+
+    def test_it_never_has_more_than_its_account(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
+        with pytest.raises(AccountRefused):
+            sessions.issue_token(accounts.create("r@x.example", "R", [Role.REVIEWER], None), "x", [Scope.SCANS_WRITE], date(2026, 12, 1))  # fmt: skip
+        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1))
+        accounts.set_roles(ann.account_id, [Role.AUDITOR])
+        token = sessions.token(secret)
+        assert token is not None
+        assert token.scopes == (Scope.SCANS_READ,)
+
+    def test_it_can_be_revoked_by_its_account_only(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
+        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
+        [token] = sessions.tokens_of(ann.account_id)
+        bob = accounts.create("bob@x.example", "Bob", [Role.OPERATOR], None)
+        with pytest.raises(NotThere):
+            sessions.revoke_token(bob.account_id, token.token_id)
+        sessions.revoke_token(ann.account_id, token.token_id)
+        assert sessions.token(secret) is None

@@ -1,0 +1,325 @@
+"""The upload gate, over HTTP as a hub uses it: real server, real worker, the miniature world."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from crawlers.webhooks import SIGNATURE_HEADER, signature_of
+from scanner.miniature.world import load_world
+from scanner.settings import Settings, WebSettings
+from scanner.web.access import Role, Scope
+from scanner.web.app import create_app
+from scanner.web.jobs import JobKind, Order
+from scanner.web.outbox import WAITS_S, Outbox
+from scanner.web.premises import Premises
+from scanner.web.uploads import safe_name
+from tests.servers.serving import Answer, serve_answers
+
+FAR = date.today() + timedelta(days=30)  # noqa: DTZ011  a day is enough
+LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors")
+
+
+def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> dict[str, str]:
+    """Headers with a new token of an operator's."""
+    premises = Premises(Settings(home=home))
+    account = premises.accounts.by_email(email) or premises.accounts.create(email, "Gate", [Role.OPERATOR], None)
+    secret = premises.sessions.issue_token(account, "test", scopes, FAR)
+    premises.close()
+    return {"Authorization": f"Bearer {secret}"}
+
+
+class Served:
+    """`portrait-scanner serve` as a process group of its own, so that it can be killed whole."""
+
+    def __init__(self, home: Path, **web: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.home, self.url = home, f"http://127.0.0.1:{self.port}"
+        self._environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "OMP_NUM_THREADS": "1", **web}
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "scanner.cli.app", "--home", str(self.home), "serve", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            command, env=self._environment, start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        for _ in range(300):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("the server did not become ready")
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def home(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("gate") / "home"
+    shutil.copytree(demo_home, copy)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def served(home: Path) -> Iterator[Served]:
+    server = Served(home)
+    server.start()
+    yield server
+    server.kill()
+
+
+def ended(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    for _ in range(600):
+        scan: dict[str, Any] = client.get(f"/api/v1/scans/{job_id}").json()
+        if scan["state"] in ("finished", "failed", "cancelled"):
+            return scan
+        time.sleep(0.1)
+    raise AssertionError(f"the scan did not end: {scan}")
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[httpx.Client]:
+    headers = token_for(served.home, Scope.SCANS_WRITE, Scope.SCANS_READ)
+    with httpx.Client(base_url=served.url, headers=headers, timeout=60) as opened:
+        yield opened
+
+
+class TestScans:
+    def test_a_likeness_is_blocked_and_known_the_next_time(self, client: httpx.Client) -> None:
+        declared = {
+            "title": "Ohwx",
+            "creator": "zed",
+            "url": "https://hub.example/1",
+            "triggers": list(LIKENESS.triggers),
+        }
+        files = {"file": ("../../etc/ohwx\u202e.safetensors", LIKENESS.path.read_bytes())}
+        asked = client.post("/api/v1/scans", files=files, data={"listing": json.dumps(declared)})
+        assert asked.status_code == 202, asked.text
+        assert asked.json()["name"] == "ohwx.safetensors"
+        scan = ended(client, asked.json()["job_id"])
+        verdict = scan["verdict"]
+        assert (verdict["outcome"], verdict["action"], verdict["label"]) == ("match", "block", "real-person-likeness")
+        [finding] = verdict["findings"]
+        assert finding["case_id"]
+        assert finding["identity_name"] is None
+        known = client.post("/api/v1/scans", json={"sha256": scan["sha256"].upper()})
+        assert (known.status_code, known.json()["verdict"]["outcome"]) == (200, "match")
+        assert client.get(f"/api/v1/verdicts/{scan['sha256']}").json()["findings"] == [finding]
+
+    def test_progress_comes_as_events_until_the_end(self, client: httpx.Client) -> None:
+        body = b"no weights at all " * 9
+        job = client.post("/api/v1/scans", content=body, params={"name": "x.safetensors"}).json()
+        seen = client.get(f"/api/v1/scans/{job['job_id']}/events").text
+        assert "event: ended" in seen
+        assert '"outcome":"failed"' in seen
+        assert '"action":"review"' in seen
+
+    def test_the_same_key_and_request_give_the_same_scan(self, client: httpx.Client) -> None:
+        key = {"Idempotency-Key": "k-1"}
+        one = client.post("/api/v1/scans", content=b"some bytes", headers=key).json()
+        again = client.post("/api/v1/scans", content=b"some bytes", headers=key).json()
+        other = client.post("/api/v1/scans", content=b"other bytes", headers=key)
+        assert one["job_id"] == again["job_id"]
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+
+    def test_another_account_does_not_see_it(self, client: httpx.Client, served: Served) -> None:
+        job = client.post("/api/v1/scans", content=b"mine").json()["job_id"]
+        strangers = token_for(served.home, Scope.SCANS_READ, Scope.SCANS_WRITE, email="other@hub.example")
+        for method, place in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
+            assert (
+                httpx.request(method, f"{served.url}/api/v1/scans/{job}{place}", headers=strangers).status_code == 404
+            )
+        assert httpx.get(f"{served.url}/api/v1/scans", headers=strangers).json()["scans"] == []
+
+    def test_the_machines_own_network_is_not_reached(self, client: httpx.Client, served: Served) -> None:
+        job = client.post("/api/v1/scans", json={"url": f"{served.url}/healthz"}).json()
+        scan = ended(client, job["job_id"])
+        told = f"{scan['problem']} {scan['verdict']}"
+        assert "loopback address" in told
+
+
+def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: Path) -> None:
+    posts: list[str] = []
+
+    def receive(_path: str, _headers: dict[str, str], body: bytes) -> Answer:
+        posts.append(json.loads(body)["scan"]["job_id"])
+        return 200, {}, b""
+
+    copy = tmp_path / "home"
+    shutil.copytree(home, copy)
+    with serve_answers(receive) as hook:
+        server = Served(copy, PORTRAIT_SCANNER_WEBHOOK_SECRET="s", PORTRAIT_SCANNER_ALLOWED_HOSTS="127.0.0.1")
+        server.start()
+        headers = token_for(copy, Scope.SCANS_WRITE, Scope.SCANS_READ)
+        accepted = []
+        with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
+            for number in range(12):
+                answer = client.post("/api/v1/scans", content=b"%d " % number * 500, params={"webhook": hook})
+                assert answer.status_code == 202, answer.text
+                accepted.append(answer.json()["job_id"])
+        server.kill()
+        server.start()
+        try:
+            with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
+                assert {ended(client, job)["state"] for job in accepted} == {"finished"}
+            for _ in range(200):
+                if set(posts) >= set(accepted):
+                    break
+                time.sleep(0.1)
+        finally:
+            server.kill()
+        # A webhook that was on its way when the server died may come again, under the same delivery id; none is lost.
+        assert set(posts) == set(accepted)
+        assert not list((copy / "web" / "uploads").glob("*"))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[TestClient]:
+    """An app with narrow limits and no worker."""
+    web = WebSettings.model_validate({"max_upload_mb": 1, "most_waiting_jobs": 2, "requests_per_minute": 40})
+    settings = Settings(home=tmp_path / "home", web=web, webhook_secret=SecretStr("s"))
+    with TestClient(create_app(settings), headers=token_for(tmp_path / "home", *Scope)) as opened:  # fmt: skip
+        yield opened
+
+
+class TestLimits:
+    def test_too_large_is_refused_told_or_not(self, small: TestClient, tmp_path: Path) -> None:
+        def drip() -> Iterator[bytes]:
+            for _ in range(30):
+                yield b"x" * 50_000
+
+        for body in (b"x" * 1_500_000, drip()):
+            answer = small.post("/api/v1/scans", content=body)  # type: ignore[arg-type]
+            assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+        assert not list((tmp_path / "home" / "web" / "uploads").glob("*"))
+
+    def test_a_full_queue_says_when_to_come_again(self, small: TestClient, tmp_path: Path) -> None:
+        answers = [small.post("/api/v1/scans", content=b"file %d" % number) for number in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 202, 503]
+        assert int(answers[2].headers["Retry-After"]) > 0
+        assert len(list((tmp_path / "home" / "web" / "uploads").glob("*"))) == 2
+
+    def test_too_many_requests_are_told_to_wait(self, small: TestClient) -> None:
+        statuses = [small.get("/api/v1/scans").status_code for _ in range(45)]
+        assert statuses[0] == 200
+        assert statuses[-1] == 429
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1/x", "http://169.254.169.254/latest", "http://[::1]/", "http://localhost:1/", "http://u:p@hub.example/"])  # fmt: skip
+    def test_webhooks_into_the_own_network_are_refused(self, small: TestClient, url: str) -> None:
+        answer = small.post("/api/v1/scans", json={"sha256": "ab" * 32, "webhook": url})
+        assert (answer.status_code, answer.json()["code"]) == (422, "webhook-refused")
+
+
+@given(st.text(max_size=400))
+def test_no_name_leads_anywhere(name: str) -> None:
+    shown = safe_name(name)
+    assert 0 < len(shown) <= 170
+    assert "/" not in shown
+    assert "\\" not in shown
+    assert not shown.startswith(".")
+
+
+def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path) -> None:
+    seen: list[tuple[str | None, bytes]] = []
+
+    def receive(_path: str, headers: dict[str, str], body: bytes) -> Answer:
+        seen.append((headers.get(SIGNATURE_HEADER), body))
+        return (503 if len(seen) == 1 else 200), {}, b""
+
+    from tests.test_accounts import Clock
+
+    clock = Clock()
+    signed = settings.model_copy(update={"webhook_secret": SecretStr("s3cret"), "allowed_hosts": ("127.0.0.1",)})
+    premises = Premises(signed, clock)
+    outbox = Outbox(signed, premises.store, clock)
+    with serve_answers(receive) as url:
+        outbox.post(url, {"a": "ü"}, "job-1")
+        assert outbox.send_due() == 0
+        assert outbox.send_due() == 0  # not yet
+        clock.now += timedelta(seconds=WAITS_S[0] + 1)
+        assert outbox.send_due() == 1
+        assert outbox.send_due() == 0
+    assert len(seen) == 2
+    assert seen[1][0] == signature_of(seen[1][1], "s3cret")
+    [told] = outbox.of_job("job-1")
+    assert told["tries"] == 2
+    premises.close()
+
+
+# Every route of the API and the scope that opens it; what is not listed here is open to nobody.
+OPENED_BY = {
+    ("POST", "/api/v1/scans"): Scope.SCANS_WRITE,
+    ("GET", "/api/v1/scans"): Scope.SCANS_READ,
+    ("GET", "/api/v1/scans/{job_id}"): Scope.SCANS_READ,
+    ("DELETE", "/api/v1/scans/{job_id}"): Scope.SCANS_WRITE,
+    ("GET", "/api/v1/scans/{job_id}/events"): Scope.SCANS_READ,
+    ("GET", "/api/v1/verdicts/{sha256}"): Scope.SCANS_READ,
+    ("GET", "/api/v1/transparency/{month}"): Scope.TRANSPARENCY,
+    ("GET", "/metrics"): Scope.METRICS,
+}
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settings = Settings(home=home)
+    with TestClient(create_app(settings)) as client:
+        schema = client.get("/api/v1/openapi.json").json()
+        routes = {(method.upper(), path) for path, item in schema["paths"].items() for method in item}
+        assert routes == set(OPENED_BY) | OPEN
+        order = Order("nobody", JobKind.SHA256, "ab" * 32, "x")
+        job = client.app.state.premises.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
+        tokens = {scope: token_for(home, scope) for scope in Scope}
+        for (method, path), needed in OPENED_BY.items():
+            place = path.format(job_id=job, sha256="ab" * 32, month="2026-11")
+            assert client.request(method, place).status_code == 401, path
+            for scope, headers in tokens.items():
+                status = client.request(method, place, headers=headers).status_code
+                assert (status == 403) == (scope != needed), (path, scope, status)
+
+
+class TestSchema:
+    def test_no_answer_breaks_the_schema(self, tmp_path: Path) -> None:
+        settings = Settings(home=tmp_path / "home", webhook_secret=SecretStr("s"))
+        headers = token_for(tmp_path / "home", Scope.SCANS_WRITE, Scope.SCANS_READ, Scope.TRANSPARENCY, Scope.METRICS)
+        app = create_app(settings)
+        with TestClient(app):
+            schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
+            for result in schema.get_all_operations():
+                operation = result.ok()
+                if operation.path.endswith("/events"):
+                    continue  # a stream that ends with its scan
+
+                @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+                @given(case=operation.as_strategy())
+                def check(case: Any) -> None:
+                    answer = case.call(headers=headers)
+                    if answer.status_code == 503 and case.path == "/readyz":
+                        return  # no worker here
+                    case.validate_response(answer)
+
+                check()
