@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -56,7 +57,23 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_exception_handler(HTTPException, _told_by_framework)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.middleware("http")(_with_headers(settings))
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  FastAPI's own way to change the schema
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI schema, with refusals as the problem documents that they are."""
+    if app.openapi_schema is None:
+        app.openapi_schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        for item in app.openapi_schema["paths"].values():
+            for operation in item.values():
+                for status, answer in operation["responses"].items():
+                    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+                    if str(status) >= "400" and schema.get("$ref", "").endswith("/Problem"):
+                        answer["content"] = {"application/problem+json": {"schema": schema}}
+    return app.openapi_schema
 
 
 def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
