@@ -3,13 +3,14 @@
 # make lint   formatting, types, import contracts
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
+# make bench-gate  the upload gate under load
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports install
+.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -36,6 +37,9 @@ bench-crawlers: install
 	$(BIN)/python -m benchmarks.crawlers.throughput
 	$(BIN)/python -m benchmarks.crawlers.header_bytes
 	$(BIN)/python -m benchmarks.crawlers.header_fuzz
+
+bench-gate: install
+	$(BIN)/python -m benchmarks.gate
 
 bench-reports: install
 	$(BIN)/python -m benchmarks.reports

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -50,11 +51,15 @@ def entries_that_are_only_added_to(db: Database) -> None:
 
 
 class Docket:
-    """The only writer of cases.db and of the evidence folder."""
+    """The only writer of cases.db and of the evidence folder.
 
-    def __init__(self, path: Path, evidence: Path) -> None:
+    Args:
+        any_thread: threads take turns, under a lock of the caller's.
+    """
+
+    def __init__(self, path: Path, evidence: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(path)
+        self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._evidence = evidence
         self._db.enable_wal()
         migrations.apply(self._db)
@@ -128,6 +133,13 @@ class Docket:
         return tuple(
             Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
         )
+
+    def standings(self, case_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Where each of these cases stands, and whom it is about; reads no record whole. Ids of no case are left out."""
+        wanted = list(case_ids)
+        query = "select case_id, json_extract(record, '$.identity_name') from cases where case_id in "
+        rows = self._db.execute(f"{query}({', '.join('?' for _ in wanted)})", wanted).fetchall()
+        return {case_id: (status_of(self.entries(case_id)), name) for case_id, name in rows}
 
     def all_entries(self, kind: str) -> Iterator[tuple[str, Entry]]:
         """Case id and line of every line of that kind, in order."""

@@ -57,7 +57,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_exception_handler(HTTPException, _told_by_framework)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.middleware("http")(_with_headers(settings))
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  FastAPI's own way to change the schema
+    # FastAPI's own way to change the schema.
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
 

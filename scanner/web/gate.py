@@ -160,7 +160,7 @@ def known_verdict(sha256: Sha256, here: Here, token: Annotated[Token, requires(S
 
 
 def _telling(here: Premises, token: Token) -> Telling:
-    return Telling(here.settings, with_names=Scope.NAMES_READ in token.scopes)
+    return Telling(here.settings.web.url, here.standings, with_names=Scope.NAMES_READ in token.scopes)
 
 
 def _own(here: Premises, token: Token, job_id: str) -> Job:

@@ -17,7 +17,7 @@ from scanner.web.jobs import Jobs
 from scanner.web.sessions import Sessions
 from scanner.web.store import WebStore, web_key
 from scanner.web.uploads import Receiver
-from scanner.web.verdicts import KnownFiles
+from scanner.web.verdicts import KnownFiles, Standings
 
 
 class Premises:
@@ -30,11 +30,13 @@ class Premises:
         self.sessions = Sessions(self.store, self.accounts, clock)
         self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
         self.known = KnownFiles(settings, self.store)
+        self.standings = Standings(settings)
         self.receiver = Receiver(settings)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def close(self) -> None:
         self.known.close()
+        self.standings.close()
         self.store.close()
 
     def must_be_within(self, per_minute: int, *who: str) -> None:

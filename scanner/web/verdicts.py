@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from face_index.vault.state import gallery_version_of
-from reports.case import Case
 from reports.docket import Docket
 from reports.review import CaseStatus
 from scanner.ledger import Ledger
@@ -84,11 +83,34 @@ class ScanDocument(BaseModel):
     url: str = Field(description="Where to ask again.")
 
 
+class Standings:
+    """Where cases stand now, over one connection that threads share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._docket: Docket | None = None
+        self._lock = threading.Lock()
+
+    def of(self, case_ids: set[str]) -> dict[str, tuple[str, str]]:
+        """Status and person's name of these cases."""
+        if not case_ids:
+            return {}
+        with self._lock:
+            if self._docket is None:
+                self._docket = Docket(self._settings.cases_path, self._settings.evidence_path, any_thread=True)
+            return self._docket.standings(case_ids)
+
+    def close(self) -> None:
+        if self._docket is not None:
+            self._docket.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Telling:
     """What is needed to put verdicts into words for one reader."""
 
-    settings: Settings
+    url: str
+    standings: Standings
     with_names: bool
 
     def verdict(self, rows: Sequence[dict[str, Any]]) -> VerdictDocument:
@@ -98,7 +120,7 @@ class Telling:
             return VerdictDocument(
                 outcome=Outcome.FAILED, action="review", label=None, priority=20, gallery_version=None, findings=[], reasons=[reason]
             )  # fmt: skip
-        cases = self._cases({row["case_id"] for row in rows if row.get("case_id")})
+        cases = self.standings.of({row["case_id"] for row in rows if row.get("case_id")})
         findings = [self._finding(row, cases) for row in rows]
         counted = [_counted(finding) for finding in findings]
         outcome = next(one for one in _WORST if one in counted)
@@ -119,26 +141,17 @@ class Telling:
         return ScanDocument(
             **{name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)},
             verdict=self.verdict(job.result) if job.state == JobState.FINISHED else None,
-            url=f"{self.settings.web.url}/api/v1/scans/{job.job_id}",
+            url=f"{self.url}/api/v1/scans/{job.job_id}",
         )
 
-    def _finding(self, row: dict[str, Any], cases: dict[str, Case]) -> FindingDocument:
-        case = cases.get(row.get("case_id") or "")
+    def _finding(self, row: dict[str, Any], cases: dict[str, tuple[str, str]]) -> FindingDocument:
+        status, name = cases.get(row.get("case_id") or "", (None, None))
         return FindingDocument(
-            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
-            case_status=case.status if case else None,
-            identity_name=case.identity_name if case and self.with_names else None, score=row["score"], threshold=row["threshold"],
+            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=row["case_id"] if status else None,
+            case_status=status,
+            identity_name=name if self.with_names else None, score=row["score"], threshold=row["threshold"],
             lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"],
         )  # fmt: skip
-
-    def _cases(self, case_ids: set[str]) -> dict[str, Case]:
-        if not case_ids:
-            return {}
-        docket = Docket(self.settings.cases_path, self.settings.evidence_path)
-        try:
-            return {case_id: docket.case(case_id) for case_id in case_ids}
-        finally:
-            docket.close()
 
 
 def _counted(finding: FindingDocument) -> Outcome:

@@ -32,7 +32,7 @@ from scanner.settings import Settings
 from scanner.web.jobs import Job, JobKind, Jobs
 from scanner.web.outbox import Outbox
 from scanner.web.store import WebStore
-from scanner.web.verdicts import WATCHED, Telling
+from scanner.web.verdicts import WATCHED, Standings, Telling
 from scanner.workshop import Workshop
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,9 @@ class Worker:
     def _tell_webhook(self, job: Job) -> None:
         if job.webhook is None:
             return
-        document = Telling(self.settings, with_names=False).scan(job).model_dump(mode="json")
+        standings = Standings(self.settings)
+        document = Telling(self.settings.web.url, standings, with_names=False).scan(job).model_dump(mode="json")
+        standings.close()
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
     def _tell(self) -> None:

@@ -1,0 +1,168 @@
+"""The upload gate under load: memory while many large files come, and known hashes next to a bare FastAPI route.
+
+Run alone: python -m benchmarks.gate [--uploads 200] [--megabytes 50] [--seconds 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from scanner.miniature.world import load_world
+from scanner.settings import Settings
+from scanner.web.access import Role, Scope
+from scanner.web.premises import Premises
+
+BARE = """
+import sys, uvicorn
+from fastapi import FastAPI
+app = FastAPI()
+@app.get("/api/v1/verdicts/{sha256}")
+def verdict(sha256: str) -> dict[str, str]:
+    return {"outcome": "match"}
+uvicorn.run(app, port=int(sys.argv[1]), log_level="warning")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command: list[str], url: str, home: Path) -> Iterator[int]:
+    environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "PORTRAIT_SCANNER_HOME": str(home)}
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(url).status_code < 500:
+                    break
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def memory_mb(pid: int, line: str) -> float:
+    for told in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if told.startswith(line):
+            return int(told.split()[1]) / 1000
+    return 0.0
+
+
+async def percentiles(url: str, headers: dict[str, str], seconds: float) -> tuple[float, float, float]:
+    """Median, 95th and 99th percentile in ms of 100 requests a second, each begun on time whatever the others do."""
+    times: list[float] = []
+    async with httpx.AsyncClient(headers=headers, timeout=30, limits=httpx.Limits(max_connections=50)) as client:
+
+        async def one() -> None:
+            begun = time.perf_counter()
+            answer = await client.get(url)
+            answer.raise_for_status()
+            times.append(time.perf_counter() - begun)
+
+        for _ in range(20):
+            await one()
+        times.clear()
+        begun, tasks = time.perf_counter(), []
+        for number in range(int(100 * seconds)):
+            await asyncio.sleep(max(0.0, begun + number / 100 - time.perf_counter()))
+            tasks.append(asyncio.create_task(one()))
+        await asyncio.gather(*tasks)
+    found = np.percentile(np.array(times) * 1000, [50, 95, 99])
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+async def flood(url: str, headers: dict[str, str], uploads: int, megabytes: int) -> Counter[int]:
+    """All at once; each file is another one."""
+
+    async def body(number: int) -> AsyncIterator[bytes]:
+        yield number.to_bytes(8, "little")
+        piece = os.urandom(1 << 16)
+        for _ in range(megabytes * 1_000_000 // len(piece)):
+            yield piece
+
+    limits = httpx.Limits(max_connections=uploads)
+    async with httpx.AsyncClient(headers=headers, timeout=600, limits=limits) as client:
+
+        async def one(number: int) -> int:
+            return (await client.post(f"{url}/api/v1/scans", content=body(number))).status_code
+
+        return Counter(await asyncio.gather(*(one(number) for number in range(uploads))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--uploads", type=int, default=200)
+    parser.add_argument("--megabytes", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=10)
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    home = folder / "home"
+    subprocess.run(
+        [sys.executable, "-m", "scanner.cli.app", "--home", str(home), "demo"], check=True, capture_output=True
+    )
+    premises = Premises(Settings(home=home), lambda: datetime.now(UTC))
+    account = premises.accounts.create("bench@hub.example", "Bench", [Role.OPERATOR], None)
+    secret = premises.sessions.issue_token(
+        account, "bench", [Scope.SCANS_READ, Scope.SCANS_WRITE], datetime.now(UTC).date() + timedelta(days=1)
+    )
+    premises.close()
+    headers = {"Authorization": f"Bearer {secret}"}
+    port, bare_port = free_port(), free_port()
+    url, bare_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bare_port}"
+    file = next(one for one in load_world().files if one.file == "ohwx_portrait_v1.safetensors")
+    with (
+        running([sys.executable, "-m", "scanner.cli.app", "serve", "--port", str(port)], f"{url}/readyz", home) as pid,
+        running([sys.executable, "-c", BARE, str(bare_port)], f"{bare_url}/docs", home),
+    ):
+        idle = memory_mb(pid, "VmRSS")
+        with httpx.Client(headers=headers, timeout=60) as client:
+            job = client.post(f"{url}/api/v1/scans", content=file.path.read_bytes(), params={"name": file.file}).json()
+            while (scan := client.get(job["url"].replace("http://127.0.0.1:8420", url)).json())["state"] != "finished":
+                time.sleep(0.2)
+        known = f"/api/v1/verdicts/{scan['sha256']}"
+        print("known hash, 100 requests/s           p50 ms   p95 ms   p99 ms")
+        for name, place, sent in (("ours", url, headers), ("bare FastAPI", bare_url, {})):
+            told = asyncio.run(percentiles(place + known, sent, asked.seconds))
+            print(f"  {name:32} {told[0]:8.1f} {told[1]:8.1f} {told[2]:8.1f}")
+        begun = time.perf_counter()
+        answers = asyncio.run(flood(url, headers, asked.uploads, asked.megabytes))
+        seconds = time.perf_counter() - begun
+        peak = memory_mb(pid, "VmHWM")
+        print(f"{asked.uploads} uploads of {asked.megabytes} MB at once: {dict(answers)} in {seconds:.0f} s")
+        print(f"  web process: {idle:.0f} MB idle, {peak:.0f} MB at its peak")
+        with httpx.Client(headers=headers, timeout=60) as client:
+            while "0.0" not in _waiting(client, url):
+                time.sleep(1)
+        print(f"  all judged {time.perf_counter() - begun:.0f} s after the first byte")
+    shutil.rmtree(folder)
+
+
+def _waiting(client: httpx.Client, url: str) -> str:
+    waiting = client.get(f"{url}/api/v1/scans", params={"state": "queued", "limit": 1}).json()["scans"]
+    running_now = client.get(f"{url}/api/v1/scans", params={"state": "running", "limit": 1}).json()["scans"]
+    return "0.0" if not waiting and not running_now else "1.0"
+
+
+if __name__ == "__main__":
+    main()
