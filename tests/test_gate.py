@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
+from crawlers.listing import RemoteFile, bare_listing
 from crawlers.webhooks import SIGNATURE_HEADER, signature_of
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
@@ -35,6 +36,7 @@ from scanner.web.jobs import JobKind, Order
 from scanner.web.outbox import WAITS_S, Outbox
 from scanner.web.premises import Premises
 from scanner.web.uploads import safe_name
+from scanner.web.worker import with_declared
 from tests.servers.serving import Answer, serve_answers
 
 FAR = date.today() + timedelta(days=30)  # noqa: DTZ011  a day is enough
@@ -130,6 +132,12 @@ class TestScans:
         known = client.post("/api/v1/scans", json={"sha256": scan["sha256"].upper()})
         assert (known.status_code, known.json()["verdict"]["outcome"]) == (200, "match")
         assert client.get(f"/api/v1/verdicts/{scan['sha256']}").json()["findings"] == [finding]
+        # Offered elsewhere it is another case, though nothing is sampled again.
+        again = client.post("/api/v1/scans", json={"sha256": scan["sha256"], "listing": {"creator": "other"}})
+        assert again.status_code == 202
+        [other] = ended(client, again.json()["job_id"])["verdict"]["findings"]
+        assert other["case_id"] not in (None, finding["case_id"])
+        assert other["score"] == finding["score"]
 
     def test_progress_comes_as_events_until_the_end(self, client: httpx.Client) -> None:
         body = b"no weights at all " * 9
@@ -146,6 +154,16 @@ class TestScans:
         other = client.post("/api/v1/scans", content=b"other bytes", headers=key)
         assert one["job_id"] == again["job_id"]
         assert (other.status_code, other.json()["code"]) == (422, "idempotency-key-reused")
+
+    def test_what_the_hub_calls_a_minors_is_never_sampled(self, client: httpx.Client) -> None:
+        form = {"listing": json.dumps({"minor": True})}
+        asked = client.post(
+            "/api/v1/scans", files={"file": ("a.safetensors", LIKENESS.path.read_bytes() + b" ")}, data=form
+        )
+        verdict = ended(client, asked.json()["job_id"])["verdict"]
+        assert (verdict["outcome"], verdict["action"]) == ("failed", "review")
+        assert "minor" in verdict["reasons"][0]
+        assert verdict["findings"][0]["samples"] == 0
 
     def test_another_account_does_not_see_it(self, client: httpx.Client, served: Served) -> None:
         job = client.post("/api/v1/scans", content=b"mine").json()["job_id"]
@@ -233,6 +251,16 @@ class TestLimits:
     def test_webhooks_into_the_own_network_are_refused(self, small: TestClient, url: str) -> None:
         answer = small.post("/api/v1/scans", json={"sha256": "ab" * 32, "webhook": url})
         assert (answer.status_code, answer.json()["code"]) == (422, "webhook-refused")
+
+
+def test_what_is_declared_is_taken_over_for_files_elsewhere_too() -> None:
+    file = RemoteFile("a.safetensors", "https://hub.example/a")
+    known = bare_listing("url", "x", "a", "https://hub.example/a", file)
+    listing = with_declared(known, {"title": "T", "creator": "zed", "triggers": ["ohwx"], "minor": True})
+    assert (listing.title, listing.creator, listing.triggers) == ("T", "zed", ("ohwx",))
+    assert listing.files == (file,)
+    assert listing.minor_flag
+    assert with_declared(listing, {"minor": False}).minor_flag
 
 
 @given(st.text(max_size=400))

@@ -21,7 +21,7 @@ from scanner.web.jobs import Job, JobKind, JobState, Order, new_job_id
 from scanner.web.premises import Premises, premises_of
 from scanner.web.sessions import Token
 from scanner.web.tokens import requires
-from scanner.web.verdicts import ScanDocument, Telling, VerdictDocument
+from scanner.web.verdicts import ScanDocument, Telling, VerdictDocument, shows_somebody
 
 _MOST_JSON_BYTES = 100_000
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")]
@@ -175,6 +175,8 @@ def _take_in(
     here: Premises, token: Token, order: Order, key: str | None, job_id: str | None, response: Response
 ) -> ScanDocument:
     rows = here.known.rows(order.sha256) if order.sha256 else None
+    if rows and order.declared and shows_somebody(rows):
+        rows = None  # another listing of it is another case, or under a licence; nothing is sampled again for that
     job, new = here.jobs.take_in(order, key, job_id, rows)
     if order.kind == JobKind.UPLOAD and (not new or job.ended):
         here.forget_upload(order.source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,11 @@ def _priority(outcome: Outcome, score: float) -> int:
     return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0)
 
 
+def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether somebody was found, so that it matters who uploads the file where."""
+    return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
+
+
 class KnownFiles:
     """Verdicts on bytes that were judged before; answers without a model, an open vault or a network."""
 
@@ -190,7 +195,8 @@ class KnownFiles:
             if self._ledger is None:
                 self._ledger = Ledger(self._settings.scans_path, any_thread=True)
             found = self._ledger.newest_rows(sha256, fingerprint)
-        if not found or any(row["outcome"] == Outcome.FAILED for row in found):
+        # A licence names an uploader: what was allowed to one is not known to be allowed to another.
+        if not found or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in found):
             return None
         return found
 

@@ -13,16 +13,17 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from crawlers.errors import CrawlError
 from crawlers.inquiries import Inquiries
-from crawlers.listing import Listing, RemoteFile
+from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.errors import ScanError
@@ -143,11 +144,14 @@ class Worker:
     def _scan(self, job: Job) -> ScanResult:
         workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
-        if job.kind in (JobKind.URL, JobKind.TARGET):
+        if job.kind == JobKind.TARGET:
             return run_scan(workshop, [job.source], progress)
-        return scan_listings(workshop, f"job {job.job_id}", self._listings(job), progress)
+        listings = (with_declared(listing, job.declared) for listing in self._listings(job))
+        return scan_listings(workshop, f"job {job.job_id}", listings, progress)
 
     def _listings(self, job: Job) -> Iterable[Listing]:
+        if job.kind == JobKind.URL:
+            return listings_of(self.workshop.hubs.open(job.source))
         if job.kind == JobKind.UPLOAD:
             self.workshop.acquisition.checkpoints.adopt(Path(job.source), job.sha256 or "", job.name)
             return [listing_of(job, self.settings.web.hub_name)]
@@ -190,27 +194,25 @@ class Worker:
 
 
 def listing_of(job: Job, hub: str) -> Listing:
-    """An upload as a listing: what the hub declared of it, and the file by its hash, which lies in the store already."""
-    told = job.declared
-    # Never asked: a file whose hash is in the store is opened there.
-    file = RemoteFile(
-        job.name, f"https://{hub}.invalid/{job.sha256 or job.source}", job.size_bytes, job.sha256 or job.source
-    )
-    return Listing(
-        hub=hub,
-        listing_id=str(told.get("id") or job.job_id),
-        title=str(told.get("title") or job.name),
-        url=str(told.get("url") or f"{hub}:{told.get('id') or job.name}"),
-        creator=told.get("creator"),
-        triggers=tuple(told.get("triggers") or ()),
-        tags=tuple(told.get("tags") or ()),
-        base_model=told.get("base_model"),
-        published_at=told.get("published_at"),
-        downloads=told.get("downloads"),
-        real_person_flag=bool(told.get("real_person")),
-        minor_flag=bool(told.get("minor")),
-        files=(file,),
-        raw="",
+    """A file that lies in the store already as a listing of the gate's."""
+    sha256 = job.sha256 or job.source
+    # The address is never asked: a file whose hash is in the store is opened there.
+    file = RemoteFile(job.name, f"https://{hub}.invalid/{sha256}", job.size_bytes, sha256)
+    return bare_listing(hub, job.job_id, job.name, f"{hub}:{job.name}", file)
+
+
+def with_declared(listing: Listing, told: Mapping[str, Any]) -> Listing:
+    """A listing with what the caller says of it in place of what was known; nobody can take a minor's flag away."""
+    names = {"id": "listing_id"} | {
+        name: name for name in ("title", "url", "creator", "base_model", "published_at", "downloads")
+    }
+    changes: dict[str, Any] = {field: told[name] for name, field in names.items() if name in told}
+    changes |= {name: tuple(told[name]) for name in ("triggers", "tags") if name in told}
+    return replace(
+        listing,
+        **changes,
+        minor_flag=listing.minor_flag or bool(told.get("minor")),
+        real_person_flag=listing.real_person_flag or bool(told.get("real_person")),
     )
 
 
