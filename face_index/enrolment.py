@@ -12,7 +12,7 @@ import numpy as np
 from face_index.errors import EnrolmentRefused
 from face_index.face import Face, FaceReader, Prototypes, unit
 from face_index.gallery import Gallery
-from face_index.photos import Photo, PhotoRefused, open_photo, photo_from
+from face_index.photos import Photo, PhotoFile, PhotoRefused, open_photo, photo_from
 from face_index.quality import QualityBar
 from face_index.refusals import Refusal, Why
 from face_index.templates import make_prototypes
@@ -81,7 +81,7 @@ class _Sorting:
 def make_template(
     reader: FaceReader,
     bar: QualityBar,
-    photos: Sequence[Path],
+    photos: Sequence[Path | PhotoFile],
     needed: int = MIN_PHOTOS,
     picks: Mapping[str, int] | None = None,
 ) -> Template:
@@ -104,7 +104,7 @@ def make_template(
     return _template(sorting, [path.name for path in photos], needed)
 
 
-def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path]) -> list[Face | Refusal]:
+def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]) -> list[Face | Refusal]:
     """The one usable face of each photo, or why there is none; photos stand alone, nothing is compared."""
     sorting = _Sorting()
     _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {})
@@ -133,7 +133,7 @@ def lookalikes(prototypes: Prototypes, gallery: Gallery, threshold: float) -> li
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
-def _open(sorting: _Sorting, start: int, paths: Sequence[Path]) -> dict[int, Photo]:
+def _open(sorting: _Sorting, start: int, paths: Sequence[Path | PhotoFile]) -> dict[int, Photo]:
     opened = {}
     for number, path in enumerate(paths, start):
         try:

@@ -52,6 +52,14 @@ class Photo:
         return any(int(mine - other.hashes[0]) <= MAX_BITS_BETWEEN_COPIES for mine in self.hashes)
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoFile:
+    """An image file's bytes that are on no disk."""
+
+    name: str
+    data: bytes
+
+
 class PhotoRefused(Exception):
     """An image file cannot be opened; `refusal` says why."""
 
@@ -60,12 +68,16 @@ class PhotoRefused(Exception):
         self.refusal = refusal
 
 
-def open_photo(path: Path) -> Photo:
-    """Read an image file.
+def open_photo(path: Path | PhotoFile) -> Photo:
+    """Read an image file, on disk or in memory.
 
     Raises:
         PhotoRefused: it is none, is broken, or is larger than the limits.
     """
+    if isinstance(path, PhotoFile):
+        if len(path.data) > MAX_PHOTO_BYTES:
+            raise _too_large(f"{len(path.data) / 1e6:.0f} MB", f"{MAX_PHOTO_BYTES / 1e6:.0f} MB")
+        return photo_from(path.name, path.data)
     try:
         if not path.is_file():  # a pipe would be waited for, a folder has no bytes
             raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": "no file" if path.exists() else "no such file"}))

@@ -19,8 +19,9 @@ from face_index.enrolment import (
 from face_index.face import FaceReader
 from face_index.faiss_gallery import FaissGallery
 from face_index.identity import Identity
+from face_index.photos import PhotoFile
 from face_index.quality import QualityBar
-from face_index.vault import Submission, Vault
+from face_index.vault import Document, Submission, Vault
 
 LOOKALIKE_FPIR = 0.001
 
@@ -31,23 +32,25 @@ class Request:
 
     Attributes:
         name: as results will call them.
-        photos: image files.
+        photos: image files, on disk or in memory.
         consent: signed.
         submitted_by: who brings it.
         born_on: only needed for someone under 18.
         reference: an agency's own number.
         keep_photos: sealed in the vault, so that another face pack can read them later.
         picks: for photos of several people, by file name, which face it is.
+        documents: copies of papers for whoever decides.
     """
 
     name: str
-    photos: Sequence[Path]
+    photos: Sequence[Path | PhotoFile]
     consent: Consent
     submitted_by: str
     born_on: date | None = None
     reference: str | None = None
     keep_photos: bool = True
     picks: Mapping[str, int] = field(default_factory=dict)
+    documents: Sequence[Document] = ()
 
 
 class Registrar:
@@ -82,6 +85,7 @@ class Registrar:
                 born_on=request.born_on,
                 reference=request.reference,
                 lookalikes=same,
+                documents=request.documents,
             ),
             now,
         )

@@ -5,20 +5,19 @@ The first two pages are for a reader in a hurry, the full record follows. Everyt
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
-from PIL import Image, ImageFile, ImageFilter
+from PIL import ImageFile
 
 from reports.case import Case, SampleRecord
 from reports.docket import Docket
 from reports.errors import FontMissing
+from reports.pictures import picture_uri
 from reports.plots import score_plot
 from reports.review import CaseStatus
 from reports.translation import environment, translations
@@ -189,15 +188,4 @@ def _listed(fields: dict[str, Any]) -> str:
 
 
 def _pictures(docket: Docket, *, blurred: bool) -> Callable[[str], Markup]:
-    def picture(sha256: str) -> Markup:
-        with Image.open(io.BytesIO(docket.kept(sha256))) as image:
-            small = image.convert("RGB")
-        if max(small.size) > _PICTURE_PIXELS:
-            small.thumbnail((_PICTURE_PIXELS, _PICTURE_PIXELS), Image.Resampling.LANCZOS)
-        if blurred:
-            small = small.filter(ImageFilter.GaussianBlur(max(small.size) / 12))
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=85)
-        return Markup("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())  # noqa: S704  base64 only
-
-    return picture
+    return lambda sha256: picture_uri(docket, sha256, _PICTURE_PIXELS, blurred=blurred)

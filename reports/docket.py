@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,46 @@ def entries_that_are_only_added_to(db: Database) -> None:
             f"create trigger entries_no_{change} before {change} on entries "
             "begin select raise(abort, 'a case is only ever added to'); end"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """What a list shows of a case; read without its samples.
+
+    Attributes:
+        flagged: samples that the image safety check called unsafe.
+        entries: its log.
+    """
+
+    case_id: str
+    identity_id: str
+    identity_name: str
+    outcome: str
+    opened_at: str
+    score: float
+    threshold: float
+    file: str
+    sha256: str
+    hub: str
+    title: str
+    creator: str | None
+    downloads: int | None
+    listing_url: str
+    flagged: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def status(self) -> str:
+        return status_of(self.entries)
+
+
+_SUMMARY = """
+select case_id, identity_id, record ->> '$.identity_name', outcome, opened_at, record ->> '$.score', record ->> '$.threshold',
+  record ->> '$.checkpoint.file', checkpoint_sha256, record ->> '$.checkpoint.hub', record ->> '$.checkpoint.title',
+  record ->> '$.checkpoint.creator', record ->> '$.checkpoint.downloads', record ->> '$.checkpoint.listing_url',
+  (select count(*) from json_each(record, '$.samples') where value ->> '$.flagged')
+from cases where opened_at >= ? and (? is null or identity_id = ?) order by opened_at, case_id
+"""
 
 
 class Docket:
@@ -112,6 +152,14 @@ class Docket:
         for row in list(self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")):
             yield self._as_it_stands(row)
 
+    def summaries(self, identity_id: str | None = None, opened_since: str = "") -> list[CaseSummary]:
+        """Every case as lists show it, oldest first, or those of one identity, or opened since a time (ISO 8601)."""
+        rows = self._db.execute(_SUMMARY, [opened_since, identity_id, identity_id]).fetchall()
+        logs: dict[str, list[Entry]] = {}
+        for case_id, entry in self.all_entries():
+            logs.setdefault(case_id, []).append(entry)
+        return [CaseSummary(*row, entries=tuple(logs.get(row[0], ()))) for row in rows]
+
     def of_scan(self, scan_id: str) -> list[Case]:
         """The cases of one scan, matches first, then by score."""
         rows = list(self._db.table("cases").rows_where("scan_id = ?", [scan_id]))
@@ -141,9 +189,9 @@ class Docket:
         rows = self._db.execute(f"{query}({', '.join('?' for _ in wanted)})", wanted).fetchall()
         return {case_id: (status_of(self.entries(case_id)), name) for case_id, name in rows}
 
-    def all_entries(self, kind: str) -> Iterator[tuple[str, Entry]]:
-        """Case id and line of every line of that kind, in order."""
-        for row in list(self._db.table("entries").rows_where("kind = ?", [kind], order_by="number")):
+    def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
+        """Case id and line of every line, or of every line of that kind, in order."""
+        for row in list(self._db.table("entries").rows_where("? is null or kind = ?", [kind, kind], order_by="number")):
             yield (
                 row["case_id"],
                 Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])),

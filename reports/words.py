@@ -65,6 +65,8 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "appeal": translate("appeal"),
             "correction": translate("correction"),
             "notice": translate("notice"),
+            "request": translate("the person asks for a report"),
+            "note": translate("note"),
         },
         "training": {
             "output_name": translate("Name at training"),

@@ -23,24 +23,33 @@ _CUSTODY = frozenset({"case-opened", "case-reviewed", "case-amended", "notice-dr
 
 
 class CaseDesk:
-    """Opened once per command; `close` when done. Loads no model."""
+    """Opened once per command; `close` when done. Loads no model.
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+    Args:
+        any_thread: threads take turns, under a lock of the caller's.
+
+    Attributes:
+        actor: who works at it, for the audit log.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, any_thread: bool = False) -> None:
         self.settings, self.clock = settings, clock
-        self.vault = open_vault(settings)
-        self.docket = Docket(settings.cases_path, settings.evidence_path)
+        self.actor = settings.operator
+        self.vault = open_vault(settings, any_thread=any_thread)
+        self.docket = Docket(settings.cases_path, settings.evidence_path, any_thread=any_thread)
 
     def close(self) -> None:
         self.vault.close()
         self.docket.close()
 
     def case(self, case_id: str) -> Case:
-        """A case as it stands, with its chain of custody; raises UnknownCase."""
+        """A case as it stands, with its chain of custody; raises UnknownCase. Working notes are no part of it."""
         case = self.docket.case(case_id)
-        return replace(case, custody=tuple(self._custody(case.case_id)))
+        entries = tuple(entry for entry in case.entries if entry.kind != "note")
+        return replace(case, entries=entries, custody=tuple(self._custody(case.case_id, case.identity_id)))
 
-    def _custody(self, case_id: str) -> Iterator[CustodyEntry]:
-        for entry in self.vault.audit.entries():
+    def _custody(self, case_id: str, identity_id: str) -> Iterator[CustodyEntry]:
+        for entry in self.vault.audit.about(identity_id):
             if entry.event in _CUSTODY and entry.details.get("case") == case_id:
                 yield CustodyEntry(entry.number, entry.at, entry.actor, entry.event, entry.details, entry.sha256)
 
@@ -52,7 +61,7 @@ class CaseDesk:
         """
         case = self.docket.case(case_id)
         details = review_details(
-            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.settings.operator
+            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor
         )
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         self._note("case-reviewed", case, reviewer, decision=decision)
@@ -68,10 +77,7 @@ class CaseDesk:
             raise ReviewRefused(f"{kind!r} is not one of appeal, correction")
         if not by.strip() or not text.strip():
             raise ReviewRefused("who asks for it (--by) and what they say (--text) are part of the record")
-        case = self.docket.case(case_id)
-        entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text.strip()})
-        self._note("case-amended", case, by, kind=kind)
-        return entry
+        return self._add(case_id, kind, by, text.strip())
 
     def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
         """The report of a case as files in a folder, by their kind."""
@@ -84,7 +90,7 @@ class CaseDesk:
         if pdf:
             paths["pdf"] = out / f"{stem}.pdf"
             paths["pdf"].write_bytes(case_pdf(html, case, language))
-        self._note("case-exported", case, self.settings.operator, what="report", redacted=redacted)
+        self._note("case-exported", case, self.actor, what="report", redacted=redacted)
         return paths
 
     def write_bundle(self, case_id: str, out: Path, *, with_weights: bool, pdf: bool) -> Path:
@@ -107,7 +113,7 @@ class CaseDesk:
             self.authorities,
             self.clock(),
         )
-        self._note("case-exported", case, self.settings.operator, what="bundle")
+        self._note("case-exported", case, self.actor, what="bundle")
         return folder
 
     @property
@@ -117,6 +123,27 @@ class CaseDesk:
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
         return write_timestamps(bundle, self.authorities, self.vault.sign)
+
+    def note_request(self, case_id: str, by: str) -> Entry:
+        """The person asks for a report of their case."""
+        return self._add(case_id, "request", by, "")
+
+    def note(self, case_id: str, by: str, text: str) -> Entry:
+        """Add a note among those who work at the case. Raises ReviewRefused without a text."""
+        if not text.strip():
+            raise ReviewRefused("a note needs a text")
+        return self._add(case_id, "note", by, text.strip())
+
+    def _add(self, case_id: str, kind: str, by: str, text: str) -> Entry:
+        case = self.docket.case(case_id)
+        entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text})
+        self._note("case-amended", case, by, kind=kind)
+        return entry
+
+    def note_shown(self, case: Case, *, blurred: bool, sha256: list[str]) -> None:
+        """A line about pictures that somebody saw."""
+        event = "pictures-shown-blurred" if blurred else "picture-shown"
+        self._note(event, case, self.actor, pictures=len(sha256), **({} if blurred else {"sha256": sha256}))
 
     def note_notice(self, case: Case, event: str, actor: str, **details: object) -> None:
         """A line about a notice in the audit log."""

@@ -95,6 +95,23 @@ class Item:
     verdict: dict[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was looked at on one hub.
+
+    Attributes:
+        examined: different files with a verdict.
+        unclear: different files of which nothing can be said: unreadable, unsupported, too few faces.
+        first_at, last_at: when the first and the newest of those scans began, UTC.
+    """
+
+    hub: str
+    examined: int
+    unclear: int
+    first_at: str
+    last_at: str
+
+
 class Ledger:
     """The only writer of scans.db.
 
@@ -110,6 +127,17 @@ class Ledger:
 
     def close(self) -> None:
         self._db.close()
+
+    def coverage(self, since: str) -> list[Coverage]:
+        """What was looked at since a time (ISO 8601), hub by hub, most files first."""
+        unclear = "i.verdict ->> '$.rows[0].outcome' in ('failed', 'inconclusive')"
+        query = (
+            f"select coalesce(i.listing ->> '$.hub', '') hub, count(distinct case when not {unclear} then coalesce(i.sha256, i.item_key) end), "
+            f"count(distinct case when {unclear} then coalesce(i.sha256, i.item_key) end), min(s.started_at), max(s.started_at) "
+            "from items i join scans s using (scan_id) where i.verdict is not null and s.started_at >= ? "
+            "group by hub order by 2 desc, hub"
+        )
+        return [Coverage(*row) for row in self._db.execute(query, [since]).fetchall()]
 
     def begin(self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime) -> ScanRow:
         """The unfinished scan of this target with this fingerprint, or a new one."""

@@ -36,9 +36,9 @@ def key_store(settings: Settings) -> KeyStore:
     return FileKeys(settings.key_path)
 
 
-def open_vault(settings: Settings) -> Vault:
-    """The vault of this home folder, unlocked."""
-    return Vault(settings.vault_path, key_store(settings))
+def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
+    """The vault of this home folder, unlocked; `any_thread` where threads take turns with it."""
+    return Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
 
 
 def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:

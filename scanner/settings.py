@@ -58,6 +58,17 @@ class TimestampAuthority(BaseModel):
     certificates: Path | None = None
 
 
+class OpenIdProvider(BaseModel):
+    """Where staff sign in with their organisation's account (OpenID Connect); found by `issuer`'s discovery document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=60)
+    issuer: str = Field(pattern=r"^https?://")
+    client_id: str
+    client_secret: SecretStr
+
+
 class WebSettings(BaseModel):
     """The web app: the [web] table, in the environment PORTRAIT_SCANNER_WEB__URL and so on.
 
@@ -70,6 +81,11 @@ class WebSettings(BaseModel):
         most_waiting_jobs: beyond it the gate answers 503.
         requests_per_minute: of one API token.
         retention_days: how long ended scans are kept.
+        open_sign_up: rights holders may open an account themselves, by a link that is mailed to them; needs smtp_url.
+        smtp_url: smtps://user:password@host or smtp://host:587 (STARTTLS where offered); without it nobody is mailed.
+        mail_from: the sender of mails.
+        scan_roots: folders and buckets (s3://bucket) that operators may have scanned from the web; no other can be named.
+        oidc: an OpenID provider; accounts are found by verified address and must exist.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +99,11 @@ class WebSettings(BaseModel):
     most_waiting_jobs: int = Field(10_000, ge=1)
     requests_per_minute: int = Field(6_000, ge=1)
     retention_days: int = Field(90, ge=1)
+    open_sign_up: bool = False
+    smtp_url: SecretStr | None = Field(None)
+    mail_from: str = "portrait-scanner <noreply@localhost>"
+    scan_roots: tuple[str, ...] = ()
+    oidc: OpenIdProvider | None = None
 
     @property
     def secure(self) -> bool:

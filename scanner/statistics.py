@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,10 +35,10 @@ def verdict_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
                 yield {name: known.get(name) for name in COLUMNS}
 
 
-def as_csv(rows: Iterable[dict[str, Any]]) -> bytes:
+def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
     """CSV with a byte order mark, so that spreadsheets read it as UTF-8. What strangers wrote cannot become a formula."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS)
+    writer = csv.DictWriter(buffer, columns)
     writer.writeheader()
     writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue().encode("utf-8-sig")

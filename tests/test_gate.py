@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -37,6 +31,7 @@ from scanner.web.outbox import WAITS_S, Outbox
 from scanner.web.premises import Premises
 from scanner.web.uploads import safe_name
 from scanner.web.worker import with_declared
+from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers
 
 FAR = date.today() + timedelta(days=30)  # noqa: DTZ011  a day is enough
@@ -50,34 +45,6 @@ def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> di
     secret = premises.sessions.issue_token(account, "test", scopes, FAR)
     premises.close()
     return {"Authorization": f"Bearer {secret}"}
-
-
-class Served:
-    """`portrait-scanner serve` as a process group of its own, so that it can be killed whole."""
-
-    def __init__(self, home: Path, **web: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.home, self.url = home, f"http://127.0.0.1:{self.port}"
-        self._environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "OMP_NUM_THREADS": "1", **web}
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "scanner.cli.app", "--home", str(self.home), "serve", "--port", str(self.port)]
-        self.process = subprocess.Popen(
-            command, env=self._environment, start_new_session=True, stderr=subprocess.DEVNULL
-        )
-        for _ in range(300):
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("the server did not become ready")
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ that key is wrapped by a master key kept elsewhere. Erasing a person destroys th
 here and in every backup that the program made.
 """
 
-from face_index.vault.records import Submission
+from face_index.vault.records import Document, Submission
 from face_index.vault.vault import Vault
 
-__all__ = ["Submission", "Vault"]
+__all__ = ["Document", "Submission", "Vault"]

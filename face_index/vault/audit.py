@@ -76,10 +76,26 @@ class AuditLog:
 
     def entries(self, newest_first: bool = False) -> Iterator[AuditEntry]:
         """All entries in order."""
-        for row in self._rows("entry desc" if newest_first else "entry"):
-            yield AuditEntry(
-                row["entry"], row["at"], row["actor"], row["event"], row["subject"], json.loads(row["details"]), row["sha256"]
-            )  # fmt: skip
+        yield from map(_entry, self._rows("entry desc" if newest_first else "entry"))
+
+    def about(self, subject: str) -> Iterator[AuditEntry]:
+        """Entries about one identity, or about the vault, in order."""
+        yield from map(_entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry"))
+
+    def found(
+        self, *, actor: str = "", event: str = "", subject: str = "", before: int | None = None, limit: int = 100
+    ) -> list[AuditEntry]:
+        """Entries by actor, beginning of the event and beginning of the subject, newest first.
+
+        Args:
+            before: only entries with a smaller number, for the page after.
+        """
+        where = "(:actor = '' or actor = :actor) and substr(event, 1, length(:event)) = :event"
+        where += " and substr(subject, 1, length(:subject)) = :subject and (:before is null or entry < :before)"
+        values = {"actor": actor, "event": event, "subject": subject, "before": before}
+        return [
+            _entry(row) for row in self._db.table("audit").rows_where(where, values, order_by="entry desc", limit=limit)
+        ]
 
     def problems(self, expected_head: str | None = None) -> list[str]:
         """What is wrong with the log, in sentences; empty if nothing is.
@@ -124,3 +140,9 @@ class AuditLog:
     def _hash(self, row: dict[str, Any]) -> str:
         fields = [row[name] for name in ("entry", "at", "actor", "event", "subject", "details", "previous")]
         return hmac.new(self._key, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256).hexdigest()
+
+
+def _entry(row: dict[str, Any]) -> AuditEntry:
+    return AuditEntry(
+        row["entry"], row["at"], row["actor"], row["event"], row["subject"], json.loads(row["details"]), row["sha256"]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sqlite3
 import unicodedata
@@ -17,9 +18,27 @@ from face_index.consent import ADULT_YEARS, Consent, consent_from_json, is_minor
 from face_index.errors import NameRefused, NotDecidable
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Status
+from face_index.vault.keys import seal
 from face_index.vault.schema import TABLES_OF_A_PERSON
 
 LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A copy of a paper that says who somebody is, or that another may act for them; kept sealed until it was looked at."""
+
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """What is known of a kept copy without opening it."""
+
+    document_id: str
+    kind: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +56,7 @@ class Submission:
         born_on: only used to know whether and until when a guardian is needed; not stored.
         reference: an agency's own number.
         lookalikes: identity ids and scores of registered people who look the same.
+        documents: copies of papers for whoever decides.
     """
 
     name: str
@@ -49,6 +69,18 @@ class Submission:
     born_on: date | None = None
     reference: str | None = None
     lookalikes: Sequence[tuple[str, float]] = ()
+    documents: Sequence[Document] = ()
+
+
+def keep_documents(db: Database, identity_id: str, data_key: bytes, documents: Sequence[Document]) -> None:
+    """Seal copies of papers; belongs inside a transaction."""
+    db.table("documents").insert_all(
+        {
+            "document_id": uuid.uuid4().hex, "identity_id": identity_id, "kind": one.kind,
+            "sha256": hashlib.sha256(one.data).hexdigest(), "sealed": seal(data_key, one.data, identity_id),
+        }
+        for one in documents
+    )  # fmt: skip
 
 
 def checked_name(text: str, what: str = "name") -> str:

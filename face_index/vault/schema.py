@@ -45,6 +45,9 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
         pk=("identity_id", "pack_sha256"),
     )  # fmt: skip
     db.table("proofs").create({"proof_id": str, "identity_id": str, "sealed": bytes}, pk="proof_id")
+    db.table("documents").create(
+        {"document_id": str, "identity_id": str, "kind": str, "sha256": str, "sealed": bytes}, pk="document_id"
+    )
     db.table("conflicts").create({"identity_id": str, "other_id": str, "score": float}, pk=("identity_id", "other_id"))
     db.table("licences").create(
         {"licence_id": str, "identity_id": str, "kind": str, "value": str, "until": str, "note": str}, pk="licence_id"
@@ -58,8 +61,9 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
         },
         pk="entry",
     )  # fmt: skip
-    for table in ("consents", "photos", "templates", "proofs", "conflicts", "licences"):
+    for table in ("consents", "photos", "templates", "proofs", "documents", "conflicts", "licences"):
         db.table(table).create_index(["identity_id"], if_not_exists=True)
+    db.table("audit").create_index(["subject"])
     for change in ("update", "delete"):
         db.execute(
             f"create trigger audit_no_{change} before {change} on audit "
@@ -68,11 +72,14 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
 
 
 # Everything that belongs to one person; erasing goes through all of them.
-TABLES_OF_A_PERSON = ("photos", "templates", "proofs", "conflicts", "licences", "consents", "identities")
+TABLES_OF_A_PERSON = ("photos", "templates", "proofs", "documents", "conflicts", "licences", "consents", "identities")
 
 
-def connect(path: Path) -> Database:
+def connect(path: Path, *, any_thread: bool = False) -> Database:
     """A connection that zeroes what is deleted and loses nothing that was committed.
+
+    Args:
+        any_thread: threads take turns, under a lock of the caller's.
 
     Raises:
         VaultDamaged: the file is not a sound vault.
@@ -80,7 +87,7 @@ def connect(path: Path) -> Database:
     _must_look_like_a_vault(path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = not path.exists()
-    db = Database(sqlite3.connect(path, timeout=30))
+    db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
     if fresh:
         path.chmod(0o600)
     try:

@@ -30,6 +30,7 @@ from face_index.vault.receipts import (
 )
 from face_index.vault.records import (
     IDENTITIES,
+    DocumentRow,
     Submission,
     add_consent,
     adult_on,
@@ -37,6 +38,7 @@ from face_index.vault.records import (
     empty_write_ahead_log,
     erase_rows,
     identity_of,
+    keep_documents,
     said,
     same_person,
     without_name,
@@ -53,7 +55,7 @@ class Vault:
         VaultLocked: the master key is missing or another vault's; nothing was written.
     """
 
-    def __init__(self, path: Path, keys: KeyStore) -> None:
+    def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
         existed = path.exists()
         if not existed and (keys.left_behind() or (path.parent / ERASURES_FILE).exists()):
             raise VaultDamaged(
@@ -61,7 +63,7 @@ class Vault:
                 "the newest backup with `portrait-scanner vault restore FILE`, or move what is left away to begin anew"
             )
         self.path, self.keys = path, keys
-        self.db: Database = connect(path)
+        self.db: Database = connect(path, any_thread=any_thread)
         try:
             self.key = unlock(self.db, keys, existed, path.parent)
             for begun in unfinished_erasures(self.db):
@@ -135,12 +137,14 @@ class Vault:
                 for photo in submission.photos
             )
             store_template(self.db, identity_id, data_key, submission.prototypes, submission.version)
+            keep_documents(self.db, identity_id, data_key, submission.documents)
             for other_id, score in submission.lookalikes:
                 self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
             self.audit.append(
                 "submitted", identity_id, submission.submitted_by, now,
                 photos=submission.photo_count, signatory=submission.consent.signatory,
                 consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
+                documents=[one.kind for one in submission.documents],
                 lookalikes=[other_id for other_id, _ in submission.lookalikes], pack_sha256=submission.version.sha256,
             )  # fmt: skip
         return self.find(identity_id)
@@ -176,6 +180,8 @@ class Vault:
                     "sealed": seal(data_key, proof.to_json().encode(), identity.identity_id),
                 }
             )  # fmt: skip
+            # Copies of papers are there to be looked at once; what stays is what they were, and their hash.
+            self.db.conn.execute("delete from documents where identity_id = ?", [identity.identity_id])
             self.db.table("identities").update(
                 identity.identity_id, {"status": str(Status.ACTIVE), "decided_by": operator}
             )
@@ -240,6 +246,22 @@ class Vault:
         data_key = self._data_key(identity_id)
         rows = self.db.table("proofs").rows_where("identity_id = ?", [identity_id], order_by="rowid")
         return [proof_from_json(unseal(data_key, row["sealed"], identity_id).decode()) for row in rows]
+
+    def documents_of(self, identity_id: str) -> list[DocumentRow]:
+        """Copies of papers that wait to be looked at: what they are and their SHA-256, not their content."""
+        rows = self.db.table("documents").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        return [DocumentRow(row["document_id"], row["kind"], row["sha256"]) for row in rows]
+
+    def read_document(self, identity_id: str, document_id: str, actor: str, now: datetime) -> bytes:
+        """A copy's bytes; who read it is in the log. Raises UnknownIdentity."""
+        with transaction(self.db):
+            row = self.db.execute(
+                "select sealed, sha256 from documents where identity_id = ? and document_id = ?", [identity_id, document_id]
+            ).fetchone()
+            if row is None:
+                raise UnknownIdentity(document_id, "document")
+            self.audit.append("document read", identity_id, actor, now, document_sha256=row[1])
+        return unseal(self._data_key(identity_id), row[0], identity_id)
 
     def lookalikes_of(self, identity_id: str) -> list[tuple[Identity, float]]:
         """Registered people that this one looks like, as found at enrolment."""

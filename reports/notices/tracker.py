@@ -29,7 +29,7 @@ class NoticeState(StrEnum):
 
 
 # What may follow what; a content that is gone can come back, and a refusal can be reconsidered.
-_NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
+NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
     NoticeState.DRAFTED: frozenset({NoticeState.SENT, NoticeState.CANCELLED}),
     NoticeState.CANCELLED: frozenset(),
     NoticeState.SENT: frozenset({NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED}),
@@ -90,11 +90,11 @@ def record_event(
         NotReviewed: it is to be sent, and the case is no longer confirmed.
     """
     known = tracked(docket, notice_id)
-    following = ", ".join(sorted(_NEXT[known.state])) or "nothing"
+    following = ", ".join(sorted(NEXT[known.state])) or "nothing"
     if event not in list(NoticeState) or event == NoticeState.DRAFTED:
         raise UnknownNotice(f"{event!r} cannot happen to a notice; to {notice_id} can now: {following}")
     state = NoticeState(event)
-    if state not in _NEXT[known.state]:
+    if state not in NEXT[known.state]:
         raise NoticeRefused(f"notice {notice_id} is {known.state}: next can come {following}, not {event}")
     if at is not None and at > now:
         raise NoticeRefused(f"{at.isoformat()} lies in the future")

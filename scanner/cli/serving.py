@@ -13,10 +13,11 @@ import typer
 from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table
 
 if TYPE_CHECKING:
+    from scanner.web.access import Role
     from scanner.web.accounts import Account
     from scanner.web.premises import Premises
 
-group = typer.Typer(help="Who may use the API, and with which tokens.", no_args_is_help=True)
+group = typer.Typer(help="Who may use pages and API, and with which tokens.", no_args_is_help=True)
 EmailArgument = Annotated[str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")]
 
 
@@ -36,7 +37,7 @@ def serve(
         bool, typer.Option("--worker/--no-worker", help="Also run the worker, as a process of its own.")
     ] = True,
 ) -> None:
-    """Serve the API of the upload gate, with the worker that scans what is sent. Ctrl-C ends both."""
+    """Serve the pages and the API of the upload gate, with the worker that scans what is sent. Ctrl-C ends both."""
     import uvicorn
 
     from scanner.web.app import create_app
@@ -45,7 +46,7 @@ def serve(
     settings = flags.settings()
     process = subprocess.Popen([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None  # noqa: S603
     typer.echo(
-        f"Listening on http://{host}:{port}; its interface is described at /api/v1/openapi.json. Ctrl-C ends it.",
+        f"Open http://{host}:{port} in a browser; the API is described at /api/v1/openapi.json. Ctrl-C ends it.",
         err=True,
     )
     try:
@@ -84,13 +85,8 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add an account that API tokens can be made for."""
-    from scanner.web.access import Role
-
-    unknown = [one for one in role if one not in list(Role)]
-    if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Role)}", param_hint="--role")
     premises = _premises(context)
-    account = premises.accounts.create(email, name, [Role(one) for one in role], None)
+    account = premises.accounts.create(email, name, _roles(role), None)
     premises.close()
     if as_json:
         print_json({"email": account.email, "roles": list(account.roles)})
@@ -98,6 +94,36 @@ def add(
         typer.echo(
             f"Added {account.email}. Make a token: portrait-scanner account token {account.email} --name NAME --scope scans:write"
         )
+
+
+@group.command("invite")
+def invite(
+    context: typer.Context,
+    email: EmailArgument,
+    role: Annotated[list[str], typer.Option(help="rights-holder, agent, operator, reviewer, legal, auditor or admin.")],
+    identity: Annotated[
+        str | None, typer.Option(help="Somebody registered already, whom the account acts for; name or id.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a link with which somebody opens an account for the pages, or sets a new password; good for a week, once."""
+    from scanner.reception import open_vault
+
+    roles = _roles(role)
+    premises = _premises(context)
+    identity_id = None
+    if identity is not None:
+        vault = open_vault(premises.settings)
+        identity_id = vault.find(identity).identity_id
+        vault.close()
+    secret = premises.accounts.invite(email, roles, premises.settings.operator, identity_id)
+    link = f"{premises.settings.web.url}/invitation/{secret}"
+    premises.close()
+    if as_json:
+        print_json({"link": link})
+    else:
+        typer.echo(link)
+        typer.echo(f"Give it to {email}; it is good for a week and counts once.", err=True)
 
 
 @group.command("list")
@@ -180,6 +206,15 @@ def disable(context: typer.Context, email: EmailArgument) -> None:
     premises.accounts.set_disabled(_account(premises, email).account_id, disabled=True)
     premises.close()
     typer.echo(f"{email} is disabled.")
+
+
+def _roles(given: list[str]) -> list[Role]:
+    from scanner.web.access import Role
+
+    unknown = [one for one in given if one not in list(Role)]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Role)}", param_hint="--role")
+    return [Role(one) for one in given]
 
 
 def _premises(context: typer.Context) -> Premises:

@@ -14,6 +14,7 @@ from typing import Any
 import pyotp
 
 from face_index.vault.keys import seal, unseal
+from reports.translation import LANGUAGES
 from scanner.web.access import Permission, Role, permissions_of
 from scanner.web.errors import AccountRefused, LinkExpired
 from scanner.web.passwords import fits, hashed, step_of
@@ -22,6 +23,7 @@ from scanner.web.store import WebStore
 FAILURES_UNTIL_LOCKED = 8
 LOCKED_S = 15 * 60.0
 INVITATION_S = 7 * 24 * 3600.0
+NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
 _EMAIL = re.compile(r"[^\s@<>\"',;:\\()\[\]]{1,64}@[^\s@<>\"',;:\\()\[\]]{1,190}")
 
@@ -33,6 +35,7 @@ class Account:
     Attributes:
         email: lower case; what somebody signs in with.
         name: as decisions and notices carry it.
+        notify: when mails are sent: one of NOTIFY.
     """
 
     account_id: str
@@ -42,6 +45,7 @@ class Account:
     has_password: bool
     totp_on: bool
     language: str
+    notify: str
     created_at: str
     disabled: bool
     locked_until: float
@@ -92,6 +96,7 @@ class Accounts:
                 {
                     "account_id": account_id, "email": address, "name": _checked_name(name), "roles": _joined(roles),
                     "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language,
+                    "notify": NOTIFY[0], "openid": None,
                     "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
                 }
             )  # fmt: skip
@@ -115,6 +120,7 @@ class Accounts:
         rows = list(self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]]))
         fit = fits(rows[0]["password"] if rows else None, password)
         if not rows:
+            self._store.set_fact("last wrong address", self._now())  # as long as counting a failure takes
             return None
         return self._account_if(rows[0], right=fit)
 
@@ -176,13 +182,32 @@ class Accounts:
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
         self._set(account_id, roles=_joined(roles))
 
+    def set_preferences(self, account_id: str, language: str, notify: str) -> None:
+        """Raises AccountRefused."""
+        if language not in LANGUAGES or notify not in NOTIFY:
+            raise AccountRefused("no-such-choice")
+        self._set(account_id, language=language, notify=notify)
+
+    def by_openid(self, subject: str, verified_email: str | None) -> Account | None:
+        """Whose account an OpenID provider's word is: bound to its `sub` at the first time, found by verified address then."""
+        for row in self._store.db.table("accounts").rows_where("openid = ?", [subject]):
+            return _account(row)
+        known = self.by_email(verified_email) if verified_email else None
+        if known is None:
+            return None
+        with self._store.transaction() as db:
+            bound = db.conn.execute(
+                "update accounts set openid = ? where account_id = ? and openid is null", [subject, known.account_id]
+            ).rowcount
+        return known if bound else None
+
     def set_disabled(self, account_id: str, disabled: bool) -> None:
         self._set(account_id, disabled=int(disabled))
 
     def delete(self, account_id: str) -> None:
         """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
         with self._store.transaction() as db:
-            for table in ("sessions", "tokens", "mandates", "idempotency", "accounts"):
+            for table in ("sessions", "tokens", "mandates", "idempotency", "drafts", "accounts"):
                 db.table(table).delete_where("account_id = ?", [account_id])
 
     def invite(self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None) -> str:
@@ -287,5 +312,5 @@ def _sha256(secret: str) -> str:
 def _account(row: dict[str, Any]) -> Account:
     return Account(
         row["account_id"], row["email"], row["name"], _roles(row["roles"]), row["password"] is not None, bool(row["totp_on"]),
-        row["language"], row["created_at"], bool(row["disabled"]), row["locked_until"],
+        row["language"], row["notify"], row["created_at"], bool(row["disabled"]), row["locked_until"],
     )  # fmt: skip

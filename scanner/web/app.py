@@ -12,15 +12,34 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from face_index.errors import FaceIndexError
+from reports.errors import ReportError
+from scanner.errors import ScanError
 from scanner.reception import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web import gate, operations
-from scanner.web.errors import WebError
+from scanner.web.errors import NotThere, SignedOut, StepMissing, WebError
+from scanner.web.pages import (
+    administration,
+    enrolling,
+    letters,
+    likeness,
+    own_account,
+    own_cases,
+    registrations,
+    review,
+    scans,
+    signing_in,
+)
 from scanner.web.premises import Premises
+from scanner.web.rendering import go, page, told
+from scanner.web.visitors import sign_in_path
 
-# No page of ours needs more; answers are JSON, which no browser may take for anything else.
+# Pages say for themselves what they need more than this; JSON may be taken for nothing else by any browser.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -53,7 +72,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     )
     app.include_router(gate.router)
     app.include_router(operations.router)
+    for pages in (
+        signing_in, own_account, enrolling, likeness, own_cases, review, letters, scans, registrations, administration,
+    ):  # fmt: skip
+        app.include_router(pages.router)
+    app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
     app.add_exception_handler(WebError, _told)
+    for expected in (FaceIndexError, ReportError, ScanError):
+        app.add_exception_handler(expected, _told_on_page)
     app.add_exception_handler(HTTPException, _told_by_framework)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.middleware("http")(_with_headers(settings))
@@ -84,6 +110,8 @@ def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
 
     async def add(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call_next(request)
+        if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"  # its address holds its hash
         for name, value in headers.items():
             response.headers.setdefault(name, value)
         return response
@@ -91,9 +119,15 @@ def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
     return add
 
 
-async def _told(_: Request, error: Exception) -> JSONResponse:
+async def _told(request: Request, error: Exception) -> Response:
     if not isinstance(error, WebError):
         raise error
+    if not _is_for_programs(request):
+        if isinstance(error, StepMissing):
+            return go(error.path)
+        if isinstance(error, SignedOut):
+            return go(sign_in_path(request))
+        return await run_in_threadpool(_error_page, request, error, error.status)
     headers = {}
     if retry := getattr(error, "retry_after_s", None):
         headers["Retry-After"] = str(retry)
@@ -102,13 +136,33 @@ async def _told(_: Request, error: Exception) -> JSONResponse:
     return _problem(error.status, error.code, str(error), headers)
 
 
-async def _told_by_framework(_: Request, error: Exception) -> JSONResponse:
+def _is_for_programs(request: Request) -> bool:
+    """Whether a request is for JSON: the API and what machines ask, and our own pages' scripts."""
+    programs = ("/api/", "/healthz", "/readyz", "/metrics")
+    return request.url.path.startswith(programs) or "application/json" in request.headers.get("accept", "")
+
+
+def _error_page(request: Request, error: Exception, status: int) -> Response:
+    return page(request, "error.html", status, problem=told(request, error), code=status)
+
+
+async def _told_on_page(request: Request, error: Exception) -> Response:
+    """What the packages below refuse, where a page did not expect it."""
+    if _is_for_programs(request):
+        return _problem(409, "refused", str(error), {})
+    return await run_in_threadpool(_error_page, request, error, 409)
+
+
+async def _told_by_framework(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    if not _is_for_programs(request):
+        problem = NotThere("") if error.status_code == HTTPStatus.NOT_FOUND else error
+        return await run_in_threadpool(_error_page, request, problem, error.status_code)
     return _problem(error.status_code, "http", str(error.detail), dict(error.headers or {}))
 
 
-async def _not_understood(_: Request, error: Exception) -> JSONResponse:
+async def _not_understood(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     told = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())

@@ -8,6 +8,8 @@ WebError
 ├── Forbidden           somebody is, and may not
 ├── NotThere            no such thing, or none that this person may see: the same answer, so that ids cannot be tried
 ├── FormExpired         the form's token does not fit: an old page, or another site's request
+├── FormRefused         a form cannot be read, or a field of it is not as it must be
+├── StepMissing         somebody must give a code, or set one up, before anything else
 ├── TooManyRequests     come again later
 └── GateRefused         a file or a scan that the gate does not take as it came
 """
@@ -70,6 +72,26 @@ class FormExpired(WebError):
     """The form's token does not fit."""
 
     status, code = 403, "form-expired"
+
+
+class FormRefused(WebError):
+    """A form or a field cannot be taken; `why` is a word that the page puts into a sentence, `field` names it."""
+
+    status, code = 422, "form-refused"
+
+    def __init__(self, why: str, field: str = "") -> None:
+        super().__init__(f"{field}: {why}" if field else why)
+        self.why, self.field = why, field
+
+
+class StepMissing(WebError):
+    """Somebody must go to `path` before anything else."""
+
+    status, code = 403, "step-missing"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"go to {path} first")
+        self.path = path
 
 
 class TooManyRequests(WebError):

@@ -1,13 +1,18 @@
-"""What is to be told: webhooks, kept in web.db until they were delivered, with waits that grow."""
+"""What is to be told: mails and webhooks, kept in web.db until they were delivered, with waits that grow."""
 
 from __future__ import annotations
 
 import json
+import smtplib
+import ssl
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from crawlers.destinations import Destinations
 from crawlers.errors import CrawlError
@@ -18,6 +23,7 @@ from scanner.web.store import WebStore
 
 # After the last one a message is given up; its problem stays on record.
 WAITS_S = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 86400.0)
+DIGEST_HOUR_UTC = 7
 _AT_ONCE = 8
 _TIMEOUT_S = 10.0
 
@@ -30,14 +36,22 @@ class Outbox:
 
     def post(self, url: str, document: dict[str, Any], job_id: str | None = None) -> None:
         """Have a document posted to a webhook."""
-        now = self._clock()
+        self._add("webhook", url, "", json.dumps(document, ensure_ascii=False), job_id=job_id)
+
+    def mail(self, address: str, subject: str, text: str, *, digest: bool = False) -> None:
+        """Have a mail sent: at once, or with others of its kind once a day. Does nothing where no server is configured."""
+        if self._settings.web.smtp_url is not None:
+            self._add("mail", address, subject, text, digest=digest)
+
+    def tell_once(self, what: str, work: Callable[[], None]) -> bool:
+        """Do something unless it was done before under that name; True if it was done now."""
         with self._store.transaction() as db:
-            db.table("messages").insert(
-                {
-                    "message_id": uuid.uuid4().hex, "address": url, "body": json.dumps(document, ensure_ascii=False), "tries": 0,
-                    "next_at": now.timestamp(), "sent_at": None, "problem": None, "job_id": job_id, "created_at": now.isoformat(),
-                }
-            )  # fmt: skip
+            new = db.conn.execute(
+                "insert or ignore into told (what, at) values (?, ?)", [what, self._clock().isoformat()]
+            ).rowcount
+            if new:
+                work()
+        return bool(new)
 
     def send_due(self) -> int:
         """Try everything whose time has come; how many messages were delivered."""
@@ -50,15 +64,34 @@ class Outbox:
         if not rows:
             return 0
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            problems = list(pool.map(self._deliver, rows))
-        for row, problem in zip(rows, problems, strict=True):
-            self._note(row, problem)
-        return sum(problem is None for problem in problems)
+            groups = list(_grouped(rows))
+            problems = list(pool.map(self._deliver, groups))
+        for group, problem in zip(groups, problems, strict=True):
+            for row in group:
+                self._note(row, problem)
+        return sum(len(group) for group, problem in zip(groups, problems, strict=True) if problem is None)
 
     def of_job(self, job_id: str) -> list[dict[str, Any]]:
         """What was to be told of a job, and what became of it."""
         rows = self._store.db.table("messages").rows_where("job_id = ?", [job_id], order_by="created_at")
         return [{name: row[name] for name in ("address", "tries", "sent_at", "problem")} for row in rows]
+
+    def _add(
+        self, kind: str, address: str, subject: str, body: str, *, digest: bool = False, job_id: str | None = None
+    ) -> None:
+        now = self._clock()
+        due = now
+        if digest:
+            due = now.replace(hour=DIGEST_HOUR_UTC, minute=0, second=0, microsecond=0)
+            due += timedelta(days=due <= now)
+        with self._store.transaction() as db:
+            db.table("messages").insert(
+                {
+                    "message_id": uuid.uuid4().hex, "kind": kind, "address": address, "subject": subject, "body": body,
+                    "digest": int(digest), "tries": 0, "next_at": due.timestamp(), "sent_at": None, "problem": None,
+                    "job_id": job_id, "created_at": now.isoformat(),
+                }
+            )  # fmt: skip
 
     def _note(self, row: dict[str, Any], problem: str | None) -> None:
         now = self._clock()
@@ -72,11 +105,14 @@ class Outbox:
         with self._store.transaction() as db:
             db.table("messages").update(row["message_id"], {**changes, "tries": row["tries"] + 1})
 
-    def _deliver(self, row: dict[str, Any]) -> str | None:
-        """Post one message; what went wrong, None if nothing did."""
+    def _deliver(self, group: list[dict[str, Any]]) -> str | None:
+        """Send one webhook, one mail or one digest; what went wrong, None if nothing did."""
         try:
-            self._post(row)
-        except (CrawlError, OSError) as error:
+            if group[0]["kind"] == "webhook":
+                self._post(group[0])
+            else:
+                self._send(group)
+        except (CrawlError, OSError, smtplib.SMTPException) as error:
             return f"{type(error).__name__}: {error}"[:300]
         return None
 
@@ -86,8 +122,47 @@ class Outbox:
         if self._settings.webhook_secret is not None:
             headers[SIGNATURE_HEADER] = signature_of(body, self._settings.webhook_secret.get_secret_value())
         # The address came from whoever called the API: it is judged as a stranger's, at every redirect again.
-        transport = Transport(attempts=1, timeout_s=_TIMEOUT_S, destinations=Destinations(self._settings.allowed_hosts))
+        transport = Transport(
+            attempts=1, timeout_s=_TIMEOUT_S, destinations=Destinations(self._settings.allowed_hosts)
+        )
         try:
             transport.deliver(row["address"], body, headers)
         finally:
             transport.close()
+
+    def _send(self, group: list[dict[str, Any]]) -> None:
+        secret = self._settings.web.smtp_url
+        if secret is None:
+            raise OSError("no mail server is configured any more")
+        message = EmailMessage()
+        message["From"], message["To"] = self._settings.web.mail_from, group[0]["address"]
+        message["Subject"] = group[0]["subject"] if len(group) == 1 else f"portrait-scanner: {len(group)}"
+        message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="portrait-scanner.invalid")
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content("\n\n---\n\n".join(row["body"] for row in group))
+        place = urlsplit(secret.get_secret_value())
+        context = ssl.create_default_context()
+        host, port = place.hostname or "localhost", place.port
+        if place.scheme == "smtps":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_S, context=context)
+        else:
+            server = smtplib.SMTP(host, port or 587, timeout=_TIMEOUT_S)
+        with server:
+            server.ehlo()
+            if place.scheme == "smtp" and server.has_extn("starttls"):
+                server.starttls(context=context)
+                server.ehlo()
+            if place.username:
+                server.login(unquote(place.username), unquote(place.password or ""))
+            server.send_message(message)
+
+
+def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    """Messages that go out together: the digests of one address are one mail, all else goes alone."""
+    digests: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["digest"]:
+            digests.setdefault(row["address"], []).append(row)
+        else:
+            yield [row]
+    yield from digests.values()

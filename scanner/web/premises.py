@@ -12,8 +12,11 @@ from starlette.requests import Request
 from scanner.reception import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.accounts import Accounts
+from scanner.web.desks import Desks, FaceDesk
+from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
 from scanner.web.jobs import Jobs
+from scanner.web.outbox import Outbox
 from scanner.web.sessions import Sessions
 from scanner.web.store import WebStore, web_key
 from scanner.web.uploads import Receiver
@@ -21,7 +24,7 @@ from scanner.web.verdicts import KnownFiles, Standings
 
 
 class Premises:
-    """Stores and limits of the web app; loads no model and opens no vault."""
+    """Stores and limits of the web app; a page that needs the vault opens it, one that checks a photo loads the face pack."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings, self.clock = settings, clock
@@ -32,9 +35,14 @@ class Premises:
         self.known = KnownFiles(settings, self.store)
         self.standings = Standings(settings)
         self.receiver = Receiver(settings)
+        self.outbox = Outbox(settings, self.store, clock)
+        self.drafts = Drafts(self.store)
+        self.desks = Desks(settings, clock)
+        self.faces = FaceDesk(settings)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def close(self) -> None:
+        self.desks.close()
         self.known.close()
         self.standings.close()
         self.store.close()

@@ -24,7 +24,7 @@ def accounts_sessions_tokens(db: Database) -> None:
     db.table("accounts").create(
         {
             "account_id": str, "email": str, "name": str, "roles": str, "password": str, "totp": bytes, "totp_on": int,
-            "totp_step": int, "language": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
+            "totp_step": int, "language": str, "notify": str, "openid": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
         },
         pk="account_id",
     )  # fmt: skip
@@ -55,6 +55,7 @@ def accounts_sessions_tokens(db: Database) -> None:
         {"account_id": str, "identity_id": str, "capacity": str, "since": str}, pk=("account_id", "identity_id")
     )
     db.table("mandates").create_index(["identity_id"])
+    db.table("drafts").create({"account_id": str, "consent": str, "created_at": str}, pk="account_id")
 
 
 @migrations()
@@ -75,13 +76,14 @@ def jobs_and_messages(db: Database) -> None:
     )
     db.table("messages").create(
         {
-            "message_id": str, "address": str, "body": str, "tries": int,
+            "message_id": str, "kind": str, "address": str, "subject": str, "body": str, "digest": int, "tries": int,
             "next_at": float, "sent_at": str, "problem": str, "job_id": str, "created_at": str,
         },
         pk="message_id",
     )  # fmt: skip
     db.table("messages").create_index(["sent_at", "next_at"])
     db.table("facts").create({"name": str, "value": str}, pk="name")
+    db.table("told").create({"what": str, "at": str}, pk="what")
 
 
 class WebStore:

@@ -1,0 +1,85 @@
+"""Open desks for pages: vault, docket and ledger stay open between requests, each used by one thread at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from face_index.face import FaceReader
+from face_index.packs import FacePack
+from face_index.registration import Registrar
+from face_index.vault import Vault
+from scanner.casework import CaseDesk
+from scanner.ledger import Ledger
+from scanner.reception import Clock, open_calibration, open_pack, open_reader
+from scanner.settings import Settings
+
+
+class PageDesk(CaseDesk):
+    """A case desk with the scan ledger beside it."""
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.settings.scans_path, any_thread=True)
+
+    def close(self) -> None:
+        super().close()
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+
+class Desks:
+    """A pool; one whose request failed is closed, since its key may have been changed meanwhile."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._free: queue.LifoQueue[PageDesk] = queue.LifoQueue()
+
+    @contextmanager
+    def one(self, actor: str) -> Iterator[PageDesk]:
+        """A desk for one request of somebody's."""
+        try:
+            desk = self._free.get_nowait()
+        except queue.Empty:
+            desk = PageDesk(self._settings, self._clock, any_thread=True)
+        desk.actor = actor
+        try:
+            yield desk
+        except BaseException:
+            desk.close()
+            raise
+        self._free.put(desk)
+
+    def close(self) -> None:
+        while not self._free.empty():
+            self._free.get_nowait().close()
+
+
+class FaceDesk:
+    """The face reader of this process, loaded with the first photo that somebody checks; one photo at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+
+    @cached_property
+    def pack(self) -> FacePack:
+        return open_pack(self._settings)
+
+    @cached_property
+    def _reader(self) -> FaceReader:
+        return open_reader(self._settings, self.pack)
+
+    @contextmanager
+    def reader(self) -> Iterator[FaceReader]:
+        """The reader, for oneself."""
+        with self._lock:
+            yield self._reader
+
+    def registrar(self, vault: Vault, reader: FaceReader) -> Registrar:
+        """Whoever registers people in this vault with this reader."""
+        calibration = open_calibration(self._settings, self.pack, reader.version)
+        return Registrar(vault, reader, self.pack.bar, calibration)

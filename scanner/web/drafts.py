@@ -1,0 +1,66 @@
+"""A registration on its way: the consent that was given, before there is a photo. One per account, for a day."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from face_index.consent import Consent, consent_from_json
+from scanner.web.store import WebStore
+
+KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody agreed to on the first page.
+
+    Attributes:
+        born_on: only kept until photos were sent, to know whether a guardian is needed.
+    """
+
+    name: str
+    consent: Consent
+    born_on: date | None
+    keep_photos: bool
+
+    def signed(self, document_sha256: str | None) -> Draft:
+        """With the document that was signed."""
+        return replace(self, consent=replace(self.consent, document_sha256=document_sha256))
+
+
+class Drafts:
+    """Drafts in web.db."""
+
+    def __init__(self, store: WebStore) -> None:
+        self._store = store
+
+    def keep(self, account_id: str, draft: Draft, now: datetime) -> None:
+        told = {
+            "name": draft.name, "consent": draft.consent.to_json(), "keep_photos": draft.keep_photos,
+            "born_on": draft.born_on.isoformat() if draft.born_on else None,
+        }  # fmt: skip
+        row = {"account_id": account_id, "consent": json.dumps(told, ensure_ascii=False), "created_at": now.isoformat()}
+        with self._store.transaction() as db:
+            db.table("drafts").upsert(row, pk="account_id")
+
+    def of(self, account_id: str, now: datetime) -> Draft | None:
+        """The draft of an account; None if there is none of today."""
+        oldest = (now - KEPT).isoformat()
+        for row in self._store.db.table("drafts").rows_where(
+            "account_id = ? and created_at > ?", [account_id, oldest]
+        ):
+            told = json.loads(row["consent"])
+            born = date.fromisoformat(told["born_on"]) if told["born_on"] else None
+            return Draft(told["name"], consent_from_json(told["consent"]), born, told["keep_photos"])
+        return None
+
+    def forget(self, account_id: str) -> None:
+        with self._store.transaction() as db:
+            db.table("drafts").delete_where("account_id = ?", [account_id])
+
+    def forget_old(self, now: datetime) -> None:
+        """Delete what nobody went on with."""
+        with self._store.transaction() as db:
+            db.table("drafts").delete_where("created_at <= ?", [(now - KEPT).isoformat()])

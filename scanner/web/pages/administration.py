@@ -1,0 +1,152 @@
+"""Accounts, the audit log, and the counts that are published."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from scanner.statistics import transparency
+from scanner.web.access import Permission, Role
+from scanner.web.accounts import Account
+from scanner.web.errors import AccountRefused, NotThere
+from scanner.web.forms import Form, Posted
+from scanner.web.premises import Premises, premises_of
+from scanner.web.rendering import go, page, told
+from scanner.web.sessions import Session
+from scanner.web.translation import translations
+from scanner.web.visitors import asks, language_of
+
+router = APIRouter(include_in_schema=False)
+Here = Annotated[Premises, Depends(premises_of)]
+Admin = Annotated[Session, asks(Permission.ACCOUNTS)]
+_A_PAGE = 100
+
+
+@router.get("/accounts")
+def accounts(request: Request, here: Here, session: Admin) -> Response:
+    return _accounts_page(request, here, session)
+
+
+@router.post("/accounts")
+def invite(request: Request, here: Here, session: Admin, form: Posted) -> Response:
+    """A link that opens an account; mailed where a server is set up, and shown once in any case."""
+    try:
+        roles = _roles(form)
+        secret = here.accounts.invite(form.text("email", 300), roles, session.account.email)
+    except AccountRefused as error:
+        return _accounts_page(request, here, session, error)
+    link = f"{here.settings.web.url}/invitation/{secret}"
+    _log(here, session, "account invited", roles=sorted(roles))
+    t = translations(language_of(request)).gettext
+    text = t("You are invited to portrait-scanner. Open your account within a week: %(link)s")
+    here.outbox.mail(form.text("email", 300), t("An invitation"), f"{text % {'link': link}}\n")
+    return _accounts_page(request, here, session, link=link)
+
+
+@router.get("/accounts/{account_id}")
+def show(request: Request, account_id: str, here: Here, session: Admin) -> Response:
+    return _account_page(request, here, account_id)
+
+
+@router.post("/accounts/{account_id}/roles")
+def set_roles(request: Request, account_id: str, here: Here, session: Admin, form: Posted) -> Response:
+    try:
+        account = _other(here, session, account_id)
+        here.accounts.set_roles(account.account_id, _roles(form))
+    except AccountRefused as error:
+        return _account_page(request, here, account_id, error)
+    _log(here, session, "account roles changed", account=account_id, roles=sorted(_roles(form)))
+    return go(f"/accounts/{account_id}", "saved")
+
+
+@router.post("/accounts/{account_id}/state")
+def set_state(request: Request, account_id: str, here: Here, session: Admin, form: Posted) -> Response:
+    """Disable, enable, sign out everywhere, or take a lost second factor away."""
+    change = form.text("change")
+    try:
+        account = _other(here, session, account_id)
+        if change in ("disable", "enable"):
+            here.accounts.set_disabled(account.account_id, disabled=change == "disable")
+        elif change == "second-factor":
+            here.accounts.remove_totp(account.account_id)
+        elif change != "sign-out":
+            raise AccountRefused("no-such-choice")
+        if change != "enable":
+            here.sessions.end_all(account.account_id)
+    except AccountRefused as error:
+        return _account_page(request, here, account_id, error)
+    _log(here, session, f"account: {change}", account=account_id)
+    return go(f"/accounts/{account_id}", "saved")
+
+
+@router.get("/audit")
+def audit(request: Request, here: Here, session: Annotated[Session, asks(Permission.AUDIT)]) -> Response:
+    """Who did what when; whether the chain is whole is checked on demand."""
+    shown = {name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")}
+    before = request.query_params.get("before", "")
+    with here.desks.one(session.account.email) as desk:
+        entries = desk.vault.audit.found(**shown, before=int(before) if before.isdecimal() else None, limit=_A_PAGE)
+        problems = desk.vault.audit.problems() if request.query_params.get("check") else None
+        head = desk.vault.audit.head
+    following = entries[-1].number if len(entries) == _A_PAGE else None
+    return page(request, "audit.html", entries=entries, shown=shown, following=following, problems=problems, head=head)
+
+
+@router.get("/transparency")
+def month_counts(request: Request, here: Here, session: Annotated[Session, asks(Permission.TRANSPARENCY)]) -> Response:
+    """Counts of a month; nobody's name."""
+    wanted = request.query_params.get("month", "")
+    month = wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{here.clock():%Y-%m}"
+    with here.desks.one(session.account.email) as desk:
+        counts = transparency(desk, desk.ledger, month)
+    if request.query_params.get("as") == "json":
+        return JSONResponse(counts, headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'})
+    return page(request, "transparency.html", counts=counts, month=month)
+
+
+def _roles(form: Form) -> list[Role]:
+    roles = [Role(one) for one in form.all("role") if one in list(Role)]
+    if not roles:
+        raise AccountRefused("no-role")
+    return roles
+
+
+def _other(here: Premises, session: Session, account_id: str) -> Account:
+    """An account of somebody else: nobody locks themselves out, or gives themselves a role."""
+    if account_id == session.account.account_id:
+        raise AccountRefused("own-account")
+    return _account(here, account_id)
+
+
+def _account(here: Premises, account_id: str) -> Account:
+    try:
+        return here.accounts.one(account_id)
+    except AccountRefused as error:
+        raise NotThere("no such account") from error
+
+
+def _log(here: Premises, session: Session, event: str, **details: object) -> None:
+    with here.desks.one(session.account.email) as desk:
+        desk.vault.note(event, "vault", session.account.email, here.clock(), **details)
+
+
+def _accounts_page(
+    request: Request, here: Premises, session: Session, problem: Exception | None = None, link: str | None = None
+) -> Response:
+    return page(
+        request, "accounts.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
+        accounts=here.accounts.all(), roles=list(Role), link=link, mails=here.settings.web.smtp_url is not None,
+        own=session.account.account_id,
+    )  # fmt: skip
+
+
+def _account_page(request: Request, here: Premises, account_id: str, problem: Exception | None = None) -> Response:
+    account = _account(here, account_id)
+    return page(
+        request, "person_account.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
+        person=account, roles=list(Role), sessions=here.sessions.sessions_of(account_id),
+        tokens=here.sessions.tokens_of(account_id), locked=account.locked_until > here.clock().timestamp(),
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""Notices to hubs and statements of reasons to uploaders: drafted from a confirmed case, and followed until answered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from reports.case import Case
+from reports.errors import NoticeRefused, NotReviewed, ReportError, UnknownNotice
+from reports.notices.drafting import Draft, Template, draft_notice, template, template_names
+from reports.notices.rendering import as_docx, as_pdf, as_text
+from reports.notices.tracker import NEXT, all_tracked, record_draft, record_event, tracked
+from scanner.web.access import Permission
+from scanner.web.accounts import Account
+from scanner.web.errors import FormRefused, NotThere
+from scanner.web.exporting import attachment
+from scanner.web.forms import Form, Posted
+from scanner.web.pages.review import case_named
+from scanner.web.premises import Premises, premises_of
+from scanner.web.rendering import go, page, told
+from scanner.web.sessions import Session
+from scanner.web.showing import page_words
+from scanner.web.visitors import asks, language_of
+
+router = APIRouter(include_in_schema=False)
+Here = Annotated[Premises, Depends(premises_of)]
+Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
+_SIDES = {"right-holder": Permission.NOTICES, "operator": Permission.STATEMENTS}
+_KINDS = {
+    "txt": "text/plain; charset=utf-8",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "pdf": "application/pdf",
+}
+
+
+@router.get("/notices")
+def listed(request: Request, here: Here, session: Writer) -> Response:
+    """Every notice with its clock; what is overdue first."""
+    now = here.clock()
+    with here.desks.one(session.account.email) as desk:
+        found = [one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))]
+    found.sort(key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False)
+    words = page_words(language_of(request))
+    return page(request, "notices.html", notices=found, now=now, words=words, following=NEXT)
+
+
+@router.post("/notices/{notice_id}/events")
+def note_event(request: Request, notice_id: str, here: Here, session: Writer, form: Posted) -> Response:
+    """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
+    with here.desks.one(session.account.email) as desk:
+        try:
+            known = tracked(desk.docket, notice_id)
+        except UnknownNotice as error:
+            raise NotThere("no such notice") from error
+        if not _may(session.account, template(known.template)):
+            raise NotThere("no such notice")
+        try:
+            record_event(
+                desk.docket, notice_id, form.text("event", 40), session.account.name, here.clock(), form.text("note")
+            )
+        except (NoticeRefused, NotReviewed, UnknownNotice) as error:
+            return page(request, "error.html", 422, problem=told(request, error), code=422)
+        desk.note_notice(
+            desk.docket.case(known.case_id), "notice-marked", session.account.email, notice=notice_id, state=form.text("event", 40)
+        )  # fmt: skip
+    return go("/notices", "noted")
+
+
+@router.get("/cases/{case_id}/notices/new")
+def choose(request: Request, case_id: str, here: Here, session: Writer) -> Response:
+    """Which notice, then its fields; what the case knows is filled in."""
+    return _page(request, here, session, case_id, Form({}))
+
+
+@router.post("/cases/{case_id}/notices")
+def draft(request: Request, case_id: str, here: Here, session: Writer, form: Posted) -> Response:
+    """Draft a notice, note it in the case's log, and hand it out in the form that was asked for."""
+    try:
+        name = _chosen(session.account, form.text("kind", 60))
+        if form.text("as") not in _KINDS:
+            raise FormRefused("no-such-choice")
+        given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
+        given = {field: value for field, value in given.items() if value}
+        with here.desks.one(session.account.email) as desk:
+            case = case_named(desk, case_id)
+            made = draft_notice(name, case, given, here.clock(), form.text("language") or None, desk.vault.fingerprint)
+            data = _rendered(made, form.text("as"))
+            notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
+            desk.note_notice(case, "notice-drafted", session.account.email, notice=notice_id, template=name)
+    except (ReportError, FormRefused) as error:
+        return _page(request, here, session, case_id, form, error)
+    return attachment(data, f"{notice_id}.{name}.{made.language}.{form.text('as')}", _KINDS[form.text("as")])
+
+
+def _rendered(made: Draft, kind: str) -> bytes:
+    return {"txt": lambda: as_text(made).encode(), "docx": lambda: as_docx(made), "pdf": lambda: as_pdf(made)}[kind]()
+
+
+def _may(account: Account, kind: Template) -> bool:
+    return account.may(_SIDES[kind.side])
+
+
+def _chosen(account: Account, name: str) -> str:
+    if name not in template_names() or not _may(account, template(name)):
+        raise FormRefused("no-such-choice")
+    return name
+
+
+def _page(
+    request: Request, here: Premises, session: Session, case_id: str, form: Form, problem: Exception | None = None
+) -> Response:
+    kinds = [template(name) for name in template_names() if _may(session.account, template(name))]
+    chosen = form.text("kind", 60) or request.query_params.get("kind", "")
+    kind = next((one for one in kinds if one.name == chosen), None)
+    language = form.text("language") or language_of(request)
+    with here.desks.one(session.account.email) as desk:
+        case = case_named(desk, case_id)
+    given = {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
+    return page(
+        request, "notice_new.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
+        kinds=kinds, kind=kind, given=given, draft_language=language if kind and language in kind.languages else "",
+        known=_known(case, kind) if kind else {},
+    )  # fmt: skip
+
+
+def _known(case: Case, kind: Template) -> dict[str, str]:
+    """What the case itself says of each field that it knows, to be shown as it will be filled in."""
+    facts = {f"checkpoint.{name}": getattr(case.checkpoint, name) for name in ("listing_url", "file", "sha256", "hub", "creator", "title")}
+    facts |= {"identity_name": case.identity_name, "triggers": ", ".join(case.checkpoint.triggers)}
+    return {one.name: str(facts.get(one.source) or "") for one in kind.required if one.source}

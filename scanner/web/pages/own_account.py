@@ -1,0 +1,169 @@
+"""One's own account: language and mails, password, second factor, sessions, tokens, and its end."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Any
+
+import segno
+from fastapi import APIRouter, Depends, Request, Response
+from markupsafe import Markup
+
+from scanner.web.access import Scope, scopes_for
+from scanner.web.accounts import NOTIFY
+from scanner.web.errors import AccountRefused, FormRefused, PasswordRefused, SignedOut, WebError
+from scanner.web.forms import Form, Posted, PostedOpenly
+from scanner.web.passwords import provisioning_uri
+from scanner.web.premises import Premises, premises_of
+from scanner.web.rendering import go, page, told
+from scanner.web.sessions import Session
+from scanner.web.visitors import begun, forget_session, set_language, set_session, signed_in
+
+router = APIRouter(include_in_schema=False)
+Here = Annotated[Premises, Depends(premises_of)]
+Mine = Annotated[Session, Depends(signed_in)]
+
+
+@router.get("/account")
+def show(request: Request, here: Here, session: Mine) -> Response:
+    return _page(request, here, session)
+
+
+@router.post("/account/preferences")
+def set_preferences(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    try:
+        here.accounts.set_preferences(session.account.account_id, form.text("language"), form.text("notify"))
+    except AccountRefused as error:
+        return _page(request, here, session, error)
+    response = go("/account", "saved")
+    set_language(response, form.text("language"))
+    return response
+
+
+@router.post("/account/password")
+def set_password(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    """The present password first; every other session ends."""
+    here.must_be_within(10, "password", session.account.account_id)
+    try:
+        if session.account.has_password and here.accounts.authenticate(session.account.email, form.secret("present")) is None:
+            raise PasswordRefused("wrong")
+        if form.secret("password") != form.secret("again"):
+            raise PasswordRefused("different")
+        here.accounts.set_password(session.account.account_id, form.secret("password"))
+    except PasswordRefused as error:
+        return _page(request, here, session, error)
+    here.sessions.end_all(session.account.account_id, but=session.session_id)
+    return go("/account", "password")
+
+
+@router.get("/account/second-factor")
+def show_second_factor(request: Request, here: Here, session: Annotated[Session, Depends(begun)]) -> Response:
+    return _second_factor_page(request, here, session)
+
+
+@router.post("/account/second-factor")
+def turn_on_second_factor(
+    request: Request, here: Here, session: Annotated[Session, Depends(begun)], form: PostedOpenly
+) -> Response:
+    """Count it from the first right code on; the session gets a new secret."""
+    here.must_be_within(20, "code", session.account.account_id)
+    if not here.accounts.confirm_totp(session.account.account_id, form.text("code", 20)):
+        return _second_factor_page(request, here, session, AccountRefused("wrong-code"))
+    here.sessions.end_all(session.account.account_id)
+    account = here.accounts.one(session.account.account_id)
+    secret = here.sessions.begin(account, second_factor=True, agent=session.agent, address=session.address)
+    response = go("/account", "second-factor")
+    set_session(request, response, secret)
+    return response
+
+
+@router.post("/account/second-factor/off")
+def turn_off_second_factor(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    """Rights holders may do without one; it takes a last code."""
+    here.must_be_within(20, "code", session.account.account_id)
+    if not here.accounts.check_code(session.account.account_id, form.text("code", 20)):
+        return _page(request, here, session, AccountRefused("wrong-code"))
+    here.accounts.remove_totp(session.account.account_id)
+    return go("/account", "second-factor-off")
+
+
+@router.post("/account/sessions/end")
+def end_sessions(here: Here, session: Mine, form: Posted) -> Response:
+    """One session, or all others."""
+    if wanted := form.text("session"):
+        here.sessions.end(session.account.account_id, wanted)
+    else:
+        here.sessions.end_all(session.account.account_id, but=session.session_id)
+    return go("/account", "ended")
+
+
+@router.post("/account/tokens")
+def make_token(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    try:
+        scopes = [Scope(one) for one in form.all("scope") if one in list(Scope)]
+        secret = here.sessions.issue_token(session.account, form.text("name", 80), scopes, day_in(form, "expires"))
+    except WebError as error:
+        return _page(request, here, session, error)
+    return _page(request, here, session, secret=secret)
+
+
+@router.post("/account/tokens/revoke")
+def revoke_token(here: Here, session: Mine, form: Posted) -> Response:
+    here.sessions.revoke_token(session.account.account_id, form.text("token"))
+    return go("/account", "ended")
+
+
+@router.post("/account/delete")
+def delete(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    """End the account; a registered likeness is withdrawn on its own page first."""
+    account = session.account
+    if account.has_password and here.accounts.authenticate(account.email, form.secret("present")) is None:
+        return _page(request, here, session, PasswordRefused("wrong"))
+    if account.is_staff and not _other_admins(here, account.account_id):
+        return _page(request, here, session, AccountRefused("own-account"))
+    here.accounts.delete(account.account_id)
+    response = go("/sign-in", "deleted")
+    forget_session(request, response)
+    return response
+
+
+def day_in(form: Form, name: str) -> date:
+    """A date of a form; raises FormRefused."""
+    try:
+        return date.fromisoformat(form.text(name, 10))
+    except ValueError as error:
+        raise FormRefused("no-date", name) from error
+
+
+def _other_admins(here: Premises, account_id: str) -> bool:
+    from scanner.web.access import Role
+
+    return any(Role.ADMIN in one.roles and not one.disabled and one.account_id != account_id for one in here.accounts.all())
+
+
+def _page(
+    request: Request, here: Premises, session: Session, problem: Exception | None = None, secret: str | None = None
+) -> Response:
+    account = here.accounts.one(session.account.account_id)
+    today = here.clock().date()
+    return page(
+        request, "account.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
+        mine=account, sessions=here.sessions.sessions_of(account.account_id), present=session.session_id,
+        tokens=here.sessions.tokens_of(account.account_id), scopes=scopes_for(account.roles), secret=secret,
+        notify=NOTIFY, until=today + timedelta(days=90), last=today + timedelta(days=366),
+        likenesses=len(here.accounts.identities_of(account.account_id)),
+    )  # fmt: skip
+
+
+def _second_factor_page(
+    request: Request, here: Premises, session: Session, problem: Exception | None = None
+) -> Response:
+    account = here.accounts.one(session.account.account_id)
+    if account.totp_on:
+        raise SignedOut("sign in with your code")
+    secret = here.accounts.pending_totp(account.account_id) or here.accounts.begin_totp(account.account_id)
+    picture: Any = segno.make(provisioning_uri(secret, account.email), error="m").svg_data_uri(scale=5, border=2, light="#fff")
+    return page(
+        request, "second_factor.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
+        secret=secret, picture=Markup(picture), needed=account.is_staff,  # noqa: S704  percent-encoded
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""People who wait to be let into the gallery: papers, consent, look-alikes; approved by somebody other than who brought them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
+from face_index.identity import Identity, Proof, Status
+from scanner.web.access import Permission
+from scanner.web.desks import PageDesk
+from scanner.web.errors import FormRefused, NotThere
+from scanner.web.exporting import attachment
+from scanner.web.forms import Posted
+from scanner.web.pages.enrolling import media_type_of
+from scanner.web.premises import Premises, premises_of
+from scanner.web.rendering import go, page, told
+from scanner.web.sessions import Session
+from scanner.web.visitors import asks
+
+router = APIRouter(include_in_schema=False, prefix="/registrations")
+Here = Annotated[Premises, Depends(premises_of)]
+Decider = Annotated[Session, asks(Permission.REGISTRATIONS)]
+_SHOWN = 500
+
+
+@router.get("")
+def listed(request: Request, here: Here, session: Decider) -> Response:
+    """Who waits first, then everyone registered."""
+    wanted = request.query_params.get("q", "")[:200].casefold()
+    with here.desks.one(session.account.email) as desk:
+        people = [one for one in desk.vault.identities() if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()]
+    waiting = sorted((one for one in people if one.status != Status.ACTIVE), key=lambda one: one.submitted_at)
+    active = [one for one in people if one.status == Status.ACTIVE]
+    return page(
+        request, "registrations.html", waiting=waiting, active=active[:_SHOWN], more=max(0, len(active) - _SHOWN),
+        q=request.query_params.get("q", "")[:200], today=here.clock().date(),
+    )  # fmt: skip
+
+
+@router.get("/{identity_id}")
+def show(request: Request, identity_id: str, here: Here, session: Decider) -> Response:
+    return _page(request, here, session, identity_id)
+
+
+@router.post("/{identity_id}/documents/{document_id}")
+def read_document(identity_id: str, document_id: str, here: Here, session: Decider, form: Posted) -> Response:  # noqa: ARG001  checked
+    """A paper as a file to look at; who read it is in the log."""
+    with here.desks.one(session.account.email) as desk:
+        _identity(desk, identity_id)
+        try:
+            data = desk.vault.read_document(identity_id, document_id, session.account.email, here.clock())
+        except UnknownIdentity as error:
+            raise NotThere("no such document") from error
+    kind = media_type_of(data) or "application/octet-stream"
+    ending = {"application/pdf": "pdf", "image/jpeg": "jpg", "image/png": "png"}.get(kind, "bin")
+    return attachment(data, f"document-{document_id[:8]}.{ending}", kind)
+
+
+@router.post("/{identity_id}/approve")
+def approve(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
+    account, now = session.account, here.clock()
+    try:
+        with here.desks.one(account.email) as desk:
+            identity = _identity(desk, identity_id)
+            kind = form.text("proof", 100)
+            if not kind:
+                raise FormRefused("no-answer", "proof")
+            seen = next((one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind), None)
+            desk.vault.approve(identity.identity_id, account.email, Proof(kind, seen, account.email, now), now, form.text("reason"))
+    except (NotDecidable, FormRefused) as error:
+        return _page(request, here, session, identity_id, error)
+    return go("/registrations", "approved")
+
+
+@router.post("/{identity_id}/reject")
+def reject(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
+    """Refuse and erase; the reason stays, without the name."""
+    try:
+        if not form.text("reason"):
+            raise FormRefused("no-reason")
+        with here.desks.one(session.account.email) as desk:
+            _identity(desk, identity_id)
+            desk.vault.reject(identity_id, session.account.email, form.text("reason"), here.clock())
+    except (FaceIndexError, FormRefused) as error:
+        return _page(request, here, session, identity_id, error)
+    return go("/registrations", "rejected")
+
+
+def _identity(desk: PageDesk, identity_id: str) -> Identity:
+    try:
+        identity = desk.vault.find(identity_id)
+    except UnknownIdentity as error:
+        raise NotThere("no such registration") from error
+    if identity.identity_id != identity_id:
+        raise NotThere("no such registration")
+    return identity
+
+
+def _page(
+    request: Request, here: Premises, session: Session, identity_id: str, problem: Exception | None = None
+) -> Response:
+    with here.desks.one(session.account.email) as desk:
+        identity = _identity(desk, identity_id)
+        facts = {
+            "documents": desk.vault.documents_of(identity_id),
+            "lookalikes": desk.vault.lookalikes_of(identity_id),
+            "consents": desk.vault.consents_of(identity_id),
+            "proofs": desk.vault.proofs_of(identity_id),
+        }
+    own = identity.submitted_by.strip().casefold() == session.account.email
+    today = here.clock().date()
+    return page(
+        request, "registration.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
+        identity=identity, own=own, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Pages: Jinja2 templates with the visitor's language, menu and form token, under a strict content security policy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports.words import Translate
+from scanner.web.access import Permission
+from scanner.web.accounts import Account
+from scanner.web.sentences import done_sentences, problem_sentence
+from scanner.web.translation import LANGUAGES, translations
+from scanner.web.visitors import language_of, set_language, visiting
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# What the menu shows, in this order, to whoever may see it.
+_MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
+    ("/likeness", "Likeness", (Permission.LIKENESS,)),
+    ("/cases", "Cases", (Permission.CASES_READ,)),
+    ("/notices", "Notices", (Permission.NOTICES,)),
+    ("/scans", "Scans", (Permission.SCANS_READ,)),
+    ("/registrations", "Registrations", (Permission.REGISTRATIONS,)),
+    ("/transparency", "Transparency", (Permission.TRANSPARENCY,)),
+    ("/accounts", "Accounts", (Permission.ACCOUNTS,)),
+    ("/audit", "Audit log", (Permission.AUDIT,)),
+)
+
+
+def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
+    """Paths and words of what an account may open."""
+    words = {
+        "Likeness": t("Likeness"), "Cases": t("Cases"), "Notices": t("Notices"), "Scans": t("Scans"),
+        "Registrations": t("Registrations"), "Transparency": t("Transparency"), "Accounts": t("Accounts"),
+        "Audit log": t("Audit log"),
+    }  # fmt: skip
+    return [(path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)]
+
+
+def home_of(account: Account) -> str:
+    """The first page an account may open."""
+    return next((path for path, _, needed in _MENU if account.permissions & set(needed)), "/account")
+
+
+def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+    """A page as a response."""
+    language = language_of(request)
+    session = visiting(request)
+    t = translations(language).gettext
+    done = done_sentences(t).get(request.query_params.get("done", ""))
+    shown = {
+        "language": language, "languages": LANGUAGES, "session": session, "account": session.account if session else None,
+        "csrf": session.csrf if session else "", "menu": menu_of(session.account, t) if session else [],
+        "path": request.url.path, "here": _without_language(request), "done": done, "problem": None,
+        "static": static_path, "host": request.url.hostname,
+    }  # fmt: skip
+    html = environment(language).get_template(template).render({**shown, **facts})
+    # With no-referrer browsers would send `Origin: null` with forms, which tells nothing of where they come from.
+    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "same-origin"}
+    response = HTMLResponse(html, status, headers=headers)
+    if request.query_params.get("lang") in LANGUAGES:
+        set_language(response, language)
+    return response
+
+
+def go(path: str, done: str = "") -> RedirectResponse:
+    """Send the browser on after a form, with a word of what was done."""
+    mark = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{mark}done={done}" if done else path, 303)
+
+
+def told(request: Request, error: Exception) -> str:
+    """An error in the visitor's words."""
+    return problem_sentence(error, translations(language_of(request)).gettext)
+
+
+def _without_language(request: Request) -> str:
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "done")]
+    query = "&".join(f"{name}={value}" for name, value in kept if value.isalnum())
+    return f"{request.url.path}?{query}&" if query else f"{request.url.path}?"
+
+
+@cache
+def environment(language: str) -> Environment:
+    """Jinja2 with that language's words; an unknown name in a template is an error."""
+    made = Environment(
+        loader=PackageLoader("scanner.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    made.filters["day"] = lambda value: str(value)[:10]
+    made.filters["minute"] = _minute
+    made.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
+    made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
+    made.filters["size"] = _size
+    return made
+
+
+def _minute(value: str | datetime | float | None) -> str:
+    if value is None:
+        return "–"
+    at = datetime.fromtimestamp(value).astimezone() if isinstance(value, int | float) else value
+    text = at.isoformat() if isinstance(at, datetime) else str(at)
+    return text[:16].replace("T", " ")
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return "–"
+    size = float(value)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+@cache
+def _static_versions() -> Mapping[str, str]:
+    folder = resources.files("scanner.web").joinpath("static")
+    return {item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12] for item in folder.iterdir() if item.is_file()}
+
+
+def static_path(name: str) -> str:
+    """The address of a file of ours; it changes with its content, so that browsers may keep it."""
+    return f"/static/{name}?v={_static_versions()[name]}"

@@ -1,0 +1,105 @@
+"""What went wrong and what was done, in words for people; programs get codes."""
+
+from __future__ import annotations
+
+from face_index.errors import ConsentMissing, NameRefused, NameTaken, UnknownIdentity
+from reports.errors import UnknownCase
+from reports.words import Translate
+from scanner.web.errors import (
+    AccountRefused,
+    Forbidden,
+    FormExpired,
+    FormRefused,
+    LinkExpired,
+    NotThere,
+    PasswordRefused,
+    TooManyRequests,
+)
+
+
+def problem_sentence(error: Exception, t: Translate) -> str:
+    """An error as a sentence that says what to do next; what has no sentence of its own says what it said."""
+    match error:
+        case PasswordRefused():
+            return _password(error.why, t)
+        case AccountRefused() | FormRefused():
+            return _refused(t).get(error.why, str(error))
+        case TooManyRequests():
+            return t("Too many tries. Wait a minute and try again.")
+    by_class = {
+        LinkExpired: t("This link was used already or has ended. Ask for a new one."),
+        Forbidden: t("Your account may not do this."),
+        NotThere: t("There is no such page, or none that you may see."),
+        UnknownCase: t("There is no such page, or none that you may see."),
+        UnknownIdentity: t("There is no such page, or none that you may see."),
+        FormExpired: t("This form is not from this page or is too old. Go back, load the page again and repeat it."),
+        NameTaken: t("This name or reference is registered already. Add something that tells the two apart."),
+        NameRefused: t("This name cannot be taken. Write it with letters, not longer than 200 signs."),
+        ConsentMissing: t("The consent does not allow this: check dates, age and the signed document."),
+    }
+    return next((told for kind, told in by_class.items() if isinstance(error, kind)), str(error))
+
+
+def _password(why: str, t: Translate) -> str:
+    return {
+        "short": t("The password is too short: take at least 12 signs."),
+        "long": t("The password is too long: take at most 200 signs."),
+        "guessed": t("This password is easily guessed. Take another one."),
+        "different": t("The two passwords are not the same."),
+        "wrong": t("The present password is wrong."),
+    }[why]
+
+
+def _refused(t: Translate) -> dict[str, str]:
+    return {
+        "taken": t("There is an account with this address already."),
+        "no-address": t("This is not an e-mail address."),
+        "no-name": t("Say your name, in at most 120 signs."),
+        "no-role": t("Choose at least one role."),
+        "no-such-choice": t("Choose one of the answers."),
+        "no-such-scope": t("Choose what the token may do."),
+        "no-such-token": t("Give the token a name and a last day within a year."),
+        "second-factor-on": t("A second factor is set up already."),
+        "wrong-code": t("This code does not fit. Codes change every 30 seconds and count once."),
+        "too-long": t("One of the answers is too long."),
+        "too-large": t("What was sent is too large."),
+        "unreadable": t("The form could not be read. Load the page again and repeat it."),
+        "no-consent": t("Read the consent and tick the box, if you agree."),
+        "no-answer": t("One of the answers is missing."),
+        "no-date": t("Write the date as YYYY-MM-DD."),
+        "no-document": t("The signed document is missing."),
+        "no-proof": t("Send a copy of a document that shows who you are."),
+        "no-photos": t("Choose at least three photos."),
+        "no-reason": t("Say why; the reason stays in the record."),
+        "no-cases": t("Tick at least one case."),
+        "not-a-document": t("Send the document as PDF, JPEG or PNG."),
+        "outside": t("This folder is not among those that may be scanned."),
+        "own-account": t("You cannot do this to your own account."),
+        "no-mail": t("No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."),
+    }
+
+
+def done_sentences(t: Translate) -> dict[str, str]:
+    """What a page says after a form, by the word in its address."""
+    return {
+        "saved": t("Saved."),
+        "password": t("The password was changed. Everywhere else you are signed out."),
+        "second-factor": t("The second factor is on. From now on you are asked for a code."),
+        "second-factor-off": t("The second factor is off."),
+        "ended": t("Ended."),
+        "signed-out": t("You are signed out."),
+        "mailed": t("A link was sent, if the address may have one."),
+        "agreed": t("Your consent is noted. Now choose photos."),
+        "submitted": t("Thank you. Somebody checks who you are; then the search begins."),
+        "asked": t("The report was asked for. You see it here once it is reviewed."),
+        "licence": t("The licence was added. It counts from now on."),
+        "renewed": t("The new consent is noted."),
+        "decided": t("The decision is recorded."),
+        "noted": t("Added to the record."),
+        "drafted": t("The notice was drafted. Read it before you send it."),
+        "queued": t("The scan was taken in."),
+        "cancelled": t("The scan was taken back."),
+        "approved": t("Approved: the search begins with the next scan."),
+        "rejected": t("Rejected, and everything of it erased."),
+        "deleted": t("The account was deleted."),
+    }

@@ -1,0 +1,107 @@
+"""What pages show of a case: words, plot, and pictures that are grey and blurred until somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from markupsafe import Markup
+
+from reports.case import Case, SampleRecord
+from reports.case_report import headline
+from reports.pictures import picture_uri
+from reports.plots import score_plot
+from reports.translation import translations as report_translations
+from reports.words import Translate, entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
+from scanner.web.desks import PageDesk
+from scanner.web.errors import NotThere
+from scanner.web.rendering import page
+from scanner.web.translation import translations
+
+_THUMBNAIL, _WHOLE = 144, 768
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sample beside its control, both blurred and grey."""
+
+    sample: SampleRecord
+    picture: Markup
+    control: Markup | None
+
+
+def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
+    """Samples with a kept picture, those at full quality first; one line in the log for the page."""
+    kept = sorted((one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence")[:most]
+    pairs = [
+        Pair(
+            one,
+            _blurred(desk, str(one.image_sha256)),
+            _blurred(desk, one.control_sha256) if one.control_sha256 else None,
+        )
+        for one in kept
+    ]
+    if pairs:
+        desk.note_shown(case, blurred=True, sha256=[str(pair.sample.image_sha256) for pair in pairs])
+    return pairs
+
+
+def _blurred(desk: PageDesk, sha256: str) -> Markup:
+    return picture_uri(desk.docket, sha256, _THUMBNAIL, blurred=True, grey=True)
+
+
+def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, back: str) -> Response:
+    """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
+    named = {one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one}
+    if sha256 not in named:
+        raise NotThere("no such picture")
+    desk.note_shown(case, blurred=False, sha256=[sha256])
+    picture = picture_uri(desk.docket, sha256, _WHOLE)
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"picture": str(picture)})
+    return page(request, "picture.html", picture=picture, back=back, case=case)
+
+
+def page_words(language: str) -> dict[str, dict[str, str]]:
+    """Words for outcomes, standings, decisions and notices, short enough for tables and forms."""
+    t: Translate = translations(language).gettext
+    return {
+        **words_of(report_translations(language).gettext),
+        "status": {
+            "draft": t("waits for review"), "second-review": t("waits for a second reviewer"), "confirmed": t("confirmed"),
+            "rejected": t("rejected"), "more-samples": t("more samples wanted"), "authorised": t("authorised use"),
+            "appealed": t("appealed"),
+        },
+        "decision": {
+            "confirm": t("Confirm: this file reproduces the face"), "reject": t("Reject: it does not"),
+            "more-samples": t("More samples are needed to say"), "authorised": t("Authorised: the person allows it"),
+        },
+        "outcome": {
+            "match": t("match"), "possible": t("possible"), "clear": t("clear"), "inconclusive": t("inconclusive"),
+            "failed": t("failed"),
+        },
+    }  # fmt: skip
+
+
+def case_facts(case: Case, language: str) -> dict[str, Any]:
+    """What templates need to put a case into words."""
+    translate: Translate = report_translations(language).gettext
+    words = page_words(language)
+    return {
+        "words": words,
+        "headline": headline(case, translate),
+        "status_word": words["status"][case.status],
+        "outcome_word": words["outcome"][case.outcome],
+        "terms_word": words["terms"].get(case.terms, case.terms),
+        "event_word": lambda what: words["event"].get(what, what),
+        "custody_word": lambda event: words["custody"].get(event, event),
+        "entry_word": lambda entry: entry_word(entry, words),
+        "lr_times": ratio_words(case.log10_lr),
+        "lr_words": verbal_scale(case.log10_lr, translate),
+        "plot": score_plot(case, plot_words(translate)),
+        "training": training_facts(case.checkpoint.training, words),
+        "counted": sum(one.in_mean for one in case.samples if one.stage == "evidence"),
+        "faces": sum(one.face_found for one in case.samples if one.stage == "evidence"),
+    }

@@ -1,0 +1,108 @@
+"""A real browser on the real server: Debian's Chromium, driven by Playwright, checked by axe-core."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from scanner.settings import Settings
+from scanner.web.access import Role
+from scanner.web.premises import Premises
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PASSWORD = "violet kettle seven lanterns"
+# Where to put a picture of every page, for whoever wants to look at them: LOOK=folder make test
+LOOK = os.environ.get("LOOK")
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Headless Chromium; skips where none is installed."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=quiet)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody with an account and a browser of their own."""
+
+    email: str
+    context: BrowserContext
+    page: Page
+    url: str
+    totp: str | None = None
+
+    def open(self, path: str) -> Page:
+        answer = self.page.goto(self.url + path)
+        assert answer is not None
+        assert answer.ok, (answer.status, path)
+        return self.page
+
+
+class Visitors:
+    """Makes accounts in a home and signs their browsers in, without the pages for it: those have a test of their own."""
+
+    def __init__(self, browser: Browser, home: Path, url: str) -> None:
+        self.browser, self.home, self.url = browser, home, url
+        self._known: dict[str, Visitor] = {}
+
+    def one(self, name: str, *roles: Role, language: str = "en", **options: Any) -> Visitor:
+        """A browser of that person's; the same one when asked again for the same language and screen."""
+        key = f"{name} {language} {options}"
+        if key not in self._known:
+            email = f"{name.lower().replace(' ', '.')}@example.org"
+            premises = Premises(Settings(home=self.home))
+            account = premises.accounts.by_email(email) or premises.accounts.create(email, name, roles, PASSWORD, language)
+            secret = premises.sessions.begin(account, second_factor=True, agent="test browser")
+            premises.close()
+            context = self.browser.new_context(**{"viewport": DESKTOP, "locale": language, **options})
+            context.set_default_timeout(20_000)
+            context.add_cookies([{"name": "session", "value": secret, "url": self.url}])
+            self._known[key] = Visitor(email, context, context.new_page(), self.url)
+        return self._known[key]
+
+    def close(self) -> None:
+        for one in self._known.values():
+            one.context.close()
+
+
+def code_of(secret: str) -> str:
+    """The code that an authenticator app shows now."""
+    return pyotp.TOTP(secret).now()
+
+
+def look(page: Page, name: str) -> None:
+    """Keep a picture of the page where LOOK asks for it."""
+    if LOOK:
+        Path(LOOK).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{LOOK}/{name}.png", full_page=True)
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core finds serious or critical on a page, in words."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{page.url}: {one['id']}: {node['target']} {node['html'][:160]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+__all__ = ["DESKTOP", "PASSWORD", "PHONE", "Visitor", "Visitors", "code_of", "look", "open_browser", "serious_faults"]

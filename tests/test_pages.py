@@ -1,0 +1,392 @@
+"""The pages, in a real browser, from registration to erasure on the miniature world: as each kind of person uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from face_index.vault.receipts import verify_receipt
+from scanner.miniature.albums import draw_photos
+from scanner.miniature.world import load_world
+from scanner.reception import open_vault
+from scanner.settings import Settings
+from scanner.web.access import Role
+from scanner.web.premises import Premises
+from tests.servers.browsing import PASSWORD, PHONE, Visitor, Visitors, code_of, look, open_browser, serious_faults
+from tests.servers.gate import Served
+
+NAME = "Lin Yue"
+SEED = 101
+FIELDS = {
+    "recipient": "The Hub", "right_holder": NAME, "agent": "none", "email": "li.na@example.org", "urls": "https://hub.example/models/1",
+    "ground": "likeness", "request": "delete it", "fair_use": "no parody", "good_faith": "yes", "signature": "Li Na",
+}  # fmt: skip
+LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What lies on the visitors' and the operator's disks."""
+    place = tmp_path_factory.mktemp("pages")
+    draw_photos(SEED, 5, place / "photos")
+    draw_photos(102, 1, place / "stranger")
+    Image.new("RGB", (400, 300), "white").save(place / "blank.png")
+    Image.new("RGB", (640, 400), "grey").save(place / "passport.png")
+    (place / "uploads").mkdir()
+    shutil.copy(LIKENESS.path, place / "uploads")
+    return place
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    server = Served(
+        folder / "home", PORTRAIT_SCANNER_WEB__SCAN_ROOTS=json.dumps([str(folder / "uploads")]), PORTRAIT_SCANNER_FOUR_EYES="true"
+    )  # fmt: skip
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def visitors(browser: Browser, served: Served) -> Iterator[Visitors]:
+    people = Visitors(browser, served.home, served.url)
+    yield people
+    people.close()
+
+
+@pytest.fixture
+def holder(visitors: Visitors) -> Visitor:
+    return visitors.one(NAME, Role.RIGHTS_HOLDER)
+
+
+@pytest.fixture
+def operator(visitors: Visitors) -> Visitor:
+    return visitors.one("Olga Park", Role.OPERATOR)
+
+
+@pytest.fixture
+def reviewer(visitors: Visitors) -> Visitor:
+    return visitors.one("Rita Mann", Role.REVIEWER)
+
+
+@pytest.fixture
+def lawyer(visitors: Visitors) -> Visitor:
+    return visitors.one("Li Na", Role.LEGAL)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def seen(page: Page, name: str) -> None:
+    """Nothing serious to say against it, and a picture for whoever looks."""
+    look(page, name)
+    assert serious_faults(page) == []
+
+
+class TestSigningIn:
+    def test_an_administrator_is_invited_and_must_have_a_second_factor(self, browser: Browser, served: Served) -> None:
+        premises = Premises(Settings(home=served.home))
+        secret = premises.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
+        premises.close()
+        context = browser.new_context(locale="en")
+        page = context.new_page()
+        page.goto(f"{served.url}/invitation/{secret}")
+        seen(page, "invitation")
+        page.get_by_label("Your name").fill("Ada Byron")
+        page.get_by_label("Password").first.fill(PASSWORD)
+        page.get_by_label("The same once more").fill(PASSWORD + "x")
+        press(page, "Open the account")
+        expect(page.get_by_role("alert")).to_have_text("The two passwords are not the same.")
+        page.get_by_label("Password").first.fill(PASSWORD)
+        page.get_by_label("The same once more").fill(PASSWORD)
+        press(page, "Open the account")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Set up a second factor")
+        page.goto(f"{served.url}/accounts")
+        expect(page).to_have_url(re.compile("/account/second-factor$"))  # nothing else before it
+        seen(page, "second_factor")
+        totp = page.locator("#secret").inner_text()
+        page.get_by_label("Six digits").fill(code_of(totp))
+        press(page, "Turn on")
+        expect(page.get_by_role("status")).to_contain_text("The second factor is on")
+        seen(page, "account")
+        page.goto(f"{served.url}/accounts")
+        seen(page, "accounts")
+        press(page, "Sign out")
+        page.goto(f"{served.url}/audit")
+        expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Faudit$"))
+        seen(page, "sign_in")
+        page.get_by_label("E-mail address").fill("ada@example.org")
+        page.get_by_label("Password").fill("wrong wrong wrong")
+        press(page, "Sign in")
+        expect(page.get_by_role("alert")).to_contain_text("Address or password is wrong")
+        page.get_by_label("Password").fill(PASSWORD)
+        press(page, "Sign in")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Your code")
+        seen(page, "code")
+        page.goto(f"{served.url}/invitation/{secret}")
+        expect(page.get_by_role("alert")).to_contain_text("This link was used already")
+        context.close()
+
+
+class TestRightsHolder:
+    def test_consent_comes_before_photos_and_each_photo_is_told_at_once(self, holder: Visitor, folder: Path) -> None:
+        page = holder.open("/likeness")
+        expect(page.get_by_text("Nobody is registered from this account yet.")).to_be_visible()
+        seen(page, "likeness_empty")
+        page.goto(f"{holder.url}/likeness/new/photos")
+        expect(page).to_have_url(re.compile("/likeness/new$"))
+        seen(page, "consent")
+        expect(page.get_by_label("Name", exact=False).first).to_have_value(NAME)
+        page.get_by_label("I have read this and I agree.").check()
+        press(page, "Agree and go on")
+        expect(page.get_by_role("status").first).to_contain_text("Your consent is noted")
+        chosen = [*sorted((folder / "photos").iterdir()), folder / "blank.png"]
+        page.locator("#photos").set_input_files(chosen)
+        expect(page.locator("#checked .tag.good")).to_have_count(5)
+        expect(page.locator("#checked .tag.bad")).to_have_count(1)
+        expect(page.locator("#checked")).to_contain_text("no face was found")
+        seen(page, "photos")
+        page.get_by_label("A copy of it").set_input_files(folder / "passport.png")
+        press(page, "Submit")
+        expect(page.get_by_role("status").first).to_contain_text("Somebody checks who you are")
+        expect(page.get_by_text("You sent 5 usable photos")).to_be_visible()
+        seen(page, "likeness_waiting")
+
+    def test_too_few_usable_photos_are_told_one_by_one(self, visitors: Visitors, folder: Path) -> None:
+        page = visitors.one("Ben Okri", Role.RIGHTS_HOLDER).open("/likeness/new")
+        page.get_by_label("I have read this and I agree.").check()
+        press(page, "Agree and go on")
+        page.locator("#photos").set_input_files([folder / "blank.png", *sorted((folder / "photos").iterdir())[:2]])
+        page.get_by_label("A copy of it").set_input_files(folder / "passport.png")
+        press(page, "Submit")
+        expect(page.get_by_role("alert")).to_contain_text("Only 2 of these photos can be used; 3 are needed")
+        expect(page.locator("main")).to_contain_text("no face was found")
+
+    def test_a_paper_that_is_none_is_refused_and_nothing_is_registered(self, visitors: Visitors, folder: Path) -> None:
+        visitor = visitors.one("Ben Okri", Role.RIGHTS_HOLDER)
+        page = visitor.open("/likeness/new/photos")
+        page.locator("#photos").set_input_files(sorted((folder / "photos").iterdir())[:3])
+        page.get_by_label("A copy of it").set_input_files(LIKENESS.path)
+        press(page, "Submit")
+        expect(page.get_by_role("alert")).to_contain_text("Send the document as PDF, JPEG or PNG.")
+        expect(visitor.open("/likeness").get_by_text("Nobody is registered")).to_be_visible()
+
+
+class TestOperator:
+    def test_somebody_else_looks_at_the_paper_and_approves(self, operator: Visitor, holder: Visitor) -> None:
+        page = operator.open("/registrations")
+        seen(page, "registrations")
+        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        seen(page, "registration")
+        with page.expect_download() as paper:
+            press(page, "Open")
+        assert Path(paper.value.path()).read_bytes().startswith(b"\x89PNG")
+        press(page, "Approve")
+        expect(page.get_by_role("status")).to_contain_text("Approved")
+        mine = holder.open("/likeness")
+        mine.get_by_role("main").get_by_role("link", name=NAME).click()
+        expect(mine.get_by_text("Nothing was scanned yet since the search for this face began")).to_be_visible()
+
+    def test_a_folder_is_scanned_with_progress_and_results(self, operator: Visitor, folder: Path) -> None:
+        page = operator.open("/scans")
+        seen(page, "scans_empty")
+        page.get_by_label("What to scan").fill("/etc")
+        press(page, "Scan")
+        expect(page.get_by_role("alert")).to_contain_text("This folder is not among those that may be scanned.")
+        page.get_by_label("What to scan").fill(str(folder / "uploads"))
+        press(page, "Scan")
+        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=90_000)
+        expect(page.locator("table")).to_contain_text(NAME)
+        seen(page, "scan")
+        with page.expect_download() as table:
+            page.get_by_role("link", name="CSV").click()
+        assert NAME in Path(table.value.path()).read_text("utf-8-sig")
+        seen(operator.open("/scans"), "scans")
+
+    def test_a_file_sent_from_the_browser_is_known_at_once(self, operator: Visitor) -> None:
+        page = operator.open("/scans")
+        page.get_by_label("Or a file from your computer").set_input_files(LIKENESS.path)
+        press(page, "Send and scan")
+        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=60_000)
+
+
+class TestMatch:
+    def test_the_person_sees_it_blurred_and_a_picture_only_when_they_ask(self, holder: Visitor, served: Served) -> None:
+        page = holder.open("/likeness")
+        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        seen(page, "likeness_matched")
+        page.locator("a.card").first.click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text(NAME)
+        seen(page, "own_case")
+        first = page.locator("form.picture").first
+        before = first.locator("img").get_attribute("src")
+        first.get_by_role("button").click()
+        expect(first.get_by_role("button")).to_be_disabled()
+        assert first.locator("img").get_attribute("src") != before
+        press(page, "Ask for a report")
+        expect(page.get_by_role("status")).to_contain_text("The report was asked for")
+        vault = open_vault(Settings(home=served.home))
+        entries = [entry for entry in vault.audit.entries() if entry.actor == holder.email]
+        vault.close()
+        shown = [entry for entry in entries if entry.event == "picture-shown"]
+        assert len(shown) == 1
+        assert len(shown[0].details["sha256"]) == 1
+        assert [entry for entry in entries if entry.event == "pictures-shown-blurred"]
+
+    def test_two_reviewers_confirm_with_a_reason(self, reviewer: Visitor, lawyer: Visitor) -> None:
+        page = reviewer.open("/cases")
+        expect(page.get_by_text("report asked for")).to_be_visible()
+        seen(page, "queue")
+        page.locator("table a").first.click()
+        seen(page, "case")
+        page.get_by_label("Confirm: this file reproduces the face").check()
+        page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
+        press(page, "Decide")
+        expect(page.get_by_text("waits for a second reviewer").first).to_be_visible()
+        page.get_by_label("Confirm: this file reproduces the face").check()
+        page.get_by_label("Reason", exact=False).first.fill("again")
+        press(page, "Decide")
+        expect(page.get_by_role("alert")).to_contain_text("has confirmed this case already")
+        second = lawyer.open("/cases")
+        second.get_by_label("Tick case", exact=False).first.check()
+        second.get_by_text("Decide about the ticked ones").click()
+        second.get_by_label("Decision").select_option("confirm")
+        second.get_by_label("Reason").fill("seen and agreed")
+        press(second, "Decide")
+        expect(second.get_by_role("status")).to_contain_text("The decision is recorded.")
+
+    def test_the_lawyer_notes_exports_and_drafts_a_notice(self, lawyer: Visitor, folder: Path) -> None:
+        page = lawyer.open("/cases?status=all")
+        page.locator("table a").first.click()
+        page.get_by_text("Add a note, a correction or an appeal").click()
+        page.get_by_label("Text").fill("talk to the hub first")
+        press(page, "Add")
+        expect(page.get_by_text("talk to the hub first")).to_be_visible()
+        seen(page, "case_confirmed")
+        with page.expect_download() as report:
+            page.get_by_role("link", name="HTML").click()
+        html = Path(report.value.path()).read_text("utf-8")
+        assert "one face throughout" in html
+        assert "talk to the hub first" not in html  # a note is no part of the report
+        with page.expect_download(timeout=60_000) as bundle:
+            press(page, "Evidence bundle (zip)")
+        with zipfile.ZipFile(bundle.value.path()) as archive:
+            assert any(name.endswith("manifest-sha256.txt") for name in archive.namelist())
+        page.get_by_role("link", name="Draft a notice").click()
+        page.get_by_label("Which").select_option("us-take-it-down")
+        expect(page).to_have_url(re.compile("kind=us-take-it-down"))
+        seen(page, "notice_new")
+        press(page, "Draft and save")
+        expect(page.get_by_role("alert")).to_be_visible()  # what nobody filled in is named
+        page.get_by_label("Which").select_option("eu-dsa-16")
+        expect(page).to_have_url(re.compile("kind=eu-dsa-16"))
+        for name, value in FIELDS.items():
+            if page.locator(f"#field-{name}").count():
+                page.locator(f"#field-{name}").fill(value)
+        page.locator("#as").select_option("txt")
+        with page.expect_download() as notice:
+            press(page, "Draft and save")
+        assert NAME in Path(notice.value.path()).read_text("utf-8")
+        tracker = lawyer.open("/notices")
+        tracker.get_by_label("What happened to", exact=False).select_option("sent")
+        press(tracker, "Note")
+        expect(tracker.locator("table")).to_contain_text("sent")
+        seen(tracker, "notices")
+
+    def test_the_person_takes_the_report_with_them(self, holder: Visitor) -> None:
+        page = holder.open("/likeness")
+        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        page.locator("a.card").first.click()
+        with page.expect_download(timeout=60_000) as report:
+            page.get_by_role("link", name="Report as PDF").click()
+        assert Path(report.value.path()).read_bytes().startswith(b"%PDF")
+        page.get_by_label("I contest the decision").check()
+        page.get_by_label("What you want to say").fill("there is a second file")
+        press(page, "Send")
+        expect(page.get_by_role("status")).to_contain_text("Added to the record.")
+
+
+class TestOthers:
+    def test_an_auditor_reads_the_log_and_changes_nothing(self, visitors: Visitors) -> None:
+        auditor = visitors.one("Uma Frey", Role.AUDITOR)
+        page = auditor.open("/audit?check=yes")
+        expect(page.get_by_role("status")).to_have_text("The chain is whole.")
+        seen(page, "audit")
+        page = auditor.open("/cases?status=all")
+        page.locator("table a").first.click()
+        expect(page.locator("form.picture")).to_have_count(0)
+        expect(page.get_by_role("button", name="Decide")).to_have_count(0)
+        seen(auditor.open("/transparency"), "transparency")
+
+    def test_an_administrator_invites_and_disables(self, visitors: Visitors) -> None:
+        admin = visitors.one("Ann Min", Role.ADMIN)
+        page = admin.open("/accounts")
+        page.get_by_text("Invite somebody").click()
+        page.get_by_label("E-mail address").fill("new@example.org")
+        page.get_by_label("reviewer: decides about cases").check()
+        press(page, "Make the link")
+        assert "/invitation/" in page.locator("#link").inner_text()
+        page.get_by_role("link", name="Ben Okri").click()
+        seen(page, "person_account")
+        press(page, "Disable")
+        expect(page.get_by_text("disabled")).to_be_visible()
+        out = visitors.one("Ben Okri").page
+        out.goto(f"{visitors.url}/likeness")
+        expect(out).to_have_url(re.compile("/sign-in"))
+
+
+class TestChinese:
+    def test_on_a_phone_in_chinese(self, visitors: Visitors) -> None:
+        phone = visitors.one(NAME, Role.RIGHTS_HOLDER, language="zh-CN", viewport=PHONE, color_scheme="dark")
+        phone.context.add_cookies([{"name": "language", "value": "zh-CN", "url": phone.url}])
+        for path, name in (("/likeness", "zh_likeness"), ("/likeness/new", "zh_consent"), ("/account", "zh_account")):
+            page = phone.open(path)
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+            seen(page, name)
+        page = phone.open("/likeness")
+        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        seen(page, "zh_likeness_one")
+        page.locator("a.card").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        seen(page, "zh_own_case")
+        for name, role, path in (("Rita Mann", Role.REVIEWER, "/cases?status=all"), ("Olga Park", Role.OPERATOR, "/scans"), ("Olga Park", Role.OPERATOR, "/registrations")):
+            one = visitors.one(name, role, language="zh-CN")
+            one.context.add_cookies([{"name": "language", "value": "zh-CN", "url": one.url}])
+            seen(one.open(path), f"zh_{path.split('?')[0].strip('/')}")
+        page = visitors.one("Rita Mann", Role.REVIEWER, language="zh-CN").open("/cases?status=all")
+        page.locator("table a").first.click()
+        seen(page, "zh_case")
+
+
+class TestWithdrawal:
+    def test_two_clicks_and_a_signed_receipt(self, holder: Visitor, served: Served, folder: Path) -> None:
+        page = holder.open("/likeness")
+        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        page.get_by_role("link", name="Withdraw").click()
+        seen(page, "withdraw")
+        press(page, "Erase now")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Erased")
+        seen(page, "erased")
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Save the signed receipt").click()
+        receipt = verify_receipt(json.loads(Path(saved.value.path()).read_text("utf-8")))
+        assert receipt.photos_erased == 5
+        vault = open_vault(Settings(home=served.home))
+        assert vault.identities() == []
+        assert vault.db.table("documents").count == 0
+        vault.close()
