@@ -60,12 +60,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@$(BIN)/python -c 'import cv2, weasyprint' 2>/dev/null && fc-list :lang=zh-cn | grep -q . && openssl version >/dev/null 2>&1 \
+	@$(BIN)/python -c 'import cv2, weasyprint' 2>/dev/null && fc-list :lang=zh-cn | grep -q . && openssl version >/dev/null 2>&1 && command -v chromium >/dev/null \
 	  || $(MAKE) --no-print-directory debian-packages
 	@touch $@
 
-# OpenCV's and WeasyPrint's wheels need libraries that slim systems lack, PDFs need fonts, and tests a timestamp authority.
-DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl
+# OpenCV's and WeasyPrint's wheels need libraries that slim systems lack, PDFs need fonts, and tests a timestamp authority and a browser.
+DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl chromium
 .PHONY: debian-packages
 debian-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

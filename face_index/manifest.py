@@ -256,6 +256,7 @@ def _earlier(report: Path) -> list[dict[str, Any]]:
 
 
 def _fingerprint(entry: Entry) -> str:
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in entry.request.photos]
+    photos = [path for path in entry.request.photos if isinstance(path, Path)]
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in photos]
     facts = [entry.row_sha256, files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -82,10 +82,11 @@ class CaseSummary:
 
 
 _SUMMARY = """
-select case_id, identity_id, record ->> '$.identity_name', outcome, opened_at, record ->> '$.score', record ->> '$.threshold',
-  record ->> '$.checkpoint.file', checkpoint_sha256, record ->> '$.checkpoint.hub', record ->> '$.checkpoint.title',
-  record ->> '$.checkpoint.creator', record ->> '$.checkpoint.downloads', record ->> '$.checkpoint.listing_url',
-  (select count(*) from json_each(record, '$.samples') where value ->> '$.flagged')
+select case_id, identity_id, record ->> '$.identity_name' identity_name, outcome, opened_at, record ->> '$.score' score,
+  record ->> '$.threshold' threshold, record ->> '$.checkpoint.file' file, checkpoint_sha256 sha256,
+  record ->> '$.checkpoint.hub' hub, record ->> '$.checkpoint.title' title, record ->> '$.checkpoint.creator' creator,
+  record ->> '$.checkpoint.downloads' downloads, record ->> '$.checkpoint.listing_url' listing_url,
+  (select count(*) from json_each(record, '$.samples') where value ->> '$.flagged') flagged
 from cases where opened_at >= ? and (? is null or identity_id = ?) order by opened_at, case_id
 """
 
@@ -154,11 +155,11 @@ class Docket:
 
     def summaries(self, identity_id: str | None = None, opened_since: str = "") -> list[CaseSummary]:
         """Every case as lists show it, oldest first, or those of one identity, or opened since a time (ISO 8601)."""
-        rows = self._db.execute(_SUMMARY, [opened_since, identity_id, identity_id]).fetchall()
+        rows = list(self._db.query(_SUMMARY, [opened_since, identity_id, identity_id]))
         logs: dict[str, list[Entry]] = {}
         for case_id, entry in self.all_entries():
             logs.setdefault(case_id, []).append(entry)
-        return [CaseSummary(*row, entries=tuple(logs.get(row[0], ()))) for row in rows]
+        return [CaseSummary(**row, entries=tuple(logs.get(row["case_id"], ()))) for row in rows]
 
     def of_scan(self, scan_id: str) -> list[Case]:
         """The cases of one scan, matches first, then by score."""

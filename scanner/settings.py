@@ -85,6 +85,7 @@ class WebSettings(BaseModel):
         smtp_url: smtps://user:password@host or smtp://host:587 (STARTTLS where offered); without it nobody is mailed.
         mail_from: the sender of mails.
         scan_roots: folders and buckets (s3://bucket) that operators may have scanned from the web; no other can be named.
+        case_webhook: where every new case is posted, signed with webhook_secret: its id, outcome and page; nobody's name.
         oidc: an OpenID provider; accounts are found by verified address and must exist.
     """
 
@@ -103,6 +104,7 @@ class WebSettings(BaseModel):
     smtp_url: SecretStr | None = Field(None)
     mail_from: str = "portrait-scanner <noreply@localhost>"
     scan_roots: tuple[str, ...] = ()
+    case_webhook: str | None = Field(None, pattern=r"^https?://")
     oidc: OpenIdProvider | None = None
 
     @property

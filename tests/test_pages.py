@@ -364,7 +364,11 @@ class TestChinese:
         page.locator("a.card").first.click()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         seen(page, "zh_own_case")
-        for name, role, path in (("Rita Mann", Role.REVIEWER, "/cases?status=all"), ("Olga Park", Role.OPERATOR, "/scans"), ("Olga Park", Role.OPERATOR, "/registrations")):
+        for name, role, path in (
+            ("Rita Mann", Role.REVIEWER, "/cases?status=all"),
+            ("Olga Park", Role.OPERATOR, "/scans"),
+            ("Olga Park", Role.OPERATOR, "/registrations"),
+        ):
             one = visitors.one(name, role, language="zh-CN")
             one.context.add_cookies([{"name": "language", "value": "zh-CN", "url": one.url}])
             seen(one.open(path), f"zh_{path.split('?')[0].strip('/')}")

@@ -256,7 +256,8 @@ class Vault:
         """A copy's bytes; who read it is in the log. Raises UnknownIdentity."""
         with transaction(self.db):
             row = self.db.execute(
-                "select sealed, sha256 from documents where identity_id = ? and document_id = ?", [identity_id, document_id]
+                "select sealed, sha256 from documents where identity_id = ? and document_id = ?",
+                [identity_id, document_id],
             ).fetchone()
             if row is None:
                 raise UnknownIdentity(document_id, "document")

@@ -48,9 +48,7 @@ class Drafts:
     def of(self, account_id: str, now: datetime) -> Draft | None:
         """The draft of an account; None if there is none of today."""
         oldest = (now - KEPT).isoformat()
-        for row in self._store.db.table("drafts").rows_where(
-            "account_id = ? and created_at > ?", [account_id, oldest]
-        ):
+        for row in self._store.db.table("drafts").rows_where("account_id = ? and created_at > ?", [account_id, oldest]):
             told = json.loads(row["consent"])
             born = date.fromisoformat(told["born_on"]) if told["born_on"] else None
             return Draft(told["name"], consent_from_json(told["consent"]), born, told["keep_photos"])

@@ -42,5 +42,8 @@ def bundle_response(desk: PageDesk, case: Case) -> Response:
 
 def attachment(data: bytes, name: str, media_type: str) -> Response:
     """Bytes that a browser saves and never opens in our pages' place."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Security-Policy": "sandbox; default-src 'none'"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
     return Response(data, media_type=media_type, headers=headers)

@@ -86,12 +86,9 @@ async def posted_openly(request: Request) -> Form:
 def must_be_from_here(request: Request) -> None:
     """Raise FormExpired unless a browser says that the request came from one of our own pages."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    if origin is not None:
-        # The host as the browser wrote it: another site's page cannot choose it.
-        fits = urlsplit(origin).netloc == request.headers.get("host")
-    else:
-        fits = site == "same-origin"
-    if not fits:
+    # Both as the browser wrote them: another site's page can choose neither.
+    here = urlsplit(origin).netloc == request.headers.get("host") if origin is not None else site == "same-origin"
+    if not here:
         raise FormExpired("this request did not come from a page of this site")
 
 

@@ -122,9 +122,7 @@ class Outbox:
         if self._settings.webhook_secret is not None:
             headers[SIGNATURE_HEADER] = signature_of(body, self._settings.webhook_secret.get_secret_value())
         # The address came from whoever called the API: it is judged as a stranger's, at every redirect again.
-        transport = Transport(
-            attempts=1, timeout_s=_TIMEOUT_S, destinations=Destinations(self._settings.allowed_hosts)
-        )
+        transport = Transport(attempts=1, timeout_s=_TIMEOUT_S, destinations=Destinations(self._settings.allowed_hosts))
         try:
             transport.deliver(row["address"], body, headers)
         finally:

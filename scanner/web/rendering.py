@@ -132,7 +132,9 @@ def _size(value: int | None) -> str:
 @cache
 def _static_versions() -> Mapping[str, str]:
     folder = resources.files("scanner.web").joinpath("static")
-    return {item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12] for item in folder.iterdir() if item.is_file()}
+    return {
+        item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12] for item in folder.iterdir() if item.is_file()
+    }
 
 
 def static_path(name: str) -> str:

@@ -59,16 +59,21 @@ def missing_step(session: Session) -> str | None:
     return "/account/second-factor" if session.account.is_staff else None
 
 
-def asks(*permissions: Permission) -> Any:
-    """The dependency of a page that needs one of these permissions."""
+class Asking:
+    """The check of a page that needs one of these permissions; raises Forbidden."""
 
-    def check(session: Annotated[Session, Depends(signed_in)]) -> Session:
-        if not session.account.permissions & set(permissions):
+    def __init__(self, *permissions: Permission) -> None:
+        self.permissions = permissions
+
+    def __call__(self, session: Annotated[Session, Depends(signed_in)]) -> Session:
+        if not session.account.permissions & set(self.permissions):
             raise Forbidden("your account may not see this page")
         return session
 
-    check.permissions = permissions  # type: ignore[attr-defined]  the test of the matrix reads them
-    return Depends(check)
+
+def asks(*permissions: Permission) -> Any:
+    """The dependency of a page that needs one of these permissions."""
+    return Depends(Asking(*permissions))
 
 
 def language_of(request: Request) -> str:
@@ -80,7 +85,9 @@ def language_of(request: Request) -> str:
     if session is not None:
         return str(session.account.language)
     preferred = request.headers.get("accept-language", "").lower()
-    first = next((part.split(";")[0].strip() for part in preferred.split(",") if part.strip()[:2] in ("zh", "en")), "en")
+    first = next(
+        (part.split(";")[0].strip() for part in preferred.split(",") if part.strip()[:2] in ("zh", "en")), "en"
+    )
     return "zh-CN" if first.startswith("zh") else "en"
 
 

@@ -26,13 +26,17 @@ from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
+from scanner.casework import CaseDesk
 from scanner.errors import ScanError
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
+from scanner.web.accounts import Accounts
+from scanner.web.drafts import Drafts
 from scanner.web.jobs import Job, JobKind, Jobs
 from scanner.web.outbox import Outbox
-from scanner.web.store import WebStore
+from scanner.web.reminders import Reminders
+from scanner.web.store import WebStore, web_key
 from scanner.web.verdicts import WATCHED, Standings, Telling
 from scanner.workshop import Workshop
 
@@ -40,6 +44,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_S = 0.3
 _TIDY_EVERY_S = 600.0
+_REMIND_EVERY_S = 20.0
 _ORPHAN_S = 24 * 3600.0
 _PROGRESS_EVERY_S = 0.5
 _TRY_AGAIN_S = 10.0
@@ -173,21 +178,37 @@ class Worker:
 
     def _tell(self) -> None:
         """The messenger's thread: a long scan keeps nobody waiting."""
-        last = -_TIDY_EVERY_S
+        tidied = reminded = float("-inf")
         while not self._stop.is_set():
             try:
-                if time.monotonic() - last >= _TIDY_EVERY_S:
-                    last = time.monotonic()
+                if time.monotonic() - tidied >= _TIDY_EVERY_S:
+                    tidied = time.monotonic()
                     self._tidy()
+                if time.monotonic() - reminded >= _REMIND_EVERY_S:
+                    reminded = time.monotonic()
+                    self._remind()
                 self.outbox.send_due()
-            except (sqlite3.OperationalError, OSError) as error:
+            except (sqlite3.OperationalError, OSError, FaceIndexError) as error:
                 log.warning("messages wait: %s", error)
             self._stop.wait(1.0)
+
+    def _remind(self) -> None:
+        """Put into the outbox what people are to be told; nothing is read where nobody could be told."""
+        web = self.settings.web
+        if (web.smtp_url is None and web.case_webhook is None) or not self.settings.vault_path.exists():
+            return
+        desk = CaseDesk(self.settings, self.clock)
+        try:
+            accounts = Accounts(self.store, web_key(self.settings.web_key_path), self.clock)
+            Reminders(desk, accounts, self.outbox, web.url, web.case_webhook).send()
+        finally:
+            desk.close()
 
     def _tidy(self) -> None:
         """Forget what ended long ago, and uploads that belong to no job that waits."""
         oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
         self.jobs.forget_before(oldest.isoformat())
+        Drafts(self.store).forget_old(self.clock())
         for path in self.settings.uploads_path.glob("*.*"):
             if self.jobs.has_ended(path.stem) and time.time() - path.stat().st_mtime > _ORPHAN_S:
                 path.unlink(missing_ok=True)

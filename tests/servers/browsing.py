@@ -68,7 +68,9 @@ class Visitors:
         if key not in self._known:
             email = f"{name.lower().replace(' ', '.')}@example.org"
             premises = Premises(Settings(home=self.home))
-            account = premises.accounts.by_email(email) or premises.accounts.create(email, name, roles, PASSWORD, language)
+            account = premises.accounts.by_email(email) or premises.accounts.create(
+                email, name, roles, PASSWORD, language
+            )
             secret = premises.sessions.begin(account, second_factor=True, agent="test browser")
             premises.close()
             context = self.browser.new_context(**{"viewport": DESKTOP, "locale": language, **options})

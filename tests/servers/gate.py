@@ -34,7 +34,10 @@ class Served:
     def start(self) -> None:
         command = [sys.executable, "-m", "scanner.cli.app", "--home", str(self.home), "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
-            command, env=self._environment, start_new_session=True, stderr=None if os.environ.get("SERVED") else subprocess.DEVNULL
+            command,
+            env=self._environment,
+            start_new_session=True,
+            stderr=None if os.environ.get("SERVED") else subprocess.DEVNULL,
         )
         for _ in range(300):
             with contextlib.suppress(httpx.TransportError):

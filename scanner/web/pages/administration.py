@@ -47,7 +47,7 @@ def invite(request: Request, here: Here, session: Admin, form: Posted) -> Respon
 
 
 @router.get("/accounts/{account_id}")
-def show(request: Request, account_id: str, here: Here, session: Admin) -> Response:
+def show(request: Request, account_id: str, here: Here, session: Admin) -> Response:  # noqa: ARG001  who may
     return _account_page(request, here, account_id)
 
 
@@ -103,7 +103,9 @@ def month_counts(request: Request, here: Here, session: Annotated[Session, asks(
     with here.desks.one(session.account.email) as desk:
         counts = transparency(desk, desk.ledger, month)
     if request.query_params.get("as") == "json":
-        return JSONResponse(counts, headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'})
+        return JSONResponse(
+            counts, headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'}
+        )
     return page(request, "transparency.html", counts=counts, month=month)
 
 

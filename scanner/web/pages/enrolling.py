@@ -176,7 +176,10 @@ def _consent_page(
 ) -> Response:
     today = here.clock().date()
     agent = Role.AGENT in session.account.roles
-    given = {name: form.text(name) for name in ("name", "signatory", "signed_by", "born_on", "terms", "territories", "expires_on")}
+    given = {
+        name: form.text(name)
+        for name in ("name", "signatory", "signed_by", "born_on", "terms", "territories", "expires_on")
+    }
     own_name = "" if agent or here.accounts.identities_of(session.account.account_id) else session.account.name
     given = {
         **given, "name": given["name"] or own_name, "terms": given["terms"] or str(Terms.PROHIBITED),

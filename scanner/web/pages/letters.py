@@ -40,7 +40,9 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
     now = here.clock()
     with here.desks.one(session.account.email) as desk:
         found = [one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))]
-    found.sort(key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False)
+    found.sort(
+        key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False
+    )
     words = page_words(language_of(request))
     return page(request, "notices.html", notices=found, now=now, words=words, following=NEXT)
 
@@ -126,6 +128,9 @@ def _page(
 
 def _known(case: Case, kind: Template) -> dict[str, str]:
     """What the case itself says of each field that it knows, to be shown as it will be filled in."""
-    facts = {f"checkpoint.{name}": getattr(case.checkpoint, name) for name in ("listing_url", "file", "sha256", "hub", "creator", "title")}
+    facts = {
+        f"checkpoint.{name}": getattr(case.checkpoint, name)
+        for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
+    }
     facts |= {"identity_name": case.identity_name, "triggers": ", ".join(case.checkpoint.triggers)}
     return {one.name: str(facts.get(one.source) or "") for one in kind.required if one.source}

@@ -45,7 +45,10 @@ def set_password(request: Request, here: Here, session: Mine, form: Posted) -> R
     """The present password first; every other session ends."""
     here.must_be_within(10, "password", session.account.account_id)
     try:
-        if session.account.has_password and here.accounts.authenticate(session.account.email, form.secret("present")) is None:
+        if (
+            session.account.has_password
+            and here.accounts.authenticate(session.account.email, form.secret("present")) is None
+        ):
             raise PasswordRefused("wrong")
         if form.secret("password") != form.secret("again"):
             raise PasswordRefused("different")
@@ -138,7 +141,9 @@ def day_in(form: Form, name: str) -> date:
 def _other_admins(here: Premises, account_id: str) -> bool:
     from scanner.web.access import Role
 
-    return any(Role.ADMIN in one.roles and not one.disabled and one.account_id != account_id for one in here.accounts.all())
+    return any(
+        Role.ADMIN in one.roles and not one.disabled and one.account_id != account_id for one in here.accounts.all()
+    )
 
 
 def _page(
@@ -162,7 +167,9 @@ def _second_factor_page(
     if account.totp_on:
         raise SignedOut("sign in with your code")
     secret = here.accounts.pending_totp(account.account_id) or here.accounts.begin_totp(account.account_id)
-    picture: Any = segno.make(provisioning_uri(secret, account.email), error="m").svg_data_uri(scale=5, border=2, light="#fff")
+    picture: Any = segno.make(provisioning_uri(secret, account.email), error="m").svg_data_uri(
+        scale=5, border=2, light="#fff"
+    )
     return page(
         request, "second_factor.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
         secret=secret, picture=Markup(picture), needed=account.is_staff,  # noqa: S704  percent-encoded

@@ -38,7 +38,9 @@ def show_picture(request: Request, identity_id: str, case_id: str, here: Here, s
     """One picture as it is; each time is in the log."""
     with here.desks.one(session.account.email) as desk:
         case = _own(here, session, desk, identity_id, case_id)
-        return picture_response(request, desk, case, form.text("sha256", 64), f"/likeness/{identity_id}/cases/{case_id}")
+        return picture_response(
+            request, desk, case, form.text("sha256", 64), f"/likeness/{identity_id}/cases/{case_id}"
+        )
 
 
 @router.post("/ask")

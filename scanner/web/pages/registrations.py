@@ -30,7 +30,11 @@ def listed(request: Request, here: Here, session: Decider) -> Response:
     """Who waits first, then everyone registered."""
     wanted = request.query_params.get("q", "")[:200].casefold()
     with here.desks.one(session.account.email) as desk:
-        people = [one for one in desk.vault.identities() if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()]
+        people = [
+            one
+            for one in desk.vault.identities()
+            if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
+        ]
     waiting = sorted((one for one in people if one.status != Status.ACTIVE), key=lambda one: one.submitted_at)
     active = [one for one in people if one.status == Status.ACTIVE]
     return page(
@@ -68,7 +72,9 @@ def approve(request: Request, identity_id: str, here: Here, session: Decider, fo
             if not kind:
                 raise FormRefused("no-answer", "proof")
             seen = next((one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind), None)
-            desk.vault.approve(identity.identity_id, account.email, Proof(kind, seen, account.email, now), now, form.text("reason"))
+            desk.vault.approve(
+                identity.identity_id, account.email, Proof(kind, seen, account.email, now), now, form.text("reason")
+            )
     except (NotDecidable, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
     return go("/registrations", "approved")

@@ -139,7 +139,11 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
     with here.desks.one(session.account.email) as desk:
         queued = queue_of(desk.docket.summaries(), here.clock())
     hubs = sorted({one.case.hub for one in queued})
-    wanted = [one for one in queued if _fits(one.status, one.case.outcome, one.case.hub, shown) and _says(one.case, shown["q"])]
+    wanted = [
+        one
+        for one in queued
+        if _fits(one.status, one.case.outcome, one.case.hub, shown) and _says(one.case, shown["q"])
+    ]
     start = int(told_by["from"]) if told_by.get("from", "").isdecimal() else 0
     words = page_words(language_of(request))
     return page(

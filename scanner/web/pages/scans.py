@@ -92,7 +92,10 @@ def show(request: Request, job_id: str, here: Here, session: Reader) -> Response
         one
         for one in findings
         if wanted["outcome"] in ("", one.outcome)
-        and (not wanted["q"] or wanted["q"].casefold() in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold())
+        and (
+            not wanted["q"]
+            or wanted["q"].casefold() in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold()
+        )
     ]
     start = int(request.query_params.get("from", "")) if request.query_params.get("from", "").isdecimal() else 0
     return page(

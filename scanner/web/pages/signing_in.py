@@ -21,7 +21,6 @@ from scanner.web.visitors import (
     language_of,
     local_path,
     missing_step,
-    session_cookie,
     set_session,
     visiting,
 )
@@ -51,7 +50,9 @@ def sign_in(request: Request, here: Here, form: PostedOpenly) -> Response:
     account = here.accounts.authenticate(form.text("email", 300), form.secret("password"))
     if account is None:
         t = translations(language_of(request)).gettext
-        wrong = t("Address or password is wrong. After several wrong tries an account is locked for a quarter of an hour.")
+        wrong = t(
+            "Address or password is wrong. After several wrong tries an account is locked for a quarter of an hour."
+        )
         return _sign_in_page(request, here, wrong, 401, form.text("email", 300))
     return _admit(request, here, account, second_factor=False, onward=form.text("next"))
 
@@ -62,7 +63,9 @@ def ask_for_code(request: Request, session: Annotated[Session, Depends(begun)]) 
 
 
 @router.post("/sign-in/code")
-def give_code(request: Request, here: Here, session: Annotated[Session, Depends(begun)], form: PostedOpenly) -> Response:
+def give_code(
+    request: Request, here: Here, session: Annotated[Session, Depends(begun)], form: PostedOpenly
+) -> Response:
     """Check a one-time code; the session that then begins has another secret."""
     here.must_be_within(_TRIES_PER_MINUTE, "code", session.account.account_id)
     if not here.accounts.check_code(session.account.account_id, form.text("code", 20)):
@@ -170,7 +173,9 @@ def _admit(request: Request, here: Premises, account: Account, *, second_factor:
     return response
 
 
-def _sign_in_page(request: Request, here: Premises, problem: str | None = None, status: int = 200, email: str = "") -> Response:
+def _sign_in_page(
+    request: Request, here: Premises, problem: str | None = None, status: int = 200, email: str = ""
+) -> Response:
     web = here.settings.web
     return page(
         request, "sign_in.html", status, problem=problem, onward=request.query_params.get("next", ""), email=email,
