@@ -274,6 +274,9 @@ OPENED_BY = {
     ("DELETE", "/api/v1/scans/{job_id}"): Scope.SCANS_WRITE,
     ("GET", "/api/v1/scans/{job_id}/events"): Scope.SCANS_READ,
     ("GET", "/api/v1/verdicts/{sha256}"): Scope.SCANS_READ,
+    ("GET", "/api/v1/cases"): Scope.CASES_READ,
+    ("GET", "/api/v1/cases/{case_id}"): Scope.CASES_READ,
+    ("POST", "/api/v1/cases/{case_id}/statement"): Scope.STATEMENTS,
     ("GET", "/api/v1/transparency/{month}"): Scope.TRANSPARENCY,
     ("GET", "/metrics"): Scope.METRICS,
 }
@@ -291,7 +294,7 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
         job = client.app.state.premises.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
         tokens = {scope: token_for(home, scope) for scope in Scope}
         for (method, path), needed in OPENED_BY.items():
-            place = path.format(job_id=job, sha256="ab" * 32, month="2026-11")
+            place = path.format(job_id=job, sha256="ab" * 32, month="2026-11", case_id="ab" * 8)
             assert client.request(method, place).status_code == 401, path
             for scope, headers in tokens.items():
                 status = client.request(method, place, headers=headers).status_code
@@ -301,7 +304,7 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
 class TestSchema:
     def test_no_answer_breaks_the_schema(self, tmp_path: Path) -> None:
         settings = Settings(home=tmp_path / "home", webhook_secret=SecretStr("s"))
-        headers = token_for(tmp_path / "home", Scope.SCANS_WRITE, Scope.SCANS_READ, Scope.TRANSPARENCY, Scope.METRICS)
+        headers = token_for(tmp_path / "home", *Scope)
         app = create_app(settings)
         with TestClient(app):
             schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)

@@ -15,19 +15,21 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware.sessions import SessionMiddleware
 
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.errors import ScanError
 from scanner.reception import Clock, utc_now
 from scanner.settings import Settings
-from scanner.web import gate, operations
+from scanner.web import case_api, gate, operations
 from scanner.web.errors import NotThere, SignedOut, StepMissing, WebError
 from scanner.web.pages import (
     administration,
     enrolling,
     letters,
     likeness,
+    openid,
     own_account,
     own_cases,
     registrations,
@@ -37,6 +39,7 @@ from scanner.web.pages import (
 )
 from scanner.web.premises import Premises
 from scanner.web.rendering import go, page, told
+from scanner.web.store import web_key
 from scanner.web.visitors import sign_in_path
 
 # Pages say for themselves what they need more than this; JSON may be taken for nothing else by any browser.
@@ -71,9 +74,10 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(gate.router)
+    app.include_router(case_api.router)
     app.include_router(operations.router)
     for pages in (
-        signing_in, own_account, enrolling, likeness, own_cases, review, letters, scans, registrations, administration,
+        signing_in, openid, own_account, enrolling, likeness, own_cases, review, letters, scans, registrations, administration,
     ):  # fmt: skip
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
@@ -82,6 +86,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         app.add_exception_handler(expected, _told_on_page)
     app.add_exception_handler(HTTPException, _told_by_framework)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    if settings.web.oidc is not None:
+        app.add_middleware(
+            SessionMiddleware, secret_key=web_key(settings.web_key_path).hex(), session_cookie="openid", max_age=600,
+            path="/sign-in/openid", same_site="lax", https_only=settings.web.secure,
+        )  # fmt: skip
     app.middleware("http")(_with_headers(settings))
     # FastAPI's own way to change the schema.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

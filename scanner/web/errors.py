@@ -10,6 +10,7 @@ WebError
 ├── FormExpired         the form's token does not fit: an old page, or another site's request
 ├── FormRefused         a form cannot be read, or a field of it is not as it must be
 ├── StepMissing         somebody must give a code, or set one up, before anything else
+├── OpenIdRefused       an OpenID provider's word lets nobody in
 ├── TooManyRequests     come again later
 └── GateRefused         a file or a scan that the gate does not take as it came
 """
@@ -92,6 +93,16 @@ class StepMissing(WebError):
     def __init__(self, path: str) -> None:
         super().__init__(f"go to {path} first")
         self.path = path
+
+
+class OpenIdRefused(WebError):
+    """An OpenID provider did not answer as it must, or knows nobody who has an account here."""
+
+    status, code = 403, "openid-refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the OpenID provider's word lets nobody in: {why}")
+        self.why = why
 
 
 class TooManyRequests(WebError):

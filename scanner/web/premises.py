@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -39,6 +40,7 @@ class Premises:
         self.drafts = Drafts(self.store)
         self.desks = Desks(settings, clock)
         self.faces = FaceDesk(settings)
+        self.openid: Any = None  # made with the first sign-in that needs it
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from scanner.web.errors import (
     FormRefused,
     LinkExpired,
     NotThere,
+    OpenIdRefused,
     PasswordRefused,
     TooManyRequests,
 )
@@ -24,6 +25,10 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return _password(error.why, t)
         case AccountRefused() | FormRefused():
             return _refused(t).get(error.why, str(error))
+        case OpenIdRefused(why="nobody"):
+            return t("Nobody here has an account with that address. Ask an administrator for an invitation first.")
+        case OpenIdRefused():
+            return t("The provider did not say who you are. Try again, or sign in with your password.")
         case TooManyRequests():
             return t("Too many tries. Wait a minute and try again.")
     by_class = {

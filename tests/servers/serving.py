@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import uvicorn
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -51,3 +54,18 @@ def serve_answers(answer: Callable[[str, dict[str, str], bytes], Answer]) -> Ite
 
 def as_json(document: Any, status: int = 200, **headers: str) -> Answer:
     return status, {"Content-Type": "application/json", **headers}, json.dumps(document).encode()
+
+
+@contextmanager
+def serve_app(app: Any) -> Iterator[str]:
+    """An ASGI app on uvicorn in a thread."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -54,7 +54,7 @@ def sign_in(request: Request, here: Here, form: PostedOpenly) -> Response:
             "Address or password is wrong. After several wrong tries an account is locked for a quarter of an hour."
         )
         return _sign_in_page(request, here, wrong, 401, form.text("email", 300))
-    return _admit(request, here, account, second_factor=False, onward=form.text("next"))
+    return admit(request, here, account, second_factor=False, onward=form.text("next"))
 
 
 @router.get("/sign-in/code")
@@ -72,7 +72,7 @@ def give_code(
         wrong = told(request, AccountRefused("wrong-code"))
         return page(request, "code.html", 401, problem=wrong, onward=form.text("next"))
     here.sessions.end(session.account.account_id, session.session_id)
-    return _admit(request, here, session.account, second_factor=True, onward=form.text("next"))
+    return admit(request, here, session.account, second_factor=True, onward=form.text("next"))
 
 
 @router.post("/sign-out")
@@ -103,7 +103,7 @@ def accept_invitation(request: Request, secret: str, here: Here, form: PostedOpe
     except (PasswordRefused, AccountRefused) as error:
         facts = {"invitation": invitation, "known": known, "name": form.text("name", 200)}
         return page(request, "invitation.html", 422, problem=told(request, error), **facts)
-    return _admit(request, here, account, second_factor=False, onward="")
+    return admit(request, here, account, second_factor=False, onward="")
 
 
 @router.get("/sign-up")
@@ -156,7 +156,7 @@ def _send_link(here: Premises, email: str, roles: tuple[Role, ...], language: st
     here.outbox.mail(email, subject, f"{text}\n\n{more}\n")
 
 
-def _admit(request: Request, here: Premises, account: Account, *, second_factor: bool, onward: str) -> Response:
+def admit(request: Request, here: Premises, account: Account, *, second_factor: bool, onward: str) -> Response:
     """A new session for whoever gave the right secret; what the browser held before counts no more."""
     old = visiting(request)
     if old is not None:

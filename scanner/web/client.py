@@ -1,0 +1,176 @@
+"""A thin client of the gate's API for hubs' own programs; loads nothing but httpx.
+
+with Gate("https://scanner.example", "psk_...") as gate:
+    scan = gate.scan_file(path, listing={"creator": "somebody", "triggers": ["ohwx"]}, key=upload_id)
+    print(gate.wait(scan["job_id"])["verdict"]["action"])
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+_MOST_TRIES = 5
+_LONGEST_WAIT_S = 60.0
+_SOON = (429, 503)
+ENDED = ("finished", "failed", "cancelled")
+
+
+class GateError(Exception):
+    """The gate said no: `status` is HTTP's, `code` is stable, the text is for people."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.detail = status, code, detail
+
+
+class Gate:
+    """One gate and one token. Answers are the API's JSON documents as dicts; docs/gate.md describes them.
+
+    Args:
+        url: as people reach it, without a path.
+        token: of `portrait-scanner account token`.
+        client: an httpx client of one's own, for proxies or certificates.
+    """
+
+    def __init__(self, url: str, token: str, client: httpx.Client | None = None) -> None:
+        self._client = client or httpx.Client(timeout=httpx.Timeout(30.0, write=300.0, read=300.0))
+        self._url, self._headers = url.rstrip("/"), {"Authorization": f"Bearer {token}"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def scan_file(
+        self, path: Path, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Send a file, streamed from disk; the scan, with its verdict where the bytes are known.
+
+        Args:
+            listing: what the hub says of it: title, creator, triggers, tags, minor and so on.
+            webhook: where the ended scan is posted.
+            key: idempotency key: the same key and file give the same scan.
+
+        Raises:
+            GateError: refused; 429 and 503 were tried again first.
+        """
+        params = {"webhook": webhook} if webhook else {}
+
+        def send() -> httpx.Response:
+            with path.open("rb") as file:
+                return self._client.post(
+                    f"{self._url}/api/v1/scans", params=params, headers=self._with(key), files={"file": (path.name, file)},
+                    data={"listing": json.dumps(dict(listing or {}))},
+                )  # fmt: skip
+
+        return self._asked(send)
+
+    def scan_url(
+        self, url: str, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Have the gate download a file from a public address."""
+        return self._scan({"url": url, "listing": dict(listing) if listing else None, "webhook": webhook}, key)
+
+    def scan_sha256(
+        self, sha256: str, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Ask about a file that was sent or crawled before; the verdict at once where it stands."""
+        return self._scan({"sha256": sha256, "listing": dict(listing) if listing else None, "webhook": webhook}, key)
+
+    def scan(self, job_id: str) -> dict[str, Any]:
+        """A scan as it stands."""
+        return self._get(f"scans/{job_id}")
+
+    def wait(self, job_id: str, timeout_s: float = 3600.0, every_s: float = 2.0) -> dict[str, Any]:
+        """The scan once it has ended; raises TimeoutError."""
+        last = time.monotonic() + timeout_s
+        while True:
+            scan = self.scan(job_id)
+            if scan["state"] in ENDED:
+                return scan
+            if time.monotonic() >= last:
+                raise TimeoutError(f"scan {job_id} is still {scan['state']} after {timeout_s:.0f} s")
+            time.sleep(every_s)
+
+    def scans(self, state: str | None = None) -> Iterator[dict[str, Any]]:
+        """The account's scans, newest first."""
+        yield from self._pages("scans", {"state": state} if state else {})
+
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        """Take a scan back."""
+        return self._asked(lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers))
+
+    def verdict(self, sha256: str) -> dict[str, Any] | None:
+        """The verdict on known bytes; None if they were not judged for the people registered now."""
+        try:
+            return self._get(f"verdicts/{sha256}")
+        except GateError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    def cases(self, status: str | None = None) -> Iterator[dict[str, Any]]:
+        """Cases, newest first."""
+        yield from self._pages("cases", {"status": status} if status else {})
+
+    def statement_of_reasons(self, case_id: str, fields: Mapping[str, str], language: str = "en") -> dict[str, Any]:
+        """Draft the statement of reasons of a confirmed case."""
+        body = {"fields": dict(fields), "language": language}
+        url = f"{self._url}/api/v1/cases/{case_id}/statement"
+        return self._asked(lambda: self._client.post(url, json=body, headers=self._headers))
+
+    def _scan(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
+        told = {name: value for name, value in body.items() if value is not None}
+        return self._asked(lambda: self._client.post(f"{self._url}/api/v1/scans", json=told, headers=self._with(key)))
+
+    def _pages(self, name: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
+        before: str | None = None
+        while True:
+            page = self._get(name, {**params, **({"before": before} if before else {})})
+            yield from page[name]
+            before = page["next"]
+            if before is None:
+                return
+
+    def _get(self, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        return self._asked(
+            lambda: self._client.get(f"{self._url}/api/v1/{path}", params=params or {}, headers=self._headers)
+        )
+
+    def _with(self, key: str | None) -> dict[str, str]:
+        return {**self._headers, "Idempotency-Key": key} if key else self._headers
+
+    def _asked(self, ask: Any) -> dict[str, Any]:
+        for tried in range(_MOST_TRIES):
+            answer: httpx.Response = ask()
+            if answer.status_code not in _SOON or tried + 1 == _MOST_TRIES:
+                break
+            time.sleep(min(float(answer.headers.get("Retry-After") or 1.0), _LONGEST_WAIT_S))
+        if answer.is_success:
+            return dict(answer.json())
+        try:
+            told = answer.json()
+        except ValueError:
+            told = {}
+        raise GateError(answer.status_code, told.get("code", "http"), told.get("detail", answer.reason_phrase))
+
+
+def is_from_gate(body: bytes, signature: str, secret: str) -> bool:
+    """Whether a webhook's body was signed with our secret: `signature` is its X-Portrait-Scanner-Signature header."""
+    mac = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(f"sha256={mac}", signature)

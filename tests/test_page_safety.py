@@ -1,0 +1,492 @@
+"""What pages must refuse: strangers, other roles, other people's ids, other sites' forms, and what listings smuggle in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
+from starlette.routing import BaseRoute
+
+from reports.docket import Docket
+from scanner.reception import open_vault
+from scanner.settings import OpenIdProvider, Settings, WebSettings
+from scanner.web.access import ALLOWED, Permission, Role
+from scanner.web.accounts import FAILURES_UNTIL_LOCKED
+from scanner.web.app import create_app
+from scanner.web.forms import posted, posted_openly
+from scanner.web.jobs import JobKind, Order
+from scanner.web.pages.scans import order_of
+from scanner.web.premises import Premises
+from scanner.web.visitors import Asking, begun, local_path, signed_in
+from tests.servers.browsing import PASSWORD
+from tests.servers.openid import CLIENT, SECRET, serve_provider
+
+HERE = "http://testserver"
+OWN = {"Origin": HERE}
+
+
+class Site:
+    """The app on a home, with accounts and browsers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.stranger = TestClient(self.app, base_url=HERE, follow_redirects=False)
+        self.stranger.__enter__()
+
+    @property
+    def premises(self) -> Premises:
+        found: Premises = self.app.state.premises
+        return found
+
+    def account(self, name: str, *roles: Role) -> Any:
+        email = f"{name}@example.org"
+        return self.premises.accounts.by_email(email) or self.premises.accounts.create(email, name, roles, PASSWORD)
+
+    def browser(self, name: str, *roles: Role, second_factor: bool = True) -> TestClient:
+        """A signed-in browser; `csrf` is its session's token."""
+        secret = self.premises.sessions.begin(self.account(name, *roles), second_factor=second_factor)
+        client = TestClient(self.app, base_url=HERE, cookies={"session": secret}, headers=OWN, follow_redirects=False)
+        session = self.premises.sessions.session(secret)
+        assert session is not None
+        client.csrf = session.csrf  # type: ignore[attr-defined]
+        return client
+
+
+@pytest.fixture(scope="module")
+def demo_site(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = tmp_path_factory.mktemp("safety") / "home"
+    shutil.copytree(demo_home, home)
+    site = Site(Settings(home=home, face_pack="miniature", device="cpu"))
+    yield site
+    site.stranger.__exit__(None, None, None)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(Settings(home=tmp_path / "home", face_pack="miniature", device="cpu"))
+    yield made
+    made.stranger.__exit__(None, None, None)
+
+
+def routes(app: Any) -> list[APIRoute]:
+    found: list[BaseRoute] = list(app.routes)
+    return [route for route in found if isinstance(route, APIRoute) and not route.include_in_schema]
+
+
+def checks_of(route: APIRoute) -> set[Any]:
+    """Every dependency of a route, those of its dependencies too."""
+    found, waiting = set[Any](), list(route.dependant.dependencies)
+    while waiting:
+        one = waiting.pop()
+        found.add(one.call)
+        waiting += one.dependencies
+    return found
+
+
+# Pages that need no account, or only one's own session; every other page asks for one of these permissions.
+OPEN = {
+    ("GET", "/"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/sign-in/openid"), ("GET", "/sign-in/openid/back"),
+    ("GET", "/invitation/{secret}"), ("POST", "/invitation/{secret}"), ("GET", "/sign-up"), ("POST", "/sign-up"),
+    ("GET", "/forgotten"), ("POST", "/forgotten"),
+}  # fmt: skip
+HALF_SIGNED_IN = {
+    ("GET", "/sign-in/code"), ("POST", "/sign-in/code"), ("POST", "/sign-out"), ("GET", "/account/second-factor"),
+    ("POST", "/account/second-factor"),
+}  # fmt: skip
+OF_EVERYBODY = {
+    ("GET", "/account"), ("POST", "/account/preferences"), ("POST", "/account/password"), ("POST", "/account/second-factor/off"),
+    ("POST", "/account/sessions/end"), ("POST", "/account/tokens"), ("POST", "/account/tokens/revoke"), ("POST", "/account/delete"),
+    ("POST", "/scans/file"),  # it checks its permission itself, before a byte is read
+}  # fmt: skip
+LETTERS = frozenset({Permission.NOTICES, Permission.STATEMENTS})
+BY_PREFIX = {
+    "/likeness": {Permission.LIKENESS}, "/registrations": {Permission.REGISTRATIONS}, "/accounts": {Permission.ACCOUNTS},
+    "/audit": {Permission.AUDIT}, "/transparency": {Permission.TRANSPARENCY}, "/notices": LETTERS,
+}  # fmt: skip
+ONE_BY_ONE = {
+    ("GET", "/cases"): {Permission.CASES_READ}, ("POST", "/cases/bulk"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}"): {Permission.CASES_READ}, ("POST", "/cases/{case_id}/pictures"): {Permission.IMAGES},
+    ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE}, ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS}, ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
+    ("GET", "/cases/{case_id}/notices/new"): LETTERS, ("POST", "/cases/{case_id}/notices"): LETTERS,
+    ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE},
+    ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
+    ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
+}  # fmt: skip
+
+
+def needed(method: str, path: str) -> frozenset[Permission] | None:
+    """What a page must ask for; None for what everybody may open."""
+    if (method, path) in OPEN | HALF_SIGNED_IN | OF_EVERYBODY:
+        return None
+    prefix = next((one for one in BY_PREFIX if path == one or path.startswith(f"{one}/")), None)
+    return frozenset(ONE_BY_ONE[method, path] if prefix is None else BY_PREFIX[prefix])
+
+
+class TestAuthorisation:
+    def test_every_page_asks_for_what_this_table_says(self, site: Site) -> None:
+        for route in routes(site.app):
+            for method in route.methods:
+                checks = checks_of(route)
+                asked = [one for one in checks if isinstance(one, Asking)]
+                wanted = needed(method, route.path)
+                told = frozenset(permission for one in asked for permission in one.permissions)
+                assert told == (wanted or frozenset()), (method, route.path)
+                if (method, route.path) in HALF_SIGNED_IN:
+                    assert begun in checks
+                elif (method, route.path) not in OPEN:
+                    assert signed_in in checks, (method, route.path)
+                if method != "GET" and route.path != "/scans/file":
+                    assert checks & {posted, posted_openly}, (method, route.path)
+                    if wanted is not None:
+                        assert posted in checks, (method, route.path)
+
+    def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
+        """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
+        places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "kind": "html", "secret": "x"}  # fmt: skip
+        browsers: dict[Role | None, TestClient] = {role: demo_site.browser(str(role), role) for role in Role}
+        for route in routes(demo_site.app):
+            for method in route.methods:
+                wanted = needed(method, route.path)
+                place = route.path.format(**places)
+                if wanted is None:
+                    continue
+                answer = demo_site.stranger.request(method, place, headers=OWN)
+                assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, "/sign-in"), place
+                for role, browser in browsers.items():
+                    assert role is not None
+                    form = {"csrf": browser.csrf} if method == "POST" else None  # type: ignore[attr-defined]
+                    status = browser.request(method, place, data=form).status_code
+                    assert (status == 403) == (not wanted & ALLOWED[role]), (method, place, role, status)
+                    assert status < 500, (method, place, role)
+
+    def test_a_holder_sees_no_one_elses_person_case_picture_or_receipt(self, demo_site: Site) -> None:
+        vault = open_vault(demo_site.settings)
+        mine, other = vault.find("person-101").identity_id, vault.find("person-102").identity_id
+        vault.close()
+        docket = Docket(demo_site.settings.cases_path, demo_site.settings.evidence_path)
+        [case, *_] = docket.cases(other)
+        docket.close()
+        holder = demo_site.browser("holder", Role.RIGHTS_HOLDER)
+        demo_site.premises.accounts.give_mandate(demo_site.account("holder").account_id, mine, "self")
+        assert holder.get(f"/likeness/{mine}").status_code == 200
+        form = {"csrf": holder.csrf, "sha256": case.samples[0].image_sha256, "agree": "yes", "text": "x"}  # type: ignore[attr-defined]
+        for place in ("", f"/cases/{case.case_id}", "/withdraw", "/receipt.json", f"/cases/{case.case_id}/report.html"):
+            assert holder.get(f"/likeness/{other}{place}").status_code == 404, place
+            # A case of another's under one's own id is not there either.
+            assert not place.startswith("/cases") or holder.get(f"/likeness/{mine}{place}").status_code == 404
+        for place in ("/withdraw", "/consent", "/licences", f"/cases/{case.case_id}/pictures", f"/cases/{case.case_id}/ask", f"/cases/{case.case_id}/tell", f"/cases/{case.case_id}/bundle"):  # fmt: skip
+            assert holder.post(f"/likeness/{other}{place}", data=form).status_code == 404, place
+            assert (
+                not place.startswith("/cases") or holder.post(f"/likeness/{mine}{place}", data=form).status_code == 404
+            )
+        vault = open_vault(demo_site.settings)
+        assert vault.find(other).name == "person-102"
+        vault.close()
+
+    def test_staff_cannot_be_without_a_second_factor(self, site: Site) -> None:
+        half = site.browser("rita", Role.REVIEWER, second_factor=False)
+        for place in ("/cases", "/account", "/scans"):
+            assert half.get(place).headers["location"] == "/account/second-factor"
+        secret = site.premises.accounts.begin_totp(site.account("rita").account_id)
+        assert site.premises.accounts.confirm_totp(site.account("rita").account_id, pyotp.TOTP(secret).now())
+        half = site.browser("rita", Role.REVIEWER, second_factor=False)
+        assert half.get("/cases").headers["location"] == "/sign-in/code"
+        # Nobody replaces a second factor they have not shown.
+        assert half.get("/account/second-factor").headers["location"].startswith("/sign-in")
+
+
+class TestForms:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Origin": "http://testserver:81"},
+        ],
+    )
+    def test_another_sites_form_does_nothing(self, site: Site, headers: dict[str, str]) -> None:
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        del browser.headers["Origin"]
+        form = {"csrf": browser.csrf, "language": "zh-CN", "notify": "never"}  # type: ignore[attr-defined]
+        assert browser.post("/account/preferences", data=form, headers=headers).status_code == 403
+        credentials = {"email": "holder@example.org", "password": PASSWORD}
+        assert site.stranger.post("/sign-in", data=credentials, headers=headers).status_code == 403
+        assert site.account("holder").language == "en"
+
+    @pytest.mark.parametrize("token", ["", "x", "é", None])
+    def test_a_form_without_this_sessions_token_does_nothing(self, site: Site, token: str | None) -> None:
+        browser, other = site.browser("holder", Role.RIGHTS_HOLDER), site.browser("other", Role.RIGHTS_HOLDER)
+        form = {"csrf": other.csrf if token is None else token, "language": "zh-CN", "notify": "never"}  # type: ignore[attr-defined]
+        assert browser.post("/account/preferences", data=form).status_code == 403
+        assert site.account("holder").language == "en"
+        form["csrf"] = browser.csrf  # type: ignore[attr-defined]
+        assert browser.post("/account/preferences", data=form).status_code == 303
+
+    @pytest.mark.parametrize(
+        ("kind", "body"),
+        [
+            ("application/json", b"{}"),
+            ("text/plain", b"csrf=x"),
+            ("application/x-www-form-urlencoded", b"a=" + b"x" * 200_000),
+            ("application/x-www-form-urlencoded", b"&".join(b"a=1" for _ in range(2_000))),
+            ("application/x-www-form-urlencoded", b"a=\xff\xfe"),
+            ("multipart/form-data", b"no boundary"),
+            ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
+        ],
+    )
+    def test_what_is_no_form_of_ours_is_refused(self, site: Site, kind: str, body: bytes) -> None:
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        answer = browser.post("/account/preferences", content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (403, 422)
+
+    def test_where_a_sign_in_leads_stays_on_this_site(self) -> None:
+        for told in (
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "/\r\nSet-Cookie: x=1",
+            "",
+        ):
+            assert local_path(told) == "/"
+        assert local_path("/cases?status=all") == "/cases?status=all"
+
+
+class TestSigningIn:
+    def test_the_session_is_a_new_one_each_time(self, site: Site) -> None:
+        """Session fixation: what the browser brings along is never what it is signed in with."""
+        site.account("holder", Role.RIGHTS_HOLDER)
+        planted = "a-session-that-an-attacker-knows"
+        site.stranger.cookies.set("session", planted)
+        credentials = {"email": "holder@example.org", "password": PASSWORD}
+        answer = site.stranger.post("/sign-in", data=credentials, headers=OWN)
+        cookie = answer.headers["set-cookie"]
+        assert planted not in cookie
+        assert all(flag in cookie for flag in ("HttpOnly", "SameSite=lax", "Path=/"))
+        assert site.premises.sessions.session(planted) is None
+        first = answer.cookies["session"]
+        site.stranger.cookies.clear()
+        site.stranger.cookies.set("session", first)
+        again = site.stranger.post("/sign-in", data=credentials, headers=OWN)
+        assert again.cookies["session"] != first
+        assert site.premises.sessions.session(first) is None  # the one before has ended
+
+    def test_with_https_the_cookie_is_bound_to_this_host(self, tmp_path: Path) -> None:
+        web = WebSettings.model_validate({"url": "https://scanner.example"})
+        site = Site(Settings(home=tmp_path / "home", face_pack="miniature", web=web))
+        site.account("holder", Role.RIGHTS_HOLDER)
+        answer = site.stranger.post("/sign-in", data={"email": "holder@example.org", "password": PASSWORD}, headers=OWN)
+        assert answer.headers["set-cookie"].startswith("__Host-session=")
+        assert "Secure" in answer.headers["set-cookie"]
+        assert answer.headers["strict-transport-security"]
+        site.stranger.__exit__(None, None, None)
+
+    def test_wrong_locked_and_unknown_are_told_alike(self, site: Site) -> None:
+        site.account("holder", Role.RIGHTS_HOLDER)
+
+        def answer(email: str, password: str) -> tuple[int, str]:
+            got = site.stranger.post("/sign-in", data={"email": email, "password": password}, headers=OWN)
+            return got.status_code, re.sub(r'value="[^"]*"', "", got.text)
+
+        wrong = answer("holder@example.org", "wrong wrong wrong")
+        for _ in range(FAILURES_UNTIL_LOCKED):
+            answer("holder@example.org", "wrong wrong wrong")
+        locked = answer("holder@example.org", PASSWORD)
+        assert wrong == locked == answer("nobody@example.org", PASSWORD)
+        assert wrong[0] == 401
+
+    def test_the_time_does_not_tell_whether_there_is_an_account(self, site: Site) -> None:
+        site.account("holder", Role.RIGHTS_HOLDER)
+
+        def seconds(email: str) -> float:
+            begin = time.perf_counter()
+            site.premises.accounts.authenticate(email, "wrong wrong wrong")
+            return time.perf_counter() - begin
+
+        known, unknown = [], []
+        for number in range(7):
+            known.append(seconds("holder@example.org"))
+            unknown.append(seconds(f"nobody{number}@example.org"))
+        assert 0.5 < statistics.median(known) / statistics.median(unknown) < 2
+
+    def test_guessing_is_slowed_down(self, site: Site) -> None:
+        tries = [
+            site.stranger.post(
+                "/sign-in", data={"email": f"n{number}@example.org", "password": "x"}, headers=OWN
+            ).status_code
+            for number in range(25)
+        ]
+        assert tries[0] == 401
+        assert tries[-1] == 429
+
+    def test_a_revoked_session_and_a_disabled_account_are_out_at_once(self, site: Site) -> None:
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        assert browser.get("/likeness").status_code == 200
+        site.premises.sessions.end_all(site.account("holder").account_id)
+        assert browser.get("/likeness").status_code == 303
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        site.premises.accounts.set_disabled(site.account("holder").account_id, disabled=True)
+        assert browser.get("/likeness").status_code == 303
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
+
+
+class TestHostileWords:
+    def test_names_titles_and_prompts_of_strangers_stay_text(self, demo_site: Site) -> None:
+        docket = Docket(demo_site.settings.cases_path, demo_site.settings.evidence_path)
+        [case, *_] = docket.cases()
+        samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)
+        checkpoint = replace(
+            case.checkpoint, title=HOSTILE, file=HOSTILE, creator=HOSTILE, listing_url="javascript:alert(3)", triggers=(HOSTILE,), hub=HOSTILE,
+            signals=(HOSTILE,),
+        )  # fmt: skip
+        docket.open(
+            replace(
+                case, case_id="f" * 16, identity_name=HOSTILE, reason=HOSTILE, samples=samples, checkpoint=checkpoint
+            )
+        )
+        docket.close()
+        holder = demo_site.browser("victim", Role.RIGHTS_HOLDER)
+        demo_site.premises.accounts.give_mandate(demo_site.account("victim").account_id, case.identity_id, "self")
+        reviewer = demo_site.browser("legal", Role.LEGAL)
+        order = Order("nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE})
+        demo_site.premises.jobs.take_in(order)
+        pages = [
+            reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
+            reviewer.get("/cases/" + "f" * 16 + "/report.html"), holder.get(f"/likeness/{case.identity_id}"),
+            holder.get(f"/likeness/{case.identity_id}/cases/" + "f" * 16),
+        ]  # fmt: skip
+        for page in pages:
+            assert page.status_code == 200, page.url
+            assert "<script>alert" not in page.text, page.url
+            assert "<img src=x" not in page.text, page.url
+            assert 'href="javascript:' not in page.text, page.url
+            assert "49" not in re.findall(r"onerror=alert\(2\)(?:&gt;|>)(..)", page.text)
+
+    def test_pages_forbid_what_they_do_not_need(self, demo_site: Site) -> None:
+        page = demo_site.browser("reviewer", Role.REVIEWER).get("/cases")
+        policy = page.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert all(
+            part in policy
+            for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'")
+        )
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert not re.findall(r"<[^>]+ (?:style|on\w+)=", page.text)
+
+    def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
+        operator = demo_site.browser("operator", Role.OPERATOR)
+        row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
+        job, _ = demo_site.premises.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row])
+        table = operator.get(f"/scans/{job.job_id}/results.csv").text
+        assert "'=HYPERLINK" in table
+        assert "'+cmd" in table
+
+
+class TestPlaces:
+    def test_only_what_was_named_may_be_scanned(self, tmp_path: Path) -> None:
+        inside = tmp_path / "in"
+        inside.mkdir()
+        (inside / "out").symlink_to("/etc")
+        roots = (str(inside), "s3://uploads/new")
+        assert order_of(str(inside), "a", roots).kind == JobKind.TARGET
+        assert order_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
+        assert order_of("AB" * 32, "a", roots).source == "ab" * 32
+        for told in ("/etc", f"{inside}/../..", f"{inside}/out", "in", "~", "s3://uploads/newer", "s3://other", "file:///etc", "liblib=/etc/passwd.csv", "", "civarchive=x"):  # fmt: skip
+            with pytest.raises(Exception, match=r"outside|no-answer"):
+                order_of(told, "a", roots)
+
+
+class TestOpenId:
+    @pytest.fixture
+    def provider(self) -> Iterator[Any]:
+        with serve_provider(sub="42", email="olga@example.org", email_verified=True) as served:
+            yield served
+
+    @pytest.fixture
+    def openid_site(self, provider: Any, tmp_path: Path) -> Iterator[Site]:
+        oidc = OpenIdProvider(name="Company", issuer=provider.url, client_id=CLIENT, client_secret=SecretStr(SECRET))
+        made = Site(
+            Settings(
+                home=tmp_path / "home",
+                face_pack="miniature",
+                web=WebSettings.model_validate({"url": HERE, "oidc": oidc}),
+            )
+        )
+        yield made
+        made.stranger.__exit__(None, None, None)
+
+    @staticmethod
+    def come(site: Site) -> Any:
+        import httpx
+
+        sent = site.stranger.get("/sign-in/openid")
+        assert sent.status_code == 302, sent.text
+        back = httpx.get(sent.headers["location"]).headers["location"]
+        return site.stranger.get(back.removeprefix(HERE))
+
+    def test_somebody_invited_comes_in_and_is_known_by_their_subject_from_then_on(
+        self, openid_site: Site, provider: Any
+    ) -> None:
+        assert "Sign in with Company" in openid_site.stranger.get("/sign-in").text
+        openid_site.account("olga", Role.OPERATOR)
+        provider.claims["amr"] = ["pwd", "otp"]
+        answer = self.come(openid_site)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/cases")
+        assert openid_site.stranger.get("/scans").status_code == 200
+        provider.claims["email"] = "renamed@example.org"
+        assert self.come(openid_site).status_code == 303
+        # Another person at the provider cannot take the account over by taking its address.
+        provider.claims |= {"sub": "43", "email": "olga@example.org"}
+        assert self.come(openid_site).status_code == 403
+
+    def test_without_a_second_factor_there_ours_is_asked_for(self, openid_site: Site) -> None:
+        openid_site.account("olga", Role.OPERATOR)
+        assert self.come(openid_site).headers["location"] == "/account/second-factor"
+
+    @pytest.mark.parametrize("change", [{"email": "nobody@example.org"}, {"email_verified": False}, {"aud": "another"}, {"nonce": "old"}, {"iss": "https://evil.example"}, {"exp": 1}])  # fmt: skip
+    def test_a_word_that_does_not_hold_lets_nobody_in(
+        self, openid_site: Site, provider: Any, change: dict[str, Any]
+    ) -> None:
+        openid_site.account("olga", Role.OPERATOR)
+        provider.claims |= change
+        assert self.come(openid_site).status_code == 403
+
+    def test_another_keys_signature_and_another_browsers_answer_are_refused(
+        self, openid_site: Site, provider: Any
+    ) -> None:
+        import httpx
+        from joserfc.jwk import RSAKey
+
+        openid_site.account("olga", Role.OPERATOR)
+        sent = openid_site.stranger.get("/sign-in/openid")
+        back = httpx.get(sent.headers["location"]).headers["location"]
+        openid_site.stranger.cookies.clear()
+        assert openid_site.stranger.get(back.removeprefix(HERE)).status_code == 403
+        provider.signing_key = RSAKey.generate_key(2048, {"kid": "one"})
+        assert self.come(openid_site).status_code == 403
+
+
+def test_a_session_ends_after_a_while(site: Site) -> None:
+    browser = site.browser("holder", Role.RIGHTS_HOLDER)
+    later = site.premises.clock() + timedelta(days=8)
+    site.premises.sessions._clock = lambda: later
+    assert browser.get("/likeness").status_code == 303
