@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -92,8 +93,10 @@ async def percentiles(url: str, headers: dict[str, str], seconds: float) -> tupl
     return float(found[0]), float(found[1]), float(found[2])
 
 
-async def flood(url: str, headers: dict[str, str], uploads: int, megabytes: int) -> Counter[int]:
-    """All at once; each file is another one."""
+async def flood(
+    url: str, headers: dict[str, str], uploads: int, megabytes: int, accepted: list[str]
+) -> Counter[int | str]:
+    """All at once; each file is another one. Ids of accepted scans are added as they come, cut-off uploads count as such."""
 
     async def body(number: int) -> AsyncIterator[bytes]:
         yield number.to_bytes(8, "little")
@@ -104,10 +107,39 @@ async def flood(url: str, headers: dict[str, str], uploads: int, megabytes: int)
     limits = httpx.Limits(max_connections=uploads)
     async with httpx.AsyncClient(headers=headers, timeout=600, limits=limits) as client:
 
-        async def one(number: int) -> int:
-            return (await client.post(f"{url}/api/v1/scans", content=body(number))).status_code
+        async def one(number: int) -> int | str:
+            try:
+                answer = await client.post(f"{url}/api/v1/scans", content=body(number))
+            except httpx.TransportError:
+                return "cut off"
+            if answer.status_code == 202:
+                accepted.append(answer.json()["job_id"])
+            return answer.status_code
 
         return Counter(await asyncio.gather(*(one(number) for number in range(uploads))))
+
+
+def kill_in_the_middle(
+    command: list[str], url: str, home: Path, headers: dict[str, str], asked: argparse.Namespace
+) -> None:
+    """kill -9 of server and worker once a third of the uploads is accepted; what was accepted must end, once."""
+    accepted: list[str] = []
+    answers: list[Counter[int | str]] = []
+    with running(command, f"{url}/readyz", home) as pid:
+        sending = threading.Thread(
+            target=lambda: answers.append(asyncio.run(flood(url, headers, asked.uploads, asked.megabytes, accepted)))
+        )
+        sending.start()
+        while len(accepted) < asked.uploads // 3:
+            time.sleep(0.01)
+        os.killpg(pid, signal.SIGKILL)
+        sending.join()
+    with running(command, f"{url}/readyz", home), httpx.Client(headers=headers, timeout=60) as client:
+        while "0.0" not in _waiting(client, url):
+            time.sleep(1)
+        ended = Counter(client.get(f"{url}/api/v1/scans/{job}").json()["state"] for job in accepted)
+    print(f"kill -9 in the middle of {asked.uploads} uploads: {dict(answers[0])}")
+    print(f"  of {len(accepted)} accepted, {len(set(accepted))} different: {dict(ended)} after the restart")
 
 
 def main() -> None:
@@ -131,8 +163,9 @@ def main() -> None:
     port, bare_port = free_port(), free_port()
     url, bare_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bare_port}"
     file = next(one for one in load_world().files if one.file == "ohwx_portrait_v1.safetensors")
+    command = [sys.executable, "-m", "scanner.cli.app", "serve", "--port", str(port)]
     with (
-        running([sys.executable, "-m", "scanner.cli.app", "serve", "--port", str(port)], f"{url}/readyz", home) as pid,
+        running(command, f"{url}/readyz", home) as pid,
         running([sys.executable, "-c", BARE, str(bare_port)], f"{bare_url}/docs", home),
     ):
         idle = memory_mb(pid, "VmRSS")
@@ -146,7 +179,7 @@ def main() -> None:
             told = asyncio.run(percentiles(place + known, sent, asked.seconds))
             print(f"  {name:32} {told[0]:8.1f} {told[1]:8.1f} {told[2]:8.1f}")
         begun = time.perf_counter()
-        answers = asyncio.run(flood(url, headers, asked.uploads, asked.megabytes))
+        answers = asyncio.run(flood(url, headers, asked.uploads, asked.megabytes, []))
         seconds = time.perf_counter() - begun
         peak = memory_mb(pid, "VmHWM")
         print(f"{asked.uploads} uploads of {asked.megabytes} MB at once: {dict(answers)} in {seconds:.0f} s")
@@ -155,6 +188,7 @@ def main() -> None:
             while "0.0" not in _waiting(client, url):
                 time.sleep(1)
         print(f"  all judged {time.perf_counter() - begun:.0f} s after the first byte")
+    kill_in_the_middle(command, url, home, headers, asked)
     shutil.rmtree(folder)
 
 

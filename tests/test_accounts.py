@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 
 import pyotp
 import pytest
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.pofile import read_po
 
 from scanner.web.access import Role, Scope
 from scanner.web.accounts import FAILURES_UNTIL_LOCKED, LOCKED_S, Account, Accounts
@@ -52,6 +55,26 @@ def sessions(web_store: WebStore, accounts: Accounts, clock: Clock) -> Sessions:
 @pytest.fixture
 def ann(accounts: Accounts) -> Account:
     return accounts.create("Ann@Hub.example", "Ann", [Role.OPERATOR], PASSWORD)
+
+
+def test_every_sentence_of_the_pages_is_translated() -> None:
+    folder = Path(str(resources.files("scanner.web")))
+    methods = [("templates/**.html", "jinja2"), ("**.py", "python")]
+    keywords = {**DEFAULT_KEYWORDS, "t": None, "translate": None}
+    options = {"templates/**.html": {"newstyle_gettext": "true"}}
+    found = {
+        message[2] if isinstance(message[2], str) else message[2][0]
+        for message in extract_from_dir(folder, methods, options, keywords)
+    }
+    with (folder / "locales/zh_CN/LC_MESSAGES/web.po").open("rb") as stream:
+        catalogue = {
+            message.id if isinstance(message.id, str) else message.id[0]: message.string
+            for message in read_po(stream)
+            if message.id
+        }
+    assert len(found) > 300
+    assert found - {told for told, chinese in catalogue.items() if chinese} == set()
+    assert set(catalogue) - found == set()
 
 
 class TestPasswords:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
+import socket
+import struct
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,19 +27,24 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.webhooks import SIGNATURE_HEADER, signature_of
+from scanner.casework import CaseDesk
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.access import Role, Scope
 from scanner.web.app import create_app
+from scanner.web.client import Gate, GateError, is_from_gate
 from scanner.web.jobs import JobKind, Order
 from scanner.web.outbox import WAITS_S, Outbox
 from scanner.web.premises import Premises
 from scanner.web.uploads import safe_name
 from scanner.web.worker import with_declared
+from tests.conftest import raw_safetensors
 from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers
+from tests.test_notices import given_for
 
 FAR = date.today() + timedelta(days=30)  # noqa: DTZ011  a day is enough
+SLOW = next(file for file in load_world().files if file.file == "qmv_mini_rank2.safetensors")
 LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors")
 
 
@@ -148,6 +158,94 @@ class TestScans:
         assert "loopback address" in told
 
 
+class TestHostileFiles:
+    def test_bombs_and_lying_headers_cost_little_and_are_told(self, client: httpx.Client, served: Served) -> None:
+        bomb = io.BytesIO()
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.safetensors", "w") as member:
+            for _ in range(300):
+                member.write(bytes(1_000_000))
+        assert len(bomb.getvalue()) < 1_000_000
+        nested = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+        hostile = {
+            "bomb.zip": bomb.getvalue(),
+            "endless.safetensors": struct.pack("<Q", 2**60) + b"{}",
+            "nested.safetensors": raw_safetensors(nested),
+            "name.safetensors": raw_safetensors(b'{"' + b"x" * 10_000_000 + b'":1}'),
+        }
+        for name, data in hostile.items():
+            asked = client.post("/api/v1/scans", files={"file": (name, data)})
+            assert asked.status_code == 202, (name, asked.text)
+            scan = ended(client, asked.json()["job_id"])
+            assert (scan["state"], scan["verdict"]["outcome"]) == ("finished", "failed"), (name, scan)
+            assert scan["verdict"]["action"] == "review"
+        kept = sum(path.stat().st_size for path in served.home.rglob("*") if path.is_file())
+        assert kept < 200_000_000
+
+    def test_a_request_with_endless_headers_is_cut_off(self, served: Served) -> None:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=20) as line:
+            line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+            told = b""
+            with contextlib.suppress(OSError):
+                for number in range(20_000):
+                    line.sendall(b"X-%d: %s\r\n" % (number, b"y" * 100))
+                told = line.recv(200)
+        assert told == b"" or told.startswith(b"HTTP/1.1 4")
+        assert httpx.get(f"{served.url}/healthz").status_code == 200
+
+
+class TestHubsProgram:
+    def test_a_hubs_program_sends_waits_and_asks(self, served: Served, tmp_path: Path) -> None:
+        token = token_for(served.home, Scope.SCANS_WRITE, Scope.SCANS_READ, email="client@hub.example")["Authorization"]
+        with Gate(served.url, token.removeprefix("Bearer ")) as gate:
+            scan = gate.scan_file(
+                LIKENESS.path, listing={"creator": "zed", "triggers": list(LIKENESS.triggers)}, key="upload-1"
+            )
+            again = gate.scan_file(
+                LIKENESS.path, listing={"creator": "zed", "triggers": list(LIKENESS.triggers)}, key="upload-1"
+            )
+            assert again["job_id"] == scan["job_id"]
+            assert gate.wait(scan["job_id"], every_s=0.1)["verdict"]["action"] == "block"
+            verdict = gate.verdict(str(scan["sha256"]))
+            assert verdict is not None
+            assert verdict["outcome"] == "match"
+            assert gate.verdict("ab" * 32) is None
+            assert gate.scan_sha256(str(scan["sha256"]))["state"] == "finished"
+            assert len(list(gate.scans())) == 2
+            with pytest.raises(GateError, match="scope"):
+                list(gate.cases())
+        assert is_from_gate(b"{}", signature_of(b"{}", "s"), "s")
+        assert not is_from_gate(b"{ }", signature_of(b"{}", "s"), "s")
+
+
+class TestCases:
+    def test_names_are_for_who_may_read_them(self, served: Served) -> None:
+        told = {
+            named: httpx.get(f"{served.url}/api/v1/cases", headers=token_for(served.home, *scopes)).json()["cases"][0]["identity_name"]
+            for named, scopes in ((False, [Scope.CASES_READ]), (True, [Scope.CASES_READ, Scope.NAMES_READ]))
+        }  # fmt: skip
+        assert told[False] is None
+        assert str(told[True]).startswith("person-")
+
+    def test_a_statement_of_reasons_needs_a_persons_decision(self, served: Served) -> None:
+        headers = token_for(served.home, Scope.CASES_READ, Scope.STATEMENTS)
+        with httpx.Client(base_url=served.url, headers=headers, timeout=60) as opened:
+            first = opened.get("/api/v1/cases", params={"limit": 1}).json()
+            assert first["next"] == first["cases"][0]["case_id"]
+            case_id = first["next"]
+            place, fields = f"/api/v1/cases/{case_id}/statement", given_for("eu-dsa-17")
+            assert opened.post(place, json={"fields": fields}).json()["code"] == "not-confirmed"
+            desk = CaseDesk(Settings(home=served.home))
+            desk.review(case_id, "Li Na", "confirm", "one face")
+            desk.close()
+            refused = opened.post(place, json={"fields": {"platform": "The Hub"}})
+            assert (refused.status_code, refused.json()["code"]) == (422, "incomplete")
+            assert "recipient" in refused.json()["detail"]
+            made = opened.post(place, json={"fields": fields, "language": "zh-CN"})
+            assert made.status_code == 201, made.text
+            assert "理由说明" in made.json()["text"]
+            assert opened.get(f"/api/v1/cases/{case_id}").json()["status"] == "confirmed"
+
+
 def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: Path) -> None:
     posts: list[str] = []
 
@@ -158,15 +256,23 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
     copy = tmp_path / "home"
     shutil.copytree(home, copy)
     with serve_answers(receive) as hook:
-        server = Served(copy, PORTRAIT_SCANNER_WEBHOOK_SECRET="s", PORTRAIT_SCANNER_ALLOWED_HOSTS="127.0.0.1")
+        # At another rate than the demo's, so that nothing is known already.
+        more = {"PORTRAIT_SCANNER_ALLOWED_HOSTS": "127.0.0.1", "PORTRAIT_SCANNER_FPIR": "0.002"}
+        server = Served(copy, PORTRAIT_SCANNER_WEBHOOK_SECRET="s", **more)
         server.start()
         headers = token_for(copy, Scope.SCANS_WRITE, Scope.SCANS_READ)
         accepted = []
         with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
-            for number in range(12):
-                answer = client.post("/api/v1/scans", content=b"%d " % number * 500, params={"webhook": hook})
+            # The first is a real adapter: it is being sampled when the server dies.
+            for body in (SLOW.path.read_bytes(), *(b"%d " % number * 500 for number in range(11))):
+                answer = client.post("/api/v1/scans", content=body, params={"webhook": hook})
                 assert answer.status_code == 202, answer.text
                 accepted.append(answer.json()["job_id"])
+            for _ in range(600):
+                if client.get(f"/api/v1/scans/{accepted[0]}").json()["state"] == "running":
+                    break
+                time.sleep(0.02)
+            time.sleep(1.0)
         server.kill()
         server.start()
         try:

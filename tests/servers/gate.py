@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
+
+from tests.servers.serving import free_port
 
 
 class Served:
@@ -22,9 +23,7 @@ class Served:
     """
 
     def __init__(self, home: Path, **web: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.home, self.url = home, f"http://127.0.0.1:{self.port}"
         self._environment = {
             **os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "PORTRAIT_SCANNER_WEB__URL": self.url, "OMP_NUM_THREADS": "1",

@@ -1,0 +1,229 @@
+"""Mails, reminders and digests, through a real mail server on loopback; nothing in them that a stranger may not read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from face_index.identity import Identity
+from face_index.vault import Submission
+from reports.notices.tracker import record_draft, record_event
+from scanner.casework import CaseDesk
+from scanner.settings import Settings, WebSettings
+from scanner.web.access import Role
+from scanner.web.outbox import WAITS_S
+from scanner.web.premises import Premises
+from scanner.web.reminders import Reminders
+from tests.cases import make_case
+from tests.conftest import NOON, VERSION, proof, prototypes_of
+from tests.servers.browsing import PASSWORD
+from tests.servers.mail import Mailbox, serve_mail
+from tests.servers.serving import Answer, serve_answers
+from tests.test_accounts import Clock
+from tests.test_notices import given_for
+from tests.test_page_safety import OWN, Site
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with serve_mail() as box:
+        yield box
+
+
+@pytest.fixture
+def mailing(tmp_path: Path, mailbox: Mailbox) -> Settings:
+    web = WebSettings.model_validate(
+        {"url": "http://testserver", "smtp_url": SecretStr(mailbox.url), "mail_from": "scanner <noreply@hub.example>", "open_sign_up": True}
+    )  # fmt: skip
+    return Settings(home=tmp_path / "home", face_pack="miniature", web=web, allowed_hosts=("127.0.0.1",))
+
+
+class Office:
+    """Everything that reminders look at, with a clock that can be set."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.clock = Clock()
+        self.settings = settings
+        self.premises = Premises(settings, self.clock)
+        self.desk = CaseDesk(settings, self.clock)
+
+    def register(self, name: str, expires_on: date) -> Identity:
+        from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+
+        consent = Consent(name, date(2026, 1, 1), expires_on, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+        waiting = self.desk.vault.submit(
+            Submission(name, consent, prototypes_of(1), VERSION, (), 3, "sam"), self.clock()
+        )
+        return self.desk.vault.approve(waiting.identity_id, "olga", proof(), self.clock())
+
+    def account(self, name: str, role: Role, language: str = "en", notify: str = "at-once") -> str:
+        account = self.premises.accounts.create(f"{name}@example.org", name, [role], None, language)
+        self.premises.accounts.set_preferences(account.account_id, language, notify)
+        return account.account_id
+
+    def tell(self, webhook: str | None = None) -> int:
+        accounts, outbox = self.premises.accounts, self.premises.outbox
+        Reminders(self.desk, accounts, outbox, self.settings.web.url, webhook).send()
+        return outbox.send_due()
+
+    def close(self) -> None:
+        self.desk.close()
+        self.premises.close()
+
+
+@pytest.fixture
+def office(mailing: Settings) -> Iterator[Office]:
+    opened = Office(mailing)
+    yield opened
+    opened.close()
+
+
+def subjects(mailbox: Mailbox) -> list[tuple[str, str]]:
+    return sorted((str(mail["To"]), str(mail["Subject"])) for mail in mailbox.mails)
+
+
+class TestLinks:
+    def test_a_forgotten_password_is_set_anew_by_a_mailed_link_once(self, mailing: Settings, mailbox: Mailbox) -> None:
+        site = Site(mailing)
+        site.account("ann", Role.RIGHTS_HOLDER)
+        old = site.browser("ann")
+        for email in ("ann@example.org", "nobody@example.org"):
+            answer = site.stranger.post("/forgotten", data={"email": email}, headers=OWN)
+            assert answer.headers["location"] == "/sign-in?done=mailed"  # the same for both
+        assert site.premises.outbox.send_due() == 1
+        link = re.findall(r"http://testserver(/invitation/\S+)", mailbox.mails[0].get_content())[0]
+        new = {"password": "another set of words", "again": "another set of words"}
+        assert site.stranger.post(link, data=new, headers=OWN).status_code == 303
+        assert old.get("/account").status_code == 303  # signed out elsewhere
+        assert site.premises.accounts.authenticate("ann@example.org", "another set of words")
+        assert site.stranger.post(link, data=new, headers=OWN).status_code == 410
+        site.stranger.__exit__(None, None, None)
+
+    def test_who_signs_up_is_a_rights_holder_and_no_more(self, mailing: Settings, mailbox: Mailbox) -> None:
+        site = Site(mailing)
+        assert site.stranger.post("/sign-up", data={"email": "new@example.org"}, headers=OWN).status_code == 303
+        site.premises.outbox.send_due()
+        link = re.findall(r"http://testserver(/invitation/\S+)", mailbox.mails[0].get_content())[0]
+        form = {"name": "New", "password": PASSWORD, "again": PASSWORD, "role": "admin"}
+        assert site.stranger.post(link, data=form, headers=OWN).headers["location"] == "/likeness"
+        account = site.premises.accounts.by_email("new@example.org")
+        assert account is not None
+        assert account.roles == (Role.RIGHTS_HOLDER,)
+        site.stranger.__exit__(None, None, None)
+
+    def test_nobody_signs_up_where_accounts_are_by_invitation(self, settings: Settings) -> None:
+        site = Site(settings)
+        assert site.stranger.get("/sign-up").status_code == 404
+        assert site.stranger.post("/sign-up", data={"email": "new@example.org"}, headers=OWN).status_code == 404
+        site.stranger.__exit__(None, None, None)
+
+
+class TestReminders:
+    def test_a_new_case_is_told_once_to_the_person_and_to_reviewers(self, office: Office, mailbox: Mailbox) -> None:
+        person = office.register("Erika Muster", date(2028, 1, 1))
+        office.premises.accounts.give_mandate(
+            office.account("erika", Role.RIGHTS_HOLDER, "zh-CN"), person.identity_id, "self"
+        )
+        office.account("rita", Role.REVIEWER)
+        office.account("quiet", Role.REVIEWER, notify="never")
+        office.account("other", Role.RIGHTS_HOLDER)
+        case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
+        office.tell()
+        assert subjects(mailbox) == [
+            ("erika@example.org", "有模型可能复现了您的面部"), ("erika@example.org", "查找已开始"), ("rita@example.org", "A case waits for review"),
+        ]  # fmt: skip
+        told = "".join(mail.get_content() + str(mail) for mail in mailbox.mails)
+        assert f"/cases/{case.case_id}" in told
+        for secret in ("Erika", "Muster", case.checkpoint.file, case.checkpoint.title):
+            assert secret not in told
+        assert office.tell() == 0
+
+    def test_a_decision_is_told_to_the_person(self, office: Office, mailbox: Mailbox) -> None:
+        person = office.register("Erika", date(2028, 1, 1))
+        office.premises.accounts.give_mandate(office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self")
+        case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
+        office.tell()
+        mailbox.mails.clear()
+        office.desk.review(case.case_id, "Li Na", "confirm", "one face")
+        assert office.tell() == 1
+        assert subjects(mailbox) == [("erika@example.org", "A case of yours was decided")]
+
+    def test_consent_that_ends_is_told_twice(self, office: Office, mailbox: Mailbox) -> None:
+        person = office.register("Erika", date(2027, 2, 1))
+        office.premises.accounts.give_mandate(office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self")
+        office.tell()
+        mailbox.mails.clear()
+        told: list[date] = []
+        for day in range(75):
+            office.clock.now = NOON + timedelta(days=day)
+            if office.tell():
+                told.append(office.clock.now.date())
+        assert told == [date(2027, 1, 2), date(2027, 1, 25)]
+        assert {subject for _, subject in subjects(mailbox)} == {"Your consent is about to end"}
+
+    def test_a_notices_clock_is_told_a_day_before_and_when_it_ran_out(self, office: Office, mailbox: Mailbox) -> None:
+        from reports.notices.drafting import draft_notice
+
+        office.account("li", Role.LEGAL)
+        case = make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
+        case = office.desk.review(case.case_id, "Li Na", "confirm", "one face")
+        made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), NOON, "en")
+        notice = record_draft(office.desk.docket, made, "Li Na", NOON)
+        record_event(office.desk.docket, notice, "sent", "Li Na", NOON)
+        told: list[tuple[int, str]] = []
+        for hour in range(0, 60, 2):
+            office.clock.now = NOON + timedelta(hours=hour)
+            mailbox.mails.clear()
+            office.tell()
+            told += [(hour, subject) for _, subject in subjects(mailbox)]
+        assert told == [(24, "The clock of a notice runs out soon"), (50, "The clock of a notice has run out")]
+
+    def test_a_digest_is_one_mail_a_day(self, office: Office, mailbox: Mailbox) -> None:
+        office.account("rita", Role.REVIEWER, notify="daily")
+        for number in range(3):
+            make_case(office.desk.docket, case_id=f"{number:016x}", opened_at=NOON.isoformat())
+        assert office.tell() == 0
+        office.clock.now = datetime(2026, 11, 24, 7, 1, tzinfo=NOON.tzinfo)
+        assert office.tell() == 3
+        [mail] = mailbox.mails
+        assert mail.get_content().count("/cases/") == 3
+
+    def test_a_mail_server_that_is_busy_gets_it_later(self, office: Office, mailbox: Mailbox) -> None:
+        office.account("rita", Role.REVIEWER)
+        make_case(office.desk.docket, opened_at=NOON.isoformat())
+        mailbox.refuse = 1
+        assert office.tell() == 0
+        office.clock.now = NOON + timedelta(seconds=WAITS_S[0] + 1)
+        assert office.tell() == 1
+        assert len(mailbox.mails) == 1
+
+    def test_a_hubs_own_server_is_told_of_cases_without_names(self, office: Office) -> None:
+        seen: list[bytes] = []
+
+        def receive(_path: str, _headers: dict[str, str], body: bytes) -> Answer:
+            seen.append(body)
+            return 200, {}, b""
+
+        case = make_case(office.desk.docket, opened_at=NOON.isoformat())
+        with serve_answers(receive) as url:
+            office.tell(url)
+            office.tell(url)
+        [body] = seen
+        told = json.loads(body)
+        assert (told["event"], told["case"]["case_id"], told["case"]["outcome"]) == (
+            "case.opened",
+            case.case_id,
+            case.outcome,
+        )
+        assert case.identity_name not in body.decode()
+
+    def test_old_cases_are_not_told_when_mails_are_turned_on(self, office: Office, mailbox: Mailbox) -> None:
+        office.account("rita", Role.REVIEWER)
+        make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
+        assert office.tell() == 0
