@@ -112,5 +112,8 @@ class Workshop(Reception):
         return self._crew
 
     def templates(self) -> list[tuple[str, Prototypes]]:
-        """Of everyone who may be searched now."""
-        return self.vault.active_templates(self.reader.version, self.clock().date())
+        """Of everyone who may be searched now; that they were read is in the log."""
+        now = self.clock()
+        found = self.vault.active_templates(self.reader.version, now.date())
+        self.vault.note("templates read", "vault", self.settings.operator, now, people=len(found))
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -23,7 +24,7 @@ from scanner.errors import ScanError
 from scanner.reception import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web import case_api, gate, operations
-from scanner.web.errors import NotThere, SignedOut, StepMissing, WebError
+from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
 from scanner.web.pages import (
     administration,
     enrolling,
@@ -50,6 +51,9 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
@@ -91,6 +95,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             SessionMiddleware, secret_key=web_key(settings.web_key_path).hex(), session_cookie="openid", max_age=600,
             path="/sign-in/openid", same_site="lax", https_only=settings.web.secure,
         )  # fmt: skip
+    app.add_exception_handler(Exception, _failed)
     app.middleware("http")(_with_headers(settings))
     # FastAPI's own way to change the schema.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
@@ -160,6 +165,14 @@ async def _told_on_page(request: Request, error: Exception) -> Response:
     if _is_for_programs(request):
         return _problem(409, "refused", str(error), {})
     return await run_in_threadpool(_error_page, request, error, 409)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """A mistake of ours: it goes to the log whole (Starlette raises it on), and says nothing of itself outside."""
+    log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+    if _is_for_programs(request):
+        return _problem(500, "failed", "this is a mistake of the program's; it was written to its log", {})
+    return await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
 
 
 async def _told_by_framework(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ WebError
 ├── FormExpired         the form's token does not fit: an old page, or another site's request
 ├── FormRefused         a form cannot be read, or a field of it is not as it must be
 ├── StepMissing         somebody must give a code, or set one up, before anything else
+├── ProgramFailed       a mistake of ours
 ├── OpenIdRefused       an OpenID provider's word lets nobody in
 ├── TooManyRequests     come again later
 └── GateRefused         a file or a scan that the gate does not take as it came
@@ -93,6 +94,12 @@ class StepMissing(WebError):
     def __init__(self, path: str) -> None:
         super().__init__(f"go to {path} first")
         self.path = path
+
+
+class ProgramFailed(WebError):
+    """A mistake of ours; what it was is in the log and nowhere else."""
+
+    status, code = 500, "failed"
 
 
 class OpenIdRefused(WebError):

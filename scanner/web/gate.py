@@ -125,7 +125,7 @@ def show_scan(job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.
 def cancel_scan(job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_WRITE)]) -> ScanDocument:
     """Take a scan back; one that has ended stays as it is."""
     _own(here, token, job_id)
-    return _telling(here, token).scan(here.jobs.cancel(job_id))
+    return _telling(here, token).scan(here.cancel(job_id))
 
 
 @router.get("/scans/{job_id}/events", response_class=EventSourceResponse, responses={**_GONE, 200: {"content": {"text/event-stream": {}}, "description": "`progress` events, the last one `ended`; each holds a scan."}})  # fmt: skip

@@ -16,7 +16,7 @@ from scanner.web.accounts import Accounts
 from scanner.web.desks import Desks, FaceDesk
 from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
-from scanner.web.jobs import Jobs
+from scanner.web.jobs import Job, JobKind, Jobs
 from scanner.web.outbox import Outbox
 from scanner.web.sessions import Sessions
 from scanner.web.store import WebStore, web_key
@@ -55,6 +55,13 @@ class Premises:
         if not self._limiter.hit(limit, *who):
             reset = self._limiter.get_window_stats(limit, *who).reset_time
             raise TooManyRequests(int(reset - self.clock().timestamp()) + 1)
+
+    def cancel(self, job_id: str) -> Job:
+        """Take a scan back, and what was sent for it where the worker has not begun; raises NotThere."""
+        job = self.jobs.cancel(job_id)
+        if job.kind == JobKind.UPLOAD and job.started_at is None:
+            self.forget_upload(job.source)
+        return job
 
     def forget_upload(self, source: str) -> None:
         """Delete an upload that no job needs."""

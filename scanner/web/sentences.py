@@ -14,6 +14,7 @@ from scanner.web.errors import (
     NotThere,
     OpenIdRefused,
     PasswordRefused,
+    ProgramFailed,
     TooManyRequests,
 )
 
@@ -34,6 +35,9 @@ def problem_sentence(error: Exception, t: Translate) -> str:
     by_class = {
         LinkExpired: t("This link was used already or has ended. Ask for a new one."),
         Forbidden: t("Your account may not do this."),
+        ProgramFailed: t(
+            "This is a mistake of the program's. It was written to its log; try again later, or tell whoever runs this site."
+        ),
         NotThere: t("There is no such page, or none that you may see."),
         UnknownCase: t("There is no such page, or none that you may see."),
         UnknownIdentity: t("There is no such page, or none that you may see."),

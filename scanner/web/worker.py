@@ -105,6 +105,8 @@ class Worker:
                     self._stop.wait(_IDLE_S)
                 elif not job.ended:
                     self._work(job)
+                    if job.kind == JobKind.UPLOAD and self.jobs.has_ended(job.job_id):
+                        Path(job.source).unlink(missing_ok=True)  # what was judged lies in the store
         finally:
             self._stop.set()
             messenger.join(timeout=15.0)

@@ -120,8 +120,7 @@ def results(job_id: str, here: Here, session: Reader) -> Response:
 
 @router.post("/{job_id}/cancel")
 def cancel(job_id: str, here: Here, session: Writer, form: Posted) -> Response:  # noqa: ARG001  checked
-    here.jobs.one(job_id)
-    here.jobs.cancel(job_id)
+    here.cancel(job_id)
     return go(f"/scans/{job_id}", "cancelled")
 
 
