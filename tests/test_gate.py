@@ -408,6 +408,13 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
 
 
 class TestSchema:
+    def test_the_interface_is_the_published_one(self, settings: Settings) -> None:
+        """A change here is a change for every hub that uses it: write docs/openapi.json anew only where that is meant."""
+        schema = create_app(settings).openapi()
+        schema["info"]["version"] = "*"
+        published = json.loads((Path(__file__).parent.parent / "docs" / "openapi.json").read_text("utf-8"))
+        assert json.loads(json.dumps(schema)) == published
+
     def test_no_answer_breaks_the_schema(self, tmp_path: Path) -> None:
         settings = Settings(home=tmp_path / "home", webhook_secret=SecretStr("s"))
         headers = token_for(tmp_path / "home", *Scope)

@@ -58,6 +58,11 @@ class Account:
     def is_staff(self) -> bool:
         return bool(STAFF & set(self.roles))
 
+    @property
+    def actor(self) -> str:
+        """What the audit log calls them: it outlives a rights holder, and must not hold their name or address."""
+        return self.email if self.is_staff else f"holder {self.account_id[:12]}"
+
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 

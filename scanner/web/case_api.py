@@ -87,7 +87,7 @@ def list_cases(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> CaseList:
     """Cases, newest first."""
-    with here.desks.one(token.account.email) as desk:
+    with here.desks.one(token.account.actor) as desk:
         found = list(reversed(desk.docket.summaries()))
     wanted = [one for one in found if status in (None, one.status) and sha256 in (None, one.sha256)]
     if before is not None:
@@ -101,7 +101,7 @@ def list_cases(
 @router.get("/{case_id}", response_model=CaseDocument, responses=_GONE)
 def show_case(case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]) -> CaseDocument:
     """One case as it stands."""
-    with here.desks.one(token.account.email) as desk:
+    with here.desks.one(token.account.actor) as desk:
         case = _case(desk, case_id)
         found = next(one for one in desk.docket.summaries(case.identity_id) if one.case_id == case_id)
     return _document(here, token, found)
@@ -112,7 +112,7 @@ def draft_statement(
     case_id: CaseId, asked: StatementRequest, here: Here, token: Annotated[Token, requires(Scope.STATEMENTS)]
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
-    with here.desks.one(token.account.email) as desk:
+    with here.desks.one(token.account.actor) as desk:
         case = _case(desk, case_id)
         try:
             made = draft_notice(
@@ -123,7 +123,7 @@ def draft_statement(
         except (NoticeIncomplete, NoticeRefused) as error:
             raise GateRefused(422, "incomplete", str(error)) from error
         notice_id = record_draft(desk.docket, made, token.account.name, here.clock())
-        desk.note_notice(case, "notice-drafted", token.account.email, notice=notice_id, template=STATEMENT)
+        desk.note_notice(case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT)
     return StatementDocument(notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made))
 
 

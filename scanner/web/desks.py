@@ -12,6 +12,7 @@ from face_index.face import FaceReader
 from face_index.packs import FacePack
 from face_index.registration import Registrar
 from face_index.vault import Vault
+from reports.case import Case
 from scanner.casework import CaseDesk
 from scanner.ledger import Ledger
 from scanner.reception import Clock, open_calibration, open_pack, open_reader
@@ -24,6 +25,9 @@ class PageDesk(CaseDesk):
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.settings.scans_path, any_thread=True)
+
+    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
+        super()._note(event, case, self.actor, **details)
 
     def close(self) -> None:
         super().close()

@@ -35,7 +35,7 @@ def invite(request: Request, here: Here, session: Admin, form: Posted) -> Respon
     """A link that opens an account; mailed where a server is set up, and shown once in any case."""
     try:
         roles = _roles(form)
-        secret = here.accounts.invite(form.text("email", 300), roles, session.account.email)
+        secret = here.accounts.invite(form.text("email", 300), roles, session.account.actor)
     except AccountRefused as error:
         return _accounts_page(request, here, session, error)
     link = f"{here.settings.web.url}/invitation/{secret}"
@@ -87,7 +87,7 @@ def audit(request: Request, here: Here, session: Annotated[Session, asks(Permiss
     """Who did what when; whether the chain is whole is checked on demand."""
     shown = {name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")}
     before = request.query_params.get("before", "")
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         entries = desk.vault.audit.found(**shown, before=int(before) if before.isdecimal() else None, limit=_A_PAGE)
         problems = desk.vault.audit.problems() if request.query_params.get("check") else None
         head = desk.vault.audit.head
@@ -100,7 +100,7 @@ def month_counts(request: Request, here: Here, session: Annotated[Session, asks(
     """Counts of a month; nobody's name."""
     wanted = request.query_params.get("month", "")
     month = wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{here.clock():%Y-%m}"
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         counts = transparency(desk, desk.ledger, month)
     if request.query_params.get("as") == "json":
         return JSONResponse(
@@ -131,8 +131,8 @@ def _account(here: Premises, account_id: str) -> Account:
 
 
 def _log(here: Premises, session: Session, event: str, **details: object) -> None:
-    with here.desks.one(session.account.email) as desk:
-        desk.vault.note(event, "vault", session.account.email, here.clock(), **details)
+    with here.desks.one(session.account.actor) as desk:
+        desk.vault.note(event, "vault", session.account.actor, here.clock(), **details)
 
 
 def _accounts_page(

@@ -89,10 +89,10 @@ def submit(request: Request, here: Here, session: Mine, form: Posted) -> Respons
             raise FormRefused("no-photos")
         documents, draft = _papers(form, draft)
         registration = Registration(
-            name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.email, born_on=draft.born_on,
+            name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
             keep_photos=draft.keep_photos, documents=documents,
         )  # fmt: skip
-        with here.desks.one(account.email) as desk, here.faces.reader() as reader:
+        with here.desks.one(account.actor) as desk, here.faces.reader() as reader:
             identity, _ = here.faces.registrar(desk.vault, reader).register(registration, here.clock())
     except EnrolmentRefused as error:
         return _photos_page(request, draft, error)

@@ -38,7 +38,7 @@ _KINDS = {
 def listed(request: Request, here: Here, session: Writer) -> Response:
     """Every notice with its clock; what is overdue first."""
     now = here.clock()
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         found = [one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))]
     found.sort(
         key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False
@@ -50,7 +50,7 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
 @router.post("/notices/{notice_id}/events")
 def note_event(request: Request, notice_id: str, here: Here, session: Writer, form: Posted) -> Response:
     """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         try:
             known = tracked(desk.docket, notice_id)
         except UnknownNotice as error:
@@ -64,7 +64,7 @@ def note_event(request: Request, notice_id: str, here: Here, session: Writer, fo
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
             return page(request, "error.html", 422, problem=told(request, error), code=422)
         desk.note_notice(
-            desk.docket.case(known.case_id), "notice-marked", session.account.email, notice=notice_id, state=form.text("event", 40)
+            desk.docket.case(known.case_id), "notice-marked", session.account.actor, notice=notice_id, state=form.text("event", 40)
         )  # fmt: skip
     return go("/notices", "noted")
 
@@ -84,12 +84,12 @@ def draft(request: Request, case_id: str, here: Here, session: Writer, form: Pos
             raise FormRefused("no-such-choice")
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
         given = {field: value for field, value in given.items() if value}
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             case = case_named(desk, case_id)
             made = draft_notice(name, case, given, here.clock(), form.text("language") or None, desk.vault.fingerprint)
             data = _rendered(made, form.text("as"))
             notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
-            desk.note_notice(case, "notice-drafted", session.account.email, notice=notice_id, template=name)
+            desk.note_notice(case, "notice-drafted", session.account.actor, notice=notice_id, template=name)
     except (ReportError, FormRefused) as error:
         return _page(request, here, session, case_id, form, error)
     return attachment(data, f"{notice_id}.{name}.{made.language}.{form.text('as')}", _KINDS[form.text("as")])
@@ -116,7 +116,7 @@ def _page(
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
     kind = next((one for one in kinds if one.name == chosen), None)
     language = form.text("language") or language_of(request)
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
     given = {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
     return page(

@@ -58,7 +58,7 @@ class Standing:
 def overview(request: Request, here: Here, session: Mine) -> Response:
     """Everyone this account acts for; whoever is alone goes to their own page."""
     ids = list(here.accounts.identities_of(session.account.account_id))
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         standings = [one for one in (standing_of(desk, identity_id) for identity_id in ids) if one]
     draft = here.drafts.of(session.account.account_id, here.clock())
     return page(request, "likenesses.html", standings=standings, draft=draft, today=here.clock().date())
@@ -73,7 +73,7 @@ def show(request: Request, identity_id: str, here: Here, session: Mine) -> Respo
 def renew(request: Request, identity_id: str, here: Here, session: Mine, form: Posted) -> Response:
     """A newer consent, with another last day or other terms."""
     try:
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             identity = owned(here, session, desk, identity_id)
             now = here.clock()
             if not form.ticked("agree"):
@@ -87,7 +87,7 @@ def renew(request: Request, identity_id: str, here: Here, session: Mine, form: P
             if consent.signatory != Signatory.SELF:
                 document = checked_document(form.sent("signed_document"), "no-document")
                 consent = replace(consent, document_sha256=hashlib.sha256(document.data).hexdigest())
-            desk.vault.renew(identity_id, consent, session.account.email, now)
+            desk.vault.renew(identity_id, consent, session.account.actor, now)
     except (FormRefused, ConsentMissing) as error:
         return _page(request, here, session, identity_id, error)
     return go(f"/likeness/{identity_id}", "renewed")
@@ -97,7 +97,7 @@ def renew(request: Request, identity_id: str, here: Here, session: Mine, form: P
 def grant(request: Request, identity_id: str, here: Here, session: Mine, form: Posted) -> Response:
     """Allow a model, an uploader or a hub until a day."""
     try:
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             owned(here, session, desk, identity_id)
             kind, value = form.text("kind"), form.text("value", 300)
             if kind not in list(LicenceKind):
@@ -109,7 +109,7 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
                 raise FormRefused("no-date", "until")
             grant_licence(
                 desk.vault, identity_id, LicenceKind(kind), value, until, note=form.text("note", 500),
-                actor=session.account.email, now=here.clock(),
+                actor=session.account.actor, now=here.clock(),
             )  # fmt: skip
     except FormRefused as error:
         return _page(request, here, session, identity_id, error)
@@ -118,17 +118,17 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
 
 @router.post("/likeness/{identity_id}/licences/{licence_id}/end")
 def end_licence(identity_id: str, licence_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         owned(here, session, desk, identity_id)
         if licence_id not in {one.licence_id for one in licences_of(desk.vault, identity_id)}:
             raise NotThere("no such licence")
-        revoke_licence(desk.vault, licence_id, session.account.email, here.clock())
+        revoke_licence(desk.vault, licence_id, session.account.actor, here.clock())
     return go(f"/likeness/{identity_id}", "ended")
 
 
 @router.get("/likeness/{identity_id}/withdraw")
 def ask_to_withdraw(request: Request, identity_id: str, here: Here, session: Mine) -> Response:
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         identity = owned(here, session, desk, identity_id)
     return page(request, "withdraw.html", identity=identity)
 
@@ -136,12 +136,12 @@ def ask_to_withdraw(request: Request, identity_id: str, here: Here, session: Min
 @router.post("/likeness/{identity_id}/withdraw")
 def withdraw(identity_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
     """Erase at once; the page after it shows the receipt."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         identity = owned(here, session, desk, identity_id)
         if identity.status == Status.ACTIVE:
-            desk.vault.withdraw(identity_id, here.clock(), session.account.email)
+            desk.vault.withdraw(identity_id, here.clock(), session.account.actor)
         else:
-            desk.vault.withdraw(identity_id, here.clock(), session.account.email, "withdrawn before approval")
+            desk.vault.withdraw(identity_id, here.clock(), session.account.actor, "withdrawn before approval")
     return go(f"/likeness/{identity_id}")
 
 
@@ -150,7 +150,7 @@ def receipt(identity_id: str, here: Here, session: Mine) -> Response:
     """The signed erasure receipt, as `portrait-scanner receipt` checks it."""
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         found = receipt_of(desk, identity_id)
     if found is None:
         raise NotThere("no such receipt")
@@ -195,7 +195,7 @@ def _page(
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     today = here.clock().date()
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         standing = standing_of(desk, identity_id)
         if standing is None:
             raise NotThere("no such likeness")

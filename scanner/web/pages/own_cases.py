@@ -36,7 +36,7 @@ def show(request: Request, identity_id: str, case_id: str, here: Here, session: 
 @router.post("/pictures")
 def show_picture(request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:
     """One picture as it is; each time is in the log."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
         return picture_response(
             request, desk, case, form.text("sha256", 64), f"/likeness/{identity_id}/cases/{case_id}"
@@ -46,7 +46,7 @@ def show_picture(request: Request, identity_id: str, case_id: str, here: Here, s
 @router.post("/ask")
 def ask_for_report(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
     """Ask the reviewers for a report; the case then stands higher in their queue."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
         if not any(entry.kind == "request" for entry in case.entries):
             desk.note_request(case.case_id, session.account.name)
@@ -60,7 +60,7 @@ def tell(request: Request, identity_id: str, case_id: str, here: Here, session: 
         text = form.text("text", 4_000)
         if not text:
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             case = _own(here, session, desk, identity_id, case_id)
             kind = "appeal" if form.text("kind") == "appeal" and case.status in _DECIDED else "correction"
             desk.amend(case.case_id, kind, session.account.name, text)
@@ -71,14 +71,14 @@ def tell(request: Request, identity_id: str, case_id: str, here: Here, session: 
 
 @router.get("/report.{kind}")
 def report(request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine) -> Response:
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = _decided(_own(here, session, desk, identity_id, case_id))
         return report_response(desk, case, kind, language_of(request), redacted=False)
 
 
 @router.post("/bundle")
 def bundle(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         return bundle_response(desk, _decided(_own(here, session, desk, identity_id, case_id)))
 
 
@@ -103,7 +103,7 @@ def _page(
     request: Request, here: Premises, session: Session, identity_id: str, case_id: str, problem: Exception | None = None
 ) -> Response:
     language = language_of(request)
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
         pairs = thumbnails(desk, case, most=12)
     return page(

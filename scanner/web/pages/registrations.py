@@ -29,7 +29,7 @@ _SHOWN = 500
 def listed(request: Request, here: Here, session: Decider) -> Response:
     """Who waits first, then everyone registered."""
     wanted = request.query_params.get("q", "")[:200].casefold()
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         people = [
             one
             for one in desk.vault.identities()
@@ -51,10 +51,10 @@ def show(request: Request, identity_id: str, here: Here, session: Decider) -> Re
 @router.post("/{identity_id}/documents/{document_id}")
 def read_document(identity_id: str, document_id: str, here: Here, session: Decider, form: Posted) -> Response:  # noqa: ARG001  checked
     """A paper as a file to look at; who read it is in the log."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         _identity(desk, identity_id)
         try:
-            data = desk.vault.read_document(identity_id, document_id, session.account.email, here.clock())
+            data = desk.vault.read_document(identity_id, document_id, session.account.actor, here.clock())
         except UnknownIdentity as error:
             raise NotThere("no such document") from error
     kind = media_type_of(data) or "application/octet-stream"
@@ -66,14 +66,14 @@ def read_document(identity_id: str, document_id: str, here: Here, session: Decid
 def approve(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
     account, now = session.account, here.clock()
     try:
-        with here.desks.one(account.email) as desk:
+        with here.desks.one(account.actor) as desk:
             identity = _identity(desk, identity_id)
             kind = form.text("proof", 100)
             if not kind:
                 raise FormRefused("no-answer", "proof")
             seen = next((one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind), None)
             desk.vault.approve(
-                identity.identity_id, account.email, Proof(kind, seen, account.email, now), now, form.text("reason")
+                identity.identity_id, account.actor, Proof(kind, seen, account.actor, now), now, form.text("reason")
             )
     except (NotDecidable, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
@@ -86,9 +86,9 @@ def reject(request: Request, identity_id: str, here: Here, session: Decider, for
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             _identity(desk, identity_id)
-            desk.vault.reject(identity_id, session.account.email, form.text("reason"), here.clock())
+            desk.vault.reject(identity_id, session.account.actor, form.text("reason"), here.clock())
     except (FaceIndexError, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
     return go("/registrations", "rejected")
@@ -107,7 +107,7 @@ def _identity(desk: PageDesk, identity_id: str) -> Identity:
 def _page(
     request: Request, here: Premises, session: Session, identity_id: str, problem: Exception | None = None
 ) -> Response:
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         identity = _identity(desk, identity_id)
         facts = {
             "documents": desk.vault.documents_of(identity_id),
@@ -115,9 +115,10 @@ def _page(
             "consents": desk.vault.consents_of(identity_id),
             "proofs": desk.vault.proofs_of(identity_id),
         }
-    own = identity.submitted_by.strip().casefold() == session.account.email
+    own = identity.submitted_by.strip().casefold() == session.account.actor
+    brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
     today = here.clock().date()
     return page(
         request, "registration.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        identity=identity, own=own, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
+        identity=identity, own=own, brought_by=brought_by, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
     )  # fmt: skip

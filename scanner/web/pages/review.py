@@ -47,7 +47,7 @@ def decide_many(request: Request, here: Here, session: Decider, form: Posted) ->
             raise FormRefused("no-cases")
         if not reason:
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             for case_id in ids[:200]:
                 try:
                     desk.review(case_id, session.account.name, form.text("decision"), reason)
@@ -68,7 +68,7 @@ def show(request: Request, case_id: str, here: Here, session: Reader) -> Respons
 @router.post("/{case_id}/pictures")
 def show_picture(request: Request, case_id: str, here: Here, session: Viewer, form: Posted) -> Response:
     """One picture as it is; each time is in the log."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
         return picture_response(request, desk, case, form.text("sha256", 64), f"/cases/{case_id}")
 
@@ -79,7 +79,7 @@ def decide(request: Request, case_id: str, here: Here, session: Decider, form: P
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             case = case_named(desk, case_id)
             desk.review(case.case_id, session.account.name, form.text("decision"), form.text("reason"))
     except (FormRefused, ReviewRefused) as error:
@@ -93,7 +93,7 @@ def add_entry(request: Request, case_id: str, here: Here, session: Decider, form
     try:
         if not form.text("text"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             case = case_named(desk, case_id)
             if form.text("kind") == "note":
                 desk.note(case.case_id, session.account.name, form.text("text"))
@@ -107,7 +107,7 @@ def add_entry(request: Request, case_id: str, here: Here, session: Decider, form
 @router.get("/{case_id}/report.{kind}")
 def report(request: Request, case_id: str, kind: str, here: Here, session: Exporter) -> Response:
     """The report as HTML or PDF; `?redacted=yes` is the copy for a hub."""
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
         redacted = request.query_params.get("redacted") == "yes"
         return report_response(desk, case, kind, language_of(request), redacted=redacted)
@@ -116,7 +116,7 @@ def report(request: Request, case_id: str, kind: str, here: Here, session: Expor
 @router.post("/{case_id}/bundle")
 def bundle(request: Request, case_id: str, here: Here, session: Exporter, form: Posted) -> Response:  # noqa: ARG001  checked
     try:
-        with here.desks.one(session.account.email) as desk:
+        with here.desks.one(session.account.actor) as desk:
             return bundle_response(desk, case_named(desk, case_id))
     except ReportError as error:
         return _page(request, here, session, case_id, error)
@@ -136,7 +136,7 @@ def case_named(desk: PageDesk, case_id: str) -> Case:
 def _queue_page(request: Request, here: Premises, session: Session, problem: str | None = None) -> Response:
     told_by = request.query_params
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
-    with here.desks.one(session.account.email) as desk:
+    with here.desks.one(session.account.actor) as desk:
         queued = queue_of(desk.docket.summaries(), here.clock())
     hubs = sorted({one.case.hub for one in queued})
     wanted = [
@@ -167,7 +167,7 @@ def _page(
     request: Request, here: Premises, session: Session, case_id: str, problem: Exception | None = None
 ) -> Response:
     language, account = language_of(request), session.account
-    with here.desks.one(account.email) as desk:
+    with here.desks.one(account.actor) as desk:
         case = case_named(desk, case_id)
         pairs = thumbnails(desk, case)
         notices = [one for one in all_tracked(desk.docket) if one.case_id == case.case_id]
