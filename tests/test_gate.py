@@ -259,23 +259,23 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
         # At another rate than the demo's, so that nothing is known already.
         more = {"PORTRAIT_SCANNER_ALLOWED_HOSTS": "127.0.0.1", "PORTRAIT_SCANNER_FPIR": "0.002"}
         server = Served(copy, PORTRAIT_SCANNER_WEBHOOK_SECRET="s", **more)
-        server.start()
-        headers = token_for(copy, Scope.SCANS_WRITE, Scope.SCANS_READ)
-        accepted = []
-        with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
-            # The first is a real adapter: it is being sampled when the server dies.
-            for body in (SLOW.path.read_bytes(), *(b"%d " % number * 500 for number in range(11))):
-                answer = client.post("/api/v1/scans", content=body, params={"webhook": hook})
-                assert answer.status_code == 202, answer.text
-                accepted.append(answer.json()["job_id"])
-            for _ in range(600):
-                if client.get(f"/api/v1/scans/{accepted[0]}").json()["state"] == "running":
-                    break
-                time.sleep(0.02)
-            time.sleep(1.0)
-        server.kill()
-        server.start()
         try:
+            server.start()
+            headers = token_for(copy, Scope.SCANS_WRITE, Scope.SCANS_READ)
+            accepted = []
+            with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
+                # The first is a real adapter: it is being sampled when the server dies.
+                for body in (SLOW.path.read_bytes(), *(b"%d " % number * 500 for number in range(11))):
+                    answer = client.post("/api/v1/scans", content=body, params={"webhook": hook})
+                    assert answer.status_code == 202, answer.text
+                    accepted.append(answer.json()["job_id"])
+                for _ in range(600):
+                    if client.get(f"/api/v1/scans/{accepted[0]}").json()["state"] == "running":
+                        break
+                    time.sleep(0.02)
+                time.sleep(1.0)
+            server.kill()
+            server.start()
             with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
                 assert {ended(client, job)["state"] for job in accepted} == {"finished"}
             for _ in range(200):
