@@ -102,6 +102,7 @@ class NoticeIncomplete(ReportError):
         told = "; ".join(f"{name} ({label})" for name, label in missing)
         super().__init__(f"the notice {template} cannot be made without: {told}. Give each with --set NAME=VALUE")
         self.template, self.missing = template, tuple(name for name, _ in missing)
+        self.labels = tuple(label for _, label in missing)
 
 
 class NoticeRefused(ReportError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 from markupsafe import Markup
 from PIL import Image, ImageFilter, ImageOps
@@ -22,7 +23,15 @@ def picture_uri(docket: Docket, sha256: str, pixels: int, *, blurred: bool = Fal
         EvidenceAltered: the stored file is not what the case names.
     """
     with Image.open(io.BytesIO(docket.kept(sha256))) as image:
-        small = image.convert("RGB")
+        return _uri(image.convert("RGB"), pixels, blurred=blurred, grey=grey)
+
+
+def pixels_uri(picture: Any, pixels: int) -> Markup:
+    """Pixels, uint8 [h, w, 3] RGB, as a JPEG data URI, the longer side at most `pixels`."""
+    return _uri(Image.fromarray(picture), pixels, blurred=False, grey=False)
+
+
+def _uri(small: Image.Image, pixels: int, *, blurred: bool, grey: bool) -> Markup:
     if max(small.size) > pixels:
         small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     if blurred:

@@ -41,6 +41,7 @@ def environment(language: str) -> Environment:
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # a program that runs does not take up templates of a newer one
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
     )

@@ -15,8 +15,8 @@ from sqlite_utils import Database
 from face_index.errors import ReceiptInvalid
 
 STATEMENT = {
-    "en": "Photos, templates, proofs, consents, licences and name of this identity were erased and its key destroyed.",
-    "zh-CN": "该登记人的照片、人脸模板、身份证明、同意书、许可及姓名均已删除，其密钥已销毁。",
+    "en": "Photos, templates, proofs, consents, licences and the name in the register were erased and the key destroyed.",
+    "zh-CN": "该登记人的照片、人脸模板、身份证明、同意书、许可及登记库中的姓名均已删除，其密钥已销毁。",
 }
 
 

@@ -264,6 +264,12 @@ class Vault:
             self.audit.append("document read", identity_id, actor, now, document_sha256=row[1])
         return unseal(self._data_key(identity_id), row[0], identity_id)
 
+    def show_photos(self, identity_id: str, actor: str, now: datetime) -> list[bytes]:
+        """The kept image files for somebody to look at; who did is in the log."""
+        photos = self.photos_of(identity_id)
+        self.note("photos shown", identity_id, actor, now, photos=len(photos))
+        return photos
+
     def lookalikes_of(self, identity_id: str) -> list[tuple[Identity, float]]:
         """Registered people that this one looks like, as found at enrolment."""
         rows = self.db.table("conflicts").rows_where("identity_id = ?", [identity_id], order_by="score desc")

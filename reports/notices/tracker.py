@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,10 +69,22 @@ def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str
         "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
         "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""), "language": draft.language,
         "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
-        "text_sha256": hashlib.sha256(draft.text.encode()).hexdigest(),
+        "text_sha256": docket.keep(draft.text.encode(), "notice"),
     }  # fmt: skip
     docket.add(draft.case_id, "notice", actor, now, details)
     return notice_id
+
+
+def drafted(docket: Docket, notice_id: str) -> Draft:
+    """The draft of a notice as it was made, to be rendered again.
+
+    Raises:
+        UnknownNotice: no such notice.
+        EvidenceAltered: the text is not what was drafted.
+    """
+    first = tracked(docket, notice_id).history[0]
+    text = docket.kept(first.details["text_sha256"], "notice").decode()
+    return Draft(template(first.details["template"]), notice_id.rsplit("-", 1)[0], first.details["language"], {}, text)
 
 
 def record_event(

@@ -47,6 +47,14 @@ def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
     return [(path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)]
 
 
+def role_words(t: Translate) -> dict[str, str]:
+    """What roles are called."""
+    return {
+        "rights-holder": t("rights holder"), "agent": t("agent"), "reviewer": t("reviewer"), "legal": t("legal"),
+        "operator": t("operator"), "auditor": t("auditor"), "admin": t("administrator"),
+    }  # fmt: skip
+
+
 def home_of(account: Account) -> str:
     """The first page an account may open."""
     return next((path for path, _, needed in _MENU if account.permissions & set(needed)), "/account")
@@ -62,7 +70,7 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> HT
         "language": language, "languages": LANGUAGES, "session": session, "account": session.account if session else None,
         "csrf": session.csrf if session else "", "menu": menu_of(session.account, t) if session else [],
         "path": request.url.path, "here": _without_language(request), "done": done, "problem": None,
-        "static": static_path, "host": request.url.hostname,
+        "role_words": role_words(t), "static": static_path, "host": request.url.hostname,
     }  # fmt: skip
     html = environment(language).get_template(template).render({**shown, **facts})
     # With no-referrer browsers would send `Origin: null` with forms, which tells nothing of where they come from.
@@ -97,6 +105,7 @@ def environment(language: str) -> Environment:
         loader=PackageLoader("scanner.web"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # a program that runs does not take up templates of a newer one
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,

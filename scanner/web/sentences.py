@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from face_index.errors import ConsentMissing, NameRefused, NameTaken, UnknownIdentity
-from reports.errors import UnknownCase
+from reports.errors import NoticeIncomplete, UnknownCase
 from reports.words import Translate
 from scanner.web.errors import (
     AccountRefused,
@@ -30,6 +30,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return t("Nobody here has an account with that address. Ask an administrator for an invitation first.")
         case OpenIdRefused():
             return t("The provider did not say who you are. Try again, or sign in with your password.")
+        case NoticeIncomplete():
+            return t("Still missing: %(fields)s.") % {"fields": "; ".join(error.labels)}
         case TooManyRequests():
             return t("Too many tries. Wait a minute and try again.")
     by_class = {
@@ -76,13 +78,17 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-consent": t("Read the consent and tick the box, if you agree."),
         "no-answer": t("One of the answers is missing."),
         "no-date": t("Write the date as YYYY-MM-DD."),
+        "no-licence": t(
+            "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 signs, a hub by its name."
+        ),
+        "not-opened": t("Look at photos and papers first: nobody is approved unseen."),
         "no-document": t("The signed document is missing."),
         "no-proof": t("Send a copy of a document that shows who you are."),
         "no-photos": t("Choose at least three photos."),
         "no-reason": t("Say why; the reason stays in the record."),
         "no-cases": t("Tick at least one case."),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
-        "outside": t("This folder is not among those that may be scanned."),
+        "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
         "own-account": t("You cannot do this to your own account."),
         "no-mail": t("No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."),
     }

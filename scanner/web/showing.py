@@ -9,6 +9,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from markupsafe import Markup
 
+from face_index.consent import Terms
+from face_index.errors import UnknownIdentity
+from face_index.vault.licences import covering_licence
 from reports.case import Case, SampleRecord
 from reports.case_report import headline
 from reports.pictures import picture_uri
@@ -62,6 +65,30 @@ def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, 
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
     return page(request, "picture.html", picture=picture, back=back, case=case)
+
+
+def allowed_now(desk: PageDesk, case: Case) -> str | None:
+    """What allows the use today, though it did not when the case was opened; None if nothing does or the person is gone."""
+    try:
+        identity = desk.vault.find(case.identity_id)
+    except UnknownIdentity:
+        return None
+    if identity.consent.terms == Terms.PERMITTED:
+        return str(identity.consent.terms)
+    checkpoint = case.checkpoint
+    licence = covering_licence(
+        desk.vault, case.identity_id, checkpoint.hub, checkpoint.creator, checkpoint.sha256, desk.clock().date()
+    )
+    return f"{licence.value} – {licence.until}" if licence else None
+
+
+def has_withdrawn(desk: PageDesk, case: Case) -> bool:
+    """Whether the person of a case is no longer registered."""
+    try:
+        desk.vault.find(case.identity_id)
+    except UnknownIdentity:
+        return True
+    return False
 
 
 def page_words(language: str) -> dict[str, dict[str, str]]:

@@ -138,6 +138,10 @@ class WebStore:
         with self.transaction() as db:
             db.table("facts").upsert({"name": name, "value": value}, pk="name")
 
+    def forget_fact(self, name: str) -> None:
+        with self.transaction() as db:
+            db.table("facts").delete_where("name = ?", [name])
+
     def close(self) -> None:
         """Close every thread's connection."""
         with self._lock:

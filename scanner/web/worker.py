@@ -96,6 +96,7 @@ class Worker:
             return
         messenger = threading.Thread(target=self._tell, name="messenger", daemon=True)
         try:
+            self.store.forget_fact(WATCHED)  # a worker before this one may have had other settings
             self.jobs.put_back_what_ran()
             messenger.start()
             while not self._stop.is_set() and alive():

@@ -88,6 +88,8 @@ def submit(request: Request, here: Here, session: Mine, form: Posted) -> Respons
         if not MIN_PHOTOS <= len(photos) <= MOST_PHOTOS:
             raise FormRefused("no-photos")
         documents, draft = _papers(form, draft)
+        if not draft.keep_photos:  # whoever decides must see the face once; copies go with the decision
+            documents += [Document("photo", one.data) for one in photos[:4]]
         registration = Registration(
             name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
             keep_photos=draft.keep_photos, documents=documents,
@@ -108,8 +110,10 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
     """Why a photo is refused, without what only the command line can do."""
     if refusal is None:
         return None
+    t = translations(language).gettext
+    if refusal.why == Why.NOT_AN_IMAGE:
+        return t("not a picture that can be read; save it again as JPEG or PNG")
     if refusal.why == Why.SEVERAL_FACES:
-        t = translations(language).gettext
         return t("several faces were found; crop the photo so that only one is in it, or take another")
     return refusal.text(language)
 
@@ -190,7 +194,7 @@ def _consent_page(
     }  # fmt: skip
     return page(
         request, "consent.html", 422 if problem else 200, problem=told(request, problem) if problem else None, given=given,
-        texts=CONSENT_TEXT, first=today + timedelta(days=1), last=today + timedelta(days=MOST_DAYS), today=today,
+        agent=agent, texts=CONSENT_TEXT, first=today + timedelta(days=1), last=today + timedelta(days=MOST_DAYS), today=today,
         keep_photos=form.ticked("keep_photos") or not form.fields,
     )  # fmt: skip
 
@@ -204,6 +208,8 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
         problem_told: str | None = sentence % {"count": problem.report.accepted, "needed": problem.report.needed}
     else:
         problem_told = told(request, problem) if problem else None
+    if problem_told:
+        problem_told += " " + t("The files were not kept: choose photos and papers once more.")
     return page(
         request, "photos.html", 422 if problem else 200, draft=draft, problem=problem_told, verdicts=verdicts,
         needed=MIN_PHOTOS, most=MOST_PHOTOS, proofs=proof_words(t),

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from reports.case import Case
-from reports.errors import NoticeRefused, NotReviewed, ReportError, UnknownNotice
+from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
 from reports.notices.drafting import Draft, Template, draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
-from reports.notices.tracker import NEXT, all_tracked, record_draft, record_event, tracked
+from reports.notices.tracker import NEXT, NoticeState, all_tracked, drafted, record_draft, record_event, tracked
 from scanner.web.access import Permission
 from scanner.web.accounts import Account
 from scanner.web.errors import FormRefused, NotThere
@@ -26,7 +26,29 @@ from scanner.web.visitors import asks, language_of
 router = APIRouter(include_in_schema=False)
 Here = Annotated[Premises, Depends(premises_of)]
 Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
+# In the order in which it usually goes on; what ends a notice comes last.
+_FOLLOWING = {
+    state: sorted(
+        following, key=[*(one for one in NoticeState if one != NoticeState.CANCELLED), NoticeState.CANCELLED].index
+    )
+    for state, following in NEXT.items()
+}
 _SIDES = {"right-holder": Permission.NOTICES, "operator": Permission.STATEMENTS}
+_LONG = frozenset(
+    {
+        "ground",
+        "request",
+        "fair_use",
+        "facts",
+        "redress",
+        "scope",
+        "restriction",
+        "reasons",
+        "contact",
+        "depiction",
+        "description",
+    }
+)
 _KINDS = {
     "txt": "text/plain; charset=utf-8",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -43,8 +65,25 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
     found.sort(
         key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False
     )
-    words = page_words(language_of(request))
-    return page(request, "notices.html", notices=found, now=now, words=words, following=NEXT)
+    language = language_of(request)
+    words = page_words(language)
+    titles = {name: _title(template(name), language) for name in template_names()}
+    return page(request, "notices.html", notices=found, now=now, words=words, following=_FOLLOWING, titles=titles)
+
+
+@router.get("/notices/{notice_id}.{form}")
+def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response:
+    """A drafted notice as PDF, DOCX or text, as often as it is needed."""
+    if form not in _KINDS:
+        raise NotThere("no such form of a notice")
+    with here.desks.one(session.account.actor) as desk:
+        try:
+            made = drafted(desk.docket, notice_id)
+        except UnknownNotice as error:
+            raise NotThere("no such notice") from error
+    if not _may(session.account, made.template):
+        raise NotThere("no such notice")
+    return attachment(_rendered(made, form), f"{notice_id}.{made.template.name}.{made.language}.{form}", _KINDS[form])
 
 
 @router.post("/notices/{notice_id}/events")
@@ -77,22 +116,23 @@ def choose(request: Request, case_id: str, here: Here, session: Writer) -> Respo
 
 @router.post("/cases/{case_id}/notices")
 def draft(request: Request, case_id: str, here: Here, session: Writer, form: Posted) -> Response:
-    """Draft a notice, note it in the case's log, and hand it out in the form that was asked for."""
+    """Draft a notice and note it in the case's log; the tracker then has it in every form."""
     try:
         name = _chosen(session.account, form.text("kind", 60))
-        if form.text("as") not in _KINDS:
-            raise FormRefused("no-such-choice")
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
         given = {field: value for field, value in given.items() if value}
         with here.desks.one(session.account.actor) as desk:
             case = case_named(desk, case_id)
             made = draft_notice(name, case, given, here.clock(), form.text("language") or None, desk.vault.fingerprint)
-            data = _rendered(made, form.text("as"))
             notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
             desk.note_notice(case, "notice-drafted", session.account.actor, notice=notice_id, template=name)
     except (ReportError, FormRefused) as error:
         return _page(request, here, session, case_id, form, error)
-    return attachment(data, f"{notice_id}.{name}.{made.language}.{form.text('as')}", _KINDS[form.text("as")])
+    return go("/notices", "drafted")
+
+
+def _title(kind: Template, language: str) -> str:
+    return kind.title.get(language) or next(iter(kind.title.values()))
 
 
 def _rendered(made: Draft, kind: str) -> bytes:
@@ -113,24 +153,30 @@ def _page(
     request: Request, here: Premises, session: Session, case_id: str, form: Form, problem: Exception | None = None
 ) -> Response:
     kinds = [template(name) for name in template_names() if _may(session.account, template(name))]
+    missing = set(problem.missing) if isinstance(problem, NoticeIncomplete) else set[str]()
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
     kind = next((one for one in kinds if one.name == chosen), None)
     language = form.text("language") or language_of(request)
     with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
+    kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
     given = {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
     return page(
         request, "notice_new.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        kinds=kinds, kind=kind, given=given, draft_language=language if kind and language in kind.languages else "",
-        known=_known(case, kind) if kind else {},
+        kinds=kinds, kind=kind, given=given, missing=missing, long=_LONG, draft_language=language if kind and language in kind.languages else "",
+        known=_known(case, kind, session.account) if kind else {},
     )  # fmt: skip
 
 
-def _known(case: Case, kind: Template) -> dict[str, str]:
-    """What the case itself says of each field that it knows, to be shown as it will be filled in."""
+def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
+    """What case and account say of each field that they know, to be shown as it will be filled in."""
     facts = {
         f"checkpoint.{name}": getattr(case.checkpoint, name)
         for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
     }
     facts |= {"identity_name": case.identity_name, "triggers": ", ".join(case.checkpoint.triggers)}
-    return {one.name: str(facts.get(one.source) or "") for one in kind.required if one.source}
+    said = {
+        "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": case.checkpoint.hub,
+        "platform": case.checkpoint.hub,
+    }  # fmt: skip
+    return {one.name: str(facts.get(one.source or "") or said.get(one.name, "")) for one in kind.required}

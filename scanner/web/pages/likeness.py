@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any
@@ -32,6 +33,12 @@ Here = Annotated[Premises, Depends(premises_of)]
 Mine = Annotated[Session, asks(Permission.LIKENESS)]
 
 
+# What a licence can name; anything else would allow nothing, in silence.
+_VALUES = {
+    LicenceKind.UPLOADER: r"[a-z0-9][\w.-]*:\S.{0,200}", LicenceKind.MODEL: r"[0-9a-fA-F]{64}", LicenceKind.HUB: r"[a-z0-9][\w.-]*",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A likeness as its holder sees it first.
@@ -40,6 +47,7 @@ class Standing:
         identity: None once it was erased.
         receipt: of the erasure.
         searched_since: when somebody approved it, UTC; None while it waits.
+        earlier: files that were examined before that, and so not compared with this face.
     """
 
     identity_id: str
@@ -48,6 +56,7 @@ class Standing:
     cases: tuple[CaseSummary, ...] = ()
     coverage: tuple[Coverage, ...] = ()
     searched_since: str | None = None
+    earlier: int = 0
 
     @property
     def examined(self) -> int:
@@ -102,8 +111,8 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
             kind, value = form.text("kind"), form.text("value", 300)
             if kind not in list(LicenceKind):
                 raise FormRefused("no-such-choice")
-            if not value:
-                raise FormRefused("no-answer", "value")
+            if not re.fullmatch(_VALUES[LicenceKind(kind)], value):
+                raise FormRefused("no-licence", "value")
             until = day_in(form, "until")
             if until < here.clock().date():
                 raise FormRefused("no-date", "until")
@@ -186,7 +195,9 @@ def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
     if identity.status != Status.ACTIVE or not proofs:
         return Standing(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
-    return Standing(identity_id, identity, None, cases, tuple(desk.ledger.coverage(since)), since)
+    coverage = tuple(desk.ledger.coverage(since))
+    earlier = sum(one.examined for one in desk.ledger.coverage("")) - sum(one.examined for one in coverage)
+    return Standing(identity_id, identity, None, cases, coverage, since, max(0, earlier))
 
 
 def _page(

@@ -15,7 +15,7 @@ from scanner.web.errors import AccountRefused, FormRefused, PasswordRefused, Sig
 from scanner.web.forms import Form, Posted, PostedOpenly
 from scanner.web.passwords import provisioning_uri
 from scanner.web.premises import Premises, premises_of
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import go, home_of, page, told
 from scanner.web.sessions import Session
 from scanner.web.visitors import begun, forget_session, set_language, set_session, signed_in
 
@@ -75,7 +75,7 @@ def turn_on_second_factor(
     here.sessions.end_all(session.account.account_id)
     account = here.accounts.one(session.account.account_id)
     secret = here.sessions.begin(account, second_factor=True, agent=session.agent, address=session.address)
-    response = go("/account", "second-factor")
+    response = go(home_of(account) if account.is_staff else "/account", "second-factor")
     set_session(request, response, secret)
     return response
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from reports.case import Case
 from reports.errors import UnknownCase
+from reports.notices.tracker import NoticeState, all_tracked
 from reports.review import CaseStatus
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
@@ -18,12 +20,14 @@ from scanner.web.pages.likeness import owned
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told
 from scanner.web.sessions import Session
-from scanner.web.showing import case_facts, picture_response, thumbnails
+from scanner.web.showing import allowed_now, case_facts, picture_response, thumbnails
+from scanner.web.translation import translations
 from scanner.web.visitors import asks, language_of
 
 router = APIRouter(include_in_schema=False, prefix="/likeness/{identity_id}/cases/{case_id}")
 Here = Annotated[Premises, Depends(premises_of)]
 Mine = Annotated[Session, asks(Permission.LIKENESS)]
+_SENT = frozenset(NoticeState) - {NoticeState.DRAFTED, NoticeState.CANCELLED}
 # What a person may take away: decisions stand, whatever they were.
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED, CaseStatus.APPEALED)
 
@@ -106,8 +110,16 @@ def _page(
     with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
         pairs = thumbnails(desk, case, most=12)
+        allowed = allowed_now(desk, case)
+        states = {one.state for one in all_tracked(desk.docket) if one.case_id == case.case_id}
+    t = translations(language).gettext
+    decided = case.status in _DECIDED
+    steps = [
+        (t("found"), True), (t("decided by a person"), decided), (t("notice sent to the hub"), bool(states & _SENT)),
+        (t("removed"), NoticeState.REMOVED in states),
+    ]  # fmt: skip
     return page(
         request, "own_case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        pairs=pairs, decided=case.status in _DECIDED, asked=any(entry.kind == "request" for entry in case.entries),
+        pairs=pairs, decided=decided, steps=steps, allowed_now=allowed, in_a_year=here.clock().date() + timedelta(days=365), asked=any(entry.kind == "request" for entry in case.entries),
         **case_facts(case, language),
     )  # fmt: skip

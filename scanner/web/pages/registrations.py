@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from markupsafe import Markup
 
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
 from face_index.identity import Identity, Proof, Status
+from face_index.photos import PhotoRefused, photo_from
+from reports.pictures import pixels_uri
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere
@@ -23,6 +26,7 @@ router = APIRouter(include_in_schema=False, prefix="/registrations")
 Here = Annotated[Premises, Depends(premises_of)]
 Decider = Annotated[Session, asks(Permission.REGISTRATIONS)]
 _SHOWN = 500
+_LARGEST = 420
 
 
 @router.get("")
@@ -62,6 +66,32 @@ def read_document(identity_id: str, document_id: str, here: Here, session: Decid
     return attachment(data, f"document-{document_id[:8]}.{ending}", kind)
 
 
+@router.post("/{identity_id}/compare")
+def compare(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:  # noqa: ARG001  checked
+    """Photos beside the papers that are pictures; each look is in the log."""
+    actor, now = session.account.actor, here.clock()
+    with here.desks.one(actor) as desk:
+        identity = _identity(desk, identity_id)
+        papers = [
+            (one, desk.vault.read_document(identity_id, one.document_id, actor, now))
+            for one in desk.vault.documents_of(identity_id)
+        ]
+        photos = desk.vault.show_photos(identity_id, actor, now)
+    return page(
+        request, "compare.html", identity=identity, photos=[_shown(photo) for photo in photos],
+        papers=[(one.kind, _shown(data) if media_type_of(data) != "application/pdf" else None, one.document_id) for one, data in papers],
+    )  # fmt: skip
+
+
+def _shown(data: bytes) -> Markup | None:
+    """A sent picture as a data URI, decoded within the limits of photos and encoded anew; None if it is none."""
+    try:
+        pixels = photo_from("", data).pixels
+    except PhotoRefused:
+        return None
+    return pixels_uri(pixels, _LARGEST)
+
+
 @router.post("/{identity_id}/approve")
 def approve(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
     account, now = session.account, here.clock()
@@ -69,8 +99,10 @@ def approve(request: Request, identity_id: str, here: Here, session: Decider, fo
         with here.desks.one(account.actor) as desk:
             identity = _identity(desk, identity_id)
             kind = form.text("proof", 100)
-            if not kind:
+            if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
+            if not _has_looked(desk, identity_id, account.actor):
+                raise FormRefused("not-opened")
             seen = next((one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind), None)
             desk.vault.approve(
                 identity.identity_id, account.actor, Proof(kind, seen, account.actor, now), now, form.text("reason")
@@ -92,6 +124,16 @@ def reject(request: Request, identity_id: str, here: Here, session: Decider, for
     except (FaceIndexError, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
     return go("/registrations", "rejected")
+
+
+def _has_looked(desk: PageDesk, identity_id: str, actor: str) -> bool:
+    """Whether somebody opened every paper that was sent, as the audit log knows."""
+    read = {
+        entry.details.get("document_sha256")
+        for entry in desk.vault.audit.about(identity_id)
+        if entry.event == "document read" and entry.actor == actor
+    }
+    return {one.sha256 for one in desk.vault.documents_of(identity_id)} <= read
 
 
 def _identity(desk: PageDesk, identity_id: str) -> Identity:

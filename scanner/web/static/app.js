@@ -2,21 +2,33 @@
 "use strict";
 const csrf = document.querySelector('meta[name="csrf"]')?.content ?? "";
 
-// A picture as it is, in its place; without this script the same form opens a page of its own.
+// A picture as it is, in its place, and blurred again; without this script the same form opens a page of its own.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   if (!form.matches("form.picture")) return;
   event.preventDefault();
+  const [button, image, word] = ["button", "img", "span"].map((name) => form.querySelector(name));
+  if (form.blurred) {
+    [image.src, word.textContent, form.blurred] = [form.blurred, form.show, ""];
+    button.setAttribute("aria-pressed", "false");
+    return;
+  }
   const answer = await fetch(form.action, {
     method: "POST", headers: { Accept: "application/json" }, body: new URLSearchParams(new FormData(form)),
   });
   if (!answer.ok) return form.submit();
-  const image = form.querySelector("img");
-  image.src = (await answer.json()).picture;
-  image.alt = form.dataset.clear;
-  form.querySelector("span").remove();
-  form.querySelector("button").disabled = true;
+  [form.blurred, form.show] = [image.src, word.textContent];
+  [image.src, word.textContent] = [(await answer.json()).picture, form.dataset.hide];
+  button.setAttribute("aria-pressed", "true");
 });
+
+// On a phone a row is a stack: each value says what it is.
+for (const table of document.querySelectorAll("table.stack")) {
+  const names = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
+  for (const row of table.querySelectorAll("tbody tr")) {
+    [...row.cells].forEach((cell, place) => { if (names[place] && cell.textContent.trim()) cell.dataset.label = names[place]; });
+  }
+}
 
 // Photos are checked one by one as they are chosen.
 const chooser = document.querySelector("input[data-check]");
