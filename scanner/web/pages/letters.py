@@ -175,8 +175,9 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
     }
     facts |= {"identity_name": case.identity_name, "triggers": ", ".join(case.checkpoint.triggers)}
+    hub = case.checkpoint.hub if case.checkpoint.listing_url.startswith(("http://", "https://")) else ""
     said = {
-        "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": case.checkpoint.hub,
-        "platform": case.checkpoint.hub,
+        "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": hub,
+        "platform": hub,
     }  # fmt: skip
     return {one.name: str(facts.get(one.source or "") or said.get(one.name, "")) for one in kind.required}
