@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 import httpcore
 import httpx
@@ -113,6 +114,7 @@ def is_address(text: str) -> bool:
     """Whether a text is an http(s) address with a host in it."""
     try:
         url = httpx.URL(text)
+        urlsplit(text)  # refuses half a bracket, which httpx lets pass
     except (httpx.InvalidURL, ValueError):
         return False
     return url.scheme in ("http", "https") and bool(url.host)

@@ -137,7 +137,7 @@ class Transport:
         response = self._retried(url, lambda: self._try("GET", url, params, headers, whole=False))
         try:
             yield response
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # a body that is not as its headers say is no better than a broken line
             raise HubUnreachable(f"{shown(url)}: the connection broke: {error or type(error).__name__}") from error
         finally:
             response.close()
@@ -178,7 +178,7 @@ class Transport:
             self.budgets.learn(request.url.host, response)
             if whole and response.status_code < 400:
                 _read(response)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise _TryAgain(None, f"no answer ({error or type(error).__name__})") from error
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise HubRefused(shown(url), 0, str(error)) from error
@@ -228,5 +228,5 @@ def _parsed(response: httpx.Response) -> tuple[Any, httpx.Headers]:
 def _beginning(response: httpx.Response) -> str:
     try:
         return " ".join(next(response.iter_bytes(300), b"").decode(errors="replace").split())
-    except httpx.TransportError:
+    except httpx.RequestError:
         return ""

@@ -181,6 +181,17 @@ class TestHostileFiles:
         kept = sum(path.stat().st_size for path in served.home.rglob("*") if path.is_file())
         assert kept < 200_000_000
 
+    def test_what_no_library_can_read_ends_its_scan_and_not_the_worker(
+        self, client: httpx.Client, served: Served
+    ) -> None:
+        asked = client.post("/api/v1/scans", json={"url": "http://["})
+        if asked.status_code == 202:
+            assert ended(client, asked.json()["job_id"])["state"] in ("failed", "finished")
+        deep = client.post("/api/v1/scans", files={"file": ("x", b"y")}, data={"listing": "[" * 60_000})
+        assert deep.status_code == 422
+        assert not [path for path in (served.home / "web" / "uploads").glob("*") if path.stat().st_size == 1]
+        assert httpx.get(f"{served.url}/readyz").status_code == 200
+
     def test_a_request_with_endless_headers_is_cut_off(self, served: Served) -> None:
         with socket.create_connection(("127.0.0.1", served.port), timeout=20) as line:
             line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")

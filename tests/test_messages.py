@@ -227,3 +227,20 @@ class TestReminders:
         office.account("rita", Role.REVIEWER)
         make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
         assert office.tell() == 0
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["v@=?utf-8?q?evil=2etest=0d=0asubject=3a_x?=", "=?utf-8?q?a=0d=0ax?=@x.com", "a@b,c@d", "a b@c.d", "a@b..c", "a\r\nb@c.d", "\u202ea@b.c"],
+)  # fmt: skip
+def test_an_address_that_could_carry_headers_is_none(mailing: Settings, mailbox: Mailbox, email: str) -> None:
+    site = Site(mailing)
+    assert site.stranger.post("/sign-up", data={"email": email}, headers=OWN).status_code == 422
+    assert site.premises.outbox.send_due() == 0
+    # One that came in by another way stops nobody else's mail.
+    site.premises.outbox.mail(email, "s", "t")
+    site.premises.outbox.mail("good@example.org", "s", "t")
+    site.premises.outbox.send_due()
+    assert "good@example.org" in {str(mail["To"]) for mail in mailbox.mails}
+    assert not any(mail["x-injected"] for mail in mailbox.mails)
+    site.stranger.__exit__(None, None, None)

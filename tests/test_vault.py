@@ -338,3 +338,33 @@ def test_duties_are_told_in_time_and_in_both_languages() -> None:
 def test_importing_the_vault_loads_no_face_library() -> None:
     code = "import sys, face_index.vault; sys.exit(bool({'insightface', 'faiss', 'cv2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ANOTHER_PROCESS = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from face_index.vault import Vault
+from face_index.vault.keys import FileKeys
+vault = Vault(Path(sys.argv[1]), FileKeys(Path(sys.argv[2])))
+vault.note("told", "vault", "other", datetime(2026, 11, 23, 12, 0, tzinfo=UTC))
+vault.close()
+"""
+
+
+def test_two_processes_that_open_and_close_lose_nothing(vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
+    """A server opens the vault a second time while a command opens and closes it: the log under them must stay."""
+    place, key = vault.path, tmp_path / "keys" / "master.key"
+    vault.note("told", "vault", "first", NOON)
+    second = Vault(place, keys, any_thread=True)
+    for number in range(3):
+        subprocess.run([sys.executable, "-c", ANOTHER_PROCESS, str(place), str(key)], check=True)
+        (vault if number % 2 else second).note("told", "vault", "here", NOON)
+    second.close()
+    fresh = Vault(place, keys)
+    assert [entry.actor for entry in fresh.audit.entries() if entry.event == "told"] == [
+        "first",
+        *["other", "here"] * 3,
+    ]
+    assert fresh.audit.problems() == []
+    fresh.close()

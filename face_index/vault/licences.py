@@ -28,7 +28,7 @@ def grant_licence(
         )  # fmt: skip
         vault.audit.append(
             "licence granted", licence.identity_id, actor, now,
-            kind=kind, value=value, until=until, licence_id=licence.licence_id,
+            kind=kind, until=until, licence_id=licence.licence_id,
         )  # fmt: skip
     return licence
 

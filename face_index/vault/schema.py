@@ -124,9 +124,10 @@ def damaged(path: Path, error: object) -> VaultDamaged:
 def _must_look_like_a_vault(path: Path) -> None:
     if not path.exists():
         return
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\0":
-            raise damaged(path, "it does not begin like an SQLite file")
+    # Never opened as a plain file: closing it would drop the locks of every connection this process has on it
+    # (sqlite.org/howtocorrupt, 2.2), and another process would then delete the write-ahead log under them.
+    if path.stat().st_size == 0:
+        raise damaged(path, "it is empty")
 
 
 @contextmanager

@@ -25,7 +25,11 @@ LOCKED_S = 15 * 60.0
 INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
-_EMAIL = re.compile(r"[^\s@<>\"',;:\\()\[\]]{1,64}@[^\s@<>\"',;:\\()\[\]]{1,190}")
+# Plain addresses only: the mail library would decode RFC 2047 words, and with them whole headers, in anything else.
+_ATOM = r"[a-z0-9!#$%&'*+/^_`{|}~-]+"
+_EMAIL = re.compile(
+    rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ class Accounts:
         if row["disabled"] or row["locked_until"] > now:
             return None
         if right:
-            if forget:
+            if forget and not row["totp_on"]:  # with a second factor only a right code clears them: both count together
                 self._set(row["account_id"], failures=0, locked_until=0.0)
             return _account(row)
         with self._store.transaction() as db:
@@ -212,6 +216,8 @@ class Accounts:
     def delete(self, account_id: str) -> None:
         """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
         with self._store.transaction() as db:
+            [[email]] = db.execute("select email from accounts where account_id = ?", [account_id]).fetchall() or [[""]]
+            db.table("invitations").delete_where("email = ?", [email])
             for table in ("sessions", "tokens", "mandates", "idempotency", "drafts", "accounts"):
                 db.table(table).delete_where("account_id = ?", [account_id])
 

@@ -57,6 +57,7 @@ class Drafts:
     def forget(self, account_id: str) -> None:
         with self._store.transaction() as db:
             db.table("drafts").delete_where("account_id = ?", [account_id])
+        self._store.empty_log()
 
     def forget_old(self, now: datetime) -> None:
         """Delete what nobody went on with."""

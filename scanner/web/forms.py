@@ -87,7 +87,10 @@ def must_be_from_here(request: Request) -> None:
     """Raise FormExpired unless a browser says that the request came from one of our own pages."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     # Both as the browser wrote them: another site's page can choose neither.
-    here = urlsplit(origin).netloc == request.headers.get("host") if origin is not None else site == "same-origin"
+    try:
+        here = urlsplit(origin).netloc == request.headers.get("host") if origin is not None else site == "same-origin"
+    except ValueError:
+        here = False
     if not here:
         raise FormExpired("this request did not come from a page of this site")
 
@@ -111,7 +114,7 @@ async def _read_parts(request: Request) -> Form:
     )  # fmt: skip
     try:
         parts = await parser.parse()
-    except (MultiPartException, KeyError, UnicodeDecodeError) as error:
+    except (MultiPartException, KeyError, UnicodeError, LookupError) as error:
         raise FormRefused("unreadable", "form") from error
     fields: dict[str, list[str]] = {}
     sent: dict[str, list[SentFile]] = {}

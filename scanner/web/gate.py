@@ -209,7 +209,7 @@ async def _order_of_upload(request: Request, here: Premises, token: Token, job_i
     upload = await here.receiver.receive(request, job_id)
     try:
         told = DeclaredListing.model_validate(json.loads(upload.declared) if upload.declared else {})
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         here.forget_upload(str(upload.path))
         raise GateRefused(422, "not-valid", f"listing: {_told(error)}") from error
     declared = told.model_dump(exclude_defaults=True)

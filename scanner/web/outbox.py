@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
@@ -112,7 +113,7 @@ class Outbox:
                 self._post(group[0])
             else:
                 self._send(group)
-        except (CrawlError, OSError, smtplib.SMTPException) as error:
+        except (CrawlError, OSError, smtplib.SMTPException, ValueError) as error:
             return f"{type(error).__name__}: {error}"[:300]
         return None
 
@@ -133,7 +134,8 @@ class Outbox:
         if secret is None:
             raise OSError("no mail server is configured any more")
         message = EmailMessage()
-        message["From"], message["To"] = self._settings.web.mail_from, group[0]["address"]
+        user, _, host = group[0]["address"].rpartition("@")
+        message["From"], message["To"] = self._settings.web.mail_from, Address(username=user, domain=host)
         message["Subject"] = group[0]["subject"] if len(group) == 1 else f"portrait-scanner: {len(group)}"
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="portrait-scanner.invalid")
         message["Auto-Submitted"] = "auto-generated"
@@ -152,7 +154,7 @@ class Outbox:
                 server.ehlo()
             if place.username:
                 server.login(unquote(place.username), unquote(place.password or ""))
-            server.send_message(message)
+            server.send_message(message, to_addrs=[group[0]["address"]])
 
 
 def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

@@ -92,6 +92,11 @@ def told(request: Request, error: Exception) -> str:
     return problem_sentence(error, translations(language_of(request)).gettext)
 
 
+def whole_number(told_as: str | None) -> int | None:
+    """A number out of an address; None for anything that is none, or none that a database takes."""
+    return int(told_as) if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16 else None
+
+
 def _without_language(request: Request) -> str:
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "done")]
     query = "&".join(f"{name}={value}" for name, value in kept if value.isalnum())

@@ -140,11 +140,18 @@ class Worker:
             self.jobs.finish(job.job_id, [], None, str(error), self._tell_webhook)
             return
         except (OSError, sqlite3.OperationalError) as error:
+            if getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ENOENT, errno.EACCES, errno.ENOTDIR):
+                self.jobs.finish(job.job_id, [], None, str(error)[:300], self._tell_webhook)
+                return
             # A full disk or a locked file is no verdict on the job: it waits for its turn again, a few times.
             full = getattr(error, "errno", None) == errno.ENOSPC
             log.warning("job %s: %s%s", job.job_id, error, "; free some disk space" if full else "")
             self.jobs.put_back_what_ran()
             self._stop.wait(_TRY_AGAIN_S)
+            return
+        except Exception as error:  # the outermost frame: what one job brings must not end the worker for all others
+            log.exception("job %s", job.job_id)
+            self.jobs.finish(job.job_id, [], None, f"{type(error).__name__}: {error}"[:300], self._tell_webhook)
             return
         self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
         self.jobs.finish(job.job_id, result.rows, result.scan.scan_id, None, self._tell_webhook)
@@ -191,7 +198,7 @@ class Worker:
                     reminded = time.monotonic()
                     self._remind()
                 self.outbox.send_due()
-            except (sqlite3.OperationalError, OSError, FaceIndexError) as error:
+            except Exception as error:
                 log.warning("messages wait: %s", error)
             self._stop.wait(1.0)
 

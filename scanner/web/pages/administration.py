@@ -14,7 +14,7 @@ from scanner.web.accounts import Account
 from scanner.web.errors import AccountRefused, NotThere
 from scanner.web.forms import Form, Posted
 from scanner.web.premises import Premises, premises_of
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
 from scanner.web.translation import translations
 from scanner.web.visitors import asks, language_of
@@ -88,7 +88,7 @@ def audit(request: Request, here: Here, session: Annotated[Session, asks(Permiss
     shown = {name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")}
     before = request.query_params.get("before", "")
     with here.desks.one(session.account.actor) as desk:
-        entries = desk.vault.audit.found(**shown, before=int(before) if before.isdecimal() else None, limit=_A_PAGE)
+        entries = desk.vault.audit.found(**shown, before=whole_number(before), limit=_A_PAGE)
         problems = desk.vault.audit.problems() if request.query_params.get("check") else None
         head = desk.vault.audit.head
     following = entries[-1].number if len(entries) == _A_PAGE else None

@@ -16,7 +16,7 @@ from scanner.web.errors import FormRefused, NotThere
 from scanner.web.exporting import bundle_response, report_response
 from scanner.web.forms import Posted
 from scanner.web.premises import Premises, premises_of
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
 from scanner.web.showing import allowed_now, case_facts, has_withdrawn, page_words, picture_response, thumbnails
 from scanner.web.urgency import OPEN, queue_of
@@ -144,7 +144,7 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
         for one in queued
         if _fits(one.status, one.case.outcome, one.case.hub, shown) and _says(one.case, shown["q"])
     ]
-    start = int(told_by["from"]) if told_by.get("from", "").isdecimal() else 0
+    start = whole_number(told_by.get("from")) or 0
     words = page_words(language_of(request))
     return page(
         request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),

@@ -26,7 +26,7 @@ from scanner.web.forms import Posted, must_be_from_here
 from scanner.web.jobs import JobKind, JobState, Order, new_job_id
 from scanner.web.operations import worker_lives
 from scanner.web.premises import Premises, premises_of
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
 from scanner.web.showing import page_words
 from scanner.web.verdicts import ScanDocument, Telling
@@ -97,7 +97,7 @@ def show(request: Request, job_id: str, here: Here, session: Reader) -> Response
             or wanted["q"].casefold() in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold()
         )
     ]
-    start = int(request.query_params.get("from", "")) if request.query_params.get("from", "").isdecimal() else 0
+    start = whole_number(request.query_params.get("from")) or 0
     return page(
         request, "scan.html", words=page_words(language_of(request)), job=job, scan=scan, findings=shown[start : start + 200], total=len(shown), counts=counts, wanted=wanted,
         following=start + 200 if len(shown) > start + 200 else None, outcomes=list(Outcome), told_to=here.outbox.of_job(job_id),
@@ -163,8 +163,12 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
     if name in REMOTE_HUBS and (not host or is_address(host)):
         return Order(account_id, JobKind.TARGET, target, target)
     if is_storage(target):
-        if any(target.startswith(root.rstrip("/") + "/") or target == root for root in roots if is_storage(root)):
+        if "/../" not in f"{target}/" and any(
+            target.startswith(root.rstrip("/") + "/") or target == root for root in roots if is_storage(root)
+        ):
             return Order(account_id, JobKind.TARGET, target, target)
+        raise FormRefused("outside", target)
+    if "\0" in target or "/../" in f"{target}/":
         raise FormRefused("outside", target)
     place = Path(target)
     allowed = [Path(root).resolve() for root in roots if not is_storage(root)]
