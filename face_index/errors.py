@@ -11,6 +11,7 @@ FaceIndexError
 ├── ConsentMissing           no valid consent for what was asked
 ├── NotDecidable             an approval or rejection that the rules do not allow
 ├── UnknownIdentity          no identity of that id or name
+│   └── SharedName           several identities have that name
 ├── NameTaken                an identity already has that name
 ├── NameRefused              a name or reference that could not tell people apart
 ├── CalibrationImpossible    too few scores, or files without labels, to state an error rate
@@ -81,6 +82,15 @@ class UnknownIdentity(FaceIndexError):
         where = "identities" if what == "identity" else f"{what} list NAME"
         super().__init__(f"no {what} is called {wanted!r}; `portrait-scanner {where}` lists them")
         self.wanted = wanted
+
+
+class SharedName(UnknownIdentity):
+    """Several identities have that name."""
+
+    def __init__(self, wanted: str, ids: list[str]) -> None:
+        super().__init__(wanted)
+        self.args = (f"{len(ids)} identities are called {wanted!r}; give the id: {', '.join(one[:12] for one in ids)}",)
+        self.ids = ids
 
 
 class NameTaken(FaceIndexError):

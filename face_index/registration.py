@@ -40,6 +40,7 @@ class Request:
         keep_photos: sealed in the vault, so that another face pack can read them later.
         picks: for photos of several people, by file name, which face it is.
         documents: copies of papers for whoever decides.
+        shares_name: take in a name that somebody registered has; whoever decides is told of it, whoever submits is not.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Request:
     keep_photos: bool = True
     picks: Mapping[str, int] = field(default_factory=dict)
     documents: Sequence[Document] = ()
+    shares_name: bool = False
 
 
 class Registrar:
@@ -86,6 +88,7 @@ class Registrar:
                 reference=request.reference,
                 lookalikes=same,
                 documents=request.documents,
+                shares_name=request.shares_name,
             ),
             now,
         )

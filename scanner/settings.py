@@ -85,6 +85,8 @@ class WebSettings(BaseModel):
         smtp_url: smtps://user:password@host or smtp://host:587 (STARTTLS where offered); without it nobody is mailed.
         mail_from: the sender of mails.
         scan_roots: folders and buckets (s3://bucket) that operators may have scanned from the web; no other can be named.
+        trusted_proxies: addresses whose X-Forwarded-For is believed; by default 127.0.0.1 where `url` is https, since a proxy must
+            stand there, and none otherwise.
         case_webhook: where every new case is posted, signed with webhook_secret: its id, outcome and page; nobody's name.
         oidc: an OpenID provider; accounts are found by verified address and must exist.
     """
@@ -104,12 +106,19 @@ class WebSettings(BaseModel):
     smtp_url: SecretStr | None = Field(None)
     mail_from: str = "portrait-scanner <noreply@localhost>"
     scan_roots: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] | None = None
     case_webhook: str | None = Field(None, pattern=r"^https?://")
     oidc: OpenIdProvider | None = None
 
     @property
     def secure(self) -> bool:
         return self.url.startswith("https://")
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        if self.trusted_proxies is not None:
+            return self.trusted_proxies
+        return ("127.0.0.1",) if self.secure else ()
 
 
 class Settings(BaseSettings):

@@ -13,8 +13,10 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po
 
 from scanner.web.access import Role, Scope
-from scanner.web.accounts import FAILURES_UNTIL_LOCKED, LOCKED_S, Account, Accounts
+from scanner.web.accounts import Account, Accounts
 from scanner.web.errors import AccountRefused, LinkExpired, NotThere, PasswordRefused
+from scanner.web.lockout import FAILURES_UNTIL_LOCKED, LOCKED_S
+from scanner.web.second_factors import SecondFactors
 from scanner.web.sessions import IDLE_S, Sessions
 from scanner.web.store import WebStore, web_key
 from tests.conftest import NOON
@@ -43,8 +45,13 @@ def web_store(tmp_path: Path) -> Iterator[WebStore]:
 
 
 @pytest.fixture
-def accounts(web_store: WebStore, tmp_path: Path, clock: Clock) -> Accounts:
-    return Accounts(web_store, web_key(tmp_path / "web" / "web.key"), clock)
+def accounts(web_store: WebStore, clock: Clock) -> Accounts:
+    return Accounts(web_store, clock)
+
+
+@pytest.fixture
+def factors(web_store: WebStore, accounts: Accounts, tmp_path: Path, clock: Clock) -> SecondFactors:
+    return SecondFactors(web_store, web_key(tmp_path / "web" / "web.key"), clock, accounts.lockout)
 
 
 @pytest.fixture
@@ -98,6 +105,19 @@ class TestPasswords:
         clock.now += timedelta(seconds=LOCKED_S + 1)
         assert accounts.authenticate(ann.email, PASSWORD)
 
+    def test_a_strangers_wrong_tries_do_not_keep_the_owners_browser_out(self, accounts: Accounts, ann: Account) -> None:
+        device = accounts.lockout.trust(ann.account_id, "")
+        for _ in range(FAILURES_UNTIL_LOCKED):
+            accounts.authenticate(ann.email, "a wrong password")
+        assert accounts.authenticate(ann.email, PASSWORD) is None
+        assert accounts.authenticate(ann.email, PASSWORD, device)
+        # Nor may that browser guess without end, nor one of another account's.
+        for _ in range(FAILURES_UNTIL_LOCKED):
+            accounts.authenticate(ann.email, "a wrong password", device)
+        assert accounts.authenticate(ann.email, PASSWORD, device) is None
+        bob = accounts.create("bob@hub.example", "Bob", [Role.OPERATOR], PASSWORD)
+        assert accounts.authenticate(ann.email, PASSWORD, accounts.lockout.trust(bob.account_id, "")) is None
+
     def test_nothing_of_it_is_stored(self, ann: Account, web_store: WebStore) -> None:
         [row] = web_store.db.table("accounts").rows
         assert row["password"].startswith("$argon2id$")
@@ -105,19 +125,30 @@ class TestPasswords:
 
 
 class TestSecondFactor:
-    def test_a_code_counts_once(self, accounts: Accounts, ann: Account) -> None:
-        code = pyotp.TOTP(accounts.begin_totp(ann.account_id)).at(NOON)
-        assert accounts.confirm_totp(ann.account_id, code)
-        assert not accounts.check_code(ann.account_id, code)
+    def test_a_code_counts_once(self, accounts: Accounts, factors: SecondFactors, ann: Account) -> None:
+        code = pyotp.TOTP(factors.begin(ann.account_id)).at(NOON)
+        assert factors.confirm(ann.account_id, code)
+        assert not factors.check(ann.account_id, code)
         assert accounts.one(ann.account_id).totp_on
 
-    def test_it_cannot_be_replaced_while_it_is_on(self, accounts: Accounts, ann: Account) -> None:
-        accounts.confirm_totp(ann.account_id, pyotp.TOTP(accounts.begin_totp(ann.account_id)).at(NOON))
+    def test_it_cannot_be_replaced_while_it_is_on(self, factors: SecondFactors, ann: Account) -> None:
+        factors.confirm(ann.account_id, pyotp.TOTP(factors.begin(ann.account_id)).at(NOON))
         with pytest.raises(AccountRefused):
-            accounts.begin_totp(ann.account_id)
+            factors.begin(ann.account_id)
 
-    def test_its_secret_is_sealed(self, accounts: Accounts, ann: Account, web_store: WebStore) -> None:
-        secret = accounts.begin_totp(ann.account_id)
+    def test_a_recovery_code_lets_in_once(self, factors: SecondFactors, ann: Account, web_store: WebStore) -> None:
+        factors.confirm(ann.account_id, pyotp.TOTP(factors.begin(ann.account_id)).at(NOON))
+        first, second, *_ = factors.new_recovery_codes(ann.account_id)
+        assert first not in str(list(web_store.db.table("recovery_codes").rows))
+        assert factors.check(ann.account_id, f" {first.lower()} ")
+        assert not factors.check(ann.account_id, first)
+        newer = factors.new_recovery_codes(ann.account_id)
+        assert not factors.check(ann.account_id, second)
+        factors.remove(ann.account_id)
+        assert not factors.check(ann.account_id, newer[0])
+
+    def test_its_secret_is_sealed(self, factors: SecondFactors, ann: Account, web_store: WebStore) -> None:
+        secret = factors.begin(ann.account_id)
         [row] = web_store.db.table("accounts").rows
         assert secret.encode() not in row["totp"]
 
@@ -137,12 +168,26 @@ class TestInvitations:
         with pytest.raises(LinkExpired):
             accounts.accept(secret, "Eve", PASSWORD)
 
-    def test_a_new_password_ends_the_sessions_before(
-        self, accounts: Accounts, sessions: Sessions, ann: Account
-    ) -> None:
+    def test_a_new_password_ends_what_let_in_before(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
         before = sessions.begin(ann, second_factor=True)
+        token = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
         accounts.accept(accounts.invite(ann.email, ann.roles, "Ann"), "", "another long passphrase")
         assert sessions.session(before) is None
+        assert sessions.token(token) is None
+
+    def test_a_link_from_before_an_account_was_made_changes_it_no_more(self, accounts: Accounts) -> None:
+        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann")
+        accounts.create("eve@law.example", "Eve", [Role.LEGAL], None)
+        with pytest.raises(LinkExpired):
+            accounts.accept(secret, "Eve", PASSWORD)
+
+    def test_two_of_the_staff_have_two_names(self, accounts: Accounts, ann: Account) -> None:
+        with pytest.raises(AccountRefused, match="name-taken"):
+            accounts.create("other@hub.example", "ＡＮＮ", [Role.REVIEWER], PASSWORD)
+        holder = accounts.create("holder@hub.example", "Ann", [Role.RIGHTS_HOLDER], PASSWORD)
+        with pytest.raises(AccountRefused, match="name-taken"):
+            accounts.set_roles(holder.account_id, [Role.RIGHTS_HOLDER, Role.REVIEWER])
+        accounts.set_roles(ann.account_id, [Role.ADMIN])
 
 
 class TestSessions:

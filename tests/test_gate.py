@@ -8,6 +8,7 @@ import json
 import shutil
 import socket
 import struct
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import schemathesis
 from fastapi.testclient import TestClient
@@ -36,6 +38,7 @@ from scanner.web.client import Gate, GateError, is_from_gate
 from scanner.web.jobs import JobKind, Order
 from scanner.web.outbox import WAITS_S, Outbox
 from scanner.web.premises import Premises
+from scanner.web.supervision import WorkerProcess
 from scanner.web.uploads import safe_name
 from scanner.web.worker import with_declared
 from tests.conftest import raw_safetensors
@@ -51,7 +54,7 @@ LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portra
 def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> dict[str, str]:
     """Headers with a new token of an operator's."""
     premises = Premises(Settings(home=home))
-    account = premises.accounts.by_email(email) or premises.accounts.create(email, "Gate", [Role.OPERATOR], None)
+    account = premises.accounts.by_email(email) or premises.accounts.create(email, email, [Role.OPERATOR], None)
     secret = premises.sessions.issue_token(account, "test", scopes, FAR)
     premises.close()
     return {"Authorization": f"Bearer {secret}"}
@@ -298,6 +301,38 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
         # A webhook that was on its way when the server died may come again, under the same delivery id; none is lost.
         assert set(posts) == set(accepted)
         assert not list((copy / "web" / "uploads").glob("*"))
+
+
+class TestProcesses:
+    def test_a_worker_that_dies_is_started_again(self, served: Served) -> None:
+        [worker] = psutil.Process(served.process.pid).children()
+        worker.kill()
+        worker.wait()
+        told = httpx.get(f"{served.url}/readyz").json()
+        assert told == {"status": "no worker runs", "worker": False, "messenger": False}
+        for _ in range(300):
+            if httpx.get(f"{served.url}/readyz").status_code == 200:
+                break
+            time.sleep(0.1)
+        assert httpx.get(f"{served.url}/readyz").json() == {"status": "ok", "worker": True, "messenger": True}
+
+    def test_none_is_started_once_the_server_ends(self) -> None:
+        dying = WorkerProcess([sys.executable, "-c", "pass"], first_wait_s=0.05)
+        time.sleep(1.0)
+        dying.stop()
+        living = WorkerProcess([sys.executable, "-c", "import time; time.sleep(60)"])
+        living.stop()
+        assert not [one for one in psutil.Process().children() if one.pid in (dying.pid, living.pid)]
+
+    def test_a_made_up_address_counts_for_nothing_where_no_proxy_stands(self, served: Served) -> None:
+        statuses = [
+            httpx.post(
+                f"{served.url}/sign-in", data={"email": "x@example.org", "password": "x"},
+                headers={"Origin": served.url, "X-Forwarded-For": f"203.0.113.{number}"},
+            ).status_code
+            for number in range(22)
+        ]  # fmt: skip
+        assert (statuses[0], statuses[-1]) == (401, 429)
 
 
 @pytest.fixture

@@ -117,6 +117,30 @@ class TestLinks:
         assert account.roles == (Role.RIGHTS_HOLDER,)
         site.stranger.__exit__(None, None, None)
 
+    def test_an_invitation_is_mailed_and_shown_to_nobody_else(self, mailing: Settings, mailbox: Mailbox) -> None:
+        site = Site(mailing)
+        admin = site.browser("ada", Role.ADMIN)
+        form = {"csrf": admin.csrf, "email": "Rita@example.org", "role": "reviewer"}  # type: ignore[attr-defined]
+        answer = admin.post("/accounts", data=form, follow_redirects=True)
+        assert "/invitation/" not in answer.text
+        site.premises.outbox.send_due()
+        [mail] = mailbox.mails
+        assert mail["To"] == "rita@example.org"
+        assert "/invitation/" in mail.get_content()
+        site.stranger.__exit__(None, None, None)
+
+    def test_whose_account_an_administrator_changes_is_told(self, mailing: Settings, mailbox: Mailbox) -> None:
+        site = Site(mailing)
+        rita = site.account("rita", Role.REVIEWER)
+        admin = site.browser("ada", Role.ADMIN)
+        form = {"csrf": admin.csrf, "change": "second-factor"}  # type: ignore[attr-defined]
+        assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
+        site.premises.outbox.send_due()
+        [mail] = mailbox.mails
+        assert mail["To"] == "rita@example.org"
+        assert "second factor of your account was taken away" in mail.get_content()
+        site.stranger.__exit__(None, None, None)
+
     def test_nobody_signs_up_where_accounts_are_by_invitation(self, settings: Settings) -> None:
         site = Site(settings)
         assert site.stranger.get("/sign-up").status_code == 404

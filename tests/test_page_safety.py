@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,19 +19,25 @@ import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
+from face_index.errors import SharedName
+from face_index.vault import Submission
 from reports.docket import Docket
 from scanner.reception import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
-from scanner.web.access import ALLOWED, Permission, Role
-from scanner.web.accounts import FAILURES_UNTIL_LOCKED
+from scanner.web.access import ALLOWED, Permission, Role, Scope
 from scanner.web.app import create_app
-from scanner.web.forms import posted, posted_openly
+from scanner.web.errors import FormExpired, GateRefused
+from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
 from scanner.web.jobs import JobKind, Order
+from scanner.web.lockout import FAILURES_UNTIL_LOCKED
 from scanner.web.pages.scans import order_of
 from scanner.web.premises import Premises
+from scanner.web.slots import Slots
 from scanner.web.visitors import Asking, begun, local_path, signed_in
+from tests.conftest import VERSION, prototypes_of
 from tests.servers.browsing import PASSWORD
 from tests.servers.openid import CLIENT, SECRET, serve_provider
 
@@ -107,9 +115,8 @@ HALF_SIGNED_IN = {
     ("POST", "/account/second-factor"),
 }  # fmt: skip
 OF_EVERYBODY = {
-    ("GET", "/account"), ("POST", "/account/preferences"), ("POST", "/account/password"), ("POST", "/account/second-factor/off"),
+    ("GET", "/account"), ("POST", "/account/preferences"), ("POST", "/account/password"), ("POST", "/account/second-factor/off"), ("POST", "/account/recovery-codes"),
     ("POST", "/account/sessions/end"), ("POST", "/account/tokens"), ("POST", "/account/tokens/revoke"), ("POST", "/account/delete"),
-    ("POST", "/scans/file"),  # it checks its permission itself, before a byte is read
 }  # fmt: skip
 LETTERS = frozenset({Permission.NOTICES, Permission.STATEMENTS})
 BY_PREFIX = {
@@ -122,7 +129,7 @@ ONE_BY_ONE = {
     ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE}, ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
     ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS}, ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
     ("GET", "/cases/{case_id}/notices/new"): LETTERS, ("POST", "/cases/{case_id}/notices"): LETTERS,
-    ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE},
+    ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE}, ("POST", "/scans/file"): {Permission.SCANS_WRITE},
     ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
     ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
 }  # fmt: skip
@@ -150,9 +157,9 @@ class TestAuthorisation:
                 elif (method, route.path) not in OPEN:
                     assert signed_in in checks, (method, route.path)
                 if method != "GET" and route.path != "/scans/file":
-                    assert checks & {posted, posted_openly}, (method, route.path)
+                    assert checks & {posted, posted_openly, posted_with_files}, (method, route.path)
                     if wanted is not None:
-                        assert posted in checks, (method, route.path)
+                        assert checks & {posted, posted_with_files}, (method, route.path)
 
     def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
         """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
@@ -201,8 +208,8 @@ class TestAuthorisation:
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         for place in ("/cases", "/account", "/scans"):
             assert half.get(place).headers["location"] == "/account/second-factor"
-        secret = site.premises.accounts.begin_totp(site.account("rita").account_id)
-        assert site.premises.accounts.confirm_totp(site.account("rita").account_id, pyotp.TOTP(secret).now())
+        secret = site.premises.second_factors.begin(site.account("rita").account_id)
+        assert site.premises.second_factors.confirm(site.account("rita").account_id, pyotp.TOTP(secret).now())
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         assert half.get("/cases").headers["location"] == "/sign-in/code"
         # Nobody replaces a second factor they have not shown.
@@ -218,6 +225,7 @@ class TestForms:
             {},
             {"Sec-Fetch-Site": "cross-site"},
             {"Origin": "http://testserver:81"},
+            {"Origin": "https://testserver"},
         ],
     )
     def test_another_sites_form_does_nothing(self, site: Site, headers: dict[str, str]) -> None:
@@ -268,6 +276,129 @@ class TestForms:
         assert local_path("/cases?status=all") == "/cases?status=all"
 
 
+class TestFormsWithFiles:
+    def test_only_pages_for_photos_read_them(self, site: Site) -> None:
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        form = {"csrf": browser.csrf, "language": "zh-CN", "notify": "never"}  # type: ignore[attr-defined]
+        answer = browser.post("/account/preferences", data=form, files={"photo": b"x" * 1_000_000})
+        assert answer.status_code == 422
+        assert site.account("holder").language == "en"
+
+    def test_no_file_is_read_before_the_token_came(self) -> None:
+        sent = [
+            b'--x\r\nContent-Disposition: form-data; name="photos"; filename="a.jpg"\r\n\r\n',
+            *[b"x" * 100_000] * 64,
+        ]
+        waiting = iter(sent)
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": next(waiting), "more_body": True}
+
+        headers = [(b"content-type", b"multipart/form-data; boundary=x")]
+        request = Request({"type": "http", "headers": headers}, receive)
+        with pytest.raises(FormExpired):
+            asyncio.run(_read_parts(request, lambda token: token == "right"))
+        assert len(list(waiting)) == 64
+
+    def test_the_token_may_come_in_a_header(self, site: Site) -> None:
+        browser = site.browser("holder", Role.RIGHTS_HOLDER)
+        photo = {"photo": ("a.jpg", b"x")}
+        assert browser.post("/likeness/new/check", files=photo).status_code == 403
+        token = {"X-CSRF": browser.csrf}  # type: ignore[attr-defined]
+        assert browser.post("/likeness/new/check", files=photo, headers=token).status_code == 422
+
+    def test_one_sender_holds_two_slots_at_most(self) -> None:
+        async def ask() -> list[str]:
+            slots, told = Slots(3, wait_s=0.01, each=2), []
+            async with slots.one("ann"), slots.one("ann"):
+                for sender in ("ann", "bob"):
+                    try:
+                        async with slots.one(sender):
+                            told.append("in")
+                    except GateRefused as error:
+                        told.append(error.code)
+                async with slots.one("bob"):
+                    try:
+                        async with slots.one("bob"):
+                            told.append("in")
+                    except GateRefused as error:
+                        told.append(error.code)
+            async with slots.one("ann"):
+                return told
+
+        assert asyncio.run(ask()) == ["busy", "in", "busy"]
+
+
+class TestAdministrators:
+    def test_nobodys_account_is_taken_over_by_an_invitation(self, site: Site) -> None:
+        site.account("rita", Role.REVIEWER)
+        admin = site.browser("ada", Role.ADMIN)
+        form = {"csrf": admin.csrf, "email": "Rita@example.org", "role": "reviewer"}  # type: ignore[attr-defined]
+        answer = admin.post("/accounts", data=form)
+        assert answer.status_code == 422
+        assert "/invitation/" not in answer.text
+
+    def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
+        rita = site.account("rita", Role.REVIEWER)
+        token = site.premises.sessions.issue_token(rita, "x", [Scope.CASES_READ], site.premises.clock().date())
+        browser, admin = site.browser("rita"), site.browser("ada", Role.ADMIN)
+        for change in ("second-factor", "sign-out", "disable", "enable"):
+            form = {"csrf": admin.csrf, "change": change}  # type: ignore[attr-defined]
+            assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
+        assert browser.get("/cases").status_code == 303
+        assert site.premises.sessions.token(token) is None
+        link = site.premises.accounts.invite(rita.email, rita.roles, "the person")
+        new = {"password": "another set of words", "again": "another set of words"}
+        assert site.stranger.post(f"/invitation/{link}", data=new, headers=OWN).status_code == 303
+        vault = open_vault(site.settings)
+        told = [entry for entry in vault.audit.entries() if entry.event.startswith("account")]
+        vault.close()
+        assert [entry.event for entry in told] == [
+            "account second factor off", "account signed out", "account disabled", "account enabled", "account password changed",
+        ]  # fmt: skip
+        assert {entry.details["account"] for entry in told} == {rita.account_id}
+        assert {entry.actor for entry in told[:4]} == {"ada@example.org"}
+
+
+class TestRegistering:
+    def test_a_name_that_is_taken_tells_nothing_to_who_registers_and_all_to_who_decides(self, demo_site: Site) -> None:
+        vault = open_vault(demo_site.settings)
+        known = vault.find("person-101")
+        consent = replace(known.consent, expires_on=known.consent.expires_on + timedelta(days=900))
+        waiting = vault.submit(
+            Submission(
+                "person-101", consent, prototypes_of(7), VERSION, (), 3, "holder 0123456789ab", shares_name=True
+            ),
+            demo_site.premises.clock(),
+        )
+        with pytest.raises(SharedName, match="2 identities are called"):
+            vault.find("person-101")
+        vault.close()
+        olga = demo_site.browser("olga", Role.OPERATOR)
+        page = olga.get(f"/registrations/{waiting.identity_id}")
+        assert "Has the same name" in page.text
+        form = {"csrf": olga.csrf, "proof": "passport", "compared": "yes", "reason": ""}  # type: ignore[attr-defined]
+        assert olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 422
+        form["reason"] = "another passport"
+        assert olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 303
+        vault = open_vault(demo_site.settings)
+        vault.withdraw(waiting.identity_id, demo_site.premises.clock(), "olga")
+        vault.close()
+
+    def test_who_brought_a_registration_does_not_approve_it_as_somebody_else(self, demo_site: Site) -> None:
+        account = demo_site.account("turncoat", Role.RIGHTS_HOLDER)
+        vault = open_vault(demo_site.settings)
+        consent = vault.find("person-101").consent
+        submission = Submission("Turn Coat", consent, prototypes_of(8), VERSION, (), 3, account.actor)
+        waiting = vault.submit(submission, demo_site.premises.clock())
+        vault.close()
+        demo_site.premises.accounts.set_roles(account.account_id, [Role.OPERATOR])
+        browser = demo_site.browser("turncoat")
+        form = {"csrf": browser.csrf, "proof": "passport", "compared": "yes", "reason": "me"}  # type: ignore[attr-defined]
+        assert browser.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 422
+        assert "somebody else must decide" in browser.get(f"/registrations/{waiting.identity_id}").text
+
+
 class TestSigningIn:
     def test_the_session_is_a_new_one_each_time(self, site: Site) -> None:
         """Session fixation: what the browser brings along is never what it is signed in with."""
@@ -291,9 +422,15 @@ class TestSigningIn:
         web = WebSettings.model_validate({"url": "https://scanner.example"})
         site = Site(Settings(home=tmp_path / "home", face_pack="miniature", web=web))
         site.account("holder", Role.RIGHTS_HOLDER)
-        answer = site.stranger.post("/sign-in", data={"email": "holder@example.org", "password": PASSWORD}, headers=OWN)
-        assert answer.headers["set-cookie"].startswith("__Host-session=")
-        assert "Secure" in answer.headers["set-cookie"]
+        credentials = {"email": "holder@example.org", "password": PASSWORD}
+        assert (
+            site.stranger.post("/sign-in", data=credentials, headers=OWN).status_code == 403
+        )  # the address before TLS
+        own = {"Origin": "https://scanner.example"}
+        answer = site.stranger.post("/sign-in", data=credentials, headers=own)
+        cookies = answer.headers.get_list("set-cookie")
+        assert [cookie.split("=")[0] for cookie in cookies] == ["__Host-session", "__Host-device"]
+        assert all("Secure" in cookie and "HttpOnly" in cookie for cookie in cookies)
         assert answer.headers["strict-transport-security"]
         site.stranger.__exit__(None, None, None)
 
@@ -483,6 +620,25 @@ class TestOpenId:
         assert openid_site.stranger.get(back.removeprefix(HERE)).status_code == 403
         provider.signing_key = RSAKey.generate_key(2048, {"kid": "one"})
         assert self.come(openid_site).status_code == 403
+
+
+def test_a_page_of_a_mistake_has_the_headers_of_all_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = site.browser("holder", Role.RIGHTS_HOLDER)
+    client = TestClient(site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False)
+    monkeypatch.setattr(site.premises.desks, "one", None)
+    answer = client.get("/likeness")
+    assert answer.status_code == 500
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert "NoneType" not in answer.text
+
+
+def test_progress_is_told_no_longer_than_a_session_lasts(site: Site) -> None:
+    job, _ = site.premises.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
+    browser = site.browser("olga", Role.OPERATOR)
+    ending = threading.Timer(1.0, site.premises.sessions.end_all, [site.account("olga").account_id])
+    ending.start()
+    assert "progress" in browser.get(f"/scans/{job.job_id}/events").text  # it returns: the job has not ended
 
 
 def test_a_session_ends_after_a_while(site: Site) -> None:

@@ -57,6 +57,7 @@ class Submission:
         reference: an agency's own number.
         lookalikes: identity ids and scores of registered people who look the same.
         documents: copies of papers for whoever decides.
+        shares_name: another may have the name already.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Submission:
     reference: str | None = None
     lookalikes: Sequence[tuple[str, float]] = ()
     documents: Sequence[Document] = ()
+    shares_name: bool = False
 
 
 def keep_documents(db: Database, identity_id: str, data_key: bytes, documents: Sequence[Document]) -> None:

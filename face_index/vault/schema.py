@@ -71,6 +71,12 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
         )
 
 
+@migrations()
+def people_may_share_a_name(db: Database) -> None:
+    db.execute("drop index idx_identities_name")
+    db.table("identities").create_index(["name"])
+
+
 # Everything that belongs to one person; erasing goes through all of them.
 TABLES_OF_A_PERSON = ("photos", "templates", "proofs", "documents", "conflicts", "licences", "consents", "identities")
 

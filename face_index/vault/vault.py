@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
-from face_index.errors import NameTaken, NotDecidable, UnknownIdentity, VaultDamaged
+from face_index.errors import NameTaken, NotDecidable, SharedName, UnknownIdentity, VaultDamaged
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
@@ -156,7 +156,7 @@ class Vault:
             reason: needed where the person looks like someone registered under another name.
 
         Raises:
-            NotDecidable: already decided, decided by the submitter, or a conflict without a reason.
+            NotDecidable: already decided, decided by the submitter, or a look-alike or namesake without a reason.
         """
         with transaction(self.db):
             identity = self.find(name_or_id)
@@ -172,6 +172,11 @@ class Vault:
                 raise NotDecidable(
                     f"{identity.name} looks like {self._names_of_lookalikes(identity)}, registered already; find out who is "
                     "who, then approve with --reason, or reject"
+                )
+            if self.namesakes_of(identity) and not reason.strip():
+                raise NotDecidable(
+                    f"somebody else called {identity.name} is registered; find out whether they are two, then approve with "
+                    "--reason, or reject"
                 )
             data_key = self._data_key(identity.identity_id)
             self.db.table("proofs").insert(
@@ -227,7 +232,7 @@ class Vault:
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
     def find(self, name_or_id: str) -> Identity:
-        """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity."""
+        """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity, SharedName."""
         wanted = unicodedata.normalize("NFC", name_or_id).strip()
         exact = " where i.name = :w or i.reference = :w or i.identity_id = :w"
         beginning = " where length(:w) >= 8 and substr(i.identity_id, 1, length(:w)) = :w"
@@ -235,6 +240,8 @@ class Vault:
             found = list(self.db.query(IDENTITIES + query, {"w": wanted}))
             if len(found) == 1:
                 return identity_of(found[0])
+            if found:
+                raise SharedName(wanted, [row["identity_id"] for row in found])
         raise UnknownIdentity(name_or_id)
 
     def consents_of(self, identity_id: str) -> list[Consent]:
@@ -274,6 +281,11 @@ class Vault:
         """Registered people that this one looks like, as found at enrolment."""
         rows = self.db.table("conflicts").rows_where("identity_id = ?", [identity_id], order_by="score desc")
         return [(self.find(row["other_id"]), row["score"]) for row in rows]
+
+    def namesakes_of(self, identity: Identity) -> list[Identity]:
+        """Everyone else who is called the same."""
+        query = IDENTITIES + " where i.name = ? and i.identity_id <> ? order by i.submitted_at"
+        return [identity_of(row) for row in self.db.query(query, [identity.name, identity.identity_id])]
 
     def active_templates(self, version: PackVersion, day: date) -> list[tuple[str, Prototypes]]:
         """Identity id and prototypes of every adult who may be searched on that day with that pack."""
@@ -317,7 +329,10 @@ class Vault:
         return list(self.db.table("erasures").rows_where(order_by="erased_at"))
 
     def _must_be_new(self, submission: Submission) -> None:
-        for what, text in (("name", submission.name), ("reference", submission.reference)):
+        must_differ = [("reference", submission.reference)]
+        if not submission.shares_name:
+            must_differ.append(("name", submission.name))
+        for what, text in must_differ:
             # Either may be given to find a person, so neither may be another's of the other kind.
             if text and any(
                 self.db.table("identities").rows_where("name = :w or reference = :w", {"w": text}, limit=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,14 +40,16 @@ def serve(
     import uvicorn
 
     from scanner.web.app import create_app
+    from scanner.web.supervision import WorkerProcess
 
     flags: Flags = context.obj
     settings = flags.settings()
-    process = subprocess.Popen([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None  # noqa: S603
+    process = WorkerProcess([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None
     typer.echo(
         f"Open http://{host}:{port} in a browser; the API is described at /api/v1/openapi.json. Ctrl-C ends it.",
         err=True,
     )
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal again once it has ended: the worker must end too
     try:
         uvicorn.run(
             create_app(settings),
@@ -56,12 +57,17 @@ def serve(
             port=port,
             log_level="warning",
             server_header=False,
+            proxy_headers=bool(settings.web.proxies),
+            forwarded_allow_ips=list(settings.web.proxies),
             h11_max_incomplete_event_size=32_768,
         )
     finally:
         if process is not None:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+            process.stop()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def work(context: typer.Context) -> None:

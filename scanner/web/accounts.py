@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import pyotp
-
-from face_index.vault.keys import seal, unseal
 from reports.translation import LANGUAGES
 from scanner.web.access import Permission, Role, permissions_of
 from scanner.web.errors import AccountRefused, LinkExpired
-from scanner.web.passwords import fits, hashed, step_of
+from scanner.web.lockout import Lockout
+from scanner.web.passwords import fits, hashed
 from scanner.web.store import WebStore
 
-FAILURES_UNTIL_LOCKED = 8
-LOCKED_S = 15 * 60.0
 INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
@@ -65,10 +62,15 @@ class Account:
     @property
     def actor(self) -> str:
         """What the audit log calls them: it outlives a rights holder, and must not hold their name or address."""
-        return self.email if self.is_staff else f"holder {self.account_id[:12]}"
+        return self.email if self.is_staff else holder_actor(self.account_id)
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
+
+
+def holder_actor(account_id: str) -> str:
+    """What the audit log calls a rights holder or agent."""
+    return f"holder {account_id[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +84,29 @@ class Invitation:
 
 
 class Accounts:
-    """Everything about accounts in web.db.
+    """Everything about accounts in web.db but their second factors."""
 
-    Args:
-        key: seals the secrets of second factors.
-    """
-
-    def __init__(self, store: WebStore, key: bytes, clock: Callable[[], datetime]) -> None:
-        self._store, self._key, self._clock = store, key, clock
+    def __init__(self, store: WebStore, clock: Callable[[], datetime]) -> None:
+        self._store, self._clock = store, clock
+        self.lockout = Lockout(store, clock)
 
     def create(
         self, email: str, name: str, roles: Iterable[Role], password: str | None, language: str = "en"
     ) -> Account:
         """Raises AccountRefused, PasswordRefused."""
+        roles = list(roles)
         address = checked_email(email)
         secret = None if password is None else hashed(password, address, name)
         with self._store.transaction() as db:
             if self.by_email(address):
                 raise AccountRefused("taken")
+            told = _checked_name(name)
+            self._must_be_the_only_one_called(told, roles)
             account_id = uuid.uuid4().hex
+            db.table("invitations").delete_where("email = ?", [address])  # a link from before must not change it later
             db.table("accounts").insert(
                 {
-                    "account_id": account_id, "email": address, "name": _checked_name(name), "roles": _joined(roles),
+                    "account_id": account_id, "email": address, "name": told, "roles": _joined(roles),
                     "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language,
                     "notify": NOTIFY[0], "openid": None,
                     "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
@@ -124,71 +127,31 @@ class Accounts:
     def all(self) -> list[Account]:
         return [_account(row) for row in self._store.db.table("accounts").rows_where(order_by="email")]
 
-    def authenticate(self, email: str, password: str) -> Account | None:
-        """Whose address and password these are; None for wrong ones, a locked and a disabled account alike."""
+    def authenticate(self, email: str, password: str, device: str = "") -> Account | None:
+        """Whose address and password these are; None for wrong ones, a locked and a disabled account alike.
+
+        Args:
+            device: the secret of the browser that asks, see Lockout.
+        """
         rows = list(self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]]))
         fit = fits(rows[0]["password"] if rows else None, password)
         if not rows:
             self._store.set_fact("last wrong address", self._now())  # as long as counting a failure takes
             return None
-        return self._account_if(rows[0], right=fit)
-
-    def check_code(self, account_id: str, code: str) -> bool:
-        """Whether a one-time code fits; each counts once (RFC 6238, 5.2), and wrong ones lock the account as passwords do."""
-        [row] = self._store.db.table("accounts").rows_where("account_id = ?", [account_id])
-        step = step_of(self._secret(row), code, self._clock()) if row["totp"] else None
-        fresh = step is not None and step > row["totp_step"]
-        if self._account_if(row, right=fresh, forget=False) is None:
-            return False
-        with self._store.transaction() as db:
-            query = "update accounts set totp_step = ?, failures = 0 where account_id = ? and totp_step < ?"
-            return db.conn.execute(query, [step, account_id, step]).rowcount == 1
-
-    def _account_if(self, row: dict[str, Any], *, right: bool, forget: bool = True) -> Account | None:
-        """The account if the secret was right and it is not locked; failures are counted either way."""
-        now = self._clock().timestamp()
-        if row["disabled"] or row["locked_until"] > now:
-            return None
-        if right:
-            if forget and not row["totp_on"]:  # with a second factor only a right code clears them: both count together
-                self._set(row["account_id"], failures=0, locked_until=0.0)
-            return _account(row)
-        with self._store.transaction() as db:
-            [[failures]] = db.execute("select failures + 1 from accounts where account_id = ?", [row["account_id"]])
-            locked = failures >= FAILURES_UNTIL_LOCKED
-            changes = {"failures": 0, "locked_until": now + LOCKED_S} if locked else {"failures": failures}
-            db.table("accounts").update(row["account_id"], changes)
-        return None
+        # With a second factor only a right code forgets wrong tries: both count together.
+        return (
+            _account(rows[0]) if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"]) else None
+        )
 
     def set_password(self, account_id: str, password: str) -> None:
         """Raises PasswordRefused."""
         account = self.one(account_id)
         self._set(account_id, password=hashed(password, account.email, account.name), failures=0, locked_until=0.0)
 
-    def begin_totp(self, account_id: str) -> str:
-        """A new secret, base32; it counts once a code of it was given. Raises AccountRefused while one counts."""
-        if self.one(account_id).totp_on:
-            raise AccountRefused("second-factor-on")
-        secret = pyotp.random_base32()
-        self._set(account_id, totp=seal(self._key, secret.encode(), account_id), totp_on=0, totp_step=0)
-        return secret
-
-    def pending_totp(self, account_id: str) -> str | None:
-        """The secret that waits for its first code."""
-        [row] = self._store.db.table("accounts").rows_where("account_id = ?", [account_id])
-        return self._secret(row) if row["totp"] and not row["totp_on"] else None
-
-    def confirm_totp(self, account_id: str, code: str) -> bool:
-        """Turn the second factor on with a first code."""
-        if not self.check_code(account_id, code):
-            return False
-        self._set(account_id, totp_on=1)
-        return True
-
-    def remove_totp(self, account_id: str) -> None:
-        self._set(account_id, totp=None, totp_on=0, totp_step=0)
-
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
+        """Raises AccountRefused."""
+        roles = list(roles)
+        self._must_be_the_only_one_called(self.one(account_id).name, roles, but=account_id)
         self._set(account_id, roles=_joined(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
@@ -218,7 +181,16 @@ class Accounts:
         with self._store.transaction() as db:
             [[email]] = db.execute("select email from accounts where account_id = ?", [account_id]).fetchall() or [[""]]
             db.table("invitations").delete_where("email = ?", [email])
-            for table in ("sessions", "tokens", "mandates", "idempotency", "drafts", "accounts"):
+            for table in (
+                "sessions",
+                "tokens",
+                "devices",
+                "recovery_codes",
+                "mandates",
+                "idempotency",
+                "drafts",
+                "accounts",
+            ):
                 db.table(table).delete_where("account_id = ?", [account_id])
 
     def invite(self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None) -> str:
@@ -255,7 +227,9 @@ class Accounts:
                 if account.disabled:
                     raise LinkExpired("this link has been used or has expired; ask for a new one")
                 self.set_password(account.account_id, password)
-                db.table("sessions").delete_where("account_id = ?", [account.account_id])
+                # Whoever needed this link may have lost the account to somebody: all that lets in ends.
+                for table in ("sessions", "tokens", "devices"):
+                    db.table(table).delete_where("account_id = ?", [account.account_id])
             db.table("invitations").delete_where("email = ?", [invitation.email])
             if invitation.identity_id:
                 self.give_mandate(account.account_id, invitation.identity_id, "self")
@@ -279,8 +253,12 @@ class Accounts:
         )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
-    def _secret(self, row: dict[str, Any]) -> str:
-        return unseal(self._key, row["totp"], row["account_id"]).decode()
+    def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
+        """Raise AccountRefused where two of the staff would share a name: it signs decisions, and two must be two."""
+        if STAFF & set(roles) and any(
+            one.is_staff and one.account_id != but and _folded(one.name) == _folded(name) for one in self.all()
+        ):
+            raise AccountRefused("name-taken")
 
     def _set(self, account_id: str, **fields: Any) -> None:
         with self._store.transaction() as db:
@@ -303,6 +281,10 @@ def _checked_name(name: str) -> str:
     if not told or len(told) > 120 or not told.isprintable():
         raise AccountRefused("no-name")
     return told
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _joined(roles: Iterable[Role]) -> str:

@@ -38,7 +38,7 @@ from scanner.web.pages import (
     scans,
     signing_in,
 )
-from scanner.web.premises import Premises
+from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told
 from scanner.web.store import web_key
 from scanner.web.visitors import sign_in_path
@@ -118,19 +118,21 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 
 def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
-    headers = dict(_HEADERS)
-    if settings.web.secure:
-        headers["Strict-Transport-Security"] = "max-age=31536000"
-
     async def add(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await call_next(request)
         if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"  # its address holds its hash
-        for name, value in headers.items():
-            response.headers.setdefault(name, value)
+        _add_headers(response, settings)
         return response
 
     return add
+
+
+def _add_headers(response: Response, settings: Settings) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if settings.web.secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -171,8 +173,13 @@ async def _failed(request: Request, error: Exception) -> Response:
     """A mistake of ours: it goes to the log whole (Starlette raises it on), and says nothing of itself outside."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
     if _is_for_programs(request):
-        return _problem(500, "failed", "this is a mistake of the program's; it was written to its log", {})
-    return await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
+        response: Response = _problem(
+            500, "failed", "this is a mistake of the program's; it was written to its log", {}
+        )
+    else:
+        response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
+    _add_headers(response, premises_of(request).settings)  # Starlette answers outside all middleware here
+    return response
 
 
 async def _told_by_framework(request: Request, error: Exception) -> Response:

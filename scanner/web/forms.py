@@ -1,22 +1,25 @@
 """Forms that browsers send: read within limits, in memory only, and only from our own pages.
 
 A request that changes something must come from this site (Origin or Sec-Fetch-Site) and, once somebody is signed in,
-carry the token of their session. Photos and papers in a form never touch the disk: Starlette would spool them.
+carry the token of their session. Photos and papers in a form never touch the disk: Starlette would spool them. They are
+taken where a page asks for them, after the token came, and a few forms at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from scanner.web.errors import FormExpired, FormRefused
+from scanner.web.premises import premises_of
 from scanner.web.sessions import Session
 from scanner.web.visitors import signed_in
 
@@ -24,6 +27,7 @@ MOST_TEXT_BYTES = 128_000
 MOST_FORM_BYTES = 200_000_000
 MOST_FILES = 60
 MOST_FILE_BYTES = 64_000_000
+LONGEST_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,54 +68,94 @@ class Form:
 
 
 class _InMemory(MultiPartParser):
+    """Keeps files in memory, and takes none before the form's token came: it is the first field of every form."""
+
     spool_max_size = MOST_FORM_BYTES
+    may_come: Callable[[str], bool]
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        told = next((value for name, value in self.items if name == "csrf" and isinstance(value, str)), "")
+        if self._current_part.file is not None and not self.may_come(told):
+            raise _too_old()
 
 
 async def posted(request: Request, session: Annotated[Session, Depends(signed_in)]) -> Form:
     """The form of somebody who is signed in; raises FormExpired, FormRefused."""
     must_be_from_here(request)
-    form = await _read(request)
-    token = request.headers.get("x-csrf") or form.secret("csrf")
-    if not hmac.compare_digest(token.encode(), session.csrf.encode()):
-        raise FormExpired("this form is older than your sign-in; go back, load the page again and repeat it")
+    form = await _read_text(request)
+    if not fits_session(request, session, form.secret("csrf")):
+        raise _too_old()
     return form
+
+
+async def posted_with_files(request: Request, session: Annotated[Session, Depends(signed_in)]) -> AsyncIterator[Form]:
+    """A form with files of somebody who is signed in; the slot is held until it was answered.
+
+    Raises:
+        FormExpired, FormRefused, GateRefused.
+    """
+    must_be_from_here(request)
+    if _kind(request) != "multipart/form-data":
+        yield await posted(request, session)
+        return
+    async with premises_of(request).photo_slots.one(session.account.account_id):
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                form = await _read_parts(request, lambda told: fits_session(request, session, told))
+        except TimeoutError:
+            raise FormRefused("too-slow", "form") from None
+        if not fits_session(request, session, form.secret("csrf")):
+            raise _too_old()
+        yield form
 
 
 async def posted_openly(request: Request) -> Form:
     """The form of somebody who is not signed in yet; raises FormExpired, FormRefused."""
     must_be_from_here(request)
-    return await _read(request, files=False)
+    return await _read_text(request)
+
+
+def fits_session(request: Request, session: Session, told: str = "") -> bool:
+    """Whether a request carries the token of that session, in a header or as what a form told."""
+    token = request.headers.get("x-csrf") or told
+    return hmac.compare_digest(token.encode(), session.csrf.encode())
+
+
+def _too_old() -> FormExpired:
+    return FormExpired("this form is older than your sign-in; go back, load the page again and repeat it")
 
 
 def must_be_from_here(request: Request) -> None:
     """Raise FormExpired unless a browser says that the request came from one of our own pages."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    # Both as the browser wrote them: another site's page can choose neither.
-    try:
-        here = urlsplit(origin).netloc == request.headers.get("host") if origin is not None else site == "same-origin"
-    except ValueError:
-        here = False
-    if not here:
+    web = premises_of(request).settings.web
+    # Both as the browser wrote them: another site's page can choose neither. Without https a reader may come by another
+    # name of this machine's than the configured one.
+    own = web.url if web.secure else f"http://{request.headers.get('host')}"
+    if not (origin == own if origin is not None else site == "same-origin"):
         raise FormExpired("this request did not come from a page of this site")
 
 
-async def _read(request: Request, *, files: bool = True) -> Form:
-    kind = request.headers.get("content-type", "").split(";")[0].strip()
-    if kind == "application/x-www-form-urlencoded":
-        body = b"".join([chunk async for chunk in _within(request, MOST_TEXT_BYTES)])
-        try:
-            return Form(parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=500))
-        except ValueError as error:
-            raise FormRefused("unreadable", "form") from error
-    if kind == "multipart/form-data" and files:
-        return await _read_parts(request)
-    raise FormRefused("unreadable", "form")
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip()
 
 
-async def _read_parts(request: Request) -> Form:
+async def _read_text(request: Request) -> Form:
+    if _kind(request) != "application/x-www-form-urlencoded":
+        raise FormRefused("unreadable", "form")
+    body = b"".join([chunk async for chunk in _within(request, MOST_TEXT_BYTES)])
+    try:
+        return Form(parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=500))
+    except ValueError as error:
+        raise FormRefused("unreadable", "form") from error
+
+
+async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form:
     parser = _InMemory(
         request.headers, _within(request, MOST_FORM_BYTES), max_files=MOST_FILES, max_fields=200, max_part_size=MOST_TEXT_BYTES
     )  # fmt: skip
+    parser.may_come = may_come
     try:
         parts = await parser.parse()
     except (MultiPartException, KeyError, UnicodeError, LookupError) as error:
@@ -149,4 +193,5 @@ async def _within(request: Request, most_bytes: int) -> AsyncGenerator[bytes, No
 
 
 Posted = Annotated[Form, Depends(posted)]
+PostedWithFiles = Annotated[Form, Depends(posted_with_files)]
 PostedOpenly = Annotated[Form, Depends(posted_openly)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
@@ -24,11 +25,16 @@ Here = Annotated[Premises, Depends(premises_of)]
 _SAYS_NO: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 429)}
 
 
+MESSENGER = "messenger"  # the fact that its thread renews each second or so
+_MESSENGER_LATE = timedelta(minutes=15)
+
+
 class Health(BaseModel):
     """`ok`, or what is missing."""
 
     status: str
     worker: bool | None = None
+    messenger: bool | None = None
 
 
 @router.get("/healthz", response_model=Health)
@@ -39,12 +45,14 @@ async def alive() -> Health:
 
 @router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
 def ready(here: Here, response: Response) -> Health:
-    """The database can be written, and a worker holds its lock."""
+    """The database can be written, a worker holds its lock, and its messenger was at the mails and webhooks lately."""
     here.store.set_fact("ready", here.clock().isoformat())
     worker = worker_lives(here)
-    if not worker:
+    messenger = worker and messenger_lives(here)
+    if not messenger:
         response.status_code = 503
-    return Health(status="ok" if worker else "no worker runs", worker=worker)
+    status = "ok" if messenger else "no mail or webhook is sent" if worker else "no worker runs"
+    return Health(status=status, worker=worker, messenger=messenger)
 
 
 @router.get("/metrics", response_class=Response, responses={**_SAYS_NO, 200: {"content": {"text/plain": {}}}})
@@ -76,6 +84,12 @@ def month_counts(
     finally:
         desk.close()
         ledger.close()
+
+
+def messenger_lives(here: Premises) -> bool:
+    """Whether the worker's messenger came by within the time that a long round of mails takes."""
+    seen = here.store.fact(MESSENGER)
+    return seen is not None and here.clock() - datetime.fromisoformat(seen) < _MESSENGER_LATE
 
 
 def worker_lives(here: Premises) -> bool:

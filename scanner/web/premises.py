@@ -18,10 +18,14 @@ from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
 from scanner.web.jobs import Job, JobKind, Jobs
 from scanner.web.outbox import Outbox
+from scanner.web.second_factors import SecondFactors
 from scanner.web.sessions import Sessions
+from scanner.web.slots import Slots
 from scanner.web.store import WebStore, web_key
 from scanner.web.uploads import Receiver
 from scanner.web.verdicts import KnownFiles, Standings
+
+_PHOTO_FORMS = 4  # forms with photos at a time: each may hold 200 MB in memory
 
 
 class Premises:
@@ -30,12 +34,14 @@ class Premises:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings, self.clock = settings, clock
         self.store = WebStore(settings.web_path)
-        self.accounts = Accounts(self.store, web_key(settings.web_key_path), clock)
+        self.accounts = Accounts(self.store, clock)
+        self.second_factors = SecondFactors(self.store, web_key(settings.web_key_path), clock, self.accounts.lockout)
         self.sessions = Sessions(self.store, self.accounts, clock)
         self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
         self.known = KnownFiles(settings, self.store)
         self.standings = Standings(settings)
         self.receiver = Receiver(settings)
+        self.photo_slots = Slots(_PHOTO_FORMS, wait_s=30.0, each=2)
         self.outbox = Outbox(settings, self.store, clock)
         self.drafts = Drafts(self.store)
         self.desks = Desks(settings, clock)
@@ -55,6 +61,12 @@ class Premises:
         if not self._limiter.hit(limit, *who):
             reset = self._limiter.get_window_stats(limit, *who).reset_time
             raise TooManyRequests(int(reset - self.clock().timestamp()) + 1)
+
+    def sign_out_everywhere(self, account_id: str) -> None:
+        """End everything that lets somebody in without the password: sessions, tokens, browsers that are known."""
+        self.sessions.end_all(account_id)
+        self.sessions.revoke_all_tokens(account_id)
+        self.accounts.lockout.forget_devices(account_id)
 
     def cancel(self, job_id: str) -> Job:
         """Take a scan back, and what was sent for it where the worker has not begun; raises NotThere."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from face_index.errors import ConsentMissing, NameRefused, NameTaken, UnknownIdentity
+from face_index.errors import ConsentMissing, NameRefused, UnknownIdentity
 from reports.errors import NoticeIncomplete, UnknownCase
 from reports.words import Translate
 from scanner.web.errors import (
@@ -10,6 +10,7 @@ from scanner.web.errors import (
     Forbidden,
     FormExpired,
     FormRefused,
+    GateRefused,
     LinkExpired,
     NotThere,
     OpenIdRefused,
@@ -32,6 +33,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return t("The provider did not say who you are. Try again, or sign in with your password.")
         case NoticeIncomplete():
             return t("Still missing: %(fields)s.") % {"fields": "; ".join(error.labels)}
+        case GateRefused(code="busy"):
+            return t("Many people send something large just now. Try again in a minute.")
         case TooManyRequests():
             return t("Too many tries. Wait a minute and try again.")
     by_class = {
@@ -44,7 +47,6 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         UnknownCase: t("There is no such page, or none that you may see."),
         UnknownIdentity: t("There is no such page, or none that you may see."),
         FormExpired: t("This form is not from this page or is too old. Go back, load the page again and repeat it."),
-        NameTaken: t("This name or reference is registered already. Add something that tells the two apart."),
         NameRefused: t("This name cannot be taken. Write it with letters, not longer than 200 signs."),
         ConsentMissing: t("The consent does not allow this: check dates, age and the signed document."),
     }
@@ -63,7 +65,12 @@ def _password(why: str, t: Translate) -> str:
 
 def _refused(t: Translate) -> dict[str, str]:
     return {
-        "taken": t("There is an account with this address already."),
+        "taken": t(
+            "There is an account with this address already. Its owner sets a new password with “forgotten password”."
+        ),
+        "name-taken": t(
+            "Somebody who works here has this name already. Add something that tells the two apart: names sign decisions."
+        ),
         "no-address": t("This is not an e-mail address."),
         "no-name": t("Say your name, in at most 120 signs."),
         "no-role": t("Choose at least one role."),
@@ -73,6 +80,7 @@ def _refused(t: Translate) -> dict[str, str]:
         "second-factor-on": t("A second factor is set up already."),
         "wrong-code": t("This code does not fit. Codes change every 30 seconds and count once."),
         "too-long": t("One of the answers is too long."),
+        "too-slow": t("The files took too long to arrive. Send fewer or smaller ones."),
         "too-large": t("What was sent is too large."),
         "unreadable": t("The form could not be read. Load the page again and repeat it."),
         "no-consent": t("Read the consent and tick the box, if you agree."),
@@ -114,6 +122,7 @@ def done_sentences(t: Translate) -> dict[str, str]:
         "drafted": t("The notice was drafted. Read it before you send it."),
         "queued": t("The scan was taken in."),
         "cancelled": t("The scan was taken back."),
+        "invited": t("The invitation was mailed. It is good for a week and counts once."),
         "approved": t("Approved: the search begins with the next scan."),
         "rejected": t("Rejected, and everything of it erased."),
         "deleted": t("The account was deleted."),

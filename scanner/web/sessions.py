@@ -100,8 +100,18 @@ class Sessions:
             db.table("sessions").delete_where("account_id = ? and session_sha256 = ?", [account_id, session_id])
 
     def end_all(self, account_id: str, but: str = "") -> None:
+        """Sign out everywhere, or everywhere else."""
         with self._store.transaction() as db:
             db.table("sessions").delete_where("account_id = ? and session_sha256 <> ?", [account_id, but])
+
+    def revoke_all_tokens(self, account_id: str) -> None:
+        with self._store.transaction() as db:
+            db.table("tokens").delete_where("account_id = ?", [account_id])
+
+    def lives(self, session: Session) -> bool:
+        """Whether a session that was read before still counts."""
+        rows = self._store.db.table("sessions").rows_where("session_sha256 = ?", [session.session_id])
+        return any(not self._accounts.one(row["account_id"]).disabled for row in rows)
 
     def issue_token(self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date) -> str:
         """A new token's secret, shown once.

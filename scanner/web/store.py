@@ -86,6 +86,17 @@ def jobs_and_messages(db: Database) -> None:
     db.table("told").create({"what": str, "at": str}, pk="what")
 
 
+@migrations()
+def known_browsers_and_recovery_codes(db: Database) -> None:
+    db.table("devices").create(
+        {"device_sha256": str, "account_id": str, "failures": int, "locked_until": float, "seen_at": float},
+        pk="device_sha256",
+    )
+    db.table("devices").create_index(["account_id"])
+    db.table("recovery_codes").create({"code_hmac": str, "account_id": str}, pk="code_hmac")
+    db.table("recovery_codes").create_index(["account_id"])
+
+
 class WebStore:
     """The only writer of web.db; threads and the worker process may use it side by side."""
 

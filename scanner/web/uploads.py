@@ -6,8 +6,6 @@ import asyncio
 import hashlib
 import shutil
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from streaming_form_data.targets import BaseTarget, ValueTarget
 
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
+from scanner.web.slots import Slots
 
 LONGEST_NAME = 150
 _MOST_DECLARED_BYTES = 64_000
@@ -82,7 +81,7 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         self._web, self._folder = settings.web, settings.uploads_path
-        self._slots = asyncio.Semaphore(settings.web.upload_slots)
+        self._slots = Slots(settings.web.upload_slots, settings.web.upload_wait_s)
 
     async def receive(self, request: Request, job_id: str) -> Upload:
         """The file of a request, `multipart/form-data` with a part `file`, or its plain bytes.
@@ -94,7 +93,7 @@ class Receiver:
         told = int(request.headers.get("content-length") or 0)
         if told > most + _MOST_DECLARED_BYTES + 10_000:
             raise too_large(most)
-        async with self._slot():
+        async with self._slots.one():
             await asyncio.to_thread(self._must_have_room, told)
             path = self._folder / f"{job_id}.part"
             file = _File(path, most)
@@ -133,19 +132,6 @@ class Receiver:
         except ParseFailedException as error:
             raise GateRefused(400, "not-multipart", f"the form cannot be read: {error}") from error
         return file.multipart_filename or "", declared.value.decode("utf-8", "replace")
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._web.upload_wait_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            told = "too many uploads at once; try again in a minute"
-            raise GateRefused(503, "busy", told, 60) from None
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     def _must_have_room(self, wanted: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,11 +9,17 @@ from fastapi import Depends, Request
 
 from reports.translation import LANGUAGES
 from scanner.web.access import Permission
+from scanner.web.accounts import Account
 from scanner.web.errors import Forbidden, SignedOut, StepMissing
+from scanner.web.lockout import DEVICE_S
 from scanner.web.premises import premises_of
 from scanner.web.sessions import LONGEST_S, Session
 
 _LANGUAGE_COOKIE = "language"
+
+
+def _device_cookie(request: Request) -> str:
+    return "__Host-device" if premises_of(request).settings.web.secure else "device"
 
 
 def session_cookie(request: Request) -> str:
@@ -103,6 +109,21 @@ def forget_session(request: Request, response: Any) -> None:
     """Take it out again."""
     secure = premises_of(request).settings.web.secure
     response.delete_cookie(session_cookie(request), path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def device_of(request: Request) -> str:
+    """The secret of a browser that somebody signed in with before, "" for a stranger's; it lets nobody in."""
+    return request.cookies.get(_device_cookie(request), "")[:100]
+
+
+def remember_device(request: Request, response: Any, account: Account) -> None:
+    """Let this browser try passwords of this account even while strangers' wrong tries lock it."""
+    here = premises_of(request)
+    secret = here.accounts.lockout.trust(account.account_id, device_of(request))
+    response.set_cookie(
+        _device_cookie(request), secret, max_age=int(DEVICE_S), httponly=True, secure=here.settings.web.secure, samesite="lax",
+        path="/",
+    )  # fmt: skip
 
 
 def set_language(response: Any, language: str) -> None:

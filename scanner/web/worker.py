@@ -34,9 +34,10 @@ from scanner.settings import Settings
 from scanner.web.accounts import Accounts
 from scanner.web.drafts import Drafts
 from scanner.web.jobs import Job, JobKind, Jobs
+from scanner.web.operations import MESSENGER
 from scanner.web.outbox import Outbox
 from scanner.web.reminders import Reminders
-from scanner.web.store import WebStore, web_key
+from scanner.web.store import WebStore
 from scanner.web.verdicts import WATCHED, Standings, Telling
 from scanner.workshop import Workshop
 
@@ -197,6 +198,7 @@ class Worker:
                 if time.monotonic() - reminded >= _REMIND_EVERY_S:
                     reminded = time.monotonic()
                     self._remind()
+                self.store.set_fact(MESSENGER, self.clock().isoformat())
                 self.outbox.send_due()
             except Exception as error:
                 log.warning("messages wait: %s", error)
@@ -209,7 +211,7 @@ class Worker:
             return
         desk = CaseDesk(self.settings, self.clock)
         try:
-            accounts = Accounts(self.store, web_key(self.settings.web_key_path), self.clock)
+            accounts = Accounts(self.store, self.clock)
             Reminders(desk, accounts, self.outbox, web.url, web.case_webhook).send()
         finally:
             desk.close()

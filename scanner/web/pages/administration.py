@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 
 from scanner.statistics import transparency
 from scanner.web.access import Permission, Role
-from scanner.web.accounts import Account
+from scanner.web.account_changes import note_change
+from scanner.web.accounts import STAFF, Account, checked_email
 from scanner.web.errors import AccountRefused, NotThere
 from scanner.web.forms import Form, Posted
 from scanner.web.premises import Premises, premises_of
@@ -23,6 +24,10 @@ router = APIRouter(include_in_schema=False)
 Here = Annotated[Premises, Depends(premises_of)]
 Admin = Annotated[Session, asks(Permission.ACCOUNTS)]
 _A_PAGE = 100
+_STATES = {
+    "disable": "account disabled", "enable": "account enabled", "sign-out": "account signed out",
+    "second-factor": "account second factor off",
+}  # fmt: skip
 
 
 @router.get("/accounts")
@@ -32,18 +37,26 @@ def accounts(request: Request, here: Here, session: Admin) -> Response:
 
 @router.post("/accounts")
 def invite(request: Request, here: Here, session: Admin, form: Posted) -> Response:
-    """A link that opens an account; mailed where a server is set up, and shown once in any case."""
+    """A link that opens a new account: mailed where a server is set up, so that nobody else has it, and shown once where none is."""
+    email = form.text("email", 300)
     try:
         roles = _roles(form)
-        secret = here.accounts.invite(form.text("email", 300), roles, session.account.actor)
+        if here.accounts.by_email(email) is not None:  # the link would set a password that an administrator knows
+            raise AccountRefused("taken")
+        secret = here.accounts.invite(email, roles, session.account.actor)
     except AccountRefused as error:
         return _accounts_page(request, here, session, error)
     link = f"{here.settings.web.url}/invitation/{secret}"
-    _log(here, session, "account invited", roles=sorted(roles))
+    about = (
+        {"email": checked_email(email)} if STAFF & set(roles) else {}
+    )  # a rights holder's address stays out of the log
+    _log(here, session, "account invited", roles=sorted(roles), **about)
     t = translations(language_of(request)).gettext
     text = t("You are invited to portrait-scanner. Open your account within a week: %(link)s")
-    here.outbox.mail(form.text("email", 300), t("An invitation"), f"{text % {'link': link}}\n")
-    return _accounts_page(request, here, session, link=link)
+    if here.settings.web.smtp_url is None:
+        return _accounts_page(request, here, session, link=link)
+    here.outbox.mail(checked_email(email), t("An invitation"), f"{text % {'link': link}}\n")
+    return go("/accounts", "invited")
 
 
 @router.get("/accounts/{account_id}")
@@ -58,27 +71,27 @@ def set_roles(request: Request, account_id: str, here: Here, session: Admin, for
         here.accounts.set_roles(account.account_id, _roles(form))
     except AccountRefused as error:
         return _account_page(request, here, account_id, error)
-    _log(here, session, "account roles changed", account=account_id, roles=sorted(_roles(form)))
+    note_change(here, account, "account roles changed", session.account.actor, roles=sorted(_roles(form)))
     return go(f"/accounts/{account_id}", "saved")
 
 
 @router.post("/accounts/{account_id}/state")
 def set_state(request: Request, account_id: str, here: Here, session: Admin, form: Posted) -> Response:
-    """Disable, enable, sign out everywhere, or take a lost second factor away."""
+    """Disable, enable, sign out everywhere, or take a lost second factor away; all but enabling ends sessions and tokens."""
     change = form.text("change")
     try:
         account = _other(here, session, account_id)
+        if change not in _STATES:
+            raise AccountRefused("no-such-choice")
         if change in ("disable", "enable"):
             here.accounts.set_disabled(account.account_id, disabled=change == "disable")
         elif change == "second-factor":
-            here.accounts.remove_totp(account.account_id)
-        elif change != "sign-out":
-            raise AccountRefused("no-such-choice")
+            here.second_factors.remove(account.account_id)
         if change != "enable":
-            here.sessions.end_all(account.account_id)
+            here.sign_out_everywhere(account.account_id)
     except AccountRefused as error:
         return _account_page(request, here, account_id, error)
-    _log(here, session, f"account: {change}", account=account_id)
+    note_change(here, account, _STATES[change], session.account.actor)
     return go(f"/accounts/{account_id}", "saved")
 
 
@@ -140,7 +153,7 @@ def _accounts_page(
 ) -> Response:
     return page(
         request, "accounts.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        accounts=here.accounts.all(), roles=list(Role), link=link, mails=here.settings.web.smtp_url is not None,
+        accounts=here.accounts.all(), roles=list(Role), link=link,
         own=session.account.account_id,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, Consent, Signatory, Terms, is_minor
 from face_index.enrolment import MIN_PHOTOS, EnrolmentReport, open_faces
-from face_index.errors import ConsentMissing, EnrolmentRefused, NameRefused, NameTaken
+from face_index.errors import ConsentMissing, EnrolmentRefused, NameRefused
 from face_index.photos import PhotoFile
 from face_index.refusals import Refusal, Why
 from face_index.registration import Request as Registration
@@ -21,7 +21,7 @@ from reports.words import Translate
 from scanner.web.access import Permission, Role
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused
-from scanner.web.forms import Form, Posted, SentFile
+from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
 from scanner.web.pages.own_account import day_in
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told
@@ -62,7 +62,7 @@ def ask_for_photos(request: Request, here: Here, session: Mine) -> Response:
 
 
 @router.post("/likeness/new/check")
-def check_photo(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+def check_photo(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
     """What is to be said of one photo by itself, as JSON; it is looked at in memory and forgotten."""
     if here.drafts.of(session.account.account_id, here.clock()) is None:
         raise FormRefused("no-consent")
@@ -77,7 +77,7 @@ def check_photo(request: Request, here: Here, session: Mine, form: Posted) -> Re
 
 
 @router.post("/likeness/new/photos")
-def submit(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
     """Make the template and submit it with the papers; what is refused says why, photo by photo."""
     account = session.account
     draft = here.drafts.of(account.account_id, here.clock())
@@ -92,13 +92,11 @@ def submit(request: Request, here: Here, session: Mine, form: Posted) -> Respons
             documents += [Document("photo", one.data) for one in photos[:4]]
         registration = Registration(
             name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
-            keep_photos=draft.keep_photos, documents=documents,
+            keep_photos=draft.keep_photos, documents=documents, shares_name=True,
         )  # fmt: skip
         with here.desks.one(account.actor) as desk, here.faces.reader() as reader:
             identity, _ = here.faces.registrar(desk.vault, reader).register(registration, here.clock())
-    except EnrolmentRefused as error:
-        return _photos_page(request, draft, error)
-    except (FormRefused, NameTaken, ConsentMissing) as error:
+    except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
         return _photos_page(request, draft, error)
     here.drafts.forget(account.account_id)
     agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT

@@ -20,7 +20,7 @@ from scanner.ledger import Coverage
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere
-from scanner.web.forms import Posted
+from scanner.web.forms import Posted, PostedWithFiles
 from scanner.web.pages.enrolling import MOST_DAYS, checked_document, last_day
 from scanner.web.pages.own_account import day_in
 from scanner.web.premises import Premises, premises_of
@@ -79,7 +79,7 @@ def show(request: Request, identity_id: str, here: Here, session: Mine) -> Respo
 
 
 @router.post("/likeness/{identity_id}/consent")
-def renew(request: Request, identity_id: str, here: Here, session: Mine, form: Posted) -> Response:
+def renew(request: Request, identity_id: str, here: Here, session: Mine, form: PostedWithFiles) -> Response:
     """A newer consent, with another last day or other terms."""
     try:
         with here.desks.one(session.account.actor) as desk:

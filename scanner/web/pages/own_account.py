@@ -10,14 +10,23 @@ from fastapi import APIRouter, Depends, Request, Response
 from markupsafe import Markup
 
 from scanner.web.access import Scope, scopes_for
-from scanner.web.accounts import NOTIFY
+from scanner.web.account_changes import note_change
+from scanner.web.accounts import NOTIFY, Account
 from scanner.web.errors import AccountRefused, FormRefused, PasswordRefused, SignedOut, WebError
 from scanner.web.forms import Form, Posted, PostedOpenly
 from scanner.web.passwords import provisioning_uri
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, home_of, page, told
 from scanner.web.sessions import Session
-from scanner.web.visitors import begun, forget_session, set_language, set_session, signed_in
+from scanner.web.visitors import (
+    begun,
+    device_of,
+    forget_session,
+    remember_device,
+    set_language,
+    set_session,
+    signed_in,
+)
 
 router = APIRouter(include_in_schema=False)
 Here = Annotated[Premises, Depends(premises_of)]
@@ -42,12 +51,12 @@ def set_preferences(request: Request, here: Here, session: Mine, form: Posted) -
 
 @router.post("/account/password")
 def set_password(request: Request, here: Here, session: Mine, form: Posted) -> Response:
-    """The present password first; every other session ends."""
+    """The present password first; every other session ends, and API tokens unless somebody says that they stay."""
     here.must_be_within(10, "password", session.account.account_id)
     try:
         if (
             session.account.has_password
-            and here.accounts.authenticate(session.account.email, form.secret("present")) is None
+            and here.accounts.authenticate(session.account.email, form.secret("present"), device_of(request)) is None
         ):
             raise PasswordRefused("wrong")
         if form.secret("password") != form.secret("again"):
@@ -56,6 +65,9 @@ def set_password(request: Request, here: Here, session: Mine, form: Posted) -> R
     except PasswordRefused as error:
         return _page(request, here, session, error)
     here.sessions.end_all(session.account.account_id, but=session.session_id)
+    if form.ticked("end_tokens"):
+        here.sessions.revoke_all_tokens(session.account.account_id)
+    note_change(here, session.account, "account password changed", session.account.actor)
     return go("/account", "password")
 
 
@@ -68,15 +80,17 @@ def show_second_factor(request: Request, here: Here, session: Annotated[Session,
 def turn_on_second_factor(
     request: Request, here: Here, session: Annotated[Session, Depends(begun)], form: PostedOpenly
 ) -> Response:
-    """Count it from the first right code on; the session gets a new secret."""
+    """Count it from the first right code on, and show recovery codes; the session gets a new secret."""
     here.must_be_within(20, "code", session.account.account_id)
-    if not here.accounts.confirm_totp(session.account.account_id, form.text("code", 20)):
+    if not here.second_factors.confirm(session.account.account_id, form.text("code", 20)):
         return _second_factor_page(request, here, session, AccountRefused("wrong-code"))
     here.sessions.end_all(session.account.account_id)
     account = here.accounts.one(session.account.account_id)
+    note_change(here, account, "account second factor on", account.actor)
     secret = here.sessions.begin(account, second_factor=True, agent=session.agent, address=session.address)
-    response = go(home_of(account) if account.is_staff else "/account", "second-factor")
+    response = _recovery_page(request, here, account, home_of(account) if account.is_staff else "/account")
     set_session(request, response, secret)
+    remember_device(request, response, account)
     return response
 
 
@@ -84,10 +98,21 @@ def turn_on_second_factor(
 def turn_off_second_factor(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     """Rights holders may do without one; it takes a last code."""
     here.must_be_within(20, "code", session.account.account_id)
-    if not here.accounts.check_code(session.account.account_id, form.text("code", 20)):
+    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
         return _page(request, here, session, AccountRefused("wrong-code"))
-    here.accounts.remove_totp(session.account.account_id)
+    here.second_factors.remove(session.account.account_id)
+    note_change(here, session.account, "account second factor off", session.account.actor)
     return go("/account", "second-factor-off")
+
+
+@router.post("/account/recovery-codes")
+def make_recovery_codes(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+    """New ones in place of those before; it takes a code."""
+    here.must_be_within(20, "code", session.account.account_id)
+    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
+        return _page(request, here, session, AccountRefused("wrong-code"))
+    note_change(here, session.account, "account recovery codes made", session.account.actor)
+    return _recovery_page(request, here, session.account, "/account")
 
 
 @router.post("/account/sessions/end")
@@ -107,6 +132,7 @@ def make_token(request: Request, here: Here, session: Mine, form: Posted) -> Res
         secret = here.sessions.issue_token(session.account, form.text("name", 80), scopes, day_in(form, "expires"))
     except WebError as error:
         return _page(request, here, session, error)
+    note_change(here, session.account, "account token made", session.account.actor, scopes=scopes)
     return _page(request, here, session, secret=secret)
 
 
@@ -120,10 +146,14 @@ def revoke_token(here: Here, session: Mine, form: Posted) -> Response:
 def delete(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     """End the account; a registered likeness is withdrawn on its own page first."""
     account = session.account
-    if account.has_password and here.accounts.authenticate(account.email, form.secret("present")) is None:
+    if (
+        account.has_password
+        and here.accounts.authenticate(account.email, form.secret("present"), device_of(request)) is None
+    ):
         return _page(request, here, session, PasswordRefused("wrong"))
     if account.is_staff and not _other_admins(here, account.account_id):
         return _page(request, here, session, AccountRefused("own-account"))
+    note_change(here, account, "account deleted", account.actor)
     here.accounts.delete(account.account_id)
     response = go("/sign-in", "deleted")
     forget_session(request, response)
@@ -156,8 +186,13 @@ def _page(
         mine=account, sessions=here.sessions.sessions_of(account.account_id), present=session.session_id,
         tokens=here.sessions.tokens_of(account.account_id), scopes=scopes_for(account.roles), secret=secret,
         notify=NOTIFY, until=today + timedelta(days=90), last=today + timedelta(days=366),
-        likenesses=len(here.accounts.identities_of(account.account_id)),
+        codes_left=here.second_factors.recovery_codes_left(account.account_id), likenesses=len(here.accounts.identities_of(account.account_id)),
     )  # fmt: skip
+
+
+def _recovery_page(request: Request, here: Premises, account: Account, onward: str) -> Response:
+    codes = here.second_factors.new_recovery_codes(account.account_id)
+    return page(request, "recovery_codes.html", codes=codes, onward=f"{onward}?done=second-factor")
 
 
 def _second_factor_page(
@@ -166,7 +201,7 @@ def _second_factor_page(
     account = here.accounts.one(session.account.account_id)
     if account.totp_on:
         raise SignedOut("sign in with your code")
-    secret = here.accounts.pending_totp(account.account_id) or here.accounts.begin_totp(account.account_id)
+    secret = here.second_factors.pending(account.account_id) or here.second_factors.begin(account.account_id)
     picture: Any = segno.make(provisioning_uri(secret, account.email), error="m").svg_data_uri(
         scale=5, border=2, light="#fff"
     )

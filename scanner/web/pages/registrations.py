@@ -12,6 +12,7 @@ from face_index.identity import Identity, Proof, Status
 from face_index.photos import PhotoRefused, photo_from
 from reports.pictures import pixels_uri
 from scanner.web.access import Permission
+from scanner.web.accounts import Account, holder_actor
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.exporting import attachment
@@ -98,6 +99,8 @@ def approve(request: Request, identity_id: str, here: Here, session: Decider, fo
     try:
         with here.desks.one(account.actor) as desk:
             identity = _identity(desk, identity_id)
+            if _brought(here, account, identity):
+                raise NotDecidable("who brought a registration, or acts for the person, cannot approve it as well")
             kind = form.text("proof", 100)
             if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
@@ -124,6 +127,13 @@ def reject(request: Request, identity_id: str, here: Here, session: Decider, for
     except (FaceIndexError, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
     return go("/registrations", "rejected")
+
+
+def _brought(here: Premises, account: Account, identity: Identity) -> bool:
+    """Whether somebody brought a registration, by whatever name they had then, or acts for the person."""
+    acting = {one.account_id for one in here.accounts.acting_for(identity.identity_id)}
+    own = {account.email, holder_actor(account.account_id)}
+    return account.account_id in acting or identity.submitted_by.strip().casefold() in own
 
 
 def _has_looked(desk: PageDesk, identity_id: str, actor: str) -> bool:
@@ -154,10 +164,11 @@ def _page(
         facts = {
             "documents": desk.vault.documents_of(identity_id),
             "lookalikes": desk.vault.lookalikes_of(identity_id),
+            "namesakes": desk.vault.namesakes_of(identity),
             "consents": desk.vault.consents_of(identity_id),
             "proofs": desk.vault.proofs_of(identity_id),
         }
-    own = identity.submitted_by.strip().casefold() == session.account.actor
+    own = _brought(here, session.account, identity)
     brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
     today = here.clock().date()
     return page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from scanner.verdict import Outcome
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, WebError
 from scanner.web.exporting import attachment
-from scanner.web.forms import Posted, must_be_from_here
+from scanner.web.forms import Posted, fits_session, must_be_from_here
 from scanner.web.jobs import JobKind, JobState, Order, new_job_id
 from scanner.web.operations import worker_lives
 from scanner.web.premises import Premises, premises_of
@@ -30,7 +29,7 @@ from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
 from scanner.web.showing import page_words
 from scanner.web.verdicts import ScanDocument, Telling
-from scanner.web.visitors import asks, language_of, signed_in
+from scanner.web.visitors import asks, language_of
 
 router = APIRouter(include_in_schema=False, prefix="/scans")
 Here = Annotated[Premises, Depends(premises_of)]
@@ -57,13 +56,11 @@ def begin(request: Request, here: Here, session: Writer, form: Posted) -> Respon
 
 
 @router.post("/file")
-async def send_file(request: Request, here: Here, session: Annotated[Session, Depends(signed_in)]) -> Response:
+async def send_file(request: Request, here: Here, session: Writer) -> Response:
     """A file, streamed to disk as the API does; the page's script sends it, with the form's token in a header."""
     must_be_from_here(request)
-    if not hmac.compare_digest(request.headers.get("x-csrf", "").encode(), session.csrf.encode()):
+    if not fits_session(request, session):
         raise FormExpired("this page is older than your sign-in")
-    if not session.account.may(Permission.SCANS_WRITE):
-        raise FormRefused("no-such-choice")
     job_id = new_job_id()
     upload = await here.receiver.receive(request, job_id)
     order = Order(
@@ -125,13 +122,15 @@ def cancel(job_id: str, here: Here, session: Writer, form: Posted) -> Response: 
 
 
 @router.get("/{job_id}/events")
-async def follow(job_id: str, request: Request, here: Here, session: Reader) -> EventSourceResponse:  # noqa: ARG001  checked
-    """How far a scan is, until it ends."""
+async def follow(job_id: str, request: Request, here: Here, session: Reader) -> EventSourceResponse:
+    """How far a scan is, until it or the session ends."""
     await run_in_threadpool(here.jobs.one, job_id)
 
     async def events() -> AsyncIterator[dict[str, str]]:
         last = ""
         while not await request.is_disconnected():
+            if not await run_in_threadpool(here.sessions.lives, session):
+                return
             job = await run_in_threadpool(here.jobs.one, job_id)
             told_now = JSONResponse({"state": job.state, "done": job.done, "total": job.total, "doing": job.doing}).body
             data = bytes(told_now).decode()
@@ -163,7 +162,8 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
     if name in REMOTE_HUBS and (not host or is_address(host)):
         return Order(account_id, JobKind.TARGET, target, target)
     if is_storage(target):
-        if "/../" not in f"{target}/" and any(
+        plain = not re.search(r"/\.\.?(/|$)|%2e|[\\?#*\[]", target, re.IGNORECASE)
+        if plain and any(
             target.startswith(root.rstrip("/") + "/") or target == root for root in roots if is_storage(root)
         ):
             return Order(account_id, JobKind.TARGET, target, target)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response
 
 from scanner.web.access import Role
+from scanner.web.account_changes import note_change
 from scanner.web.accounts import Account
 from scanner.web.errors import AccountRefused, NotThere, PasswordRefused
 from scanner.web.forms import Form, PostedOpenly
@@ -17,10 +18,12 @@ from scanner.web.sessions import Session
 from scanner.web.translation import translations
 from scanner.web.visitors import (
     begun,
+    device_of,
     forget_session,
     language_of,
     local_path,
     missing_step,
+    remember_device,
     set_session,
     visiting,
 )
@@ -47,7 +50,7 @@ def ask_to_sign_in(request: Request, here: Here) -> Response:
 def sign_in(request: Request, here: Here, form: PostedOpenly) -> Response:
     """Check address and password; says the same of a wrong, a locked and a disabled account, in the same time."""
     here.must_be_within(_TRIES_PER_MINUTE, "sign-in", _address(request))
-    account = here.accounts.authenticate(form.text("email", 300), form.secret("password"))
+    account = here.accounts.authenticate(form.text("email", 300), form.secret("password"), device_of(request))
     if account is None:
         t = translations(language_of(request)).gettext
         wrong = t(
@@ -68,7 +71,7 @@ def give_code(
 ) -> Response:
     """Check a one-time code; the session that then begins has another secret."""
     here.must_be_within(_TRIES_PER_MINUTE, "code", session.account.account_id)
-    if not here.accounts.check_code(session.account.account_id, form.text("code", 20)):
+    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
         wrong = told(request, AccountRefused("wrong-code"))
         return page(request, "code.html", 401, problem=wrong, onward=form.text("next"))
     here.sessions.end(session.account.account_id, session.session_id)
@@ -103,6 +106,8 @@ def accept_invitation(request: Request, secret: str, here: Here, form: PostedOpe
     except (PasswordRefused, AccountRefused) as error:
         facts = {"invitation": invitation, "known": known, "name": form.text("name", 200)}
         return page(request, "invitation.html", 422, problem=told(request, error), **facts)
+    event = "account password changed" if known else "account opened"
+    note_change(here, account, event, account.actor, invited_by=invitation.invited_by, roles=sorted(account.roles))
     return admit(request, here, account, second_factor=False, onward="")
 
 
@@ -170,6 +175,8 @@ def admit(request: Request, here: Premises, account: Account, *, second_factor: 
         missing = f"{missing}?next={quote(onward, safe='')}"
     response = go(missing or (onward if onward != "/" else home_of(account)))
     set_session(request, response, secret)
+    if missing is None:
+        remember_device(request, response, account)
     return response
 
 

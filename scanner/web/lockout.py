@@ -1,0 +1,104 @@
+"""How often a password or a code may be tried: strangers share one count, each browser that the owner uses has its own.
+
+So nobody who merely knows an address can keep its owner out: wrong tries from elsewhere lock an account for unknown
+browsers alone (OWASP, "Slow down online guessing attacks with device cookies").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from scanner.web.store import WebStore
+
+FAILURES_UNTIL_LOCKED = 8
+LOCKED_S = 15 * 60.0
+DEVICE_S = 90 * 24 * 3600.0
+
+
+class Lockout:
+    """Counts of wrong tries in web.db.
+
+    `device` is everywhere the secret that a browser was given when somebody signed in with it, "" for a stranger's.
+    """
+
+    def __init__(self, store: WebStore, clock: Callable[[], datetime]) -> None:
+        self._store, self._clock = store, clock
+
+    def is_locked(self, account: dict[str, Any], device: str) -> bool:
+        """Whether nothing is to be tried now.
+
+        Args:
+            account: a row of the table of accounts.
+        """
+        known = self._known(account["account_id"], device)
+        return float((known or account)["locked_until"]) > self._now()
+
+    def counted(self, account: dict[str, Any], device: str, *, right: bool, last: bool) -> bool:
+        """Whether a secret was right and counts now; a wrong one is counted. `last`: nothing more will be asked for."""
+        if account["disabled"] or self.is_locked(account, device):
+            return False
+        if not right:
+            self.failed(account["account_id"], device)
+        elif last:
+            self.passed(account["account_id"], device)
+        return right
+
+    def failed(self, account_id: str, device: str) -> None:
+        """Count one wrong try."""
+        with self._store.transaction() as db:
+            known = self._known(account_id, device)
+            table, key = ("devices", _key(account_id, device)) if known else ("accounts", account_id)
+            failures = (known or next(iter(db.table("accounts").rows_where("account_id = ?", [account_id]))))[
+                "failures"
+            ] + 1
+            locked = failures >= FAILURES_UNTIL_LOCKED
+            changes = {"failures": 0, "locked_until": self._now() + LOCKED_S} if locked else {"failures": failures}
+            db.table(table).update(key, changes)
+
+    def passed(self, account_id: str, device: str) -> None:
+        """Forget the wrong tries of whoever gave everything that was asked."""
+        clean = {"failures": 0, "locked_until": 0.0}
+        with self._store.transaction() as db:
+            if self._known(account_id, device):
+                db.table("devices").update(_key(account_id, device), clean)
+            else:
+                db.table("accounts").update(account_id, clean)
+
+    def trust(self, account_id: str, device: str) -> str:
+        """Remember the browser that somebody signed in with; the secret it is to keep."""
+        if self._known(account_id, device):
+            with self._store.transaction() as db:
+                db.table("devices").update(_key(account_id, device), {"seen_at": self._now()})
+            return device
+        secret = secrets.token_urlsafe(24)
+        with self._store.transaction() as db:
+            db.table("devices").delete_where("seen_at < ?", [self._now() - DEVICE_S])
+            db.table("devices").insert(
+                {
+                    "device_sha256": _key(account_id, secret), "account_id": account_id, "failures": 0, "locked_until": 0.0,
+                    "seen_at": self._now(),
+                }
+            )  # fmt: skip
+        return secret
+
+    def forget_devices(self, account_id: str) -> None:
+        """Treat every browser as a stranger's again."""
+        with self._store.transaction() as db:
+            db.table("devices").delete_where("account_id = ?", [account_id])
+
+    def _known(self, account_id: str, device: str) -> dict[str, Any] | None:
+        if not device:
+            return None
+        rows = self._store.db.table("devices").rows_where("device_sha256 = ?", [_key(account_id, device)])
+        return next((row for row in rows if row["seen_at"] > self._now() - DEVICE_S), None)
+
+    def _now(self) -> float:
+        return self._clock().timestamp()
+
+
+def _key(account_id: str, device: str) -> str:
+    return hashlib.sha256(f"{account_id} {device}".encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""How many large requests are read at a time, by everybody and by one sender; the others wait, and are then told to come again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from scanner.web.errors import GateRefused
+
+
+class Slots:
+    """A number of slots.
+
+    Args:
+        count: requests at a time.
+        wait_s: how long another one waits for its turn.
+        each: of them one sender's at most; None for any number.
+    """
+
+    def __init__(self, count: int, wait_s: float, each: int | None = None) -> None:
+        self._free, self._wait_s, self._each = asyncio.Semaphore(count), wait_s, each
+        self._of = Counter[str]()
+
+    @asynccontextmanager
+    async def one(self, sender: str = "") -> AsyncIterator[None]:
+        """A slot for as long as the context lasts; raises GateRefused."""
+        busy = GateRefused(503, "busy", "too many uploads at once; try again in a minute", 60)
+        if self._each is not None and self._of[sender] >= self._each:
+            raise busy
+        self._of[sender] += 1
+        try:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    await self._free.acquire()
+            except TimeoutError:
+                raise busy from None
+            try:
+                yield
+            finally:
+                self._free.release()
+        finally:
+            self._of[sender] -= 1
+            if not self._of[sender]:
+                del self._of[sender]

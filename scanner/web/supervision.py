@@ -1,0 +1,64 @@
+"""The worker's process beside `serve`: started, started again when it dies, ended with the server."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+_WELL_S = 300.0  # a worker that lived so long did not die of how it was started
+
+
+class WorkerProcess:
+    """A command that runs until it is told to stop; deaths in a row are waited out longer each time.
+
+    Args:
+        command: what to run; it ends by itself at SIGTERM.
+    """
+
+    def __init__(self, command: Sequence[str], first_wait_s: float = FIRST_WAIT_S) -> None:
+        self._command, self._first_wait_s = tuple(command), first_wait_s
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._process = self._started()
+        self._watcher = threading.Thread(target=self._watch, name="worker's watcher", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End the process, and wait until it has ended."""
+        with self._lock:  # the watcher starts none after this
+            self._ended.set()
+            self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        wait_s = self._first_wait_s
+        while True:
+            began = time.monotonic()
+            code = self._process.wait()
+            if self._ended.is_set():
+                return
+            if time.monotonic() - began > _WELL_S:
+                wait_s = self._first_wait_s
+            log.error("the worker ended by itself (%d) and is started again in %.0f s", code, wait_s)
+            if self._ended.wait(wait_s):
+                return
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            with self._lock:
+                if self._ended.is_set():
+                    return
+                self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command)  # noqa: S603  our own program
