@@ -15,7 +15,7 @@ demo: install
 	$(BIN)/portrait-scanner demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -7,6 +7,8 @@ CrawlError
 │   ├── TooManyTensors       the header names more tensors than we agree to hold
 │   ├── MalformedHeader      the header contradicts itself or the file
 │   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
+├── CaptureRefused           a saved page that is of no format that is read, broken or hostile beyond use
+├── UnknownCapture           no capture of that id
 ├── HubError                 a hub did not give what was asked
 │   ├── UnknownHub           no hub of that name is built in
 │   ├── PlaceBusy            another program is sweeping the same place
@@ -63,6 +65,17 @@ class MalformedHeader(UnreadableCheckpoint):
 
 class ArchiveRefused(UnreadableCheckpoint):
     """A zip archive is broken, encrypted, or larger than we agree to unpack."""
+
+
+class CaptureRefused(CrawlError):
+    """A capture cannot be read; it is kept all the same."""
+
+
+class UnknownCapture(CrawlError):
+    """No capture, or no page of one, has that id."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"no capture {wanted!r}; `portrait-scanner captures` lists them")
 
 
 class HubError(CrawlError):

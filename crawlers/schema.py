@@ -89,3 +89,30 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     # Events that a place's first sweep brings along: all is new then, and nothing is news.
     db.table("events").add_column("quiet", int, not_null_default=0)
     db.table("webhooks").create({"url": str, "delivered": int}, pk="url")
+
+
+@migrations()
+def captures_pages_images(db: Database) -> None:
+    db.table("captures").create(
+        {
+            "capture_id": str, "name": str, "format": str, "size_bytes": int, "taken_in_at": str, "taken_in_by": str, "tool": str,
+            "made_with": str, "checks": str, "notes": str, "problem": str, "pages": int,
+        },
+        pk="capture_id",
+    )  # fmt: skip
+    db.table("capture_pages").create(
+        {
+            "page_id": str, "capture_id": str, "number": int, "url": str, "saved_at": str, "platform": str, "account": str, "kind": str,
+            "facts": str, "edited": str, "edited_by": str, "edited_at": str, "notes": str,
+        },
+        pk="page_id",
+    )  # fmt: skip
+    db.table("capture_pages").create_index(["capture_id"])
+    db.table("capture_pages").create_index(["platform", "account"])
+    db.table("capture_images").create(
+        {
+            "page_id": str, "place": int, "sha256": str, "url": str, "alt": str, "belongs": int, "picture": str, "provenance": str,
+        },
+        pk=("page_id", "place"),
+    )  # fmt: skip
+    db.table("capture_images").create_index(["sha256"])

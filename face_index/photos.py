@@ -19,7 +19,7 @@ from face_index.refusals import Refusal, Why
 
 PHOTO_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"})
 # Pillow knows formats that start other programs (EPS) or have had one hole after another: only these are tried.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "MPO")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "MPO")
 MAX_PHOTO_BYTES = 64_000_000
 MAX_PHOTO_PIXELS = 80_000_000
 _PIXEL_LIMIT = f"{MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
@@ -95,7 +95,7 @@ def photo_from(name: str, data: bytes) -> Photo:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF or palettes are no reason to refuse; bombs are, below
-            with Pillow.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            with Pillow.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
                 if picture.width * picture.height > MAX_PHOTO_PIXELS:
                     raise _too_large(f"{picture.width}x{picture.height}", _PIXEL_LIMIT)
                 upright = _decoded(picture)

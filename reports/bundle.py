@@ -6,9 +6,8 @@ The same case gives the same payload, byte for byte; only the bagging date, the 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -21,11 +20,9 @@ from reports.docket import Docket
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.interchange import case_graph
 from reports.schema import SCHEMA_FILE, published_schema
+from reports.sealing import Sign, json_text, write_seal
 from reports.timestamping import Authority, write_timestamps
-from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text, verify
-
-Sign = Callable[[bytes], tuple[bytes, bytes]]
-"""Signs a message: Ed25519 signature and raw public key."""
+from reports.verify_bundle import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,6 @@ def write_bundle(
         UnreadableBundle: what was written does not verify, such as a case with numbers that are none.
         FontMissing: a PDF is wanted and no font here has the language's signs.
     """
-    import bagit
-
     if folder.exists():
         raise BundleExists(str(folder))
     partial = folder.with_name(folder.name + ".part")
@@ -70,18 +65,15 @@ def write_bundle(
     try:
         key = hashlib.sha256(sign(b"")[1]).hexdigest()
         _write_payload(case, docket, partial, request, key)
-        bagit.make_bag(
-            str(partial),
-            bag_info={
-                "Bagging-Date": now.date().isoformat(),
-                "Bag-Software-Agent": f"portrait-scanner {case.method.versions.get('portrait-scanner', '')}",
-                "External-Identifier": case.case_id,
-                "External-Description": "Evidence on one checkpoint and one registered likeness",
-                "Signing-Key-SHA256": key,
-            },
-            checksums=["sha256", "sha512"],
-        )
-        _seal(partial, case, sign, now)
+        facts = {
+            "statement": "These tag manifests seal the evidence on this case.", "case_id": case.case_id, "as_of": as_of(case),
+        }  # fmt: skip
+        info = {
+            "Bag-Software-Agent": f"portrait-scanner {case.method.versions.get('portrait-scanner', '')}",
+            "External-Identifier": case.case_id,
+            "External-Description": "Evidence on one case and one registered likeness",
+        }
+        write_seal(partial, facts, info, sign, now)
         write_timestamps(partial, authorities, sign)
         if damaged := [item for item in verify(partial) if not item.ok]:
             raise UnreadableBundle(f"the evidence would not verify: {damaged[0].item}: {damaged[0].problem}")
@@ -98,12 +90,12 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data.encode() if isinstance(data, str) else data)
 
-    put("case.json", _json(case_to_dict(case)))
+    put("case.json", json_text(case_to_dict(case)))
     put(SCHEMA_FILE, published_schema())
-    put("case.jsonld", _json(case_graph(case)))
+    put("case.jsonld", json_text(case_graph(case)))
     if case.environment:
-        put("environment.json", _json(case_to_dict(case)["environment"]))
-    put("custody.json", _json(case_to_dict(case)["custody"]))
+        put("environment.json", json_text(case_to_dict(case)["environment"]))
+    put("custody.json", json_text(case_to_dict(case)["custody"]))
     for sample in case.samples:
         for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
             put(f"samples/{sha256}.png", docket.kept(sha256))
@@ -123,33 +115,9 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
             put(f"report.{language}.pdf", case_pdf(html, case, language))
 
 
-def _seal(folder: Path, case: Case, sign: Sign, now: datetime) -> None:
-    """Sign the tag manifests, which cover everything else."""
-    (folder / "seal").mkdir()
-    key = sign(b"")[1]
-    statement = {
-        "statement": "These tag manifests seal the evidence on this case.",
-        "case_id": case.case_id,
-        "as_of": as_of(case),
-        "sealed_at": now.isoformat(timespec="seconds"),
-        "key_sha256": hashlib.sha256(key).hexdigest(),
-        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS},
-    }
-    text = _json(statement).encode()
-    signature = sign(text)[0]
-    (folder / STATEMENT).write_bytes(text)
-    (folder / SIGNATURE).write_bytes(signature)
-    (folder / STAMPED).write_bytes(stamped_text(text, signature))
-    (folder / KEY).write_bytes(key)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 def _warc(case: Case, docket: Docket) -> bytes:

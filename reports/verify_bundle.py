@@ -131,6 +131,9 @@ def _items(bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...]
 
 def _content(bundle: Path) -> Iterator[Item]:
     yield _checked("seal, bag and time belong together", lambda: _facts(bundle))
+    if (bundle / "data/capture.json").is_file():
+        yield _checked("the captured page is the one that was taken in", lambda: _capture(bundle))
+        return
     yield _checked("case matches its schema", lambda: _schema(bundle))
     yield from _references(bundle)
 
@@ -357,12 +360,20 @@ def _info(bundle: Path) -> dict[str, str]:
     return told
 
 
+def _capture(bundle: Path) -> str:
+    told = _json(bundle / "data/capture.json")
+    if told["sha256"] != _json(bundle / STATEMENT)["capture_id"] or told["sha256"] != _sha256(bundle / "data/original"):
+        raise Unsound("the original is not the file that was taken in")
+    return f"{told['name']}, taken in at {told['taken_in_at']} by {told['taken_in_by']}"
+
+
 def _facts(bundle: Path) -> str:
     statement, info = _json(bundle / STATEMENT), _info(bundle)
+    name = f"capture {statement['capture_id'][:16]}" if "capture_id" in statement else f"case {statement['case_id']}"
     sealed, as_of = datetime.fromisoformat(statement["sealed_at"]), datetime.fromisoformat(statement["as_of"])
     if info.get("Signing-Key-SHA256") != statement["key_sha256"]:
         raise Unsound("bag-info.txt names another key: the manifests were signed again")
-    if info.get("External-Identifier") != statement["case_id"]:
+    if info.get("External-Identifier") != statement.get("capture_id", statement.get("case_id")):
         raise Unsound("bag-info.txt names another case than the seal")
     if info.get("Bagging-Date") != sealed.date().isoformat():
         raise Unsound("bag-info.txt names another day than the seal")
@@ -374,8 +385,8 @@ def _facts(bundle: Path) -> str:
             raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
     late = min((moment for moment, _ in stamps), default=sealed) - sealed
     if late > CLOCK_TOLERANCE:
-        return f"case {statement['case_id']}; the signer's clock says it was sealed at {sealed.isoformat()}, {late.days} days before any authority saw it"
-    return f"case {statement['case_id']}, sealed at {sealed.isoformat()} by the signer's own clock"
+        return f"{name}; the signer's clock says it was sealed at {sealed.isoformat()}, {late.days} days before any authority saw it"
+    return f"{name}, sealed at {sealed.isoformat()} by the signer's own clock"
 
 
 # ---- timestamps (RFC 3161 in CMS, RFC 5652) ----------------------------------------------------------------------------

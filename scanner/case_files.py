@@ -26,7 +26,7 @@ def file_cases(
         "file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"],
         "gallery_version": record["method"].get("gallery_version"), "authorised": None,
     }  # fmt: skip
-    here = [finding for finding in record["findings"] if _is_registered(workshop, finding["identity_id"])]
+    here = [finding for finding in record["findings"] if is_registered(workshop, finding["identity_id"])]
     if not here:
         gone = bool(record["findings"])
         threshold = record["best_threshold"] or record["method"].get("threshold")
@@ -41,9 +41,9 @@ def file_cases(
     rows = []
     for finding in here:
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
-        authorised = _authorised(workshop, case)
+        authorised = authorised_by(workshop, case)
         if authorised is None:
-            _open(workshop, case)
+            open_case(workshop, case)
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
@@ -54,7 +54,8 @@ def file_cases(
     return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
 
 
-def _open(workshop: Workshop, case: Case) -> None:
+def open_case(workshop: Workshop, case: Case) -> None:
+    """File a case and note it in the audit log; one that is there already stays as it is."""
     if workshop.docket.open(case):
         workshop.vault.note(
             "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),
@@ -62,7 +63,7 @@ def _open(workshop: Workshop, case: Case) -> None:
         )  # fmt: skip
 
 
-def _is_registered(workshop: Workshop, identity_id: str) -> bool:
+def is_registered(workshop: Workshop, identity_id: str) -> bool:
     """Whether someone is still there: people may withdraw while a scan runs."""
     try:
         return workshop.vault.find(identity_id).is_active(workshop.clock().date())
@@ -70,7 +71,7 @@ def _is_registered(workshop: Workshop, identity_id: str) -> bool:
         return False
 
 
-def _authorised(workshop: Workshop, case: Case) -> str | None:
+def authorised_by(workshop: Workshop, case: Case) -> str | None:
     """What allows this use, in words; None if nothing does. Authorised use opens no case."""
     if case.terms == Terms.PERMITTED:
         return "the person's terms permit it"

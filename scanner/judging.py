@@ -181,7 +181,7 @@ class Bench:
             "denoiser_calls": examination.denoiser_calls,
             "sampled": len(examination.samples),
             "with_face": sum(one.shot.face is not None for one in examination.samples),
-            **_error_rates(calibration, thresholds.match, len(self.watch.gallery)),
+            **error_rates(calibration, thresholds.match, len(self.watch.gallery)),
         }
 
 
@@ -208,7 +208,7 @@ def device_of(settings: Settings) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _error_rates(calibration: Calibration | None, threshold: float, gallery_size: int) -> dict[str, Any]:
+def error_rates(calibration: Calibration | None, threshold: float, gallery_size: int) -> dict[str, Any]:
     """What a case tells of the calibration: which one, how large, how good, and its impostor scores as a curve."""
     if calibration is None:
         return {}

@@ -69,6 +69,14 @@ def items_by_hash(db: Database) -> None:
     db.table("items").create_index(["sha256"])
 
 
+@migrations()
+def sightings_of_captures(db: Database) -> None:
+    db.table("sightings").create(
+        {"subject": str, "version": str, "fingerprint": str, "outcome": str, "record": str, "judged_at": str},
+        pk=("subject", "version", "fingerprint"),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -124,6 +132,22 @@ class Ledger:
         self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._db.enable_wal()
         migrations.apply(self._db)
+
+    def sighting(self, subject: str, version: str, fingerprint: str) -> dict[str, Any] | None:
+        """What was found about captured images of a subject under these settings; None if they were not judged so."""
+        query = "select record from sightings where subject = ? and version = ? and fingerprint = ?"
+        found = self._db.execute(query, [subject, version, fingerprint]).fetchone()
+        return None if found is None else dict(json.loads(found[0]))
+
+    def keep_sighting(
+        self, subject: str, version: str, fingerprint: str, outcome: str, record: Mapping[str, Any], now: datetime
+    ) -> None:
+        row = {
+            "subject": subject, "version": version, "fingerprint": fingerprint, "outcome": outcome,
+            "record": json.dumps(record, ensure_ascii=False), "judged_at": now.isoformat(),
+        }  # fmt: skip
+        with self._db.atomic():
+            self._db.table("sightings").upsert(row, pk=("subject", "version", "fingerprint"))
 
     def close(self) -> None:
         self._db.close()

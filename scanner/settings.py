@@ -210,6 +210,10 @@ class Settings(BaseSettings):
         return self.home / "web" / "uploads"
 
     @property
+    def captures_path(self) -> Path:
+        return self.home / "captures"
+
+    @property
     def checkpoints_path(self) -> Path:
         return self.home / "checkpoints"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from safetensors.numpy import save_file
 
 from crawlers.destinations import Destinations
@@ -40,6 +43,9 @@ from scanner.triage import triage_file
 from scanner.trigger_search import candidate_words
 from tests.servers.files import FileServer, serve_files
 
+# One of several processes that share the tests must not take all cores: libraries read this when they are loaded.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).parent.parent.parent / "shared"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -207,16 +213,24 @@ def docket(tmp_path: Path) -> Iterator[Docket]:
 
 
 @pytest.fixture(scope="session")
-def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_home(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any]) -> Path:
     """Where the demo was run; tests that change something take a copy."""
-    return tmp_path_factory.mktemp("demo")
+    own = tmp_path_factory.mktemp("demo") / "home"
+    shutil.copytree(demo["home"], own)
+    return own
 
 
 @pytest.fixture(scope="session")
-def demo(demo_home: Path) -> dict[str, Any]:
-    """The demo, run once as a user runs it."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The demo, run once as a user runs it, for all processes that share the tests; `home` is where."""
     from tests.test_cli import run
 
-    done = run("demo", "--json", home=demo_home)
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    told = shared / "demo.json"
+    with FileLock(shared / "demo.lock"):
+        if not told.exists():
+            done = run("demo", "--json", home=shared / "demo-home")
+            assert done.returncode == 0, done.stderr
+            told.write_text(done.stdout)
+    return {**json.loads(told.read_text()), "home": shared / "demo-home"}

@@ -227,28 +227,36 @@ def test_of_a_stranger_nothing_is_kept(
 
 
 def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: Path, tmp_path: Path) -> None:
-    adapter, photos = tmp_path / "new.safetensors", tmp_path / "photos"
-    assert run("miniature", "train-adapter", "31337", adapter, "--trigger", "vqx").returncode == 0
+    stranger = next(file for file in load_world().files if file.group == "stranger")
+    adapter, photos, seed = stranger.path, tmp_path / "photos", str(stranger.person_seeds[0])
     before = run("scan", adapter, "--json", home=registered_home)
     assert before.returncode == 0
     assert [row["outcome"] for row in json.loads(before.stdout)["results"]] == ["clear"]
-    run("miniature", "photos", "31337", photos)
-    enrolled = run("enroll", "person-31337", photos, "--yes", "--json", home=registered_home)
+    run("miniature", "photos", seed, photos)
+    enrolled = run("enroll", "person-new", photos, "--yes", "--json", home=registered_home)
     assert json.loads(enrolled.stdout)["accepted"] >= 6
     waiting = run("scan", adapter, "--json", home=registered_home)
     assert [row["outcome"] for row in json.loads(waiting.stdout)["results"]] == ["clear"]
-    approved = run("approve", "person-31337", "--operator", "olga", "--proof", "drawn", home=registered_home)
+    approved = run("approve", "person-new", "--operator", "olga", "--proof", "drawn", home=registered_home)
     assert approved.returncode == 0, approved.stderr
     after = run("scan", adapter, "--json", home=registered_home)
     assert after.returncode == 1
     assert [(row["outcome"], row["identity"]) for row in json.loads(after.stdout)["results"]] == [
-        ("match", "person-31337")
+        ("match", "person-new")
     ]
-    licensed = run("licence", "grant", "person-31337", "--hub", "folder", "--until", "2999-01-01", home=registered_home)
+    licensed = run("licence", "grant", "person-new", "--hub", "folder", "--until", "2999-01-01", home=registered_home)
     assert licensed.returncode == 0, licensed.stderr
     allowed = json.loads(run("scan", adapter, "--json", home=registered_home).stdout)["results"]
     assert [(row["outcome"], bool(row["authorised"])) for row in allowed] == [("match", True)]
-    receipt = run("withdraw", "person-31337", "--json", home=registered_home)
+    receipt = run("withdraw", "person-new", "--json", home=registered_home)
     assert json.loads(receipt.stdout)["photos_erased"] >= 6
     again = run("scan", adapter, "--json", home=registered_home)
     assert [row["outcome"] for row in json.loads(again.stdout)["results"]] == ["clear"]
+
+
+def test_a_trained_adapter_is_read_as_one(tmp_path: Path) -> None:
+    adapter = tmp_path / "new.safetensors"
+    trained = run("miniature", "train-adapter", "31337", adapter, "--trigger", "vqx", "--steps", "3")
+    assert trained.returncode == 0, trained.stderr
+    told = json.loads(run("inspect", adapter, "--json").stdout)
+    assert "lora" in json.dumps(told).lower()

@@ -15,6 +15,7 @@ import typer
 
 from scanner.cli import (
     accuracy,
+    capturing,
     casework,
     crawled,
     crawling,
@@ -60,6 +61,7 @@ inspection.add_to(app)
 crawling.add_to(app)
 watching.add_to(app)
 crawled.add_to(app)
+capturing.add_to(app)
 scanning.add_to(app)
 casework.add_to(app)
 evidence.add_to(app)
@@ -73,6 +75,7 @@ app.add_typer(notices.group, name="notice")
 app.add_typer(safekeeping.vault_group, name="vault")
 app.add_typer(safekeeping.audit_group, name="audit")
 app.add_typer(serving.group, name="account")
+app.add_typer(capturing.group, name="captures")
 app.add_typer(miniature.group, name="miniature")
 
 

@@ -1,0 +1,145 @@
+"""Captures that are plain files: HTML pages alone or with a folder beside them, PDF prints, pictures, tables of pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from crawlers.errors import CaptureRefused
+from crawlers.saved.page import PageImage, Resources, SavedPage, Start
+
+_SINGLE_FILE = re.compile(r"<!--\s*Page saved with SingleFile\s*(.*?)-->", re.DOTALL)
+_SAVED_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S+)\s*-->")
+_BESIDE = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
+_TYPES = {
+    ".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".json": "application/json", ".css": "text/css", ".js": "text/javascript",
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp",
+    ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif", ".tif": "image/tiff", ".tiff": "image/tiff", ".svg": "image/svg+xml",
+}  # fmt: skip
+PICTURE_ENDINGS = frozenset(ending for ending, kind in _TYPES.items() if kind.startswith("image/") and ending != ".svg")
+_MOST_ROWS = 100_000
+
+
+def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
+    """A page with data: addresses (SingleFile), or with a folder of its files beside it."""
+    if path.stat().st_size > resources.limits.resource_bytes * 4:
+        raise CaptureRefused(f"a page of more than {resources.limits.resource_bytes * 4 / 1e6:,.0f} MB is not read")
+    data = path.read_bytes()
+    head = data[:8_000].decode("utf-8", "replace")
+    url, saved_at, tool = _told_by_comment(head)
+    own = f"saved:///{quote(path.name)}"
+    body = resources.body()
+    body._most = len(data)  # noqa: SLF001  a page with its pictures inside is longer than any other answer
+    body.write(data)
+    resources.add(body, own, media_type="text/html")
+    for file in _beside(path):
+        name = quote(file.relative_to(path.parent).as_posix())
+        _take(file, f"saved:///{name}", resources)
+    return [Start(own, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
+
+
+def saved_from(checks: list[str]) -> tuple[str | None, list[str]]:
+    """The address a plain HTML file says it was saved from, out of what `read_html` told, and the rest."""
+    found = next((one.removeprefix("saved from ") for one in checks if one.startswith("saved from ")), None)
+    return found, [one for one in checks if not one.startswith("saved from ")]
+
+
+def _told_by_comment(head: str) -> tuple[str | None, str | None, str | None]:
+    single = _SINGLE_FILE.search(head)
+    if single:
+        facts = dict(re.findall(r"^\s*(url|saved date):\s*(.+?)\s*$", single[1], re.MULTILINE))
+        return facts.get("url"), facts.get("saved date"), "SingleFile"
+    chrome = _SAVED_FROM.search(head)
+    return (chrome[1], None, None) if chrome else (None, None, None)
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    for ending in _BESIDE:
+        folder = path.with_name(path.stem + ending)
+        if folder.is_dir():
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and not file.is_symlink():
+                    yield file
+
+
+def _take(file: Path, url: str, resources: Resources) -> None:
+    body = resources.body()
+    with file.open("rb") as stream:
+        while (chunk := stream.read(1 << 20)) and body.write(chunk):
+            pass
+    resources.add(body, url, media_type=_TYPES.get(file.suffix.lower(), ""))
+
+
+def read_pdf(path: Path, resources: Resources) -> SavedPage:
+    """A printed page: its text, and each page as a picture, for what is printed cannot be told from how it is embedded."""
+    import pypdfium2
+
+    images: list[PageImage] = []
+    text: list[str] = []
+    notes: list[str] = []
+    try:
+        with pypdfium2.PdfDocument(path) as document:
+            facts: dict[str, Any] = document.get_metadata_dict()
+            if len(document) > resources.limits.pdf_pages:
+                notes.append(f"only {resources.limits.pdf_pages} of {len(document)} pages were read")
+            for number in range(min(len(document), resources.limits.pdf_pages)):
+                page = document[number]
+                text.append(page.get_textpage().get_text_bounded())
+                scale = min(2.0, 4_000 / max(*page.get_size(), 1.0))
+                picture = io.BytesIO()
+                page.render(scale=scale, may_draw_forms=False).to_pil().save(picture, "PNG", compress_level=1)
+                kept = resources.add_bytes(
+                    picture.getvalue(), f"saved:///page-{number + 1}.png", media_type="image/png"
+                )
+                images.append(PageImage(None, kept.path, number, f"page {number + 1}"))
+    except (pypdfium2.PdfiumError, ValueError, OSError) as error:
+        raise CaptureRefused(f"it is no PDF that can be read ({type(error).__name__})") from error
+    told = "\n".join(text)[: resources.limits.text_chars]
+    return SavedPage(
+        None, str(facts.get("Title") or path.stem)[:500], None, None, told, tuple(images), notes=tuple(notes)
+    )
+
+
+def read_picture(path: Path, resources: Resources) -> SavedPage:
+    """A screenshot or any other picture."""
+    _take(path, f"saved:///{quote(path.name)}", resources)
+    image = PageImage(None, resources.all[-1].path, 0, "")
+    return SavedPage(None, path.stem[:500], None, None, "", (image,))
+
+
+def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
+    """Rows of a CSV: an address and a screenshot of it, which lies beside the table or below."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))[:_MOST_ROWS]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CaptureRefused(f"it is no table in UTF-8 ({type(error).__name__})") from error
+    if not rows or not {"url", "screenshot"} <= set(rows[0]):
+        raise CaptureRefused(
+            "a table of screenshots has the columns url and screenshot; saved_at and title are read as well"
+        )
+    root = path.parent.resolve()
+    for number, row in enumerate(rows, 2):
+        name = (row.get("screenshot") or "").strip()
+        file = (root / unquote(name)).resolve()
+        url, title = (row.get("url") or "").strip(), (row.get("title") or "").strip()
+        if not name or not file.is_relative_to(root) or not file.is_file():
+            yield SavedPage(
+                url or None,
+                title,
+                None,
+                None,
+                "",
+                (),
+                notes=(f"row {number}: no screenshot {name[:200]!r} beside the table",),
+            )
+            continue
+        page = read_picture(file, resources)
+        yield SavedPage(
+            url or None, title or page.title, (row.get("saved_at") or "").strip() or None, None, "", page.images
+        )

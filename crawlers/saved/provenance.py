@@ -1,0 +1,263 @@
+"""Where an image says it comes from: its generator's parameters, its labels as made by AI, its camera.
+
+All of it is what the file says, and anybody can write anything into a file; no detector guesses here. Sources: A1111 and
+ComfyUI metadata through sd-parsers; IPTC Digital Source Type (cv.iptc.org/newscodes/digitalsourcetype); the metadata label
+of GB 45438-2025 (TC260, namespace http://www.tc260.org.cn/ns/AIGC/1.0/); EXIF; C2PA (crawlers.saved.content_credentials).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sd_parsers
+from lxml import etree
+from PIL import ExifTags, Image
+
+from crawlers.saved.content_credentials import Credentials, credentials_in
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "HEIF", "AVIF", "MPO", "BMP")
+_IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
+# What GB 45438-2025 lets Label say.
+_LABELS = {"1": "is made by AI", "2": "may be made by AI", "3": "is suspected to be made by AI"}
+_MIDJOURNEY = re.compile(r"(?:^|\s)--(?:v|ar|niji|stylize|chaos)\s|Job ID:\s*[0-9a-f-]{36}")
+_LORA_TAG = re.compile(r"<(?:lora|lyco):([^:>]{1,200})(?::[^>]*)?>")
+_LORA_HASHES = re.compile(r'Lora hashes:\s*"([^"]{1,20000})"')
+_HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})")
+_MOST_CHARS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """A model that the file says it was made with.
+
+    Attributes:
+        role: "base model" or "adapter".
+        digest: 8 to 64 hexadecimal digits as the generator wrote them: the beginning of an AutoV1, AutoV2 or AutoV3 hash.
+    """
+
+    role: str
+    name: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything an image says of where it comes from.
+
+    Attributes:
+        generator: the program, None if it names none.
+        prompt: as written there.
+        ingredients: models it was made with.
+        source_type: IPTC's word, e.g. trainedAlgorithmicMedia.
+        label: fields of the GB 45438 label, by their names there.
+        camera: maker, model, time and software of EXIF, by name.
+        credentials: C2PA's manifest, None without one.
+    """
+
+    generator: str | None = None
+    prompt: str | None = None
+    ingredients: tuple[Ingredient, ...] = ()
+    source_type: str | None = None
+    label: dict[str, str] = field(default_factory=dict)
+    camera: dict[str, str] = field(default_factory=dict)
+    credentials: Credentials | None = None
+
+    @property
+    def says_ai(self) -> bool:
+        """Whether anything in it says that a model made or changed the image."""
+        trained = {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"}
+        told = {self.source_type, *(self.credentials.source_types if self.credentials else ())}
+        return bool(self.generator or self.ingredients or self.label.get("Label") or trained & told)
+
+    def sentences(self) -> list[str]:
+        """What the file says, one sentence each."""
+        told = [f"names {self.generator} as its generator"] if self.generator else []
+        told += [
+            f"names the {one.role} {one.name or ''} {f'({one.digest})' if one.digest else ''}".replace(
+                "  ", " "
+            ).strip()
+            for one in self.ingredients
+        ]
+        if self.source_type:
+            told.append(f"gives the IPTC digital source type {self.source_type}")
+        if self.label:
+            producer = self.label.get("ContentProducer")
+            told.append(
+                f"carries the GB 45438 label that it {_LABELS.get(self.label.get('Label', ''), 'concerns AI')}"
+                + (f", by {producer}" if producer else "")
+            )
+        if self.credentials:
+            told += self.credentials.sentences()
+        if self.camera:
+            told.append("names a camera: " + ", ".join(f"{name} {value}" for name, value in self.camera.items()))
+        return told
+
+
+def provenance_of(data: bytes) -> Provenance:
+    """What an image file's bytes say; an empty record for one that says nothing or cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+                exif = _exif(picture)
+                texts = dict(_texts(picture))
+                generated = _generated(picture, texts)
+    except (
+        Exception
+    ):  # Pillow's plugins and parsers of strangers' JSON raise anything; what cannot be read says nothing
+        return Provenance(credentials=credentials_in(data))
+    xmp = texts.pop("xmp", "")
+    generator, prompt, ingredients = generated
+    description = " ".join(
+        [texts.get("Description", ""), exif.get("ImageDescription", ""), *_xmp_values(xmp, "description")]
+    )
+    if generator is None and _MIDJOURNEY.search(description):
+        generator, prompt = "Midjourney", description[:_MOST_CHARS].strip()
+    return Provenance(
+        generator, prompt, ingredients, _source_type(xmp), _label(xmp, texts, exif), _camera(exif), credentials_in(data)
+    )
+
+
+def _generated(picture: Image.Image, texts: dict[str, str]) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
+    try:
+        found = sd_parsers.ParserManager().parse(picture)
+    except Exception:
+        found = None
+    if found is None:
+        return _graph(texts.get("prompt", ""))
+    raw = json.dumps(found.raw_parameters, ensure_ascii=False, default=str)[:_MOST_CHARS]
+    prompt = str(found.full_prompt)[:_MOST_CHARS]
+    models = [Ingredient("base model", _word(one.name), _digest(one.hash)) for one in found.models]
+    ingredients = dict.fromkeys([*models, *_adapters(prompt, found.metadata, raw, "\n".join(texts.values()))])
+    return found.generator.value, prompt or None, tuple(ingredients)
+
+
+def _graph(told: str) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
+    """ComfyUI's graph where its drawing was left out, as its API leaves it."""
+    try:
+        nodes = list(json.loads(told).values()) if told.lstrip().startswith("{") else []
+        inputs = [one["inputs"] for one in nodes if isinstance(one["class_type"], str)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, None, ()
+    if not inputs:
+        return None, None, ()
+    roles = {"ckpt_name": "base model", "unet_name": "base model", "lora_name": "adapter"}
+    found = [
+        Ingredient(role, _word(one[name]), None)
+        for one in inputs for name, role in roles.items() if isinstance(one, dict) and isinstance(one.get(name), str)
+    ]  # fmt: skip
+    texts = [one["text"] for one in inputs if isinstance(one, dict) and isinstance(one.get("text"), str)]
+    return "ComfyUI", (texts[0][:_MOST_CHARS] if texts else None), tuple(dict.fromkeys(found))
+
+
+def _adapters(prompt: str, metadata: dict[Any, Any], raw: str, plain: str) -> Iterator[Ingredient]:
+    """Adapters by name from the prompt's tags and ComfyUI's nodes, with hashes where the generator wrote them."""
+    digests: dict[str, str] = {}
+    hashes = metadata.get("Hashes")
+    for name, told in (hashes if isinstance(hashes, dict) else {}).items():
+        kind, _, bare = str(name).partition(":")
+        if kind.lower() in ("lora", "lyco", "embed") and bare and (digest := _digest(told)):
+            digests[bare] = digest
+    for group in _LORA_HASHES.findall(plain):
+        for part in group.split(","):
+            name, _, told = part.rpartition(":")
+            if name.strip() and (digest := _digest(told)):
+                digests[name.strip()] = digest
+    names = [*digests, *_LORA_TAG.findall(prompt), *re.findall(r'\\?"lora_name\\?":\s*\\?"([^"\\]{1,300})', raw)]
+    for name in dict.fromkeys(names):
+        yield Ingredient("adapter", _word(name), digests.get(name))
+
+
+def _texts(picture: Image.Image) -> Iterator[tuple[str, str]]:
+    for name, value in picture.info.items():
+        if isinstance(value, str):
+            yield ("xmp" if name == "XML:com.adobe.xmp" else str(name)), value[:_MOST_CHARS]
+        elif name in ("xmp", "XML:com.adobe.xmp") and isinstance(value, bytes):
+            yield "xmp", value[:_MOST_CHARS].decode("utf-8", "replace")
+
+
+def _exif(picture: Image.Image) -> dict[str, str]:
+    found = picture.getexif()
+    told = {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in found.items()}
+    told |= {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in found.get_ifd(ExifTags.IFD.Exif).items()}
+    return {name: text for name, value in told.items() if (text := _text(value))}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        for mark, encoding in ((b"UNICODE\0", "utf-16-be"), (b"ASCII\0\0\0", "ascii")):
+            if value.startswith(mark):
+                return value[8:].decode(encoding, "replace").strip("\0 ")[:_MOST_CHARS]
+        return value.decode("utf-8", "replace").strip("\0 ")[:_MOST_CHARS]
+    return str(value).strip("\0 ")[:_MOST_CHARS]
+
+
+def _camera(exif: dict[str, str]) -> dict[str, str]:
+    wanted = {
+        "Make": "maker",
+        "Model": "model",
+        "DateTimeOriginal": "taken",
+        "Software": "software",
+        "LensModel": "lens",
+    }
+    told = {word: exif[name][:200] for name, word in wanted.items() if name in exif}
+    return told if told.keys() & {"maker", "model", "taken"} else {}
+
+
+def _source_type(xmp: str) -> str | None:
+    found = _IPTC.search(" ".join(_xmp_values(xmp, "digitalsourcetype")))
+    return found[1] if found else None
+
+
+def _label(xmp: str, texts: dict[str, str], exif: dict[str, str]) -> dict[str, str]:
+    """The label, which XMP holds as JSON in one property; some producers put the same JSON into text chunks or EXIF."""
+    for told in (
+        *_xmp_values(xmp, "aigc"),
+        texts.get("AIGC", ""),
+        exif.get("UserComment", ""),
+        exif.get("ImageDescription", ""),
+    ):
+        try:
+            found = json.loads(told) if told.strip().startswith("{") else None
+        except (ValueError, RecursionError):
+            continue
+        found = found.get("AIGC", found) if isinstance(found, dict) else None
+        if isinstance(found, dict) and "Label" in found:
+            return {str(name)[:40]: str(value)[:300] for name, value in found.items()}
+    return {}
+
+
+def _xmp_values(xmp: str, name: str) -> Iterator[str]:
+    """Values of properties with that local name, in whatever case, as attributes, elements or resources."""
+    if not xmp:
+        return
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False)
+    try:
+        root = etree.fromstring(xmp[xmp.find("<") :].encode("utf-8", "replace"), parser)
+    except (etree.XMLSyntaxError, ValueError):
+        return
+    for element in root.iter() if root is not None else ():
+        if not isinstance(element.tag, str):
+            continue
+        if etree.QName(element).localname.lower() == name:
+            yield " ".join(
+                [*(str(text) for text in element.itertext()), *(str(value) for value in element.attrib.values())]
+            ).strip()
+        for key, value in element.attrib.items():
+            if etree.QName(key).localname.lower() == name:
+                yield str(value)
+
+
+def _word(told: Any) -> str | None:
+    return str(told).strip()[:300] or None if told else None
+
+
+def _digest(told: Any) -> str | None:
+    found = _HEX.fullmatch(str(told or "").strip())
+    return found[1].lower() if found else None

@@ -1,0 +1,140 @@
+"""Any capture into pages: what it is by its first bytes, then the reader of that format."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from crawlers.errors import CaptureRefused
+from crawlers.saved.files import PICTURE_ENDINGS, read_html, read_pdf, read_picture, read_table, saved_from
+from crawlers.saved.html import page_of
+from crawlers.saved.mhtml import read_har, read_mhtml
+from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
+from crawlers.saved.wacz import read_wacz
+from crawlers.saved.warc import read_warc
+
+_PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
+    Format.WARC: read_warc, Format.WACZ: read_wacz, Format.HAR: read_har, Format.MHTML: read_mhtml, Format.HTML: read_html,
+}  # fmt: skip
+
+
+def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Reading:
+    """Everything a capture holds; nothing is run, and nothing is asked of the network.
+
+    Args:
+        folder: an empty one for the bodies that pages point to; the caller deletes it.
+
+    Raises:
+        CaptureRefused: it is of no format that is read, or broken or hostile beyond use.
+    """
+    limits = limits or Limits()
+    if path.stat().st_size > limits.file_bytes:
+        raise CaptureRefused(f"it is larger than {limits.file_bytes / 1e6:,.0f} MB")
+    kind = format_of(path)
+    resources = Resources(folder, limits)
+    if kind == Format.PDF:
+        return Reading(kind, (read_pdf(path, resources),))
+    if kind == Format.IMAGE:
+        return Reading(kind, (read_picture(path, resources),))
+    if kind == Format.TABLE:
+        return Reading(kind, tuple(read_table(path, resources)))
+    starts, tool, checks = _READERS[kind](path, resources)
+    url = None
+    if kind == Format.HTML:
+        url, checks = saved_from(checks)
+        kind = Format.SINGLE_FILE if tool else Format.FOLDER if len(resources.all) > 1 else kind
+    pages = [page for start, loaded in _shares(starts, resources) if (page := page_of(start, resources, loaded))]
+    pages = [replace(page, url=page.url or url) for page in pages]
+    if not pages:
+        raise CaptureRefused("it holds no page")
+    return Reading(kind, tuple(pages), tool, tuple(checks), tuple(resources.notes))
+
+
+def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, list[Resource]]]:
+    """Each page with what was captured from it on until the next one: browsers load one page after another."""
+    order = {id(resource): number for number, resource in enumerate(resources.all)}
+    begins = {start.url: order[id(found)] for start in starts if (found := resources.find(start.url))}
+    ends = [*sorted(begins.values()), len(resources.all)]
+    for start in starts:
+        if start.url in begins:
+            begin = begins[start.url]
+            end = next(one for one in ends if one > begin)
+            yield start, list(resources.all[0 if begin == ends[0] else begin : end])
+
+
+def format_of(path: Path) -> Format:
+    """What a capture is; raises CaptureRefused for anything that is not read."""
+    with path.open("rb") as stream:
+        head = stream.read(4_096)
+    plain = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"PK\x03\x04"):
+        if zipfile.is_zipfile(path):
+            return Format.WACZ
+        raise CaptureRefused("it is a zip that was cut off")
+    if head.startswith(b"WARC/") or (head.startswith(b"\x1f\x8b") and path.name.lower().endswith((".warc.gz", ".gz"))):
+        return Format.WARC
+    if head.startswith(b"%PDF-"):
+        return Format.PDF
+    if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp":
+        return Format.IMAGE
+    if plain.startswith(b"{") and (path.suffix.lower() == ".har" or b'"log"' in head):
+        return Format.HAR
+    if plain.startswith(
+        (
+            b"from:",
+            b"mime-version:",
+            b"content-type: multipart/related",
+            b"subject:",
+            b"date:",
+            b"snapshot-content-location:",
+        )
+    ):
+        return Format.MHTML
+    if plain.startswith(b"<") and any(
+        word in plain for word in (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
+    ):
+        return Format.HTML
+    if path.suffix.lower() == ".csv":
+        return Format.TABLE
+    what = "an empty file" if not head else f"a file of a kind that is not read ({path.suffix or 'no ending'})"
+    raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
+
+
+def captures_in(paths: list[Path]) -> list[Path]:
+    """The captures among files and folders: of a folder every file that can be one, without what lies in a saved page's own folder."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+        own = {
+            page.with_name(page.stem + ending)
+            for page in inside
+            if page.suffix.lower() in (".html", ".htm")
+            for ending in ("_files", ".files")
+        }
+        tables = {shot for table in inside if table.suffix.lower() == ".csv" for shot in _shots_of(table)}
+        found += [
+            one for one in inside
+            if not any(parent in own for parent in one.parents) and one.resolve() not in tables and one.suffix.lower() in _ENDINGS
+        ]  # fmt: skip
+    return found
+
+
+_ENDINGS = PICTURE_ENDINGS | {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".pdf", ".csv"}
+
+
+def _shots_of(table: Path) -> list[Path]:
+    import csv
+
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            return [
+                (table.parent / row["screenshot"]).resolve() for row in csv.DictReader(stream) if row.get("screenshot")
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+        return []

@@ -1,0 +1,167 @@
+"""WACZ 1.1.1: a zip of WARCs with a list of pages; its digests and its signature are checked before it is believed.
+
+Digests: datapackage.json names a SHA-256 for each file, datapackage-digest.json one for datapackage.json. Signature:
+WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1.0/); it says who captured and when, never that a server sent it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from crawlers.errors import CaptureRefused
+from crawlers.saved.page import Resources, Start
+from crawlers.saved.warc import BROKEN, read_warc_stream
+
+_MOST_FILES = 10_000
+_MOST_LIST_BYTES = 50_000_000
+_MOST_TIMES_SMALLER = 200  # a bomb is smaller by more; WARCs are gzip already
+
+
+def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
+    """Fill `resources` from its WARCs; its own list says which pages it was made of."""
+    try:
+        with zipfile.ZipFile(path) as package:
+            _must_be_harmless(package, resources.limits.total_bytes)
+            described = _json_of(package, "datapackage.json")
+            checks = _check(package, described)
+            found: list[Start] = []
+            warcs = [
+                name
+                for name in package.namelist()
+                if name.startswith("archive/") and name.endswith((".warc", ".warc.gz"))
+            ]
+            for name in warcs:
+                with package.open(name) as stream:
+                    starts, _, told = read_warc_stream(stream, resources)
+                found += starts
+                checks += told
+            listed = list(_listed(package))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
+        raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
+    if not warcs:
+        raise CaptureRefused("it holds no WARC")
+    known = [start for start in listed if resources.find(start.url)]
+    tool = described.get("software") if isinstance(described.get("software"), str) else None
+    return known or found, tool, checks
+
+
+def _must_be_harmless(package: zipfile.ZipFile, most_bytes: int) -> None:
+    files = package.infolist()
+    if len(files) > _MOST_FILES:
+        raise CaptureRefused(f"the zip holds more than {_MOST_FILES:,} files")
+    if sum(file.file_size for file in files) > most_bytes:
+        raise CaptureRefused(f"the zip unpacks to more than {most_bytes / 1e6:,.0f} MB")
+    if any(file.file_size > _MOST_TIMES_SMALLER * max(file.compress_size, 1_000) for file in files):
+        raise CaptureRefused("the zip packs one of its files so tightly that it must be a bomb")
+
+
+def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
+    """What holds of digests and signature; raises CaptureRefused where one does not."""
+    names = set(package.namelist())
+    resources = [one for one in described.get("resources") or () if isinstance(one, dict)]
+    for one in resources:
+        name, told = str(one.get("path") or ""), str(one.get("hash") or "")
+        if name not in names:
+            raise CaptureRefused(f"its list names {name[:100]!r}, which is not there")
+        if not told.startswith("sha256:"):
+            continue
+        if _sha256(package, name) != told.removeprefix("sha256:"):
+            raise CaptureRefused(f"{name[:100]!r} does not agree with its SHA-256 in datapackage.json: it was changed")
+    unlisted = [
+        name for name in names if name.startswith("archive/") and name not in {one.get("path") for one in resources}
+    ]
+    checks = [f"{len(resources)} files agree with the SHA-256 in datapackage.json"] if resources else []
+    checks += [f"datapackage.json does not know {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
+    if "datapackage-digest.json" not in names:
+        return [*checks, "it has no digest of its list, and no signature"]
+    digest = _json_of(package, "datapackage-digest.json")
+    if str(digest.get("hash") or "").removeprefix("sha256:") != _sha256(package, "datapackage.json"):
+        raise CaptureRefused("datapackage.json does not agree with datapackage-digest.json: it was changed")
+    return [*checks, "datapackage.json agrees with its digest", _signature(digest)]
+
+
+def _signature(digest: dict[str, Any]) -> str:
+    signed = digest.get("signedData")
+    if not isinstance(signed, dict):
+        return "it is not signed"
+    told = str(signed.get("hash") or "")
+    if told != digest.get("hash"):
+        raise CaptureRefused("its signature is one of another package")
+    try:
+        signature = base64.b64decode(str(signed["signature"]))
+        if signed.get("domainCert"):
+            certificate = load_pem_x509_certificate(str(signed["domainCert"]).encode())
+            _must_fit(certificate.public_key(), signature, told)
+            return (
+                f"signed for {str(signed.get('domain'))[:100]!r}; whether its certificate was valid then was not asked"
+            )
+        key = load_der_public_key(base64.b64decode(str(signed["publicKey"])))
+        _must_fit(key, signature, told)
+    except (InvalidSignature, ValueError, KeyError, TypeError) as error:
+        raise CaptureRefused(f"its signature does not hold ({type(error).__name__})") from error
+    return f"signed by a key that nobody vouches for, as {str(signed.get('software') or 'nobody')[:100]}"
+
+
+def _must_fit(key: Any, signature: bytes, told: str) -> None:
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise TypeError("not an elliptic curve key")
+    half = len(signature) // 2
+    if signature[:1] != b"\x30":  # browsers sign as two plain numbers (IEEE P1363), servers in DER
+        from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+        signature = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
+    for algorithm in (hashes.SHA256(), hashes.SHA384()):
+        try:
+            key.verify(signature, told.encode(), ec.ECDSA(algorithm))
+        except InvalidSignature:
+            continue
+        return
+    raise InvalidSignature
+
+
+def _listed(package: zipfile.ZipFile) -> Iterator[Start]:
+    for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
+        if name not in package.namelist():
+            continue
+        for line in _text_of(package, name).splitlines():
+            try:
+                told = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(told, dict) and isinstance(told.get("url"), str):
+                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")))
+
+
+def _at(told: Any) -> str | None:
+    return told[:40] if isinstance(told, str) else None
+
+
+def _json_of(package: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    if name not in package.namelist():
+        raise CaptureRefused(f"it has no {name}")
+    found = json.loads(_text_of(package, name))
+    if not isinstance(found, dict):
+        raise CaptureRefused(f"{name} is not what it must be")
+    return found
+
+
+def _text_of(package: zipfile.ZipFile, name: str) -> str:
+    with package.open(name) as stream:
+        return stream.read(_MOST_LIST_BYTES).decode("utf-8", "replace")
+
+
+def _sha256(package: zipfile.ZipFile, name: str) -> str:
+    with package.open(name) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -1,0 +1,106 @@
+"""WARC (ISO 28500), plain or gzip, read record by record with warcio; digests of records are checked on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from warcio.archiveiterator import ArchiveIterator
+from warcio.exceptions import ArchiveLoadFailed
+
+from crawlers.saved.page import Format, Resources, Start
+
+_CHUNK = 1 << 16
+# What warcio, zlib and dechunking raise at broken input.
+BROKEN = (ArchiveLoadFailed, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, AssertionError)
+
+
+def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
+    """Fill `resources`; where its pages begin, what made it, and what was checked."""
+    with path.open("rb") as stream:
+        return read_warc_stream(stream, resources)
+
+
+def read_warc_stream(stream: IO[bytes], resources: Resources) -> tuple[list[Start], str | None, list[str]]:
+    """The same of an open stream. A broken record ends the reading with a note: what came before it counts."""
+    starts: list[Start] = []
+    tool, right, wrong = None, 0, 0
+    referrers: dict[str, str] = {}
+    try:
+        for record in ArchiveIterator(stream, check_digests=True):
+            url = record.rec_headers.get_header("WARC-Target-URI") or ""
+            if record.rec_type == "warcinfo":
+                tool = tool or _software(record)
+            elif record.rec_type == "request" and record.http_headers is not None:
+                referrers[url] = record.http_headers.get_header("Referer") or ""
+            elif record.rec_type in ("response", "resource") and urlsplit(url).scheme in ("http", "https"):
+                start = _take(record, url, referrers.get(url), resources)
+                starts += [start] if start else []
+                checker = record.digest_checker
+                right += checker.passed is True
+                wrong += checker.passed is False
+    except BROKEN as error:
+        resources.notes.append(f"the {Format.WARC} ends in a record that cannot be read ({type(error).__name__})")
+    checks = [f"{right} records agree with their own digests"] if right else []
+    if wrong:
+        checks.append(
+            f"{wrong} records do NOT agree with their own digests: they were changed after they were captured"
+        )
+    return _pages_of(starts, resources), tool, checks
+
+
+def _take(record: Any, url: str, referrer: str | None, resources: Resources) -> Start | None:
+    headers = record.http_headers
+    status = int(headers.get_statuscode() or 200) if headers is not None else 200
+    kind = (headers or record.rec_headers).get_header("Content-Type") or ""
+    media_type, _, parameters = kind.partition(";")
+    body = resources.body()
+    stream = record.content_stream()
+    for chunk in _chunks(stream):
+        if not body.write(chunk):
+            break
+    at = record.rec_headers.get_header("WARC-Date")
+    resource = resources.add(
+        body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, referrer=referrer or None, at=at
+    )  # fmt: skip
+    return Start(url, saved_at=at) if resource.is_page and status == 200 else None
+
+
+def _chunks(stream: Any) -> Iterator[bytes]:
+    while chunk := stream.read(_CHUNK):
+        yield chunk
+
+
+def _software(record: Any) -> str | None:
+    text = record.content_stream().read(10_000).decode("utf-8", "replace")
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "software":
+            return value.strip()[:200] or None
+    return None
+
+
+def _pages_of(starts: list[Start], resources: Resources) -> list[Start]:
+    """Pages without those that another page asked for, such as frames; all of them where nobody says."""
+    pages = {start.url for start in starts}
+    asked = {one.url: one.referrer for one in resources.all if one.is_page}
+    own = [start for start in starts if not (asked.get(start.url) in pages and asked[start.url] != start.url)]
+    return _first_of_each(own or starts)
+
+
+def _first_of_each(starts: list[Start]) -> list[Start]:
+    return list({start.url: start for start in reversed(starts)}.values())[::-1]
+
+
+def charset_in(parameters: str) -> str | None:
+    """The charset parameter of a Content-Type header."""
+    for part in parameters.split(";"):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            with contextlib.suppress(LookupError):
+                return value.strip().strip("\"'") or None
+    return None

@@ -1,0 +1,169 @@
+"""Faces in captured images: several in one, small ones, long screenshots; read in batches, in the order they come.
+
+An image is looked at whole. A screenshot, and any image in which nothing was found, is looked at again in overlapping
+pieces, since a detector sees an image of any size at its own: a face in a long screenshot is a few pixels then.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import warnings
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from face_index.face import Face, FaceReader, Image
+from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
+
+Key = TypeVar("Key", bound=Hashable)
+_AT_ONCE = 96
+_OVERLAP = 0.25
+_MOST_PIECES = 80
+_DECODERS = 2
+# A piece is this much larger than what the detector sees: a face of a tenth of it is still found.
+_PIECE_TO_DETECTOR = 2
+_SAME_FACE = 0.35  # intersection over union
+LONGEST_SIDE_PX = 6_000
+
+
+@dataclass(frozen=True, slots=True)
+class Captured(Generic[Key]):
+    """An image to look for faces in.
+
+    Attributes:
+        thorough: a screenshot: pieces are looked at in any case.
+    """
+
+    key: Key
+    path: Path
+    thorough: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[Key]):
+    """What was found in one image.
+
+    Attributes:
+        faces: largest first; boxes in pixels of the image as it is, upright.
+        problem: why the image could not be opened.
+    """
+
+    key: Key
+    faces: tuple[Face, ...]
+    problem: str | None = None
+
+
+def faces_in(
+    reader: FaceReader, images: Iterable[Captured[Key]], detector_side: int, at_once: int = _AT_ONCE
+) -> Iterator[Seen[Key]]:
+    """The faces of each image, in the order of the images.
+
+    Args:
+        detector_side: pixels of the detector's input; pieces are measured by it.
+    """
+    waiting = iter(images)
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        while chunk := list(itertools.islice(waiting, at_once)):
+            opened = list(pool.map(_open, chunk))
+            there = [number for number, one in enumerate(opened) if isinstance(one, np.ndarray)]
+            found: dict[int, list[Face]] = dict(
+                zip(there, reader.read([_fitted(opened[number]) for number in there]), strict=True)  # type: ignore[arg-type]
+            )
+            for number in there:
+                image = opened[number]
+                assert isinstance(image, np.ndarray)  # noqa: S101
+                found[number] = [_scaled(face, _scale_of(image)) for face in found[number]]
+                if chunk[number].thorough or not found[number]:
+                    found[number] = _with_pieces(reader, image, found[number], detector_side * _PIECE_TO_DETECTOR)
+            for number, one in enumerate(chunk):
+                told = opened[number]
+                if isinstance(told, str):
+                    yield Seen(one.key, (), told)
+                else:
+                    yield Seen(one.key, tuple(found[number]))
+
+
+def _open(one: Captured[Key]) -> Image | str:
+    """Pixels, uint8 [h, w, 3] RGB upright; why there are none otherwise."""
+    try:
+        if one.path.stat().st_size > MAX_PHOTO_BYTES:
+            return f"larger than {MAX_PHOTO_BYTES / 1e6:.0f} MB"
+        data = one.path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Pillow.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+                if picture.width * picture.height > MAX_PHOTO_PIXELS:
+                    return f"larger than {MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
+                picture.thumbnail((LONGEST_SIDE_PX, 40 * LONGEST_SIDE_PX))  # long ones are cut, not shrunk
+                upright = ImageOps.exif_transpose(picture)
+                return np.asarray(upright.convert("RGB"))
+    except Exception as error:  # Pillow's plugins raise anything at hostile files
+        return f"no picture that can be opened ({type(error).__name__})"
+
+
+def _fitted(image: Image) -> Image:
+    """No detector looks at more than this; smaller images cost less on their way."""
+    scale = _scale_of(image)
+    if scale == 1.0:
+        return image
+    size = (max(1, round(image.shape[1] / scale)), max(1, round(image.shape[0] / scale)))
+    return np.asarray(Pillow.fromarray(image).resize(size, Pillow.Resampling.BILINEAR))
+
+
+def _scale_of(image: Image) -> float:
+    return float(max(1.0, max(image.shape[:2]) / 2048))
+
+
+def _scaled(face: Face, scale: float) -> Face:
+    if scale == 1.0:
+        return face
+    left, top, right, bottom = (side * scale for side in face.box)
+    return replace(face, box=(left, top, right, bottom), landmarks=face.landmarks * np.float32(scale))
+
+
+def _with_pieces(reader: FaceReader, image: Image, faces: Sequence[Face], side: int) -> list[Face]:
+    """The faces found in the whole, and those of overlapping squares, each face once."""
+    corners = list(itertools.islice(_corners(image, side), _MOST_PIECES))
+    if len(corners) < 2:
+        return list(faces)
+    pieces = [np.ascontiguousarray(image[top : top + side, left : left + side]) for left, top in corners]
+    known = list(faces)
+    for (left, top), found in zip(corners, reader.read(pieces), strict=True):
+        for face in found:
+            moved = _moved(face, left, top)
+            twin = next((number for number, one in enumerate(known) if _overlap(one.box, moved.box) > _SAME_FACE), None)
+            if twin is None:
+                known.append(moved)
+            elif moved.sharpness > known[twin].sharpness:
+                known[twin] = moved  # seen at its own size it has more detail
+    return sorted(known, key=lambda face: -_area(face.box))
+
+
+def _corners(image: Image, side: int) -> Iterator[tuple[int, int]]:
+    step = round(side * (1 - _OVERLAP))
+    high, wide = image.shape[:2]
+    for top in range(0, max(1, high - round(side * _OVERLAP)), step):
+        for left in range(0, max(1, wide - round(side * _OVERLAP)), step):
+            yield left, top
+
+
+def _moved(face: Face, left: int, top: int) -> Face:
+    a, b, c, d = face.box
+    shift = np.array([left, top], np.float32)
+    return replace(face, box=(a + left, b + top, c + left, d + top), landmarks=face.landmarks + shift)
+
+
+def _area(box: tuple[float, float, float, float]) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+    shared = _area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))
+    return float(shared / max(_area(one) + _area(other) - shared, 1e-9))

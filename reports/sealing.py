@@ -1,0 +1,84 @@
+"""The seal of a BagIt folder: a signed statement over its tag manifests, which cover everything else in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from reports.case import EnvironmentRecord
+from reports.errors import UnreadableBundle
+from reports.timestamping import Authority, write_timestamps
+from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text, verify
+
+Sign = Callable[[bytes], tuple[bytes, bytes]]
+"""Signs a message: Ed25519 signature and raw public key."""
+
+
+def write_seal(folder: Path, facts: Mapping[str, Any], bag_info: Mapping[str, str], sign: Sign, now: datetime) -> None:
+    """Make a bag of a folder's files and sign it.
+
+    Args:
+        facts: what the statement says besides when, by which key and over what.
+    """
+    import bagit
+
+    key = sign(b"")[1]
+    fingerprint = hashlib.sha256(key).hexdigest()
+    info = {"Bagging-Date": now.date().isoformat(), **bag_info, "Signing-Key-SHA256": fingerprint}
+    bagit.make_bag(str(folder), bag_info=info, checksums=["sha256", "sha512"])
+    (folder / "seal").mkdir()
+    statement = {
+        **facts,
+        "sealed_at": now.isoformat(timespec="seconds"),
+        "key_sha256": fingerprint,
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS},
+    }
+    text = json_text(statement).encode()
+    signature = sign(text)[0]
+    (folder / STATEMENT).write_bytes(text)
+    (folder / SIGNATURE).write_bytes(signature)
+    (folder / STAMPED).write_bytes(stamped_text(text, signature))
+    (folder / KEY).write_bytes(key)
+
+
+def seal_capture(
+    folder: Path,
+    capture: Mapping[str, Any],
+    environment: EnvironmentRecord,
+    sign: Sign,
+    authorities: Sequence[Authority],
+    now: datetime,
+) -> None:
+    """Seal a captured page: the folder holds `original` and nothing else.
+
+    Args:
+        capture: what is known of it: its SHA-256 as `sha256`, name, who took it in, when, with what.
+
+    Raises:
+        UnreadableBundle: what was written does not verify.
+    """
+    (folder / "capture.json").write_text(json_text(capture), "utf-8")
+    (folder / "environment.json").write_text(json_text(asdict(environment)), "utf-8")
+    facts = {
+        "statement": "These tag manifests seal a captured page as it was taken in.",
+        "capture_id": capture["sha256"],
+        "as_of": now.isoformat(timespec="seconds"),
+    }
+    info = {
+        "Bag-Software-Agent": environment.tool, "External-Identifier": str(capture["sha256"]),
+        "External-Description": "A page or picture that somebody captured",
+    }  # fmt: skip
+    write_seal(folder, facts, info, sign, now)
+    write_timestamps(folder, authorities, sign)
+    if damaged := [item for item in verify(folder) if not item.ok]:
+        raise UnreadableBundle(f"the capture would not verify: {damaged[0].item}: {damaged[0].problem}")
+
+
+def json_text(value: object) -> str:
+    """JSON as every sealed file has it."""
+    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

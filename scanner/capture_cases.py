@@ -1,0 +1,240 @@
+"""From captures to cases: accounts and pages are judged, remembered, and a case is opened for whoever they show."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageOps
+
+from crawlers.saved.captures import Captures, PageRow
+from crawlers.saved.ties import Tie, strongest, ties_of_image, ties_of_page
+from reports.case import (
+    CaptureRecord,
+    Case,
+    CheckpointRecord,
+    MethodRecord,
+    SightedImage,
+    SightedPage,
+    SightingRecord,
+    TieRecord,
+)
+from scanner.case_files import authorised_by, is_registered, open_case
+from scanner.environment import environment_now
+from scanner.judging import error_rates
+from scanner.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
+from scanner.verdict import Outcome
+from scanner.versions import library_versions
+from scanner.workshop import Workshop
+
+_MOST_IMAGES = 400  # in one case; those that count come first
+_MARGIN = 0.45  # of a face's size, around it
+_FACE_PX = 240
+_TEXT_CHARS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSubject:
+    """What was found about one account or capture.
+
+    Attributes:
+        authorised: what allows the use, for who was found and has no case.
+        known: it was judged before, under the same settings, and nothing new came.
+    """
+
+    key: str
+    name: str
+    outcome: str
+    reason: str
+    images: int
+    faces: int
+    cases: tuple[str, ...]
+    identities: tuple[str, ...]
+    authorised: tuple[str, ...]
+    ties: tuple[str, ...]
+    known: bool
+
+
+def judge_captures(
+    workshop: Workshop, captures: Captures, step: Callable[[str], None] = lambda _: None
+) -> Iterator[JudgedSubject]:
+    """Judge what is new or was judged under other settings; each subject is committed once it is judged."""
+    fingerprint = _fingerprint(workshop)
+    todo: list[Subject] = []
+    for subject in subjects_of(captures):
+        known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
+        if known is None:
+            todo.append(subject)
+        else:
+            yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
+    for sighting in judge(todo, captures, workshop.reader, workshop.pack, workshop.watch):
+        step(sighting.subject.name)
+        judged = _filed(workshop, captures, sighting)
+        record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
+        # No name and no score of a person stays in the ledger: cases hold them, and are found by their ids.
+        subject = sighting.subject
+        workshop.ledger.keep_sighting(
+            subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock()
+        )
+        yield judged
+
+
+_LISTS = ("cases", "identities", "authorised", "ties")
+
+
+def _fingerprint(workshop: Workshop) -> str:
+    return hashlib.sha256(f"captures 1 {LEAST_IMAGES} {workshop.fingerprint}".encode()).hexdigest()
+
+
+def _filed(workshop: Workshop, captures: Captures, sighting: Sighting) -> JudgedSubject:
+    ties = _ties(workshop, captures, sighting.subject)
+    cases, authorised, identities = [], [], []
+    for found in sighting.found:
+        if not is_registered(workshop, found.identity_id):
+            continue
+        case = _case(workshop, captures, sighting, found, ties)
+        allowed = authorised_by(workshop, case)
+        if allowed is not None:
+            authorised.append(allowed)
+            continue
+        open_case(workshop, case)
+        cases.append(case.case_id)
+        identities.append(found.identity_id)
+    outcome = str(sighting.outcome) if identities or not sighting.found else str(Outcome.CLEAR)
+    subject = sighting.subject
+    return JudgedSubject(
+        subject.key, subject.name, outcome, sighting.reason, sighting.images, sighting.faces, tuple(cases), tuple(identities),
+        tuple(authorised), tuple(dict.fromkeys(tie.sha256 or tie.listing_url for tie, _ in ties)), known=False,
+    )  # fmt: skip
+
+
+def _ties(workshop: Workshop, captures: Captures, subject: Subject) -> list[tuple[Tie, str]]:
+    """What ties a subject's pages and images to checkpoints, with where that is written."""
+    found: dict[Tie, str] = {}
+    for page in subject.pages.values():
+        for tie in ties_of_page(workshop.crawl, page.facts):
+            found.setdefault(tie, "page")
+        for image in captures.images(page.page_id):
+            for tie in ties_of_image(workshop.crawl, image.provenance):
+                found.setdefault(tie, "image")
+    return [(tie, found[tie]) for tie in strongest(found)]
+
+
+def _case(
+    workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
+) -> Case:
+    subject, identity = sighting.subject, workshop.vault.find(found.identity_id)
+    name = hashlib.sha256(f"{subject.key}:{subject.version}:{identity.identity_id}".encode()).hexdigest()
+    scored = found.scored
+    record = _sighting(workshop, captures, sighting, found, ties)
+    return Case(
+        case_id=name[:16], scan_id="captures", opened_at=workshop.clock().isoformat(), outcome=str(found.outcome), reason=found.reason,
+        identity_id=identity.identity_id, identity_name=identity.name, terms=str(identity.consent.terms), score=scored.score,
+        interval=scored.interval, threshold=found.thresholds.match, possible_threshold=found.thresholds.possible, control_score=None,
+        lift=None, checkpoint=_place(subject, record), log10_lr=scored.log10_lr, concentration=scored.concentration,
+        runner_up=scored.runner_up, share=scored.share,
+        authorisation=(
+            f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {workshop.clock():%Y-%m-%d}"
+        ),
+        environment=environment_now(workshop.settings.operator, workshop.clock()), method=_method(workshop, found), samples=(),
+        sighting=record,
+    )  # fmt: skip
+
+
+def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
+    """The account or page in the fields that lists, licences and notices know."""
+    page = next(iter(subject.pages.values()))
+    return CheckpointRecord(
+        file=subject.name, sha256=record.captures[0].sha256, weights_hash=None, size_bytes=0, kind="captured images", family="",
+        triggers=(), training={}, signals=(), hub=record.platform or "captured",
+        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=page.facts.title, creator=record.account_name,
+        published_at=page.facts.published_at, downloads=None, listing_id=record.account_id,
+    )  # fmt: skip
+
+
+def _method(workshop: Workshop, found: SightedIdentity) -> MethodRecord:
+    watch = workshop.watch
+    calibration, thresholds = watch.calibration, found.thresholds
+    rates: dict[str, Any] = error_rates(calibration, thresholds.match, len(watch.gallery))
+    curve = tuple((score, rate) for score, rate in rates.pop("impostor_rates", ()))
+    interval = rates.pop("fpir_interval", None)
+    return MethodRecord(
+        base_model="none: these images were captured", base_model_sha256="", face_pack=workshop.pack.name,
+        face_pack_sha256=workshop.reader.version.sha256, face_pack_licence=workshop.pack.licence, gallery_size=len(watch.gallery),
+        gallery_version=watch.gallery_version, gallery_recall=watch.recall, fpir=thresholds.fpir,
+        calibration=calibration.source if calibration else "none: this face pack was never calibrated, nothing is called a match",
+        settings={"least_images": LEAST_IMAGES}, versions=library_versions(), impostor_rates=curve,
+        fpir_interval=tuple(interval) if interval else None, **rates,
+    )  # fmt: skip
+
+
+def _sighting(
+    workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
+) -> SightingRecord:
+    subject = sighting.subject
+    shown = found.images[:_MOST_IMAGES]
+    pages = [
+        page for page in subject.pages.values() if _has_one_of(captures, page, {one.image.sha256 for one in shown})
+    ] or list(subject.pages.values())
+    numbers = {page.page_id: number for number, page in enumerate(pages)}
+    first = pages[0]
+    rows = {one.capture_id: captures.one(one.capture_id) for one in pages}
+    return SightingRecord(
+        platform=first.facts.platform, account_name=first.facts.account_name if subject.account else None,
+        account_id=first.facts.account_id if subject.account else None, account_url=next((page.facts.account_url for page in pages if page.facts.account_url), None),
+        pages=tuple(_page(page) for page in pages),
+        images=tuple(_image(workshop, captures, one, numbers) for one in shown),
+        captures=tuple(
+            CaptureRecord(row.capture_id, row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks)
+            for row in rows.values()
+        ),
+        ties=tuple(TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256) for tie, where in ties),
+        images_read=sighting.images, faces_read=sighting.faces,
+    )  # fmt: skip
+
+
+def _has_one_of(captures: Captures, page: PageRow, wanted: set[str]) -> bool:
+    return any(image.sha256 in wanted for image in captures.images(page.page_id))
+
+
+def _page(page: PageRow) -> SightedPage:
+    facts = page.facts
+    price = None if facts.price is None else f"{facts.price:g} {facts.currency or ''}".strip()
+    return SightedPage(
+        page.url, facts.title, str(facts.kind), page.saved_at, facts.published_at, price, dict(facts.counts or {}),
+        facts.text[:_TEXT_CHARS], page.capture_id,
+    )  # fmt: skip
+
+
+def _image(workshop: Workshop, captures: Captures, one: SeenImage, numbers: dict[str, int]) -> SightedImage:
+    data = captures.image_path(one.image.sha256).read_bytes()
+    workshop.docket.keep(data, "captured")
+    face = workshop.docket.keep(_face_png(data, one.box)) if one.box and one.in_mean else None
+    pages: Iterable[int] = [numbers[one.image.page_id]] if one.image.page_id in numbers else []
+    return SightedImage(
+        one.image.sha256, face, one.image.url, tuple(pages), one.copies, one.faces, one.score, one.in_mean,
+        tuple(one.image.provenance.sentences()),
+    )  # fmt: skip
+
+
+def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
+    """Nothing but the face: the rest of a stranger's picture need not be seen to recognise somebody."""
+    with Image.open(io.BytesIO(data)) as opened:
+        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    left, top, right, bottom = box
+    wide, high = (right - left) * _MARGIN, (bottom - top) * _MARGIN
+    crop = upright.crop(
+        (
+            max(0, int(left - wide)),
+            max(0, int(top - high)),
+            min(upright.width, int(right + wide)),
+            min(upright.height, int(bottom + high)),
+        )
+    )
+    crop.thumbnail((_FACE_PX, _FACE_PX))
+    png = io.BytesIO()
+    crop.save(png, "PNG")
+    return png.getvalue()

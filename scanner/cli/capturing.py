@@ -1,0 +1,323 @@
+"""`intake`, `captures`: pages and pictures that people captured, as evidence, and whom they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scanner.cli.context import (
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    UseOption,
+    print_json,
+    print_table,
+    progress_bar,
+)
+
+if TYPE_CHECKING:
+    from crawlers.saved.captures import PageRow
+    from scanner.capture_cases import JudgedSubject
+    from scanner.intake import Intake, TakenIn
+
+group = typer.Typer(help="What was captured: list, show, correct, judge.", no_args_is_help=True)
+IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
+_EXCERPT = 300
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command("intake")(intake)
+
+
+def intake(
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="WARC, WACZ, HAR, MHTML, SingleFile or saved HTML, PDF, pictures, CSV of screenshots; folders of them.",
+            metavar="FILES...",
+            exists=True,
+        ),
+    ],
+    by: Annotated[
+        str | None, typer.Option(help="Who captured them (取证人). Default: the configured operator.")
+    ] = None,
+    made_with: Annotated[str | None, typer.Option(help="With what, such as a browser and its version.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="The account that all of them are of, for files that do not say.")
+    ] = None,
+    platform: Annotated[str | None, typer.Option(help="The site of that account.")] = None,
+    search: Annotated[bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")] = True,
+    face_pack: FacePackOption = None,
+    use: UseOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take captures in: seal the originals, read pages and images, tell whom they show. Run again to go on after a stop."""  # fmt: skip
+    if (account is None) != (platform is None):
+        raise typer.BadParameter(
+            "an account needs its site, and the other way round", param_hint="--account, --platform"
+        )
+    from crawlers.saved.reading import captures_in
+    from scanner.intake import Intake
+
+    flags: Flags = context.obj
+    settings = flags.settings(face_pack=face_pack, use=use)
+    taking = Intake(settings)
+    paths = captures_in(files)
+    if not paths:
+        raise typer.BadParameter("none of these is a file of a kind that is read", param_hint="FILES...")
+    taken: list[TakenIn] = []
+    try:
+        with progress_bar("taking in") as observer:
+            for number, path in enumerate(paths):
+                observer.step(number, len(paths), path.name)
+                taken.append(
+                    taking.take_one(
+                        path, by or settings.operator, made_with, (platform, account) if platform and account else None
+                    )
+                )
+            observer.step(len(paths), len(paths), "taken in")
+    finally:
+        taking.close()
+    judged = _judge(flags, face_pack, use) if search else []
+    unread = [one for one in taken if one.capture.problem]
+    if as_json:
+        print_json(
+            {"captures": [_capture_document(one) for one in taken], "judged": [_judged_document(one) for one in judged]}
+        )
+    else:
+        _print_taken(taken, judged)
+    raise typer.Exit(3 if unread and len(unread) == len(taken) else 0)
+
+
+@group.command("list")
+def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List what was captured, newest first."""
+    taking = _open(context)
+    rows = list(taking.captures.all())
+    taking.close()
+    if as_json:
+        print_json({"captures": [_row_document(row) for row in rows]})
+        return
+    print_table(
+        ("id", "taken in", "format", "name", "pages", "problem"),
+        [
+            (row.capture_id[:12], row.taken_in_at[:16], row.format, row.name, str(row.pages), row.problem or "")
+            for row in rows
+        ],
+    )
+
+
+@group.command("show")
+def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False) -> None:
+    """Show one capture: its pages' facts, its images, and where those say they come from."""
+    taking = _open(context)
+    row = taking.captures.one(capture)
+    pages = taking.captures.pages(row.capture_id)
+    document = {
+        **_row_document(row),
+        "bag": str(taking.captures.bag(row.capture_id)),
+        "content": [_page_document(taking, page) for page in pages],
+    }
+    taking.close()
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
+    for told in (*row.checks, *row.notes, *([row.problem] if row.problem else [])):
+        typer.echo(f"  {told}")
+    typer.echo(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
+    for page in document["content"]:
+        _print_page(page)
+
+
+@group.command("edit")
+def edit(
+    context: typer.Context,
+    capture: IdArgument,
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="As field=value; `captures show --json` has the fields' names.", metavar="FIELD=VALUE..."),
+    ],
+    page: Annotated[int, typer.Option(help="Which of its pages.", min=1)] = 1,
+    by: Annotated[str | None, typer.Option(help="Who corrects them.")] = None,
+) -> None:
+    """Correct what was read of a page; what was read before stays beside it."""
+    import json
+
+    taking = _open(context)
+    pages = taking.captures.pages(taking.captures.one(capture).capture_id)
+    if page > len(pages):
+        raise typer.BadParameter(f"this capture has {len(pages)} pages", param_hint="--page")
+    wanted: dict[str, Any] = {}
+    for change in changes:
+        name, mark, value = change.partition("=")
+        if not mark:
+            raise typer.BadParameter(f"{change!r} is not FIELD=VALUE", param_hint="FIELD=VALUE")
+        try:
+            wanted[name.strip()] = json.loads(value)
+        except ValueError:
+            wanted[name.strip()] = value or None
+    try:
+        at = taking.clock().isoformat()
+        taking.captures.edit(pages[page - 1].page_id, wanted, by or taking.settings.operator, at)
+    except KeyError as error:
+        raise typer.BadParameter(f"there is no field {error}", param_hint="FIELD=VALUE") from error
+    except ValueError as error:
+        raise typer.BadParameter(str(error).replace("\n", " ")[:300], param_hint="FIELD=VALUE") from error
+    finally:
+        taking.close()
+    typer.echo("Corrected. `captures judge` judges anew what this changes.")
+
+
+@group.command("judge")
+def judge(
+    context: typer.Context, face_pack: FacePackOption = None, use: UseOption = None, as_json: JsonFlag = False
+) -> None:
+    """Search the faces of everything captured; what was judged before and did not change is not read again."""
+    judged = _judge(context.obj, face_pack, use)
+    if as_json:
+        print_json({"judged": [_judged_document(one) for one in judged]})
+    else:
+        _print_judged(judged)
+
+
+def _judge(flags: Flags, face_pack: str | None, use: str | None) -> list[JudgedSubject]:
+    from crawlers.saved.captures import Captures
+    from scanner.capture_cases import judge_captures
+    from scanner.workshop import Workshop
+
+    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
+    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    judged: list[JudgedSubject] = []
+    try:
+        with progress_bar("searching faces") as observer:
+            for one in judge_captures(workshop, captures):
+                judged.append(one)
+                observer.step(len(judged), None, one.name)
+    finally:
+        workshop.close()
+    return judged
+
+
+def _open(context: typer.Context) -> Intake:
+    from scanner.intake import Intake
+
+    flags: Flags = context.obj
+    return Intake(flags.settings())
+
+
+def _print_taken(taken: list[TakenIn], judged: list[JudgedSubject]) -> None:
+    new = [one for one in taken if one.new]
+    typer.echo(
+        f"{len(new)} captures taken in and sealed, {len(taken) - len(new)} known already; {sum(one.capture.pages for one in new)} pages."
+    )
+    for one in taken:
+        if one.capture.problem:
+            typer.secho(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
+        for listing in one.listings:
+            typer.echo(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
+    _print_judged(judged)
+
+
+def _print_judged(judged: list[JudgedSubject]) -> None:
+    if not judged:
+        return
+    shown = [one for one in judged if one.cases or one.authorised]
+    if shown:
+        print_table(
+            ("outcome", "account or capture", "images", "case", "why"),
+            [
+                (
+                    one.outcome,
+                    one.name,
+                    str(one.images),
+                    " ".join(case[:12] for case in one.cases) or "authorised",
+                    one.reason,
+                )
+                for one in shown
+            ],
+        )
+    counts = Counter(one.outcome for one in judged)
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+    typer.echo(f"{len(judged)} accounts and captures judged: {told}.")
+
+
+def _print_page(page: dict[str, Any]) -> None:
+    facts = page["facts"]
+    typer.echo(f"\npage {page['number'] + 1}: {facts['title']}")
+    typer.echo(
+        f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}"
+    )
+    for name in ("account_name", "account_id", "price", "currency", "published_at"):
+        if facts[name] is not None:
+            typer.echo(f"  {name}: {facts[name]}")
+    for name, value in (facts["counts"] or {}).items():
+        typer.echo(f"  {name}: {value}")
+    for link in facts["links"][:10]:
+        typer.echo(f"  link: {link}")
+    for told in page["ties"]:
+        typer.echo(f"  points to a known checkpoint: {told}")
+    typer.echo(f"  {facts['text'][:_EXCERPT].strip()}")
+    for note in page["notes"]:
+        typer.secho(f"  note: {note}", fg="yellow")
+    print_table(
+        ("image", "size", "its own", "says"),
+        [
+            (
+                one["sha256"][:12],
+                f"{one['width']}x{one['height']}",
+                "yes" if one["belongs"] else "",
+                "; ".join(one["says"]),
+            )
+            for one in page["images"]
+        ],
+    )
+
+
+def _capture_document(one: TakenIn) -> dict[str, Any]:
+    return {
+        **_row_document(one.capture), "new": one.new,
+        "listings": [{"hub": listing.hub, "listing_id": listing.listing_id, "title": listing.title} for listing in one.listings],
+    }  # fmt: skip
+
+
+def _row_document(row: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(row)
+
+
+def _judged_document(one: JudgedSubject) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(one)
+
+
+def _page_document(taking: Intake, page: PageRow) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from crawlers.saved.ties import ties_of_image, ties_of_page
+
+    images = taking.captures.images(page.page_id)
+    ties = [
+        *ties_of_page(taking.store, page.facts),
+        *(tie for image in images for tie in ties_of_image(taking.store, image.provenance)),
+    ]
+    return {
+        "number": page.number, "page_id": page.page_id, "url": page.url, "saved_at": page.saved_at, "facts": asdict(page.facts),
+        "edited_by": page.edited_by, "notes": list(page.notes),
+        "ties": list(dict.fromkeys(f"{tie.file} · {tie.hub} · {tie.sha256 or tie.listing_url} (by {tie.strength})" for tie in ties)),
+        "images": [
+            {
+                "sha256": image.sha256, "url": image.url, "alt": image.alt, "width": image.picture.width, "height": image.picture.height,
+                "pdq": image.picture.pdq, "problem": image.picture.problem, "belongs": image.belongs, "says": image.provenance.sentences(),
+                "ingredients": [asdict(one) for one in image.provenance.ingredients],
+            }
+            for image in images
+        ],
+    }  # fmt: skip

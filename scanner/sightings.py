@@ -1,0 +1,286 @@
+"""Whom captured images show: an account's images are judged together, as an adapter's samples are, and loose ones alone.
+
+Images of one account over time are dependent evidence on one question, so their faces are clustered and the mean face of a
+cluster is what is compared. One image alone never makes more than `possible`. Vectors live in memory only, and those of
+faces that match nobody are dropped with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from crawlers.saved.captures import Captures, ImageRow, PageRow
+from crawlers.saved.page import Format
+from crawlers.saved.pictures import copies_among
+from face_index.captured import Captured, faces_in
+from face_index.face import Face, FaceReader, unit
+from face_index.packs import FacePack
+from scanner.clusters import clusters_of
+from scanner.sequential import Schedule, estimate
+from scanner.verdict import Outcome, Scored, Thresholds, decide
+from scanner.watch import Watch
+
+# Distinct images that must show one face before an account is said to show anybody; never one.
+LEAST_IMAGES = 3
+# An account is looked at whole, once: an ordinary 95 % interval.
+_ONCE = Schedule(LEAST_IMAGES, 1, 0.05)
+# Average linkage needs memory with the square of the faces.
+MOST_FACES = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is judged as one: an account's images, or those of one capture that names no account.
+
+    Attributes:
+        key: the same for the same account or capture.
+        name: as people read it.
+        account: platform and account; None for a capture of its own.
+        pages: by their id.
+        images: distinct ones, the first of each picture that comes more than once.
+        copies: how often each of them comes, by SHA-256.
+        thorough: SHA-256 of images that are pictures of pages.
+    """
+
+    key: str
+    name: str
+    account: tuple[str, str] | None
+    pages: dict[str, PageRow]
+    images: tuple[ImageRow, ...]
+    copies: dict[str, int]
+    thorough: frozenset[str]
+
+    @property
+    def version(self) -> str:
+        """Changes when images come or go."""
+        return hashlib.sha256("".join(sorted(self.copies)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImage:
+    """One image and its closest face to an identity.
+
+    Attributes:
+        faces: how many it shows.
+        box: of the closest of them to the identity: left, top, right, bottom, pixels; None without a usable face.
+        score: its cosine to the identity.
+        in_mean: that face is one of those whose mean was compared.
+    """
+
+    image: ImageRow
+    copies: int
+    faces: int
+    box: tuple[float, float, float, float] | None
+    score: float | None
+    in_mean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SightedIdentity:
+    """One identity that a subject's images show or possibly show."""
+
+    identity_id: str
+    outcome: Outcome
+    reason: str
+    scored: Scored
+    thresholds: Thresholds
+    images: tuple[SeenImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The verdict on a subject.
+
+    Attributes:
+        images, faces: looked at, and usable ones found in them.
+        unread: images that could not be opened.
+    """
+
+    subject: Subject
+    outcome: Outcome
+    reason: str
+    images: int
+    faces: int
+    unread: int
+    found: tuple[SightedIdentity, ...]
+
+
+@dataclass(slots=True)
+class _Faces:
+    """A subject's usable faces while they are being gathered; in memory only."""
+
+    subject: Subject
+    faces: list[tuple[int, Face]] = field(default_factory=list)
+    counts: dict[int, int] = field(default_factory=dict)
+    unread: int = 0
+
+
+def subjects_of(captures: Captures) -> Iterator[Subject]:
+    """Everything that was taken in, by account where pages name one."""
+    groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
+    formats = {capture.capture_id: capture for capture in captures.all()}
+    for page in captures.pages():
+        account = page.account
+        key = f"account {account[0]} {account[1]}" if account else f"capture {page.capture_id}"
+        name = f"{page.facts.account_name or account[1]} · {account[0]}" if account else formats[page.capture_id].name
+        groups.setdefault(key, (name, account, []))[2].append(page)
+    for key, (name, account, pages) in groups.items():
+        rows = [(image, page) for page in pages for image in captures.images(page.page_id)]
+        own = [(image, page) for image, page in rows if image.belongs and image.picture.problem is None]
+        groups_of = copies_among([image.picture.pdq for image, _ in own])
+        firsts: dict[int, ImageRow] = {}
+        copies: dict[str, int] = {}
+        by_hash: dict[str, int] = {}
+        for number, (image, _) in enumerate(own):
+            first = by_hash.setdefault(image.sha256, groups_of[number])
+            firsts.setdefault(first, own[first][0])
+            copies[own[first][0].sha256] = copies.get(own[first][0].sha256, 0) + 1
+        whole = {Format.IMAGE, Format.PDF, Format.TABLE}
+        thorough = frozenset(image.sha256 for image, page in own if formats[page.capture_id].format in whole)
+        if firsts:
+            yield Subject(
+                key, name, account, {page.page_id: page for page in pages}, tuple(firsts.values()), copies, thorough
+            )
+
+
+def judge(
+    subjects: Iterable[Subject], captures: Captures, reader: FaceReader, pack: FacePack, watch: Watch
+) -> Iterator[Sighting]:
+    """The verdict on each subject, in their order; images of several are read together, since readers like batches."""
+    waiting: list[_Faces | None] = []
+
+    def images() -> Iterator[Captured[tuple[int, int]]]:
+        for subject in subjects:
+            waiting.append(_Faces(subject))
+            for number, image in enumerate(subject.images):
+                path: Path = captures.image_path(image.sha256)
+                yield Captured((len(waiting) - 1, number), path, image.sha256 in subject.thorough)
+
+    done = 0
+    for seen in faces_in(reader, images(), max(pack.detection_size)):
+        place, number = seen.key
+        yield from _judged_and_dropped(waiting, done, place, watch)
+        done = place
+        gathered = waiting[place]
+        assert gathered is not None  # noqa: S101  only those before are dropped
+        gathered.unread += seen.problem is not None
+        gathered.counts[number] = len(seen.faces)
+        if len(gathered.faces) < MOST_FACES:
+            gathered.faces += [(number, face) for face in seen.faces if pack.bar.objection(face) is None]
+    yield from _judged_and_dropped(waiting, done, len(waiting), watch)
+
+
+def _judged_and_dropped(waiting: list[_Faces | None], start: int, end: int, watch: Watch) -> Iterator[Sighting]:
+    for number in range(start, end):
+        gathered, waiting[number] = waiting[number], None  # its vectors are not needed any more
+        if gathered is not None:
+            yield _judged(gathered, watch)
+
+
+def _judged(gathered: _Faces, watch: Watch) -> Sighting:
+    subject, faces = gathered.subject, gathered.faces
+    best = _by_clusters(gathered, watch)
+    for single in _by_single_images(gathered, watch):
+        best.setdefault(single.identity_id, single)
+    found = tuple(sorted(best.values(), key=lambda one: (one.outcome != Outcome.MATCH, -one.scored.score)))
+    if found:
+        outcome, reason = found[0].outcome, found[0].reason
+    elif not faces:
+        outcome, reason = Outcome.INCONCLUSIVE, "no image shows a usable face"
+    else:
+        outcome, reason = Outcome.CLEAR, f"none of {len(faces)} faces is close to anybody registered"
+    return Sighting(subject, outcome, reason, len(subject.images), len(faces), gathered.unread, found)
+
+
+def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
+    """Who comes up in at least three different images: the mean of each group of like faces, compared."""
+    faces = gathered.faces
+    vectors = [face.embedding for _, face in faces]
+    best: dict[str, SightedIdentity] = {}
+    for cluster in clusters_of(vectors, LEAST_IMAGES):
+        chosen = _one_of_each_image(cluster.members, faces, cluster.probe)
+        if len(chosen) < LEAST_IMAGES:
+            continue
+        rows = np.stack([vectors[member] for member in chosen])
+        probe = unit(rows.mean(axis=0))
+        closest = watch.closest(probe)
+        if not closest:
+            continue
+        identity_id = closest[0].identity_id
+        thresholds = watch.thresholds_of(identity_id)
+        measured = estimate(rows, watch.gallery.vector_of(identity_id, probe), _ONCE)
+        scored = Scored(
+            measured.score, measured.interval, None, closest[1].score if len(closest) > 1 else None, watch.log10_lr(measured.score),
+            cluster.concentration, len(chosen) / max(1, len({number for number, _ in faces})),
+        )  # fmt: skip
+        outcome, reason = decide(scored, thresholds)
+        if outcome in (Outcome.MATCH, Outcome.POSSIBLE) and (
+            identity_id not in best or scored.score > best[identity_id].scored.score
+        ):
+            seen = _seen(gathered, watch, identity_id, frozenset(faces[member][0] for member in chosen))
+            told = f"{len(chosen)} different images show one face: {reason}"
+            best[identity_id] = SightedIdentity(identity_id, outcome, told, scored, thresholds, seen)
+    return best
+
+
+def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentity]:
+    """Whoever one image alone comes close to, beyond the threshold for a match; a person must look."""
+    if not gathered.faces:
+        return
+    rows = np.stack([face.embedding for _, face in gathered.faces])
+    best: dict[str, tuple[float, int, float | None]] = {}
+    for place, candidates in enumerate(watch.gallery.search(rows)):
+        for rank, candidate in enumerate(candidates):
+            if candidate.score < watch.thresholds_of(candidate.identity_id).match:
+                continue
+            if candidate.identity_id not in best or candidate.score > best[candidate.identity_id][0]:
+                runner_up = candidates[1 - rank].score if len(candidates) > 1 and rank < 2 else None
+                best[candidate.identity_id] = (candidate.score, place, runner_up)
+    for identity_id, (score, place, runner_up) in best.items():
+        number = gathered.faces[place][0]
+        scored = Scored(
+            score, (-1.0, 1.0), None, runner_up, watch.log10_lr(score), 1.0, 1 / len({one for one, _ in gathered.faces})
+        )
+        thresholds = watch.thresholds_of(identity_id)
+        reason = f"one image scores {score:.2f} over the threshold {thresholds.match:.2f}; one image alone is never called a match"
+        seen = _seen(gathered, watch, identity_id, frozenset([number]))
+        yield SightedIdentity(identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen)
+
+
+def _one_of_each_image(members: Sequence[int], faces: Sequence[tuple[int, Face]], probe: np.ndarray) -> list[int]:
+    """Of each image the face closest to the cluster's middle: two faces of one image are not two people's word."""
+    best: dict[int, int] = {}
+    for member in members:
+        number, face = faces[member]
+        if number not in best or face.embedding @ probe > faces[best[number]][1].embedding @ probe:
+            best[number] = member
+    return sorted(best.values())
+
+
+def _seen(gathered: _Faces, watch: Watch, identity_id: str, in_mean: frozenset[int]) -> tuple[SeenImage, ...]:
+    """Every image with the score of its closest face, those in the mean first, then by place."""
+    closest: dict[int, tuple[float, Face]] = {}
+    for number, face in gathered.faces:
+        score = float(face.embedding @ watch.gallery.vector_of(identity_id, face.embedding))
+        if number not in closest or score > closest[number][0]:
+            closest[number] = (score, face)
+    rows = []
+    for number, image in enumerate(gathered.subject.images):
+        best = closest.get(number)
+        copies = gathered.subject.copies.get(image.sha256, 1)
+        rows.append(
+            SeenImage(
+                image,
+                copies,
+                gathered.counts.get(number, 0),
+                best[1].box if best else None,
+                best[0] if best else None,
+                number in in_mean,
+            )
+        )
+    return tuple(sorted(rows, key=lambda row: not row.in_mean))
