@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -32,11 +32,13 @@ class BundleRequest:
     Attributes:
         languages: of the reports; each becomes an HTML file and a PDF.
         checkpoint: the weights file, only where it was asked for.
+        captures: the sealed originals that a case of captured images names, by SHA-256.
         pdf: also write PDFs.
     """
 
     languages: Sequence[str] = ("en", "zh-CN")
     checkpoint: Path | None = None
+    captures: Mapping[str, Path] = field(default_factory=dict)
     pdf: bool = True
 
 
@@ -96,13 +98,10 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
     if case.environment:
         put("environment.json", json_text(case_to_dict(case)["environment"]))
     put("custody.json", json_text(case_to_dict(case)["custody"]))
-    for sample in case.samples:
-        for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
-            put(f"samples/{sha256}.png", docket.kept(sha256))
-    if case.checkpoint.header_sha256:
-        put("header.json", docket.kept(case.checkpoint.header_sha256, "header"))
-    if case.checkpoint.captures:
-        put("listing.warc", _warc(case, docket))
+    for name, data in _kept(case, docket):
+        put(name, data)
+    for capture in case.sighting.captures if case.sighting else ():
+        _put_original(folder, capture.sha256, request.captures[capture.sha256])
     if request.checkpoint:
         if _sha256(request.checkpoint) != case.checkpoint.sha256:
             raise EvidenceAltered(str(request.checkpoint))
@@ -113,6 +112,28 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
         put(f"report.{language}.html", html)
         if request.pdf:
             put(f"report.{language}.pdf", case_pdf(html, case, language))
+
+
+def _kept(case: Case, docket: Docket) -> Iterator[tuple[str, bytes]]:
+    """Everything that the docket keeps for a case: pictures, captured images, header, what the hub answered."""
+    for sample in case.samples:
+        for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
+            yield f"samples/{sha256}.png", docket.kept(sha256)
+    for image in case.sighting.images if case.sighting else ():
+        yield f"captured/{image.sha256}", docket.kept(image.sha256, "captured")
+        if image.face_sha256:
+            yield f"samples/{image.face_sha256}.png", docket.kept(image.face_sha256)
+    if case.checkpoint.header_sha256:
+        yield "header.json", docket.kept(case.checkpoint.header_sha256, "header")
+    if case.checkpoint.captures:
+        yield "listing.warc", _warc(case, docket)
+
+
+def _put_original(folder: Path, sha256: str, original: Path) -> None:
+    if not original.is_file() or _sha256(original) != sha256:
+        raise EvidenceAltered(str(original))
+    (folder / "captures").mkdir(exist_ok=True)
+    shutil.copyfile(original, folder / "captures" / sha256)
 
 
 def _sha256(path: Path) -> str:

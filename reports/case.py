@@ -161,7 +161,7 @@ class SightedImage:
         faces: how many it shows.
         score: cosine of its closest face to the person's template.
         in_mean: that face is one of those whose mean gave the case's score.
-        says: where the file says it comes from, in sentences.
+        says: where the file says it comes from: what about (see crawlers.saved.provenance) and what.
     """
 
     sha256: str
@@ -172,7 +172,7 @@ class SightedImage:
     faces: int
     score: float | None
     in_mean: bool
-    says: tuple[str, ...] = ()
+    says: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ class MethodRecord:
     """
 
     base_model: str
-    base_model_sha256: str
+    base_model_sha256: str | None
     face_pack: str
     face_pack_sha256: str
     face_pack_licence: str

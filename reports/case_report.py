@@ -68,7 +68,7 @@ def case_html(
     prompts = {sample.negative_prompt for sample in shown.samples}
     return (
         environment(language)
-        .get_template("case.html")
+        .get_template("case.html" if shown.sighting is None else "sighting.html")
         .render(
             case=shown,
             language=language,
@@ -149,6 +149,8 @@ def _require_font(language: str) -> None:
 
 def headline(case: Case, translate: Translate) -> str:
     """What the report says first: a finding only where a reviewer has confirmed it."""
+    if case.sighting is not None:
+        return _sighted_headline(case, translate)
     told = {
         CaseStatus.CONFIRMED: translate("A model file reproduces the face of %(name)s")
         if case.outcome == "match"
@@ -157,6 +159,25 @@ def headline(case: Case, translate: Translate) -> str:
         CaseStatus.AUTHORISED: translate("Authorised use: a model file examined for the face of %(name)s"),
     }
     undecided = translate("Not decided: does a model file reproduce the face of %(name)s?")
+    return told.get(CaseStatus(case.status), undecided) % {"name": case.identity_name}
+
+
+def _sighted_headline(case: Case, translate: Translate) -> str:
+    account = case.sighting is not None and case.sighting.account_name is not None
+    sure = {
+        True: translate("An account publishes images with the face of %(name)s"),
+        False: translate("A captured page shows the face of %(name)s"),
+    }
+    unsure = {
+        True: translate("An account may publish images with the face of %(name)s"),
+        False: translate("A captured page may show the face of %(name)s"),
+    }
+    told = {
+        CaseStatus.CONFIRMED: (sure if case.outcome == "match" else unsure)[account],
+        CaseStatus.REJECTED: translate("No infringement found: captured images examined for the face of %(name)s"),
+        CaseStatus.AUTHORISED: translate("Authorised use: captured images examined for the face of %(name)s"),
+    }
+    undecided = translate("Not decided: do captured images show the face of %(name)s?")
     return told.get(CaseStatus(case.status), undecided) % {"name": case.identity_name}
 
 
@@ -170,6 +191,9 @@ def _last_word(case: Case) -> str | None:
 
 def _counts(case: Case) -> dict[str, int]:
     evidence = [sample for sample in case.samples if sample.stage == "evidence"]
+    if case.sighting is not None:
+        images = case.sighting.images
+        return {"counted": sum(one.in_mean for one in images), "copies": sum(one.copies for one in images)}
     return {
         "counted": sum(sample.in_mean for sample in evidence),
         "faces": sum(sample.face_found for sample in evidence),

@@ -55,6 +55,8 @@ def case_graph(case: Case) -> dict[str, Any]:
         digest for sample in case.samples for digest in (sample.image_sha256, sample.control_sha256) if digest
     )
     images = [file("image", f"samples/{digest}.png", digest) for digest in digests]
+    if case.sighting:
+        images += [file("image", f"captured/{one.sha256}", one.sha256) for one in case.sighting.images]
     tool = {
         "@id": identifier("tool", "portrait-scanner"), "@type": "uco-tool:Tool", "uco-core:name": "portrait-scanner",
         "uco-tool:version": str(case.method.versions.get("portrait-scanner", "")),
@@ -72,9 +74,19 @@ def case_graph(case: Case) -> dict[str, Any]:
     references = [{"@id": node["@id"]} for node in images]
     record = {
         "@id": identifier("provenance", "samples"), "@type": "case-investigation:ProvenanceRecord",
-        "uco-core:description": f"Samples of {checkpoint.file} and their controls", "uco-core:object": references,
+        "uco-core:description": f"Captured images of {checkpoint.file}" if case.sighting else f"Samples of {checkpoint.file} and their controls",
+        "uco-core:object": references,
     }  # fmt: skip
-    actions = [_action(identifier("action", "sampling"), "sampling", case.opened_at, tool, weights, record)]
+    actions = [
+        _action(
+            identifier("action", "sampling"),
+            "comparison" if case.sighting else "sampling",
+            case.opened_at,
+            tool,
+            weights,
+            record,
+        )
+    ]
     if case.environment:
         actions[0]["uco-action:performer"] = {"@id": people[case.environment.operator]["@id"]}
     for entry in case.entries:

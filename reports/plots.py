@@ -49,7 +49,8 @@ def score_plot(case: Case, labels: Mapping[str, str]) -> Markup:
     Args:
         labels: words for "samples", "controls", "mean", "threshold" and "title".
     """
-    with_adapter = [sample.score for sample in case.samples if sample.score is not None]
+    shown = case.samples if case.sighting is None else case.sighting.images
+    with_adapter = [one.score for one in shown if one.score is not None]
     without = [sample.control_score for sample in case.samples if sample.control_score is not None]
     ticks = "".join(
         f'<line x1="{_x(tick):.1f}" x2="{_x(tick):.1f}" y1="{_TOP}" y2="{_FLOOR}" stroke="{_LINE}"/>'

@@ -41,7 +41,12 @@ STAMPED = "seal/stamped.json"
 TIMES, TIMES_SIGNATURE = "seal/timestamps.json", "seal/timestamps.sig"
 SEAL_FILES = (STATEMENT, SIGNATURE, KEY, STAMPED, TIMES, TIMES_SIGNATURE)
 # SHA-256 of the schemas that were published: a bundle's own copy must be one of them.
-SCHEMAS = frozenset({"0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8"})
+SCHEMAS = frozenset(
+    {
+        "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
+        "062a1aa4f817a467f266408fed3f08f2a856699ee0a4dc7aceafc154addb0bfc",
+    }
+)
 # Points of small order fit signatures to any message (RFC 8032, section 5.1.7 leaves the check to the verifier).
 SMALL_ORDER = frozenset(
     bytes.fromhex(one)
@@ -791,6 +796,12 @@ def _references(bundle: Path) -> Iterator[Item]:
             for digest in (sample["image_sha256"], sample["control_sha256"])
             if digest
         }
+        sighting = case.get("sighting") or {"images": [], "captures": []}
+        for image in sighting["images"]:
+            wanted[f"data/captured/{image['sha256']}"] = image["sha256"]
+            if image["face_sha256"]:
+                wanted[f"data/samples/{image['face_sha256']}.png"] = image["face_sha256"]
+        wanted |= {f"data/captures/{one['sha256']}": one["sha256"] for one in sighting["captures"]}
         if case["checkpoint"]["header_sha256"]:
             wanted["data/header.json"] = case["checkpoint"]["header_sha256"]
         weights = f"data/checkpoint/{case['checkpoint']['sha256']}.safetensors"
@@ -809,7 +820,7 @@ def _named(bundle: Path, wanted: dict[str, str]) -> None:
     for name, digest in wanted.items():
         if not (bundle / name).is_file() or _sha256(bundle / name) != digest:
             raise Unsound(f"{name} is not the file that the case names")
-    for folder in ("samples", "checkpoint"):
+    for folder in ("samples", "checkpoint", "captured", "captures"):
         for path in (bundle / "data" / folder).glob("*"):
             if path.relative_to(bundle).as_posix() not in wanted:
                 raise Unsound(f"the case names no {path.name}")

@@ -127,7 +127,7 @@ def _case(
     workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
 ) -> Case:
     subject, identity = sighting.subject, workshop.vault.find(found.identity_id)
-    name = hashlib.sha256(f"{subject.key}:{subject.version}:{identity.identity_id}".encode()).hexdigest()
+    name = hashlib.sha256(f"{subject.key}:{identity.identity_id}:{found.outcome}".encode()).hexdigest()
     scored = found.scored
     record = _sighting(workshop, captures, sighting, found, ties)
     return Case(
@@ -162,7 +162,7 @@ def _method(workshop: Workshop, found: SightedIdentity) -> MethodRecord:
     curve = tuple((score, rate) for score, rate in rates.pop("impostor_rates", ()))
     interval = rates.pop("fpir_interval", None)
     return MethodRecord(
-        base_model="none: these images were captured", base_model_sha256="", face_pack=workshop.pack.name,
+        base_model="none: these images were captured", base_model_sha256=None, face_pack=workshop.pack.name,
         face_pack_sha256=workshop.reader.version.sha256, face_pack_licence=workshop.pack.licence, gallery_size=len(watch.gallery),
         gallery_version=watch.gallery_version, gallery_recall=watch.recall, fpir=thresholds.fpir,
         calibration=calibration.source if calibration else "none: this face pack was never calibrated, nothing is called a match",
@@ -216,7 +216,7 @@ def _image(workshop: Workshop, captures: Captures, one: SeenImage, numbers: dict
     pages: Iterable[int] = [numbers[one.image.page_id]] if one.image.page_id in numbers else []
     return SightedImage(
         one.image.sha256, face, one.image.url, tuple(pages), one.copies, one.faces, one.score, one.in_mean,
-        tuple(one.image.provenance.sentences()),
+        tuple(one.image.provenance.statements()),
     )  # fmt: skip
 
 

@@ -108,13 +108,17 @@ class CaseDesk:
             case,
             self.docket,
             out / f"evidence-{case.case_id}",
-            BundleRequest(checkpoint=weights, pdf=pdf),
+            BundleRequest(checkpoint=weights, captures=self._originals(case), pdf=pdf),
             self.vault.sign,
             self.authorities,
             self.clock(),
         )
         self._note("case-exported", case, self.actor, what="bundle")
         return folder
+
+    def _originals(self, case: Case) -> dict[str, Path]:
+        captures = case.sighting.captures if case.sighting else ()
+        return {one.sha256: self.settings.captures_path / one.sha256 / "data" / "original" for one in captures}
 
     @property
     def authorities(self) -> list[Authority]:

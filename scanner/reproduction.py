@@ -87,6 +87,8 @@ def reproduce(
         NotScannable: the base model here is another one, or the weights do not load.
     """
     case = _case_in(bundle, signer)
+    if case.method.base_model_sha256 is None:
+        raise UnreadableBundle("this case is about captured images: nothing was generated that could be made again")
     if len({(sample.stage, sample.number) for sample in case.samples}) < len(case.samples):
         raise UnreadableBundle("two samples of this case have one name")
     if not all(0 <= sample.seed < 2**63 for sample in case.samples):

@@ -31,16 +31,12 @@ class Credentials:
     source_types: tuple[str, ...]
     problems: tuple[str, ...]
 
-    def sentences(self) -> Iterator[str]:
-        """What it says, as the report puts it."""
-        by = f" by {self.issuer}" if self.issuer else ""
-        yield f"carries Content Credentials signed{by}, which validate as {self.state}" + (
-            f" ({', '.join(self.problems)})" if self.problems else ""
-        )
+    def statements(self) -> list[tuple[str, str]]:
+        """What it says, as Provenance.statements tells it."""
+        told = [("credentials", ", ".join(filter(None, (self.state, self.issuer, self.signed_at, *self.problems))))]
         if self.generator:
-            yield f"its credentials name {self.generator} as what made them"
-        for one in self.source_types:
-            yield f"its credentials give the digital source type {one}"
+            told.append(("credentials: program", self.generator))
+        return told + [("credentials: source type", one) for one in self.source_types]
 
 
 def credentials_in(data: bytes) -> Credentials | None:

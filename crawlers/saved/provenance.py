@@ -24,7 +24,7 @@ from crawlers.saved.content_credentials import Credentials, credentials_in
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "HEIF", "AVIF", "MPO", "BMP")
 _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
 # What GB 45438-2025 lets Label say.
-_LABELS = {"1": "is made by AI", "2": "may be made by AI", "3": "is suspected to be made by AI"}
+_LABELS = {"1": "1: made by AI / 属于", "2": "2: may be made by AI / 可能", "3": "3: suspected to be made by AI / 疑似"}
 _MIDJOURNEY = re.compile(r"(?:^|\s)--(?:v|ar|niji|stylize|chaos)\s|Job ID:\s*[0-9a-f-]{36}")
 _LORA_TAG = re.compile(r"<(?:lora|lyco):([^:>]{1,200})(?::[^>]*)?>")
 _LORA_HASHES = re.compile(r'Lora hashes:\s*"([^"]{1,20000})"')
@@ -75,27 +75,31 @@ class Provenance:
         told = {self.source_type, *(self.credentials.source_types if self.credentials else ())}
         return bool(self.generator or self.ingredients or self.label.get("Label") or trained & told)
 
-    def sentences(self) -> list[str]:
-        """What the file says, one sentence each."""
-        told = [f"names {self.generator} as its generator"] if self.generator else []
+    def statements(self) -> list[tuple[str, str]]:
+        """What the file says: what about, and what.
+
+        What about is one of "generator", "base model", "adapter", "source type" (IPTC), "label" (GB 45438), "credentials" (C2PA),
+        "credentials: program", "credentials: source type" and "camera".
+        """
+        told = [("generator", self.generator)] if self.generator else []
         told += [
-            f"names the {one.role} {one.name or ''} {f'({one.digest})' if one.digest else ''}".replace(
-                "  ", " "
-            ).strip()
-            for one in self.ingredients
+            (one.role, " ".join(filter(None, (one.name, one.digest and f"({one.digest})")))) for one in self.ingredients
         ]
         if self.source_type:
-            told.append(f"gives the IPTC digital source type {self.source_type}")
+            told.append(("source type", self.source_type))
         if self.label:
-            producer = self.label.get("ContentProducer")
             told.append(
-                f"carries the GB 45438 label that it {_LABELS.get(self.label.get('Label', ''), 'concerns AI')}"
-                + (f", by {producer}" if producer else "")
+                (
+                    "label",
+                    ", ".join(
+                        filter(None, (_LABELS.get(self.label.get("Label", ""), ""), self.label.get("ContentProducer")))
+                    ),
+                )
             )
         if self.credentials:
-            told += self.credentials.sentences()
+            told += self.credentials.statements()
         if self.camera:
-            told.append("names a camera: " + ", ".join(f"{name} {value}" for name, value in self.camera.items()))
+            told.append(("camera", ", ".join(self.camera.values())))
         return told
 
 

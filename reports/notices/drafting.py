@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.case import Case, Entry
+from reports.case import Case, Entry, SightingRecord
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
 from reports.review import require_confirmed, require_reviewed
 from reports.translation import translations
@@ -221,6 +221,8 @@ def _values(
 
 
 def _reasons(case: Case, language: str) -> str:
+    if case.sighting is not None:
+        return _sighted_reasons(case, case.sighting, language)
     words = verbal_scale(case.log10_lr, translations(language).gettext)
     times = ratio_words(case.log10_lr)
     evidence = [sample for sample in case.samples if sample.stage == "evidence"]
@@ -241,7 +243,41 @@ def _reasons(case: Case, language: str) -> str:
     )
 
 
+def _sighted_reasons(case: Case, sighting: SightingRecord, language: str) -> str:
+    counted, copies = (
+        sum(one.in_mean for one in sighting.images),
+        sum(one.copies for one in sighting.images if one.in_mean),
+    )
+    told = sum(bool(one.says) for one in sighting.images)
+    if language == "zh-CN":
+        made = f"其中 {told} 幅的文件元数据自述其来源。" if told else ""
+        return (
+            f"经检验，所固定页面中 {counted} 幅不同图像（含重复共 {copies} 幅）为同一张脸，其均值与 {case.identity_name} 登记模板的相似度为 "
+            f"{case.score:.2f}（阈值 {case.threshold:.2f}）。{made}经具名审核人确认，该账号或页面使用了权利人肖像，且未见权利人同意。"
+        )
+    made = f" The files of {told} of them say themselves where they come from." if told else ""
+    return (
+        f"{counted} different captured images ({copies} with their copies) show one and the same face; their mean scores {case.score:.2f} against the "
+        f"registered template of {case.identity_name} (threshold {case.threshold:.2f}).{made} A named reviewer has confirmed that this account or page "
+        "uses the person's likeness; no consent to it is known."
+    )
+
+
 def _evidence(case: Case, language: str, fingerprint: str | None) -> str:
+    if case.sighting is not None:
+        signed = (
+            (
+                f"，以 SHA-256 为 {fingerprint} 的 Ed25519 公钥签名"
+                if language == "zh-CN"
+                else f", signed with the Ed25519 key whose SHA-256 is {fingerprint}"
+            )
+            if fingerprint
+            else ""
+        )
+        captures, images = len(case.sighting.captures), len(case.sighting.images)
+        if language == "zh-CN":
+            return f"案件 {case.case_id} 的检验报告及证据包：{captures} 份封存的页面固定原件、{images} 幅图像、逐文件哈希{signed}，可离线核验。"
+        return f"Report and evidence bundle of case {case.case_id}: {captures} sealed captures, {images} images, a hash of every file{signed}, verifiable offline."
     shown = sum(sample.face_found for sample in case.samples)
     if language == "zh-CN":
         signed = f"，以 SHA-256 为 {fingerprint} 的 Ed25519 公钥签名" if fingerprint else ""

@@ -272,7 +272,7 @@ def _print_page(page: dict[str, Any]) -> None:
                 one["sha256"][:12],
                 f"{one['width']}x{one['height']}",
                 "yes" if one["belongs"] else "",
-                "; ".join(one["says"]),
+                "; ".join(f"{about}: {what}" for about, what in one["says"]),
             )
             for one in page["images"]
         ],
@@ -315,7 +315,7 @@ def _page_document(taking: Intake, page: PageRow) -> dict[str, Any]:
         "images": [
             {
                 "sha256": image.sha256, "url": image.url, "alt": image.alt, "width": image.picture.width, "height": image.picture.height,
-                "pdq": image.picture.pdq, "problem": image.picture.problem, "belongs": image.belongs, "says": image.provenance.sentences(),
+                "pdq": image.picture.pdq, "problem": image.picture.problem, "belongs": image.belongs, "says": image.provenance.statements(),
                 "ingredients": [asdict(one) for one in image.provenance.ingredients],
             }
             for image in images
