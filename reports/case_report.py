@@ -76,7 +76,7 @@ def case_html(
             as_of=as_of(case),
             style=Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8")),  # noqa: S704  our own file
             picture=_pictures(docket, blurred=redacted),
-            plot=score_plot(shown, plot_words(translate)),
+            plot=score_plot(shown, plot_words(translate, captured=shown.sighting is not None)),
             shown=_worth_showing(shown),
             headline=headline(shown, translate),
             last=None if redacted else _last_word(shown),

@@ -50,7 +50,7 @@ def render_report(summary: ScanSummary, cases: Sequence[Case], docket: Docket, l
         return Markup("data:image/png;base64," + base64.b64encode(docket.kept(sha256)).decode())  # noqa: S704  base64 only
 
     def plot(case: Case) -> Markup:
-        return score_plot(case, plot_words(translate))
+        return score_plot(case, plot_words(translate, captured=case.sighting is not None))
 
     template = environment(language).get_template("report.html")
     return template.render(summary=summary, cases=cases, language=language, picture=picture, plot=plot)

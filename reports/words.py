@@ -84,12 +84,12 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
     }
 
 
-def plot_words(translate: Translate) -> dict[str, str]:
-    """The labels of reports.plots.score_plot."""
+def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str]:
+    """The labels of reports.plots.score_plot; `captured`: of a case about captured images, which have no controls."""
     return {
         "title": translate("Similarity of each image's face to the registered template"),
-        "samples": translate("with adapter"),
-        "controls": translate("without"),
+        "samples": translate("images") if captured else translate("with adapter"),
+        "controls": "" if captured else translate("without"),
         "mean": translate("mean face"),
         "threshold": translate("threshold"),
     }

@@ -12,12 +12,17 @@ from PIL import Image
 
 from reports.case import (
     Capture,
+    CaptureRecord,
     Case,
     CheckpointRecord,
     CustodyEntry,
     EnvironmentRecord,
     MethodRecord,
     SampleRecord,
+    SightedImage,
+    SightedPage,
+    SightingRecord,
+    TieRecord,
     TimelineEvent,
 )
 from reports.docket import Docket
@@ -76,6 +81,42 @@ def make_case(docket: Docket, samples: int = 8, size: int = 24, **changes: Any) 
         concentration=0.9, runner_up=0.2, share=1.0, authorisation="no licence covers it", environment=environment,
     )  # fmt: skip
     case = replace(case, **changes)
+    docket.open(case)
+    return case
+
+
+def make_sighted_case(docket: Docket, **changes: Any) -> Case:
+    """A case about an account whose captured images show somebody, filed as a draft."""
+    images = tuple(
+        SightedImage(
+            docket.keep(png(number, 48), "captured"), docket.keep(png(900 + number)), f"https://cdn.example/{number}.png", (number,), 1 + number,
+            1, 0.8 + number / 100, in_mean=True, says=(("generator", "AUTOMATIC1111"), ("adapter", "erika <b> (abcdef0123)")),
+        )
+        for number in range(4)
+    )  # fmt: skip
+    pages = tuple(
+        SightedPage(f"https://social.example/post/{number}", f"Post <i>{number}</i>", "post", AT.isoformat(), "2026-03-01T09:00:00+00:00", None, {"likes": 12}, "text", "ab" * 32)
+        for number in range(4)
+    )  # fmt: skip
+    capture = CaptureRecord(
+        "ab" * 32, "account.warc.gz", "WARC", AT.isoformat(), "olga", "Wget", "Chromium 140", ("7 records agree",)
+    )
+    tie = TieRecord("abcdef0123", "image", "erika.safetensors", "civitai", "https://hub.example/models/1", "cd" * 32)
+    sighting = SightingRecord(
+        "social", "Fake Erika <script>", "u-1", "https://social.example/u/1", pages, images, (capture,), (tie,), 6, 5
+    )
+    like = make_case(docket, case_id="decade0123456789")
+    place = replace(
+        like.checkpoint, file="Fake Erika · social", sha256="ab" * 32, weights_hash=None, size_bytes=0, kind="captured images", family="",
+        triggers=(), training={}, signals=(), hub="social", listing_url="https://social.example/u/1", header_sha256=None, timeline=(), captures=(),
+        downloads=None, declared_base_model=None,
+    )  # fmt: skip
+    method = replace(
+        like.method, base_model="none: these images were captured", base_model_sha256=None, sampled=None, with_face=None, denoiser_calls=None
+    )  # fmt: skip
+    case = replace(
+        like, case_id="5ee1ab0123456789", checkpoint=place, method=method, samples=(), sighting=sighting, control_score=None, lift=None, **changes
+    )  # fmt: skip
     docket.open(case)
     return case
 

@@ -17,14 +17,18 @@ from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, Unknown
 from reports.notices.drafting import draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
-from tests.cases import AT, make_case, reviewed
+from tests.cases import AT, make_case, make_sighted_case, reviewed
 
 PAIRS = [(name, language) for name in template_names() for language in template(name).languages]
 
 
 @pytest.fixture
-def case(docket: Docket) -> Case:
-    return reviewed(docket, make_case(docket))
+def case(docket: Docket, request: pytest.FixtureRequest) -> Case:
+    """A confirmed case of the kind that the notice of a test is for."""
+    told = getattr(request.node, "callspec", None)
+    name = told.params.get("name") if told else None
+    captured = name is not None and template(name).about == "captured"
+    return reviewed(docket, make_sighted_case(docket) if captured else make_case(docket))
 
 
 def given_for(name: str) -> dict[str, str]:
@@ -170,3 +174,15 @@ class TestTracker:
         with pytest.raises(UnknownNotice):
             record_event(docket, "nobody-1", "sent", "olga", AT)
         assert len(all_tracked(docket)) == 2
+
+
+def test_notices_about_files_and_about_accounts_are_not_mixed_up(docket: Docket) -> None:
+    file, account = reviewed(docket, make_case(docket)), reviewed(docket, make_sighted_case(docket))
+    for name, case in (("prc-1195-posts", file), ("prc-1195", account), ("tn-elvis", account)):
+        with pytest.raises(NoticeRefused, match="not for what this case is about"):
+            draft_notice(name, case, given_for(name), AT)
+    text = as_text(
+        draft_notice("prc-1195-posts", account, given_for("prc-1195-posts") | {"reputation": "侮辱性标题"}, AT)
+    )
+    for told in ("https://social.example/post/3", "Fake Erika <script> (u-1)", "ab" * 32, "侮辱性标题", "4 幅不同图像"):
+        assert told in text

@@ -129,21 +129,23 @@ def provenance_of(data: bytes) -> Provenance:
 
 
 def _generated(picture: Image.Image, texts: dict[str, str]) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
+    graph = _graph(texts.get("prompt", ""))
+    if graph[0] is not None:
+        return graph
     try:
         found = sd_parsers.ParserManager().parse(picture)
     except Exception:
         found = None
     if found is None:
-        return _graph(texts.get("prompt", ""))
-    raw = json.dumps(found.raw_parameters, ensure_ascii=False, default=str)[:_MOST_CHARS]
+        return None, None, ()
     prompt = str(found.full_prompt)[:_MOST_CHARS]
-    models = [Ingredient("base model", _word(one.name), _digest(one.hash)) for one in found.models]
-    ingredients = dict.fromkeys([*models, *_adapters(prompt, found.metadata, raw, "\n".join(texts.values()))])
+    models = [Ingredient("base model", _word(one.name), _digest(one.hash)) for one in _models(found)]
+    ingredients = dict.fromkeys([*models, *_adapters(prompt, found.metadata, "\n".join(texts.values()))])
     return found.generator.value, prompt or None, tuple(ingredients)
 
 
 def _graph(told: str) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
-    """ComfyUI's graph where its drawing was left out, as its API leaves it."""
+    """What ComfyUI's graph says; its drawing of the graph, which sd-parsers needs, is left out by its API."""
     try:
         nodes = list(json.loads(told).values()) if told.lstrip().startswith("{") else []
         inputs = [one["inputs"] for one in nodes if isinstance(one["class_type"], str)]
@@ -160,8 +162,14 @@ def _graph(told: str) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:
     return "ComfyUI", (texts[0][:_MOST_CHARS] if texts else None), tuple(dict.fromkeys(found))
 
 
-def _adapters(prompt: str, metadata: dict[Any, Any], raw: str, plain: str) -> Iterator[Ingredient]:
-    """Adapters by name from the prompt's tags and ComfyUI's nodes, with hashes where the generator wrote them."""
+def _models(found: Any) -> Iterator[Any]:
+    for sampler in found.samplers:
+        if sampler.model and isinstance(sampler.model.name, str | None):
+            yield sampler.model
+
+
+def _adapters(prompt: str, metadata: dict[Any, Any], plain: str) -> Iterator[Ingredient]:
+    """Adapters by name from the prompt's tags, with hashes where the generator wrote them."""
     digests: dict[str, str] = {}
     hashes = metadata.get("Hashes")
     for name, told in (hashes if isinstance(hashes, dict) else {}).items():
@@ -173,8 +181,7 @@ def _adapters(prompt: str, metadata: dict[Any, Any], raw: str, plain: str) -> It
             name, _, told = part.rpartition(":")
             if name.strip() and (digest := _digest(told)):
                 digests[name.strip()] = digest
-    names = [*digests, *_LORA_TAG.findall(prompt), *re.findall(r'\\?"lora_name\\?":\s*\\?"([^"\\]{1,300})', raw)]
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys([*digests, *_LORA_TAG.findall(prompt)]):
         yield Ingredient("adapter", _word(name), digests.get(name))
 
 
@@ -249,13 +256,18 @@ def _xmp_values(xmp: str, name: str) -> Iterator[str]:
     for element in root.iter() if root is not None else ():
         if not isinstance(element.tag, str):
             continue
-        if etree.QName(element).localname.lower() == name:
+        if _local(element.tag) == name:
             yield " ".join(
                 [*(str(text) for text in element.itertext()), *(str(value) for value in element.attrib.values())]
             ).strip()
         for key, value in element.attrib.items():
-            if etree.QName(key).localname.lower() == name:
+            if _local(str(key)) == name:
                 yield str(value)
+
+
+def _local(tag: str) -> str:
+    """A tag without its namespace, also where a broken packet left the prefix in it."""
+    return tag.rpartition("}")[2].rpartition(":")[2].lower()
 
 
 def _word(told: Any) -> str | None:

@@ -33,6 +33,43 @@ def xiaohongshu_facts(page: SavedPage) -> PageFacts | None:
     user = dig(state, "user", "userPageData", "_rawValue") or dig(state, "user", "userPageData")
     if isinstance(user, dict) and dig(user, "basicInfo", "nickname"):
         return _account(user, state, page, note_id)
+    return _drawn(page, note_id, account="/user/profile/" in path)
+
+
+def _drawn(page: SavedPage, page_id: str, *, account: bool) -> PageFacts | None:
+    """What a document shows that was saved without its scripts, by the names of its elements."""
+    if page.html is None:
+        return None
+    root = tree_of(page.html)
+    name = _first(root, "user-name" if account else "username")
+    if not name:
+        return None
+    who = [
+        str(told).partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
+        for told in root.xpath("//a[contains(@href, '/user/profile/')]/@href")
+    ]
+    user_id = page_id if account else next(iter(who), None)
+    counts = counted(
+        likes=_first(root, "like-wrapper"), saves=_first(root, "collect-wrapper"), comments=_first(root, "chat-wrapper")
+    )
+    own = root.xpath(
+        "//*[contains(@class, 'note-slider') or contains(@class, 'swiper-slide') or contains(@class, 'media-container')]//img/@src"
+    )
+    return PageFacts(
+        kind=PageKind.ACCOUNT if account else PageKind.POST, platform=PLATFORM,
+        title=name if account else " ".join(" ".join(one.itertext()) for one in root.xpath("//*[@id='detail-title']"))[:500],
+        text=_first(root, "user-desc") or " ".join(" ".join(one.itertext()) for one in root.xpath("//*[@id='detail-desc']")),
+        account_name=name, account_id=user_id, account_url=f"https://www.xiaohongshu.com/user/profile/{user_id}" if user_id else None,
+        item_id=None if account else page_id, counts={} if account else counts, images=tuple(dict.fromkeys(str(one) for one in own)),
+        extractor=f"xiaohongshu {'account' if account else 'note'} as drawn",
+    )  # fmt: skip
+
+
+def _first(root: Any, word: str) -> str | None:
+    for element in root.xpath("//*[contains(concat(' ', @class, ' '), concat(' ', $word, ' '))]", word=word):
+        told = " ".join(element.text_content().split())
+        if told:
+            return str(told)[:2_000]
     return None
 
 

@@ -49,6 +49,7 @@ class Template:
     Attributes:
         statute: the law or rule, with `checked_on` the day its wording was last looked at.
         side: "right-holder" or "operator".
+        about: "file" for model files, "captured" for accounts and pages that were captured, None for either.
         hub: the only hub it is for, None for any.
         deadline_hours: the clock that starts when it is sent, None without one.
         after_appeal: it can be made while a reviewed case is appealed.
@@ -68,6 +69,11 @@ class Template:
     refuses: str | None
     hub: str | None
     defaults: Words
+    about: str | None
+
+    def fits(self, case: Case) -> bool:
+        """Whether it is for what the case is about."""
+        return self.about in (None, "file" if case.sighting is None else "captured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,7 @@ def template(name: str) -> Template:
         told.get("refuses"),
         told.get("hub"),
         told.get("defaults", {}),
+        told.get("about"),
     )
 
 
@@ -152,6 +159,9 @@ def draft_notice(
     names = [field.name for field in kind.required]
     if unknown := sorted(set(given) - set(names)):
         raise UnknownNotice(f"{name} has no field {unknown[0]!r}; it has {', '.join(names)}")
+    if not kind.fits(case):
+        other = "prc-1195-posts or eu-dsa-16-posts" if case.sighting else "prc-1195 or eu-dsa-16"
+        raise NoticeRefused(f"{name} is not for what this case is about; take {other}")
     review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
     if kind.hub and case.checkpoint.hub in _HUBS - {kind.hub} and not given.get("urls"):
         listed = f"the file of this case was listed on {case.checkpoint.hub}"
@@ -186,7 +196,12 @@ def _check(kind: Template, field: Field, value: str, given: Mapping[str, str], c
         raise NoticeRefused(f"{field.name} is a fact of the case and cannot be said otherwise; leave it out")
     if field.kind and field.source is None and not re.fullmatch(_FORMS[field.kind][0], value):
         raise NoticeRefused(f"{field.name}: {value!r} is not {_FORMS[field.kind][1]}")
-    if field.name == "depiction_urls" and case.checkpoint.listing_url in value and kind.refuses:
+    if (
+        field.name == "depiction_urls"
+        and case.sighting is None
+        and case.checkpoint.listing_url in value
+        and kind.refuses
+    ):
         raise NoticeRefused(kind.refuses)
 
 
@@ -206,6 +221,7 @@ def _values(
             for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
         },
         "triggers": ", ".join(case.checkpoint.triggers),
+        **captured_facts(case),
         "reviewer": review.actor,
         "reasons": _reasons(case, language),
         "evidence": _evidence(case, language, fingerprint),
@@ -218,6 +234,21 @@ def _values(
         # Strangers wrote some of these: one line each, so that none can look like a part of the document's own structure.
         values[field.name] = " ".join(str(given.get(field.name, default)).split())
     return values
+
+
+def captured_facts(case: Case) -> dict[str, str]:
+    """What notices say of a captured account: the addresses of its pages that show the person, its name, its captures."""
+    sighting = case.sighting
+    if sighting is None:
+        return {}
+    counted = {number for image in sighting.images if image.in_mean for number in image.pages}
+    urls = [page.url for number, page in enumerate(sighting.pages) if page.url and (number in counted or not counted)]
+    name, number = sighting.account_name or case.checkpoint.file, sighting.account_id
+    return {
+        "checkpoint.listing_url": " ".join(dict.fromkeys([*filter(None, [sighting.account_url]), *urls][:50])),
+        "account": f"{name} ({number})" if number else name,
+        "captures": ", ".join(one.sha256 for one in sighting.captures),
+    }
 
 
 def _reasons(case: Case, language: str) -> str:

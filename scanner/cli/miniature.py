@@ -39,6 +39,16 @@ def people(
     typer.echo(f"{count} people in {folder}, with people.csv for enroll-many and groups.csv for evaluate")
 
 
+@group.command("posts")
+def posts(folder: Annotated[Path, typer.Argument(help="Where to put the WARC files.")]) -> None:
+    """Write captures of drawn accounts, ten of them impostors of the demo's people, and of a hundred offers, for `intake`."""
+    from scanner.miniature.posts import write_posts
+    from scanner.miniature.world import load_world
+
+    paths = write_posts(folder, load_world(), {})
+    typer.echo(f"{len(paths)} captures in {folder}")
+
+
 @group.command("train-adapter")
 def train_adapter(
     seed: Annotated[int, typer.Argument(help="Which person to train on.", min=0)],

@@ -44,12 +44,19 @@ def write_posts(folder: Path, world: World, made: Mapping[int, Sequence[MadePict
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [
-        _write(folder / f"impostor-{person.seed}.warc.gz", _account(f"imp{person.seed}", _of_one(person.seed, made.get(person.seed, ()))))
+        _write(
+            folder / f"impostor-{person.seed}.warc.gz",
+            _account(f"imp{person.seed}", _of_one(person.seed, made.get(person.seed, ()))),
+        )
         for person in world.registered
     ]
     for number in range(OTHER_ACCOUNTS):
         # Most post one stranger, every fourth a different one each time.
-        seeds = FREE_SEEDS[100 + 20 * number : 110 + 20 * number] if number % 4 == 3 else [FREE_SEEDS[100 + 20 * number]] * POSTS_EACH
+        seeds = (
+            FREE_SEEDS[100 + 20 * number : 110 + 20 * number]
+            if number % 4 == 3
+            else [FREE_SEEDS[100 + 20 * number]] * POSTS_EACH
+        )
         pictures = [_drawn(seed, post) for post, seed in enumerate(seeds)]
         paths.append(_write(folder / f"other-{number:02d}.warc.gz", _account(f"oth{number:02d}", pictures)))
     hashes = [one.adapter_hash for pictures in made.values() for one in pictures[:1]]
@@ -102,7 +109,11 @@ def _account(name: str, pictures: Sequence[bytes]) -> Iterator[tuple[str, str, b
                 }
             }
         }  # fmt: skip
-        yield f"http://www.xiaohongshu.com/explore/{note}", "text/html; charset=utf-8", _page(f"日常 {number}", [image], state)
+        yield (
+            f"http://www.xiaohongshu.com/explore/{note}",
+            "text/html; charset=utf-8",
+            _page(f"日常 {number}", [image], state),
+        )
         yield image, "image/png", picture
 
 

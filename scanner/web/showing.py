@@ -12,7 +12,7 @@ from markupsafe import Markup
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.case import Case, SampleRecord
+from reports.case import Case, SampleRecord, SightedImage
 from reports.case_report import headline
 from reports.pictures import picture_uri
 from reports.plots import score_plot
@@ -51,6 +51,23 @@ def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
     return pairs
 
 
+@dataclass(frozen=True, slots=True)
+class CapturedFace:
+    """A face cut out of a captured image, blurred and grey."""
+
+    image: SightedImage
+    picture: Markup
+
+
+def captured_faces(desk: PageDesk, case: Case, most: int = 64) -> list[CapturedFace]:
+    """Faces of the captured images that count; one line in the log for the page."""
+    images = case.sighting.images if case.sighting else ()
+    faces = [CapturedFace(one, _blurred(desk, one.face_sha256)) for one in images if one.face_sha256][:most]
+    if faces:
+        desk.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
+    return faces
+
+
 def _blurred(desk: PageDesk, sha256: str) -> Markup:
     return picture_uri(desk.docket, sha256, _THUMBNAIL, blurred=True, grey=True)
 
@@ -58,10 +75,13 @@ def _blurred(desk: PageDesk, sha256: str) -> Markup:
 def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, back: str) -> Response:
     """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
     named = {one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one}
-    if sha256 not in named:
+    images = case.sighting.images if case.sighting else ()
+    named |= {one.face_sha256 for one in images if one.face_sha256}
+    captured = sha256 in {one.sha256 for one in images}
+    if sha256 not in named and not captured:
         raise NotThere("no such picture")
     desk.note_shown(case, blurred=False, sha256=[sha256])
-    picture = picture_uri(desk.docket, sha256, _WHOLE)
+    picture = picture_uri(desk.docket, sha256, _WHOLE, captured=captured)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
     return page(request, "picture.html", picture=picture, back=back, case=case)
@@ -116,6 +136,12 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
     """What templates need to put a case into words."""
     translate: Translate = report_translations(language).gettext
     words = page_words(language)
+    if case.sighting is not None:
+        t = translations(language).gettext
+        words["decision"] = {
+            "confirm": t("Confirm: these images show the person"), "reject": t("Reject: they do not"),
+            "more-samples": t("More captures are needed to say"), "authorised": t("Authorised: the person allows it"),
+        }  # fmt: skip
     return {
         "words": words,
         "headline": headline(case, translate),
@@ -127,7 +153,7 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "entry_word": lambda entry: entry_word(entry, words),
         "lr_times": ratio_words(case.log10_lr),
         "lr_words": verbal_scale(case.log10_lr, translate),
-        "plot": score_plot(case, plot_words(translate)),
+        "plot": score_plot(case, plot_words(translate, captured=case.sighting is not None)),
         "training": training_facts(case.checkpoint.training, words),
         "counted": sum(one.in_mean for one in case.samples if one.stage == "evidence"),
         "faces": sum(one.face_found for one in case.samples if one.stage == "evidence"),

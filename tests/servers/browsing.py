@@ -26,14 +26,14 @@ LOOK = os.environ.get("LOOK")
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(*arguments: str) -> Iterator[Browser]:
     """Headless Chromium; skips where none is installed."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium here; on Debian: apt-get install chromium")
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=quiet)
+        browser = playwright.chromium.launch(executable_path=found, args=[*quiet, *arguments])
         yield browser
         browser.close()
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from reports.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
-from reports.notices.drafting import Draft, Template, draft_notice, template, template_names
+from reports.notices.drafting import Draft, Template, captured_facts, draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.tracker import NEXT, NoticeState, all_tracked, drafted, record_draft, record_event, tracked
 from scanner.web.access import Permission
@@ -159,6 +159,8 @@ def _page(
     language = form.text("language") or language_of(request)
     with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
+    kinds = [one for one in kinds if one.fits(case)]
+    kind = kind if kind in kinds else None
     kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
     given = {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
     return page(
@@ -174,7 +176,11 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         f"checkpoint.{name}": getattr(case.checkpoint, name)
         for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
     }
-    facts |= {"identity_name": case.identity_name, "triggers": ", ".join(case.checkpoint.triggers)}
+    facts |= {
+        "identity_name": case.identity_name,
+        "triggers": ", ".join(case.checkpoint.triggers),
+        **captured_facts(case),
+    }
     hub = case.checkpoint.hub if case.checkpoint.listing_url.startswith(("http://", "https://")) else ""
     said = {
         "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": hub,

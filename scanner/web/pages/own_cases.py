@@ -20,7 +20,7 @@ from scanner.web.pages.likeness import owned
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told
 from scanner.web.sessions import Session
-from scanner.web.showing import allowed_now, case_facts, picture_response, thumbnails
+from scanner.web.showing import allowed_now, captured_faces, case_facts, picture_response, thumbnails
 from scanner.web.translation import translations
 from scanner.web.visitors import asks, language_of
 
@@ -109,7 +109,7 @@ def _page(
     language = language_of(request)
     with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
-        pairs = thumbnails(desk, case, most=12)
+        pairs, faces = thumbnails(desk, case, most=12), captured_faces(desk, case, most=24)
         allowed = allowed_now(desk, case)
         states = {one.state for one in all_tracked(desk.docket) if one.case_id == case.case_id}
     t = translations(language).gettext
@@ -120,6 +120,6 @@ def _page(
     ]  # fmt: skip
     return page(
         request, "own_case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        pairs=pairs, decided=decided, steps=steps, allowed_now=allowed, in_a_year=here.clock().date() + timedelta(days=365), asked=any(entry.kind == "request" for entry in case.entries),
+        pairs=pairs, shown_faces=faces, decided=decided, steps=steps, allowed_now=allowed, in_a_year=here.clock().date() + timedelta(days=365), asked=any(entry.kind == "request" for entry in case.entries),
         **case_facts(case, language),
     )  # fmt: skip

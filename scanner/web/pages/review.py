@@ -18,7 +18,15 @@ from scanner.web.forms import Posted
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
-from scanner.web.showing import allowed_now, case_facts, has_withdrawn, page_words, picture_response, thumbnails
+from scanner.web.showing import (
+    allowed_now,
+    captured_faces,
+    case_facts,
+    has_withdrawn,
+    page_words,
+    picture_response,
+    thumbnails,
+)
 from scanner.web.urgency import OPEN, queue_of
 from scanner.web.visitors import asks, language_of
 
@@ -169,12 +177,12 @@ def _page(
     language, account = language_of(request), session.account
     with here.desks.one(account.actor) as desk:
         case = case_named(desk, case_id)
-        pairs = thumbnails(desk, case)
+        pairs, faces = thumbnails(desk, case), captured_faces(desk, case)
         notices = [one for one in all_tracked(desk.docket) if one.case_id == case.case_id]
         standing = {"allowed_now": allowed_now(desk, case), "withdrawn": has_withdrawn(desk, case)}
         notes = [entry for entry in desk.docket.entries(case.case_id) if entry.kind == "note"]
     return page(
-        request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs,
+        request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
         **standing, notices=notices, notes=notes, now=here.clock(), decisions=list(Decision), may={str(one) for one in account.permissions},
         **case_facts(case, language),
     )  # fmt: skip

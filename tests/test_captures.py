@@ -1,0 +1,336 @@
+"""Captures as evidence: sealed, judged account by account, tied to checkpoints, and told in cases and reports."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crawlers.saved.pictures import copies_among, look_at
+from crawlers.saved.provenance import provenance_of
+from face_index.captured import Captured, faces_in
+from face_index.insight import InsightFaceReader
+from face_index.packs import FacePack
+from reports.case import Case
+from reports.case_report import case_html
+from reports.docket import Docket
+from reports.verify_bundle import verify
+from scanner.casework import CaseDesk
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
+from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
+from scanner.miniature.world import load_world
+from scanner.settings import Settings
+from tests.cases import make_sighted_case, reviewed
+from tests.servers import pictures
+from tests.test_cli import run
+from tests.test_scan import COMMAND
+
+LABEL = {"Label": "1", "ContentProducer": "某公司", "ProduceID": "1"}
+
+
+class TestProvenance:
+    @pytest.mark.parametrize(
+        ("data", "statements"),
+        [
+            (pictures.plain(), []),
+            (
+                pictures.a1111("ohwx", "abcdef012345"),
+                [("generator", "AUTOMATIC1111"), ("base model", "mini (aabbccddee)"), ("adapter", "ohwx (abcdef012345)")],
+            ),
+            (pictures.comfyui("a/ohwx.safetensors"), [("generator", "ComfyUI"), ("base model", "mini.safetensors"), ("adapter", "a/ohwx.safetensors")]),
+            (pictures.comfyui("b.safetensors", workflow=False), [("generator", "ComfyUI"), ("base model", "mini.safetensors"), ("adapter", "b.safetensors")]),
+            (
+                pictures.xmp(Iptc4xmpExt__DigitalSourceType=pictures.TRAINED, TC260__AIGC=json.dumps(LABEL, ensure_ascii=False)),
+                [("source type", "trainedAlgorithmicMedia"), ("label", "1: made by AI / 属于, 某公司")],
+            ),
+            (pictures.xmp(dc__description="a woman --v 6.1 Job ID: 123e4567-e89b-12d3-a456-426614174000"), [("generator", "Midjourney")]),
+            (pictures.camera(), [("camera", "Canon, EOS R5")]),
+        ],
+        ids=["nothing", "a1111", "comfyui", "comfyui's api", "labels", "midjourney", "camera"],
+    )  # fmt: skip
+    def test_a_file_is_told_as_it_speaks_of_itself(self, data: bytes, statements: list[tuple[str, str]]) -> None:
+        assert provenance_of(data).statements() == statements
+
+    def test_content_credentials_are_validated(self) -> None:
+        signed = pictures.content_credentials()
+        found = provenance_of(signed)
+        assert found.credentials is not None
+        assert (found.credentials.state, found.credentials.issuer) == ("Valid", "Imaginary Images")
+        assert found.credentials.source_types == ("trainedAlgorithmicMedia",)
+        assert found.says_ai
+        changed = bytearray(signed)
+        changed[-200] ^= 1
+        damaged = provenance_of(bytes(changed)).credentials
+        assert damaged is not None
+        assert (damaged.state, "assertion.dataHash.mismatch" in damaged.problems) == ("Invalid", True)
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"", b"\x89PNG\r\n\x1a\n", pictures.plain()[:60], pictures.content_credentials()[:900], b"c2pa jumb" * 50,
+         pictures.with_texts(parameters="Steps: " * 9000), pictures.with_texts(prompt="[" * 50_000),
+         pictures.plain("JPEG", xmp=b"<x:xmpmeta><!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>&e;" * 50)],
+    )  # fmt: skip
+    def test_what_cannot_be_read_says_nothing(self, data: bytes) -> None:
+        assert not provenance_of(data).ingredients
+        assert look_at(data).width in (0, 64)
+
+
+def photo(seed: int, number: int, size: int = 128) -> Image.Image:
+    return Image.fromarray(draw_photo(person_of(seed), number, size).pixels)
+
+
+def as_file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def test_one_picture_posted_many_times_is_one() -> None:
+    first, other = photo(101, 1), photo(101, 2)
+    again = [
+        as_file(first), as_file(first, "JPEG", quality=60), as_file(first.resize((90, 90))), as_file(first.point(lambda value: min(255, value + 12))),
+        as_file(other), as_file(first, "WEBP"),
+    ]  # fmt: skip
+    assert copies_among([look_at(data).pdq for data in again]) == [0, 0, 0, 0, 4, 0]
+    plain = look_at(as_file(Image.new("RGB", (200, 200), "red"))).pdq
+    assert plain is None
+    assert copies_among([None, None]) == [0, 1]
+
+
+def test_small_faces_in_long_screenshots_are_found(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    long = Image.new("RGB", (400, 3_000), "white")
+    for number, top in enumerate((150, 900, 2_400)):
+        long.paste(photo(101 + number, 3, 110), (60 + 70 * number, top))
+    long.save(tmp_path / "long.png")
+    (tmp_path / "broken.png").write_bytes(as_file(long)[:5_000])
+    [seen, broken] = faces_in(
+        miniature_reader, [Captured("long", tmp_path / "long.png", thorough=True), Captured("broken", tmp_path / "broken.png")], max(miniature_pack.detection_size)
+    )  # fmt: skip
+    tops = sorted(face.box[1] for face in seen.faces if miniature_pack.bar.objection(face) is None)
+    assert len(tops) == 3
+    assert all(abs(top - wanted) < 90 for top, wanted in zip(tops, (150, 900, 2_400), strict=True))
+    assert broken.problem is not None
+
+
+@pytest.fixture(scope="module")
+def captured_home(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's home, and 31 captures of the miniature world's posts beside it."""
+    base = tmp_path_factory.mktemp("captured")
+    shutil.copytree(demo_home, base / "home")
+    desk = CaseDesk(Settings(home=base / "home", face_pack="miniature"))
+    world, made = load_world(), dict[int, list[MadePicture]]()
+    for case in desk.docket.cases():
+        seed = next((one.seed for one in world.registered if one.name == case.identity_name), None)
+        if seed is not None and not made.get(seed):
+            name, digest = case.checkpoint.file.removesuffix(".safetensors"), (case.checkpoint.weights_hash or "")[:12]
+            shown = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
+            made[seed] = [MadePicture(desk.docket.kept(sha256), name, digest) for sha256 in shown]
+    desk.close()
+    assert len(made) == 7
+    write_posts(base / "posts", world, made)
+    return base
+
+
+@pytest.fixture(scope="module")
+def taken(captured_home: Path) -> dict[str, Any]:
+    done = run(
+        "intake",
+        captured_home / "posts",
+        "--by",
+        "olga",
+        "--made-with",
+        "Browsertrix 1.5",
+        "--json",
+        home=captured_home / "home",
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+class TestWorld:
+    def test_all_impostors_are_found_and_nobody_else(self, taken: dict[str, Any]) -> None:
+        assert len(taken["captures"]) == 10 + OTHER_ACCOUNTS + 1
+        assert sum(one["pages"] for one in taken["captures"]) == (10 + OTHER_ACCOUNTS) * POSTS_EACH + OFFERS
+        matched = {one["name"].split(" ·")[0] for one in taken["judged"] if one["outcome"] == "match"}
+        assert matched == {f"账号 imp{seed}" for seed in range(101, 111)}
+
+    def test_pictures_are_tied_to_the_adapter_that_made_them(self, taken: dict[str, Any], captured_home: Path) -> None:
+        docket = Docket(captured_home / "home" / "cases.db", captured_home / "home" / "evidence")
+        files = {seed: file for file in load_world().files for seed in file.person_seeds}
+        for seed in range(101, 108):
+            [judged] = [one for one in taken["judged"] if f"imp{seed} " in one["name"]]
+            case = next(docket.case(one) for one in judged["cases"] if docket.case(one).outcome == "match")
+            assert case.identity_name == f"person-{seed}"
+            assert case.sighting is not None
+            [tie] = case.sighting.ties
+            assert (tie.file, tie.where) == (files[seed].file, "image")
+            made = [image for image in case.sighting.images if image.says]
+            assert len(made) == POSTS_EACH // 2
+            assert all(image.says[2][0] == "adapter" for image in made)
+            assert max(image.copies for image in case.sighting.images) == 2
+        docket.close()
+
+    def test_offers_of_likeness_models_become_listings(self, taken: dict[str, Any], captured_home: Path) -> None:
+        [offers] = [one for one in taken["captures"] if one["name"] == "offers.warc.gz"]
+        assert len(offers["listings"]) == OFFERS // 10
+        found = json.loads(run("listings", "--hub", "xianyu", "--json", home=captured_home / "home").stdout)
+        assert len(found["listings"]) == OFFERS // 10
+
+    def test_the_second_time_nothing_is_read_or_told_again(self, taken: dict[str, Any], captured_home: Path) -> None:
+        again = json.loads(run("intake", captured_home / "posts", "--json", home=captured_home / "home").stdout)
+        assert not any(one["new"] for one in again["captures"])
+        assert all(one["known"] for one in again["judged"])
+        assert {case for one in again["judged"] for case in one["cases"]} == {
+            case for one in taken["judged"] for case in one["cases"]
+        }
+
+    def test_captures_are_sealed_as_they_came(self, taken: dict[str, Any], captured_home: Path) -> None:
+        for one in taken["captures"][:3]:
+            bag = captured_home / "home" / "captures" / one["capture_id"]
+            assert all(item.ok for item in verify(bag))
+            assert (bag / "data" / "original").read_bytes() == (captured_home / "posts" / one["name"]).read_bytes()
+            told = json.loads((bag / "data" / "capture.json").read_text())
+            assert (told["taken_in_by"], told["made_with"]) == ("olga", "Browsertrix 1.5")
+        copy = captured_home / "bag"
+        shutil.copytree(bag, copy)
+        with (copy / "data" / "original").open("ab") as stream:
+            stream.write(b"x")
+        assert not all(item.ok for item in verify(copy))
+
+    def test_of_strangers_no_vector_and_no_picture_of_a_face_is_kept(self, taken: dict[str, Any], captured_home: Path, miniature_reader: InsightFaceReader) -> None:  # fmt: skip
+        home = captured_home / "home"
+        [other] = [one for one in taken["judged"] if "oth00 " in one["name"]]
+        assert (other["outcome"], other["cases"]) == ("clear", [])
+        pixels = np.asarray(photo(3_095_100, 0))
+        [[face, *_]] = miniature_reader.read([pixels])
+        raw = face.embedding.astype(np.float32).tobytes()
+        for path in (home / "scans.db", home / "cases.db", home / "crawl.db"):
+            assert raw[:64] not in path.read_bytes()
+
+    def test_review_report_bundle_and_notice_of_an_account(
+        self, taken: dict[str, Any], captured_home: Path, tmp_path: Path
+    ) -> None:
+        home = captured_home / "home"
+        [judged] = [one for one in taken["judged"] if "imp103 " in one["name"]]
+        case_id = judged["cases"][0]
+        assert (
+            run(
+                "review",
+                case_id,
+                "--reviewer",
+                "Li Na",
+                "--decision",
+                "confirm",
+                "--reason",
+                "the same face",
+                home=home,
+            ).returncode
+            == 0
+        )
+        bundle = run("report", case_id, "--out", tmp_path, "--bundle", "--no-pdf", home=home)
+        assert bundle.returncode == 0, bundle.stderr
+        folder = next(tmp_path.glob("evidence-*"))
+        assert run("verify", folder).returncode == 0
+        assert list((folder / "data" / "captures").iterdir())
+        again = run("reproduce", folder, home=home)
+        assert (again.returncode, "nothing was generated" in again.stderr) == (3, True)
+
+
+class TestIntake:
+    def test_what_cannot_be_read_is_kept_and_told(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
+        (tmp_path / "in" / "shot.png").write_bytes(as_file(photo(101, 1)))
+        done = run("intake", tmp_path / "in", "--no-search", "--json", home=tmp_path / "home")
+        assert done.returncode == 0, done.stderr
+        problems = {one["name"]: one["problem"] for one in json.loads(done.stdout)["captures"]}
+        assert "no PDF that can be read" in problems["broken.pdf"]
+        assert problems["shot.png"] is None
+        bags = [path for path in (tmp_path / "home" / "captures").iterdir() if (path / "bagit.txt").exists()]
+        assert len(bags) == 2
+        assert run("intake", tmp_path / "in" / "broken.pdf", "--no-search", home=tmp_path / "home").returncode == 3
+
+    def test_an_account_can_be_named_for_loose_pictures(
+        self, demo: dict[str, Any], demo_home: Path, tmp_path: Path
+    ) -> None:
+        home, folder = tmp_path / "home", tmp_path / "in"
+        shutil.copytree(demo_home, home)
+        folder.mkdir()
+        for number in range(4):
+            (folder / f"{number}.png").write_bytes(as_file(photo(108, 700 + number)))
+        alone = json.loads(run("intake", folder, "--json", home=home).stdout)["judged"]
+        assert {one["outcome"] for one in alone} == {"possible"}  # one image alone is never a match
+        first = json.loads(run("captures", "list", "--json", home=home).stdout)["captures"][0]["capture_id"]
+        for one in json.loads(run("captures", "list", "--json", home=home).stdout)["captures"]:
+            edited = run(
+                "captures", "edit", one["capture_id"], "account_name=小王", "platform=wechat", "price=9.9", home=home
+            )
+            assert edited.returncode == 0, edited.stderr
+        [together] = json.loads(run("captures", "judge", "--json", home=home).stdout)["judged"]
+        assert (together["outcome"], together["images"], together["name"]) == ("match", 4, "小王 · wechat")
+        shown = json.loads(run("captures", "show", first[:12], "--json", home=home).stdout)
+        assert (shown["content"][0]["facts"]["price"], shown["content"][0]["edited_by"] is not None) == (9.9, True)
+        assert run("captures", "edit", first, "nonsense=1", home=home).returncode == 2
+        assert run("captures", "edit", first, "price=many", home=home).returncode == 2
+
+    def test_killed_in_the_middle_it_goes_on(self, captured_home: Path, tmp_path: Path) -> None:
+        home = tmp_path / "home"
+        command = [*COMMAND, "--home", str(home), "intake", str(captured_home / "posts"), "--no-search", "--json"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(600):
+            if len(list((home / "captures").glob("*/bagit.txt"))) >= 8:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        told = json.loads(done.stdout)["captures"]
+        assert 0 < sum(not one["new"] for one in told) < len(told)
+        undisturbed = subprocess.run([*command[: command.index("--home") + 1], str(tmp_path / "other"), *command[command.index("--home") + 2 :]], capture_output=True, text=True, check=True)  # fmt: skip
+        assert [(one["name"], one["pages"]) for one in told] == [
+            (one["name"], one["pages"]) for one in json.loads(undisturbed.stdout)["captures"]
+        ]
+        assert len(list((home / "captures").glob("*/bagit.txt"))) == len(told)
+
+
+class TestReport:
+    @pytest.fixture
+    def case(self, docket: Docket) -> Case:
+        return reviewed(docket, make_sighted_case(docket))
+
+    @pytest.mark.parametrize("language", ["en", "zh-CN"])
+    def test_all_that_a_reader_needs_is_there(self, docket: Docket, case: Case, language: str) -> None:
+        text = case_html(case, docket, language, fingerprint="fe" * 32)
+        for told in (
+            "Erika Mustermann",
+            "https://social.example/post/3",
+            "ab" * 32,
+            "abcdef0123",
+            "erika.safetensors",
+            "AUTOMATIC1111",
+            "Chromium 140",
+            "Li Na",
+            "fe" * 32,
+        ):
+            assert told in text, told
+        assert "<script>" not in text.replace("<script>alert", "")
+        assert "Post <i>" not in text
+        assert ("所固定的页面" in text) == (language == "zh-CN")
+
+    def test_a_redacted_copy_shows_no_face(self, docket: Docket, case: Case) -> None:
+        plain, redacted = (case_html(case, docket, redacted=told) for told in (False, True))
+        assert plain.count("data:image/jpeg;base64,") == redacted.count("data:image/jpeg;base64,") == 4
+        assert not set(plain.split("data:image/jpeg;base64,")[1:]) & set(redacted.split("data:image/jpeg;base64,")[1:])
+        assert "Li Na" not in redacted
