@@ -24,6 +24,7 @@ from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
 
 Key = TypeVar("Key", bound=Hashable)
 _AT_ONCE = 96
+_MOST_PIXELS_AT_ONCE = 64_000_000  # three bytes each; one image may be larger by itself
 _OVERLAP = 0.25
 _MOST_PIECES = 80
 _DECODERS = 2
@@ -70,7 +71,7 @@ def faces_in(
     """
     waiting = iter(images)
     with ThreadPoolExecutor(_DECODERS) as pool:
-        while chunk := list(itertools.islice(waiting, at_once)):
+        for chunk in _chunks(waiting, at_once):
             opened = list(pool.map(_open, chunk))
             there = [number for number, one in enumerate(opened) if isinstance(one, np.ndarray)]
             found: dict[int, list[Face]] = dict(
@@ -88,6 +89,31 @@ def faces_in(
                     yield Seen(one.key, (), told)
                 else:
                     yield Seen(one.key, tuple(found[number]))
+
+
+def _chunks(images: Iterator[Captured[Key]], at_once: int) -> Iterator[list[Captured[Key]]]:
+    """Images that are opened together: so many, and no more than fit in memory by what their headers say."""
+    chunk: list[Captured[Key]] = []
+    pixels = 0
+    for one in images:
+        size = _pixels_of(one.path)
+        if chunk and (len(chunk) >= at_once or pixels + size > _MOST_PIXELS_AT_ONCE):
+            yield chunk
+            chunk, pixels = [], 0
+        chunk.append(one)
+        pixels += size
+    if chunk:
+        yield chunk
+
+
+def _pixels_of(path: Path) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
+                return picture.width * picture.height
+    except Exception:  # it will say so when it is opened
+        return 0
 
 
 def _open(one: Captured[Key]) -> Image | str:

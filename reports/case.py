@@ -115,6 +115,8 @@ class CaptureRecord:
     """A page or picture that somebody captured; the sealed original lies in the bundle.
 
     Attributes:
+        sha256: of the original.
+        capture_id: names its sealed folder; the same, but where other files belong to it.
         checks: what of its own digests and signatures holds, in sentences.
     """
 
@@ -126,6 +128,7 @@ class CaptureRecord:
     tool: str | None
     made_with: str | None
     checks: tuple[str, ...] = ()
+    capture_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

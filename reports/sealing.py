@@ -54,10 +54,10 @@ def seal_capture(
     authorities: Sequence[Authority],
     now: datetime,
 ) -> None:
-    """Seal a captured page: the folder holds `original` and nothing else.
+    """Seal a captured page: the folder holds `original`, and in `beside` the files that belong to it.
 
     Args:
-        capture: what is known of it: its SHA-256 as `sha256`, name, who took it in, when, with what.
+        capture: what is known of it: its id, the original's SHA-256 as `sha256`, name, who took it in, when, with what.
 
     Raises:
         UnreadableBundle: what was written does not verify.
@@ -66,11 +66,11 @@ def seal_capture(
     (folder / "environment.json").write_text(json_text(asdict(environment)), "utf-8")
     facts = {
         "statement": "These tag manifests seal a captured page as it was taken in.",
-        "capture_id": capture["sha256"],
+        "capture_id": capture["capture_id"],
         "as_of": now.isoformat(timespec="seconds"),
     }
     info = {
-        "Bag-Software-Agent": environment.tool, "External-Identifier": str(capture["sha256"]),
+        "Bag-Software-Agent": environment.tool, "External-Identifier": str(capture["capture_id"]),
         "External-Description": "A page or picture that somebody captured",
     }  # fmt: skip
     write_seal(folder, facts, info, sign, now)

@@ -44,7 +44,7 @@ SEAL_FILES = (STATEMENT, SIGNATURE, KEY, STAMPED, TIMES, TIMES_SIGNATURE)
 SCHEMAS = frozenset(
     {
         "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
-        "062a1aa4f817a467f266408fed3f08f2a856699ee0a4dc7aceafc154addb0bfc",
+        "734ee9aa6bfae716d88c79fa0320d3cfcd4d7fa81b7f41d2a3e4917bd44a5935",
     }
 )
 # Points of small order fit signatures to any message (RFC 8032, section 5.1.7 leaves the check to the verifier).
@@ -367,7 +367,9 @@ def _info(bundle: Path) -> dict[str, str]:
 
 def _capture(bundle: Path) -> str:
     told = _json(bundle / "data/capture.json")
-    if told["sha256"] != _json(bundle / STATEMENT)["capture_id"] or told["sha256"] != _sha256(bundle / "data/original"):
+    if told["capture_id"] != _json(bundle / STATEMENT)["capture_id"] or told["sha256"] != _sha256(
+        bundle / "data/original"
+    ):
         raise Unsound("the original is not the file that was taken in")
     return f"{told['name']}, taken in at {told['taken_in_at']} by {told['taken_in_by']}"
 

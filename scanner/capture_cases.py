@@ -66,7 +66,7 @@ def judge_captures(
     todo: list[Subject] = []
     for subject in subjects_of(captures):
         known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
-        if known is None:
+        if known is None or known["authorised"]:  # what allows a use may end any day
             todo.append(subject)
         else:
             yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
@@ -74,6 +74,9 @@ def judge_captures(
         step(sighting.subject.name)
         judged = _filed(workshop, captures, sighting)
         record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
+        record["reason"] = (
+            "a case was opened" if judged.cases else record["reason"] if not judged.authorised else "authorised"
+        )
         # No name and no score of a person stays in the ledger: cases hold them, and are found by their ids.
         subject = sighting.subject
         workshop.ledger.keep_sighting(
@@ -188,7 +191,7 @@ def _sighting(
         pages=tuple(_page(page) for page in pages),
         images=tuple(_image(workshop, captures, one, numbers) for one in shown),
         captures=tuple(
-            CaptureRecord(row.capture_id, row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks)
+            CaptureRecord(captures.original_sha256(row.capture_id), row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks, row.capture_id)
             for row in rows.values()
         ),
         ties=tuple(TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256) for tie, where in ties),

@@ -118,7 +118,7 @@ class CaseDesk:
 
     def _originals(self, case: Case) -> dict[str, Path]:
         captures = case.sighting.captures if case.sighting else ()
-        return {one.sha256: self.settings.captures_path / one.sha256 / "data" / "original" for one in captures}
+        return {one.sha256: self.settings.captures_path / one.capture_id / "data" / "original" for one in captures}
 
     @property
     def authorities(self) -> list[Authority]:

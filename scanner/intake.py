@@ -7,32 +7,26 @@ process that was killed does again the capture it was at.
 from __future__ import annotations
 
 import hashlib
-import logging
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from crawlers.errors import CaptureRefused
 from crawlers.listing import Listing
-from crawlers.saved.captures import CaptureRow, Captures, ImageRow, page_id_of
-from crawlers.saved.extractors import facts_of
-from crawlers.saved.facts import PageFacts
-from crawlers.saved.page import Limits, Reading, SavedPage
-from crawlers.saved.pictures import look_at
-from crawlers.saved.provenance import provenance_of
-from crawlers.saved.reading import read_capture
+from crawlers.saved.captures import CaptureRow, Captures
+from crawlers.saved.facts import PageFacts, well_formed
+from crawlers.saved.page import Limits
+from crawlers.saved.reading import parts_beside
 from crawlers.saved.sales import listing_for_sale
 from crawlers.store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
 from scanner.environment import environment_now
+from scanner.reading_room import Content, ReadingRoom
 from scanner.reception import Clock, open_vault, utc_now
 from scanner.settings import Settings
-
-log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 
@@ -59,8 +53,10 @@ class Intake:
         self.vault = open_vault(settings)
         self.store = CrawlStore(settings.crawl_path)
         self.captures = Captures(self.store, settings.captures_path)
+        self._room = ReadingRoom()
 
     def close(self) -> None:
+        self._room.close()
         self.vault.close()
         self.store.close()
 
@@ -74,82 +70,54 @@ class Intake:
         """
         self.settings.captures_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room:
-            original = Path(room) / "bag" / "original"
-            original.parent.mkdir()
-            capture_id = _copied(path, original)
-            known = self.captures.known(capture_id)
+            copy = _Copy.of(path, Path(room) / "in")
+            known = self.captures.known(copy.capture_id)
             if known is not None:
                 return TakenIn(known, new=False)
-            reading, problem = self._read(path, Path(room))
-            row = self._row(path, capture_id, original.stat().st_size, reading, problem, by, made_with)
-            pages = [(page, *_facts(page, account)) for page in (reading.pages if reading else ())]
-            images = [
-                list(self._images(page, facts, page_id_of(capture_id, number)))
-                for number, (page, facts, _) in enumerate(pages)
-            ]
-            self._seal(original.parent, row)
-        self.captures.add(row, pages, images)
+            bodies = Path(room) / "bodies"
+            bodies.mkdir()
+            try:
+                content, problem = (
+                    self._room.read(copy.main, bodies, self._limits, self.captures, copy.capture_id),
+                    None,
+                )
+            except CaptureRefused as error:
+                content, problem = None, str(error)
+            row = self._row(copy, content, problem, by, made_with)
+            self._seal(Path(room), copy, row)
+        pages = [(page, _named(facts, account), told) for page, facts, told in content.pages] if content else []
+        self.captures.add(row, pages, list(content.images) if content else [])
         listings = [one for page, facts, _ in pages if (one := listing_for_sale(page, facts, row)) is not None]
         for listing in listings:
             self.store.record(listing, self.clock())
         return TakenIn(row, new=True, listings=tuple(listings))
 
-    def _read(self, path: Path, room: Path) -> tuple[Reading | None, str | None]:
-        bodies = room / "bodies"
-        bodies.mkdir()
-        try:
-            return read_capture(path, bodies, self._limits), None
-        except CaptureRefused as error:
-            return None, str(error)
-        except (MemoryError, RecursionError) as error:  # the capture is evidence whatever its reader thinks of it
-            return None, f"it cannot be read ({type(error).__name__})"
-
     def _row(
-        self,
-        path: Path,
-        capture_id: str,
-        size: int,
-        reading: Reading | None,
-        problem: str | None,
-        by: str,
-        made_with: str | None,
+        self, copy: _Copy, content: Content | None, problem: str | None, by: str, made_with: str | None
     ) -> CaptureRow:
+        reading = content.reading if content else None
         return CaptureRow(
-            capture_id=capture_id, name=path.name, format=str(reading.format) if reading else "", size_bytes=size,
-            taken_in_at=self.clock().isoformat(), taken_in_by=by, tool=reading.tool if reading else None, made_with=made_with,
-            checks=reading.checks if reading else (), notes=reading.notes if reading else (), problem=problem,
-            pages=len(reading.pages) if reading else 0,
+            capture_id=copy.capture_id, name=well_formed(copy.main.name), format=str(reading.format) if reading else "",
+            size_bytes=copy.size_bytes, taken_in_at=self.clock().isoformat(), taken_in_by=by,
+            tool=well_formed(reading.tool) if reading and reading.tool else None, made_with=made_with,
+            checks=tuple(map(well_formed, reading.checks)) if reading else (),
+            notes=tuple(map(well_formed, reading.notes)) if reading else (), problem=well_formed(problem) if problem else None,
+            pages=len(content.pages) if content else 0,
         )  # fmt: skip
 
-    def _images(self, page: SavedPage, facts: PageFacts, page_id: str) -> Iterator[ImageRow]:
-        own = {_key(url) for url in facts.images}
-        there = {_key(image.url) for image in page.images if image.url}
-        for image in page.images:
-            data = image.path.read_bytes()
-            picture = look_at(data)
-            if not picture.is_worth_a_look and picture.problem is None:
-                continue
-            # Recommendations of other people stand on a page as well; they are no images of this account.
-            belongs = not (own & there) or (image.url is not None and _key(image.url) in own)
-            yield ImageRow(
-                page_id,
-                image.place,
-                self.captures.keep_image(data),
-                image.url,
-                image.alt,
-                picture,
-                provenance_of(data),
-                belongs,
-            )
-
-    def _seal(self, bag: Path, row: CaptureRow) -> None:
+    def _seal(self, room: Path, copy: _Copy, row: CaptureRow) -> None:
         final = self.captures.bag(row.capture_id)
         if final.exists():
             return  # sealed before whoever began this was killed
+        bag = room / "bag"
+        bag.mkdir()
+        copy.main.rename(bag / "original")
+        if any(copy.folder.iterdir()):
+            copy.folder.rename(bag / "beside")
         told = {
-            "sha256": row.capture_id, "name": row.name, "size_bytes": row.size_bytes, "format": row.format, "taken_in_at": row.taken_in_at,
-            "taken_in_by": row.taken_in_by, "tool": row.tool, "made_with": row.made_with, "checks": list(row.checks),
-            "notes": list(row.notes), "problem": row.problem,
+            "capture_id": row.capture_id, "sha256": copy.main_sha256, "name": row.name, "size_bytes": row.size_bytes, "format": row.format,
+            "taken_in_at": row.taken_in_at, "taken_in_by": row.taken_in_by, "tool": row.tool, "made_with": row.made_with,
+            "checks": list(row.checks), "notes": list(row.notes), "problem": row.problem, "beside": copy.beside,
         }  # fmt: skip
         authorities = [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
         environment = environment_now(row.taken_in_by, self.clock())
@@ -157,11 +125,43 @@ class Intake:
         shutil.move(bag, final)
 
 
-def _facts(page: SavedPage, account: tuple[str, str] | None) -> tuple[PageFacts, tuple[str, ...]]:
-    facts, problems = facts_of(page)
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A capture with the files that belong to it, copied before anything reads them.
+
+    Attributes:
+        beside: SHA-256 of the other files, by their place beside the main one.
+        capture_id: the SHA-256 of the file, or over all of them where there are several.
+    """
+
+    folder: Path
+    main: Path
+    main_sha256: str
+    size_bytes: int
+    beside: dict[str, str]
+    capture_id: str
+
+    @classmethod
+    def of(cls, path: Path, folder: Path) -> _Copy:
+        folder.mkdir()
+        main = folder / path.name
+        main_sha256 = _copied(path, main)
+        size = main.stat().st_size
+        beside: dict[str, str] = {}
+        for part in parts_beside(path):
+            name = part.relative_to(path.parent).as_posix()
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            beside[well_formed(name)] = _copied(part, folder / name)
+            size += (folder / name).stat().st_size
+        several = json.dumps([main_sha256, sorted(beside.items())]).encode()
+        capture_id = hashlib.sha256(several).hexdigest() if beside else main_sha256
+        return cls(folder, main, main_sha256, size, beside, capture_id)
+
+
+def _named(facts: PageFacts, account: tuple[str, str] | None) -> PageFacts:
     if account is None or facts.account_id or facts.account_name:
-        return facts, problems
-    return replace(facts, platform=account[0], account_name=account[1]), problems
+        return facts
+    return replace(facts, platform=account[0], account_name=account[1])
 
 
 def _copied(path: Path, to: Path) -> str:
@@ -172,9 +172,3 @@ def _copied(path: Path, to: Path) -> str:
             digest.update(chunk)
             target.write(chunk)
     return digest.hexdigest()
-
-
-def _key(url: str) -> str:
-    """An image's address without scheme and size: sites serve one picture in many sizes."""
-    parts = urlsplit(url)
-    return f"{parts.netloc}{parts.path}".split("!")[0].split("_.")[0]

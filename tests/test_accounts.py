@@ -118,6 +118,16 @@ class TestPasswords:
         bob = accounts.create("bob@hub.example", "Bob", [Role.OPERATOR], PASSWORD)
         assert accounts.authenticate(ann.email, PASSWORD, accounts.lockout.trust(bob.account_id, "")) is None
 
+    def test_an_account_has_five_known_browsers_at_most(
+        self, accounts: Accounts, ann: Account, web_store: WebStore, clock: Clock
+    ) -> None:
+        devices = []
+        for _ in range(8):
+            devices.append(accounts.lockout.trust(ann.account_id, ""))
+            clock.now += timedelta(seconds=1)
+        assert web_store.db.table("devices").count == 5
+        assert accounts.lockout.trust(ann.account_id, devices[-1]) == devices[-1]
+
     def test_nothing_of_it_is_stored(self, ann: Account, web_store: WebStore) -> None:
         [row] = web_store.db.table("accounts").rows
         assert row["password"].startswith("$argon2id$")

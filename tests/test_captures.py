@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crawlers.errors import CaptureRefused
+from crawlers.saved.captures import Captures
+from crawlers.saved.page import Limits
 from crawlers.saved.pictures import copies_among, look_at
 from crawlers.saved.provenance import provenance_of
 from face_index.captured import Captured, faces_in
@@ -29,6 +33,7 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
+from scanner.reading_room import ReadingRoom
 from scanner.settings import Settings
 from tests.cases import make_sighted_case, reviewed
 from tests.servers import pictures
@@ -261,6 +266,65 @@ class TestIntake:
         bags = [path for path in (tmp_path / "home" / "captures").iterdir() if (path / "bagit.txt").exists()]
         assert len(bags) == 2
         assert run("intake", tmp_path / "in" / "broken.pdf", "--no-search", home=tmp_path / "home").returncode == 3
+
+    def test_a_hostile_file_ends_for_itself_alone(self, tmp_path: Path) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        (folder / "a-wrong.wacz").write_bytes(b"PK\x03\x04 and no zip")
+        (folder / "b-odd.har").write_text(
+            '{"log": {"entries": [{"request": {"url": "http://[x"}, "response": {"status": Infinity, "content": {"text": "x", "mimeType": "text/html"}}}]}}'
+        )
+        (folder / "c-good.html").write_text("<html><title>Good</title><p>Words</p></html>")
+        done = run("intake", folder, "--no-search", "--json", home=tmp_path / "home")
+        told = {one["name"]: one["problem"] for one in json.loads(done.stdout)["captures"]}
+        assert told["c-good.html"] is None
+        assert told["a-wrong.wacz"]
+        assert told["b-odd.har"]
+        assert len(list((tmp_path / "home" / "captures").glob("*/bagit.txt"))) == 3
+
+    def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(self, tmp_path: Path) -> None:
+        captures = Captures(None, tmp_path / "captures")
+        (tmp_path / "long.warc.gz").write_bytes(gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1))
+        (tmp_path / "good.html").write_text("<html><title>Good</title></html>")
+        room = ReadingRoom(memory_bytes=1_100_000_000)
+        for name, problem in (("long.warc.gz", "memory|process down|cannot be read"), ("good.html", None)):
+            (tmp_path / f"room-{name}").mkdir()
+            if problem is None:
+                content = room.read(tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x")
+                assert content.pages[0][0].title == "Good"
+            else:
+                with pytest.raises(CaptureRefused, match=problem):
+                    room.read(tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x")
+        room.close()
+        late = ReadingRoom(seconds=0.01)
+        (tmp_path / "late").mkdir()
+        with pytest.raises(CaptureRefused, match="took longer"):
+            late.read(tmp_path / "good.html", tmp_path / "late", Limits(), captures, "x")
+        late.close()
+
+    def test_what_belongs_to_a_page_is_sealed_with_it_and_nothing_else(self, tmp_path: Path) -> None:
+        folder, secret = tmp_path / "in", tmp_path / "secret"
+        for place in (folder / "page_files", secret):
+            place.mkdir(parents=True)
+        (folder / "page.html").write_text(
+            '<html><title>P</title><img src="page_files/a.png"><img src="page_files/link.png"></html>'
+        )
+        (folder / "page_files" / "a.png").write_bytes(as_file(photo(101, 1)))
+        (secret / "b.png").write_bytes(as_file(photo(102, 1)))
+        (folder / "page_files" / "link.png").symlink_to(secret / "b.png")
+        (folder / "other.html").write_text("<html><title>O</title><img src='other_files/b.png'></html>")
+        (folder / "other_files").symlink_to(secret)
+        done = run("intake", folder, "--no-search", "--json", home=tmp_path / "home")
+        first = {one["name"]: one["capture_id"] for one in json.loads(done.stdout)["captures"]}
+        bag = tmp_path / "home" / "captures" / first["page.html"]
+        assert (bag / "data" / "beside" / "page_files" / "a.png").read_bytes() == as_file(photo(101, 1))
+        assert all(item.ok for item in verify(bag))
+        assert not any(
+            path.read_bytes() == as_file(photo(102, 1)) for path in (tmp_path / "home").rglob("*") if path.is_file()
+        )
+        (folder / "page_files" / "a.png").write_bytes(as_file(photo(103, 1)))
+        again = json.loads(run("intake", folder, "--no-search", "--json", home=tmp_path / "home").stdout)["captures"]
+        assert {one["name"]: one["new"] for one in again} == {"page.html": True, "other.html": False}
 
     def test_an_account_can_be_named_for_loose_pictures(
         self, demo: dict[str, Any], demo_home: Path, tmp_path: Path

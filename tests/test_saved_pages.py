@@ -8,11 +8,13 @@ import hashlib
 import http.client
 import json
 import socket
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -334,6 +336,36 @@ class TestHostile:
         assert any("was cut off" in note for note in reading.notes)
         with pytest.raises(CaptureRefused, match="larger than"):
             read(tmp_path / "bomb.warc.gz", tmp_path / "two", Limits(total_bytes=500_000))
+
+    def test_brotli_in_a_warc_is_read(self, tmp_path: Path) -> None:
+        packed = brotli.compress(b"<title>Packed</title><p>Words" + b" " * 3_000_000)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n"
+        record = (
+            b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
+            b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n" % len(head + packed)
+        )
+        (tmp_path / "br.warc").write_bytes(record + head + packed + b"\r\n\r\n")
+        [page] = read(tmp_path / "br.warc", tmp_path / "room").pages
+        assert (page.title, page.text.strip()) == ("Packed", "Words")
+
+    @pytest.mark.parametrize(
+        "html",
+        [
+            '<base href="http://["><p>Words', '<meta charset="idna"><p>Words', '<meta charset="undefined"><p>Words',
+            '<script type="application/ld+json">{"@type": "Product", "name": "\\ud800"}</script><p>Words', '<div style="url(' + " " * 50_000 + '">Words',
+            '<div style="' + "url(" * 50_000 + '">Words', "<!-- saved from url=(0030)https://www.goofish.com/item?id=1 --><div class='desc--'>x</div>Words" + "1" * 50_000,
+            "<!-- saved from url=(0009)http://[x --><p>Words",
+        ],
+        ids=["base", "idna", "undefined", "surrogate", "blanks", "addresses", "digits", "address"],
+    )  # fmt: skip
+    def test_no_page_stops_the_reading_or_takes_long(self, tmp_path: Path, html: str) -> None:
+        (tmp_path / "x.html").write_text(
+            f"<html><body>{html}</body></html>" if not html.startswith("<!--") else html + "<html></html>"
+        )
+        begin = time.monotonic()
+        told = facts(tmp_path / "x.html", tmp_path / "room")
+        assert "Words" in told.text or told.text == "x"
+        assert time.monotonic() - begin < 5
 
     @pytest.mark.parametrize("name", ["item.har", "item.mhtml", "shop.warc.gz", "item.pdf", "item.png"])
     def test_cut_off_anywhere_it_is_refused_or_read_in_part(self, saved: Path, tmp_path: Path, name: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from crawlers.errors import UnknownCapture
 from crawlers.saved.content_credentials import Credentials
-from crawlers.saved.facts import PageFacts, edited, facts_from_dict
+from crawlers.saved.facts import PageFacts, edited, facts_from_dict, well_formed
 from crawlers.saved.page import SavedPage
 from crawlers.saved.pictures import Picture
 from crawlers.saved.provenance import Ingredient, Provenance
@@ -90,8 +90,15 @@ class ImageRow:
 class Captures:
     """The captures of one home."""
 
-    def __init__(self, store: CrawlStore, folder: Path) -> None:
-        self._store, self.folder = store, folder
+    def __init__(self, store: CrawlStore | None, folder: Path) -> None:
+        """Without a store only images can be kept."""
+        self._known, self.folder = store, folder
+
+    @property
+    def _store(self) -> CrawlStore:
+        if self._known is None:
+            raise ValueError("this end of it has no database")
+        return self._known
 
     def known(self, capture_id: str) -> CaptureRow | None:
         """A capture that was taken in wholly."""
@@ -118,6 +125,10 @@ class Captures:
         """Where the sealed original of a capture lies."""
         return self.folder / capture_id
 
+    def original_sha256(self, capture_id: str) -> str:
+        """SHA-256 of a capture's own file, without those that belong to it."""
+        return str(json.loads((self.bag(capture_id) / "data" / "capture.json").read_bytes())["sha256"])
+
     def keep_image(self, data: bytes) -> str:
         """Store an image's bytes once; its SHA-256."""
         sha256 = hashlib.sha256(data).hexdigest()
@@ -136,7 +147,7 @@ class Captures:
         self,
         capture: CaptureRow,
         pages: list[tuple[SavedPage, PageFacts, tuple[str, ...]]],
-        images: list[list[ImageRow]],
+        images: Sequence[Sequence[ImageRow]],
     ) -> None:
         """Remember a capture with all its pages and images, or nothing."""
         with self._store.transaction():
@@ -147,8 +158,8 @@ class Captures:
             for number, (page, facts, problems) in enumerate(pages):
                 db.table("capture_pages").insert(
                     {
-                        "page_id": page_id_of(capture.capture_id, number), "capture_id": capture.capture_id, "number": number, "url": page.url,
-                        "saved_at": page.saved_at, "platform": facts.platform, "account": facts.account_id or facts.account_name,
+                        "page_id": page_id_of(capture.capture_id, number), "capture_id": capture.capture_id, "number": number, "url": _text(page.url),
+                        "saved_at": _text(page.saved_at), "platform": _text(facts.platform), "account": _text(facts.account_id or facts.account_name),
                         "kind": str(facts.kind), "facts": _json(asdict(facts)), "edited": None, "edited_by": None, "edited_at": None,
                         "notes": _json([*page.notes, *problems]),
                     },
@@ -157,7 +168,7 @@ class Captures:
                 db.table("capture_images").insert_all(
                     (
                         {
-                            "page_id": one.page_id, "place": one.place, "sha256": one.sha256, "url": one.url, "alt": one.alt,
+                            "page_id": one.page_id, "place": one.place, "sha256": one.sha256, "url": _text(one.url), "alt": _text(one.alt),
                             "belongs": int(one.belongs), "picture": _json(asdict(one.picture)), "provenance": _json(asdict(one.provenance)),
                         }
                         for one in images[number]
@@ -231,4 +242,8 @@ def _image(row: dict[str, Any]) -> ImageRow:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return well_formed(json.dumps(value, ensure_ascii=False))
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else well_formed(value)

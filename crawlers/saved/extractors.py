@@ -9,10 +9,10 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from crawlers.saved.facts import PageFacts
 from crawlers.saved.general import general_facts
+from crawlers.saved.html import host_of
 from crawlers.saved.page import SavedPage
 from crawlers.saved.xianyu import xianyu_facts
 from crawlers.saved.xiaohongshu import xiaohongshu_facts
@@ -30,7 +30,7 @@ _HASH = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?([0-9a-fA-F]{10}|[0-9a-fA-F]{12}|[0-
 
 def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
     """What a page says, and what went wrong while reading it, in sentences."""
-    host = (urlsplit(page.url).hostname or "") if page.url else ""
+    host = host_of(page.url or "").rpartition("@")[2].partition(":")[0].lower()
     problems: list[str] = []
     for name, extract in _BY_HOST:
         if host == name or host.endswith(f".{name}"):

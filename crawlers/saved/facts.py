@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -56,6 +57,7 @@ class PageFacts:
 
 FIELDS = tuple(field.name for field in fields(PageFacts))
 _AMOUNT = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([万萬wkKW千亿]?)")
+_MOST = 1e15
 _TIMES = {"万": 1e4, "萬": 1e4, "w": 1e4, "千": 1e3, "k": 1e3, "亿": 1e8}
 
 
@@ -77,11 +79,12 @@ def number_of(told: Any) -> int | None:
     if isinstance(told, bool) or told is None:
         return None
     if isinstance(told, int | float):
-        return int(told) if 0 <= told < 1e15 else None
-    found = _AMOUNT.search(str(told))
+        return int(told) if 0 <= told < _MOST else None
+    found = _AMOUNT.search(str(told)[:60])
     if found is None:
         return None
-    return int(float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1))
+    number = float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1)
+    return int(number) if number < _MOST else None
 
 
 def price_of(told: Any) -> float | None:
@@ -90,8 +93,22 @@ def price_of(told: Any) -> float | None:
         return None
     if isinstance(told, int | float):
         return float(told) if 0 <= told < 1e12 else None
-    found = _AMOUNT.search(str(told))
+    found = _AMOUNT.search(str(told)[:60])
     return None if found is None else round(float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1), 2)
+
+
+def well_formed(text: str) -> str:
+    """Text as databases and files take it: lone surrogates, which JSON and file names may hold, become marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def same_image(url: str) -> str:
+    """An image's address without scheme and size: sites serve one picture in many sizes."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return f"{parts.netloc}{parts.path}".split("!")[0].split("_.")[0]
 
 
 def moment_of(told: Any) -> str | None:

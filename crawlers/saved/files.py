@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,22 +25,23 @@ _TYPES = {
 }  # fmt: skip
 PICTURE_ENDINGS = frozenset(ending for ending, kind in _TYPES.items() if kind.startswith("image/") and ending != ".svg")
 _MOST_ROWS = 100_000
+_MOST_PAGE_BYTES = 160_000_000
 
 
 def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
     """A page with data: addresses (SingleFile), or with a folder of its files beside it."""
-    if path.stat().st_size > resources.limits.resource_bytes * 4:
-        raise CaptureRefused(f"a page of more than {resources.limits.resource_bytes * 4 / 1e6:,.0f} MB is not read")
+    if path.stat().st_size > _MOST_PAGE_BYTES:
+        raise CaptureRefused(f"a page of more than {_MOST_PAGE_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
     head = data[:8_000].decode("utf-8", "replace")
     url, saved_at, tool = _told_by_comment(head)
-    own = f"saved:///{quote(path.name)}"
+    own = f"saved:///{quote(os.fsencode(path.name))}"
     body = resources.body()
     body._most = len(data)  # noqa: SLF001  a page with its pictures inside is longer than any other answer
     body.write(data)
     resources.add(body, own, media_type="text/html")
-    for file in _beside(path):
-        name = quote(file.relative_to(path.parent).as_posix())
+    for file in beside(path):
+        name = quote(os.fsencode(file.relative_to(path.parent).as_posix()))
         _take(file, f"saved:///{name}", resources)
     return [Start(own, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
 
@@ -49,19 +52,46 @@ def saved_from(checks: list[str]) -> tuple[str | None, list[str]]:
     return found, [one for one in checks if not one.startswith("saved from ")]
 
 
+def shot_of(table: Path, name: str) -> Path | None:
+    """The picture that a table names: beside it or below, in no hidden folder; None for anything else."""
+    try:
+        root = table.parent.resolve()
+        file = (root / unquote(name)).resolve()
+        inside = file.is_relative_to(root) and not any(part.startswith(".") for part in file.relative_to(root).parts)
+        return file if inside and file.suffix.lower() in PICTURE_ENDINGS and file.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def shots_of(table: Path) -> list[Path]:
+    """Every picture that a table names."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            rows = itertools.islice(csv.DictReader(stream), _MOST_ROWS)
+            named = [shot_of(table, (row.get("screenshot") or "").strip()) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError, AttributeError):
+        return []
+    return list(dict.fromkeys(one for one in named if one is not None))
+
+
 def _told_by_comment(head: str) -> tuple[str | None, str | None, str | None]:
     single = _SINGLE_FILE.search(head)
     if single:
         facts = dict(re.findall(r"^\s*(url|saved date):\s*(.+?)\s*$", single[1], re.MULTILINE))
-        return facts.get("url"), facts.get("saved date"), "SingleFile"
+        return _address(facts.get("url")), facts.get("saved date"), "SingleFile"
     chrome = _SAVED_FROM.search(head)
-    return (chrome[1], None, None) if chrome else (None, None, None)
+    return (_address(chrome[1]), None, None) if chrome else (None, None, None)
 
 
-def _beside(path: Path) -> Iterator[Path]:
+def _address(told: str | None) -> str | None:
+    return told if told and told.startswith(("http://", "https://")) else None
+
+
+def beside(path: Path) -> Iterator[Path]:
+    """The files that a browser saved beside a page; nothing that lies elsewhere, whatever links say."""
     for ending in _BESIDE:
         folder = path.with_name(path.stem + ending)
-        if folder.is_dir():
+        if folder.is_dir() and not folder.is_symlink():
             for file in sorted(folder.rglob("*")):
                 if file.is_file() and not file.is_symlink():
                     yield file
@@ -107,7 +137,7 @@ def read_pdf(path: Path, resources: Resources) -> SavedPage:
 
 def read_picture(path: Path, resources: Resources) -> SavedPage:
     """A screenshot or any other picture."""
-    _take(path, f"saved:///{quote(path.name)}", resources)
+    _take(path, f"saved:///{quote(os.fsencode(path.name))}", resources)
     image = PageImage(None, resources.all[-1].path, 0, "")
     return SavedPage(None, path.stem[:500], None, None, "", (image,))
 
@@ -116,19 +146,19 @@ def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
     """Rows of a CSV: an address and a screenshot of it, which lies beside the table or below."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))[:_MOST_ROWS]
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = list(itertools.islice(csv.DictReader(stream), _MOST_ROWS))
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
         raise CaptureRefused(f"it is no table in UTF-8 ({type(error).__name__})") from error
     if not rows or not {"url", "screenshot"} <= set(rows[0]):
         raise CaptureRefused(
             "a table of screenshots has the columns url and screenshot; saved_at and title are read as well"
         )
-    root = path.parent.resolve()
     for number, row in enumerate(rows, 2):
         name = (row.get("screenshot") or "").strip()
-        file = (root / unquote(name)).resolve()
+        file = shot_of(path, name)
         url, title = (row.get("url") or "").strip(), (row.get("title") or "").strip()
-        if not name or not file.is_relative_to(root) or not file.is_file():
+        url = url if url.startswith(("http://", "https://")) else ""
+        if file is None:
             yield SavedPage(
                 url or None,
                 title,

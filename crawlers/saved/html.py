@@ -45,7 +45,7 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     reading.add_what_scripts_loaded(start.url, loaded)
     title = start.title or _title(root)
     return SavedPage(
-        start.url if urlsplit(start.url).scheme in ("http", "https") else None, title[:500], start.saved_at or resource.at, html,
+        start.url if start.url.startswith(("http://", "https://")) else None, title[:500], start.saved_at or resource.at, html,
         "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), tuple(reading.notes),
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ def decoded(resource: Resource) -> str:
         told = "gb18030"  # browsers read them so
     try:
         return data.decode(told or "utf-8", "replace")
-    except LookupError:
+    except (LookupError, ValueError):  # names of no charset, and of codecs that are none
         return data.decode("utf-8", "replace")
 
 
@@ -95,7 +95,7 @@ class _PageReading:
 
     def read(self, root: Any, url: str, depth: int) -> None:
         self._frames.add(url.partition("#")[0])
-        base = urljoin(url, (root.xpath("//base/@href") or [""])[0])
+        base = joined(url, (root.xpath("//base/@href") or [""])[0]) or url
         hidden = 0
         for event, element in etree.iterwalk(root, ("start", "end")):
             tag = element.tag if isinstance(element.tag, str) else ""
@@ -117,11 +117,7 @@ class _PageReading:
         for resource in loaded:
             if resource.is_image and resource.url not in self._seen and resource.status < 300:
                 said = resource.referrer
-                if (
-                    said is None
-                    or said.partition("#")[0] in self._frames
-                    or urlsplit(said).netloc == urlsplit(url).netloc
-                ):
+                if said is None or said.partition("#")[0] in self._frames or host_of(said) == host_of(url):
                     self._keep(resource, "")
 
     def _say(self, text: str) -> None:
@@ -158,17 +154,15 @@ class _PageReading:
     def _keep(self, resource: Resource, alt: str) -> None:
         self._seen.add(resource.url)
         if len(self.images) < _MOST_IMAGES:
-            url = resource.url if urlsplit(resource.url).scheme in ("http", "https") else None
+            url = resource.url if resource.url.startswith(("http://", "https://")) else None
             self.images.append(PageImage(url, resource.path, len(self.images), alt[:300]))
 
     def _resource(self, place: str, base: str) -> Resource | None:
         place = place.strip()
         if place.startswith("data:"):
             return self._inline(place)
-        try:
-            return self._resources.find(urljoin(base, place))
-        except ValueError:
-            return None
+        url = joined(base, place)
+        return None if url is None else self._resources.find(url)
 
     def _inline(self, place: str) -> Resource | None:
         known = self._resources.find(name := f"data:{hash(place) & 0xFFFFFFFFFFFF:012x}")
@@ -193,13 +187,28 @@ class _PageReading:
             if data is not None:
                 self.read(tree_of(data[1].decode("utf-8", "replace")), base, depth + 1)
             return
-        try:
-            url = urljoin(base, place)
-        except ValueError:
+        url = joined(base, place)
+        if url is None:
             return
         found = self._resources.find(url)
         if found is not None and found.is_page and found.url.partition("#")[0] not in self._frames:
             self.read(tree_of(decoded(found)), found.url, depth + 1)
+
+
+def joined(base: str, place: str) -> str | None:
+    """An address within a page; None for one that is none."""
+    try:
+        return urljoin(base, place)
+    except ValueError:
+        return None
+
+
+def host_of(url: str) -> str:
+    """The host of an address, "" for one that is none."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def data_of(place: str) -> tuple[str, bytes] | None:

@@ -16,7 +16,7 @@ from crawlers.errors import CaptureRefused
 from crawlers.saved.page import Resources, Start
 from crawlers.saved.warc import charset_in
 
-_MOST_HAR_BYTES = 500_000_000  # JSON is read whole
+_MOST_HAR_BYTES = 250_000_000  # JSON is read whole
 
 
 def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
@@ -60,7 +60,7 @@ def _subject(message: Message) -> str:
 def _date(message: Message) -> str | None:
     try:
         return parsedate_to_datetime(str(message.get("Date"))).isoformat()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -79,7 +79,7 @@ def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None,
     for entry in entries:
         try:
             left_out += _take_entry(entry, titles, starts, resources)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             resources.notes.append(f"an entry of the HAR file cannot be read ({type(error).__name__})")
     if left_out:
         resources.notes.append(f"{left_out} answers were saved without their bodies; save the HAR “with content”")
@@ -104,10 +104,12 @@ def _take_entry(entry: Any, titles: dict[str, Any], starts: dict[str, Start], re
     headers = {str(one["name"]).lower(): str(one["value"]) for one in entry["request"].get("headers") or ()}
     resource = resources.add_bytes(
         data, url, media_type=media_type.strip().lower(), charset=charset or "utf-8", status=int(response.get("status") or 0),
-        referrer=headers.get("referer"), at=entry.get("startedDateTime"),
+        referrer=headers.get("referer"), at=str(entry.get("startedDateTime") or "")[:40] or None,
     )  # fmt: skip
     page = str(entry.get("pageref") or "")
     if resource.is_page and resource.status == 200 and page not in starts:
         known = titles.get(page, {})
-        starts[page] = Start(url, str(known.get("title") or ""), known.get("startedDateTime") or resource.at)
+        starts[page] = Start(
+            url, str(known.get("title") or ""), str(known.get("startedDateTime") or "")[:40] or resource.at
+        )
     return 0

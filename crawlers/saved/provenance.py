@@ -26,7 +26,7 @@ _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
 # What GB 45438-2025 lets Label say.
 _LABELS = {"1": "1: made by AI / 属于", "2": "2: may be made by AI / 可能", "3": "3: suspected to be made by AI / 疑似"}
 _MIDJOURNEY = re.compile(r"(?:^|\s)--(?:v|ar|niji|stylize|chaos)\s|Job ID:\s*[0-9a-f-]{36}")
-_LORA_TAG = re.compile(r"<(?:lora|lyco):([^:>]{1,200})(?::[^>]*)?>")
+_LORA_TAG = re.compile(r"<(?:lora|lyco):([^:<>]{1,200})(?::[^<>]{0,60})?>")
 _LORA_HASHES = re.compile(r'Lora hashes:\s*"([^"]{1,20000})"')
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})")
 _MOST_CHARS = 200_000

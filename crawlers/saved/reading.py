@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from crawlers.errors import CaptureRefused
-from crawlers.saved.files import PICTURE_ENDINGS, read_html, read_pdf, read_picture, read_table, saved_from
+from crawlers.saved.files import (
+    PICTURE_ENDINGS,
+    beside,
+    read_html,
+    read_pdf,
+    read_picture,
+    read_table,
+    saved_from,
+    shots_of,
+)
 from crawlers.saved.html import page_of
 from crawlers.saved.mhtml import read_har, read_mhtml
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
@@ -103,6 +112,13 @@ def format_of(path: Path) -> Format:
     raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
 
 
+def parts_beside(path: Path) -> list[Path]:
+    """The files that belong to a capture and lie beside it: a saved page's own, the pictures that a table names."""
+    if path.suffix.lower() == ".csv":
+        return [path.parent / shot.relative_to(path.parent.resolve()) for shot in shots_of(path)]
+    return list(beside(path)) if path.suffix.lower() in (".html", ".htm", ".xhtml") else []
+
+
 def captures_in(paths: list[Path]) -> list[Path]:
     """The captures among files and folders: of a folder every file that can be one, without what lies in a saved page's own folder."""
     found: list[Path] = []
@@ -110,14 +126,16 @@ def captures_in(paths: list[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+        inside = sorted(
+            one for one in path.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
+        )
         own = {
             page.with_name(page.stem + ending)
             for page in inside
             if page.suffix.lower() in (".html", ".htm")
             for ending in ("_files", ".files")
         }
-        tables = {shot for table in inside if table.suffix.lower() == ".csv" for shot in _shots_of(table)}
+        tables = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
         found += [
             one for one in inside
             if not any(parent in own for parent in one.parents) and one.resolve() not in tables and one.suffix.lower() in _ENDINGS
@@ -126,15 +144,3 @@ def captures_in(paths: list[Path]) -> list[Path]:
 
 
 _ENDINGS = PICTURE_ENDINGS | {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".pdf", ".csv"}
-
-
-def _shots_of(table: Path) -> list[Path]:
-    import csv
-
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            return [
-                (table.parent / row["screenshot"]).resolve() for row in csv.DictReader(stream) if row.get("screenshot")
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
-        return []

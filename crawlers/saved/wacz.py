@@ -7,6 +7,7 @@ WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
@@ -70,7 +72,9 @@ def _must_be_harmless(package: zipfile.ZipFile, most_bytes: int) -> None:
 def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
     """What holds of digests and signature; raises CaptureRefused where one does not."""
     names = set(package.namelist())
-    resources = [one for one in described.get("resources") or () if isinstance(one, dict)]
+    told_of = described.get("resources")
+    resources = [one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)]
+    right = 0
     for one in resources:
         name, told = str(one.get("path") or ""), str(one.get("hash") or "")
         if name not in names:
@@ -79,10 +83,14 @@ def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
             continue
         if _sha256(package, name) != told.removeprefix("sha256:"):
             raise CaptureRefused(f"{name[:100]!r} does not agree with its SHA-256 in datapackage.json: it was changed")
+        right += 1
     unlisted = [
-        name for name in names if name.startswith("archive/") and name not in {one.get("path") for one in resources}
+        name
+        for name in names
+        if name.startswith("archive/") and name not in {str(one.get("path")) for one in resources}
     ]
-    checks = [f"{len(resources)} files agree with the SHA-256 in datapackage.json"] if resources else []
+    checks = [f"{right} files agree with the SHA-256 in datapackage.json"] if right else []
+    checks += [f"{len(resources) - right} files have no SHA-256 there"] if right < len(resources) else []
     checks += [f"datapackage.json does not know {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
     if "datapackage-digest.json" not in names:
         return [*checks, "it has no digest of its list, and no signature"]
@@ -104,12 +112,11 @@ def _signature(digest: dict[str, Any]) -> str:
         if signed.get("domainCert"):
             certificate = load_pem_x509_certificate(str(signed["domainCert"]).encode())
             _must_fit(certificate.public_key(), signature, told)
-            return (
-                f"signed for {str(signed.get('domain'))[:100]!r}; whether its certificate was valid then was not asked"
-            )
+            who = certificate.subject.rfc4514_string()[:100]
+            return f"signed with a certificate that calls itself {who!r}; whether anybody vouches for it was not asked"
         key = load_der_public_key(base64.b64decode(str(signed["publicKey"])))
         _must_fit(key, signature, told)
-    except (InvalidSignature, ValueError, KeyError, TypeError) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, KeyError, TypeError) as error:
         raise CaptureRefused(f"its signature does not hold ({type(error).__name__})") from error
     return f"signed by a key that nobody vouches for, as {str(signed.get('software') or 'nobody')[:100]}"
 
@@ -118,16 +125,13 @@ def _must_fit(key: Any, signature: bytes, told: str) -> None:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("not an elliptic curve key")
     half = len(signature) // 2
-    if signature[:1] != b"\x30":  # browsers sign as two plain numbers (IEEE P1363), servers in DER
-        from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
-        signature = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
-    for algorithm in (hashes.SHA256(), hashes.SHA384()):
-        try:
-            key.verify(signature, told.encode(), ec.ECDSA(algorithm))
-        except InvalidSignature:
-            continue
-        return
+    # Browsers sign as two plain numbers (IEEE P1363), servers in DER.
+    plain = encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))
+    for form in (signature, plain):
+        for algorithm in (hashes.SHA256(), hashes.SHA384()):
+            with contextlib.suppress(InvalidSignature):
+                key.verify(form, told.encode(), ec.ECDSA(algorithm))
+                return
     raise InvalidSignature
 
 

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+import brotli
 from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import ChunkedDataReader
 from warcio.exceptions import ArchiveLoadFailed
 
 from crawlers.saved.page import Format, Resources, Start
 
 _CHUNK = 1 << 16
 # What warcio, zlib and dechunking raise at broken input.
-BROKEN = (ArchiveLoadFailed, zlib.error, ValueError, EOFError, OSError, KeyError, AttributeError, AssertionError)
+BROKEN = (
+    ArchiveLoadFailed,
+    brotli.error,
+    lzma.LZMAError,
+    zlib.error,
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
@@ -59,8 +73,7 @@ def _take(record: Any, url: str, referrer: str | None, resources: Resources) -> 
     kind = (headers or record.rec_headers).get_header("Content-Type") or ""
     media_type, _, parameters = kind.partition(";")
     body = resources.body()
-    stream = record.content_stream()
-    for chunk in _chunks(stream):
+    for chunk in _chunks(record):
         if not body.write(chunk):
             break
     at = record.rec_headers.get_header("WARC-Date")
@@ -70,9 +83,23 @@ def _take(record: Any, url: str, referrer: str | None, resources: Resources) -> 
     return Start(url, saved_at=at) if resource.is_page and status == 200 else None
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    while chunk := stream.read(_CHUNK):
-        yield chunk
+def _chunks(record: Any) -> Iterator[bytes]:
+    """A body without its encodings. warcio 1.8 fails at brotli's, so that one is taken off here."""
+    headers = record.http_headers
+    encoding = ((headers and headers.get_header("Content-Encoding")) or "").strip().lower()
+    if encoding != "br":
+        stream = record.content_stream()
+        while chunk := stream.read(_CHUNK):
+            yield chunk
+        return
+    chunked = "chunked" in (headers.get_header("Transfer-Encoding") or "").lower()
+    stream = ChunkedDataReader(record.raw_stream) if chunked else record.raw_stream
+    unpacking = brotli.Decompressor()
+    while packed := stream.read(_CHUNK):
+        chunk = unpacking.process(packed, output_buffer_limit=_CHUNK)
+        while chunk:
+            yield chunk
+            chunk = b"" if unpacking.can_accept_more_data() else unpacking.process(b"", output_buffer_limit=_CHUNK)
 
 
 def _software(record: Any) -> str | None:

@@ -18,10 +18,12 @@ from crawlers.saved.page import SavedPage
 
 PLATFORM = "xianyu"
 _JSONP = re.compile(r"^\s*[\w.$]+\(\s*(.*)\)\s*;?\s*$", re.DOTALL)
-_PRICE = re.compile(r"[¥￥]\s*(\d[\d,.]*\s*万?)")
-_WANT = re.compile(r"(\d[\d.,]*\s*万?)\s*人?想要")
-_VIEWS = re.compile(r"(\d[\d.,]*\s*万?)\s*(?:次)?浏览")
-_SOLD = re.compile(r"卖出\s*(\d[\d.,]*\s*万?)\s*件")
+# Counted repetitions: a page of nothing but digits must not take minutes.
+_NUMBER = r"(\d[\d.,]{0,15}\s{0,3}万?)"
+_PRICE = re.compile(rf"[¥￥]\s{{0,3}}{_NUMBER}")
+_WANT = re.compile(rf"{_NUMBER}\s{{0,3}}人?想要")
+_VIEWS = re.compile(rf"{_NUMBER}\s{{0,3}}次?浏览")
+_SOLD = re.compile(rf"卖出\s{{0,3}}{_NUMBER}\s{{0,3}}件")
 
 
 def xianyu_facts(page: SavedPage) -> PageFacts | None:

@@ -16,6 +16,7 @@ from scanner.cli.context import (
     print_json,
     print_table,
     progress_bar,
+    visible,
 )
 
 if TYPE_CHECKING:
@@ -71,18 +72,27 @@ def intake(
     if not paths:
         raise typer.BadParameter("none of these is a file of a kind that is read", param_hint="FILES...")
     taken: list[TakenIn] = []
+    left_out: list[str] = []
     try:
         with progress_bar("taking in") as observer:
             for number, path in enumerate(paths):
                 observer.step(number, len(paths), path.name)
-                taken.append(
-                    taking.take_one(
-                        path, by or settings.operator, made_with, (platform, account) if platform and account else None
+                try:
+                    taken.append(
+                        taking.take_one(
+                            path,
+                            by or settings.operator,
+                            made_with,
+                            (platform, account) if platform and account else None,
+                        )
                     )
-                )
+                except OSError as error:
+                    left_out.append(f"{path.name}: {error.strerror or error}")
             observer.step(len(paths), len(paths), "taken in")
     finally:
         taking.close()
+    for told in left_out:
+        typer.secho(visible(f"not taken in: {told}"), err=True, fg="red")
     judged = _judge(flags, face_pack, use) if search else []
     unread = [one for one in taken if one.capture.problem]
     if as_json:
@@ -91,7 +101,7 @@ def intake(
         )
     else:
         _print_taken(taken, judged)
-    raise typer.Exit(3 if unread and len(unread) == len(taken) else 0)
+    raise typer.Exit(3 if left_out or (unread and len(unread) == len(taken)) else 0)
 
 
 @group.command("list")
@@ -127,10 +137,10 @@ def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False)
     if as_json:
         print_json(document)
         return
-    typer.echo(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
+    _say(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
     for told in (*row.checks, *row.notes, *([row.problem] if row.problem else [])):
-        typer.echo(f"  {told}")
-    typer.echo(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
+        _say(f"  {told}")
+    _say(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
     for page in document["content"]:
         _print_page(page)
 
@@ -171,7 +181,7 @@ def edit(
         raise typer.BadParameter(str(error).replace("\n", " ")[:300], param_hint="FIELD=VALUE") from error
     finally:
         taking.close()
-    typer.echo("Corrected. `captures judge` judges anew what this changes.")
+    _say("Corrected. `captures judge` judges anew what this changes.")
 
 
 @group.command("judge")
@@ -184,6 +194,11 @@ def judge(
         print_json({"judged": [_judged_document(one) for one in judged]})
     else:
         _print_judged(judged)
+
+
+def _say(text: str, fg: str | None = None) -> None:
+    """A line on the terminal; pages, files and sites wrote parts of it."""
+    typer.secho(visible(text), fg=fg)
 
 
 def _judge(flags: Flags, face_pack: str | None, use: str | None) -> list[JudgedSubject]:
@@ -213,14 +228,14 @@ def _open(context: typer.Context) -> Intake:
 
 def _print_taken(taken: list[TakenIn], judged: list[JudgedSubject]) -> None:
     new = [one for one in taken if one.new]
-    typer.echo(
+    _say(
         f"{len(new)} captures taken in and sealed, {len(taken) - len(new)} known already; {sum(one.capture.pages for one in new)} pages."
     )
     for one in taken:
         if one.capture.problem:
-            typer.secho(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
+            _say(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
         for listing in one.listings:
-            typer.echo(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
+            _say(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
     _print_judged(judged)
 
 
@@ -244,27 +259,26 @@ def _print_judged(judged: list[JudgedSubject]) -> None:
         )
     counts = Counter(one.outcome for one in judged)
     told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    typer.echo(f"{len(judged)} accounts and captures judged: {told}.")
+    _say(f"{len(judged)} accounts and captures judged: {told}.")
 
 
 def _print_page(page: dict[str, Any]) -> None:
     facts = page["facts"]
-    typer.echo(f"\npage {page['number'] + 1}: {facts['title']}")
-    typer.echo(
-        f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}"
-    )
+    typer.echo()
+    _say(f"page {page['number'] + 1}: {facts['title']}")
+    _say(f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}")
     for name in ("account_name", "account_id", "price", "currency", "published_at"):
         if facts[name] is not None:
-            typer.echo(f"  {name}: {facts[name]}")
+            _say(f"  {name}: {facts[name]}")
     for name, value in (facts["counts"] or {}).items():
-        typer.echo(f"  {name}: {value}")
+        _say(f"  {name}: {value}")
     for link in facts["links"][:10]:
-        typer.echo(f"  link: {link}")
+        _say(f"  link: {link}")
     for told in page["ties"]:
-        typer.echo(f"  points to a known checkpoint: {told}")
-    typer.echo(f"  {facts['text'][:_EXCERPT].strip()}")
+        _say(f"  points to a known checkpoint: {told}")
+    _say(f"  {facts['text'][:_EXCERPT].strip()}")
     for note in page["notes"]:
-        typer.secho(f"  note: {note}", fg="yellow")
+        _say(f"  note: {note}", fg="yellow")
     print_table(
         ("image", "size", "its own", "says"),
         [

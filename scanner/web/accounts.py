@@ -197,6 +197,7 @@ class Accounts:
         """The secret of a new invitation, good for a week; only its hash is kept."""
         address, secret = checked_email(email), secrets.token_urlsafe(32)
         with self._store.transaction() as db:
+            db.table("invitations").delete_where("expires_at < ?", [self._clock().timestamp()])
             db.table("invitations").insert(
                 {
                     "invitation_sha256": _sha256(secret), "email": address, "roles": _joined(roles), "identity_id": identity_id,

@@ -132,12 +132,14 @@ def cancel_scan(job_id: JobId, here: Here, token: Annotated[Token, requires(Scop
 async def follow_scan(
     job_id: JobId, request: Request, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
 ) -> EventSourceResponse:
-    """Progress as server-sent events, until the scan ends."""
+    """Progress as server-sent events, until the scan or the token ends."""
     await run_in_threadpool(_own, here, token, job_id)
 
     async def events() -> AsyncIterator[dict[str, str]]:
         last = ""
         while not await request.is_disconnected():
+            if not await run_in_threadpool(here.sessions.still_good, token):
+                return
             job = await run_in_threadpool(here.jobs.one, job_id)
             document = (await run_in_threadpool(_telling(here, token).scan, job)).model_dump_json()
             if document != last:

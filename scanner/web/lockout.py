@@ -17,6 +17,7 @@ from scanner.web.store import WebStore
 FAILURES_UNTIL_LOCKED = 8
 LOCKED_S = 15 * 60.0
 DEVICE_S = 90 * 24 * 3600.0
+MOST_DEVICES = 5  # of one account: each has a count of its own
 
 
 class Lockout:
@@ -77,6 +78,10 @@ class Lockout:
         secret = secrets.token_urlsafe(24)
         with self._store.transaction() as db:
             db.table("devices").delete_where("seen_at < ?", [self._now() - DEVICE_S])
+            kept = "select device_sha256 from devices where account_id = ? order by seen_at desc limit ?"
+            db.table("devices").delete_where(
+                f"account_id = ? and device_sha256 not in ({kept})", [account_id, account_id, MOST_DEVICES - 1]
+            )
             db.table("devices").insert(
                 {
                     "device_sha256": _key(account_id, secret), "account_id": account_id, "failures": 0, "locked_until": 0.0,

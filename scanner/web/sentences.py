@@ -97,6 +97,9 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-cases": t("Tick at least one case."),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
+        "acts-for": t(
+            "You act for somebody who is registered here, and nobody else does. Withdraw them first, on the page Likeness."
+        ),
         "own-account": t("You cannot do this to your own account."),
         "no-mail": t("No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."),
     }

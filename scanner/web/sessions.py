@@ -148,6 +148,12 @@ class Sessions:
             return token
         return None
 
+    def still_good(self, token: Token) -> bool:
+        """Whether a token that was read before still counts."""
+        rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
+        known = [self._token(row) for row in rows]
+        return bool(known) and not known[0].account.disabled and known[0].expires_on >= self._clock().date()
+
     def tokens_of(self, account_id: str) -> list[Token]:
         rows = self._store.db.table("tokens").rows_where("account_id = ?", [account_id], order_by="created_at desc")
         return [self._token(row) for row in rows]

@@ -58,7 +58,10 @@ class WorkerProcess:
             with self._lock:
                 if self._ended.is_set():
                     return
-                self._process = self._started()
+                try:
+                    self._process = self._started()
+                except OSError:  # no memory or no process to be had now: the next round tries again
+                    log.exception("the worker cannot be started now")
 
     def _started(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self._command)  # noqa: S603  our own program

@@ -65,10 +65,13 @@ def set_password(request: Request, here: Here, session: Mine, form: Posted) -> R
     except PasswordRefused as error:
         return _page(request, here, session, error)
     here.sessions.end_all(session.account.account_id, but=session.session_id)
+    here.accounts.lockout.forget_devices(session.account.account_id)
     if form.ticked("end_tokens"):
         here.sessions.revoke_all_tokens(session.account.account_id)
     note_change(here, session.account, "account password changed", session.account.actor)
-    return go("/account", "password")
+    response = go("/account", "password")
+    remember_device(request, response, session.account)
+    return response
 
 
 @router.get("/account/second-factor")
@@ -85,6 +88,7 @@ def turn_on_second_factor(
     if not here.second_factors.confirm(session.account.account_id, form.text("code", 20)):
         return _second_factor_page(request, here, session, AccountRefused("wrong-code"))
     here.sessions.end_all(session.account.account_id)
+    here.accounts.lockout.forget_devices(session.account.account_id)  # they were known by the password alone
     account = here.accounts.one(session.account.account_id)
     note_change(here, account, "account second factor on", account.actor)
     secret = here.sessions.begin(account, second_factor=True, agent=session.agent, address=session.address)
@@ -153,6 +157,9 @@ def delete(request: Request, here: Here, session: Mine, form: Posted) -> Respons
         return _page(request, here, session, PasswordRefused("wrong"))
     if account.is_staff and not _other_admins(here, account.account_id):
         return _page(request, here, session, AccountRefused("own-account"))
+    mine = here.accounts.identities_of(account.account_id)
+    if any([one.account_id for one in here.accounts.acting_for(identity)] == [account.account_id] for identity in mine):
+        return _page(request, here, session, AccountRefused("acts-for"))
     note_change(here, account, "account deleted", account.actor)
     here.accounts.delete(account.account_id)
     response = go("/sign-in", "deleted")

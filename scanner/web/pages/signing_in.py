@@ -6,10 +6,11 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.background import BackgroundTask
 
 from scanner.web.access import Role
 from scanner.web.account_changes import note_change
-from scanner.web.accounts import Account
+from scanner.web.accounts import Account, checked_email
 from scanner.web.errors import AccountRefused, NotThere, PasswordRefused
 from scanner.web.forms import Form, PostedOpenly
 from scanner.web.premises import Premises, premises_of
@@ -32,6 +33,7 @@ router = APIRouter(include_in_schema=False)
 Here = Annotated[Premises, Depends(premises_of)]
 _TRIES_PER_MINUTE = 20
 _MAILS_PER_MINUTE = 5
+_MAILS_PER_ADDRESS = 2
 
 
 @router.get("/")
@@ -141,15 +143,22 @@ def _mail_link(request: Request, here: Premises, form: Form, reason: str) -> Res
     try:
         if here.settings.web.smtp_url is None:
             raise AccountRefused("no-mail")
-        email = form.text("email", 300)
-        account = here.accounts.by_email(email)
-        if account is not None and not account.disabled:
-            _send_link(here, account.email, account.roles, account.language, known=True)
-        elif account is None and reason == "sign-up":
-            _send_link(here, email, (Role.RIGHTS_HOLDER,), language_of(request), known=False)
+        email = checked_email(form.text("email", 300))
     except AccountRefused as error:
         return page(request, "mailed_link.html", 422, problem=told(request, error), reason=reason)
-    return go("/sign-in", "mailed")
+    here.must_be_within(_MAILS_PER_ADDRESS, "mail to", email)
+    response = go("/sign-in", "mailed")
+    # After the answer, whose time must not tell whether there is an account.
+    response.background = BackgroundTask(_send_what_fits, here, email, language_of(request), reason)
+    return response
+
+
+def _send_what_fits(here: Premises, email: str, language: str, reason: str) -> None:
+    account = here.accounts.by_email(email)
+    if account is not None and not account.disabled:
+        _send_link(here, account.email, account.roles, account.language, known=True)
+    elif account is None and reason == "sign-up":
+        _send_link(here, email, (Role.RIGHTS_HOLDER,), language, known=False)
 
 
 def _send_link(here: Premises, email: str, roles: tuple[Role, ...], language: str, *, known: bool) -> None:

@@ -1,0 +1,127 @@
+"""Captures are read in a process of their own, with little memory and little time: what strangers made may ask for any amount.
+
+A file that takes more, or takes the process down, is refused; the next one gets a new process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from crawlers.errors import CaptureRefused
+from crawlers.saved.captures import Captures, ImageRow, page_id_of
+from crawlers.saved.extractors import facts_of
+from crawlers.saved.facts import PageFacts, same_image
+from crawlers.saved.page import Limits, Reading, SavedPage
+from crawlers.saved.pictures import look_at
+from crawlers.saved.provenance import provenance_of
+from crawlers.saved.reading import read_capture
+
+MEMORY_BYTES = 3_000_000_000  # of addresses; libraries take a sixth of it
+SECONDS = 300.0
+
+Page = tuple[SavedPage, PageFacts, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a capture holds, without the bodies of its pages.
+
+    Attributes:
+        images: of each page, in its order; their bytes are kept already.
+    """
+
+    reading: Reading
+    pages: tuple[Page, ...]
+    images: tuple[tuple[ImageRow, ...], ...]
+
+
+class ReadingRoom:
+    """One process that reads one capture after another; `close` when done."""
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS) -> None:
+        self._memory_bytes, self._seconds = memory_bytes, seconds
+        self._pool: ProcessPoolExecutor | None = None
+
+    def read(self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str) -> Content:
+        """Everything in a capture; raises CaptureRefused for whatever reason it cannot be read.
+
+        Args:
+            room: an empty folder for bodies; the caller deletes it.
+        """
+        if self._pool is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, spawn, _confine, (self._memory_bytes,))
+        try:
+            work = self._pool.submit(_content, path, room, limits, captures.folder, capture_id)
+            return work.result(timeout=self._seconds)
+        except CaptureRefused:
+            raise
+        except TimeoutError:
+            self._end()
+            raise CaptureRefused(f"reading it took longer than {self._seconds:.0f} s") from None
+        except BrokenProcessPool:
+            self._end()
+            raise CaptureRefused("reading it took the reading process down") from None
+        except Exception as error:  # whatever a stranger's file makes a parser raise
+            raise CaptureRefused(f"it cannot be read ({type(error).__name__})") from error
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _end(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            for process in list((pool._processes or {}).values()):  # noqa: SLF001  the pool itself would wait for it
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _confine(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: str) -> Content:
+    try:
+        reading = read_capture(path, room, limits)
+        captures = Captures(None, folder)
+        pages = [(page, *facts_of(page)) for page in reading.pages]
+        images = tuple(
+            tuple(_images(captures, page, facts, page_id_of(capture_id, number)))
+            for number, (page, facts, _) in enumerate(pages)
+        )
+    except MemoryError:
+        raise CaptureRefused("reading it takes more memory than it may") from None
+    light = tuple((replace(page, html=None, answers=()), facts, told) for page, facts, told in pages)
+    return Content(replace(reading, pages=tuple(page for page, _, _ in light)), light, images)
+
+
+def _images(captures: Captures, page: SavedPage, facts: PageFacts, page_id: str) -> list[ImageRow]:
+    own = {same_image(url) for url in facts.images}
+    there = {same_image(image.url) for image in page.images if image.url}
+    rows = []
+    for image in page.images:
+        data = image.path.read_bytes()
+        picture = look_at(data)
+        if picture.problem is None and not picture.is_worth_a_look:
+            continue
+        # Recommendations of other people stand on a page as well; they are no images of this account.
+        belongs = not (own & there) or (image.url is not None and same_image(image.url) in own)
+        rows.append(
+            ImageRow(
+                page_id,
+                image.place,
+                captures.keep_image(data),
+                image.url,
+                image.alt,
+                picture,
+                provenance_of(data),
+                belongs,
+            )
+        )
+    return rows
