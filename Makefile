@@ -3,14 +3,14 @@
 # make lint   formatting, types, import contracts
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
-# make bench-gate  the upload gate under load
+# make bench-gate  the upload gate under load; make bench-captures  captured images a second
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate install
+.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures install
 demo: install
 	$(BIN)/portrait-scanner demo
 
@@ -54,18 +54,24 @@ bench-faces: install
 	$(BIN)/python -m benchmarks.face_index.broken_images
 	$(BIN)/python -m benchmarks.face_index.enrolment_kill
 
+bench-captures: install
+	$(BIN)/python -m benchmarks.captures
+
+# pdqhash comes as source in places and needs a compiler then.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+
 install: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) || { $(MAKE) --no-print-directory debian-packages && $(INSTALL); }
 	@$(BIN)/python -c 'import cv2, weasyprint' 2>/dev/null && fc-list :lang=zh-cn | grep -q . && openssl version >/dev/null 2>&1 && command -v chromium >/dev/null \
 	  || $(MAKE) --no-print-directory debian-packages
 	@touch $@
 
 # OpenCV's and WeasyPrint's wheels need libraries that slim systems lack, PDFs need fonts, and tests a timestamp authority and a browser.
-DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl chromium
+DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl chromium g++ python3-dev
 .PHONY: debian-packages
 debian-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
