@@ -68,6 +68,9 @@ def fill(captures: Captures, count: int) -> None:
             for number, data in enumerate(pictures)
         ]  # fmt: skip
         row = CaptureRow(name, f"{account}.warc", "WARC", 0, now, "bench", None, None, (), (), None, 1)
+        sealed = captures.bag(name) / "data"
+        sealed.mkdir(parents=True)
+        (sealed / "capture.json").write_text(json.dumps({"sha256": name}))
         captures.add(row, [(page, facts, ())], [rows])
 
 

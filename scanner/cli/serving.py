@@ -6,6 +6,7 @@ import signal
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -49,6 +50,13 @@ def serve(
         f"Open http://{host}:{port} in a browser; the API is described at /api/v1/openapi.json. Ctrl-C ends it.",
         err=True,
     )
+    if not settings.web.secure and urlsplit(settings.web.url).port not in (port, None):
+        typer.secho(
+            f"Links in invitations and mails begin with {settings.web.url}: set url in [web] of portrait-scanner.toml, or "
+            f"PORTRAIT_SCANNER_WEB__URL=http://{host}:{port}, for `account invite` too.",
+            err=True,
+            fg="yellow",
+        )
     signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal again once it has ended: the worker must end too
     try:
         uvicorn.run(

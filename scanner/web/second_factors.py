@@ -20,6 +20,14 @@ from scanner.web.passwords import step_of
 from scanner.web.store import WebStore
 
 RECOVERY_CODES = 10
+
+
+def _with_hyphens(code: str) -> str:
+    """A recovery code as it was printed, however somebody typed it; anything else as it is."""
+    plain = re.sub(r"[\s-]", "", code).upper()
+    return "-".join((plain[:4], plain[4:8], plain[8:])) if re.fullmatch(r"[A-Z2-7]{12}", plain) else code.strip()
+
+
 _RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
 
 
@@ -57,7 +65,7 @@ class SecondFactors:
     def check(self, account_id: str, code: str, device: str = "") -> bool:
         """Whether a code fits; each counts once (RFC 6238, 5.2), a recovery code too, and wrong ones lock as passwords do."""
         row = self._row(account_id)
-        told = code.strip().upper()
+        told = _with_hyphens(code)
         step = step_of(self._secret(row), told, self._clock()) if row["totp"] else None
         fresh = step is not None and step > row["totp_step"]
         recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, told)
