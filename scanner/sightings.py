@@ -199,7 +199,7 @@ def _judged(gathered: _Faces, watch: Watch) -> Sighting:
 
 def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
     """Who comes up in at least three different images: the mean of each group of like faces, compared."""
-    faces = gathered.faces
+    faces = _own_faces(gathered)
     vectors = [face.embedding for _, face in faces]
     best: dict[str, SightedIdentity] = {}
     for cluster in clusters_of(vectors, LEAST_IMAGES):
@@ -226,6 +226,13 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
             told = f"{len(chosen)} different images show one face: {reason}"
             best[identity_id] = SightedIdentity(identity_id, outcome, told, scored, thresholds, seen)
     return best
+
+
+def _own_faces(gathered: _Faces) -> list[tuple[int, Face]]:
+    """Faces of pictures; prints and screenshots show the same pictures again, so beside them they count for nothing."""
+    subject = gathered.subject
+    pictures = [face for face in gathered.faces if subject.images[face[0]].sha256 not in subject.thorough]
+    return pictures or gathered.faces
 
 
 def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentity]:
