@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # A file that kills worker after worker is the file's fault.
 MOST_TRIES = 3
+_ASK_EVERY_S = 10.0
 _SECRETS = ("civitai_token", "huggingface_token", "modelscope_token", "github_token", "webhook_secret", "master_key", "next_master_key")  # fmt: skip
 Templates = list[tuple[str, Prototypes]]
 
@@ -122,11 +124,22 @@ class RayCrew:
     def has_room(self) -> bool:
         return len(self._queue) < 2 * len(self._seats)
 
+    @contextmanager
+    def _in_touch(self) -> Iterator[None]:
+        """What Ray says beyond a worker's answer means that the cluster is gone: a later crew connects anew."""
+        try:
+            yield
+        except self._ray.exceptions.RayError as error:
+            self._ray.shutdown()
+            cause = str(error).strip().splitlines()[0].split(". Note:")[0]
+            raise FleetUnreachable(str(self._settings.ray), cause) from error
+
     def submit(self, key: str, task: Task) -> None:
-        if self._version_now() != self._version:
-            self._look_for_others()
-        self._queue.append((key, task))
-        self._assign()
+        with self._in_touch():
+            if self._version_now() != self._version:
+                self._look_for_others()
+            self._queue.append((key, task))
+            self._assign()
 
     def _look_for_others(self) -> None:
         """Somebody entered or withdrew: every worker is replaced at once, and what it had in hand is done again."""
@@ -144,6 +157,10 @@ class RayCrew:
                 seat.answer = seat.worker.judge.remote(seat.task)
 
     def finished(self, *, wait: bool) -> list[Result]:
+        with self._in_touch():
+            return self._collect(wait=wait)
+
+    def _collect(self, *, wait: bool) -> list[Result]:
         found, self._given_up = self._given_up, []
         while not found and self.pending:
             under_way = {
@@ -151,7 +168,9 @@ class RayCrew:
                 for number, seat in enumerate(self._seats)
                 if (reference := seat.beginning if seat.task is None else seat.answer) is not None
             }
-            answered, _ = self._ray.wait(list(under_way), num_returns=1, timeout=None if wait else 0)
+            answered, _ = self._ray.wait(list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0)
+            if wait and not answered:
+                self._ask_for_the_cluster()
             for reference in answered:
                 self._take(under_way[reference], found)
             found += self._given_up
@@ -160,6 +179,12 @@ class RayCrew:
             if not wait:
                 break
         return found
+
+    def _ask_for_the_cluster(self) -> None:
+        """Raises where it is another one by now: no answer would ever come."""
+        from ray.experimental import internal_kv
+
+        internal_kv._internal_kv_exists(b"portrait-scanner")  # ray.nodes() would abort the process instead
 
     def _take(self, number: int, found: list[Result]) -> None:
         """What a worker answered: that it is ready, a judgement, or nothing any more; a lost one is replaced."""
@@ -204,6 +229,7 @@ class RayCrew:
         return [seat.pid for seat in self._seats if seat.pid]
 
     def close(self) -> None:
-        for seat in self._seats:
-            self._ray.kill(seat.worker, no_restart=True)
         self._queue.clear()
+        if self._ray.is_initialized():
+            for seat in self._seats:
+                self._ray.kill(seat.worker, no_restart=True)

@@ -45,8 +45,7 @@ class Workshop(Reception):
 
     def close(self) -> None:
         super().close()
-        if self._crew is not None:
-            self._crew.close()
+        self.dismiss_crew()
         for store in (self.transport, self.crawl, self.ledger, self.docket):
             store.close()
 
@@ -110,6 +109,12 @@ class Workshop(Reception):
 
                 self._crew = RayCrew(self.settings, lambda: self.vault.gallery_version, self.templates, self.budget)
         return self._crew
+
+    def dismiss_crew(self) -> None:
+        """Let go of who judges; whoever is needed next is called together anew."""
+        if self._crew is not None:
+            self._crew.close()
+        self._crew = None
 
     def templates(self) -> list[tuple[str, Prototypes]]:
         """Of everyone who may be searched now; that they were read is in the log."""

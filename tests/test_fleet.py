@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import threading
 import time
@@ -19,10 +20,14 @@ from scanner.fleet import RayCrew
 from scanner.judging import Judgement, Task, bench_from
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
+from scanner.reception import utc_now
 from scanner.safety import usable_triggers
 from scanner.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage import triage_file
+from scanner.web.jobs import JobKind, Jobs, Order
+from scanner.web.store import WebStore
+from scanner.web.worker import Worker
 from scanner.workshop import Workshop
 from tests.conftest import Silent
 
@@ -203,6 +208,46 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew:
     crew.submit("next", task_of("sepia_style"))
     [(_, judgement)] = crew.finished(wait=True)
     assert told(judgement)[0] == "clear"
+
+
+def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
+    cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a head node was started anew under a scan: what was in hand is queued, and the next crew connects again."""
+    import ray
+
+    calls: list[str] = []
+    real = RayCrew._assign
+
+    def assign(crew: RayCrew) -> None:
+        calls.append("")
+        if len(calls) == 1:
+            raise ray.exceptions.RpcError("WrongClusterID: Perhaps the client is accessing GCS after it has restarted.")
+        real(crew)
+
+    monkeypatch.setattr(RayCrew, "_assign", assign)
+    monkeypatch.setattr("scanner.web.worker._TRY_AGAIN_S", 0.1)
+    shutil.copytree(home, tmp_path / "home")
+    (tmp_path / "home" / "uploads").mkdir()
+    upload = tmp_path / "home" / "uploads" / "one.safetensors"
+    shutil.copy(ADAPTERS / "ohwx_portrait_v1.safetensors", upload)
+    settings = settings_of(tmp_path / "home", cluster.address)
+    worker = Worker(settings)
+    sha256 = str(triage_file(upload).sha256)
+    order = Order("account", JobKind.UPLOAD, str(upload), "one.safetensors", sha256, upload.stat().st_size)
+    job, _ = worker.jobs.take_in(order)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    watching = Jobs(WebStore(settings.web_path), utc_now)
+    deadline = time.monotonic() + 120
+    while not watching.one(job.job_id).ended and time.monotonic() < deadline:
+        time.sleep(0.2)
+    worker.stop()
+    thread.join()
+    ended = watching.one(job.job_id)
+    assert (str(ended.state), ended.attempts, ended.problem) == ("finished", 1, None)
+    assert [row["outcome"] for row in ended.result] == ["match"]
+    assert len(calls) > 1
 
 
 def test_secrets_do_not_leave_the_driver(crew: RayCrew) -> None:

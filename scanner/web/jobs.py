@@ -204,6 +204,14 @@ class Jobs:
                 ).rowcount
             )
 
+    def put_back(self, job_id: str) -> None:
+        """Have a running job wait again for a reason that is not its own; the try does not count."""
+        with self._store.transaction() as db:
+            db.conn.execute(
+                "update jobs set state = ?, attempts = attempts - 1 where job_id = ? and state = ?",
+                [str(JobState.QUEUED), job_id, str(JobState.RUNNING)],
+            )
+
     def claim(self) -> Job | None:
         """The oldest job that waits, now running; None if none does. What killed its worker too often is given up."""
         with self._store.transaction() as db:

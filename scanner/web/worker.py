@@ -27,7 +27,7 @@ from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.casework import CaseDesk
-from scanner.errors import ScanError
+from scanner.errors import FleetUnreachable, ScanError
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
@@ -136,6 +136,12 @@ class Worker:
             result = self._scan(job)
         except _Cancelled:
             log.info("job %s was cancelled", job.job_id)
+            return
+        except FleetUnreachable as error:
+            log.warning("job %s waits: %s", job.job_id, error)
+            self.workshop.dismiss_crew()
+            self.jobs.put_back(job.job_id)
+            self._stop.wait(_TRY_AGAIN_S)
             return
         except (CrawlError, ScanError, FaceIndexError, ReportError) as error:
             self.jobs.finish(job.job_id, [], None, str(error), self._tell_webhook)
