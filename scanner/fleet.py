@@ -184,7 +184,8 @@ class RayCrew:
         """Raises where it is another one by now: no answer would ever come."""
         from ray.experimental import internal_kv
 
-        internal_kv._internal_kv_exists(b"portrait-scanner")  # ray.nodes() would abort the process instead
+        # ray.nodes() would abort the process instead
+        internal_kv._internal_kv_exists(b"portrait-scanner")  # noqa: SLF001  ray.experimental says nothing else that asks
 
     def _take(self, number: int, found: list[Result]) -> None:
         """What a worker answered: that it is ready, a judgement, or nothing any more; a lost one is replaced."""

@@ -105,6 +105,14 @@ class TestLinks:
         assert site.stranger.post(link, data=new, headers=OWN).status_code == 410
         site.stranger.__exit__(None, None, None)
 
+    def test_one_address_gets_two_mails_a_minute_at_most(self, mailing: Settings, mailbox: Mailbox) -> None:
+        site = Site(mailing)
+        site.account("ann", Role.RIGHTS_HOLDER)
+        told = [site.stranger.post("/forgotten", data={"email": "ann@example.org"}, headers=OWN) for _ in range(3)]
+        assert [answer.status_code for answer in told] == [303, 303, 429]
+        assert site.premises.outbox.send_due() == 2
+        site.stranger.__exit__(None, None, None)
+
     def test_who_signs_up_is_a_rights_holder_and_no_more(self, mailing: Settings, mailbox: Mailbox) -> None:
         site = Site(mailing)
         assert site.stranger.post("/sign-up", data={"email": "new@example.org"}, headers=OWN).status_code == 303

@@ -338,6 +338,18 @@ class TestAdministrators:
         assert answer.status_code == 422
         assert "/invitation/" not in answer.text
 
+    def test_open_invitations_are_listed_and_taken_back(self, site: Site) -> None:
+        admin = site.browser("ada", Role.ADMIN)
+        link = site.premises.accounts.invite("Rita@example.org", [Role.REVIEWER], "ada")
+        page = admin.get("/accounts").text
+        assert "rita@example.org" in page
+        assert link not in page
+        form = {"csrf": admin.csrf, "email": "rita@example.org"}  # type: ignore[attr-defined]
+        assert admin.post("/accounts/invitations/end", data=form).status_code == 303
+        assert "rita@example.org" not in admin.get("/accounts").text
+        new = {"name": "Rita", "password": PASSWORD, "again": PASSWORD}
+        assert site.stranger.post(f"/invitation/{link}", data=new, headers=OWN).status_code == 410
+
     def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
         rita = site.account("rita", Role.REVIEWER)
         token = site.premises.sessions.issue_token(rita, "x", [Scope.CASES_READ], site.premises.clock().date())
@@ -358,6 +370,35 @@ class TestAdministrators:
         ]  # fmt: skip
         assert {entry.details["account"] for entry in told} == {rita.account_id}
         assert {entry.actor for entry in told[:4]} == {"ada@example.org"}
+
+
+class TestLeaving:
+    def test_who_alone_acts_for_somebody_does_not_leave_them_behind(self, site: Site) -> None:
+        account = site.account("leaver", Role.RIGHTS_HOLDER)
+        identity_id = "0f" * 16
+        site.premises.accounts.give_mandate(account.account_id, identity_id, "self")
+        browser = site.browser("leaver")
+        form = {"csrf": browser.csrf, "present": PASSWORD}  # type: ignore[attr-defined]
+        assert browser.post("/account/delete", data=form).status_code == 422
+        second = site.account("successor", Role.RIGHTS_HOLDER)
+        site.premises.accounts.give_mandate(second.account_id, identity_id, "self")
+        assert browser.post("/account/delete", data=form).status_code == 303
+        assert site.premises.accounts.by_email("leaver@example.org") is None
+
+    def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
+        account = site.account("olga", Role.OPERATOR)
+        sessions = site.premises.sessions
+        secret = sessions.issue_token(account, "x", [Scope.SCANS_READ], site.premises.clock().date())
+        job, _ = site.premises.jobs.take_in(Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64))
+        revoke = threading.Timer(
+            1.0, lambda: sessions.revoke_token(account.account_id, sessions.tokens_of(account.account_id)[0].token_id)
+        )
+        revoke.start()
+        token = {"Authorization": f"Bearer {secret}"}
+        answer = site.stranger.get(f"/api/v1/scans/{job.job_id}/events", headers=token)  # returns once the stream ends
+        revoke.join()
+        assert answer.text.count("event: progress") == 1
+        assert "event: ended" not in answer.text
 
 
 class TestRegistering:

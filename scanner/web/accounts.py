@@ -7,7 +7,7 @@ import re
 import secrets
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -81,6 +81,7 @@ class Invitation:
     roles: tuple[Role, ...]
     identity_id: str | None
     invited_by: str
+    expires_at: datetime
 
 
 class Accounts:
@@ -210,8 +211,19 @@ class Accounts:
         """Raises LinkExpired."""
         for row in self._store.db.table("invitations").rows_where("invitation_sha256 = ?", [_sha256(secret)]):
             if row["expires_at"] > self._clock().timestamp():
-                return Invitation(row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"])
+                return _invitation(row)
         raise LinkExpired("this link has been used or has expired; ask for a new one")
+
+    def open_invitations(self) -> list[Invitation]:
+        """Those that nobody has used and that have not expired, the newest link of each address; oldest first."""
+        now = self._clock().timestamp()
+        rows = self._store.db.table("invitations").rows_where("expires_at > ?", [now], order_by="expires_at")
+        return list({row["email"]: _invitation(row) for row in rows}.values())
+
+    def end_invitations(self, email: str) -> int:
+        """Take every unused link for an address back; how many there were."""
+        with self._store.transaction() as db:
+            return int(db.conn.execute("delete from invitations where email = ?", [email.strip().lower()]).rowcount)
 
     def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
         """Open the account that an invitation is for, or set its password where there is one; the link is used up.
@@ -293,6 +305,11 @@ def _joined(roles: Iterable[Role]) -> str:
     if not told:
         raise AccountRefused("no-role")
     return " ".join(told)
+
+
+def _invitation(row: Mapping[str, Any]) -> Invitation:
+    until = datetime.fromtimestamp(row["expires_at"], UTC)
+    return Invitation(row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"], until)
 
 
 def _roles(text: str) -> tuple[Role, ...]:

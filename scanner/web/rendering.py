@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -121,6 +122,9 @@ def environment(language: str) -> Environment:
     made.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
     made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     made.filters["size"] = _size
+    made.filters["short"] = lambda name: (
+        f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
+    )  # a scan by hash
     return made
 
 

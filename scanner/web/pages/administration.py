@@ -59,6 +59,14 @@ def invite(request: Request, here: Here, session: Admin, form: Posted) -> Respon
     return go("/accounts", "invited")
 
 
+@router.post("/accounts/invitations/end")
+def end_invitation(here: Here, session: Admin, form: Posted) -> Response:
+    """Take every link for an address back that nobody has used."""
+    if here.accounts.end_invitations(form.text("email", 300)):
+        _log(here, session, "invitation taken back")
+    return go("/accounts", "ended")
+
+
 @router.get("/accounts/{account_id}")
 def show(request: Request, account_id: str, here: Here, session: Admin) -> Response:  # noqa: ARG001  who may
     return _account_page(request, here, account_id)
@@ -153,7 +161,7 @@ def _accounts_page(
 ) -> Response:
     return page(
         request, "accounts.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        accounts=here.accounts.all(), roles=list(Role), link=link,
+        accounts=here.accounts.all(), invitations=here.accounts.open_invitations(), roles=list(Role), link=link,
         own=session.account.account_id,
     )  # fmt: skip
 

@@ -186,7 +186,6 @@ def _consent_page(
     given = {
         **given, "name": given["name"] or own_name, "terms": given["terms"] or str(Terms.PROHIBITED),
         "signatory": given["signatory"] or str(Signatory.AGENT if agent else Signatory.SELF),
-        "territories": given["territories"] or "worldwide",
         "expires_on": given["expires_on"] or (today + timedelta(days=DAYS)).isoformat(),
         "signed_by": given["signed_by"] or (session.account.name if agent else ""),
     }  # fmt: skip

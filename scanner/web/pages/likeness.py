@@ -185,12 +185,12 @@ def receipt_of(desk: PageDesk, identity_id: str) -> dict[str, Any] | None:
 
 def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
     """Where a likeness stands; None if there is no trace of it."""
+    cases = tuple(reversed(desk.docket.summaries(identity_id)))
     try:
         identity = desk.vault.find(identity_id)
     except UnknownIdentity:
         gone = receipt_of(desk, identity_id)
-        return Standing(identity_id, None, gone) if gone else None
-    cases = tuple(reversed(desk.docket.summaries(identity_id)))
+        return Standing(identity_id, None, gone, cases) if gone else None
     proofs = desk.vault.proofs_of(identity_id)
     if identity.status != Status.ACTIVE or not proofs:
         return Standing(identity_id, identity, None, cases)

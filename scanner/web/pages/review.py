@@ -146,6 +146,7 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
     with here.desks.one(session.account.actor) as desk:
         queued = queue_of(desk.docket.summaries(), here.clock())
+        registered = {one.identity_id for one in desk.vault.identities()}
     hubs = sorted({one.case.hub for one in queued})
     wanted = [
         one
@@ -157,7 +158,8 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
     return page(
         request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),
         start=start, following=start + _A_PAGE if len(wanted) > start + _A_PAGE else None, shown=shown, hubs=hubs,
-        statuses=list(CaseStatus), decisions=list(Decision), words=words, may_decide=session.account.may(Permission.CASES_DECIDE),
+        statuses=list(CaseStatus), decisions=list(Decision), words=words, registered=registered,
+        may_decide=session.account.may(Permission.CASES_DECIDE),
     )  # fmt: skip
 
 
