@@ -21,6 +21,7 @@ from PIL import ImageOps
 
 from face_index.face import Face, FaceReader, Image
 from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
+from face_index.same_picture import Patch, patch_of
 
 Key = TypeVar("Key", bound=Hashable)
 _AT_ONCE = 96
@@ -53,11 +54,13 @@ class Seen(Generic[Key]):
 
     Attributes:
         faces: largest first; boxes in pixels of the image as it is, upright.
+        patches: of a thorough image, one for each face: what tells whether another one shows the same picture.
         problem: why the image could not be opened.
     """
 
     key: Key
     faces: tuple[Face, ...]
+    patches: tuple[Patch, ...] = ()
     problem: str | None = None
 
 
@@ -86,9 +89,11 @@ def faces_in(
             for number, one in enumerate(chunk):
                 told = opened[number]
                 if isinstance(told, str):
-                    yield Seen(one.key, (), told)
+                    yield Seen(one.key, (), problem=told)
                 else:
-                    yield Seen(one.key, tuple(found[number]))
+                    faces = tuple(found[number])
+                    patches = tuple(patch_of(told, face) for face in faces) if one.thorough else ()
+                    yield Seen(one.key, faces, patches)
 
 
 def _chunks(images: Iterator[Captured[Key]], at_once: int) -> Iterator[list[Captured[Key]]]:

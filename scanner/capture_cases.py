@@ -89,7 +89,7 @@ _LISTS = ("cases", "identities", "authorised", "ties")
 
 
 def _fingerprint(workshop: Workshop) -> str:
-    return hashlib.sha256(f"captures 1 {LEAST_IMAGES} {workshop.fingerprint}".encode()).hexdigest()
+    return hashlib.sha256(f"captures 2 {LEAST_IMAGES} {workshop.fingerprint}".encode()).hexdigest()
 
 
 def _filed(workshop: Workshop, captures: Captures, sighting: Sighting) -> JudgedSubject:

@@ -20,6 +20,7 @@ from crawlers.saved.pictures import copies_among
 from face_index.captured import Captured, faces_in
 from face_index.face import Face, FaceReader, unit
 from face_index.packs import FacePack
+from face_index.same_picture import Patch, is_one_picture
 from scanner.clusters import clusters_of
 from scanner.sequential import Schedule, estimate
 from scanner.verdict import Outcome, Scored, Thresholds, decide
@@ -31,6 +32,8 @@ LEAST_IMAGES = 3
 _ONCE = Schedule(LEAST_IMAGES, 1, 0.05)
 # Average linkage needs memory with the square of the faces.
 MOST_FACES = 3_000
+# Of one group in prints and screenshots alone, each of which is compared with each.
+_MOST_FROM_SCREENSHOTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,16 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Faces:
-    """A subject's usable faces while they are being gathered; in memory only."""
+    """A subject's usable faces while they are being gathered; in memory only.
+
+    Attributes:
+        faces: each with the number of its image.
+        patches: of each face; None in an image that is a picture of its own, whose copies were told apart before.
+    """
 
     subject: Subject
     faces: list[tuple[int, Face]] = field(default_factory=list)
+    patches: list[Patch | None] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     unread: int = 0
 
@@ -171,7 +180,10 @@ def judge(
         gathered.unread += seen.problem is not None
         gathered.counts[number] = len(seen.faces)
         if len(gathered.faces) < MOST_FACES:
-            gathered.faces += [(number, face) for face in seen.faces if pack.bar.objection(face) is None]
+            patches = seen.patches or (None,) * len(seen.faces)
+            usable = [pair for pair in zip(seen.faces, patches, strict=True) if pack.bar.objection(pair[0]) is None]
+            gathered.faces += [(number, face) for face, _ in usable]
+            gathered.patches += [patch for _, patch in usable]
     yield from _judged_and_dropped(waiting, done, len(waiting), watch)
 
 
@@ -199,11 +211,11 @@ def _judged(gathered: _Faces, watch: Watch) -> Sighting:
 
 def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
     """Who comes up in at least three different images: the mean of each group of like faces, compared."""
-    faces = _own_faces(gathered)
+    faces, patches = _own_faces(gathered)
     vectors = [face.embedding for _, face in faces]
     best: dict[str, SightedIdentity] = {}
     for cluster in clusters_of(vectors, LEAST_IMAGES):
-        chosen = _one_of_each_image(cluster.members, faces, cluster.probe)
+        chosen = _one_of_each_picture(_one_of_each_image(cluster.members, faces, cluster.probe), patches)
         if len(chosen) < LEAST_IMAGES:
             continue
         rows = np.stack([vectors[member] for member in chosen])
@@ -228,11 +240,10 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
     return best
 
 
-def _own_faces(gathered: _Faces) -> list[tuple[int, Face]]:
+def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | None]]:
     """Faces of pictures; prints and screenshots show the same pictures again, so beside them they count for nothing."""
-    subject = gathered.subject
-    pictures = [face for face in gathered.faces if subject.images[face[0]].sha256 not in subject.thorough]
-    return pictures or gathered.faces
+    own = [place for place, patch in enumerate(gathered.patches) if patch is None] or range(len(gathered.faces))
+    return [gathered.faces[place] for place in own], [gathered.patches[place] for place in own]
 
 
 def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentity]:
@@ -241,22 +252,39 @@ def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentit
         return
     rows = np.stack([face.embedding for _, face in gathered.faces])
     best: dict[str, tuple[float, int, float | None]] = {}
+    above: dict[str, set[int]] = {}
     for place, candidates in enumerate(watch.gallery.search(rows)):
         for rank, candidate in enumerate(candidates):
             if candidate.score < watch.thresholds_of(candidate.identity_id).match:
                 continue
+            above.setdefault(candidate.identity_id, set()).add(place)
             if candidate.identity_id not in best or candidate.score > best[candidate.identity_id][0]:
                 runner_up = candidates[1 - rank].score if len(candidates) > 1 and rank < 2 else None
                 best[candidate.identity_id] = (candidate.score, place, runner_up)
     for identity_id, (score, place, runner_up) in best.items():
-        number = gathered.faces[place][0]
+        images = frozenset(gathered.faces[one][0] for one in above[identity_id])
         scored = Scored(
             score, (-1.0, 1.0), None, runner_up, watch.log10_lr(score), 1.0, 1 / len({one for one, _ in gathered.faces})
         )
         thresholds = watch.thresholds_of(identity_id)
-        reason = f"one image scores {score:.2f} over the threshold {thresholds.match:.2f}; one image alone is never called a match"
-        seen = _seen(gathered, watch, identity_id, frozenset([number]))
+        told = "one image scores" if len(images) == 1 else f"the best of {len(images)} images scores"
+        reason = f"{told} {score:.2f} over the threshold {thresholds.match:.2f}; a match needs {LEAST_IMAGES} different pictures of one face"
+        seen = _seen(gathered, watch, identity_id, images)
         yield SightedIdentity(identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen)
+
+
+def _one_of_each_picture(members: Sequence[int], patches: Sequence[Patch | None]) -> list[int]:
+    """Of prints and screenshots those that show different pictures: an account's portrait is on each of its pages."""
+    kept: list[int] = []
+    for member in members:
+        patch = patches[member]
+        if patch is None:
+            kept.append(member)
+        elif len(kept) < _MOST_FROM_SCREENSHOTS and not any(
+            is_one_picture(known, patch) for other in kept if (known := patches[other]) is not None
+        ):
+            kept.append(member)
+    return kept
 
 
 def _one_of_each_image(members: Sequence[int], faces: Sequence[tuple[int, Face]], probe: np.ndarray) -> list[int]:

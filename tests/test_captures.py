@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from crawlers.errors import CaptureRefused
-from crawlers.saved.captures import Captures
+from crawlers.saved.captures import Captures, ImageRow
 from crawlers.saved.page import Limits
 from crawlers.saved.pictures import copies_among, look_at
 from crawlers.saved.provenance import provenance_of
@@ -29,12 +29,14 @@ from reports.case_report import case_html
 from reports.docket import Docket
 from reports.verify_bundle import verify
 from scanner.casework import CaseDesk
+from scanner.judging import Bench
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
 from scanner.reading_room import ReadingRoom
 from scanner.settings import Settings
+from scanner.sightings import Sighting, Subject, judge
 from tests.cases import make_sighted_case, reviewed
 from tests.servers import pictures
 from tests.test_cli import run
@@ -127,6 +129,54 @@ def test_small_faces_in_long_screenshots_are_found(
     assert len(tops) == 3
     assert all(abs(top - wanted) < 90 for top, wanted in zip(tops, (150, 900, 2_400), strict=True))
     assert broken.problem is not None
+
+
+def screenshot(pictures: list[Image.Image]) -> bytes:
+    """A phone's screenshot of pictures below one another."""
+    page = Image.new("RGB", (400, 260 * len(pictures) + 80), "white")
+    for number, picture in enumerate(pictures):
+        page.paste(picture, (60 + 17 * number, 60 + 250 * number))
+    return as_file(page, "JPEG", quality=85)
+
+
+class TestScreenshots:
+    """Prints and screenshots show pictures again: what is on them counts by what it shows, not by how often it was printed."""
+
+    def judged(self, bench: Bench, folder: Path, pictures: list[bytes], screenshots: list[bytes]) -> Sighting:
+        rows: list[ImageRow] = []
+        for place, data in enumerate([*pictures, *screenshots]):
+            (folder / str(place)).write_bytes(data)
+            rows.append(ImageRow("page", place, str(place), None, "", look_at(data), provenance_of(b""), belongs=True))
+        captures = Captures(None, folder)
+        captures.image_path = lambda sha256: folder / sha256  # type: ignore[method-assign]
+        shown = frozenset(row.sha256 for row in rows[len(pictures) :])
+        subject = Subject("account x y", "y", ("x", "y"), {}, tuple(rows), {row.sha256: 1 for row in rows}, shown)
+        return next(iter(judge([subject], captures, bench.reader, bench.pack, bench.watch)))
+
+    def test_three_screenshots_of_three_pictures_are_a_match(self, bench: Bench, tmp_path: Path) -> None:
+        shots = [screenshot([photo(101, number, 110)]) for number in (1, 2, 3, 4)]
+        sighting = self.judged(bench, tmp_path, [], shots)
+        assert (sighting.outcome, [one.identity_id for one in sighting.found]) == ("match", ["101"])
+
+    def test_many_screenshots_of_one_picture_are_one(self, bench: Bench, tmp_path: Path) -> None:
+        """As an account's portrait on every page of its own, at another size each time."""
+        sizes = (96, 104, 110, 116, 122)
+        shots = [screenshot([photo(101, 1, 256).resize((size, size)), photo(102, 3 + size, 110)]) for size in sizes]
+        sighting = self.judged(bench, tmp_path, [], shots)
+        found = {one.identity_id: one for one in sighting.found}
+        assert found["101"].outcome == "possible"
+        assert "a match needs 3 different pictures" in found["101"].reason
+        assert found["102"].outcome == "match"  # the others differ from page to page
+
+    def test_beside_the_pictures_themselves_they_count_for_nothing(self, bench: Bench, tmp_path: Path) -> None:
+        own = [photo(101, number, 110) for number in (1, 2)]
+        shots = [screenshot(own), screenshot(own[:1])]
+        sighting = self.judged(bench, tmp_path, [as_file(one) for one in own], shots)
+        assert {one.outcome for one in sighting.found} == {"possible"}
+        assert "images scores" in sighting.reason
+        sighting = self.judged(bench, tmp_path, [as_file(one) for one in [*own, photo(101, 3, 110)]], shots)
+        assert sighting.outcome == "match"
+        assert sum(image.in_mean for image in sighting.found[0].images) == 3
 
 
 @pytest.fixture(scope="module")
