@@ -10,7 +10,7 @@ import io
 import itertools
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,7 +25,7 @@ from face_index.same_picture import Patch, patch_of
 
 Key = TypeVar("Key", bound=Hashable)
 _AT_ONCE = 96
-_MOST_PIXELS_AT_ONCE = 64_000_000  # three bytes each; one image may be larger by itself
+_MOST_PIXELS_AT_ONCE = 32_000_000  # three bytes each, twice; one image may be larger by itself
 _OVERLAP = 0.25
 _MOST_PIECES = 80
 _DECODERS = 2
@@ -40,11 +40,13 @@ class Captured(Generic[Key]):
     """An image to look for faces in.
 
     Attributes:
+        pixels: width times height, as known before it is opened.
         thorough: a screenshot: pieces are looked at in any case.
     """
 
     key: Key
     path: Path
+    pixels: int
     thorough: bool = False
 
 
@@ -64,18 +66,14 @@ class Seen(Generic[Key]):
     problem: str | None = None
 
 
-def faces_in(
-    reader: FaceReader, images: Iterable[Captured[Key]], detector_side: int, at_once: int = _AT_ONCE
-) -> Iterator[Seen[Key]]:
+def faces_in(reader: FaceReader, images: Iterable[Captured[Key]], detector_side: int) -> Iterator[Seen[Key]]:
     """The faces of each image, in the order of the images.
 
     Args:
         detector_side: pixels of the detector's input; pieces are measured by it.
     """
-    waiting = iter(images)
     with ThreadPoolExecutor(_DECODERS) as pool:
-        for chunk in _chunks(waiting, at_once):
-            opened = list(pool.map(_open, chunk))
+        for chunk, opened in _opened_ahead(pool, _chunks(images)):
             there = [number for number, one in enumerate(opened) if isinstance(one, np.ndarray)]
             found: dict[int, list[Face]] = dict(
                 zip(there, reader.read([_fitted(opened[number]) for number in there]), strict=True)  # type: ignore[arg-type]
@@ -96,29 +94,32 @@ def faces_in(
                     yield Seen(one.key, faces, patches)
 
 
-def _chunks(images: Iterator[Captured[Key]], at_once: int) -> Iterator[list[Captured[Key]]]:
-    """Images that are opened together: so many, and no more than fit in memory by what their headers say."""
+def _opened_ahead(
+    pool: ThreadPoolExecutor, chunks: Iterable[list[Captured[Key]]]
+) -> Iterator[tuple[list[Captured[Key]], list[Image | str]]]:
+    """Each chunk with its pixels; the next one is being opened while the networks look at this one."""
+    ahead: tuple[list[Captured[Key]], list[Future[Image | str]]] | None = None
+    for chunk in chunks:
+        coming = (chunk, [pool.submit(_open, one) for one in chunk])
+        if ahead:
+            yield ahead[0], [one.result() for one in ahead[1]]
+        ahead = coming
+    if ahead:
+        yield ahead[0], [one.result() for one in ahead[1]]
+
+
+def _chunks(images: Iterable[Captured[Key]]) -> Iterator[list[Captured[Key]]]:
+    """Images that are opened together: so many, and no more than fit in memory."""
     chunk: list[Captured[Key]] = []
     pixels = 0
     for one in images:
-        size = _pixels_of(one.path)
-        if chunk and (len(chunk) >= at_once or pixels + size > _MOST_PIXELS_AT_ONCE):
+        if chunk and (len(chunk) >= _AT_ONCE or pixels + one.pixels > _MOST_PIXELS_AT_ONCE):
             yield chunk
             chunk, pixels = [], 0
         chunk.append(one)
-        pixels += size
+        pixels += one.pixels
     if chunk:
         yield chunk
-
-
-def _pixels_of(path: Path) -> int:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Pillow.open(path, formats=PICTURE_FORMATS) as picture:
-                return picture.width * picture.height
-    except Exception:  # it will say so when it is opened
-        return 0
 
 
 def _open(one: Captured[Key]) -> Image | str:
@@ -133,8 +134,8 @@ def _open(one: Captured[Key]) -> Image | str:
                 if picture.width * picture.height > MAX_PHOTO_PIXELS:
                     return f"larger than {MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
                 picture.thumbnail((LONGEST_SIDE_PX, 40 * LONGEST_SIDE_PX))  # long ones are cut, not shrunk
-                upright = ImageOps.exif_transpose(picture)
-                return np.asarray(upright.convert("RGB"))
+                ImageOps.exif_transpose(picture, in_place=True)
+                return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
     except Exception as error:  # Pillow's plugins raise anything at hostile files
         return f"no picture that can be opened ({type(error).__name__})"
 

@@ -88,7 +88,7 @@ class InsightFaceReader:
             return [faces for batch in pool.map(self._read_batch, batches) for faces in batch]
 
     def _read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
-        bgr = [np.ascontiguousarray(image[..., ::-1]) for image in images]
+        bgr = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]
         found = self._detector.detect(bgr)
         marks = np.concatenate([faces.landmarks for faces in found])
         boxes = np.concatenate([faces.boxes for faces in found])

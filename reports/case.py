@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA = "portrait-scanner case 1"
 
@@ -384,6 +388,11 @@ def case_from_dict(fields: dict[str, Any]) -> Case:
     Raises:
         pydantic.ValidationError: a field is missing or of another type.
     """
-    from pydantic import TypeAdapter
+    return _case_adapter().validate_python(fields)
 
-    return TypeAdapter(Case).validate_python(fields)
+
+@cache
+def _case_adapter() -> TypeAdapter[Case]:
+    from pydantic import TypeAdapter  # building it takes tens of milliseconds, importing pydantic longer
+
+    return TypeAdapter(Case)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -167,8 +166,8 @@ def judge(
         for subject in subjects:
             waiting.append(_Faces(subject))
             for number, image in enumerate(subject.images):
-                path: Path = captures.image_path(image.sha256)
-                yield Captured((len(waiting) - 1, number), path, image.sha256 in subject.thorough)
+                path, size = captures.image_path(image.sha256), image.picture.width * image.picture.height
+                yield Captured((len(waiting) - 1, number), path, size, image.sha256 in subject.thorough)
 
     done = 0
     for seen in faces_in(reader, images(), max(pack.detection_size)):
@@ -251,7 +250,7 @@ def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentit
     if not gathered.faces:
         return
     rows = np.stack([face.embedding for _, face in gathered.faces])
-    best: dict[str, tuple[float, int, float | None]] = {}
+    best: dict[str, tuple[float, float | None]] = {}
     above: dict[str, set[int]] = {}
     for place, candidates in enumerate(watch.gallery.search(rows)):
         for rank, candidate in enumerate(candidates):
@@ -260,8 +259,8 @@ def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentit
             above.setdefault(candidate.identity_id, set()).add(place)
             if candidate.identity_id not in best or candidate.score > best[candidate.identity_id][0]:
                 runner_up = candidates[1 - rank].score if len(candidates) > 1 and rank < 2 else None
-                best[candidate.identity_id] = (candidate.score, place, runner_up)
-    for identity_id, (score, place, runner_up) in best.items():
+                best[candidate.identity_id] = (candidate.score, runner_up)
+    for identity_id, (score, runner_up) in best.items():
         images = frozenset(gathered.faces[one][0] for one in above[identity_id])
         scored = Scored(
             score, (-1.0, 1.0), None, runner_up, watch.log10_lr(score), 1.0, 1 / len({one for one, _ in gathered.faces})
@@ -278,10 +277,9 @@ def _one_of_each_picture(members: Sequence[int], patches: Sequence[Patch | None]
     kept: list[int] = []
     for member in members:
         patch = patches[member]
-        if patch is None:
-            kept.append(member)
-        elif len(kept) < _MOST_FROM_SCREENSHOTS and not any(
-            is_one_picture(known, patch) for other in kept if (known := patches[other]) is not None
+        if patch is None or (
+            len(kept) < _MOST_FROM_SCREENSHOTS
+            and not any(is_one_picture(known, patch) for other in kept if (known := patches[other]) is not None)
         ):
             kept.append(member)
     return kept

@@ -123,7 +123,7 @@ def test_small_faces_in_long_screenshots_are_found(
     long.save(tmp_path / "long.png")
     (tmp_path / "broken.png").write_bytes(as_file(long)[:5_000])
     [seen, broken] = faces_in(
-        miniature_reader, [Captured("long", tmp_path / "long.png", thorough=True), Captured("broken", tmp_path / "broken.png")], max(miniature_pack.detection_size)
+        miniature_reader, [Captured("long", tmp_path / "long.png", 1_200_000, thorough=True), Captured("broken", tmp_path / "broken.png", 1_200_000)], max(miniature_pack.detection_size)
     )  # fmt: skip
     tops = sorted(face.box[1] for face in seen.faces if miniature_pack.bar.objection(face) is None)
     assert len(tops) == 3

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,9 +70,14 @@ def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
     return facts_from_dict({**asdict(facts), **changes})
 
 
+@cache
+def _facts_adapter() -> TypeAdapter[PageFacts]:
+    return TypeAdapter(PageFacts)
+
+
 def facts_from_dict(told: dict[str, Any]) -> PageFacts:
     """The inverse of dataclasses.asdict, also after a round trip through JSON."""
-    return TypeAdapter(PageFacts).validate_python(told)
+    return _facts_adapter().validate_python(told)
 
 
 def number_of(told: Any) -> int | None:
