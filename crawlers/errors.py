@@ -75,7 +75,7 @@ class UnknownCapture(CrawlError):
     """No capture, or no page of one, has that id."""
 
     def __init__(self, wanted: str) -> None:
-        super().__init__(f"no capture {wanted!r}; `portrait-scanner captures` lists them")
+        super().__init__(f"no capture {wanted!r}; `portrait-scanner captures list` shows them")
 
 
 class HubError(CrawlError):

@@ -103,6 +103,9 @@ class Header:
         return {name: entry.shape for name, entry in self.tensors.items()}
 
 
+_CAPTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"WARC/")
+
+
 def refuse_other_formats(first_bytes: bytes) -> None:
     """Raise NotSafetensors for formats known by their first bytes, whatever the file is called."""
     if first_bytes.startswith(b"PK\x03\x04"):
@@ -117,6 +120,8 @@ def refuse_other_formats(first_bytes: bytes) -> None:
         raise NotSafetensors("unknown", "a GGUF file; convert it to safetensors to have it scanned")
     if first_bytes.startswith(b"version https://git-lfs"):
         raise NotSafetensors("unknown", "a Git LFS pointer, not the file itself; fetch the real file")
+    if first_bytes.startswith(_CAPTURES) or first_bytes[8:12] == b"WEBP":
+        raise NotSafetensors("unknown", "a picture or a saved page, not weights; `portrait-scanner intake` takes it in")
     if first_bytes[:64].lstrip()[:1] == b"<":
         raise NotSafetensors("unknown", "an HTML or XML page saved in place of the file; download it again")
     # As a length, eight printable characters would mean more than 2**61 bytes.

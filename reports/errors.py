@@ -51,6 +51,7 @@ class NotReviewed(ReportError):
             "second-review": f"another person than the first must confirm it as well, with {command}",
             "appealed": f"it was appealed and must be reviewed again, with {command}",
             "more-samples": f"a reviewer asked for more samples; scan the file again, then {command}",
+            "superseded": "a later case shows the same with more captures; decide about that one",
             "rejected": "a reviewer found no infringement, so nothing is asked of anybody",
             "authorised": "a reviewer found the use authorised, so nothing is asked of anybody",
         }

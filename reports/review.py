@@ -29,6 +29,7 @@ class CaseStatus(StrEnum):
     MORE_SAMPLES = "more-samples"
     AUTHORISED = "authorised"
     APPEALED = "appealed"  # a decision stands, and somebody contests it
+    SUPERSEDED = "superseded"  # a later case shows the same with more captures, before anybody decided
 
 
 _STATUS = {
@@ -45,6 +46,8 @@ def status_of(entries: Sequence[Entry]) -> str:
     for entry in entries:
         if entry.kind == "appeal":
             status, confirmed_by = CaseStatus.APPEALED, set()
+        elif entry.kind == "superseded":
+            status, confirmed_by = CaseStatus.SUPERSEDED, set()
         elif entry.kind == "review":
             decision = Decision(entry.details["decision"])
             confirmed_by = confirmed_by | {same_name(entry.actor)} if decision == Decision.CONFIRM else set()

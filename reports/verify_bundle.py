@@ -44,7 +44,7 @@ SEAL_FILES = (STATEMENT, SIGNATURE, KEY, STAMPED, TIMES, TIMES_SIGNATURE)
 SCHEMAS = frozenset(
     {
         "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
-        "734ee9aa6bfae716d88c79fa0320d3cfcd4d7fa81b7f41d2a3e4917bd44a5935",
+        "1dcb994b2d8921efb0d8a6f510f592ddcf27d16d1cf5b1fc4f7b69b26947ae8a",
     }
 )
 # Points of small order fit signatures to any message (RFC 8032, section 5.1.7 leaves the check to the verifier).

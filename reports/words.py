@@ -22,6 +22,7 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "more-samples": translate("A reviewer asks for more samples."),
             "authorised": translate("Authorised use, as a reviewer found."),
             "appealed": translate("Appealed; it must be reviewed again."),
+            "superseded": translate("A later case shows more captures of the same."),
         },
         "terms": {
             "prohibited": translate("nothing"),
@@ -45,6 +46,7 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "case-opened": translate("case opened"),
             "case-reviewed": translate("case reviewed"),
             "case-amended": translate("appeal or correction added"),
+            "case-superseded": translate("a later case took its place"),
             "notice-drafted": translate("notice drafted"),
             "notice-marked": translate("notice marked"),
         },
@@ -67,6 +69,7 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "notice": translate("notice"),
             "request": translate("the person asks for a report"),
             "note": translate("note"),
+            "superseded": translate("a later case took its place"),
         },
         "training": {
             "output_name": translate("Name at training"),

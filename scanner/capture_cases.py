@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from crawlers.saved.captures import Captures, PageRow
+from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import Tie, strongest, ties_of_image, ties_of_page
 from reports.case import (
     CaptureRecord,
@@ -22,6 +23,7 @@ from reports.case import (
     SightingRecord,
     TieRecord,
 )
+from reports.review import CaseStatus
 from scanner.case_files import authorised_by, is_registered, open_case
 from scanner.environment import environment_now
 from scanner.judging import error_rates
@@ -85,6 +87,7 @@ def judge_captures(
         yield judged
 
 
+_UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
 _LISTS = ("cases", "identities", "authorised", "ties")
 
 
@@ -99,12 +102,11 @@ def _filed(workshop: Workshop, captures: Captures, sighting: Sighting) -> Judged
         if not is_registered(workshop, found.identity_id):
             continue
         case = _case(workshop, captures, sighting, found, ties)
-        allowed = authorised_by(workshop, case)
+        allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, sighting.subject)
         if allowed is not None:
             authorised.append(allowed)
             continue
-        open_case(workshop, case)
-        cases.append(case.case_id)
+        cases.append(_opened_or_noted(workshop, case))
         identities.append(found.identity_id)
     outcome = str(sighting.outcome) if identities or not sighting.found else str(Outcome.CLEAR)
     subject = sighting.subject
@@ -112,6 +114,70 @@ def _filed(workshop: Workshop, captures: Captures, sighting: Sighting) -> Judged
         subject.key, subject.name, outcome, sighting.reason, sighting.images, sighting.faces, tuple(cases), tuple(identities),
         tuple(authorised), tuple(dict.fromkeys(tie.sha256 or tie.listing_url for tie, _ in ties)), known=False,
     )  # fmt: skip
+
+
+def _licence_of_the_file(workshop: Workshop, case: Case, subject: Subject) -> str | None:
+    """What allows the model that a listing's previews advertise; None if nothing does, or it is no listing."""
+    for page in subject.pages.values():
+        for sha256 in page.facts.hashes if page.facts.kind == PageKind.MODEL else ():
+            licensed = replace(case, checkpoint=replace(case.checkpoint, sha256=sha256))
+            if (allowed := authorised_by(workshop, licensed)) is not None:
+                return allowed
+    return None
+
+
+def _opened_or_noted(workshop: Workshop, case: Case) -> str:
+    """The id of the case that stands: this one, unless somebody decided about as strong a one of the same account before.
+
+    A case that nobody decided about is superseded, so that the queue shows an account once, with everything captured so far.
+    """
+    earlier = [one for one in workshop.docket.cases(case.identity_id) if one.sighting is not None]
+    if any(one.case_id == case.case_id for one in earlier):
+        return case.case_id
+    decided = [
+        one
+        for one in earlier
+        if _are_of_one_account(one, case)
+        and one.status not in _UNDECIDED
+        and one.outcome in (case.outcome, Outcome.MATCH)
+    ]
+    if decided:
+        told = f"{len(case.sighting.images if case.sighting else ())} images were captured by now: {case.reason}"
+        workshop.docket.add(decided[-1].case_id, "note", workshop.settings.operator, workshop.clock(), {"text": told})
+        return decided[-1].case_id
+    open_case(workshop, case)
+    for one in earlier:
+        if one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and _is_within(one, case):
+            workshop.docket.add(
+                one.case_id, "superseded", workshop.settings.operator, workshop.clock(), {"by": case.case_id}
+            )
+            workshop.vault.note(
+                "case-superseded", case.identity_id, workshop.settings.operator, workshop.clock(), case=one.case_id, by=case.case_id
+            )  # fmt: skip
+    return case.case_id
+
+
+def _are_of_one_account(one: Case, other: Case) -> bool:
+    """Whether both are about the same account, or about the same capture that names none."""
+    if one.sighting is None or other.sighting is None:
+        return False
+    return _account_of(one.sighting) == _account_of(other.sighting)
+
+
+def _account_of(sighting: SightingRecord) -> tuple[str, ...]:
+    who = sighting.account_id or sighting.account_name
+    return (sighting.platform, who) if who else tuple(sorted(row.capture_id for row in sighting.captures))
+
+
+def _is_within(one: Case, other: Case) -> bool:
+    """Whether the other covers all that one is about: the same account, or captures that were then said to be its own."""
+    if one.sighting is None or other.sighting is None:
+        return False
+    captured = {row.capture_id for row in one.sighting.captures}
+    is_loose = not (one.sighting.account_id or one.sighting.account_name)
+    return _are_of_one_account(one, other) or (
+        is_loose and captured <= {row.capture_id for row in other.sighting.captures}
+    )
 
 
 def _ties(workshop: Workshop, captures: Captures, subject: Subject) -> list[tuple[Tie, str]]:
@@ -130,7 +196,9 @@ def _case(
     workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
 ) -> Case:
     subject, identity = sighting.subject, workshop.vault.find(found.identity_id)
-    name = hashlib.sha256(f"{subject.key}:{identity.identity_id}:{found.outcome}".encode()).hexdigest()
+    name = hashlib.sha256(
+        f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}".encode()
+    ).hexdigest()
     scored = found.scored
     record = _sighting(workshop, captures, sighting, found, ties)
     return Case(
@@ -153,8 +221,9 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
     return CheckpointRecord(
         file=subject.name, sha256=record.captures[0].sha256, weights_hash=None, size_bytes=0, kind="captured images", family="",
         triggers=(), training={}, signals=(), hub=record.platform or "captured",
-        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=page.facts.title, creator=record.account_name,
-        published_at=page.facts.published_at, downloads=None, listing_id=record.account_id,
+        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=page.facts.title,
+        creator=record.account_name or (page.facts.account_name if page.facts.kind == PageKind.MODEL else None),
+        published_at=page.facts.published_at, downloads=None, listing_id=record.account_id or page.facts.item_id,
     )  # fmt: skip
 
 

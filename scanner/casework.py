@@ -19,7 +19,9 @@ from scanner.reception import Clock, open_vault, utc_now
 from scanner.settings import Settings
 
 # What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
-_CUSTODY = frozenset({"case-opened", "case-reviewed", "case-amended", "notice-drafted", "notice-marked"})
+_CUSTODY = frozenset(
+    {"case-opened", "case-reviewed", "case-amended", "case-superseded", "notice-drafted", "notice-marked"}
+)
 
 
 class CaseDesk:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 # A file that kills worker after worker is the file's fault.
 MOST_TRIES = 3
 _ASK_EVERY_S = 10.0
+_REACH_S = 5.0
 _SECRETS = ("civitai_token", "huggingface_token", "modelscope_token", "github_token", "webhook_secret", "master_key", "next_master_key")  # fmt: skip
 Templates = list[tuple[str, Prototypes]]
 
@@ -107,8 +109,11 @@ class RayCrew:
             return
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
+            host, mark, port = address.rpartition(":")
+            if mark and "/" not in address and port.isdigit():  # Ray itself would try for many minutes
+                socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
 
     def _new_seat(self) -> _Seat:

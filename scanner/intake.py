@@ -16,7 +16,7 @@ from pathlib import Path
 from crawlers.errors import CaptureRefused
 from crawlers.listing import Listing
 from crawlers.saved.captures import CaptureRow, Captures
-from crawlers.saved.facts import PageFacts, well_formed
+from crawlers.saved.facts import PageFacts, PageKind, well_formed
 from crawlers.saved.page import Limits
 from crawlers.saved.reading import parts_beside
 from crawlers.saved.sales import listing_for_sale
@@ -61,12 +61,18 @@ class Intake:
         self.store.close()
 
     def take_one(
-        self, path: Path, by: str, made_with: str | None = None, account: tuple[str, str] | None = None
+        self,
+        path: Path,
+        by: str,
+        made_with: str | None = None,
+        account: tuple[str, str] | None = None,
+        listing: Listing | None = None,
     ) -> TakenIn:
         """One capture; raises OSError where the file cannot be copied.
 
         Args:
             account: platform and name, as whoever takes it in says, for pages that name none.
+            listing: of which it holds the previews.
         """
         self.settings.captures_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room:
@@ -85,12 +91,22 @@ class Intake:
                 content, problem = None, str(error)
             row = self._row(copy, content, problem, by, made_with)
             self._seal(Path(room), copy, row)
-        pages = [(page, _named(facts, account), told) for page, facts, told in content.pages] if content else []
+        read = content.pages if content else ()
+        pages = [
+            (page, _of_listing(facts, listing) if listing else _named(facts, account), told)
+            for page, facts, told in read
+        ]
         self.captures.add(row, pages, list(content.images) if content else [])
         listings = [one for page, facts, _ in pages if (one := listing_for_sale(page, facts, row)) is not None]
-        for listing in listings:
-            self.store.record(listing, self.clock())
+        for offer in listings:
+            self.store.record(offer, self.clock())
         return TakenIn(row, new=True, listings=tuple(listings))
+
+    def remove(self, capture_id: str, by: str, reason: str) -> None:
+        """Delete a capture for good; that it was here, and why it is not, stays in the audit log."""
+        row = self.captures.one(capture_id)
+        self.vault.note("capture-removed", "vault", by, self.clock(), capture=row.capture_id, reason=reason)
+        self.captures.forget(row.capture_id)
 
     def _row(
         self, copy: _Copy, content: Content | None, problem: str | None, by: str, made_with: str | None
@@ -162,6 +178,15 @@ def _named(facts: PageFacts, account: tuple[str, str] | None) -> PageFacts:
     if account is None or facts.account_id or facts.account_name:
         return facts
     return replace(facts, platform=account[0], account_name=account[1])
+
+
+def _of_listing(facts: PageFacts, listing: Listing) -> PageFacts:
+    counts = {} if listing.downloads is None else {"downloads": listing.downloads}
+    return replace(
+        facts, kind=PageKind.MODEL, platform=listing.hub, title=well_formed(listing.title), account_name=listing.creator,
+        item_id=listing.listing_id, published_at=listing.published_at, counts=counts, links=(listing.url,),
+        hashes=tuple(file.sha256 for file in listing.files if file.sha256), extractor="the hub's answer",
+    )  # fmt: skip
 
 
 def _copied(path: Path, to: Path) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from crawlers.saved.captures import Captures, ImageRow, PageRow
+from crawlers.saved.facts import PageKind
 from crawlers.saved.page import Format
 from crawlers.saved.pictures import copies_among
 from face_index.captured import Captured, faces_in
@@ -133,9 +134,7 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     formats = {capture.capture_id: capture for capture in captures.all()}
     for page in captures.pages():
-        account = page.account
-        key = f"account {account[0]} {account[1]}" if account else f"capture {page.capture_id}"
-        name = f"{page.facts.account_name or account[1]} · {account[0]}" if account else formats[page.capture_id].name
+        key, name, account = _subject_of(page, formats[page.capture_id].name)
         groups.setdefault(key, (name, account, []))[2].append(page)
     for key, (name, account, pages) in groups.items():
         rows = [(image, page) for page in pages for image in captures.images(page.page_id)]
@@ -154,6 +153,16 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
             yield Subject(
                 key, name, account, {page.page_id: page for page in pages}, tuple(firsts.values()), copies, thorough
             )
+
+
+def _subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | None]:
+    """What a page's images are judged with, and how people read it: a hub's listing is a question of its own."""
+    facts, account = page.facts, page.account
+    if facts.kind == PageKind.MODEL and facts.item_id:
+        return f"listing {facts.platform} {facts.item_id}", f"{facts.title} · {facts.platform}", None
+    if account:
+        return f"account {account[0]} {account[1]}", f"{facts.account_name or account[1]} · {account[0]}", account
+    return f"capture {page.capture_id}", file, None
 
 
 def judge(

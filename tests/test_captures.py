@@ -27,8 +27,12 @@ from face_index.packs import FacePack
 from reports.case import Case
 from reports.case_report import case_html
 from reports.docket import Docket
+from reports.errors import NotReviewed
+from reports.review import require_confirmed
 from reports.verify_bundle import verify
+from scanner.capture_cases import judge_captures
 from scanner.casework import CaseDesk
+from scanner.intake import Intake
 from scanner.judging import Bench
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
@@ -37,6 +41,7 @@ from scanner.miniature.world import load_world
 from scanner.reading_room import ReadingRoom
 from scanner.settings import Settings
 from scanner.sightings import Sighting, Subject, judge
+from scanner.workshop import Workshop
 from tests.cases import make_sighted_case, reviewed
 from tests.servers import pictures
 from tests.test_cli import run
@@ -376,6 +381,62 @@ class TestIntake:
         again = json.loads(run("intake", folder, "--no-search", "--json", home=tmp_path / "home").stdout)["captures"]
         assert {one["name"]: one["new"] for one in again} == {"page.html": True, "other.html": False}
 
+    def comes_up_once_in_the_queue(self, home: Path, folder: Path) -> None:
+        """What nobody decided about gives way to the case with everything captured so far; a decision stands."""
+        settings = Settings(home=home, face_pack="miniature", device="cpu")
+
+        def took_in(number: int) -> list[Case]:
+            (folder / f"more{number}.png").write_bytes(as_file(photo(108, 800 + number)))
+            taking = Intake(settings)
+            taking.take_one(folder / f"more{number}.png", "olga", None, ("wechat", "小王"))
+            taking.close()
+            workshop = Workshop(settings)
+            list(judge_captures(workshop, Captures(workshop.crawl, settings.captures_path)))
+            cases = [case for case in workshop.docket.cases() if case.sighting is not None]
+            workshop.close()
+            return cases
+
+        desk = CaseDesk(settings)
+        before = [case for case in desk.docket.cases() if case.sighting is not None]
+        assert sorted(case.status for case in before) == ["draft", *["superseded"] * 4]
+        after = took_in(1)
+        assert sorted(case.status for case in after) == ["draft", *["superseded"] * 5]
+        [stands] = [case for case in after if case.status == "draft"]
+        assert stands.sighting is not None
+        assert len(stands.sighting.images) == 5
+        with pytest.raises(NotReviewed, match="decide about that one"):
+            require_confirmed(next(case for case in after if case.status == "superseded"))
+        desk.review(stands.case_id, "Rita", "confirm", "it is her")
+        assert len(took_in(2)) == len(after)  # no second case of what is decided
+        note = desk.docket.entries(stands.case_id)[-1]
+        assert (note.kind, "6 images" in note.details["text"]) == ("note", True)
+        desk.close()
+
+    def test_a_file_taken_in_by_mistake_is_removed_and_what_a_case_rests_on_is_not(
+        self, taken: dict[str, Any], captured_home: Path, tmp_path: Path
+    ) -> None:
+        home, page, again = captured_home / "home", tmp_path / "private.html", tmp_path / "again.html"
+        for path in (page, again):
+            path.write_text(f'<html><title>{path.name}</title><img src="a.png"></html>')
+        (tmp_path / "a.png").write_bytes(as_file(photo(3_000_001, 1)))
+        told = json.loads(run("intake", page, again, "--no-search", "--json", home=home).stdout)["captures"]
+        wrong = next(one["capture_id"] for one in told if one["name"] == "private.html")
+        bag = home / "captures" / wrong
+        assert bag.is_dir()
+        done = run("captures", "remove", wrong, "--reason", "not ours to keep", home=home)
+        assert done.returncode == 0, done.stderr
+        assert not bag.exists()
+        assert run("captures", "show", wrong, home=home).returncode == 3
+        cited = next(one for one in taken["judged"] if one["outcome"] == "match")["cases"][0]
+        docket = Docket(home / "cases.db", home / "evidence")
+        sighting = docket.case(cited).sighting
+        docket.close()
+        assert sighting is not None
+        kept = sighting.captures[0].capture_id
+        done = run("captures", "remove", kept, "--reason", "x", home=home)
+        assert (done.returncode, "rests on it" in done.stderr) == (2, True)
+        assert (home / "captures" / kept).is_dir()
+
     def test_an_account_can_be_named_for_loose_pictures(
         self, demo: dict[str, Any], demo_home: Path, tmp_path: Path
     ) -> None:
@@ -394,6 +455,7 @@ class TestIntake:
             assert edited.returncode == 0, edited.stderr
         [together] = json.loads(run("captures", "judge", "--json", home=home).stdout)["judged"]
         assert (together["outcome"], together["images"], together["name"]) == ("match", 4, "小王 · wechat")
+        self.comes_up_once_in_the_queue(home, tmp_path)
         shown = json.loads(run("captures", "show", first[:12], "--json", home=home).stdout)
         assert (shown["content"][0]["facts"]["price"], shown["content"][0]["edited_by"] is not None) == (9.9, True)
         assert run("captures", "edit", first, "nonsense=1", home=home).returncode == 2

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from scanner.errors import FleetUnreachable
 from scanner.examination import Budget
 from scanner.fleet import RayCrew
 from scanner.judging import Judgement, Task, bench_from
@@ -30,6 +30,7 @@ from scanner.web.store import WebStore
 from scanner.web.worker import Worker
 from scanner.workshop import Workshop
 from tests.conftest import Silent
+from tests.test_cli import run
 
 pytestmark = pytest.mark.slow
 FILES = ["ohwx_portrait_v1", "zkw_likeness", "dvx_actor", "sepia_style", "teapot_object"]
@@ -254,5 +255,18 @@ def test_secrets_do_not_leave_the_driver(crew: RayCrew) -> None:
     assert not any(crew._settings.model_dump()[name] for name in ("civitai_token", "master_key", "webhook_secret"))
 
 
-def test_no_cluster_is_told() -> None:
-    assert "start one with `ray start --head`" in str(FleetUnreachable("10.0.0.1:6379", "no answer"))
+def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # a port at which nobody listens
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = run(
+            "scan",
+            str(ADAPTERS / "sepia_style.safetensors"),
+            "--ray",
+            address,
+            "--face-pack",
+            "miniature",
+            home=tmp_path / "home",
+        )
+    assert told.returncode == 3
+    assert "start one with `ray start --head`" in told.stderr

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from crawlers.errors import UnknownCapture
 from crawlers.saved.content_credentials import Credentials
-from crawlers.saved.facts import PageFacts, edited, facts_from_dict, well_formed
+from crawlers.saved.facts import PageFacts, PageKind, edited, facts_from_dict, well_formed
 from crawlers.saved.page import SavedPage
 from crawlers.saved.pictures import Picture
 from crawlers.saved.provenance import Ingredient, Provenance
@@ -116,6 +117,11 @@ class Captures:
                 return _capture(rows[0])
         raise UnknownCapture(wanted)
 
+    def has_listing(self, hub: str, listing_id: str) -> bool:
+        """Whether a hub's listing was taken in, with the pictures that it shows."""
+        where = "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
+        return self._store.db.table("capture_pages").count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
+
     def all(self) -> Iterator[CaptureRow]:
         """Newest first."""
         for row in self._store.db.table("captures").rows_where(order_by="taken_in_at desc, capture_id"):
@@ -175,6 +181,26 @@ class Captures:
                     ),
                     ignore=True,
                 )  # fmt: skip
+
+    def forget(self, capture_id: str) -> None:
+        """Delete a capture with its seal, its pages, and those of its images that no other capture has."""
+        bag, leaving = self.bag(capture_id), self.folder / f".leaving-{capture_id}"
+        if bag.exists():
+            bag.rename(leaving)  # taken in again after a crash, it is sealed anew
+        own = "select page_id from capture_pages where capture_id = ?"
+        alone = (
+            f"select distinct sha256 from capture_images where page_id in ({own}) and sha256 not in "
+            f"(select sha256 from capture_images where page_id not in ({own}))"
+        )
+        with self._store.transaction():
+            db = self._store.db
+            images = [row[0] for row in db.execute(alone, [capture_id, capture_id]).fetchall()]
+            db.table("capture_images").delete_where(f"page_id in ({own})", [capture_id])
+            db.table("capture_pages").delete_where("capture_id = ?", [capture_id])
+            db.table("captures").delete_where("capture_id = ?", [capture_id])
+        for sha256 in images:
+            self.image_path(sha256).unlink(missing_ok=True)
+        shutil.rmtree(leaving, ignore_errors=True)
 
     def pages(self, capture_id: str | None = None) -> list[PageRow]:
         """Pages of a capture, or all, in the order they came."""

@@ -19,6 +19,7 @@ class PageKind(StrEnum):
     OFFER = "offer"
     POST = "post"
     ACCOUNT = "account"
+    MODEL = "model"  # a hub's listing, with the pictures that it shows
     PAGE = "page"
 
 
@@ -30,7 +31,7 @@ class PageFacts:
         platform: the site, by a short name or its host.
         item_id: the site's own id of an offer or post.
         price: as a number, in `currency` (ISO 4217).
-        counts: what the page counts, by "sold", "wanted", "likes", "saves", "comments", "views", "followers", "posts".
+        counts: what the page counts, by "sold", "wanted", "likes", "saves", "comments", "views", "followers", "posts", "downloads".
         published_at: UTC, ISO 8601.
         links: addresses in page and text, in their order.
         hashes: hexadecimal hashes in the text, 10 to 64 digits, lower case.

@@ -33,7 +33,7 @@ def general_facts(page: SavedPage) -> PageFacts:
     """Facts of a page of any site."""
     host = (urlsplit(page.url).hostname or "") if page.url else ""
     if page.html is None:
-        return PageFacts(platform=host, title=page.title, text=page.text, extractor="picture")
+        return PageFacts(platform=host, title=page.title, text=page.text, extractor="print" if page.text else "picture")
     root = tree_of(page.html)
     graph = {
         str(one.get("property") or one.get("name")).lower(): str(one.get("content"))
@@ -49,17 +49,31 @@ def general_facts(page: SavedPage) -> PageFacts:
     offer = _first_of(thing.get("offers")) or (thing if "Offer" in _types(thing) else {})
     images = [*_images(thing), graph.get("og:image")]
     name = thing.get("headline") or thing.get("name")
+    author, author_url = _author_link(root)
     return PageFacts(
         kind=kind, platform=host.removeprefix("www."), title=text_of(name, 500) or graph.get("og:title") or page.title,
         text=text_of(thing.get("articleBody") or thing.get("description"), 200_000) or page.text,
-        account_name=text_of(account.get("name")) or graph.get("author") or text_of(graph.get("profile:username")),
-        account_id=text_of(account.get("identifier") or account.get("alternateName")), account_url=_url(account.get("url"), page),
+        account_name=text_of(account.get("name")) or graph.get("author") or text_of(graph.get("profile:username")) or author,
+        account_id=text_of(account.get("identifier") or account.get("alternateName")), account_url=_url(account.get("url") or author_url, page),
         item_id=text_of(thing.get("sku") or thing.get("productID")),
         price=price_of(offer.get("price") or offer.get("lowPrice") or graph.get("product:price:amount") or graph.get("og:price:amount")),
         currency=text_of(offer.get("priceCurrency"), 8) or graph.get("product:price:currency") or graph.get("og:price:currency"),
-        counts=_counts(thing), published_at=moment_of(thing.get("datePublished") or graph.get("article:published_time")),
+        counts=_counts(thing), published_at=moment_of(thing.get("datePublished") or graph.get("article:published_time") or _time(root)),
         links=tuple(_links(root, page))[:500], images=tuple(url for one in images if one and (url := _url(one, page))), extractor="general",
     )  # fmt: skip
+
+
+def _author_link(root: Any) -> tuple[str | None, str | None]:
+    """Name and address of who wrote a page, where a link says so (HTML's rel=author)."""
+    for link in root.xpath("//a[contains(concat(' ', normalize-space(@rel), ' '), ' author ')]"):
+        return text_of(" ".join(link.itertext()).strip()), link.get("href")
+    return None, None
+
+
+def _time(root: Any) -> str | None:
+    """When a page's one article was published, as its <time> says; a list of articles has none of its own."""
+    found = root.xpath("//article//time/@datetime")
+    return str(found[0]) if found and len(root.xpath("//article")) == 1 else None
 
 
 def _things(root: Any) -> Iterator[dict[str, Any]]:

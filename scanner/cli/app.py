@@ -27,6 +27,7 @@ from scanner.cli import (
     installation,
     miniature,
     notices,
+    previewing,
     registered,
     rights,
     safekeeping,
@@ -62,6 +63,7 @@ crawling.add_to(app)
 watching.add_to(app)
 crawled.add_to(app)
 capturing.add_to(app)
+previewing.add_to(app)
 scanning.add_to(app)
 casework.add_to(app)
 evidence.add_to(app)

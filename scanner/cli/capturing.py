@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 group = typer.Typer(help="What was captured: list, show, correct, judge.", no_args_is_help=True)
 IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
 _EXCERPT = 300
+_MOST_ROWS = 60
 
 
 def add_to(app: typer.Typer) -> None:
@@ -93,11 +94,21 @@ def intake(
         taking.close()
     for told in left_out:
         typer.secho(visible(f"not taken in: {told}"), err=True, fg="red")
-    judged = _judge(flags, face_pack, use) if search else []
+    sealed = [one for one in taken if not one.new]
+    if sealed and (by or made_with):
+        typer.secho(
+            f"{len(sealed)} were sealed before, by {visible(sealed[0].capture.taken_in_by)}; --by and --made-with change nothing in a seal.",
+            err=True,
+            fg="yellow",
+        )
+    judged = judge_all(flags, face_pack, use) if search else []
     unread = [one for one in taken if one.capture.problem]
     if as_json:
         print_json(
-            {"captures": [_capture_document(one) for one in taken], "judged": [_judged_document(one) for one in judged]}
+            {
+                "captures": [_capture_document(one) for one in taken],
+                "judged": [judged_document(one) for one, _ in judged],
+            }
         )
     else:
         _print_taken(taken, judged)
@@ -137,10 +148,10 @@ def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False)
     if as_json:
         print_json(document)
         return
-    _say(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
+    say(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
     for told in (*row.checks, *row.notes, *([row.problem] if row.problem else [])):
-        _say(f"  {told}")
-    _say(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
+        say(f"  {told}")
+    say(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
     for page in document["content"]:
         _print_page(page)
 
@@ -181,7 +192,31 @@ def edit(
         raise typer.BadParameter(str(error).replace("\n", " ")[:300], param_hint="FIELD=VALUE") from error
     finally:
         taking.close()
-    _say("Corrected. `captures judge` judges anew what this changes.")
+    say("Corrected. `captures judge` judges anew what this changes.")
+
+
+@group.command("remove")
+def remove(
+    context: typer.Context,
+    capture: IdArgument,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")],
+    by: Annotated[str | None, typer.Option(help="Who removes it.")] = None,
+) -> None:
+    """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
+    from reports.docket import Docket
+
+    taking = _open(context)
+    docket = Docket(taking.settings.cases_path, taking.settings.evidence_path)
+    try:
+        row = taking.captures.one(capture)
+        for case in docket.cases():
+            if case.sighting and row.capture_id in {one.capture_id for one in case.sighting.captures}:
+                raise typer.BadParameter(f"case {case.case_id} rests on it; it is evidence and stays", param_hint="ID")
+        taking.remove(row.capture_id, by or taking.settings.operator, reason)
+    finally:
+        docket.close()
+        taking.close()
+    say(f"Removed {row.name}. Its SHA-256 and the reason are in the audit log.")
 
 
 @group.command("judge")
@@ -189,30 +224,31 @@ def judge(
     context: typer.Context, face_pack: FacePackOption = None, use: UseOption = None, as_json: JsonFlag = False
 ) -> None:
     """Search the faces of everything captured; what was judged before and did not change is not read again."""
-    judged = _judge(context.obj, face_pack, use)
+    judged = judge_all(context.obj, face_pack, use)
     if as_json:
-        print_json({"judged": [_judged_document(one) for one in judged]})
+        print_json({"judged": [judged_document(one) for one, _ in judged]})
     else:
-        _print_judged(judged)
+        print_judged(judged)
 
 
-def _say(text: str, fg: str | None = None) -> None:
+def say(text: str, fg: str | None = None) -> None:
     """A line on the terminal; pages, files and sites wrote parts of it."""
     typer.secho(visible(text), fg=fg)
 
 
-def _judge(flags: Flags, face_pack: str | None, use: str | None) -> list[JudgedSubject]:
+def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tuple[JudgedSubject, list[str]]]:
+    """Everything captured as it was judged, with the names of those who were found."""
     from crawlers.saved.captures import Captures
     from scanner.capture_cases import judge_captures
     from scanner.workshop import Workshop
 
     workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
     captures = Captures(workshop.crawl, workshop.settings.captures_path)
-    judged: list[JudgedSubject] = []
+    judged: list[tuple[JudgedSubject, list[str]]] = []
     try:
         with progress_bar("searching faces") as observer:
             for one in judge_captures(workshop, captures):
-                judged.append(one)
+                judged.append((one, [workshop.vault.find(identity).name for identity in one.identities]))
                 observer.step(len(judged), None, one.name)
     finally:
         workshop.close()
@@ -226,59 +262,62 @@ def _open(context: typer.Context) -> Intake:
     return Intake(flags.settings())
 
 
-def _print_taken(taken: list[TakenIn], judged: list[JudgedSubject]) -> None:
+def _print_taken(taken: list[TakenIn], judged: list[tuple[JudgedSubject, list[str]]]) -> None:
     new = [one for one in taken if one.new]
-    _say(
+    say(
         f"{len(new)} captures taken in and sealed, {len(taken) - len(new)} known already; {sum(one.capture.pages for one in new)} pages."
     )
     for one in taken:
         if one.capture.problem:
-            _say(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
+            say(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
         for listing in one.listings:
-            _say(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
-    _print_judged(judged)
+            say(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
+    print_judged(judged)
 
 
-def _print_judged(judged: list[JudgedSubject]) -> None:
+def print_judged(judged: list[tuple[JudgedSubject, list[str]]]) -> None:
     if not judged:
         return
-    shown = [one for one in judged if one.cases or one.authorised]
-    if shown:
-        print_table(
-            ("outcome", "account or capture", "images", "case", "why"),
-            [
-                (
-                    one.outcome,
-                    one.name,
-                    str(one.images),
-                    " ".join(case[:12] for case in one.cases) or "authorised",
-                    one.reason,
-                )
-                for one in shown
-            ],
-        )
-    counts = Counter(one.outcome for one in judged)
+    rows = sorted(judged, key=lambda pair: (not pair[0].cases, pair[0].outcome, pair[0].name))
+    print_table(
+        ("outcome", "account or capture", "images", "faces", "person", "case", "why"),
+        [
+            (
+                one.outcome,
+                one.name,
+                str(one.images),
+                str(one.faces),
+                ", ".join(names),
+                " ".join(case[:12] for case in one.cases) or ("authorised" if one.authorised else ""),
+                one.reason,
+            )
+            for one, names in rows[:_MOST_ROWS]
+        ],
+    )
+    if len(rows) > _MOST_ROWS:
+        say(f"and {len(rows) - _MOST_ROWS} more; `captures judge --json` has them all.")
+    counts = Counter(one.outcome for one, _ in judged)
     told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    _say(f"{len(judged)} accounts and captures judged: {told}.")
+    say(f"{len(judged)} accounts and captures judged: {told}.")
 
 
 def _print_page(page: dict[str, Any]) -> None:
     facts = page["facts"]
     typer.echo()
-    _say(f"page {page['number'] + 1}: {facts['title']}")
-    _say(f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}")
+    say(f"page {page['number'] + 1}: {facts['title']}")
+    say(f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}")
     for name in ("account_name", "account_id", "price", "currency", "published_at"):
         if facts[name] is not None:
-            _say(f"  {name}: {facts[name]}")
+            say(f"  {name}: {facts[name]}")
     for name, value in (facts["counts"] or {}).items():
-        _say(f"  {name}: {value}")
+        say(f"  {name}: {value}")
     for link in facts["links"][:10]:
-        _say(f"  link: {link}")
+        say(f"  link: {link}")
     for told in page["ties"]:
-        _say(f"  points to a known checkpoint: {told}")
-    _say(f"  {facts['text'][:_EXCERPT].strip()}")
+        say(f"  points to a known checkpoint: {told}")
+    say(f"  {facts['text'][:_EXCERPT].strip()}")
     for note in page["notes"]:
-        _say(f"  note: {note}", fg="yellow")
+        say(f"  note: {note}", fg="yellow")
     print_table(
         ("image", "size", "its own", "says"),
         [
@@ -306,7 +345,7 @@ def _row_document(row: Any) -> dict[str, Any]:
     return asdict(row)
 
 
-def _judged_document(one: JudgedSubject) -> dict[str, Any]:
+def judged_document(one: JudgedSubject) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(one)

@@ -6,6 +6,7 @@ refuses an Authorization header, and JSON errors, as in Civitai's own source.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -15,9 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from PIL import Image
+
 from crawlers.hashes import sha256_of
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import WorldFile
 
+PREVIEWS = 4
 _FIRST_MODEL, _FIRST_VERSION, _FIRST_FILE = 900_001, 910_001, 920_001
 
 
@@ -51,7 +57,7 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
         "trainedWords": list(file.triggers),
         "stats": {"downloadCount": 1000 + 37 * number, "thumbsUpCount": number},
         "files": [entry],
-        "images": [],
+        "images": [_preview(version_id, place, host) for place in range(PREVIEWS if file.person_seeds else 0)],
         "downloadUrl": entry["downloadUrl"],
     }
     return {
@@ -72,6 +78,13 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
     }
 
 
+def _preview(version_id: int, place: int, host: str) -> dict[str, Any]:
+    return {
+        "id": version_id * 10 + place, "url": f"{host}/previews/{version_id}/{place}.jpeg", "nsfwLevel": 1, "width": 256, "height": 256,
+        "hash": "", "type": "image", "minor": False, "poi": False, "hasMeta": False, "onSite": False,
+    }  # fmt: skip
+
+
 class _Requests(BaseHTTPRequestHandler):
     server: _Server
 
@@ -86,7 +99,24 @@ class _Requests(BaseHTTPRequestHandler):
             return self._download(int(match[1]))
         if match := re.fullmatch(r"/signed/(\d+)/.*", parts.path):
             return self._signed(int(match[1]))
+        if match := re.fullmatch(r"/previews/(\d+)/(\d+)\.jpeg", parts.path):
+            return self._drawn(int(match[1]) - _FIRST_VERSION, int(match[2]))
         return self._json(404, {"error": "Not found"})
+
+    def _drawn(self, number: int, place: int) -> None:
+        """A picture of the person that a file was trained on, as uploaders show what their file makes."""
+        if not (0 <= number < len(self.server.files) and self.server.files[number].person_seeds and place < PREVIEWS):
+            return self._json(404, {"error": "Not found"})
+        seeds = self.server.files[number].person_seeds
+        data = io.BytesIO()
+        pixels = draw_photo(person_of(seeds[place % len(seeds)]), 900 + place, 256).pixels
+        Image.fromarray(pixels).save(data, "JPEG", quality=92)
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", str(data.tell()))
+        self.end_headers()
+        self.wfile.write(data.getvalue())
+        return None
 
     def _models(self, query: dict[str, list[str]]) -> None:
         limit = int(query.get("limit", ["100"])[0])

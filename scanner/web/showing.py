@@ -119,7 +119,7 @@ def page_words(language: str) -> dict[str, dict[str, str]]:
         "status": {
             "draft": t("waits for review"), "second-review": t("waits for a second reviewer"), "confirmed": t("confirmed"),
             "rejected": t("rejected"), "more-samples": t("more samples wanted"), "authorised": t("authorised use"),
-            "appealed": t("appealed"),
+            "appealed": t("appealed"), "superseded": t("a later case took its place"),
         },
         "decision": {
             "confirm": t("Confirm: this file reproduces the face"), "reject": t("Reject: it does not"),

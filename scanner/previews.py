@@ -1,0 +1,128 @@
+"""Previews of crawled listings, taken in as captures: a match can be had before a byte of weights is fetched or a GPU starts.
+
+What the hub showed is written as a WARC with the answers as they came, sealed and read like any other capture.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from crawlers.errors import CrawlError, HubError
+from crawlers.listing import Listing
+from crawlers.previews import Preview, previews_of
+from crawlers.transport import Transport
+from scanner.errors import RefusedToSample
+from scanner.intake import Intake, TakenIn
+from scanner.safety import refuse_minors
+
+_KINDS = ("image/", "application/octet-stream", "binary/octet-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewsTaken:
+    """What became of one listing's previews.
+
+    Attributes:
+        taken: None where nothing could be taken in.
+        missing: pictures that could not be fetched.
+        problem: why nothing was taken in.
+    """
+
+    listing: Listing
+    taken: TakenIn | None
+    missing: int = 0
+    problem: str | None = None
+
+
+def take_previews(
+    taking: Intake, transport: Transport, listings: Iterator[Listing], *, again: bool
+) -> Iterator[PreviewsTaken]:
+    """The previews of each listing that has any; those that were taken in before are left out.
+
+    Args:
+        again: also those, as they look now.
+    """
+    for listing in listings:
+        previews = previews_of(listing)
+        if not previews or (not again and taking.captures.has_listing(listing.hub, listing.listing_id)):
+            continue
+        try:
+            if any(one.minor for one in previews):
+                raise RefusedToSample("the hub marks a picture of it as showing a minor; nothing of it is fetched")
+            refuse_minors([listing.title, *listing.tags, *listing.triggers], listing.minor_flag)
+            yield _taken(taking, transport, listing, previews)
+        except (CrawlError, RefusedToSample) as error:
+            yield PreviewsTaken(listing, None, len(previews), str(error))
+
+
+def _taken(taking: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]) -> PreviewsTaken:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"previews-{listing.hub}-{_plain(listing.listing_id)}.warc.gz"
+        with path.open("wb") as file:
+            missing = _write(WARCWriter(file, gzip=True), transport, listing, previews)
+        if missing == len(previews):
+            raise HubError(f"none of its {missing} pictures could be fetched")
+        taken = taking.take_one(
+            path, taking.settings.operator, f"portrait-scanner {version('portrait-scanner')}", listing=listing
+        )
+    return PreviewsTaken(listing, taken, missing)
+
+
+def _write(writer: WARCWriter, transport: Transport, listing: Listing, previews: tuple[Preview, ...]) -> int:
+    """Write what a hub says and shows; how many pictures could not be had."""
+    software = {"software": f"portrait-scanner {version('portrait-scanner')}", "format": "WARC File Format 1.1"}
+    writer.write_record(writer.create_warcinfo_record("previews", software))
+    _add(writer, "metadata", listing.url, json.dumps(json.loads(listing.raw)).encode(), "application/json")
+    _add(writer, "resource", listing.url, _page_of(listing, previews).encode(), "text/html; charset=utf-8")
+    missing = 0
+    for preview in previews:
+        try:
+            answer = transport.get(preview.url)
+        except HubError:
+            missing += 1
+            continue
+        kind = answer.headers.get("content-type", "")
+        if not kind.startswith(_KINDS):
+            missing += 1
+            continue
+        # The body is as it was decoded: what described its packing on the way would be wrong of it.
+        headers = [
+            (name, value)
+            for name, value in answer.headers.items()
+            if name.lower() not in ("content-encoding", "transfer-encoding", "content-length", "set-cookie")
+        ]
+        status = StatusAndHeaders(f"{answer.status_code} {answer.reason_phrase}", headers, protocol="HTTP/1.1")
+        writer.write_record(
+            writer.create_warc_record(preview.url, "response", payload=io.BytesIO(answer.content), http_headers=status)
+        )
+    return missing
+
+
+def _add(writer: WARCWriter, kind: str, url: str, data: bytes, media_type: str) -> None:
+    writer.write_record(
+        writer.create_warc_record(url, kind, payload=io.BytesIO(data), warc_content_type=media_type, length=len(data))
+    )
+
+
+def _page_of(listing: Listing, previews: tuple[Preview, ...]) -> str:
+    """A page that shows the pictures, written here from the hub's answer, which lies beside it."""
+    pictures = "".join(f'<img src="{html.escape(one.url)}" alt="">' for one in previews)
+    return (
+        f"<!doctype html><html><head><title>{html.escape(listing.title)}</title>"
+        f'<meta name="generator" content="portrait-scanner, from the answer of {html.escape(listing.hub)}"></head>'
+        f"<body><h1>{html.escape(listing.title)}</h1>{pictures}</body></html>"
+    )
+
+
+def _plain(listing_id: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in listing_id)[:80]

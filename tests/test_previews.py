@@ -1,0 +1,149 @@
+"""Previews of crawled listings: found, fetched once, sealed, and searched before any file is fetched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawlers.listing import RemoteFile, bare_listing
+from crawlers.previews import MOST_PREVIEWS, Preview, previews_of
+from crawlers.saved.captures import Captures
+from crawlers.sweep import sweep
+from face_index.vault.licences import LicenceKind, grant_licence
+from reports.verify_bundle import verify
+from scanner.capture_cases import JudgedSubject, judge_captures
+from scanner.intake import Intake
+from scanner.miniature.demo import register_world
+from scanner.miniature.hub import PREVIEWS, serve_hub
+from scanner.miniature.world import load_world
+from scanner.network import allow_typed
+from scanner.previews import PreviewsTaken, take_previews
+from scanner.reception import utc_now
+from scanner.settings import Settings
+from scanner.workshop import Workshop
+from tests.conftest import Silent
+
+
+def listing_with(raw: Any, hub: str = "civitai", url: str = "https://hub.example/owner/model") -> Any:
+    return replace(bare_listing(hub, "1", "A model", url, RemoteFile("a", "")), raw=json.dumps(raw))
+
+
+class TestNames:
+    def test_civitai_names_pictures_and_videos(self) -> None:
+        images = [
+            {"url": "https://image.example/a.jpeg", "type": "image", "minor": True},
+            {"url": "https://image.example/b.mp4", "type": "video"},
+            {"url": "https://image.example/a.jpeg"},
+            {"url": "javascript:alert(1)"},
+            {"url": None},
+            *({"url": f"https://image.example/{number}.png"} for number in range(20)),
+        ]
+        found = previews_of(listing_with({"version": {"images": images}}))
+        assert found[1] == Preview("https://image.example/0.png")
+        assert (len(found), {one.url for one in found if "b.mp4" in one.url}) == (MOST_PREVIEWS, set())
+
+    def test_a_model_card_names_examples_beside_the_files(self) -> None:
+        widget = [
+            {"text": "x", "output": {"url": "images/an example.png"}},
+            {"output": {"url": "https://cdn.example/2.png"}},
+            {"output": "none"},
+        ]
+        found = previews_of(listing_with({"cardData": {"widget": widget}}, "huggingface"))
+        assert [one.url for one in found] == [
+            "https://hub.example/owner/model/resolve/main/images/an%20example.png",
+            "https://cdn.example/2.png",
+        ]
+
+    @given(st.recursive(st.none() | st.booleans() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["version", "images", "url", "cardData", "widget", "output", "type"]), inner)))  # fmt: skip
+    def test_whatever_a_hub_answers_is_no_accident(self, raw: Any) -> None:
+        assert all(one.url.startswith("http") for one in previews_of(listing_with(raw)))
+
+
+@pytest.fixture(scope="module")
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, Any]]:
+    """A home with the world's people, the miniature hub swept, and its server to change."""
+    settings = Settings(home=tmp_path_factory.mktemp("previews"), face_pack="miniature", device="cpu")
+    workshop = Workshop(settings)
+    register_world(workshop, Silent())
+    with serve_hub(load_world().files) as url:
+        allow_typed(workshop.transport, [f"civitai={url}"])
+        for _ in sweep(workshop.hubs.open(f"civitai={url}"), "civitai", workshop.crawl, utc_now):
+            pass
+        yield workshop, url
+    workshop.close()
+
+
+def took(workshop: Workshop, *, again: bool = False) -> list[PreviewsTaken]:
+    taking = Intake(workshop.settings)
+    try:
+        return list(take_previews(taking, workshop.transport, workshop.crawl.latest("civitai"), again=again))
+    finally:
+        taking.close()
+
+
+def judged(workshop: Workshop) -> dict[str, JudgedSubject]:
+    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    return {one.name.split(" - ")[0]: one for one in judge_captures(workshop, captures)}
+
+
+class TestWorld:
+    def test_registered_people_are_found_without_a_gpu(self, crawled: tuple[Workshop, Any]) -> None:
+        workshop, _ = crawled
+        taken = took(workshop)
+        assert {one.problem for one in taken} == {None}
+        assert {one.taken.capture.pages for one in taken if one.taken} == {1}
+        assert took(workshop) == []  # once is enough
+        files = {file.title: file for file in load_world().files}
+        told = judged(workshop)
+        assert set(told) == {file.title for file in files.values() if file.person_seeds}
+        registered = {person.seed for person in load_world().registered}
+        for title, one in told.items():
+            seeds = set(files[title].person_seeds) & registered
+            wanted = "clear" if not seeds else "match" if len(files[title].person_seeds) == 1 else "possible"
+            assert (one.outcome, len(one.identities)) == (wanted, len(seeds)), title
+        assert not any(workshop.acquisition.checkpoints.path_of(file.sha256) for listing in workshop.crawl.latest("civitai") for file in listing.files if file.sha256)  # fmt: skip
+        case = workshop.docket.case(told["Ohwx portrait"].cases[0])
+        assert (case.checkpoint.hub, case.checkpoint.creator) == ("civitai", files["Ohwx portrait"].creator)
+        assert case.sighting is not None
+        assert case.sighting.pages[0].kind == "model"
+        assert {tie.hub for tie in case.sighting.ties} == {"civitai"}
+        bag = workshop.settings.captures_path / case.sighting.captures[0].capture_id
+        assert all(item.ok for item in verify(bag))
+
+    def test_a_licence_of_the_file_covers_what_it_shows(self, crawled: tuple[Workshop, Any]) -> None:
+        workshop, _ = crawled
+        sha256 = next(one.files[0].sha256 for one in workshop.crawl.latest("civitai") if one.title.startswith("QMV"))
+        person = workshop.vault.find("person-104").identity_id
+        until = workshop.clock().date() + timedelta(days=30)
+        grant_licence(workshop.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=workshop.clock())  # fmt: skip
+        workshop.ledger._db.execute("delete from sightings")
+        one = judged(workshop)["QMV tiny (rank 2)"]
+        assert (one.outcome, one.cases, len(one.authorised)) == ("clear", (), 1)
+
+    def test_minors_are_left_alone_and_what_is_gone_is_counted(
+        self, crawled: tuple[Workshop, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        workshop, url = crawled
+
+        def changed(listing: Any) -> tuple[Preview, ...]:
+            found = previews_of(listing)
+            if listing.title.startswith("Ohwx"):
+                return (*found[:-1], Preview(found[-1].url, minor=True))
+            if listing.title.startswith("ZKW"):
+                return (*found[:2], Preview(f"{url}/previews/1/1.jpeg"), Preview("http://169.254.169.254/latest"))
+            return (Preview(f"{url}/previews/1/1.jpeg"),) if listing.title.startswith("DVX") else ()
+
+        monkeypatch.setattr("scanner.previews.previews_of", changed)
+        told = {one.listing.title.split(" - ")[0]: one for one in took(workshop, again=True)}
+        assert "showing a minor" in str(told["Ohwx portrait"].problem)
+        assert told["ZKW likeness SD"].missing == 2
+        assert told["ZKW likeness SD"].taken is not None
+        assert "none of its 1 pictures" in str(told["DVX actor"].problem)
+        assert PREVIEWS == 4
