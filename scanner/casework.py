@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from crawlers.saved.captures import CaptureRow, Captures
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
@@ -80,6 +81,25 @@ class CaseDesk:
         if not by.strip() or not text.strip():
             raise ReviewRefused("who asks for it (--by) and what they say (--text) are part of the record")
         return self._add(case_id, kind, by, text.strip())
+
+    def remove_capture(self, captures: Captures, wanted: str, reason: str) -> CaptureRow:
+        """Delete a capture that was taken in by mistake; that it was here, and why it is not, stays in the audit log.
+
+        Raises:
+            UnknownCapture: no capture has that id.
+            ReviewRefused: no reason, or a case rests on it.
+        """
+        row = captures.one(wanted)
+        if not reason.strip():
+            raise ReviewRefused("say why it is removed; the reason stays in the audit log")
+        for case in self.docket.cases():
+            if case.sighting and row.capture_id in {one.capture_id for one in case.sighting.captures}:
+                raise ReviewRefused(f"case {case.case_id} rests on this capture: it is evidence and stays")
+        self.vault.note(
+            "capture-removed", "vault", self.actor, self.clock(), capture=row.capture_id, reason=reason.strip()
+        )
+        captures.forget(row.capture_id)
+        return row
 
     def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
         """The report of a case as files in a folder, by their kind."""

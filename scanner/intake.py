@@ -102,12 +102,6 @@ class Intake:
             self.store.record(offer, self.clock())
         return TakenIn(row, new=True, listings=tuple(listings))
 
-    def remove(self, capture_id: str, by: str, reason: str) -> None:
-        """Delete a capture for good; that it was here, and why it is not, stays in the audit log."""
-        row = self.captures.one(capture_id)
-        self.vault.note("capture-removed", "vault", by, self.clock(), capture=row.capture_id, reason=reason)
-        self.captures.forget(row.capture_id)
-
     def _row(
         self, copy: _Copy, content: Content | None, problem: str | None, by: str, made_with: str | None
     ) -> CaptureRow:

@@ -434,7 +434,7 @@ class TestIntake:
         assert sighting is not None
         kept = sighting.captures[0].capture_id
         done = run("captures", "remove", kept, "--reason", "x", home=home)
-        assert (done.returncode, "rests on it" in done.stderr) == (2, True)
+        assert (done.returncode, "rests on this capture" in done.stderr) == (3, True)
         assert (home / "captures" / kept).is_dir()
 
     def test_an_account_can_be_named_for_loose_pictures(

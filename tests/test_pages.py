@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -15,6 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from face_index.vault.receipts import verify_receipt
 from scanner.miniature.albums import draw_photos
+from scanner.miniature.persons import person_of
+from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
 from scanner.reception import open_vault
 from scanner.settings import Settings
@@ -97,6 +101,18 @@ def seen(page: Page, name: str) -> None:
     """Nothing serious to say against it, and a picture for whoever looks."""
     look(page, name)
     assert serious_faults(page) == []
+
+
+def saved_page(folder: Path, name: str, seed: int) -> Path:
+    """A page in one file, as SingleFile saves it, with four pictures of a person."""
+    pictures = []
+    for number in range(4):
+        data = io.BytesIO()
+        Image.fromarray(draw_photo(person_of(seed), 820 + number).pixels).save(data, "PNG")
+        pictures.append(f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">')
+    path = folder / name
+    path.write_text(f"<html><head><title>{name}</title></head><body>{''.join(pictures)}</body></html>")
+    return path
 
 
 class TestSigningIn:
@@ -391,6 +407,7 @@ class TestChinese:
         for name, role, path in (
             ("Rita Mann", Role.REVIEWER, "/cases?status=all"),
             ("Olga Park", Role.OPERATOR, "/scans"),
+            ("Li Na", Role.LEGAL, "/captures"),
             ("Olga Park", Role.OPERATOR, "/registrations"),
         ):
             one = visitors.one(name, role, language="zh-CN")
@@ -399,6 +416,46 @@ class TestChinese:
         page = visitors.one("Rita Mann", Role.REVIEWER, language="zh-CN").open("/cases?status=all")
         page.locator("table a").first.click()
         seen(page, "zh_case")
+
+
+class TestCaptures:
+    def test_a_saved_page_is_taken_in_searched_and_corrected(self, lawyer: Visitor, folder: Path) -> None:
+        page = lawyer.open("/captures")
+        seen(page, "captures_empty")
+        page.get_by_label("A capture").set_input_files(saved_page(folder, "account.html", SEED))
+        page.get_by_label("Made with").fill("Chromium 140")
+        press(page, "Send and search")
+        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=90_000)
+        seen(page, "capture_judged")
+        page = lawyer.open("/captures")
+        page.get_by_role("link", name="account.html").click()
+        expect(page.locator("dl").first).to_contain_text("Li Na")
+        expect(page.get_by_text("Remove this capture")).to_have_count(0)  # a case rests on it
+        page.get_by_text("Correct what was read").click()
+        page.get_by_label("Account", exact=True).fill("小王")
+        page.get_by_label("Site").fill("wechat")
+        page.get_by_label("Price").fill("9,90")
+        seen(page, "capture")
+        press(page, "Save")
+        expect(page.get_by_role("status")).to_contain_text("Saved.")
+        expect(page.locator("dl").nth(1)).to_contain_text("9.9")
+        press(lawyer.open("/captures"), "Search again")
+        expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)
+        queue = lawyer.open("/cases?status=superseded")
+        expect(queue.locator("table tbody tr")).to_have_count(1)  # the case of the page alone gave way to the account's
+
+    def test_what_was_sent_by_mistake_is_removed(self, lawyer: Visitor, folder: Path) -> None:
+        page = lawyer.open("/captures")
+        page.get_by_label("A capture").set_input_files(saved_page(folder, "private.html", 3_000_001))
+        press(page, "Send and search")
+        expect(page.locator("table .tag.good")).to_have_text("clear", timeout=60_000)
+        page = lawyer.open("/captures")
+        page.get_by_role("link", name="private.html").click()
+        page.get_by_text("Remove this capture").click()
+        page.get_by_label("Reason").fill("not ours to keep")
+        press(page, "Remove")
+        expect(page.get_by_role("status")).to_contain_text("The capture was removed.")
+        expect(page.get_by_text("private.html")).to_have_count(0)
 
 
 class TestWithdrawal:

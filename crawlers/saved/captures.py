@@ -96,14 +96,14 @@ class Captures:
         self._known, self.folder = store, folder
 
     @property
-    def _store(self) -> CrawlStore:
+    def store(self) -> CrawlStore:
         if self._known is None:
             raise ValueError("this end of it has no database")
         return self._known
 
     def known(self, capture_id: str) -> CaptureRow | None:
         """A capture that was taken in wholly."""
-        for row in self._store.db.table("captures").rows_where("capture_id = ?", [capture_id]):
+        for row in self.store.db.table("captures").rows_where("capture_id = ?", [capture_id]):
             return _capture(row)
         return None
 
@@ -111,7 +111,7 @@ class Captures:
         """The capture of that id or beginning of an id (8 digits); raises UnknownCapture."""
         if len(wanted) >= 8 and wanted.isalnum():
             rows = list(
-                self._store.db.table("captures").rows_where("capture_id like ?", [f"{wanted.lower()}%"], limit=2)
+                self.store.db.table("captures").rows_where("capture_id like ?", [f"{wanted.lower()}%"], limit=2)
             )
             if len(rows) == 1:
                 return _capture(rows[0])
@@ -120,11 +120,11 @@ class Captures:
     def has_listing(self, hub: str, listing_id: str) -> bool:
         """Whether a hub's listing was taken in, with the pictures that it shows."""
         where = "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
-        return self._store.db.table("capture_pages").count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
+        return self.store.db.table("capture_pages").count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
 
     def all(self) -> Iterator[CaptureRow]:
         """Newest first."""
-        for row in self._store.db.table("captures").rows_where(order_by="taken_in_at desc, capture_id"):
+        for row in self.store.db.table("captures").rows_where(order_by="taken_in_at desc, capture_id"):
             yield _capture(row)
 
     def bag(self, capture_id: str) -> Path:
@@ -156,8 +156,8 @@ class Captures:
         images: Sequence[Sequence[ImageRow]],
     ) -> None:
         """Remember a capture with all its pages and images, or nothing."""
-        with self._store.transaction():
-            db = self._store.db
+        with self.store.transaction():
+            db = self.store.db
             db.table("captures").insert(
                 {**asdict(capture), "checks": _json(capture.checks), "notes": _json(capture.notes)}, ignore=True
             )
@@ -192,8 +192,8 @@ class Captures:
             f"select distinct sha256 from capture_images where page_id in ({own}) and sha256 not in "
             f"(select sha256 from capture_images where page_id not in ({own}))"
         )
-        with self._store.transaction():
-            db = self._store.db
+        with self.store.transaction():
+            db = self.store.db
             images = [row[0] for row in db.execute(alone, [capture_id, capture_id]).fetchall()]
             db.table("capture_images").delete_where(f"page_id in ({own})", [capture_id])
             db.table("capture_pages").delete_where("capture_id = ?", [capture_id])
@@ -205,12 +205,12 @@ class Captures:
     def pages(self, capture_id: str | None = None) -> list[PageRow]:
         """Pages of a capture, or all, in the order they came."""
         where, values = ("1 = 1", []) if capture_id is None else ("capture_id = ?", [capture_id])
-        rows = self._store.db.table("capture_pages").rows_where(where, values, order_by="rowid")
+        rows = self.store.db.table("capture_pages").rows_where(where, values, order_by="rowid")
         return [_page(row) for row in rows]
 
     def images(self, page_id: str) -> list[ImageRow]:
         """Images of a page, in their order."""
-        rows = self._store.db.table("capture_images").rows_where("page_id = ?", [page_id], order_by="place")
+        rows = self.store.db.table("capture_images").rows_where("page_id = ?", [page_id], order_by="place")
         return [_image(row) for row in rows]
 
     def edit(self, page_id: str, changes: dict[str, Any], by: str, at: str) -> PageRow:
@@ -220,12 +220,12 @@ class Captures:
             UnknownCapture: no such page.
             KeyError, ValueError: no such field, or not a value of it.
         """
-        rows = list(self._store.db.table("capture_pages").rows_where("page_id = ?", [page_id]))
+        rows = list(self.store.db.table("capture_pages").rows_where("page_id = ?", [page_id]))
         if not rows:
             raise UnknownCapture(page_id)
         facts = edited(_page(rows[0]).facts, changes)
-        with self._store.transaction():
-            self._store.db.table("capture_pages").update(
+        with self.store.transaction():
+            self.store.db.table("capture_pages").update(
                 page_id,
                 {
                     "edited": _json(asdict(facts)), "edited_by": by, "edited_at": at, "platform": facts.platform,

@@ -200,21 +200,16 @@ def remove(
     context: typer.Context,
     capture: IdArgument,
     reason: Annotated[str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")],
-    by: Annotated[str | None, typer.Option(help="Who removes it.")] = None,
 ) -> None:
     """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
-    from reports.docket import Docket
+    from scanner.casework import CaseDesk
 
     taking = _open(context)
-    docket = Docket(taking.settings.cases_path, taking.settings.evidence_path)
+    desk = CaseDesk(taking.settings)
     try:
-        row = taking.captures.one(capture)
-        for case in docket.cases():
-            if case.sighting and row.capture_id in {one.capture_id for one in case.sighting.captures}:
-                raise typer.BadParameter(f"case {case.case_id} rests on it; it is evidence and stays", param_hint="ID")
-        taking.remove(row.capture_id, by or taking.settings.operator, reason)
+        row = desk.remove_capture(taking.captures, capture, reason)
     finally:
-        docket.close()
+        desk.close()
         taking.close()
     say(f"Removed {row.name}. Its SHA-256 and the reason are in the audit log.")
 

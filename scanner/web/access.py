@@ -31,6 +31,7 @@ class Permission(StrEnum):
     REGISTRATIONS = "registrations"
     SCANS_READ = "scans:read"
     SCANS_WRITE = "scans:write"
+    CAPTURES = "captures"  # take captures in, correct them, remove them
     TRANSPARENCY = "transparency"
     METRICS = "metrics"
     AUDIT = "audit"
@@ -41,12 +42,15 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.RIGHTS_HOLDER: frozenset({Permission.LIKENESS}),
     Role.AGENT: frozenset({Permission.LIKENESS}),
     Role.REVIEWER: frozenset(
-        {Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ}
+        {
+            Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
+            Permission.CAPTURES,
+        }
     ),
     Role.LEGAL: frozenset(
         {
             Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
-            Permission.NOTICES, Permission.STATEMENTS, Permission.TRANSPARENCY,
+            Permission.NOTICES, Permission.STATEMENTS, Permission.TRANSPARENCY, Permission.CAPTURES,
         }
     ),
     Role.OPERATOR: frozenset(

@@ -27,6 +27,7 @@ from scanner.web import case_api, gate, operations
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
 from scanner.web.pages import (
     administration,
+    captures,
     enrolling,
     letters,
     likeness,
@@ -81,7 +82,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(case_api.router)
     app.include_router(operations.router)
     for pages in (
-        signing_in, openid, own_account, enrolling, likeness, own_cases, review, letters, scans, registrations, administration,
+        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, letters, scans, registrations, administration,
     ):  # fmt: skip
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))

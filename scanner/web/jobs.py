@@ -38,8 +38,12 @@ class JobKind(StrEnum):
     URL = "url"
     SHA256 = "sha256"  # a file that the crawler knows
     TARGET = "target"  # a folder, a bucket or a hub
+    CAPTURE = (
+        "capture"  # a captured page or picture that was sent; without one, what was captured before is judged again
+    )
 
 
+SENT = (JobKind.UPLOAD, JobKind.CAPTURE)
 ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
 
 
@@ -97,7 +101,7 @@ class Order:
     @property
     def digest(self) -> str:
         """SHA-256 of what was asked for: the same key with another digest is a mistake of the caller's."""
-        source = self.sha256 if self.kind == JobKind.UPLOAD else self.source
+        source = self.sha256 if self.kind in SENT else self.source
         told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
         return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ from scanner.web.accounts import Accounts
 from scanner.web.desks import Desks, FaceDesk
 from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
-from scanner.web.jobs import Job, JobKind, Jobs
+from scanner.web.jobs import SENT, Job, Jobs
 from scanner.web.outbox import Outbox
 from scanner.web.second_factors import SecondFactors
 from scanner.web.sessions import Sessions
@@ -71,7 +71,7 @@ class Premises:
     def cancel(self, job_id: str) -> Job:
         """Take a scan back, and what was sent for it where the worker has not begun; raises NotThere."""
         job = self.jobs.cancel(job_id)
-        if job.kind == JobKind.UPLOAD and job.started_at is None:
+        if job.kind in SENT and job.started_at is None:
             self.forget_upload(job.source)
         return job
 

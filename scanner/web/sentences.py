@@ -86,6 +86,7 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-consent": t("Read the consent and tick the box, if you agree."),
         "no-answer": t("One of the answers is missing."),
         "no-date": t("Write the date as YYYY-MM-DD."),
+        "no-number": t("Write the price as a number."),
         "no-licence": t(
             "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 signs, a hub by its name."
         ),
@@ -129,4 +130,5 @@ def done_sentences(t: Translate) -> dict[str, str]:
         "approved": t("Approved: the search begins with the next scan."),
         "rejected": t("Rejected, and everything of it erased."),
         "deleted": t("The account was deleted."),
+        "removed": t("The capture was removed."),
     }

@@ -83,8 +83,11 @@ class Receiver:
         self._web, self._folder = settings.web, settings.uploads_path
         self._slots = Slots(settings.web.upload_slots, settings.web.upload_wait_s)
 
-    async def receive(self, request: Request, job_id: str) -> Upload:
+    async def receive(self, request: Request, job_id: str, field: str = "listing") -> Upload:
         """The file of a request, `multipart/form-data` with a part `file`, or its plain bytes.
+
+        Args:
+            field: another part, or parameter of the address, that says something of the file.
 
         Raises:
             GateRefused: too large, no room, too many at once, or not a request that holds a file.
@@ -98,7 +101,7 @@ class Receiver:
             path = self._folder / f"{job_id}.part"
             file = _File(path, most)
             try:
-                name, declared = await self._read(request, file)
+                name, declared = await self._read(request, file, field)
                 await file.flush()
             except ClientDisconnect as error:
                 file.close()
@@ -116,16 +119,16 @@ class Receiver:
             path.replace(final)
             return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared)
 
-    async def _read(self, request: Request, file: _File) -> tuple[str, str]:
+    async def _read(self, request: Request, file: _File, field: str) -> tuple[str, str]:
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
             async for chunk in request.stream():
                 await file.on_data_received_async(chunk)
-            return request.query_params.get("name", ""), request.query_params.get("listing", "")
+            return request.query_params.get("name", ""), request.query_params.get(field, "")
         declared = _Declared()
         try:
             parser = StreamingFormDataParser(headers=dict(request.headers))
             parser.register("file", file)
-            parser.register("listing", declared)
+            parser.register(field, declared)
             async for chunk in request.stream():
                 if chunk:
                     await parser.adata_received(chunk)

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,16 +25,20 @@ from filelock import FileLock, Timeout
 from crawlers.errors import CrawlError
 from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
+from crawlers.saved.captures import CaptureRow, Captures
 from face_index.errors import FaceIndexError
+from reports.docket import Docket
 from reports.errors import ReportError
+from scanner.capture_cases import JudgedSubject, judge_captures
 from scanner.casework import CaseDesk
 from scanner.errors import FleetUnreachable, ScanError
+from scanner.intake import Intake
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
 from scanner.web.accounts import Accounts
 from scanner.web.drafts import Drafts
-from scanner.web.jobs import Job, JobKind, Jobs
+from scanner.web.jobs import SENT, Job, JobKind, Jobs
 from scanner.web.operations import MESSENGER
 from scanner.web.outbox import Outbox
 from scanner.web.reminders import Reminders
@@ -107,7 +112,7 @@ class Worker:
                     self._stop.wait(_IDLE_S)
                 elif not job.ended:
                     self._work(job)
-                    if job.kind == JobKind.UPLOAD and self.jobs.has_ended(job.job_id):
+                    if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
                         Path(job.source).unlink(missing_ok=True)  # what was judged lies in the store
         finally:
             self._stop.set()
@@ -133,7 +138,7 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         try:
-            result = self._scan(job)
+            rows, scan_id = self._captured(job) if job.kind == JobKind.CAPTURE else self._scan(job)
         except _Cancelled:
             log.info("job %s was cancelled", job.job_id)
             return
@@ -161,15 +166,30 @@ class Worker:
             self.jobs.finish(job.job_id, [], None, f"{type(error).__name__}: {error}"[:300], self._tell_webhook)
             return
         self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
-        self.jobs.finish(job.job_id, result.rows, result.scan.scan_id, None, self._tell_webhook)
+        self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
 
-    def _scan(self, job: Job) -> ScanResult:
+    def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
-            return run_scan(workshop, [job.source], progress)
+            return _told(run_scan(workshop, [job.source], progress))
         listings = (with_declared(listing, job.declared) for listing in self._listings(job))
-        return scan_listings(workshop, f"job {job.job_id}", listings, progress)
+        return _told(scan_listings(workshop, f"job {job.job_id}", listings, progress))
+
+    def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
+        """Take in what was sent, if anything was, and judge what is new among everything captured."""
+        workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
+        progress.step(0, None, job.name)
+        rows: list[dict[str, Any]] = []
+        if job.source:
+            taken = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
+            if taken.problem:
+                rows.append({**_NOBODY, "file": taken.name, "sha256": taken.capture_id, "reason": taken.problem})
+        for done, one in enumerate(judge_captures(workshop, Captures(workshop.crawl, self.settings.captures_path)), 1):
+            progress.step(done, None, one.name)
+            if not one.known:
+                rows += rows_of(one, workshop.docket)
+        return rows, None
 
     def _listings(self, job: Job) -> Iterable[Listing]:
         if job.kind == JobKind.URL:
@@ -230,6 +250,39 @@ class Worker:
         for path in self.settings.uploads_path.glob("*.*"):
             if self.jobs.has_ended(path.stem) and time.time() - path.stat().st_mtime > _ORPHAN_S:
                 path.unlink(missing_ok=True)
+
+
+_NOBODY: dict[str, Any] = {
+    "outcome": "failed", "case_id": None, "score": None, "threshold": None, "lift": None, "authorised": None, "samples": 0,
+}  # fmt: skip
+
+
+def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
+    return list(result.rows), result.scan.scan_id
+
+
+def taken_in(settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]) -> CaptureRow:
+    """Take a file that was sent in under its own name; what its format is may depend on that."""
+    taking = Intake(settings, clock)
+    try:
+        with tempfile.TemporaryDirectory(dir=sent.parent) as folder:
+            place = Path(folder) / name
+            place.hardlink_to(sent)
+            return taking.take_one(place, told.get("by", settings.operator), told.get("made_with")).capture
+    finally:
+        taking.close()
+
+
+def rows_of(one: JudgedSubject, docket: Docket) -> list[dict[str, Any]]:
+    """A judged account or capture as rows of a scan: one for each case, or one for nobody."""
+    shared = {
+        **_NOBODY, "file": one.name, "sha256": None, "outcome": one.outcome, "samples": one.images, "reason": one.reason,
+        "authorised": "; ".join(one.authorised) or None,
+    }  # fmt: skip
+    cases = [docket.case(case_id) for case_id in one.cases]
+    return [
+        {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold} for case in cases
+    ] or [shared]
 
 
 def listing_of(job: Job, hub: str) -> Listing:

@@ -1,0 +1,181 @@
+"""Captured pages and pictures in the browser: send one, see what was read of it, correct that, search again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from crawlers.saved.captures import Captures, PageRow
+from crawlers.saved.facts import PageKind
+from crawlers.saved.ties import ties_of_image, ties_of_page
+from crawlers.store import CrawlStore
+from reports.errors import ReviewRefused
+from scanner.web.access import Permission
+from scanner.web.errors import FormExpired, FormRefused, NotThere
+from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
+from scanner.web.jobs import JobKind, Order, new_job_id
+from scanner.web.operations import worker_lives
+from scanner.web.premises import Premises, premises_of
+from scanner.web.rendering import go, page, told, whole_number
+from scanner.web.sessions import Session
+from scanner.web.translation import translations
+from scanner.web.visitors import asks, language_of
+
+router = APIRouter(include_in_schema=False, prefix="/captures")
+Here = Annotated[Premises, Depends(premises_of)]
+Reader = Annotated[Session, asks(Permission.CASES_READ)]
+Taker = Annotated[Session, asks(Permission.CAPTURES)]
+_A_PAGE = 50
+# What people correct; text, links and images stay as they were read.
+_TEXTS = ("title", "platform", "account_name", "account_id", "account_url", "item_id", "currency", "published_at")
+_MOST_SHOWN = 200
+
+
+@router.get("")
+def listed(request: Request, here: Here, session: Reader) -> Response:
+    """Everything captured, newest first."""
+    return _list_page(request, here, session)
+
+
+@router.post("/file")
+async def send(request: Request, here: Here, session: Taker) -> Response:
+    """A capture, streamed to disk; the worker seals and reads it, and searches the faces in it."""
+    must_be_from_here(request)
+    if not fits_session(request, session):
+        raise FormExpired("this page is older than your sign-in")
+    job_id = new_job_id()
+    upload = await here.receiver.receive(request, job_id, "made_with")
+    declared = {"by": session.account.name, "made_with": upload.declared[:200] or None}
+    order = Order(
+        session.account.account_id,
+        JobKind.CAPTURE,
+        str(upload.path),
+        upload.name,
+        upload.sha256,
+        upload.size_bytes,
+        declared,
+    )
+    try:
+        job, _ = await run_in_threadpool(here.jobs.take_in, order, None, job_id)
+    except BaseException:
+        here.forget_upload(order.source)
+        raise
+    return JSONResponse({"path": f"/scans/{job.job_id}"})
+
+
+@router.post("/judge")
+def judge(request: Request, here: Here, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checked
+    """Search the faces again where something changed."""
+    name = translations(language_of(request)).gettext("Captured pages and pictures")
+    job, _ = here.jobs.take_in(Order(session.account.account_id, JobKind.CAPTURE, "", name))
+    return go(f"/scans/{job.job_id}", "queued")
+
+
+@router.get("/{capture_id}")
+def show(request: Request, capture_id: str, here: Here, session: Reader) -> Response:
+    return _page(request, here, session, capture_id)
+
+
+@router.post("/{capture_id}/pages/{number}")
+def correct(request: Request, capture_id: str, number: int, here: Here, session: Taker, form: Posted) -> Response:
+    """Correct what was read of a page; what was read before stays beside it."""
+    try:
+        with _captures(here) as captures:
+            row = captures.pages(_named(captures, capture_id))[number - 1 : number] if number > 0 else []
+            if not row:
+                raise NotThere("no such page of a capture")
+            captures.edit(row[0].page_id, _changes(form), session.account.name, here.clock().isoformat())
+    except (FormRefused, ValueError) as error:
+        problem = error if isinstance(error, FormRefused) else FormRefused("no-such-choice")
+        return _page(request, here, session, capture_id, problem)
+    return go(f"/captures/{capture_id}", "saved")
+
+
+@router.post("/{capture_id}/remove")
+def remove(request: Request, capture_id: str, here: Here, session: Taker, form: Posted) -> Response:
+    """Delete what was taken in by mistake; refused where a case rests on it."""
+    try:
+        if not form.text("reason"):
+            raise FormRefused("no-reason")
+        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
+            desk.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
+    except (FormRefused, ReviewRefused) as error:
+        return _page(request, here, session, capture_id, error)
+    return go("/captures", "removed")
+
+
+@contextmanager
+def _captures(here: Premises) -> Iterator[Captures]:
+    store = CrawlStore(here.settings.crawl_path)
+    try:
+        yield Captures(store, here.settings.captures_path)
+    finally:
+        store.close()
+
+
+def _named(captures: Captures, capture_id: str) -> str:
+    """The id itself; raises NotThere for one that is no capture's, or the beginning of one."""
+    if captures.known(capture_id) is None:
+        raise NotThere("no such capture")
+    return capture_id
+
+
+def _changes(form: Form) -> dict[str, object]:
+    changes: dict[str, object] = {name: form.text(name, 500) or None for name in _TEXTS}
+    changes |= {name: changes[name] or "" for name in ("title", "platform")}
+    price = form.text("price", 30).replace(",", ".")
+    try:
+        changes["price"] = float(price) if price else None
+    except ValueError as error:
+        raise FormRefused("no-number", "price") from error
+    if form.text("kind") not in list(PageKind):
+        raise FormRefused("no-such-choice")
+    return {**changes, "kind": form.text("kind")}
+
+
+def _list_page(request: Request, here: Premises, session: Session) -> Response:
+    start = whole_number(request.query_params.get("from")) or 0
+    with _captures(here) as captures:
+        rows = list(islice(captures.all(), start, start + _A_PAGE + 1))
+    return page(
+        request, "captures.html", captures=rows[:_A_PAGE], following=start + _A_PAGE if len(rows) > _A_PAGE else None,
+        may_take=session.account.may(Permission.CAPTURES), worker=worker_lives(here), most_mb=here.settings.web.max_upload_mb,
+    )  # fmt: skip
+
+
+def _page(
+    request: Request, here: Premises, session: Session, capture_id: str, problem: Exception | None = None
+) -> Response:
+    with _captures(here) as captures:
+        row = captures.known(_named(captures, capture_id))
+        pages = captures.pages(capture_id)
+        content = [_content(captures, one) for one in pages[:_MOST_SHOWN]]
+    with here.desks.one(session.account.actor) as desk:
+        cases = [
+            case
+            for case in desk.docket.cases()
+            if case.sighting and capture_id in {one.capture_id for one in case.sighting.captures}
+        ]
+    return page(
+        request, "capture.html", 422 if problem else 200, problem=told(request, problem) if problem else None, capture=row, content=content,
+        more=max(0, len(pages) - _MOST_SHOWN), kinds=list(PageKind), cases=cases, may_take=session.account.may(Permission.CAPTURES),
+    )  # fmt: skip
+
+
+def _content(captures: Captures, row: PageRow) -> dict[str, object]:
+    images = captures.images(row.page_id)
+    ties = [
+        *ties_of_page(captures.store, row.facts),
+        *(tie for one in images for tie in ties_of_image(captures.store, one.provenance)),
+    ]
+    return {
+        "row": row, "facts": row.facts, "images": images, "ties": list(dict.fromkeys(ties)),
+        "counts": json.dumps(row.facts.counts, ensure_ascii=False) if row.facts.counts else "",
+    }  # fmt: skip
