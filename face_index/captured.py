@@ -1,7 +1,7 @@
 """Faces in captured images: several in one, small ones, long screenshots; read in batches, in the order they come.
 
 An image is looked at whole. A screenshot, and any image in which nothing was found, is looked at again in overlapping
-pieces, since a detector sees an image of any size at its own: a face in a long screenshot is a few pixels then.
+pieces of several sizes, since a detector sees an image of any size at its own: a face in a long screenshot is a few pixels then.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _MOST_PIECES = 80
 _DECODERS = 2
 # A piece is this much larger than what the detector sees: a face of a tenth of it is still found.
 _PIECE_TO_DETECTOR = 2
+_CUT = 0.04  # of a square's side
 _SAME_FACE = 0.35  # intersection over union
 LONGEST_SIDE_PX = 6_000
 
@@ -161,29 +162,65 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 def _with_pieces(reader: FaceReader, image: Image, faces: Sequence[Face], side: int) -> list[Face]:
-    """The faces found in the whole, and those of overlapping squares, each face once."""
-    corners = list(itertools.islice(_corners(image, side), _MOST_PIECES))
-    if len(corners) < 2:
-        return list(faces)
-    pieces = [np.ascontiguousarray(image[top : top + side, left : left + side]) for left, top in corners]
-    known = list(faces)
-    for (left, top), found in zip(corners, reader.read(pieces), strict=True):
+    """The faces found in the whole, and those of overlapping squares of several sizes, each face once.
+
+    Args:
+        side: of the smallest squares; each larger size is twice the one before, and is looked at as small as that.
+    """
+    places = list(itertools.islice(_places(image, side), _MOST_PIECES))
+    known = [(face, (True, face.detector_score)) for face in faces]
+    for place, found in zip(places, reader.read([_piece(image, place, side) for place in places]), strict=True):
         for face in found:
-            moved = _moved(face, left, top)
-            twin = next((number for number, one in enumerate(known) if _overlap(one.box, moved.box) > _SAME_FACE), None)
+            moved = _moved(_scaled(face, place.side / side), place.left, place.top)
+            rank = (not _is_cut(moved, place, image), moved.detector_score)
+            twin = next(
+                (number for number, (one, _) in enumerate(known) if _overlap(one.box, moved.box) > _SAME_FACE), None
+            )
             if twin is None:
-                known.append(moved)
-            elif moved.sharpness > known[twin].sharpness:
-                known[twin] = moved  # seen at its own size it has more detail
-    return sorted(known, key=lambda face: -_area(face.box))
+                known.append((moved, rank))
+            elif rank > known[twin][1]:
+                known[twin] = (moved, rank)
+    return sorted((face for face, _ in known), key=lambda face: -_area(face.box))
 
 
-def _corners(image: Image, side: int) -> Iterator[tuple[int, int]]:
-    step = round(side * (1 - _OVERLAP))
+@dataclass(frozen=True, slots=True)
+class _Place:
+    left: int
+    top: int
+    side: int
+
+
+def _places(image: Image, smallest: int) -> Iterator[_Place]:
+    """Squares that cover an image, the largest first: a detector knows faces of some sizes only, and a screenshot has any."""
     high, wide = image.shape[:2]
-    for top in range(0, max(1, high - round(side * _OVERLAP)), step):
-        for left in range(0, max(1, wide - round(side * _OVERLAP)), step):
-            yield left, top
+    sides = list(itertools.takewhile(lambda side: side < max(high, wide), (smallest << level for level in range(12))))
+    for side in reversed(sides):
+        step = round(side * (1 - _OVERLAP))
+        for top in range(0, max(1, high - round(side * _OVERLAP)), step):
+            for left in range(0, max(1, wide - round(side * _OVERLAP)), step):
+                yield _Place(left, top, side)
+
+
+def _is_cut(face: Face, place: _Place, image: Image) -> bool:
+    """Whether a face ends where its square does: a neighbour, or a larger square, shows the whole of it."""
+    high, wide = image.shape[:2]
+    left, top, right, bottom = face.box
+    near = place.side * _CUT
+    return (
+        (place.left > 0 and left < place.left + near)
+        or (place.top > 0 and top < place.top + near)
+        or (place.left + place.side < wide and right > place.left + place.side - near)
+        or (place.top + place.side < high and bottom > place.top + place.side - near)
+    )
+
+
+def _piece(image: Image, place: _Place, side: int) -> Image:
+    piece = image[place.top : place.top + place.side, place.left : place.left + place.side]
+    if place.side == side:
+        return np.ascontiguousarray(piece)
+    scale = place.side / side
+    size = (max(1, round(piece.shape[1] / scale)), max(1, round(piece.shape[0] / scale)))
+    return np.asarray(Pillow.fromarray(piece).resize(size, Pillow.Resampling.BOX))
 
 
 def _moved(face: Face, left: int, top: int) -> Face:

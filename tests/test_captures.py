@@ -136,6 +136,20 @@ def test_small_faces_in_long_screenshots_are_found(
     assert broken.problem is not None
 
 
+@pytest.mark.parametrize("size", [140, 300, 400, 900])
+def test_a_face_of_any_size_is_found_in_a_screenshot(
+    size: int, miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    """The detector knows faces of some sizes only; the squares in which a screenshot is looked at have any."""
+    [[known]] = miniature_reader.read([np.asarray(photo(101, 1))])
+    page = Image.new("RGB", (1_080, 2_000), "white")
+    page.paste(photo(101, 703, 256).resize((size, size)), (89, 733))
+    page.save(tmp_path / "shot.png")
+    captured = Captured("shot", tmp_path / "shot.png", 2_160_000, thorough=True)
+    [seen] = faces_in(miniature_reader, [captured], max(miniature_pack.detection_size))
+    assert max(float(face.embedding @ known.embedding) for face in seen.faces) > 0.75
+
+
 def screenshot(pictures: list[Image.Image]) -> bytes:
     """A phone's screenshot of pictures below one another."""
     page = Image.new("RGB", (400, 260 * len(pictures) + 80), "white")
