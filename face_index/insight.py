@@ -67,6 +67,8 @@ class InsightFaceReader:
             ) from error
         # One thread more than cores: while one holds Python, the others' networks run.
         self._batch, self._threads = batch, 1 if cuda else (os.cpu_count() or 1) + 1
+        if not cuda:
+            cv2.setNumThreads(1)  # OpenCV's own threads would only get in their way: 7 % of benchmarks/captures.py
         dimension = int(self._recogniser.output_shape[1])
         self._version = PackVersion(pack.name, _hash_of_networks(pack.folder), dimension, pack.version)
 

@@ -6,7 +6,10 @@ A file that takes more, or takes the process down, is refused; the next one gets
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -55,7 +58,7 @@ class ReadingRoom:
         """
         if self._pool is None:
             spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, spawn, _confine, (self._memory_bytes,))
+            self._pool = ProcessPoolExecutor(1, spawn, _confine, (self._memory_bytes, os.getpid()))
         try:
             work = self._pool.submit(_content, path, room, limits, captures.folder, capture_id)
             return work.result(timeout=self._seconds)
@@ -82,8 +85,16 @@ class ReadingRoom:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _confine(memory_bytes: int) -> None:
+def _confine(memory_bytes: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    threading.Thread(target=_end_with, args=(parent,), name="end with the parent", daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A pool's process waits for ever once its parent was killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: str) -> Content:
