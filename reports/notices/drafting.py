@@ -323,5 +323,7 @@ def _evidence(case: Case, language: str, fingerprint: str | None) -> str:
 def _licences(case: Case, language: str) -> str:
     day = case.opened_at[:10]
     if language == "zh-CN":
-        return f"截至 {day}，本系统的授权登记中未见权利人对该文件、其上传者或该平台的授权。"
-    return f"As of {day} our register holds no licence of the right holder for this file, its uploader or the hub."
+        about = "该文件、其上传者或该平台" if case.sighting is None else "该账号或该网站"
+        return f"截至 {day}，本系统的授权登记中未见权利人对{about}的授权。"
+    about = "this file, its uploader or the hub" if case.sighting is None else "this account or site"
+    return f"As of {day} our register holds no licence of the right holder for {about}."
