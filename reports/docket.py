@@ -200,6 +200,17 @@ class Docket:
                 Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])),
             )
 
+    def resting_on(self, capture_id: str) -> list[Case]:
+        """The cases that draw on a capture."""
+        # Of thousands of records only those are read that hold the id at all.
+        rows = list(self._db.table("cases").rows_where("instr(record, ?) > 0", [capture_id]))
+        found = [self._as_it_stands(row) for row in rows]
+        return [
+            case
+            for case in found
+            if case.sighting and any(one.capture_id == capture_id for one in case.sighting.captures)
+        ]
+
     def cited_checkpoints(self) -> frozenset[str]:
         """SHA-256 of every checkpoint that a case is about."""
         return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())

@@ -92,9 +92,8 @@ class CaseDesk:
         row = captures.one(wanted)
         if not reason.strip():
             raise ReviewRefused("say why it is removed; the reason stays in the audit log")
-        for case in self.docket.cases():
-            if case.sighting and row.capture_id in {one.capture_id for one in case.sighting.captures}:
-                raise ReviewRefused(f"case {case.case_id} rests on this capture: it is evidence and stays")
+        if resting := self.docket.resting_on(row.capture_id):
+            raise ReviewRefused(f"case {resting[0].case_id} rests on this capture: it is evidence and stays")
         self.vault.note(
             "capture-removed", "vault", self.actor, self.clock(), capture=row.capture_id, reason=reason.strip()
         )

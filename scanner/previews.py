@@ -17,7 +17,7 @@ from pathlib import Path
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from crawlers.errors import CrawlError, HubError
+from crawlers.errors import CrawlError, HubError, HubUnreachable
 from crawlers.listing import Listing
 from crawlers.previews import Preview, previews_of
 from crawlers.transport import Transport
@@ -25,6 +25,8 @@ from scanner.errors import RefusedToSample
 from scanner.intake import Intake, TakenIn
 from scanner.safety import refuse_minors
 
+# Each silence costs all attempts: whoever names dead hosts must not hold up the others.
+_MOST_SILENT = 2
 _KINDS = ("image/", "application/octet-stream", "binary/octet-stream")
 
 
@@ -84,12 +86,16 @@ def _write(writer: WARCWriter, transport: Transport, listing: Listing, previews:
     writer.write_record(writer.create_warcinfo_record("previews", software))
     _add(writer, "metadata", listing.url, json.dumps(json.loads(listing.raw)).encode(), "application/json")
     _add(writer, "resource", listing.url, _page_of(listing, previews).encode(), "text/html; charset=utf-8")
-    missing = 0
+    missing = silent = 0
     for preview in previews:
+        if silent >= _MOST_SILENT:
+            missing += 1
+            continue
         try:
             answer = transport.get(preview.url)
-        except HubError:
+        except HubError as error:
             missing += 1
+            silent += isinstance(error, HubUnreachable)
             continue
         kind = answer.headers.get("content-type", "")
         if not kind.startswith(_KINDS):

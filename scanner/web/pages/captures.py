@@ -158,11 +158,7 @@ def _page(
         pages = captures.pages(capture_id)
         content = [_content(captures, one) for one in pages[:_MOST_SHOWN]]
     with here.desks.one(session.account.actor) as desk:
-        cases = [
-            case
-            for case in desk.docket.cases()
-            if case.sighting and capture_id in {one.capture_id for one in case.sighting.captures}
-        ]
+        cases = desk.docket.resting_on(capture_id)
     return page(
         request, "capture.html", 422 if problem else 200, problem=told(request, problem) if problem else None, capture=row, content=content,
         more=max(0, len(pages) - _MOST_SHOWN), kinds=list(PageKind), cases=cases, may_take=session.account.may(Permission.CAPTURES),
