@@ -461,12 +461,16 @@ class TestIntake:
             (folder / f"{number}.png").write_bytes(as_file(photo(108, 700 + number)))
         alone = json.loads(run("intake", folder, "--json", home=home).stdout)["judged"]
         assert {one["outcome"] for one in alone} == {"possible"}  # one image alone is never a match
-        first = json.loads(run("captures", "list", "--json", home=home).stdout)["captures"][0]["capture_id"]
-        for one in json.loads(run("captures", "list", "--json", home=home).stdout)["captures"]:
-            edited = run(
-                "captures", "edit", one["capture_id"], "account_name=小王", "platform=wechat", "price=9.9", home=home
-            )
-            assert edited.returncode == 0, edited.stderr
+        first, *others = [
+            one["capture_id"] for one in json.loads(run("captures", "list", "--json", home=home).stdout)["captures"]
+        ]
+        edited = run("captures", "edit", first, "account_name=小王", "platform=wechat", "price=9.9", home=home)
+        assert edited.returncode == 0, edited.stderr
+        taking = Intake(Settings(home=home, face_pack="miniature"))
+        for one in others:
+            [page] = taking.captures.pages(one)
+            taking.captures.edit(page.page_id, {"account_name": "小王", "platform": "wechat"}, "olga", "2026-11-25")
+        taking.close()
         [together] = json.loads(run("captures", "judge", "--json", home=home).stdout)["judged"]
         assert (together["outcome"], together["images"], together["name"]) == ("match", 4, "小王 · wechat")
         self.comes_up_once_in_the_queue(home, tmp_path)

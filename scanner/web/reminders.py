@@ -39,7 +39,7 @@ class Reminders:
         fresh = (self._desk.clock() - _FRESH).isoformat()
         count = 0
         for case in self._desk.docket.summaries():
-            if case.opened_at >= fresh:
+            if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
                 count += self._new_case(case)
             if case.status in _DECIDED and case.entries[-1].at >= fresh:
                 count += self._decided(case)
@@ -52,10 +52,10 @@ class Reminders:
         for account in self._accounts.acting_for(case.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A scan found a public model that may reproduce a likeness you registered. Sign in to see it: %(url)s"
+                "A likeness you registered may have been found: in a public model, or in images of an account. Sign in to see it: %(url)s"
             )
             place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(f"case {case.case_id}", account, t("A model may reproduce your face"), text, place)
+            count += self._tell(f"case {case.case_id}", account, t("Your face may have been found"), text, place)
         for account in self._staff(Permission.CASES_DECIDE):
             t = translations(account.language).gettext
             text = t("A new case waits for a reviewer's decision: %(url)s")

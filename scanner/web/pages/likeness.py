@@ -16,6 +16,7 @@ from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
 from face_index.vault.licences import grant_licence, licences_of, revoke_licence
 from reports.docket import CaseSummary
+from reports.review import CaseStatus
 from scanner.ledger import Coverage
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
@@ -185,7 +186,8 @@ def receipt_of(desk: PageDesk, identity_id: str) -> dict[str, Any] | None:
 
 def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
     """Where a likeness stands; None if there is no trace of it."""
-    cases = tuple(reversed(desk.docket.summaries(identity_id)))
+    known = desk.docket.summaries(identity_id)
+    cases = tuple(case for case in reversed(known) if case.status != CaseStatus.SUPERSEDED)
     try:
         identity = desk.vault.find(identity_id)
     except UnknownIdentity:
