@@ -168,7 +168,7 @@ class TestReminders:
         case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
         office.tell()
         assert subjects(mailbox) == [
-            ("erika@example.org", "有模型可能复现了您的面部"), ("erika@example.org", "查找已开始"), ("rita@example.org", "A case waits for review"),
+            ("erika@example.org", "可能发现了您的面部"), ("erika@example.org", "查找已开始"), ("rita@example.org", "A case waits for review"),
         ]  # fmt: skip
         told = "".join(mail.get_content() + str(mail) for mail in mailbox.mails)
         assert f"/cases/{case.case_id}" in told
