@@ -55,7 +55,9 @@ def read_headers(
                 asked[pool.submit(_read, transport, wanted)] = wanted
             if not asked:
                 return
-            for future in wait(asked, return_when=FIRST_COMPLETED).done:
+            finished = wait(asked, return_when=FIRST_COMPLETED).done
+            # A set has no order; what ended together is told as it was asked.
+            for future in [one for one in asked if one in finished]:
                 wanted, done = asked.pop(future), done + 1
                 yield _kept(store, inquiries, wanted, future, clock, done)
 
