@@ -71,22 +71,27 @@ def _taken(taking: Intake, transport: Transport, listing: Listing, previews: tup
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"previews-{listing.hub}-{_plain(listing.listing_id)}.warc.gz"
         with path.open("wb") as file:
-            missing = _write(WARCWriter(file, gzip=True), transport, listing, previews)
+            missing, why = _write(WARCWriter(file, gzip=True), transport, listing, previews)
         if missing == len(previews):
-            raise HubError(f"none of its {missing} pictures could be fetched")
+            raise HubError(
+                f"none of its {missing} pictures could be fetched: {why}. Where the hub has moved, `crawl` it again"
+            )
         taken = taking.take_one(
             path, taking.settings.operator, f"portrait-scanner {version('portrait-scanner')}", listing=listing
         )
     return PreviewsTaken(listing, taken, missing)
 
 
-def _write(writer: WARCWriter, transport: Transport, listing: Listing, previews: tuple[Preview, ...]) -> int:
-    """Write what a hub says and shows; how many pictures could not be had."""
+def _write(
+    writer: WARCWriter, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
+) -> tuple[int, str]:
+    """Write what a hub says and shows; how many pictures could not be had, and why the last of them."""
     software = {"software": f"portrait-scanner {version('portrait-scanner')}", "format": "WARC File Format 1.1"}
     writer.write_record(writer.create_warcinfo_record("previews", software))
     _add(writer, "metadata", listing.url, json.dumps(json.loads(listing.raw)).encode(), "application/json")
     _add(writer, "resource", listing.url, _page_of(listing, previews).encode(), "text/html; charset=utf-8")
     missing = silent = 0
+    why = ""
     for preview in previews:
         if silent >= _MOST_SILENT:
             missing += 1
@@ -94,12 +99,12 @@ def _write(writer: WARCWriter, transport: Transport, listing: Listing, previews:
         try:
             answer = transport.get(preview.url)
         except HubError as error:
-            missing += 1
+            missing, why = missing + 1, str(error)
             silent += isinstance(error, HubUnreachable)
             continue
         kind = answer.headers.get("content-type", "")
         if not kind.startswith(_KINDS):
-            missing += 1
+            missing, why = missing + 1, f"{kind or 'no media type'} came instead of a picture"
             continue
         # The body is as it was decoded: what described its packing on the way would be wrong of it.
         headers = [
@@ -111,7 +116,7 @@ def _write(writer: WARCWriter, transport: Transport, listing: Listing, previews:
         writer.write_record(
             writer.create_warc_record(preview.url, "response", payload=io.BytesIO(answer.content), http_headers=status)
         )
-    return missing
+    return missing, why
 
 
 def _add(writer: WARCWriter, kind: str, url: str, data: bytes, media_type: str) -> None:

@@ -476,8 +476,14 @@ class TestIntake:
         self.comes_up_once_in_the_queue(home, tmp_path)
         shown = json.loads(run("captures", "show", first[:12], "--json", home=home).stdout)
         assert (shown["content"][0]["facts"]["price"], shown["content"][0]["edited_by"] is not None) == (9.9, True)
-        assert run("captures", "edit", first, "nonsense=1", home=home).returncode == 2
-        assert run("captures", "edit", first, "price=many", home=home).returncode == 2
+        unknown = run("captures", "edit", first, "nonsense=1", home=home)
+        assert (unknown.returncode, "account_name" in unknown.stderr) == (2, True)
+        wrong = run("captures", "edit", first, "price=many", home=home)
+        assert (wrong.returncode, "price:" in wrong.stderr, "pydantic" in wrong.stderr) == (2, True, False)
+        (folder / "notes.docx").write_bytes(b"x")
+        again = run("intake", folder, home=home)
+        assert "notes.docx" in again.stderr
+        assert "Nothing new to judge." in again.stdout
 
     def test_killed_in_the_middle_it_goes_on(self, captured_home: Path, tmp_path: Path) -> None:
         home = tmp_path / "home"

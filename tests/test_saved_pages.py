@@ -321,8 +321,28 @@ class TestHostile:
             b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 10000000000\r\n\r\n<p>Short</p>"
         )
         (tmp_path / "long.warc").write_bytes(record)
-        [page] = read(tmp_path / "long.warc", tmp_path / "room").pages
-        assert "Short" in page.text
+        reading = read(tmp_path / "long.warc", tmp_path / "room")
+        assert "Short" in reading.pages[0].text
+        assert any("was cut off" in note for note in reading.notes)
+
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_a_warc_that_ends_early_says_so(self, saved: Path, tmp_path: Path, packed: bool) -> None:
+        data = (saved / "shop.warc.gz").read_bytes()
+        data = data if packed else gzip.decompress(data)
+        whole, half = tmp_path / "whole.warc.gz", tmp_path / "half.warc.gz"
+        whole.write_bytes(data)
+        assert not any("cut off" in note for note in read(whole, tmp_path / "room").notes)
+        said = 0
+        for number, length in enumerate(range(len(data) // 3, len(data) - 300, len(data) // 50)):
+            half.write_bytes(data[:length])
+            try:
+                reading = read(half, tmp_path / str(number))
+            except CaptureRefused:
+                continue
+            said += any("cut off" in note or "cannot be read" in note for note in reading.notes)
+            assert said == number + 1, length
+            assert not any("do NOT agree" in check for check in reading.checks)
+        assert said
 
     def test_a_gzip_bomb_is_cut_off(self, tmp_path: Path) -> None:
         body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<p>x" * 25_000_000

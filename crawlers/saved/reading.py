@@ -138,9 +138,19 @@ def captures_in(paths: list[Path]) -> list[Path]:
         tables = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
         found += [
             one for one in inside
-            if not any(parent in own for parent in one.parents) and one.resolve() not in tables and one.suffix.lower() in _ENDINGS
+            if not any(parent in own for parent in one.parents) and one.resolve() not in tables and one.suffix.lower() in ENDINGS
         ]  # fmt: skip
     return found
 
 
-_ENDINGS = PICTURE_ENDINGS | {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".pdf", ".csv"}
+def left_out_of(paths: list[Path]) -> list[Path]:
+    """The files of folders that `captures_in` leaves out, for their endings name no kind that is read."""
+    own = ("_files", ".files")
+    return [
+        one for path in paths if path.is_dir() for one in sorted(path.rglob("*"))
+        if one.is_file() and not one.name.startswith(".") and one.suffix.lower() not in ENDINGS
+        and not any(parent.name.endswith(own) for parent in one.parents)
+    ]  # fmt: skip
+
+
+ENDINGS = PICTURE_ENDINGS | {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".pdf", ".csv"}

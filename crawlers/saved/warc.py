@@ -44,8 +44,11 @@ def read_warc_stream(stream: IO[bytes], resources: Resources) -> tuple[list[Star
     starts: list[Start] = []
     tool, right, wrong = None, 0, 0
     referrers: dict[str, str] = {}
+    last, cut_off = 0, False
     try:
-        for record in ArchiveIterator(stream, check_digests=True):
+        records = ArchiveIterator(stream, check_digests=True)
+        for record in records:
+            last = records.offset
             url = record.rec_headers.get_header("WARC-Target-URI") or ""
             if record.rec_type == "warcinfo":
                 tool = tool or _software(record)
@@ -54,17 +57,50 @@ def read_warc_stream(stream: IO[bytes], resources: Resources) -> tuple[list[Star
             elif record.rec_type in ("response", "resource") and urlsplit(url).scheme in ("http", "https"):
                 start = _take(record, url, referrers.get(url), resources)
                 starts += [start] if start else []
-                checker = record.digest_checker
-                right += checker.passed is True
-                wrong += checker.passed is False
+            if _is_cut_off(record):
+                cut_off = True
+            elif record.rec_type in ("response", "resource"):
+                right += record.digest_checker.passed is True
+                wrong += record.digest_checker.passed is False
+        # The beginning of a record without an end: the iterator stops there and says nothing.
+        cut_off = cut_off or bool(records.next_line) or _ends_inside_a_member(stream, last)
     except BROKEN as error:
         resources.notes.append(f"the {Format.WARC} ends in a record that cannot be read ({type(error).__name__})")
+    if cut_off:
+        resources.notes.append(
+            f"the {Format.WARC} was cut off: it ends inside a record, and what came after is missing"
+        )
     checks = [f"{right} records agree with their own digests"] if right else []
     if wrong:
         checks.append(
             f"{wrong} records do NOT agree with their own digests: they were changed after they were captured"
         )
     return _pages_of(starts, resources), tool, checks
+
+
+def _is_cut_off(record: Any) -> bool:
+    """Whether the file ends inside a record. warcio takes the end of a file for the end of a record, and says nothing."""
+    while record.raw_stream.read(_CHUNK):
+        pass
+    announced = record.rec_headers.get_header("Content-Length")
+    return announced is None or getattr(record.raw_stream, "limit", 0) > 0
+
+
+def _ends_inside_a_member(stream: IO[bytes], start: int) -> bool:
+    """Whether the last of the gzip members from `start` on has no end; False for what is not packed."""
+    stream.seek(start)
+    unpacking = zlib.decompressobj(wbits=31)
+    packed = stream.read(_CHUNK)
+    if not packed.startswith(b"\x1f\x8b"):
+        return False
+    while packed:
+        unpacking.decompress(packed, _CHUNK)
+        packed = unpacking.unused_data if unpacking.eof else unpacking.unconsumed_tail or stream.read(_CHUNK)
+        if unpacking.eof and (packed := packed or stream.read(_CHUNK)):
+            if not packed.strip(b"\0\r\n"):
+                return False
+            unpacking = zlib.decompressobj(wbits=31)
+    return not unpacking.eof
 
 
 def _take(record: Any, url: str, referrer: str | None, resources: Resources) -> Start | None:

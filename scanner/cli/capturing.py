@@ -63,7 +63,7 @@ def intake(
         raise typer.BadParameter(
             "an account needs its site, and the other way round", param_hint="--account, --platform"
         )
-    from crawlers.saved.reading import captures_in
+    from crawlers.saved.reading import ENDINGS, captures_in, left_out_of
     from scanner.intake import Intake
 
     flags: Flags = context.obj
@@ -71,7 +71,13 @@ def intake(
     taking = Intake(settings)
     paths = captures_in(files)
     if not paths:
-        raise typer.BadParameter("none of these is a file of a kind that is read", param_hint="FILES...")
+        raise typer.BadParameter(
+            f"there is no file of a kind that is read; kinds: {', '.join(sorted(ENDINGS))}", param_hint="FILES..."
+        )
+    skipped = left_out_of(files)
+    if skipped:
+        names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
+        typer.secho(visible(f"left out, {len(skipped)} of kinds that are not read: {names}"), err=True, fg="yellow")
     taken: list[TakenIn] = []
     left_out: list[str] = []
     try:
@@ -170,8 +176,12 @@ def edit(
     """Correct what was read of a page; what was read before stays beside it."""
     import json
 
+    from crawlers.saved.facts import FIELDS
+
     taking = _open(context)
     pages = taking.captures.pages(taking.captures.one(capture).capture_id)
+    if not pages:
+        raise typer.BadParameter("this capture could not be read, so it has no page to correct", param_hint="ID")
     if page > len(pages):
         raise typer.BadParameter(f"this capture has {len(pages)} pages", param_hint="--page")
     wanted: dict[str, Any] = {}
@@ -187,9 +197,10 @@ def edit(
         at = taking.clock().isoformat()
         taking.captures.edit(pages[page - 1].page_id, wanted, by or taking.settings.operator, at)
     except KeyError as error:
-        raise typer.BadParameter(f"there is no field {error}", param_hint="FIELD=VALUE") from error
+        told = f"there is no field {error.args[0]}; there are: {', '.join(FIELDS)}"
+        raise typer.BadParameter(told, param_hint="FIELD=VALUE") from error
     except ValueError as error:
-        raise typer.BadParameter(str(error).replace("\n", " ")[:300], param_hint="FIELD=VALUE") from error
+        raise typer.BadParameter(_told_of(error), param_hint="FIELD=VALUE") from error
     finally:
         taking.close()
     say("Corrected. `captures judge` judges anew what this changes.")
@@ -250,6 +261,15 @@ def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tupl
     return judged
 
 
+def _told_of(error: ValueError) -> str:
+    """What is wrong with a value, field by field, without the words of the library that checked it."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+
+
 def _open(context: typer.Context) -> Intake:
     from scanner.intake import Intake
 
@@ -265,35 +285,49 @@ def _print_taken(taken: list[TakenIn], judged: list[tuple[JudgedSubject, list[st
     for one in taken:
         if one.capture.problem:
             say(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
+        for note in one.capture.notes if one.new else ():
+            say(f"{one.capture.name}: {note}", fg="yellow")
         for listing in one.listings:
-            say(f"offer for sale: {listing.title} · {listing.hub} · {listing.creator or ''}")
+            say(
+                f"offer for sale, now a listing: {listing.title} · {listing.hub} {listing.listing_id} · {listing.creator or ''} · {listing.url}"
+            )
     print_judged(judged)
 
 
 def print_judged(judged: list[tuple[JudgedSubject, list[str]]]) -> None:
     if not judged:
         return
-    rows = sorted(judged, key=lambda pair: (not pair[0].cases, pair[0].outcome, pair[0].name))
-    print_table(
-        ("outcome", "account or capture", "images", "faces", "person", "case", "why"),
-        [
-            (
-                one.outcome,
-                one.name,
-                str(one.images),
-                str(one.faces),
-                ", ".join(names),
-                " ".join(case[:12] for case in one.cases) or ("authorised" if one.authorised else ""),
-                one.reason,
-            )
-            for one, names in rows[:_MOST_ROWS]
-        ],
-    )
+    new = [pair for pair in judged if not pair[0].known]
+    rows = sorted(new, key=lambda pair: (not pair[0].cases, pair[0].outcome, pair[0].name))
+    if rows:
+        print_table(
+            ("outcome", "account or capture", "images", "faces", "person", "case", "why"),
+            [
+                (
+                    one.outcome,
+                    one.name,
+                    str(one.images),
+                    str(one.faces),
+                    ", ".join(names),
+                    " ".join(case[:12] for case in one.cases) or ("authorised" if one.authorised else ""),
+                    one.reason,
+                )
+                for one, names in rows[:_MOST_ROWS]
+            ],
+        )
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more; `captures judge --json` has them all.")
+    say(f"{len(new)} accounts and captures judged now: {_counted(new)}." if new else "Nothing new to judge.")
+    if len(judged) > len(new):
+        known = [pair for pair in judged if pair[0].known]
+        say(
+            f"{len(known)} were judged before and did not change: {_counted(known)}. `captures judge --json` has them all."
+        )
+
+
+def _counted(judged: list[tuple[JudgedSubject, list[str]]]) -> str:
     counts = Counter(one.outcome for one, _ in judged)
-    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
-    say(f"{len(judged)} accounts and captures judged: {told}.")
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
 def _print_page(page: dict[str, Any]) -> None:
@@ -318,7 +352,7 @@ def _print_page(page: dict[str, Any]) -> None:
         [
             (
                 one["sha256"][:12],
-                f"{one['width']}x{one['height']}",
+                one["problem"] or f"{one['width']}x{one['height']}",
                 "yes" if one["belongs"] else "",
                 "; ".join(f"{about}: {what}" for about, what in one["says"]),
             )

@@ -71,6 +71,9 @@ def day_of(text: str, option: str) -> date:
         raise typer.BadParameter(f"{text!r} is not a date like 2028-01-31", param_hint=option) from None
 
 
+_UNBROKEN = ("id", "case")  # copied from the screen into the next command
+
+
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A plain table on standard output."""
     from rich.console import Console
@@ -79,7 +82,7 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in _UNBROKEN)
     for row in rows:
         table.add_row(*(escape(visible(cell)) for cell in row))
     Console().print(table)

@@ -65,10 +65,11 @@ def previews(
             }
         )  # fmt: skip
     else:
-        say(f"{len(done) - len(refused)} listings' previews taken in and sealed; {sum(one.missing for one in done if one.taken)} pictures were not to be had.")  # fmt: skip
+        say(f"{len(done) - len(refused)} listings' previews taken in and sealed; {sum(one.missing for one in done)} pictures were not to be had.")  # fmt: skip
         for one in refused:
             say(f"not taken in: {one.listing.title}: {one.problem}", fg="yellow")
         print_judged(judged)
+    raise typer.Exit(3 if refused and len(refused) == len(done) else 0)
 
 
 def _listings(desk: Desk, hubs: list[str]) -> Iterator[Listing]:
