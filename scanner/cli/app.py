@@ -15,6 +15,7 @@ import typer
 
 from scanner.cli import (
     accuracy,
+    captured,
     capturing,
     casework,
     crawled,
@@ -77,7 +78,7 @@ app.add_typer(notices.group, name="notice")
 app.add_typer(safekeeping.vault_group, name="vault")
 app.add_typer(safekeeping.audit_group, name="audit")
 app.add_typer(serving.group, name="account")
-app.add_typer(capturing.group, name="captures")
+app.add_typer(captured.group, name="captures")
 app.add_typer(miniature.group, name="miniature")
 
 

@@ -1,0 +1,206 @@
+"""`captures`: what was captured, listed, shown, corrected, removed and judged anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scanner.cli.capturing import judge_all, judged_document, print_judged, row_document, say
+from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from crawlers.saved.captures import PageRow
+    from scanner.intake import Intake
+
+group = typer.Typer(help="What was captured: list, show, correct, remove, judge.", no_args_is_help=True)
+IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
+_EXCERPT = 300
+
+
+@group.command("list")
+def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List what was captured, newest first."""
+    taking = _open(context)
+    rows = list(taking.captures.all())
+    taking.close()
+    if as_json:
+        print_json({"captures": [row_document(row) for row in rows]})
+        return
+    print_table(
+        ("id", "taken in", "format", "name", "pages", "problem"),
+        [
+            (row.capture_id[:12], row.taken_in_at[:16], row.format, row.name, str(row.pages), row.problem or "")
+            for row in rows
+        ],
+    )
+
+
+@group.command("show")
+def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False) -> None:
+    """Show one capture: its pages' facts, its images, and where those say they come from."""
+    taking = _open(context)
+    row = taking.captures.one(capture)
+    pages = taking.captures.pages(row.capture_id)
+    document = {
+        **row_document(row),
+        "bag": str(taking.captures.bag(row.capture_id)),
+        "content": [_page_document(taking, page) for page in pages],
+    }
+    taking.close()
+    if as_json:
+        print_json(document)
+        return
+    say(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
+    for told in (*row.checks, *row.notes, *([row.problem] if row.problem else [])):
+        say(f"  {told}")
+    say(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
+    for page in document["content"]:
+        _print_page(page)
+
+
+@group.command("edit")
+def edit(
+    context: typer.Context,
+    capture: IdArgument,
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="As field=value; `captures show --json` has the fields' names.", metavar="FIELD=VALUE..."),
+    ],
+    page: Annotated[int, typer.Option(help="Which of its pages.", min=1)] = 1,
+    by: Annotated[str | None, typer.Option(help="Who corrects them.")] = None,
+) -> None:
+    """Correct what was read of a page; what was read before stays beside it."""
+    import json
+
+    from crawlers.saved.facts import FIELDS
+
+    taking = _open(context)
+    pages = taking.captures.pages(taking.captures.one(capture).capture_id)
+    if not pages:
+        raise typer.BadParameter("this capture could not be read, so it has no page to correct", param_hint="ID")
+    if page > len(pages):
+        raise typer.BadParameter(f"this capture has {len(pages)} pages", param_hint="--page")
+    wanted: dict[str, Any] = {}
+    for change in changes:
+        name, mark, value = change.partition("=")
+        if not mark:
+            raise typer.BadParameter(f"{change!r} is not FIELD=VALUE", param_hint="FIELD=VALUE")
+        try:
+            wanted[name.strip()] = json.loads(value)
+        except ValueError:
+            wanted[name.strip()] = value or None
+    try:
+        at = taking.clock().isoformat()
+        taking.captures.edit(pages[page - 1].page_id, wanted, by or taking.settings.operator, at)
+    except KeyError as error:
+        told = f"there is no field {error.args[0]}; there are: {', '.join(FIELDS)}"
+        raise typer.BadParameter(told, param_hint="FIELD=VALUE") from error
+    except ValueError as error:
+        raise typer.BadParameter(_told_of(error), param_hint="FIELD=VALUE") from error
+    finally:
+        taking.close()
+    say("Corrected. `captures judge` judges anew what this changes.")
+
+
+@group.command("remove")
+def remove(
+    context: typer.Context,
+    capture: IdArgument,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")],
+) -> None:
+    """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
+    from scanner.casework import CaseDesk
+
+    taking = _open(context)
+    desk = CaseDesk(taking.settings)
+    try:
+        row = desk.remove_capture(taking.captures, capture, reason)
+    finally:
+        desk.close()
+        taking.close()
+    say(f"Removed {row.name}. Its SHA-256 and the reason are in the audit log.")
+
+
+@group.command("judge")
+def judge(
+    context: typer.Context, face_pack: FacePackOption = None, use: UseOption = None, as_json: JsonFlag = False
+) -> None:
+    """Search the faces of everything captured; what was judged before and did not change is not read again."""
+    judged = judge_all(context.obj, face_pack, use)
+    if as_json:
+        print_json({"judged": [judged_document(one) for one, _ in judged]})
+    else:
+        print_judged(judged)
+
+
+def _told_of(error: ValueError) -> str:
+    """What is wrong with a value, field by field, without the words of the library that checked it."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+
+
+def _open(context: typer.Context) -> Intake:
+    from scanner.intake import Intake
+
+    flags: Flags = context.obj
+    return Intake(flags.settings())
+
+
+def _print_page(page: dict[str, Any]) -> None:
+    facts = page["facts"]
+    typer.echo()
+    say(f"page {page['number'] + 1}: {facts['title']}")
+    say(f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}")
+    for name in ("account_name", "account_id", "price", "currency", "published_at"):
+        if facts[name] is not None:
+            say(f"  {name}: {facts[name]}")
+    for name, value in (facts["counts"] or {}).items():
+        say(f"  {name}: {value}")
+    for link in facts["links"][:10]:
+        say(f"  link: {link}")
+    for told in page["ties"]:
+        say(f"  points to a known checkpoint: {told}")
+    say(f"  {facts['text'][:_EXCERPT].strip()}")
+    for note in page["notes"]:
+        say(f"  note: {note}", fg="yellow")
+    print_table(
+        ("image", "size", "its own", "says"),
+        [
+            (
+                one["sha256"][:12],
+                one["problem"] or f"{one['width']}x{one['height']}",
+                "yes" if one["belongs"] else "",
+                "; ".join(f"{about}: {what}" for about, what in one["says"]),
+            )
+            for one in page["images"]
+        ],
+    )
+
+
+def _page_document(taking: Intake, page: PageRow) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from crawlers.saved.ties import ties_of_image, ties_of_page
+
+    images = taking.captures.images(page.page_id)
+    ties = [
+        *ties_of_page(taking.store, page.facts),
+        *(tie for image in images for tie in ties_of_image(taking.store, image.provenance)),
+    ]
+    return {
+        "number": page.number, "page_id": page.page_id, "url": page.url, "saved_at": page.saved_at, "facts": asdict(page.facts),
+        "edited_by": page.edited_by, "notes": list(page.notes),
+        "ties": list(dict.fromkeys(f"{tie.file} · {tie.hub} · {tie.sha256 or tie.listing_url} (by {tie.strength})" for tie in ties)),
+        "images": [
+            {
+                "sha256": image.sha256, "url": image.url, "alt": image.alt, "width": image.picture.width, "height": image.picture.height,
+                "pdq": image.picture.pdq, "problem": image.picture.problem, "belongs": image.belongs, "says": image.provenance.statements(),
+                "ingredients": [asdict(one) for one in image.provenance.ingredients],
+            }
+            for image in images
+        ],
+    }  # fmt: skip
