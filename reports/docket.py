@@ -211,6 +211,17 @@ class Docket:
             if case.sighting and any(one.capture_id == capture_id for one in case.sighting.captures)
         ]
 
+    def cases_by_capture(self) -> dict[str, tuple[str, ...]]:
+        """Ids of the cases that draw on each capture, oldest first."""
+        query = (
+            "select e.value ->> '$.capture_id', case_id from cases, json_each(record, '$.sighting.captures') e "
+            "order by opened_at, case_id"
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for capture_id, case_id in self._db.execute(query).fetchall():
+            found[capture_id] = (*found.get(capture_id, ()), case_id)
+        return found
+
     def cited_checkpoints(self) -> frozenset[str]:
         """SHA-256 of every checkpoint that a case is about."""
         return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())

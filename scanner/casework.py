@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from crawlers.saved.captures import CaptureRow, Captures
+from crawlers.saved.captures import CaptureRow, Captures, PageRow
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
@@ -99,6 +100,22 @@ class CaseDesk:
         )
         captures.forget(row.capture_id)
         return row
+
+    def correct_capture(self, captures: Captures, page: PageRow, changes: dict[str, Any], by: str) -> list[Case]:
+        """Correct what was read of a captured page; the audit log keeps who changed which fields.
+
+        Returns the cases that rest on its capture: they keep what was read before.
+
+        Raises:
+            KeyError, ValueError: no such field, or not a value of it.
+        """
+        after = captures.edit(page.page_id, changes, by, self.clock().isoformat())
+        changed = [name for name in changes if getattr(page.facts, name) != getattr(after.facts, name)]
+        if changed:
+            self.vault.note(
+                "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
+            )  # fmt: skip
+        return self.docket.resting_on(page.capture_id)
 
     def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
         """The report of a case as files in a folder, by their kind."""

@@ -149,6 +149,10 @@ class Ledger:
         with self._db.atomic():
             self._db.table("sightings").upsert(row, pk=("subject", "version", "fingerprint"))
 
+    def sighting_outcomes(self) -> dict[str, str]:
+        """What each subject of captured images last came to."""
+        return dict(self._db.execute("select subject, outcome from sightings order by judged_at").fetchall())
+
     def close(self) -> None:
         self._db.close()
 

@@ -134,7 +134,7 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     formats = {capture.capture_id: capture for capture in captures.all()}
     for page in captures.pages():
-        key, name, account = _subject_of(page, formats[page.capture_id].name)
+        key, name, account = subject_of(page, formats[page.capture_id].name)
         groups.setdefault(key, (name, account, []))[2].append(page)
     for key, (name, account, pages) in groups.items():
         rows = [(image, page) for page in pages for image in captures.images(page.page_id)]
@@ -155,7 +155,7 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
             )
 
 
-def _subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | None]:
+def subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | None]:
     """What a page's images are judged with, and how people read it: a hub's listing is a question of its own."""
     facts, account = page.facts, page.account
     if facts.kind == PageKind.MODEL and facts.item_id:

@@ -17,7 +17,7 @@ from typing import Any
 
 from crawlers.errors import UnknownCapture
 from crawlers.saved.content_credentials import Credentials
-from crawlers.saved.facts import PageFacts, PageKind, edited, facts_from_dict, well_formed
+from crawlers.saved.facts import FIELDS, PageFacts, PageKind, edited, facts_from_dict, well_formed
 from crawlers.saved.page import SavedPage
 from crawlers.saved.pictures import Picture
 from crawlers.saved.provenance import Ingredient, Provenance
@@ -52,7 +52,7 @@ class CaptureRow:
 
 @dataclass(frozen=True, slots=True)
 class PageRow:
-    """One page of a capture, with its facts as they stand."""
+    """One page of a capture, with its facts as they stand, and as they were read."""
 
     page_id: str
     capture_id: str
@@ -60,8 +60,19 @@ class PageRow:
     url: str | None
     saved_at: str | None
     facts: PageFacts
+    as_read: PageFacts
     edited_by: str | None
+    edited_at: str | None
     notes: tuple[str, ...]
+
+    @property
+    def corrections(self) -> tuple[tuple[str, Any], ...]:
+        """The fields that somebody corrected, each with what was read before."""
+        return tuple(
+            (name, getattr(self.as_read, name))
+            for name in FIELDS
+            if getattr(self.as_read, name) != getattr(self.facts, name)
+        )
 
     @property
     def account(self) -> tuple[str, str] | None:
@@ -122,9 +133,22 @@ class Captures:
         where = "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
         return self.store.db.table("capture_pages").count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
 
-    def all(self) -> Iterator[CaptureRow]:
-        """Newest first."""
-        for row in self.store.db.table("captures").rows_where(order_by="taken_in_at desc, capture_id"):
+    def all(self, find: str = "") -> Iterator[CaptureRow]:
+        """Newest first.
+
+        Args:
+            find: part of a file's name, a title, an account, a site or an address, or the beginning of an id.
+        """
+        where, values = "1 = 1", {}
+        if find:
+            where = (
+                "name like :part escape '!' or capture_id like :begin escape '!' or capture_id in (select capture_id from capture_pages where "
+                "platform like :part escape '!' or account like :part escape '!' or url like :part escape '!' "
+                "or coalesce(edited, facts) ->> '$.account_name' like :part escape '!' or coalesce(edited, facts) ->> '$.title' like :part escape '!')"
+            )
+            told = "".join(f"!{sign}" if sign in "!%_" else sign for sign in find)
+            values = {"part": f"%{told}%", "begin": f"{told}%"}
+        for row in self.store.db.table("captures").rows_where(where, values, order_by="taken_in_at desc, capture_id"):
             yield _capture(row)
 
     def bag(self, capture_id: str) -> Path:
@@ -245,10 +269,11 @@ def _capture(row: dict[str, Any]) -> CaptureRow:
 
 
 def _page(row: dict[str, Any]) -> PageRow:
-    facts = facts_from_dict(json.loads(row["edited"] or row["facts"]))
+    as_read = facts_from_dict(json.loads(row["facts"]))
+    facts = facts_from_dict(json.loads(row["edited"])) if row["edited"] else as_read
     return PageRow(
-        row["page_id"], row["capture_id"], row["number"], row["url"], row["saved_at"], facts, row["edited_by"],
-        tuple(json.loads(row["notes"])),
+        row["page_id"], row["capture_id"], row["number"], row["url"], row["saved_at"], facts, as_read, row["edited_by"],
+        row["edited_at"], tuple(json.loads(row["notes"])),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, prin
 
 if TYPE_CHECKING:
     from crawlers.saved.captures import PageRow
+    from scanner.casework import CaseDesk
     from scanner.intake import Intake
 
 group = typer.Typer(help="What was captured: list, show, correct, remove, judge.", no_args_is_help=True)
@@ -19,19 +20,58 @@ _EXCERPT = 300
 
 
 @group.command("list")
-def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List what was captured, newest first."""
+def listed(
+    context: typer.Context,
+    find: Annotated[
+        str, typer.Option(help="Only those with this in their name, title, account, site or address.")
+    ] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """List what was captured, newest first: of which account, what its faces came to, which cases rest on it."""
+    from reports.docket import Docket
+    from scanner.capture_overview import overview
+    from scanner.ledger import Ledger
+
     taking = _open(context)
-    rows = list(taking.captures.all())
-    taking.close()
+    ledger, docket = (
+        Ledger(taking.settings.scans_path),
+        Docket(taking.settings.cases_path, taking.settings.evidence_path),
+    )
+    lines = list(overview(taking.captures, taking.captures.all(find), ledger, docket))
+    for one in (docket, ledger, taking):
+        one.close()
     if as_json:
-        print_json({"captures": [row_document(row) for row in rows]})
+        print_json(
+            {
+                "captures": [
+                    {
+                        **row_document(one.capture), "title": one.title, "accounts": list(one.accounts), "outcome": one.outcome,
+                        "cases": list(one.cases),
+                    }
+                    for one in lines
+                ]
+            }
+        )  # fmt: skip
+        return
+    if not lines:
+        say(
+            f"Nothing captured has {find!r} in it."
+            if find
+            else "Nothing was captured yet: portrait-scanner intake FILES"
+        )
         return
     print_table(
-        ("id", "taken in", "format", "name", "pages", "problem"),
+        ("id", "taken in", "name", "account", "outcome", "case"),
         [
-            (row.capture_id[:12], row.taken_in_at[:16], row.format, row.name, str(row.pages), row.problem or "")
-            for row in rows
+            (
+                one.capture.capture_id[:12],
+                one.capture.taken_in_at[:10],
+                one.capture.name,
+                _several(one.accounts),
+                f"not read: {one.capture.problem}" if one.capture.problem else one.outcome or "not searched",
+                " ".join(one.cases),
+            )
+            for one in lines
         ],
     )
 
@@ -75,7 +115,7 @@ def edit(
 
     from crawlers.saved.facts import FIELDS
 
-    taking = _open(context)
+    taking, desk = _open(context), _desk(context)
     pages = taking.captures.pages(taking.captures.one(capture).capture_id)
     if not pages:
         raise typer.BadParameter("this capture could not be read, so it has no page to correct", param_hint="ID")
@@ -91,16 +131,21 @@ def edit(
         except ValueError:
             wanted[name.strip()] = value or None
     try:
-        at = taking.clock().isoformat()
-        taking.captures.edit(pages[page - 1].page_id, wanted, by or taking.settings.operator, at)
+        resting = desk.correct_capture(taking.captures, pages[page - 1], wanted, by or taking.settings.operator)
     except KeyError as error:
         told = f"there is no field {error.args[0]}; there are: {', '.join(FIELDS)}"
         raise typer.BadParameter(told, param_hint="FIELD=VALUE") from error
     except ValueError as error:
         raise typer.BadParameter(_told_of(error), param_hint="FIELD=VALUE") from error
     finally:
+        desk.close()
         taking.close()
     say("Corrected. `captures judge` judges anew what this changes.")
+    for case in resting:
+        say(
+            f"Case {case.case_id} rests on this capture and keeps what was read before; what you changed shows in a case that is opened from now on.",
+            fg="yellow",
+        )
 
 
 @group.command("remove")
@@ -110,10 +155,7 @@ def remove(
     reason: Annotated[str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")],
 ) -> None:
     """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
-    from scanner.casework import CaseDesk
-
-    taking = _open(context)
-    desk = CaseDesk(taking.settings)
+    taking, desk = _open(context), _desk(context)
     try:
         row = desk.remove_capture(taking.captures, capture, reason)
     finally:
@@ -150,6 +192,17 @@ def _open(context: typer.Context) -> Intake:
     return Intake(flags.settings())
 
 
+def _desk(context: typer.Context) -> CaseDesk:
+    from scanner.casework import CaseDesk
+
+    flags: Flags = context.obj
+    return CaseDesk(flags.settings())
+
+
+def _several(names: tuple[str, ...]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else "".join(names)
+
+
 def _print_page(page: dict[str, Any]) -> None:
     facts = page["facts"]
     typer.echo()
@@ -160,6 +213,10 @@ def _print_page(page: dict[str, Any]) -> None:
             say(f"  {name}: {facts[name]}")
     for name, value in (facts["counts"] or {}).items():
         say(f"  {name}: {value}")
+    for name, before in page["as_read"].items():
+        say(
+            f"  {name} was read as {before if before not in (None, '') else 'nothing'}; corrected by {page['edited_by']}, {page['edited_at'][:16]}"
+        )
     for link in facts["links"][:10]:
         say(f"  link: {link}")
     for told in page["ties"]:
@@ -167,8 +224,11 @@ def _print_page(page: dict[str, Any]) -> None:
     say(f"  {facts['text'][:_EXCERPT].strip()}")
     for note in page["notes"]:
         say(f"  note: {note}", fg="yellow")
+    if not page["images"]:
+        say("  no images")
+        return
     print_table(
-        ("image", "size", "its own", "says"),
+        ("image", "size", "of the post or offer", "what the file says of itself"),
         [
             (
                 one["sha256"][:12],
@@ -193,7 +253,7 @@ def _page_document(taking: Intake, page: PageRow) -> dict[str, Any]:
     ]
     return {
         "number": page.number, "page_id": page.page_id, "url": page.url, "saved_at": page.saved_at, "facts": asdict(page.facts),
-        "edited_by": page.edited_by, "notes": list(page.notes),
+        "edited_by": page.edited_by, "edited_at": page.edited_at, "as_read": dict(page.corrections), "notes": list(page.notes),
         "ties": list(dict.fromkeys(f"{tie.file} · {tie.hub} · {tie.sha256 or tie.listing_url} (by {tie.strength})" for tie in ties)),
         "images": [
             {

@@ -17,6 +17,7 @@ from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import ties_of_image, ties_of_page
 from crawlers.store import CrawlStore
 from reports.errors import ReviewRefused
+from scanner.capture_overview import overview
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
@@ -87,11 +88,11 @@ def show(request: Request, capture_id: str, here: Here, session: Reader) -> Resp
 def correct(request: Request, capture_id: str, number: int, here: Here, session: Taker, form: Posted) -> Response:
     """Correct what was read of a page; what was read before stays beside it."""
     try:
-        with _captures(here) as captures:
+        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
             row = captures.pages(_named(captures, capture_id))[number - 1 : number] if number > 0 else []
             if not row:
                 raise NotThere("no such page of a capture")
-            captures.edit(row[0].page_id, _changes(form), session.account.name, here.clock().isoformat())
+            desk.correct_capture(captures, row[0], _changes(form), session.account.name)
     except (FormRefused, ValueError) as error:
         problem = error if isinstance(error, FormRefused) else FormRefused("no-such-choice")
         return _page(request, here, session, capture_id, problem)
@@ -142,10 +143,12 @@ def _changes(form: Form) -> dict[str, object]:
 
 def _list_page(request: Request, here: Premises, session: Session) -> Response:
     start = whole_number(request.query_params.get("from")) or 0
-    with _captures(here) as captures:
-        rows = list(islice(captures.all(), start, start + _A_PAGE + 1))
+    find = request.query_params.get("find", "").strip()[:200]
+    with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
+        rows = list(islice(captures.all(find), start, start + _A_PAGE + 1))
+        lines = list(overview(captures, rows[:_A_PAGE], desk.ledger, desk.docket))
     return page(
-        request, "captures.html", captures=rows[:_A_PAGE], following=start + _A_PAGE if len(rows) > _A_PAGE else None,
+        request, "captures.html", lines=lines, find=find, following=start + _A_PAGE if len(rows) > _A_PAGE else None,
         may_take=session.account.may(Permission.CAPTURES), worker=worker_lives(here), most_mb=here.settings.web.max_upload_mb,
     )  # fmt: skip
 

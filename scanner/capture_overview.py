@@ -1,0 +1,56 @@
+"""Captures as lists show them: which accounts they are of, what their faces came to, and the cases that rest on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from crawlers.saved.captures import CaptureRow, Captures, PageRow
+from reports.docket import Docket
+from scanner.ledger import Ledger
+from scanner.sightings import subject_of
+from scanner.verdict import Outcome
+
+_STRONGEST_FIRST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.INCONCLUSIVE, Outcome.CLEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureLine:
+    """One capture in a list.
+
+    Attributes:
+        accounts: as "name (id) · site", each once; two ids that look alike are two accounts.
+        outcome: the strongest of what its pages were judged with; None before anything was searched.
+        cases: ids of the cases that rest on it.
+    """
+
+    capture: CaptureRow
+    title: str
+    accounts: tuple[str, ...]
+    outcome: str | None
+    cases: tuple[str, ...]
+
+
+def overview(captures: Captures, rows: Iterable[CaptureRow], ledger: Ledger, docket: Docket) -> Iterator[CaptureLine]:
+    """A line for each of these captures, in their order."""
+    outcomes, cases = ledger.sighting_outcomes(), docket.cases_by_capture()
+    for row in rows:
+        pages = captures.pages(row.capture_id)
+        found = {outcomes.get(subject_of(page, row.name)[0]) for page in pages}
+        yield CaptureLine(
+            row,
+            next((page.facts.title for page in pages if page.facts.title), ""),
+            tuple(dict.fromkeys(told for page in pages if (told := account_of(page)))),
+            next((str(one) for one in _STRONGEST_FIRST if one in found), None),
+            cases.get(row.capture_id, ()),
+        )
+
+
+def account_of(page: PageRow) -> str:
+    """The account that a page belongs to, as people read it; empty where it names none."""
+    facts = page.facts
+    if page.account is None:
+        return ""
+    name, number = facts.account_name, facts.account_id
+    who = f"{name} ({number})" if name and number and name != number else page.account[1]
+    return f"{who} · {facts.platform}" if facts.platform else who
