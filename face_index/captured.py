@@ -24,7 +24,7 @@ from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
 from face_index.same_picture import Patch, patch_of
 
 Key = TypeVar("Key", bound=Hashable)
-_AT_ONCE = 96
+_AT_ONCE = 240
 _MOST_PIXELS_AT_ONCE = 32_000_000  # three bytes each, twice; one image may be larger by itself
 _OVERLAP = 0.25
 _MOST_PIECES = 80

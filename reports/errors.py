@@ -99,11 +99,18 @@ class UnknownNotice(ReportError):
 class NoticeIncomplete(ReportError):
     """A notice lacks required fields."""
 
-    def __init__(self, template: str, missing: Sequence[tuple[str, str]]) -> None:
-        told = "; ".join(f"{name} ({label})" for name, label in missing)
-        super().__init__(f"the notice {template} cannot be made without: {told}. Give each with --set NAME=VALUE")
-        self.template, self.missing = template, tuple(name for name, _ in missing)
-        self.labels = tuple(label for _, label in missing)
+    def __init__(self, template: str, missing: Sequence[tuple[str, str, str]]) -> None:
+        """`missing`: name, label in the notice's language, label in English."""
+        told = "".join(
+            f"\n  {name}: {label}" if label == english else f"\n  {name}: {label} / {english}"
+            for name, label, english in missing
+        )
+        super().__init__(
+            f"the notice {template} cannot be made without:{told}\nGive each with --set NAME=VALUE, or all in a file with --fields FILE; "
+            f"`portrait-scanner notice fields {template}` prints one to fill in"
+        )
+        self.template, self.missing = template, tuple(name for name, _, _ in missing)
+        self.labels = tuple(label for _, label, _ in missing)
 
 
 class NoticeRefused(ReportError):

@@ -94,7 +94,9 @@ class CaseDesk:
         if not reason.strip():
             raise ReviewRefused("say why it is removed; the reason stays in the audit log")
         if resting := self.docket.resting_on(row.capture_id):
-            raise ReviewRefused(f"case {resting[0].case_id} rests on this capture: it is evidence and stays")
+            raise ReviewRefused(
+                f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
+            )
         self.vault.note(
             "capture-removed", "vault", self.actor, self.clock(), capture=row.capture_id, reason=reason.strip()
         )

@@ -36,11 +36,13 @@ class TakenIn:
     """What became of one file.
 
     Attributes:
+        file: its name; a file with the bytes of one that was taken in before is that capture, under the first one's name.
         new: it was not known before.
         listings: offers that sell a likeness or its training, now listings.
     """
 
     capture: CaptureRow
+    file: str
     new: bool
     listings: tuple[Listing, ...] = ()
 
@@ -79,7 +81,7 @@ class Intake:
             copy = _Copy.of(path, Path(room) / "in")
             known = self.captures.known(copy.capture_id)
             if known is not None:
-                return TakenIn(known, new=False)
+                return TakenIn(known, well_formed(path.name), new=False)
             bodies = Path(room) / "bodies"
             bodies.mkdir()
             try:
@@ -100,7 +102,7 @@ class Intake:
         listings = [one for page, facts, _ in pages if (one := listing_for_sale(page, facts, row)) is not None]
         for offer in listings:
             self.store.record(offer, self.clock())
-        return TakenIn(row, new=True, listings=tuple(listings))
+        return TakenIn(row, well_formed(path.name), new=True, listings=tuple(listings))
 
     def _row(
         self, copy: _Copy, content: Content | None, problem: str | None, by: str, made_with: str | None

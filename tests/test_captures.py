@@ -476,6 +476,15 @@ class TestIntake:
         self.comes_up_once_in_the_queue(home, tmp_path)
         shown = json.loads(run("captures", "show", first[:12], "--json", home=home).stdout)
         assert (shown["content"][0]["facts"]["price"], shown["content"][0]["edited_by"] is not None) == (9.9, True)
+        assert shown["content"][0]["as_read"]["price"] is None
+        found = json.loads(run("captures", "list", "--find", "小王", "--json", home=home).stdout)["captures"]
+        assert {first, *others} <= {one["capture_id"] for one in found}
+        assert {(*one["accounts"], one["outcome"]) for one in found} == {("小王 · wechat", "match")}
+        assert all(set(together["cases"]) <= set(one["cases"]) for one in found)
+        assert json.loads(run("captures", "list", "--find", "100%", "--json", home=home).stdout)["captures"] == []
+        late = run("captures", "edit", first, "price=8", home=home)
+        assert (late.returncode, together["cases"][0] in late.stdout) == (0, True)
+        assert "capture-corrected" in run("audit", "show", "--json", home=home).stdout
         unknown = run("captures", "edit", first, "nonsense=1", home=home)
         assert (unknown.returncode, "account_name" in unknown.stderr) == (2, True)
         wrong = run("captures", "edit", first, "price=many", home=home)

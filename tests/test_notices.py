@@ -10,6 +10,7 @@ from importlib import resources
 import docx
 import pypdfium2
 import pytest
+from typer.testing import CliRunner
 
 from reports.case import Case
 from reports.docket import Docket
@@ -17,6 +18,7 @@ from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, Unknown
 from reports.notices.drafting import draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
 from reports.notices.tracker import NoticeState, all_tracked, record_draft, record_event, tracked
+from scanner.cli.app import app
 from tests.cases import AT, make_case, make_sighted_case, reviewed
 
 PAIRS = [(name, language) for name in template_names() for language in template(name).languages]
@@ -70,6 +72,14 @@ def test_each_required_field_removed_in_turn_is_refused_by_name(name: str, case:
         with pytest.raises(NoticeIncomplete, match=field.name) as caught:
             draft_notice(name, case, {**given_for(name), field.name: "  "}, AT)
         assert caught.value.missing == (field.name,)
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_the_file_to_fill_in_has_every_field_that_must_be_given(name: str) -> None:
+    printed = CliRunner().invoke(app, ["notice", "fields", name])
+    assert printed.exit_code == 0, printed.output
+    given = {field.name for field in template(name).required if not field.source}
+    assert set(tomllib.loads(printed.stdout)) == given
 
 
 def test_every_declared_field_is_used_and_every_used_one_declared() -> None:

@@ -169,7 +169,9 @@ def draft_notice(
             f"{name} is for {kind.hub}, and {listed}; if it is on {kind.hub} as well, say where with --set urls="
         )
     values = _values(kind, case, review, given, now, language, fingerprint)
-    missing = [(field.name, field.label[language]) for field in kind.required if not values[field.name]]
+    missing = [
+        (field.name, field.label[language], field.label["en"]) for field in kind.required if not values[field.name]
+    ]
     if missing:
         raise NoticeIncomplete(name, missing)
     for field in kind.required:

@@ -13,6 +13,7 @@ from scanner.cli.context import (
     Flags,
     JsonFlag,
     UseOption,
+    counted,
     print_json,
     print_table,
     progress_bar,
@@ -144,9 +145,11 @@ def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tupl
 def _print_taken(taken: list[TakenIn], judged: list[tuple[JudgedSubject, list[str]]]) -> None:
     new = [one for one in taken if one.new]
     say(
-        f"{len(new)} captures taken in and sealed, {len(taken) - len(new)} known already; {sum(one.capture.pages for one in new)} pages."
+        f"{counted(len(new), 'capture')} taken in and sealed, {len(taken) - len(new)} known already; {counted(sum(one.capture.pages for one in new), 'page')}."
     )
     for one in taken:
+        if not one.new and one.file != one.capture.name:
+            say(f"{one.file}: the same bytes as {one.capture.name}, known already")
         if one.capture.problem:
             say(f"kept but not read: {one.capture.name}: {one.capture.problem}", fg="yellow")
         for note in one.capture.notes if one.new else ():
@@ -181,11 +184,15 @@ def print_judged(judged: list[tuple[JudgedSubject, list[str]]]) -> None:
         )
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more; `captures judge --json` has them all.")
-    say(f"{len(new)} accounts and captures judged now: {_counted(new)}." if new else "Nothing new to judge.")
+    say(
+        f"{counted(len(new), 'account or capture' if len(new) == 1 else 'accounts and capture')} judged now: {_counted(new)}."
+        if new
+        else "Nothing new to judge."
+    )
     if len(judged) > len(new):
         known = [pair for pair in judged if pair[0].known]
         say(
-            f"{len(known)} were judged before and did not change: {_counted(known)}. `captures judge --json` has them all."
+            f"{len(known)} {'was' if len(known) == 1 else 'were'} judged before and did not change: {_counted(known)}. `captures judge --json` has them all."
         )
 
 
@@ -196,7 +203,7 @@ def _counted(judged: list[tuple[JudgedSubject, list[str]]]) -> str:
 
 def _capture_document(one: TakenIn) -> dict[str, Any]:
     return {
-        **row_document(one.capture), "new": one.new,
+        **row_document(one.capture), "file": one.file, "new": one.new,
         "listings": [{"hub": listing.hub, "listing_id": listing.listing_id, "title": listing.title} for listing in one.listings],
     }  # fmt: skip
 

@@ -88,6 +88,11 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console().print(table)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number with its word, in the singular for one."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON object on standard output."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,20 @@ def kinds(as_json: JsonFlag = False) -> None:
             for one in found
         ],
     )
+
+
+@group.command("fields")
+def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar="NOTICE")]) -> None:
+    """Print the fields that a notice needs from you, as a TOML file to fill in for --fields."""
+    from reports.notices.drafting import template
+
+    for field in template(kind).required:
+        if field.source:
+            continue
+        typer.echo(
+            f"# {field.label['zh-CN']} / {field.label['en']}" + (f" (must be {field.must})" if field.must else "")
+        )
+        typer.echo(f"{field.name} = {json.dumps(template(kind).defaults.get(field.name, ''), ensure_ascii=False)}\n")
 
 
 @group.command("draft")

@@ -137,7 +137,11 @@ def invite(
         print_json({"link": link})
     else:
         typer.echo(link)
-        typer.echo(f"Give it to {email}; it is good for a week and counts once.", err=True)
+        typer.echo(
+            f"Give it to {email}; it is good for a week and counts once. It begins with url in [web] of portrait-scanner.toml "
+            f"({premises.settings.web.url}): where the pages are served elsewhere, set that first.",
+            err=True,
+        )
 
 
 @group.command("list")

@@ -24,6 +24,7 @@ POSTS_EACH = 10
 OTHER_ACCOUNTS = 20
 OFFERS = 100
 _BEGAN = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+_SAVED = _BEGAN + timedelta(days=POSTS_EACH)
 _GOODS = ("自行车", "旧手机", "咖啡机", "羽毛球拍", "台灯", "书架", "相机包", "键盘", "行李箱", "吉他")
 
 
@@ -149,7 +150,7 @@ def _write(path: Path, answers: Iterator[tuple[str, str, bytes]]) -> Path:
         writer = WARCWriter(stream, gzip=True)
         for number, (url, kind, body) in enumerate(answers):
             headers = StatusAndHeaders("200 OK", [("Content-Type", kind)], protocol="HTTP/1.1")
-            at = f"{_BEGAN + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}"
+            at = f"{_SAVED + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}"
             writer.write_record(
                 writer.create_warc_record(
                     url, "response", payload=io.BytesIO(body), http_headers=headers, warc_headers_dict={"WARC-Date": at}
