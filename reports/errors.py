@@ -101,14 +101,11 @@ class NoticeIncomplete(ReportError):
 
     def __init__(self, template: str, missing: Sequence[tuple[str, str, str]]) -> None:
         """`missing`: name, label in the notice's language, label in English."""
-        told = "".join(
-            f"\n  {name}: {label}" if label == english else f"\n  {name}: {label} / {english}"
+        self.told = tuple(
+            f"{name}: {label}" if label == english else f"{name}: {label} / {english}"
             for name, label, english in missing
         )
-        super().__init__(
-            f"the notice {template} cannot be made without:{told}\nGive each with --set NAME=VALUE, or all in a file with --fields FILE; "
-            f"`portrait-scanner notice fields {template}` prints one to fill in"
-        )
+        super().__init__(f"the notice {template} cannot be made without {'; '.join(self.told)}")
         self.template, self.missing = template, tuple(name for name, _, _ in missing)
         self.labels = tuple(label for _, label, _ in missing)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,9 +210,14 @@ def _case(
         authorisation=(
             f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {workshop.clock():%Y-%m-%d}"
         ),
-        environment=environment_now(workshop.settings.operator, workshop.clock()), method=_method(workshop, found), samples=(),
+        environment=environment_now(_newest(record), workshop.clock()), method=_method(workshop, found), samples=(),
         sighting=record,
     )  # fmt: skip
+
+
+def _newest(record: SightingRecord) -> str:
+    """Who took the newest of the captures in: whom a court asks about the machine."""
+    return max(record.captures, key=lambda one: one.taken_in_at).taken_in_by
 
 
 def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
@@ -248,9 +253,8 @@ def _sighting(
 ) -> SightingRecord:
     subject = sighting.subject
     shown = found.images[:_MOST_IMAGES]
-    pages = [
-        page for page in subject.pages.values() if _has_one_of(captures, page, {one.image.sha256 for one in shown})
-    ] or list(subject.pages.values())
+    showing = {page_id for one in shown for page_id in subject.places[one.image.sha256]}
+    pages = [page for page in subject.pages.values() if page.page_id in showing] or list(subject.pages.values())
     numbers = {page.page_id: number for number, page in enumerate(pages)}
     first = pages[0]
     rows = {one.capture_id: captures.one(one.capture_id) for one in pages}
@@ -258,7 +262,7 @@ def _sighting(
         platform=first.facts.platform, account_name=first.facts.account_name if subject.account else None,
         account_id=first.facts.account_id if subject.account else None, account_url=next((page.facts.account_url for page in pages if page.facts.account_url), None),
         pages=tuple(_page(page) for page in pages),
-        images=tuple(_image(workshop, captures, one, numbers) for one in shown),
+        images=tuple(_image(workshop, captures, one, subject, numbers) for one in shown),
         captures=tuple(
             CaptureRecord(captures.original_sha256(row.capture_id), row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks, row.capture_id)
             for row in rows.values()
@@ -266,10 +270,6 @@ def _sighting(
         ties=tuple(TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256) for tie, where in ties),
         images_read=sighting.images, faces_read=sighting.faces,
     )  # fmt: skip
-
-
-def _has_one_of(captures: Captures, page: PageRow, wanted: set[str]) -> bool:
-    return any(image.sha256 in wanted for image in captures.images(page.page_id))
 
 
 def _page(page: PageRow) -> SightedPage:
@@ -281,11 +281,13 @@ def _page(page: PageRow) -> SightedPage:
     )  # fmt: skip
 
 
-def _image(workshop: Workshop, captures: Captures, one: SeenImage, numbers: dict[str, int]) -> SightedImage:
+def _image(
+    workshop: Workshop, captures: Captures, one: SeenImage, subject: Subject, numbers: dict[str, int]
+) -> SightedImage:
     data = captures.image_path(one.image.sha256).read_bytes()
     workshop.docket.keep(data, "captured")
     face = workshop.docket.keep(_face_png(data, one.box)) if one.box and one.in_mean else None
-    pages: Iterable[int] = [numbers[one.image.page_id]] if one.image.page_id in numbers else []
+    pages = (numbers[page_id] for page_id in subject.places[one.image.sha256] if page_id in numbers)
     return SightedImage(
         one.image.sha256, face, one.image.url, tuple(pages), one.copies, one.faces, one.score, one.in_mean,
         tuple(one.image.provenance.statements()),

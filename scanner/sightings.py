@@ -47,6 +47,7 @@ class Subject:
         pages: by their id.
         images: distinct ones, the first of each picture that comes more than once.
         copies: how often each of them comes, by SHA-256.
+        places: ids of the pages that show each of them or a copy, by SHA-256.
         thorough: SHA-256 of images that are pictures of pages.
     """
 
@@ -56,6 +57,7 @@ class Subject:
     pages: dict[str, PageRow]
     images: tuple[ImageRow, ...]
     copies: dict[str, int]
+    places: dict[str, tuple[str, ...]]
     thorough: frozenset[str]
 
     @property
@@ -142,16 +144,25 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
         groups_of = copies_among([image.picture.pdq for image, _ in own])
         firsts: dict[int, ImageRow] = {}
         copies: dict[str, int] = {}
+        places: dict[str, dict[str, None]] = {}
         by_hash: dict[str, int] = {}
-        for number, (image, _) in enumerate(own):
+        for number, (image, page) in enumerate(own):
             first = by_hash.setdefault(image.sha256, groups_of[number])
             firsts.setdefault(first, own[first][0])
             copies[own[first][0].sha256] = copies.get(own[first][0].sha256, 0) + 1
+            places.setdefault(own[first][0].sha256, {})[page.page_id] = None
         whole = {Format.IMAGE, Format.PDF, Format.TABLE}
         thorough = frozenset(image.sha256 for image, page in own if formats[page.capture_id].format in whole)
         if firsts:
             yield Subject(
-                key, name, account, {page.page_id: page for page in pages}, tuple(firsts.values()), copies, thorough
+                key,
+                name,
+                account,
+                {page.page_id: page for page in pages},
+                tuple(firsts.values()),
+                copies,
+                {sha256: tuple(found) for sha256, found in places.items()},
+                thorough,
             )
 
 

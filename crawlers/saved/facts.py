@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 
 class PageKind(StrEnum):
@@ -47,7 +47,7 @@ class PageFacts:
     account_id: str | None = None
     account_url: str | None = None
     item_id: str | None = None
-    price: float | None = None
+    price: Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)] | None = None
     currency: str | None = None
     counts: dict[str, int] | None = None
     published_at: str | None = None
@@ -68,6 +68,11 @@ def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
     unknown = set(changes) - set(FIELDS)
     if unknown:
         raise KeyError(", ".join(sorted(unknown)))
+    if changes.get("published_at"):
+        try:
+            datetime.fromisoformat(str(changes["published_at"]))
+        except ValueError:
+            raise ValueError("published_at: not a date like 2026-03-01 or 2026-03-01T09:30+08:00") from None
     return facts_from_dict({**asdict(facts), **changes})
 
 

@@ -247,7 +247,7 @@ def captured_facts(case: Case) -> dict[str, str]:
     urls = [page.url for number, page in enumerate(sighting.pages) if page.url and (number in counted or not counted)]
     name, number = sighting.account_name or case.checkpoint.file, sighting.account_id
     return {
-        "checkpoint.listing_url": " ".join(dict.fromkeys([*filter(None, [sighting.account_url]), *urls][:50])),
+        "checkpoint.listing_url": " ".join(dict.fromkeys([*filter(None, [sighting.account_url]), *urls])),
         "account": f"{name} ({number})" if number else name,
         "captures": ", ".join(one.sha256 for one in sighting.captures),
     }

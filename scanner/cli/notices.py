@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from scanner.cli.casework import CaseArgument
 from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, print_json, print_table
+
+if TYPE_CHECKING:
+    from reports.errors import NoticeIncomplete
 
 group = typer.Typer(help="Draft notices to hubs, and follow what becomes of them.", no_args_is_help=True)
 
@@ -83,6 +86,7 @@ def draft(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a notice about a confirmed case as text, DOCX and PDF. A missing field stops it and is named."""
+    from reports.errors import NoticeIncomplete
     from reports.notices.drafting import draft_notice
     from reports.notices.rendering import as_docx, as_pdf, as_text
     from reports.notices.tracker import record_draft
@@ -94,7 +98,10 @@ def draft(
     desk = CaseDesk(flags.settings(operator=operator))
     case = desk.case(case_id)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
-    made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
+    try:
+        made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
+    except NoticeIncomplete as error:
+        _tell_missing(error)
     contents = {"txt": as_text(made).encode(), "docx": as_docx(made), "pdf": as_pdf(made)}
     notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
     desk.note_notice(case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind)
@@ -112,6 +119,17 @@ def draft(
         f"From a template checked on {made.template.checked_on} against: {made.template.statute}. Not legal advice."
     )
     typer.echo(f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent")
+
+
+def _tell_missing(error: NoticeIncomplete) -> NoReturn:
+    typer.secho(f"error: the notice {error.template} cannot be made without", err=True, fg="red")
+    for told in error.told:
+        typer.echo(f"  {told}", err=True)
+    typer.echo(
+        f"Give each with --set NAME=VALUE, or all in a file with --fields FILE; `portrait-scanner notice fields {error.template}` prints one to fill in.",
+        err=True,
+    )
+    raise typer.Exit(3)
 
 
 def _from_options(pairs: list[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from reports.review import CaseStatus
 from scanner.ledger import Ledger
 from scanner.settings import Settings
 from scanner.verdict import Outcome
-from scanner.web.jobs import Job, JobState
+from scanner.web.jobs import Job, JobKind, JobState
 from scanner.web.store import WebStore
 
 # Name of the fact: gallery version and fingerprint that the worker scans with.
@@ -140,7 +140,10 @@ class Telling:
         """A job as the API tells it."""
         return ScanDocument(
             **{name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)},
-            verdict=self.verdict(job.result) if job.state == JobState.FINISHED else None,
+            # Captures that were all judged before come to no verdict of this scan's.
+            verdict=self.verdict(job.result)
+            if job.state == JobState.FINISHED and (job.result or job.kind != JobKind.CAPTURE)
+            else None,
             url=f"{self.url}/api/v1/scans/{job.job_id}",
         )
 

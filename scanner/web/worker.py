@@ -36,6 +36,8 @@ from scanner.intake import Intake
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
+from scanner.sightings import subject_of
+from scanner.verdict import Outcome
 from scanner.web.accounts import Accounts
 from scanner.web.drafts import Drafts
 from scanner.web.jobs import SENT, Job, JobKind, Jobs
@@ -181,14 +183,22 @@ class Worker:
         workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
+        captures, sent, own = Captures(workshop.crawl, self.settings.captures_path), None, set[str]()
         if job.source:
-            taken = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
-            if taken.problem:
-                rows.append({**_NOBODY, "file": taken.name, "sha256": taken.capture_id, "reason": taken.problem})
-        for done, one in enumerate(judge_captures(workshop, Captures(workshop.crawl, self.settings.captures_path)), 1):
+            sent = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
+            own = {subject_of(page, sent.name)[0] for page in captures.pages(sent.capture_id)}
+        for done, one in enumerate(judge_captures(workshop, captures), 1):
             progress.step(done, None, one.name)
-            if not one.known:
+            if not one.known or one.key in own:
                 rows += rows_of(one, workshop.docket)
+        if sent and (sent.problem or sent.notes or not rows):
+            reason = (
+                sent.problem
+                or "; ".join(sent.notes)
+                or f"{sent.pages} pages were read; no image of theirs shows a face to search"
+            )
+            about = {**_NOBODY, "file": sent.name, "sha256": sent.capture_id, "reason": reason}
+            rows.insert(0, {**about, "outcome": str(Outcome.FAILED if sent.problem else Outcome.INCONCLUSIVE)})
         return rows, None
 
     def _listings(self, job: Job) -> Iterable[Listing]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -26,6 +26,7 @@ from scanner.web.operations import worker_lives
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
+from scanner.web.showing import page_words
 from scanner.web.translation import translations
 from scanner.web.visitors import asks, language_of
 
@@ -36,6 +37,7 @@ Taker = Annotated[Session, asks(Permission.CAPTURES)]
 _A_PAGE = 50
 # What people correct; text, links and images stay as they were read.
 _TEXTS = ("title", "platform", "account_name", "account_id", "account_url", "item_id", "currency", "published_at")
+_ACCOUNT = ("platform", "account_name", "account_id", "account_url")
 _MOST_SHOWN = 200
 
 
@@ -89,13 +91,18 @@ def correct(request: Request, capture_id: str, number: int, here: Here, session:
     """Correct what was read of a page; what was read before stays beside it."""
     try:
         with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
-            row = captures.pages(_named(captures, capture_id))[number - 1 : number] if number > 0 else []
-            if not row:
+            pages = captures.pages(_named(captures, capture_id))
+            if not 0 < number <= len(pages):
                 raise NotThere("no such page of a capture")
-            desk.correct_capture(captures, row[0], _changes(form), session.account.name)
+            row, changes = pages[number - 1], _changes(form)
+            desk.correct_capture(captures, row, changes, session.account.name)
+            for other in pages if form.text("all_of_account") else ():
+                if other.page_id != row.page_id and other.account == row.account:
+                    account = {name: changes[name] for name in _ACCOUNT}
+                    desk.correct_capture(captures, other, account, session.account.name)
     except (FormRefused, ValueError) as error:
-        problem = error if isinstance(error, FormRefused) else FormRefused("no-such-choice")
-        return _page(request, here, session, capture_id, problem)
+        problem = error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
+        return _page(request, here, session, capture_id, problem, (number, form))
     return go(f"/captures/{capture_id}", "saved")
 
 
@@ -131,14 +138,20 @@ def _named(captures: Captures, capture_id: str) -> str:
 def _changes(form: Form) -> dict[str, object]:
     changes: dict[str, object] = {name: form.text(name, 500) or None for name in _TEXTS}
     changes |= {name: changes[name] or "" for name in ("title", "platform")}
-    price = form.text("price", 30).replace(",", ".")
-    try:
-        changes["price"] = float(price) if price else None
-    except ValueError as error:
-        raise FormRefused("no-number", "price") from error
     if form.text("kind") not in list(PageKind):
         raise FormRefused("no-such-choice")
-    return {**changes, "kind": form.text("kind")}
+    return {**changes, "price": _price(form.text("price", 30)), "kind": form.text("kind")}
+
+
+def _price(text: str) -> float | None:
+    """A price as people write it, 1299, 1,299.50 or 9,90; raises FormRefused."""
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "")
+    if not re.fullmatch(r"\d+([.,]\d{1,2})?", text):
+        raise FormRefused("no-number", "price")
+    return float(text.replace(",", "."))
 
 
 def _list_page(request: Request, here: Premises, session: Session) -> Response:
@@ -148,18 +161,27 @@ def _list_page(request: Request, here: Premises, session: Session) -> Response:
         rows = list(islice(captures.all(find), start, start + _A_PAGE + 1))
         lines = list(overview(captures, rows[:_A_PAGE], desk.ledger, desk.docket))
     return page(
-        request, "captures.html", lines=lines, find=find, following=start + _A_PAGE if len(rows) > _A_PAGE else None,
+        request, "captures.html", words=page_words(language_of(request)), lines=lines, find=find, following=start + _A_PAGE if len(rows) > _A_PAGE else None,
         may_take=session.account.may(Permission.CAPTURES), worker=worker_lives(here), most_mb=here.settings.web.max_upload_mb,
     )  # fmt: skip
 
 
 def _page(
-    request: Request, here: Premises, session: Session, capture_id: str, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    capture_id: str,
+    problem: Exception | None = None,
+    typed: tuple[int, Form] | None = None,
 ) -> Response:
+    """A capture with its pages; what was typed into a refused form stays in it."""
     with _captures(here) as captures:
         row = captures.known(_named(captures, capture_id))
         pages = captures.pages(capture_id)
-        content = [_content(captures, one) for one in pages[:_MOST_SHOWN]]
+        content = [
+            _content(captures, one, typed[1] if typed and typed[0] == one.number + 1 else None)
+            for one in pages[:_MOST_SHOWN]
+        ]
     with here.desks.one(session.account.actor) as desk:
         cases = desk.docket.resting_on(capture_id)
     return page(
@@ -168,7 +190,7 @@ def _page(
     )  # fmt: skip
 
 
-def _content(captures: Captures, row: PageRow) -> dict[str, object]:
+def _content(captures: Captures, row: PageRow, typed: Form | None) -> dict[str, object]:
     images = captures.images(row.page_id)
     ties = [
         *ties_of_page(captures.store, row.facts),
@@ -176,5 +198,8 @@ def _content(captures: Captures, row: PageRow) -> dict[str, object]:
     ]
     return {
         "row": row, "facts": row.facts, "images": images, "ties": list(dict.fromkeys(ties)),
-        "counts": json.dumps(row.facts.counts, ensure_ascii=False) if row.facts.counts else "",
+        "typed": {
+            name: typed.fields.get(name, [""])[-1] if typed else getattr(row.facts, name)
+            for name in (*_TEXTS, "price", "kind")
+        }, "refused": typed is not None,
     }  # fmt: skip

@@ -98,6 +98,7 @@ def show(request: Request, job_id: str, here: Here, session: Reader) -> Response
     return page(
         request, "scan.html", words=page_words(language_of(request)), job=job, scan=scan, findings=shown[start : start + 200], total=len(shown), counts=counts, wanted=wanted,
         following=start + 200 if len(shown) > start + 200 else None, outcomes=list(Outcome), told_to=here.outbox.of_job(job_id),
+        captured=bool(job.sha256) and (here.settings.captures_path / str(job.sha256)).is_dir(),
         may_cancel=session.account.may(Permission.SCANS_WRITE), may_read=session.account.may(Permission.CASES_READ),
     )  # fmt: skip
 

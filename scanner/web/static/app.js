@@ -86,6 +86,10 @@ if (sender) {
   sender.hidden = false;
   sender.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (sender.querySelector("input[type=file]").files[0]?.size === 0) {
+      sender.querySelector("[data-problem]").textContent = sender.dataset.empty;
+      return;
+    }
     const request = new XMLHttpRequest();
     const progress = sender.querySelector("progress");
     progress.hidden = false;
