@@ -8,6 +8,7 @@ CrawlError
 │   ├── MalformedHeader      the header contradicts itself or the file
 │   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
 ├── CaptureRefused           a saved page that is of no format that is read, broken or hostile beyond use
+├── CapturesBusy             nothing can be deleted just now
 ├── UnknownCapture           no capture of that id
 ├── HubError                 a hub did not give what was asked
 │   ├── UnknownHub           no hub of that name is built in
@@ -69,6 +70,13 @@ class ArchiveRefused(UnreadableCheckpoint):
 
 class CaptureRefused(CrawlError):
     """A capture cannot be read; it is kept all the same."""
+
+
+class CapturesBusy(CrawlError):
+    """Something cannot be deleted while captures are being taken in or judged."""
+
+    def __init__(self) -> None:
+        super().__init__("captures are being taken in or judged just now; try again in a minute")
 
 
 class UnknownCapture(CrawlError):

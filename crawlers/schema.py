@@ -116,3 +116,9 @@ def captures_pages_images(db: Database) -> None:
         pk=("page_id", "place"),
     )  # fmt: skip
     db.table("capture_images").create_index(["sha256"])
+
+
+@migrations()
+def captures_that_leave(db: Database) -> None:
+    # What a removal still has to delete on disk, with the images that nobody else has; a killed one is finished by the next.
+    db.table("captures_leaving").create({"capture_id": str, "images": str}, pk="capture_id")

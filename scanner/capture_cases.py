@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from crawlers.saved.captures import Captures, PageRow
 from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import Tie, strongest, ties_of_image, ties_of_page
+from crawlers.saved.turns import shared
 from reports.case import (
     CaptureRecord,
     Case,
@@ -74,7 +75,10 @@ def judge_captures(
             yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
     for sighting in judge(todo, captures, workshop.reader, workshop.pack, workshop.watch):
         step(sighting.subject.name)
-        judged = _filed(workshop, captures, sighting)
+        with shared(captures.folder):
+            if any(captures.known(page.capture_id) is None for page in sighting.subject.pages.values()):
+                continue  # a capture of it was removed meanwhile: the next run judges what is left
+            judged = _filed(workshop, captures, sighting)
         record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
         record["reason"] = (
             "a case was opened" if judged.cases else record["reason"] if not judged.authorised else "authorised"

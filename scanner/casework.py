@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crawlers.errors import CapturesBusy
 from crawlers.saved.captures import CaptureRow, Captures, PageRow
+from crawlers.saved.turns import alone
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
@@ -90,9 +92,15 @@ class CaseDesk:
             UnknownCapture: no capture has that id.
             ReviewRefused: no reason, or a case rests on it.
         """
-        row = captures.one(wanted)
         if not reason.strip():
             raise ReviewRefused("say why it is removed; the reason stays in the audit log")
+        try:
+            with alone(captures.folder):
+                return self._remove(captures, captures.one(wanted), reason)
+        except CapturesBusy as error:
+            raise ReviewRefused(str(error)) from error
+
+    def _remove(self, captures: Captures, row: CaptureRow, reason: str) -> CaptureRow:
         if resting := self.docket.resting_on(row.capture_id):
             raise ReviewRefused(
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawlers.errors import CaptureRefused
+from crawlers.errors import CaptureRefused, CapturesBusy
 from crawlers.listing import Listing
 from crawlers.saved.captures import CaptureRow, Captures
 from crawlers.saved.facts import PageFacts, PageKind, well_formed
 from crawlers.saved.page import Limits
 from crawlers.saved.reading import parts_beside
 from crawlers.saved.sales import listing_for_sale
+from crawlers.saved.turns import alone, shared
 from crawlers.store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
@@ -56,6 +57,8 @@ class Intake:
         self.store = CrawlStore(settings.crawl_path)
         self.captures = Captures(self.store, settings.captures_path)
         self._room = ReadingRoom()
+        with suppress(CapturesBusy), alone(settings.captures_path, wait_s=0):
+            self.captures.tidy()
 
     def close(self) -> None:
         self._room.close()
@@ -76,8 +79,10 @@ class Intake:
             account: platform and name, as whoever takes it in says, for pages that name none.
             listing: of which it holds the previews.
         """
-        self.settings.captures_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room:
+        with (
+            shared(self.settings.captures_path),
+            tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room,
+        ):
             copy = _Copy.of(path, Path(room) / "in")
             known = self.captures.known(copy.capture_id)
             if known is not None:
@@ -98,7 +103,10 @@ class Intake:
             (page, _of_listing(facts, listing) if listing else _named(facts, account), told)
             for page, facts, told in read
         ]
-        self.captures.add(row, pages, list(content.images) if content else [])
+        if not self.captures.add(row, pages, list(content.images) if content else []):
+            return TakenIn(
+                self.captures.one(row.capture_id), well_formed(path.name), new=False
+            )  # another process was faster
         listings = [one for page, facts, _ in pages if (one := listing_for_sale(page, facts, row)) is not None]
         for offer in listings:
             self.store.record(offer, self.clock())
@@ -134,7 +142,12 @@ class Intake:
         authorities = [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
         environment = environment_now(row.taken_in_by, self.clock())
         seal_capture(bag, told, environment, self.vault.sign, authorities, self.clock())
-        shutil.move(bag, final)
+        try:
+            bag.rename(final)
+        except OSError:
+            if not final.exists():
+                raise
+            # Another process sealed the same bytes meanwhile: one seal stands.
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shutil
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -56,20 +57,30 @@ class ReadingRoom:
         Args:
             room: an empty folder for bodies; the caller deletes it.
         """
+        try:
+            return self._read(path, room, limits, captures, capture_id)
+        except BrokenProcessPool:
+            self._end()  # it may have been the machine's doing, such as memory that ran short: once more
+            shutil.rmtree(room)
+            room.mkdir()
+        try:
+            return self._read(path, room, limits, captures, capture_id)
+        except BrokenProcessPool:
+            self._end()
+            raise CaptureRefused("reading it took the reading process down") from None
+
+    def _read(self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str) -> Content:
         if self._pool is None:
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, spawn, _confine, (self._memory_bytes, os.getpid()))
         try:
             work = self._pool.submit(_content, path, room, limits, captures.folder, capture_id)
             return work.result(timeout=self._seconds)
-        except CaptureRefused:
+        except (CaptureRefused, BrokenProcessPool):
             raise
         except TimeoutError:
             self._end()
             raise CaptureRefused(f"reading it took longer than {self._seconds:.0f} s") from None
-        except BrokenProcessPool:
-            self._end()
-            raise CaptureRefused("reading it took the reading process down") from None
         except Exception as error:  # whatever a stranger's file makes a parser raise
             raise CaptureRefused(f"it cannot be read ({type(error).__name__})") from error
 

@@ -134,8 +134,11 @@ class _Faces:
 def subjects_of(captures: Captures) -> Iterator[Subject]:
     """Everything that was taken in, by account where pages name one."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
+    pages_there = captures.pages()
     formats = {capture.capture_id: capture for capture in captures.all()}
-    for page in captures.pages():
+    for page in pages_there:
+        if page.capture_id not in formats:
+            continue  # removed meanwhile
         key, name, account = subject_of(page, formats[page.capture_id].name)
         groups.setdefault(key, (name, account, []))[2].append(page)
     for key, (name, account, pages) in groups.items():

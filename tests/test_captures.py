@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawlers.errors import CaptureRefused
+from crawlers.errors import CaptureRefused, CapturesBusy
 from crawlers.saved.captures import Captures, ImageRow
 from crawlers.saved.page import Limits
 from crawlers.saved.pictures import copies_among, look_at
 from crawlers.saved.provenance import provenance_of
+from crawlers.saved.turns import alone, shared
 from face_index.captured import Captured, faces_in
 from face_index.insight import InsightFaceReader
 from face_index.packs import FacePack
@@ -29,10 +31,11 @@ from reports.case_report import case_html
 from reports.docket import Docket
 from reports.errors import NotReviewed
 from reports.review import require_confirmed
+from reports.sealing import seal_capture
 from reports.verify_bundle import verify
 from scanner.capture_cases import judge_captures
 from scanner.casework import CaseDesk
-from scanner.intake import Intake
+from scanner.intake import Intake, TakenIn
 from scanner.judging import Bench
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
@@ -169,7 +172,7 @@ class TestScreenshots:
         captures = Captures(None, folder)
         captures.image_path = lambda sha256: folder / sha256  # type: ignore[method-assign]
         shown = frozenset(row.sha256 for row in rows[len(pictures) :])
-        subject = Subject("account x y", "y", ("x", "y"), {}, tuple(rows), {row.sha256: 1 for row in rows}, shown)
+        subject = Subject("account x y", "y", ("x", "y"), {}, tuple(rows), {row.sha256: 1 for row in rows}, {}, shown)
         return next(iter(judge([subject], captures, bench.reader, bench.pack, bench.watch)))
 
     def test_three_screenshots_of_three_pictures_are_a_match(self, bench: Bench, tmp_path: Path) -> None:
@@ -451,6 +454,75 @@ class TestIntake:
         assert (done.returncode, "rests on this capture" in done.stderr) == (2, True)
         assert (home / "captures" / kept).is_dir()
 
+    def test_two_processes_that_take_in_one_file_make_one_seal(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "shot.png").write_bytes(as_file(photo(101, 1)))
+
+        def slowly(*told: Any) -> None:  # as a time authority makes it
+            time.sleep(1.0)
+            seal_capture(*told)
+
+        def take() -> TakenIn:
+            taking = Intake(Settings(home=tmp_path / "home"))
+            try:
+                return taking.take_one(tmp_path / "shot.png", "olga")
+            finally:
+                taking.close()
+
+        monkeypatch.setattr("scanner.intake.seal_capture", slowly)
+        Intake(Settings(home=tmp_path / "home")).close()
+        with ThreadPoolExecutor(2) as pool:
+            took = [work.result() for work in [pool.submit(take), pool.submit(take)]]
+        assert sorted(one.new for one in took) == [False, True]
+        assert all(item.ok for item in verify(tmp_path / "home" / "captures" / took[0].capture.capture_id))
+
+    def test_what_is_removed_while_it_is_judged_gets_no_case(
+        self, demo: dict[str, Any], demo_home: Path, tmp_path: Path
+    ) -> None:
+        home, folder = tmp_path / "home", tmp_path / "in"
+        shutil.copytree(demo_home, home)
+        folder.mkdir()
+        for seed in (108, 109):
+            (folder / f"{seed}.png").write_bytes(as_file(photo(seed, 700)))
+        settings = Settings(home=home, face_pack="miniature", device="cpu")
+        taking, desk = Intake(settings), CaseDesk(settings)
+        first, second = (taking.take_one(folder / f"{seed}.png", "olga").capture.capture_id for seed in (108, 109))
+        workshop = Workshop(settings)
+
+        def remove_the_first(name: str) -> None:
+            if name == "108.png":
+                desk.remove_capture(taking.captures, first, "not ours")
+
+        judged = judge_captures(workshop, taking.captures, remove_the_first)
+        assert [one.name for one in judged] == ["109.png"]
+        assert not desk.docket.resting_on(first)
+        assert len(desk.docket.resting_on(second)) == 1
+        with shared(taking.captures.folder), pytest.raises(CapturesBusy), alone(taking.captures.folder, wait_s=0):
+            pass
+        for one in (workshop, desk, taking):
+            one.close()
+
+    def test_a_killed_removal_is_finished_by_the_next_command(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "shot.png").write_bytes(as_file(photo(101, 1)))
+        settings = Settings(home=tmp_path / "home")
+        taking = Intake(settings)
+        capture_id = taking.take_one(tmp_path / "shot.png", "olga").capture.capture_id
+        with monkeypatch.context() as broken:
+            broken.setattr(Captures, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                taking.captures.forget(capture_id)
+        assert taking.captures.bag(capture_id).is_dir()
+        taking.close()
+        (settings.captures_path / ".reading-left").mkdir()
+        taking = Intake(settings)
+        assert [path.name for path in settings.captures_path.iterdir() if path.is_dir()] == ["images"]
+        assert not [path for path in (settings.captures_path / "images").rglob("*") if path.is_file()]
+        assert taking.take_one(tmp_path / "shot.png", "olga").new
+        taking.close()
+
     def test_an_account_can_be_named_for_loose_pictures(
         self, demo: dict[str, Any], demo_home: Path, tmp_path: Path
     ) -> None:
@@ -480,7 +552,7 @@ class TestIntake:
         found = json.loads(run("captures", "list", "--find", "小王", "--json", home=home).stdout)["captures"]
         assert {first, *others} <= {one["capture_id"] for one in found}
         assert {(*one["accounts"], one["outcome"]) for one in found} == {("小王 · wechat", "match")}
-        assert all(set(together["cases"]) <= set(one["cases"]) for one in found)
+        assert all(one["cases"] for one in found if one["capture_id"] in (first, *others))
         assert json.loads(run("captures", "list", "--find", "100%", "--json", home=home).stdout)["captures"] == []
         late = run("captures", "edit", first, "price=8", home=home)
         assert (late.returncode, together["cases"][0] in late.stdout) == (0, True)

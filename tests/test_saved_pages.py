@@ -244,6 +244,16 @@ class TestWacz:
         assert any("signed by a key that nobody vouches for" in one for one in reading.checks)
         assert any(page.images for page in reading.pages)
 
+    def test_what_the_package_does_not_name_is_not_read(self, warc: bytes, tmp_path: Path) -> None:
+        path = wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1()))
+        with zipfile.ZipFile(path, "a") as package:
+            package.writestr("pages/extraPages.jsonl", '{"url": "http://127.0.0.1/shop", "title": "Forged"}\n')
+            package.writestr("archive/more.warc.gz", warc)
+        reading = read(path, tmp_path / "room")
+        assert not [page for page in reading.pages if page.title == "Forged"]
+        assert len({page.url for page in reading.pages}) == len(reading.pages)
+        assert any("not read" in one and "more.warc.gz" in one for one in reading.checks)
+
     @pytest.mark.parametrize(("damage", "told"), [("file", "does not agree with its SHA-256"), ("signature", "signature does not hold"), ("bomb", "must be a bomb")])  # fmt: skip
     def test_what_was_changed_is_refused(self, warc: bytes, tmp_path: Path, damage: str, told: str) -> None:
         path = wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1()), damage=damage)

@@ -178,10 +178,12 @@ class Captures:
         capture: CaptureRow,
         pages: list[tuple[SavedPage, PageFacts, tuple[str, ...]]],
         images: Sequence[Sequence[ImageRow]],
-    ) -> None:
-        """Remember a capture with all its pages and images, or nothing."""
+    ) -> bool:
+        """Remember a capture with all its pages and images, or nothing; whether it was not known before."""
         with self.store.transaction():
             db = self.store.db
+            if self.known(capture.capture_id) is not None:
+                return False
             db.table("captures").insert(
                 {**asdict(capture), "checks": _json(capture.checks), "notes": _json(capture.notes)}, ignore=True
             )
@@ -205,12 +207,10 @@ class Captures:
                     ),
                     ignore=True,
                 )  # fmt: skip
+        return True
 
     def forget(self, capture_id: str) -> None:
-        """Delete a capture with its seal, its pages, and those of its images that no other capture has."""
-        bag, leaving = self.bag(capture_id), self.folder / f".leaving-{capture_id}"
-        if bag.exists():
-            bag.rename(leaving)  # taken in again after a crash, it is sealed anew
+        """Delete a capture with its seal, its pages, and those of its images that no other capture has; call it alone (`turns`)."""
         own = "select page_id from capture_pages where capture_id = ?"
         alone = (
             f"select distinct sha256 from capture_images where page_id in ({own}) and sha256 not in "
@@ -222,9 +222,27 @@ class Captures:
             db.table("capture_images").delete_where(f"page_id in ({own})", [capture_id])
             db.table("capture_pages").delete_where("capture_id = ?", [capture_id])
             db.table("captures").delete_where("capture_id = ?", [capture_id])
-        for sha256 in images:
-            self.image_path(sha256).unlink(missing_ok=True)
-        shutil.rmtree(leaving, ignore_errors=True)
+            db.table("captures_leaving").upsert({"capture_id": capture_id, "images": _json(images)}, pk="capture_id")
+        self._delete_what_left()
+
+    def tidy(self) -> None:
+        """Delete what killed processes left behind; call it alone (`turns`)."""
+        self._delete_what_left()
+        for leftover in self.folder.glob(".reading-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for partial in self.folder.glob("images/*/*.part"):
+            partial.unlink(missing_ok=True)
+
+    def _delete_what_left(self) -> None:
+        table = self.store.db.table("captures_leaving")
+        for row in list(table.rows):
+            for sha256 in json.loads(row["images"]):
+                if not self.store.db.table("capture_images").count_where("sha256 = ?", [sha256]):
+                    self.image_path(sha256).unlink(missing_ok=True)
+            if self.known(row["capture_id"]) is None:
+                shutil.rmtree(self.bag(row["capture_id"]), ignore_errors=True)
+            with self.store.transaction():
+                table.delete_where("capture_id = ?", [row["capture_id"]])
 
     def pages(self, capture_id: str | None = None) -> list[PageRow]:
         """Pages of a capture, or all, in the order they came."""
@@ -293,7 +311,7 @@ def _image(row: dict[str, Any]) -> ImageRow:
 
 
 def _json(value: Any) -> str:
-    return well_formed(json.dumps(value, ensure_ascii=False))
+    return well_formed(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _text(value: str | None) -> str | None:

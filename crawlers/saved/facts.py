@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -58,6 +59,7 @@ class PageFacts:
 
 
 FIELDS = tuple(field.name for field in fields(PageFacts))
+_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _AMOUNT = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*([万萬wkKW千亿]?)")
 _MOST = 1e15
 _TIMES = {"万": 1e4, "萬": 1e4, "w": 1e4, "千": 1e3, "k": 1e3, "亿": 1e8}
@@ -73,7 +75,15 @@ def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
             datetime.fromisoformat(str(changes["published_at"]))
         except ValueError:
             raise ValueError("published_at: not a date like 2026-03-01 or 2026-03-01T09:30+08:00") from None
-    return facts_from_dict({**asdict(facts), **changes})
+    cleaned = {name: _readable(value) if isinstance(value, str) else value for name, value in changes.items()}
+    return facts_from_dict({**asdict(facts), **cleaned})
+
+
+def _readable(text: str) -> str:
+    """Without signs that turn the direction of what stands around them, and without control characters."""
+    return "".join(
+        sign for sign in text if sign in "\n\t" or not (unicodedata.category(sign) == "Cc" or sign in _TURNING)
+    )
 
 
 @cache

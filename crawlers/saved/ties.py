@@ -13,6 +13,7 @@ from crawlers.store import CrawlStore
 
 _SHORTEST = 10  # AutoV2; of 8 digits (AutoV1) a hash of the whole file says nothing
 _MOST = 20
+_MOST_ASKED = 50  # hashes, and links, of one page: each is a search over everything listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def ties_of_image(store: CrawlStore, provenance: Provenance) -> list[Tie]:
 
 def ties_of_page(store: CrawlStore, facts: PageFacts) -> list[Tie]:
     """Checkpoints that a page names by hash, and listings that it links to."""
-    found = [tie for digest in facts.hashes for tie in _by_hash(store, digest)]
-    found += [tie for link in facts.links for tie in _by_link(store, link)]
+    found = [tie for digest in facts.hashes[:_MOST_ASKED] for tie in _by_hash(store, digest)]
+    found += [tie for link in facts.links[:_MOST_ASKED] for tie in _by_link(store, link)]
     return list(dict.fromkeys(found))[:_MOST]
 
 

@@ -39,17 +39,18 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
             described = _json_of(package, "datapackage.json")
             checks = _check(package, described)
             found: list[Start] = []
+            trusted = _described(described) or set(package.namelist())
             warcs = [
                 name
                 for name in package.namelist()
-                if name.startswith("archive/") and name.endswith((".warc", ".warc.gz"))
+                if name.startswith("archive/") and name.endswith((".warc", ".warc.gz")) and name in trusted
             ]
             for name in warcs:
                 with package.open(name) as stream:
                     starts, _, told = read_warc_stream(stream, resources)
                 found += starts
                 checks += told
-            listed = list(_listed(package))
+            listed = list(_listed(package, trusted))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
@@ -84,14 +85,12 @@ def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
         if _sha256(package, name) != told.removeprefix("sha256:"):
             raise CaptureRefused(f"{name[:100]!r} does not agree with its SHA-256 in datapackage.json: it was changed")
         right += 1
-    unlisted = [
-        name
-        for name in names
-        if name.startswith("archive/") and name not in {str(one.get("path")) for one in resources}
-    ]
+    unlisted = names - _described(described) - {"datapackage.json", "datapackage-digest.json"} if resources else set()
     checks = [f"{right} files agree with the SHA-256 in datapackage.json"] if right else []
     checks += [f"{len(resources) - right} files have no SHA-256 there"] if right < len(resources) else []
-    checks += [f"datapackage.json does not know {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
+    checks += (
+        [f"not read, since datapackage.json does not name it: {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
+    )
     if "datapackage-digest.json" not in names:
         return [*checks, "it has no digest of its list, and no signature"]
     digest = _json_of(package, "datapackage-digest.json")
@@ -135,16 +134,25 @@ def _must_fit(key: Any, signature: bytes, told: str) -> None:
     raise InvalidSignature
 
 
-def _listed(package: zipfile.ZipFile) -> Iterator[Start]:
+def _described(described: dict[str, Any]) -> set[str]:
+    """The files that datapackage.json names."""
+    told = described.get("resources")
+    return {str(one.get("path")) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)}
+
+
+def _listed(package: zipfile.ZipFile, trusted: set[str]) -> Iterator[Start]:
+    """The package's own list of its pages, each address once."""
+    seen: set[str] = set()
     for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
-        if name not in package.namelist():
+        if name not in package.namelist() or name not in trusted:
             continue
         for line in _text_of(package, name).splitlines():
             try:
                 told = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(told, dict) and isinstance(told.get("url"), str):
+            if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
+                seen.add(told["url"])
                 yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")))
 
 

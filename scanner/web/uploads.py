@@ -18,7 +18,7 @@ from scanner.settings import Settings
 from scanner.web.errors import GateRefused
 from scanner.web.slots import Slots
 
-LONGEST_NAME = 150
+LONGEST_NAME = 200  # bytes of UTF-8
 _MOST_DECLARED_BYTES = 64_000
 _SPARE_BYTES = 200_000_000  # of the disk stay free for the databases
 _WRITE_BYTES = 1 << 20
@@ -155,5 +155,11 @@ def safe_name(name: str) -> str:
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     plain = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip(" .")
     stem, dot, ending = plain.rpartition(".")
-    short = f"{stem[: LONGEST_NAME - 20]}{dot}{ending[:19]}" if dot else plain[:LONGEST_NAME]
+    kept = _cut(ending, 40)
+    short = f"{_cut(stem, LONGEST_NAME - 41)}{dot}{kept}" if dot else _cut(plain, LONGEST_NAME)
     return short or "upload"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """File systems count bytes, and a Chinese sign has three."""
+    return text.encode()[:most_bytes].decode("utf-8", "ignore")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import tempfile
@@ -155,7 +156,13 @@ class Worker:
             return
         except (OSError, sqlite3.OperationalError) as error:
             if getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ENOENT, errno.EACCES, errno.ENOTDIR):
-                self.jobs.finish(job.job_id, [], None, str(error)[:300], self._tell_webhook)
+                self.jobs.finish(
+                    job.job_id,
+                    [],
+                    None,
+                    (getattr(error, "strerror", None) or "the file cannot be opened")[:300],
+                    self._tell_webhook,
+                )
                 return
             # A full disk or a locked file is no verdict on the job: it waits for its turn again, a few times.
             full = getattr(error, "errno", None) == errno.ENOSPC
@@ -260,6 +267,9 @@ class Worker:
         for path in self.settings.uploads_path.glob("*.*"):
             if self.jobs.has_ended(path.stem) and time.time() - path.stat().st_mtime > _ORPHAN_S:
                 path.unlink(missing_ok=True)
+        for left in self.settings.uploads_path.glob("tmp*"):  # of a worker that was killed while it took a capture in
+            if time.time() - left.stat().st_mtime > _ORPHAN_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 _NOBODY: dict[str, Any] = {

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from crawlers.errors import UnknownCapture
 from crawlers.saved.captures import Captures, PageRow
 from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import ties_of_image, ties_of_page
@@ -21,7 +22,7 @@ from scanner.capture_overview import overview
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
-from scanner.web.jobs import JobKind, Order, new_job_id
+from scanner.web.jobs import JobKind, JobState, Order, new_job_id
 from scanner.web.operations import worker_lives
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told, whole_number
@@ -76,6 +77,9 @@ async def send(request: Request, here: Here, session: Taker) -> Response:
 @router.post("/judge")
 def judge(request: Request, here: Here, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checked
     """Search the faces again where something changed."""
+    for waiting in here.jobs.newest(None, JobState.QUEUED, None, _A_PAGE):
+        if waiting.kind == JobKind.CAPTURE and not waiting.source:
+            return go(f"/scans/{waiting.job_id}", "queued")  # one search of everything serves all who ask
     name = translations(language_of(request)).gettext("Captured pages and pictures")
     job, _ = here.jobs.take_in(Order(session.account.account_id, JobKind.CAPTURE, "", name))
     return go(f"/scans/{job.job_id}", "queued")
@@ -114,6 +118,8 @@ def remove(request: Request, capture_id: str, here: Here, session: Taker, form: 
             raise FormRefused("no-reason")
         with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
             desk.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
+    except UnknownCapture as error:
+        raise NotThere("no such capture") from error  # somebody else removed it
     except (FormRefused, ReviewRefused) as error:
         return _page(request, here, session, capture_id, error)
     return go("/captures", "removed")
@@ -156,7 +162,7 @@ def _price(text: str) -> float | None:
 
 def _list_page(request: Request, here: Premises, session: Session) -> Response:
     start = whole_number(request.query_params.get("from")) or 0
-    find = request.query_params.get("find", "").strip()[:200]
+    find = request.query_params.get("find", "").replace("\0", "").strip()[:200]
     with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
         rows = list(islice(captures.all(find), start, start + _A_PAGE + 1))
         lines = list(overview(captures, rows[:_A_PAGE], desk.ledger, desk.docket))
