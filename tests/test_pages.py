@@ -443,7 +443,7 @@ class TestCaptures:
         seen(page, "capture")
         press(page, "Save")
         expect(page.get_by_role("status")).to_contain_text("Saved.")
-        expect(page.locator("dl").nth(1)).to_contain_text("1299")
+        expect(page.locator("dl").nth(1)).to_contain_text("1,299.00")
         expect(page.locator("dl").nth(1)).to_contain_text("Read before")
         seen(page, "capture_corrected")
         page = lawyer.open("/captures?find=小王")
