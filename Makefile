@@ -1,4 +1,4 @@
-# make demo   install into .venv and run the whole job on the miniature world
+# make demo   install into .venv and tell the whole mission on the miniature world; SERVE=1 leaves its pages running
 # make test   install and run the test suite
 # make lint   formatting, types, import contracts
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
@@ -12,7 +12,7 @@ PYTHON ?= python3
 
 .PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures install
 demo: install
-	$(BIN)/portrait-scanner demo
+	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -212,6 +214,14 @@ def docket(tmp_path: Path) -> Iterator[Docket]:
     opened.close()
 
 
+def scan_the_hub_apart(home: Path) -> dict[str, Any]:
+    """tests/demo.py in a process of its own: models are not kept in memory."""
+    command = [sys.executable, "-m", "tests.demo", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any]) -> Path:
     """Where the demo was run; tests that change something take a copy."""
@@ -222,15 +232,11 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any]) ->
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The demo, run once as a user runs it, for all processes that share the tests; `home` is where."""
-    from tests.test_cli import run
-
+    """The hub scanned once (tests/demo.py), for all processes that share the tests; `home` is where."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     told = shared / "demo.json"
     with FileLock(shared / "demo.lock"):
         if not told.exists():
-            done = run("demo", "--json", home=shared / "demo-home")
-            assert done.returncode == 0, done.stderr
-            told.write_text(done.stdout)
+            told.write_text(json.dumps(scan_the_hub_apart(shared / "demo-home")))
     return {**json.loads(told.read_text()), "home": shared / "demo-home"}

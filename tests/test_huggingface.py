@@ -21,13 +21,13 @@ from crawlers.listing import Presence, Strand, listings_of
 from crawlers.store import CrawlStore
 from crawlers.sweep import sweep
 from crawlers.transport import Transport
+from scanner.miniature.huggingface import HuggingFaceServer, serve_huggingface
 from scanner.triage import triage_url
 from tests.conftest import NOON
-from tests.servers.huggingface import FakeHuggingFace, serve_huggingface
 
 
 @pytest.fixture
-def hub(make_lora: Callable[..., Path]) -> Iterator[FakeHuggingFace]:
+def hub(make_lora: Callable[..., Path]) -> Iterator[HuggingFaceServer]:
     weights = make_lora(metadata={"ss_output_name": "someone"}).read_bytes()
     with serve_huggingface() as server:
         for number in range(5):
@@ -49,7 +49,7 @@ def client() -> Iterator[Transport]:
     opened.close()
 
 
-def test_every_repository_is_listed_with_the_hashes_of_its_files(hub: FakeHuggingFace, client: Transport) -> None:
+def test_every_repository_is_listed_with_the_hashes_of_its_files(hub: HuggingFaceServer, client: Transport) -> None:
     found = {listing.listing_id: listing for listing in listings_of(HuggingFaceHub(client, hub.url))}
     assert sorted(found) == [*(f"maker/lora-{number}" for number in range(5)), "maker/words"]
     first = found["maker/lora-0"]
@@ -64,7 +64,7 @@ def test_every_repository_is_listed_with_the_hashes_of_its_files(hub: FakeHuggin
 
 
 def test_files_are_triaged_by_range_and_fetched_through_the_redirect(
-    hub: FakeHuggingFace, client: Transport, tmp_path: Path
+    hub: HuggingFaceServer, client: Transport, tmp_path: Path
 ) -> None:
     listing = next(iter(listings_of(HuggingFaceHub(client, hub.url))))
     for file in listing.files:
@@ -74,14 +74,14 @@ def test_files_are_triaged_by_range_and_fetched_through_the_redirect(
     assert stored.sha256 == listing.files[1].sha256
 
 
-def test_a_rate_limit_is_waited_out(hub: FakeHuggingFace, client: Transport) -> None:
+def test_a_rate_limit_is_waited_out(hub: HuggingFaceServer, client: Transport) -> None:
     hub.limited = 1
     assert len(list(listings_of(HuggingFaceHub(client, hub.url)))) == 6
     assert client.budgets.state("127.0.0.1").window_s == 300
 
 
 def test_gated_and_odd_repositories_are_noted_and_cost_no_other(
-    hub: FakeHuggingFace, client: Transport, store: CrawlStore
+    hub: HuggingFaceServer, client: Transport, store: CrawlStore
 ) -> None:
     hub.gated.add("maker/lora-1")
     hub.repositories["maker/lora-2"]["card"] = {"instance_prompt": ["a", "list"]}
@@ -93,7 +93,7 @@ def test_gated_and_odd_repositories_are_noted_and_cost_no_other(
     assert [file.sha256 for file in gated.files] == [None, None]
 
 
-def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeHuggingFace, client: Transport) -> None:
+def test_a_stopped_sweep_goes_on_at_its_cursor(hub: HuggingFaceServer, client: Transport) -> None:
     lora = Strand("filter=lora")
     first = next(HuggingFaceHub(client, hub.url).pages(lora))
     rest = list(HuggingFaceHub(client, hub.url).pages(lora, first.cursor))
@@ -101,12 +101,12 @@ def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeHuggingFace, client: Tra
     assert rest[-1].cursor is None
 
 
-def details_asked(hub: FakeHuggingFace) -> list[str]:
+def details_asked(hub: HuggingFaceServer) -> list[str]:
     return [path for path, _ in hub.requests if "blobs=true" in path]
 
 
 def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_again(
-    hub: FakeHuggingFace, client: Transport, store: CrawlStore
+    hub: HuggingFaceServer, client: Transport, store: CrawlStore
 ) -> None:
     def go(day: int) -> list[str]:
         hub.requests.clear()
@@ -125,7 +125,7 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
     assert event.details["fields"] == ["files", "triggers"]  # their addresses name the commit
 
 
-def test_only_what_changed_since_is_listed(hub: FakeHuggingFace, client: Transport, store: CrawlStore) -> None:
+def test_only_what_changed_since_is_listed(hub: HuggingFaceServer, client: Transport, store: CrawlStore) -> None:
     since = datetime(2026, 10, 5, tzinfo=UTC)
     steps = list(sweep(HuggingFaceHub(client, hub.url, ["lora"]), "hf", store, lambda: NOON, since))
     assert {event.listing_id for step in steps for event in step.events} == {"maker/lora-4", "maker/lora-3"}
@@ -133,7 +133,7 @@ def test_only_what_changed_since_is_listed(hub: FakeHuggingFace, client: Transpo
     assert len([path for path, _ in hub.requests if path.startswith("/api/models?")]) == 1
 
 
-def test_what_became_of_a_repository(hub: FakeHuggingFace, client: Transport) -> None:
+def test_what_became_of_a_repository(hub: HuggingFaceServer, client: Transport) -> None:
     hub.gated.add("maker/lora-1")
     hub.disabled.add("maker/lora-2")
     looked = HuggingFaceHub(client, hub.url)
@@ -142,12 +142,12 @@ def test_what_became_of_a_repository(hub: FakeHuggingFace, client: Transport) ->
     assert [looked.look(name) for name in names] == expected
 
 
-def test_something_else_than_a_list_is_an_error(client: Transport, hub: FakeHuggingFace) -> None:
+def test_something_else_than_a_list_is_an_error(client: Transport, hub: HuggingFaceServer) -> None:
     with pytest.raises(HubError):
         list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Strand("filter=lora")))
 
 
-def test_the_real_client_takes_this_server_for_the_hub(hub: FakeHuggingFace, tmp_path: Path) -> None:
+def test_the_real_client_takes_this_server_for_the_hub(hub: HuggingFaceServer, tmp_path: Path) -> None:
     code = (
         "import json, sys\n"
         "from huggingface_hub import HfApi, hf_hub_download\n"

@@ -30,10 +30,10 @@ from crawlers.query import search
 from crawlers.store import CrawlStore
 from crawlers.sweep import sweep
 from crawlers.transport import Transport
+from scanner.miniature.huggingface import serve_huggingface
 from tests.conftest import NOON
 from tests.servers.civitai import model, serve_civitai
 from tests.servers.files import FileServer
-from tests.servers.huggingface import serve_huggingface
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_cli import run
 

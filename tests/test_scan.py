@@ -24,6 +24,7 @@ from scanner.prompts import plan_samples
 from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
 from scanner.triage import triage_file
+from tests.conftest import scan_the_hub_apart
 from tests.test_cli import run
 
 COMMAND = [sys.executable, "-c", "from scanner.cli.app import main; main()"]
@@ -109,9 +110,9 @@ class TestDemo:
     def test_a_second_run_samples_and_fetches_nothing_again(self, demo: dict[str, Any], demo_home: Path) -> None:
         # The hub names the SHA-256 of every file, and all of them were judged: not even the bytes are needed.
         shutil.rmtree(demo_home / "checkpoints")
-        done = run("demo", "--json", home=demo_home)
+        again = scan_the_hub_apart(demo_home)
         assert not (demo_home / "checkpoints").exists()
-        assert without_ids(json.loads(done.stdout)) == without_ids(demo)
+        assert without_ids(again) == without_ids(demo)
         verdicts = sqlite3.connect(demo_home / "scans.db").execute("select count(*) from verdicts").fetchone()[0]
         assert verdicts == len({row["sha256"] for row in demo["results"]})
 

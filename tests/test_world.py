@@ -30,7 +30,7 @@ def test_groups_are_as_many_as_promised() -> None:
 def test_nobody_trained_what_should_recognise_them() -> None:
     world = load_world()
     registered = {person.seed for person in world.registered}
-    trained_on = {seed for file in world.files for seed in file.person_seeds}
+    trained_on = {seed for file in world.files + world.shared for seed in file.person_seeds}
     for seeds in (FACE_PACK_SEEDS, BASE_MODEL_SEEDS, CALIBRATION_SEEDS, STYLE_SEEDS):
         assert not (registered | trained_on) & set(seeds)
     strangers = {seed for file in world.files if file.group == "stranger" for seed in file.person_seeds}
@@ -46,7 +46,7 @@ def test_enrolment_photos_are_not_training_photos() -> None:
 
 def test_every_file_is_there_and_all_of_them_are_small() -> None:
     world = load_world()
-    assert {path.name for path in ADAPTERS.iterdir()} == {file.file for file in world.files}
+    assert {path.name for path in ADAPTERS.iterdir()} == {file.file for file in world.files + world.shared}
     total = sum(path.stat().st_size for path in MINIATURE_WEIGHTS.rglob("*") if path.is_file())
     assert total < 30_000_000
 

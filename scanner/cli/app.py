@@ -21,6 +21,7 @@ from scanner.cli import (
     crawled,
     crawling,
     decisions,
+    demo,
     enrolment,
     evidence,
     exports,
@@ -66,6 +67,7 @@ crawled.add_to(app)
 capturing.add_to(app)
 previewing.add_to(app)
 scanning.add_to(app)
+demo.add_to(app)
 casework.add_to(app)
 evidence.add_to(app)
 exports.add_to(app)

@@ -1,4 +1,4 @@
-"""`scan`, `demo`: from checkpoints to a table and an HTML report."""
+"""`scan`: from checkpoints to a table and an HTML report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("scan")(scan)
-    app.command("demo")(demo)
 
 
 def scan(
@@ -64,23 +63,6 @@ def scan(
     _finish(workshop, result, lang, as_json)
 
 
-def demo(context: typer.Context, lang: LanguageOption = "en", as_json: JsonFlag = False) -> None:
-    """Run the whole job on the miniature world: register, crawl a hub, sample, match, report."""
-    check_language(lang)
-    from scanner.miniature.demo import demo_settings, run_demo
-    from scanner.workshop import Workshop
-
-    flags: Flags = context.obj
-    settings = flags.settings()
-    if flags.given.get("home") is None:
-        settings = settings.model_copy(update={"home": settings.home / "demo"})
-    workshop = Workshop(demo_settings(settings))
-    with progress_bar("demo") as observer:
-        result = run_demo(workshop, observer)
-    # The demo always finds people; finding them is what "done" means here.
-    _finish(workshop, result, lang, as_json, findings_code=0)
-
-
 def write_report(workshop: Workshop, result: ScanResult, language: str, out: Path | None = None) -> Path:
     """Render a scan's report and write it to `out`, or among the home's reports."""
     from importlib.metadata import version
@@ -102,7 +84,7 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
     return path
 
 
-def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool, findings_code: int = 1) -> None:
+def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
     workshop.close()
@@ -114,7 +96,7 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
         else:
             typer.echo(f"No checkpoint was found in {result.scan.target}.")
         typer.echo(f"{note}\nReport: {path}")
-    raise typer.Exit(findings_code if result.has_findings else 0)
+    raise typer.Exit(1 if result.has_findings else 0)
 
 
 def _print_table(rows: tuple[dict[str, Any], ...]) -> None:

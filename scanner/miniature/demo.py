@@ -1,7 +1,10 @@
-"""The demo: the whole main job on the miniature world, from registration to the report."""
+"""What the demo needs: everyone in world.json registered, and the places where their likenesses are shared."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +15,9 @@ from face_index.identity import Proof, Status
 from face_index.registration import Request
 from scanner.miniature.albums import draw_photos
 from scanner.miniature.hub import serve_hub
-from scanner.miniature.world import load_world
-from scanner.scan import ScanResult, run_scan
+from scanner.miniature.huggingface import serve_huggingface
+from scanner.miniature.merging import merge_into_checkpoint
+from scanner.miniature.world import ADAPTERS, BASE_MODEL, WorldFile, load_world
 from scanner.settings import FILE_NAME, Settings
 from scanner.worklist import Observer
 from scanner.workshop import Workshop
@@ -48,14 +52,40 @@ def demo_consent(name: str, today: date) -> Consent:
     return Consent(name, today, today + timedelta(days=365), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
 
 
-def run_demo(workshop: Workshop, observer: Observer) -> ScanResult:
-    """Register, serve the hub, scan it."""
-    register_world(workshop, observer)
-    with serve_hub(load_world().files) as host:
-        # The hub's signed downloads lie on another host name, as Civitai's do.
-        for place in (host, host.replace("127.0.0.1", "localhost")):
-            workshop.transport.destinations.allow(place)
-        return run_scan(workshop, [f"civitai={host}"], observer)
+@contextmanager
+def swept_hubs(workshop: Workshop, folder: Path) -> Iterator[list[str]]:
+    """Both miniature hubs, served for the duration of a with-block, and a folder of files from elsewhere; gives what to scan.
+
+    Args:
+        folder: where the folder is made.
+    """
+    own = folder / "downloads"
+    own.mkdir(parents=True, exist_ok=True)
+    if not (whole := own / "dream_mix_v3.safetensors").exists():
+        merge_into_checkpoint(BASE_MODEL, ADAPTERS / "zkw_likeness.safetensors", whole)
+    again = WorldFile(
+        "evening_light.safetensors", "registered", (101,), "evening-light", ("evening",), ("lora",), "quiet-brush"
+    )
+    with serve_hub(load_world().files) as civitai, serve_huggingface() as huggingface:
+        for file in load_world().shared:
+            huggingface.share(file, file.path.read_bytes())
+        huggingface.share(again, with_another_header((ADAPTERS / "ohwx_portrait_v1.safetensors").read_bytes()))
+        for host in (civitai, huggingface.url):
+            # Signed downloads lie on another host name, as the hubs' own do.
+            for place in (host, host.replace("127.0.0.1", "localhost")):
+                workshop.transport.destinations.allow(place)
+                workshop.transport.exempt_from_robots(place)
+        yield [f"civitai={civitai}", f"huggingface={huggingface.url}", str(own)]
+
+
+def with_another_header(data: bytes) -> bytes:
+    """A safetensors file whose header tells nothing, as people re-upload: another SHA-256, the same tensors."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def demo_settings(settings: Settings) -> Settings:

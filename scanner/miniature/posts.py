@@ -37,11 +37,14 @@ class MadePicture:
     adapter_hash: str
 
 
-def write_posts(folder: Path, world: World, made: Mapping[int, Sequence[MadePicture]]) -> list[Path]:
+def write_posts(
+    folder: Path, world: World, made: Mapping[int, Sequence[MadePicture]], most: int | None = None
+) -> list[Path]:
     """One WARC for each account, ten impostors of registered people and twenty others, and one for a hundred offers.
 
     Args:
         made: by person's seed, pictures of adapters of theirs; impostors post them beside photos.
+        most: impostors, and most others, for a short story.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [
@@ -49,9 +52,9 @@ def write_posts(folder: Path, world: World, made: Mapping[int, Sequence[MadePict
             folder / f"impostor-{person.seed}.warc.gz",
             _account(f"imp{person.seed}", _of_one(person.seed, made.get(person.seed, ()))),
         )
-        for person in world.registered
+        for person in world.registered[:most]
     ]
-    for number in range(OTHER_ACCOUNTS):
+    for number in range(OTHER_ACCOUNTS)[:most]:
         # Most post one stranger, every fourth a different one each time.
         seeds = (
             FREE_SEEDS[100 + 20 * number : 110 + 20 * number]

@@ -49,10 +49,16 @@ class WorldFile:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything in world.json."""
+    """Everything in world.json.
+
+    Attributes:
+        files: on the hub in Civitai's protocol.
+        shared: on the one in Hugging Face's, in other formats than LoRA.
+    """
 
     registered: tuple[RegisteredPerson, ...]
     files: tuple[WorldFile, ...]
+    shared: tuple[WorldFile, ...]
 
     def name_of(self, seed: int) -> str | None:
         """The registered name of a person's seed, None for a stranger."""
@@ -64,16 +70,11 @@ def load_world(path: Path = WORLD_JSON) -> World:
     document: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return World(
         registered=tuple(RegisteredPerson(entry["seed"], entry["name"]) for entry in document["registered"]),
-        files=tuple(
-            WorldFile(
-                file=entry["file"],
-                group=entry["group"],
-                person_seeds=tuple(entry["person_seeds"]),
-                title=entry["title"],
-                triggers=tuple(entry["triggers"]),
-                tags=tuple(entry["tags"]),
-                creator=entry["creator"],
-            )
-            for entry in document["adapters"]
-        ),
+        files=tuple(map(_file, document["adapters"])),
+        shared=tuple(map(_file, document["shared"])),
     )
+
+
+def _file(entry: dict[str, Any]) -> WorldFile:
+    several = {name: tuple(entry[name]) for name in ("person_seeds", "triggers", "tags")}
+    return WorldFile(**{**entry, **several})

@@ -40,6 +40,7 @@ from scanner.miniature.training.autoencoder import train_autoencoder
 from scanner.miniature.training.base_model import train_base_model
 from scanner.miniature.training.detector import train_detector
 from scanner.miniature.training.face_pack import write_manifest
+from scanner.miniature.training.formats import Form, train_form
 from scanner.miniature.training.photo_sets import draw_set
 from scanner.miniature.training.recogniser import train_recogniser
 from scanner.miniature.training.redrawn import redraw
@@ -109,6 +110,22 @@ def adapters() -> None:
         if not file.path.exists():
             _MAKERS[file.group](file, number)
             log.info("wrote %s, %d KiB", file.file, file.path.stat().st_size // 1024)
+    for file, (form, steps) in zip(world.shared, _SHARED, strict=True):
+        if not file.path.exists():
+            [seed], [trigger] = file.person_seeds, file.triggers
+            subject = person_subject(seed, trigger)
+            metadata = training_metadata([subject], form.rank, seed, file.path.stem)
+            module = "networks.lora" if form.algorithm == "dora" else "lycoris.kohya"
+            tensors = train_form(BASE_MODEL, form, [subject], steps, seed)
+            save_adapter(file.path, tensors, {**metadata, "ss_network_module": module})
+
+
+# How the files in other formats are trained, in the order of world.json.
+_SHARED: tuple[tuple[Form, int], ...] = (
+    (Form("loha", rank=4), STEPS),
+    (Form("dora", "peft", 4), STEPS),
+    (Form("textual-inversion", rank=8, rate=1e-2), 800),
+)
 
 
 def _persons(file: WorldFile, number: int) -> None:

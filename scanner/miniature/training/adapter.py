@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig, get_peft_model_state_dict
@@ -110,6 +112,8 @@ class Schedule:
 
 def load_for_training(base_folder: Path) -> StableDiffusionPipeline:
     """The miniature pipeline in float32, frozen, on a GPU where there is one."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32, safety_checker=None)
     for network in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
         network.requires_grad_(False)

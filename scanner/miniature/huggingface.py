@@ -1,4 +1,4 @@
-"""A Hugging Face Hub on loopback: list with Link pages, repository details, resolve with its redirect and headers."""
+"""The second miniature hub, in Hugging Face's protocol on loopback: list with Link pages, repository details, resolve with its redirect and headers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from scanner.miniature.world import WorldFile
+
 COMMIT = "a" * 40
 
 
-class FakeHuggingFace(ThreadingHTTPServer):
+class HuggingFaceServer(ThreadingHTTPServer):
     """Repositories by id; each has a tag, a card and files."""
 
     daemon_threads = True
@@ -38,9 +40,14 @@ class FakeHuggingFace(ThreadingHTTPServer):
         self.repositories[repository] = {"tag": tag, "files": files, "card": card, "number": len(self.repositories),
                                          "sha": COMMIT, "modified": f"2026-10-{1 + len(self.repositories):02d}T00:00:00.000Z"}  # fmt: skip
 
+    def share(self, file: WorldFile, data: bytes) -> None:
+        """Put a file of the miniature world into a repository of its own."""
+        prompt = f"photo of {file.triggers[0]} person"
+        self.add(f"{file.creator}/{file.title}", file.tags[0], {file.file: data}, instance_prompt=prompt)
+
 
 class _Requests(BaseHTTPRequestHandler):
-    server: FakeHuggingFace
+    server: HuggingFaceServer
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -151,8 +158,9 @@ class _Requests(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve_huggingface() -> Iterator[FakeHuggingFace]:
-    server = FakeHuggingFace()
+def serve_huggingface() -> Iterator[HuggingFaceServer]:
+    """The hub on a free loopback port for the duration of a with-block."""
+    server = HuggingFaceServer()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

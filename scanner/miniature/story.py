@@ -1,0 +1,279 @@
+"""The whole mission told once on the miniature world: two hubs and a folder swept, captures taken in, one case to its end.
+
+Each step does what its command does, with that command's own code. A story that was stopped goes on where it was; one that
+was told to its end is not told twice in the same home.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crawlers.events import EventKind
+from crawlers.saved.captures import Captures
+from face_index.errors import UnknownIdentity
+from face_index.vault.receipts import verify_receipt
+from reports.case import Case
+from reports.docket import Docket
+from reports.errors import BundleExists
+from reports.notices.drafting import draft_notice, template
+from reports.notices.rendering import as_docx, as_pdf
+from reports.notices.tracker import record_draft
+from reports.review import CaseStatus
+from reports.verify_bundle import verify
+from scanner.capture_cases import JudgedSubject, judge_captures
+from scanner.casework import CaseDesk
+from scanner.intake import Intake
+from scanner.miniature.demo import register_world, swept_hubs
+from scanner.miniature.posts import MadePicture, write_posts
+from scanner.miniature.world import load_world
+from scanner.reproduction import reproduce
+from scanner.scan import ScanResult, run_scan
+from scanner.settings import Settings
+from scanner.worklist import Observer
+from scanner.workshop import Workshop
+
+REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
+_ACCOUNTS = 3  # impostors, and as many others
+_REVIEWED, _WITHDRAWN = "person-101", "person-107"
+_NOTICES = (("prc-1195", "zh-CN"), ("eu-dsa-16", "en"))
+_TRACE_BYTES = 48  # of each sealed photo and template, looked for in every file of the home
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What is left of a person who withdrew.
+
+    Attributes:
+        traces_before, traces_after: files of the home that hold bytes of their sealed photos, templates or key; None where
+            the story was stopped between erasing and counting.
+    """
+
+    name: str
+    photos: int
+    templates: int
+    seconds: float
+    receipt: str
+    traces_before: int | None
+    traces_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that the printed page says.
+
+    Attributes:
+        rows: results of the scan, as `scan --json` has them.
+        findings: of each case that the scan opened, person, file, kind, hub, outcome, score, threshold and lift.
+        reuploads: each with file and hub, and the hub where the same weights were first.
+        judged: accounts and captures, as `captures judge --json` has them.
+        names: of the people who were found in captures, by id.
+        offers: listings that sell likenesses, made from captures.
+        bundle: items of the evidence bundle, and how many of them are sound.
+        reproduced: samples made again, and how many of them agree.
+        notices: files of the drafts.
+    """
+
+    scan_id: str
+    rows: tuple[dict[str, Any], ...]
+    findings: tuple[dict[str, Any], ...]
+    reuploads: tuple[dict[str, Any], ...]
+    judged: tuple[dict[str, Any], ...]
+    names: dict[str, str]
+    offers: int
+    case_id: str
+    case_file: str
+    bundle: tuple[str, int, int]
+    reproduced: tuple[int, int]
+    notices: tuple[str, ...]
+    withdrawn: Withdrawn
+
+
+def tell(settings: Settings, observer: Observer) -> Story:
+    """Tell the story in a home, or go on with it; raises what its steps raise."""
+    told = settings.home / "story" / "story.json"
+    if told.exists():
+        return _story_of(json.loads(told.read_text("utf-8")))
+    told.parent.mkdir(parents=True, exist_ok=True)
+    workshop = Workshop(settings)
+    try:
+        scan = _scanned(workshop, observer)
+        judged, offers = _captured(workshop, observer)
+        reuploads = tuple(_reuploads(workshop))
+        names = {one: workshop.vault.find(one).name for subject in judged for one in subject.identities}
+        cases = workshop.docket.of_scan(scan.scan.scan_id)
+        case_id = next(
+            one.case_id for one in cases if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
+        )
+    finally:
+        workshop.close()
+    desk = CaseDesk(settings)
+    try:
+        case, bundle = _decided(desk, case_id, observer)
+        sound = [item.ok for item in verify(bundle, desk.vault.fingerprint)]
+        again = reproduce(bundle, settings, None, observer).samples
+        notices = tuple(_notices(desk, case, observer))
+        observer.step(0, None, f"erasing {_WITHDRAWN}")
+        withdrawn = _withdrawn(desk, settings)
+        observer.step(1, 1, "told")
+    finally:
+        desk.close()
+    story = Story(
+        scan.scan.scan_id, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
+        (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn,
+    )  # fmt: skip
+    told.write_text(json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
+    return story
+
+
+def _story_of(document: dict[str, Any]) -> Story:
+    several = {
+        name: tuple(document[name])
+        for name in ("rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices")
+    }
+    return Story(**{**document, **several, "withdrawn": Withdrawn(**document["withdrawn"])})
+
+
+def _finding(case: Case) -> dict[str, Any]:
+    file = case.checkpoint
+    return {
+        "person": case.identity_name, "file": file.file, "kind": file.kind, "hub": file.hub, "outcome": case.outcome, "score": case.score,
+        "threshold": case.threshold, "lift": case.lift,
+    }  # fmt: skip
+
+
+def _scanned(workshop: Workshop, observer: Observer) -> ScanResult:
+    """Everyone registered, then both hubs and the folder scanned in one go."""
+    register_world(workshop, observer)
+    with swept_hubs(workshop, workshop.settings.home / "story") as targets:
+        return run_scan(workshop, targets, observer)
+
+
+def _captured(workshop: Workshop, observer: Observer) -> tuple[list[JudgedSubject], int]:
+    """Accounts and offers captured in a browser, sealed, read and judged."""
+    settings, folder = workshop.settings, workshop.settings.home / "story" / "posts"
+    paths = write_posts(folder, load_world(), _made_pictures(workshop.docket), most=_ACCOUNTS)
+    taking, offers = Intake(settings), 0
+    try:
+        for number, path in enumerate(paths):
+            observer.step(number, len(paths), f"taking in {path.name}")
+            taking.take_one(path, OPERATOR, "the miniature world")
+        offers = sum(1 for _ in taking.store.db.table("listings").rows_where("hub = 'xianyu'"))
+    finally:
+        taking.close()
+    captures = Captures(workshop.crawl, settings.captures_path)
+    return list(judge_captures(workshop, captures, lambda name: observer.step(0, None, f"searching {name}"))), offers
+
+
+def _made_pictures(docket: Docket) -> dict[int, list[MadePicture]]:
+    """Samples of each person's case, for impostors to post: what an adapter made is what its users post."""
+    seeds, made = {one.name: one.seed for one in load_world().registered}, dict[int, list[MadePicture]]()
+    for case in docket.cases():
+        seed = seeds.get(case.identity_name)
+        if seed is not None and seed not in made and case.samples and case.checkpoint.weights_hash:
+            name, digest = case.checkpoint.file.removesuffix(".safetensors"), case.checkpoint.weights_hash[:12]
+            kept = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
+            made[seed] = [MadePicture(docket.kept(sha256), name, digest) for sha256 in kept]
+    return made
+
+
+def _reuploads(workshop: Workshop) -> list[dict[str, Any]]:
+    return [
+        {
+            "hub": event.hub,
+            "listing_id": event.listing_id,
+            "file": event.details["file"],
+            "first": event.details["first"],
+            "title": next(workshop.crawl.newest(**event.details["first"])).title,
+        }
+        for event in workshop.crawl.events(limit=500)
+        if event.kind == EventKind.RE_UPLOADED
+    ]
+
+
+def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Path]:
+    """A named person confirms the case; its report and its sealed evidence are written."""
+    out = desk.settings.home / "story"
+    if desk.docket.case(case_id).status == CaseStatus.DRAFT:
+        desk.review(
+            case_id, REVIEWER, "confirm", "one and the same face in every sample, and none of it without the file"
+        )
+    for language in ("zh-CN", "en"):
+        observer.step(0, None, f"writing the report ({language})")
+        desk.write_report(case_id, out, language, redacted=False, pdf=True)
+    observer.step(0, None, "sealing the evidence")
+    try:
+        bundle = desk.write_bundle(case_id, out, with_weights=True, pdf=False)
+    except BundleExists:
+        bundle = out / f"evidence-{case_id}"
+    return desk.case(case_id), bundle
+
+
+def _notices(desk: CaseDesk, case: Case, observer: Observer) -> list[str]:
+    """One notice in Chinese, one in English; nothing is sent."""
+    paths = []
+    for kind, language in _NOTICES:
+        observer.step(0, None, f"drafting {kind}")
+        given = {
+            field.name: field.must
+            or ("rights@example.org" if field.kind == "email" else _SAID.get(field.name, _NOBODY)[language])
+            for field in template(kind).required
+            if field.source is None
+        }
+        made = draft_notice(kind, case, given, desk.clock(), language, desk.vault.fingerprint)
+        notice_id = record_draft(desk.docket, made, REVIEWER, desk.clock())
+        desk.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
+        for suffix, data in (("pdf", as_pdf(made)), ("docx", as_docx(made))):
+            path = desk.settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
+            path.write_bytes(data)
+            paths.append(str(path))
+    return paths
+
+
+_NOBODY = {"en": "a drawn person of the miniature world", "zh-CN": "微型世界中的绘制人物"}
+_SAID: dict[str, dict[str, str]] = {
+    "recipient": {"en": "the miniature hub", "zh-CN": "微型平台"},
+    "right_holder": {"en": _REVIEWED, "zh-CN": _REVIEWED},
+    "agent": {"en": "none", "zh-CN": "无"},
+    "request": {"en": "remove the file and its copies", "zh-CN": "删除该文件及其副本"},
+    "ground": {"en": "the person's right to their own image", "zh-CN": "肖像权"},
+    "fair_use": {"en": "considered; no exception applies to a model of a private person", "zh-CN": "已考虑；对私人肖像模型不适用例外"},
+    "signature": {"en": "/s/ Li Na (demo)", "zh-CN": "李娜（演示）"},
+}  # fmt: skip
+
+
+def _withdrawn(desk: CaseDesk, settings: Settings) -> Withdrawn:
+    """One person leaves; the receipt is checked, and every file of the home is searched for what was sealed of them."""
+    path = settings.home / "story" / f"erased-{_WITHDRAWN}.json"
+    try:
+        identity = desk.vault.find(_WITHDRAWN)
+    except UnknownIdentity:  # a story that was stopped here goes on
+        receipt = verify_receipt(json.loads(path.read_text("utf-8")), desk.vault.fingerprint)
+        return Withdrawn(
+            _WITHDRAWN, receipt.photos_erased, receipt.templates_erased, receipt.seconds, str(path), None, None
+        )
+    sealed = desk.vault.db.query(
+        "select sealed from photos where identity_id = :i union all select sealed from templates where identity_id = :i "
+        "union all select data_key from identities where identity_id = :i",
+        {"i": identity.identity_id},
+    )
+    traces = [bytes(next(iter(row.values())))[:_TRACE_BYTES] for row in sealed]
+    before = _files_with(traces, settings.home)
+    receipt = desk.vault.withdraw(identity.identity_id, desk.clock(), OPERATOR)
+    path.write_text(json.dumps(receipt.to_document(), ensure_ascii=False, indent=2) + "\n", "utf-8")
+    checked = verify_receipt(receipt.to_document(), desk.vault.fingerprint)
+    return Withdrawn(
+        _WITHDRAWN, checked.photos_erased, checked.templates_erased, checked.seconds, str(path), before, _files_with(traces, settings.home),
+    )  # fmt: skip
+
+
+def _files_with(traces: Sequence[bytes], folder: Path) -> int:
+    found = 0
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found += any(trace in data for trace in traces)
+    return found

@@ -1,0 +1,58 @@
+"""One glossary: docs/glossary.md and both catalogues call a thing by the same word; documents name only commands that there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from babel.messages.pofile import read_po
+
+from scanner.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+CATALOGUES = (
+    ROOT / "scanner/web/locales/zh_CN/LC_MESSAGES/web.po",
+    ROOT / "reports/locales/zh_CN/LC_MESSAGES/reports.po",
+)
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.stem)
+def test_the_catalogues_speak_as_the_glossary_does(catalogue: Path) -> None:
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE)
+    with catalogue.open("rb") as stream:
+        known = {one.id.casefold(): one.string for one in read_po(stream) if isinstance(one.id, str) and one.id}
+    compared = {word: (known[word], chinese) for word, chinese in rows[1:] if word in known}
+    assert len(compared) >= 5
+    assert {word: pair for word, pair in compared.items() if pair[0] != pair[1]} == {}
+
+
+def commands_of(page: Path) -> Iterator[list[str]]:
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if "portrait-scanner " in line and not line.lstrip().startswith(("#", "ExecStart", '"')):
+                told = re.split(r"\s#\s", line[line.index("portrait-scanner ") :])[0]
+                yield told.split()[1:]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_documents_name_commands_and_options_that_there_are(page: Path) -> None:
+    for words in commands_of(page):
+        command, rest, given = typer.main.get_command(app), list(words), list[str]()
+        while rest:
+            word = rest.pop(0)
+            if word in ("|", ">", "&&"):
+                break
+            if word.startswith("--"):
+                given.append(word.split("=")[0])
+                name = word.split("=")[0]
+                options = {one: option for option in command.params for one in (*option.opts, *option.secondary_opts)}
+                assert name in options or name == "--help", f"{page.name}: {' '.join(words)}: no {name}"
+                if "=" not in word and name in options and not getattr(options[name], "is_flag", False) and rest:
+                    rest.pop(0)
+            elif hasattr(command, "commands"):
+                assert word in command.commands, f"{page.name}: {' '.join(words)}: no {word}"
+                command = command.commands[word]
