@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -49,28 +49,26 @@ def demo(
     else:
         _print_page(story, settings)
     if serve:
-        _serve(context, settings, port)
+        _serve(settings, port)
 
 
-def _serve(context: typer.Context, settings: Settings, port: int) -> None:
+def _serve(settings: Settings, port: int) -> NoReturn:
     """Pages with the demo's home, and a link that opens an account which may see everything in it."""
     import os
+    import sys
 
-    from scanner.cli.serving import serve
     from scanner.web.access import Role
     from scanner.web.premises import Premises
 
-    os.environ["PORTRAIT_SCANNER_WEB__URL"] = f"http://127.0.0.1:{port}"
-    context.obj = Flags({**context.obj.given, "home": settings.home})
-    premises = Premises(context.obj.settings())
-    secret = premises.accounts.invite(
-        "demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], premises.settings.operator
-    )
+    url = f"http://127.0.0.1:{port}"
+    premises = Premises(settings)
+    secret = premises.accounts.invite("demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], settings.operator)
     premises.close()
-    typer.echo(
-        f"\nOpen an account for the pages with this link, once they run: http://127.0.0.1:{port}/invitation/{secret}"
-    )
-    serve(context, "127.0.0.1", port, worker=True)
+    typer.echo(f"\nOpen an account for the pages with this link: {url}/invitation/{secret}")
+    sys.stdout.flush()
+    # A process of its own: the models that the demo loaded are not needed for pages.
+    command = [sys.executable, "-m", "scanner.cli.app", "--home", str(settings.home), "serve", "--port", str(port)]
+    os.execve(command[0], command, {**os.environ, "PORTRAIT_SCANNER_WEB__URL": url})  # noqa: S606  ourselves, and no shell
 
 
 def _print_page(story: Story, settings: Settings) -> None:
