@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = (
     "portrait-scanner",
@@ -24,6 +23,8 @@ MISSING = "missing"
 
 def library_versions() -> dict[str, str]:
     """Version of every library by name, MISSING if it is not installed, and Python's own."""
+    from importlib.metadata import PackageNotFoundError, version  # here: `--help` needs neither
+
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:

@@ -37,7 +37,7 @@ from scanner.cli import (
     serving,
     watching,
 )
-from scanner.cli.context import Flags, UseOption, visible
+from scanner.cli.context import Flags, UseOption, command_group, visible
 
 
 class ExitCode(IntEnum):
@@ -50,10 +50,9 @@ class ExitCode(IntEnum):
     STOPPED = 130  # Ctrl-C; Typer's own, as shells have it
 
 
-app = typer.Typer(
+app = command_group(
+    "Tells whose face a public image model was trained to reproduce, and proves it.",
     name="portrait-scanner",
-    help="Tells whose face a public image model was trained to reproduce, and proves it.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )

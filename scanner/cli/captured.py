@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli.capturing import judge_all, judged_document, print_judged, row_document, say
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json, print_table
+from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, command_group, print_json, print_table
 
 if TYPE_CHECKING:
     from crawlers.saved.captures import PageRow
     from scanner.casework import CaseDesk
     from scanner.intake import Intake
 
-group = typer.Typer(help="What was captured: list, show, correct, remove, judge.", no_args_is_help=True)
+group = command_group("What was captured: list, show, correct, remove, judge.")
 IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
 _EXCERPT = 300
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-group = typer.Typer(help="Photos and adapters of drawn persons, to try the program with.", no_args_is_help=True)
+from scanner.cli.context import command_group
+
+group = command_group("Photos and adapters of drawn persons, to try the program with.")
 
 
 @group.command("photos")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from scanner.cli.casework import CaseArgument
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, print_json, print_table
+from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, command_group, print_json, print_table
 
 if TYPE_CHECKING:
     from reports.errors import NoticeIncomplete
 
-group = typer.Typer(help="Draft notices to hubs, and follow what becomes of them.", no_args_is_help=True)
+group = command_group("Draft notices to hubs, and follow what becomes of them.")
 
 
 @group.command("kinds")

@@ -16,14 +16,15 @@ from scanner.cli.context import (
     LanguageOption,
     OperatorOption,
     check_language,
+    command_group,
     day_of,
     print_json,
     print_table,
 )
 from scanner.cli.enrolment import agree
 
-consents = typer.Typer(help="Receipts: show, renew, change the terms.", no_args_is_help=True)
-licences = typer.Typer(help="Models, uploaders and hubs that a person allows.", no_args_is_help=True)
+consents = command_group("Receipts: show, renew, change the terms.")
+licences = command_group("Models, uploaders and hubs that a person allows.")
 NameArgument = Annotated[str, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")]
 
 

@@ -13,14 +13,15 @@ from scanner.cli.context import (
     Flags,
     JsonFlag,
     OperatorOption,
+    command_group,
     new_file,
     print_json,
     print_table,
     write_text_file,
 )
 
-vault_group = typer.Typer(help="Backups, keys and the state of what is stored.", no_args_is_help=True)
-audit_group = typer.Typer(help="Who did what when, and whether that record is whole.", no_args_is_help=True)
+vault_group = command_group("Backups, keys and the state of what is stored.")
+audit_group = command_group("Who did what when, and whether that record is whole.")
 
 
 @vault_group.command("status")

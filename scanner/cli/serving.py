@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table
+from scanner.cli.context import Flags, JsonFlag, command_group, day_of, print_json, print_table
 
 if TYPE_CHECKING:
     from scanner.web.access import Role
     from scanner.web.accounts import Account
     from scanner.web.premises import Premises
 
-group = typer.Typer(help="Who may use pages and API, and with which tokens.", no_args_is_help=True)
+group = command_group("Who may use pages and API, and with which tokens.")
 EmailArgument = Annotated[str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")]
 
 
