@@ -1,6 +1,7 @@
 # make demo   install into .venv and tell the whole mission on the miniature world; SERVE=1 leaves its pages running
 # make test   install and run the test suite
 # make lint   formatting, types, import contracts
+# make dist   wheel and sdist in dist/; make test-dist  the suite against the installed wheel
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
 # make bench-gate  the upload gate under load; make bench-captures  captured images a second
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures install
+.PHONY: demo test lint dist test-dist bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures install
 demo: install
 	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
@@ -22,6 +23,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: install
+	$(BIN)/python -m build --outdir dist .
+
+# The suite against the installed wheel, in an environment of its own: what a package leaves out shows here.
+test-dist: dist
+	rm -rf .dist && $(PYTHON) -m venv .dist/venv
+	.dist/venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(ls dist/*.whl)[dev]"
+	cp -r tests benchmarks docs README.md CHANGELOG.md CONTRIBUTING.md Makefile constraints.txt pyproject.toml .dist/
+	cd .dist && venv/bin/python -m pytest -n 2 --dist loadfile
 
 # The adapters are trained once, about an hour on two cores, and kept in .bench/.
 bench: install

@@ -10,12 +10,14 @@ import pytest
 import typer.main
 from babel.messages.pofile import read_po
 
+import scanner
 from scanner.cli.app import app
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = Path(scanner.__file__).parent.parent  # of the wheel, where that is what is tested
 CATALOGUES = (
-    ROOT / "scanner/web/locales/zh_CN/LC_MESSAGES/web.po",
-    ROOT / "reports/locales/zh_CN/LC_MESSAGES/reports.po",
+    PACKAGES / "scanner/web/locales/zh_CN/LC_MESSAGES/web.po",
+    PACKAGES / "reports/locales/zh_CN/LC_MESSAGES/reports.po",
 )
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
