@@ -1,5 +1,7 @@
 """Verify an evidence bundle offline: `python -I verify_bundle.py BUNDLE`. This one file needs Python 3.11 and `cryptography`.
 
+It is long because it must be one file: it travels in every bundle and runs where nothing of ours is installed.
+
 It trusts nothing but what it is given: a bundle's own key and its authorities' certificates lie inside it, so that a whole
 bundle made anew with other keys is sound in itself. Give --signer (the fingerprint the signer published) and --tsa-root
 (the authority's root certificate) to have that checked as well. Take this file from the program, never from a bundle.

@@ -18,6 +18,13 @@ def test_the_drawing_is_what_the_code_is() -> None:
     assert drawn(page) == page, "run: python -m tests.draw_architecture"
 
 
+def test_a_long_file_says_why() -> None:
+    for package in ("crawlers", "face_index", "reports", "scanner"):
+        for path in (PACKAGES / package).rglob("*.py"):
+            text = path.read_text("utf-8")
+            assert text.count("\n") <= 400 or "It is long because" in text[:1000], path
+
+
 def test_every_dependency_is_listed_with_its_licence() -> None:
     listed = {
         re.sub(r"[-_.]+", "-", name).lower()
