@@ -210,8 +210,12 @@ class _Pass:
             before = known.get(listing_id)
             if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
                 continue
+            # What only another address told is asked for again here: its files' addresses are that place's.
             unchanged = (
-                before is not None and before.state == str(listing.standing) and before.revision == listing.revision
+                before is not None
+                and before.sweep_id is not None
+                and before.state == str(listing.standing)
+                and before.revision == listing.revision
             )
             if listing.complete:
                 reading.fresh.append(listing)

@@ -18,6 +18,7 @@ from crawlers.destinations import Destinations
 from crawlers.errors import HubError
 from crawlers.huggingface import HuggingFaceHub
 from crawlers.listing import Presence, Strand, listings_of
+from crawlers.query import likely
 from crawlers.store import CrawlStore
 from crawlers.sweep import sweep
 from crawlers.transport import Transport
@@ -123,6 +124,17 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
     assert len(details_asked(hub)) == 1
     [event] = store.events(limit=1)
     assert event.details["fields"] == ["files", "triggers"]  # their addresses name the commit
+
+
+def test_the_same_hub_at_another_address_is_asked_for_its_own(
+    hub: HuggingFaceServer, client: Transport, store: CrawlStore
+) -> None:
+    list(sweep(HuggingFaceHub(client, hub.url), "hf", store, lambda: NOON))
+    mirror = hub.url.replace("127.0.0.1", "localhost")
+    list(sweep(HuggingFaceHub(client, mirror), "mirror", store, lambda: NOON))
+    files = [file.url for listing in likely(store, "mirror") for file in listing.files]
+    assert files
+    assert all(url.startswith(f"{mirror}/") for url in files)
 
 
 def test_only_what_changed_since_is_listed(hub: HuggingFaceServer, client: Transport, store: CrawlStore) -> None:
