@@ -20,7 +20,8 @@ FaceIndexError
     ├── VaultLocked          the master key is missing or is not the one that sealed the vault
     ├── VaultDamaged         the file is not a sound vault; nothing was written to it
     ├── BackupUnusable       a backup cannot be made or restored
-    └── ClockWentBackwards   the newest audit entry lies in the future
+    ├── ClockWentBackwards   the newest audit entry lies in the future
+    └── ClockFarAhead        nothing was written for so long that the clock may be wrong
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from face_index.enrolment import EnrolmentReport
 
@@ -139,5 +140,17 @@ class ClockWentBackwards(VaultError):
     def __init__(self, now: datetime, newest: str) -> None:
         super().__init__(
             f"the clock says {now.isoformat(timespec='seconds')}, but the newest audit entry is of {newest}; "
-            "nothing was written: set the machine's clock right and run the command again"
+            "nothing was written: set the machine's clock right and run the command again; if it is right now and was ahead "
+            "then, `portrait-scanner audit accept-clock` says so in the log"
+        )
+
+
+class ClockFarAhead(VaultError):
+    """The newest audit entry is so old that the machine's clock may be ahead; nothing was erased."""
+
+    def __init__(self, now: datetime, silent_for: timedelta) -> None:
+        super().__init__(
+            f"the clock says {now:%Y-%m-%d}, and nothing was written to the audit log for {silent_for.days} days: if the clock "
+            "is ahead, this would erase people whose consent still holds, so nobody was erased. Set the clock right, or say "
+            "--clock-is-right"
         )

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from face_index.errors import ClockWentBackwards
+from face_index.errors import ClockFarAhead, ClockWentBackwards
 from face_index.identity import Identity
 from face_index.vault import Vault
 from tests.conftest import NOON
@@ -85,6 +85,27 @@ def test_a_clock_that_went_back_writes_nothing(filled: Vault, register: Register
     assert filled.find("person-2")
     assert len(list(filled.audit.entries())) == 5
     filled.withdraw("person-2", NOON - timedelta(seconds=2), "olga")  # what a time server does
+
+
+def test_a_clock_that_was_ahead_is_accepted_in_the_log(filled: Vault) -> None:
+    filled.note("looked", "vault", "olga", NOON + timedelta(days=700))
+    with pytest.raises(ClockWentBackwards, match="audit accept-clock"):
+        filled.withdraw("person-2", NOON, "olga")
+    assert filled.accept_clock("olga", NOON, "the battery was empty")
+    assert not filled.accept_clock("olga", NOON, "again")
+    filled.withdraw("person-2", NOON, "olga")
+    assert filled.audit.problems() == []
+    newest = next(entry for entry in filled.audit.entries(newest_first=True) if entry.event == "clock-accepted")
+    assert newest.details == {"was": (NOON + timedelta(days=700)).isoformat(), "reason": "the battery was empty"}
+
+
+def test_a_clock_far_ahead_erases_nobody(filled: Vault) -> None:
+    people, later = filled.count(), NOON + timedelta(days=3650)
+    with pytest.raises(ClockFarAhead, match="clock-is-right"):
+        filled.withdraw_ended(later, "olga")
+    assert filled.count() == people
+    assert len(filled.withdraw_ended(later, "olga", clock_is_right=True)) == people
+    assert filled.count() == 0
 
 
 def test_two_programs_write_one_chain(filled: Vault) -> None:

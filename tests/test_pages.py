@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from face_index.vault.receipts import verify_receipt
 from scanner.miniature.albums import draw_photos
@@ -95,6 +95,11 @@ def lawyer(visitors: Visitors) -> Visitor:
 
 def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
+
+
+def follow(page: Page, link: Locator) -> None:
+    with page.expect_navigation():
+        link.click()
 
 
 def seen(page: Page, name: str) -> None:
@@ -215,7 +220,7 @@ class TestOperator:
     def test_somebody_else_looks_at_the_paper_and_approves(self, operator: Visitor, holder: Visitor) -> None:
         page = operator.open("/registrations")
         seen(page, "registrations")
-        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "registration")
         page.get_by_label("What you saw").fill("passport")
         page.get_by_label("Face, name and signature on photos and papers agree.").check()
@@ -264,7 +269,7 @@ class TestOperator:
 class TestMatch:
     def test_the_person_sees_it_blurred_and_a_picture_only_when_they_ask(self, holder: Visitor, served: Served) -> None:
         page = holder.open("/likeness")
-        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "likeness_matched")
         page.locator("a.card").first.click()
         expect(page.get_by_role("heading", level=1)).to_contain_text(NAME)
@@ -290,7 +295,7 @@ class TestMatch:
         page = reviewer.open("/cases")
         expect(page.get_by_text("report asked for")).to_be_visible()
         seen(page, "queue")
-        page.locator("table a").first.click()
+        follow(page, page.locator("table a").first)
         seen(page, "case")
         page.get_by_label("Confirm: this file reproduces the face").check()
         page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
@@ -381,7 +386,7 @@ class TestOthers:
         page.get_by_label("reviewer: decides about cases").check()
         press(page, "Make the link")
         assert "/invitation/" in page.locator("#link").inner_text()
-        page.get_by_role("link", name="Ben Okri").click()
+        follow(page, page.get_by_role("link", name="Ben Okri"))
         seen(page, "person_account")
         press(page, "Disable")
         expect(page.get_by_text("disabled")).to_be_visible()
@@ -399,7 +404,7 @@ class TestChinese:
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
             seen(page, name)
         page = phone.open("/likeness")
-        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "zh_likeness_one")
         page.locator("a.card").first.click()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -414,7 +419,7 @@ class TestChinese:
             one.context.add_cookies([{"name": "language", "value": "zh-CN", "url": one.url}])
             seen(one.open(path), f"zh_{path.split('?')[0].strip('/')}")
         page = visitors.one("Rita Mann", Role.REVIEWER, language="zh-CN").open("/cases?status=all")
-        page.locator("table a").first.click()
+        follow(page, page.locator("table a").first)
         seen(page, "zh_case")
 
 
@@ -473,7 +478,7 @@ class TestWithdrawal:
     def test_two_clicks_and_a_signed_receipt(self, holder: Visitor, served: Served, folder: Path) -> None:
         page = holder.open("/likeness")
         page.get_by_role("main").get_by_role("link", name=NAME).click()
-        page.get_by_role("link", name="Withdraw").click()
+        follow(page, page.get_by_role("link", name="Withdraw"))
         seen(page, "withdraw")
         press(page, "Erase now")
         expect(page.get_by_role("heading", level=1)).to_have_text("Erased")

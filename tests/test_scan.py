@@ -261,3 +261,8 @@ def test_a_trained_adapter_is_read_as_one(tmp_path: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     told = json.loads(run("inspect", adapter, "--json").stdout)
     assert "lora" in json.dumps(told).lower()
+
+
+def test_a_scan_for_nobody_says_so(tmp_path: Path) -> None:
+    done = run("scan", ADAPTERS / "teapot_object.safetensors", "--face-pack", "miniature", home=tmp_path)
+    assert (done.returncode, "Nobody was searched for" in done.stderr) == (0, True)

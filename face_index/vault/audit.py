@@ -61,9 +61,30 @@ class AuditLog:
         Raises:
             ClockWentBackwards: the newest entry lies in the future of `now`; nothing is written.
         """
-        last = next(iter(self.entries(newest_first=True)), None)
-        if last and now < datetime.fromisoformat(last.at) - CLOCK_TOLERANCE:
+        last = self._newest()
+        if last and _lies_ahead(last, now):
             raise ClockWentBackwards(now, last.at)
+        self._write(last, event, subject, actor, now, details)
+
+    def accept_clock(self, actor: str, now: datetime, reason: str) -> bool:
+        """Say in the log that the clock had been ahead, and go on from `now`; False where the log does not lie ahead."""
+        last = self._newest()
+        if last is None or not _lies_ahead(last, now):
+            return False
+        self._write(last, "clock-accepted", "vault", actor, now, {"was": last.at, "reason": reason})
+        return True
+
+    def silent_for(self, now: datetime) -> timedelta:
+        """How long ago the newest entry was written, by this clock."""
+        last = self._newest()
+        return now - datetime.fromisoformat(last.at) if last else timedelta(0)
+
+    def _newest(self) -> AuditEntry | None:
+        return next(iter(self.entries(newest_first=True)), None)
+
+    def _write(
+        self, last: AuditEntry | None, event: str, subject: str, actor: str, now: datetime, details: dict[str, Any]
+    ) -> None:
         number, previous = (last.number + 1, last.sha256) if last else (1, "")
         row = {
             "entry": number, "at": now.isoformat(), "actor": actor, "event": event, "subject": subject,
@@ -140,6 +161,10 @@ class AuditLog:
     def _hash(self, row: dict[str, Any]) -> str:
         fields = [row[name] for name in ("entry", "at", "actor", "event", "subject", "details", "previous")]
         return hmac.new(self._key, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256).hexdigest()
+
+
+def _lies_ahead(entry: AuditEntry, now: datetime) -> bool:
+    return now < datetime.fromisoformat(entry.at) - CLOCK_TOLERANCE
 
 
 def _entry(row: dict[str, Any]) -> AuditEntry:

@@ -51,7 +51,11 @@ class FileKeys:
             return None
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise VaultLocked(f"others can read the master key {path}; run chmod 600 on it, and rotate it if they did")
-        return parse_key(path.read_text("utf-8"))
+        try:
+            # base64 is ASCII; whatever else lies there is refused as such.
+            return parse_key(path.read_text("latin-1"))
+        except VaultLocked as error:
+            raise VaultLocked(f"{path}: {error}; bring the key back from where you keep a copy") from error
 
     def save(self, slot: str, key: bytes) -> None:
         path = self._of(slot)

@@ -6,7 +6,7 @@ import time
 import unicodedata
 import uuid
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
-from face_index.errors import NameTaken, NotDecidable, SharedName, UnknownIdentity, VaultDamaged
+from face_index.errors import ClockFarAhead, NameTaken, NotDecidable, SharedName, UnknownIdentity, VaultDamaged
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
@@ -45,6 +45,9 @@ from face_index.vault.records import (
 )
 from face_index.vault.schema import connect, fact, set_fact, transaction, unlock
 from face_index.vault.sealed_templates import read_templates, store_template
+
+# A vault in use is backed up daily: a longer silence is a clock that may be ahead, and erasing cannot be taken back.
+QUIET_AT_MOST = timedelta(days=31)
 
 
 class Vault:
@@ -209,6 +212,26 @@ class Vault:
     def withdraw(self, name_or_id: str, now: datetime, actor: str, why: str = "withdrawn") -> ErasureReceipt:
         """Erase a person here and in every backup the program made; the signed fact and date stay."""
         return self._erase(self.find(name_or_id).identity_id, why, actor, now)
+
+    def withdraw_ended(self, now: datetime, actor: str, *, clock_is_right: bool = False) -> list[ErasureReceipt]:
+        """Erase everybody whose consent has ended.
+
+        Args:
+            clock_is_right: somebody looked, although nothing was written for longer than QUIET_AT_MOST.
+
+        Raises:
+            ClockFarAhead: nobody was erased.
+        """
+        ended = [one for one in self.identities() if one.consent.expires_on < now.date()]
+        if ended and not clock_is_right and (silent_for := self.audit.silent_for(now)) > QUIET_AT_MOST:
+            raise ClockFarAhead(now, silent_for)
+        return [self.withdraw(one.identity_id, now, actor, "consent ended") for one in ended]
+
+    def accept_clock(self, actor: str, now: datetime, reason: str) -> bool:
+        """Go on after the clock had been ahead (AuditLog.accept_clock); raises NotDecidable without a reason."""
+        words = said(reason, "a reason")
+        with transaction(self.db):
+            return self.audit.accept_clock(actor, now, words)
 
     def renew(self, name_or_id: str, consent: Consent, actor: str, now: datetime) -> Identity:
         """Record a newer consent, with other dates or terms; the older ones stay beside it."""

@@ -80,6 +80,9 @@ def withdraw(
         str | None, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")
     ] = None,
     ended: Annotated[bool, typer.Option("--ended", help="Everyone whose consent has ended.")] = False,
+    clock_is_right: Annotated[
+        bool, typer.Option("--clock-is-right", help="With --ended: nothing ran for a month, and the clock is right.")
+    ] = False,
     receipt: Annotated[Path | None, typer.Option(help="Where to write the signed receipt.")] = None,
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
@@ -102,12 +105,7 @@ def withdraw(
         vault.close()
         _tell_erased(erased, receipt, as_json)
         return
-    today = utc_now().date()
-    gone = [
-        vault.withdraw(one.identity_id, utc_now(), who, "consent ended")
-        for one in vault.identities()
-        if one.consent.expires_on < today
-    ]
+    gone = vault.withdraw_ended(utc_now(), who, clock_is_right=clock_is_right)
     vault.close()
     if receipt:
         write_text_file(receipt, "".join(json.dumps(one.to_document(), ensure_ascii=False) + "\n" for one in gone))

@@ -225,6 +225,25 @@ def verify(
     _tell_problems(problems, f"The audit log is whole. Newest entry: {head or 'none'}", as_json)
 
 
+@audit_group.command("accept-clock")
+def accept_clock(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="What had been wrong with the clock; kept in the log.")],
+    operator: OperatorOption = None,
+) -> None:
+    """Go on after the clock had been ahead: the log says who accepted which time, and why."""
+    from scanner.reception import open_vault, utc_now
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    vault = open_vault(settings)
+    accepted = vault.accept_clock(operator or settings.operator, utc_now(), reason)
+    vault.close()
+    typer.echo(
+        "The log goes on from now." if accepted else "The log does not lie ahead of the clock; nothing was written."
+    )
+
+
 def _tell_problems(problems: list[str], good: str, as_json: bool) -> None:
     if as_json:
         print_json({"sound": not problems, "problems": problems})

@@ -88,6 +88,12 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
     workshop.close()
+    if result.scan.gallery_size == 0:
+        typer.secho(
+            "Nobody was searched for: nobody registered has a consent that covers today, so `clear` says nothing here. "
+            "`portrait-scanner identities` shows who is registered; is this machine's date right?",
+            err=True, fg="yellow",
+        )  # fmt: skip
     if as_json:
         print_json({"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id})
     else:
