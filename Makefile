@@ -5,13 +5,14 @@
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
 # make bench  LikenessBench, the stopping rule and the fleet; make bench-faces  the face index; figures go to benchmarks/RESULTS.md
 # make bench-gate  the upload gate under load; make bench-captures  captured images a second
+# make bench-faults  fault day: what is lost by kills, full disks, wrong keys and clocks; make bench-all  all of them in one sitting
 # make bench-gpu  seconds per checkpoint on a GPU; make bench-reports  seconds and bytes of a report
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
-.PHONY: demo test lint dist test-dist bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures install
+.PHONY: demo test lint dist test-dist bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
 demo: install
 	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
@@ -67,6 +68,11 @@ bench-faces: install
 
 bench-captures: install
 	$(BIN)/python -m benchmarks.captures
+
+bench-faults: install
+	$(BIN)/python -m benchmarks.fault_day
+
+bench-all: bench bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
 # pdqhash comes as source in places and needs a compiler then.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

@@ -76,7 +76,7 @@ def program(
 def said(done: subprocess.CompletedProcess[str], home: Path) -> str:
     """The last sentence that the user saw, and the exit code."""
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error:")] or lines[-1:]
+    errors = [line for line in lines if line.startswith(("error:", "Nobody was searched for"))] or lines[-1:]
     text = " ".join(errors).replace(str(home), "HOME").replace("|", "/")
     return f"{re.sub(r'/tmp/[^ ]*/', '', text)} (exit {done.returncode})"
 
@@ -150,7 +150,7 @@ class FaultDay:
         mount.mkdir()
         used = sum(path.stat().st_size for path in self.demo.rglob("*") if path.is_file())
         files = sum(1 for _ in self.demo.rglob("*"))
-        size = used + files * 4096
+        size = used + files * 4096 + (64 << 20)
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)], check=False).returncode:
             yield Row("full disk", "nothing: a small disk needs root", "", "")
             return
@@ -158,9 +158,7 @@ class FaultDay:
             home = mount / "demo"
             shutil.copytree(self.demo, home)
             filler = mount / "filler"
-            with contextlib.suppress(OSError), filler.open("wb", buffering=0) as out:
-                while True:
-                    out.write(bytes(4096))
+            _fill(filler)
             case, people = self.before.cases[0], self.folder / "photos"
             program(self.demo, "miniature", "photos", "777", str(people))
             for words in (
@@ -168,12 +166,14 @@ class FaultDay:
                 ["enroll", "person-777", str(people), "--yes", "--submitted-by", "sam"], ["vault", "backup"],
             ):  # fmt: skip
                 done = program(home, *words)
-                filler_bytes = filler.stat().st_size
                 filler.unlink()
-                yield self.row("full disk", f"`{words[0]}` with no byte free", said(done, home), home)
-                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as out:
-                    for _ in range(filler_bytes):
-                        out.write(bytes(4096))
+                yield self.row(
+                    "full disk",
+                    f"`{' '.join(word for word in words[:2] if '/' not in word)}` with no byte free",
+                    said(done, home),
+                    home,
+                )
+                _fill(filler)
             filler.unlink()
             yield self.row(
                 "full disk", "room made, `scan` given again", said(program(home, "scan", str(ADAPTERS)), home), home
@@ -189,7 +189,12 @@ class FaultDay:
                 ["scan", "civitai"], ["crawl", "huggingface"], ["fetch", "civitai:910001"], ["lookup", str(ADAPTERS / "dvx_actor.safetensors")],
                 ["timestamp", str(bundle)], ["verify", str(bundle)], ["scan", str(ADAPTERS)], ["doctor"],
             ):  # fmt: skip
-                done = program(home, *words, before=alone)
+                done = program(
+                    home,
+                    *words,
+                    before=alone,
+                    PORTRAIT_SCANNER_TIMESTAMP_AUTHORITIES='[{"name": "example", "url": "http://tsa.example/"}]',
+                )
                 yield self.row(
                     "no network", f"`{' '.join(word for word in words if '/' not in word)}`", said(done, home), home
                 )
@@ -271,9 +276,8 @@ class FaultDay:
                 ):
                     harm(path)
                     seen = said(program(home, *asking[name]), home)
-                    for left in path.parent.glob(f"{path.name}*"):
-                        if left.suffix != ".bak":
-                            left.unlink()
+                    for suffix in ("", "-wal", "-shm"):
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
                     shutil.copy(backup, path)
                     yield self.row(
                         "broken database", f"{name} {how}: `{asking[name][0]}`; then the copy put back", seen, home
@@ -316,6 +320,12 @@ async def _all_at_once(url: str, headers: dict[str, str]) -> tuple[Counter[str],
 
         await asyncio.gather(*(one() for _ in range(REQUESTS)))
     return counts, times
+
+
+def _fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as out:
+        while True:
+            out.write(bytes(4096))
 
 
 def _cut(path: Path) -> None:

@@ -30,7 +30,6 @@ class ScrfdDetector(Protocol):
 
     model_file: str
     session: Any
-    batched: bool
     fmc: int
     use_kps: bool
     det_thresh: float

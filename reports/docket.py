@@ -14,7 +14,7 @@ from typing import Any
 from sqlite_utils import Database, Migrations
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
-from reports.errors import EvidenceAltered, UnknownCase
+from reports.errors import CasesLost, EvidenceAltered, UnknownCase
 from reports.review import status_of
 
 migrations = Migrations("cases")
@@ -95,10 +95,15 @@ class Docket:
 
     Args:
         any_thread: threads take turns, under a lock of the caller's.
+
+    Raises:
+        CasesLost: the file was emptied, as a crashed machine leaves it.
     """
 
     def __init__(self, path: Path, evidence: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
+            raise CasesLost(str(path))
         self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._evidence = evidence
         self._db.enable_wal()

@@ -2,6 +2,7 @@
 
 ReportError
 ├── UnknownCase          no case of that id
+├── CasesLost            cases.db was emptied, its evidence is still there
 ├── EvidenceAltered      a stored file no longer has the bytes the case names
 ├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
 ├── ReviewRefused        a decision that may not be recorded as it was given
@@ -31,6 +32,17 @@ class UnknownCase(ReportError):
             f"no case has the id {case_id!r}; or more than one begins so; `portrait-scanner cases` lists them"
         )
         self.case_id = case_id
+
+
+class CasesLost(ReportError):
+    """cases.db was emptied; nothing was written to it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is empty, but the evidence of its cases is still here; nothing was written to it. Put its backup back "
+            "(docs/deployment.md), or move it away to begin anew"
+        )
+        self.path = path
 
 
 class EvidenceAltered(ReportError):

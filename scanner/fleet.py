@@ -229,11 +229,6 @@ class RayCrew:
         self._ray.kill(self._seats[number].worker, no_restart=True)
         self._seats[number] = self._new_seat()
 
-    @property
-    def worker_pids(self) -> list[int]:
-        """Process ids of the workers that have begun."""
-        return [seat.pid for seat in self._seats if seat.pid]
-
     def close(self) -> None:
         self._queue.clear()
         if self._ray.is_initialized():

@@ -20,7 +20,6 @@ from scipy.stats import t as student
 
 from face_index.face import Vector, unit
 
-CONFIDENCE = 0.95
 Floats = npt.NDArray[np.floating]
 
 

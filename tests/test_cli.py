@@ -137,6 +137,20 @@ def test_exit_codes_are_documented() -> None:
     assert all(f"| {code.value} |" in readme for code in ExitCode)
 
 
+def test_a_damaged_database_is_told_and_named_by_doctor(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert run("listings", home=home).returncode == 0
+    damaged = home / "crawl.db"
+    for suffix in ("-wal", "-shm"):
+        damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
+    damaged.write_bytes(damaged.read_bytes()[:4096] + b"noise" * 4000)
+    told = run("listings", home=home)
+    assert (told.returncode, "portrait-scanner doctor" in told.stderr) == (ExitCode.COULD_NOT_FINISH, True)
+    document = json.loads(run("doctor", "--json", home=home).stdout)
+    assert document["databases"]["crawl.db"].startswith("DAMAGED")
+    assert any("put its backup there" in sentence for sentence in document["missing"])
+
+
 def test_doctor_tells_what_is_missing_without_fetching_it(tmp_path: Path) -> None:
     document = json.loads(run("doctor", "--json", home=tmp_path / "home").stdout)
     assert document["libraries"]["torch"]

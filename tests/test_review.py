@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from reports.case import Case
 from reports.docket import Docket
-from reports.errors import NotReviewed, ReviewRefused, UnknownCase
+from reports.errors import CasesLost, NotReviewed, ReviewRefused, UnknownCase
 from reports.review import require_confirmed, review_details
 from tests.cases import AT, make_case
 
@@ -78,6 +78,20 @@ def test_nothing_is_overwritten_even_in_sqlite(docket: Docket, case: Case, tmp_p
         with pytest.raises(sqlite3.IntegrityError, match="only ever added"):
             db.execute(statement)
     db.close()
+
+
+@pytest.mark.usefixtures("case")
+def test_an_emptied_file_is_not_taken_for_no_cases(docket: Docket, tmp_path: Path) -> None:
+    docket.close()
+    path = tmp_path / "cases.db"
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.touch()
+    with pytest.raises(CasesLost, match="Put its backup back"):
+        Docket(path, tmp_path / "evidence")
+    assert path.stat().st_size == 0
+    path.unlink()
+    Docket(path, tmp_path / "evidence").close()  # begun anew
 
 
 def test_a_case_is_found_by_the_beginning_of_its_id(docket: Docket, case: Case) -> None:

@@ -202,6 +202,16 @@ def on_disk(home: Path) -> Iterator[bytes]:
             yield path.read_bytes()
 
 
+def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: Path) -> None:
+    process = subprocess.Popen([*COMMAND, "--home", str(registered_home), "scan", str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    deadline = time.monotonic() + 60
+    while states(registered_home).count("judged") < 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, "terminate called" in told) == (130, False)
+
+
 def test_of_a_stranger_nothing_is_kept(
     registered_home: Path, folder: Path, miniature_sampler: Sampler, miniature_reader: InsightFaceReader
 ) -> None:

@@ -6,10 +6,11 @@ import logging
 import os
 import sqlite3
 import sys
+import threading
 import warnings
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -141,6 +142,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         app()
+    except SystemExit as ended:
+        _end(ended.code)
     except Exception as error:  # the outermost frame: every error becomes a sentence here
         if debug:
             raise
@@ -160,11 +163,7 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH
     if isinstance(error, sqlite3.DatabaseError):
-        sentence = (
-            f"a database could not be read or written ({error}); nothing that was finished is lost. If the disk is "
-            "full or the folder read-only, mend that and run the command again; `portrait-scanner vault check` looks at the vault"
-        )
-        return sentence, ExitCode.COULD_NOT_FINISH
+        return _about_database(error), ExitCode.COULD_NOT_FINISH
     if isinstance(error, UnicodeEncodeError):
         return "an argument is not valid Unicode text", ExitCode.USAGE
     if isinstance(error, OSError) and error.strerror:
@@ -179,8 +178,35 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     )
 
 
-def _fail(sentence: str, code: ExitCode) -> Any:
+def _about_database(error: sqlite3.DatabaseError) -> str:
+    """What to do about it, by SQLite's own name of the error (sqlite.org/rescode.html)."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"):
+        return "the disk is full; nothing that was finished is lost: make room and run the command again"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"a database is damaged ({error}); nothing was written to it. `portrait-scanner doctor` says which, and what to do"
+    return (
+        f"a database could not be read or written ({error}); nothing that was finished is lost. If the folder is "
+        "read-only, mend that and run the command again; `portrait-scanner doctor` looks at each database"
+    )
+
+
+def _fail(sentence: str, code: ExitCode) -> NoReturn:
     typer.secho(f"error: {visible(sentence)}", err=True, fg="red")
+    _end(code)
+
+
+def _end(code: Any) -> NoReturn:
+    """Leave; at once where a thread is judging (scanner.crew), since Python's own end would tear it out of torch and abort.
+
+    Nothing is lost by it: a scan goes on from its ledger, however it was ended.
+    """
+    if code in (ExitCode.COULD_NOT_FINISH, ExitCode.STOPPED) and any(
+        thread.name == "judging" for thread in threading.enumerate()
+    ):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -30,7 +30,16 @@ def doctor(
     if as_json:
         print_json(findings)
         return
-    for title in ("libraries", "device", "places", "face_pack", "base_models", "image_check", "identities"):
+    for title in (
+        "libraries",
+        "device",
+        "places",
+        "face_pack",
+        "base_models",
+        "image_check",
+        "identities",
+        "databases",
+    ):
         typer.secho(title.replace("_", " "), bold=True)
         for name, value in findings[title].items():
             typer.echo(f"  {name}: {value}")
@@ -49,7 +58,8 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "face_pack": _face_pack(settings, missing),
         "base_models": _base_models(settings, missing),
         "image_check": _image_check(settings, missing),
-        "identities": _identities(settings),
+        "identities": _identities(settings, missing),
+        "databases": _databases(settings, missing),
         "missing": missing,
     }
 
@@ -158,12 +168,40 @@ def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
     }
 
 
-def _identities(settings: Settings) -> dict[str, str]:
+def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether each database but the vault, which looks at itself, is a sound file; nothing is written."""
+    import sqlite3
+    from contextlib import closing
+
+    found = {}
+    for path in (settings.crawl_path, settings.scans_path, settings.cases_path, settings.web_path):
+        if not path.exists():
+            continue
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+                [(answer,)] = db.execute("pragma quick_check(1)").fetchall()
+        except sqlite3.DatabaseError as error:
+            answer = str(error)
+        found[path.name] = "sound" if answer == "ok" else f"DAMAGED: {' '.join(answer.split())}"
+        if answer != "ok":
+            missing.append(
+                f"{path} is damaged: stop what runs on it, move it away with its -wal and -shm, and put its backup there "
+                f"(or what `sqlite3 {path.name} .recover` still reads)"
+            )
+    return found
+
+
+def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
     if not settings.vault_path.exists():
         return {"registered": "nobody yet"}
+    from face_index.errors import FaceIndexError
     from scanner.reception import open_vault
 
-    vault = open_vault(settings)
+    try:
+        vault = open_vault(settings)
+    except FaceIndexError as error:
+        missing.append(str(error))
+        return {"registered": "the vault cannot be opened"}
     registered, intact = vault.count(), not vault.audit.problems()
     vault.close()
     return {
