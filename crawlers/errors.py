@@ -94,7 +94,7 @@ class UnknownHub(HubError):
     """No hub of that name is built in."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"no hub is called {name!r}; known are {', '.join(known)}")
+        super().__init__(f"{name!r} is no file or folder that is here, no URL, and no hub; hubs are {', '.join(known)}")
         self.name, self.known = name, known
 
 

@@ -153,7 +153,9 @@ class Transport:
                     return work()
         except _TryAgain as error:
             tried = f"{error} after {self._attempts} attempts"
-            raise HubUnreachable(f"{shown(url)}: {tried}; try again later") from error
+            raise HubUnreachable(
+                f"{shown(url)}: {tried}; look at network, name servers and proxy, or try again later"
+            ) from error
         raise AssertionError("stamina neither returned nor raised")
 
     def _try(

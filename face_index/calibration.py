@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from face_index.errors import CalibrationImpossible
 from face_index.metrics import cllr, minimal_cllr
@@ -138,6 +137,8 @@ def _logistic(same: Floats, other: Floats) -> tuple[float, float]:
         slope, offset = parameters
         lost = np.logaddexp(0, -(slope * same + offset)).mean() + np.logaddexp(0, slope * other + offset).mean()
         return float(lost + 1e-4 * slope**2)  # separable scores have no finite optimum
+
+    from scipy.optimize import minimize
 
     found = minimize(cost, np.array([5.0, -2.0]), method="Nelder-Mead", options={"maxiter": 2000})
     return float(found.x[0]), float(found.x[1])

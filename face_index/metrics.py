@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
-from scipy.stats import binomtest
 
 Floats = npt.NDArray[np.floating]
 
@@ -34,6 +32,8 @@ def rate(errors: int, trials: int) -> Rate:
     """A proportion of independent trials with the Clopper-Pearson interval."""
     if trials == 0:
         return Rate(float("nan"), 0.0, 1.0, 0, 0)
+    from scipy.stats import binomtest
+
     interval = binomtest(errors, trials).proportion_ci(0.95, method="exact")
     return Rate(errors / trials, float(interval.low), float(interval.high), errors, trials)
 
@@ -80,6 +80,8 @@ def minimal_cllr(genuine: Floats, impostor: Floats) -> float:
     _, group = np.unique(values[order], return_inverse=True)
     weight_sums = np.bincount(group, weights)
     means = np.bincount(group, weights * same[order]) / weight_sums
+    from scipy.optimize import isotonic_regression
+
     posterior = isotonic_regression(means, weights=weight_sums).x[group]
     with np.errstate(divide="ignore"):
         log10 = np.log10(posterior) - np.log10(1 - posterior)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import genpareto
 
 from face_index.errors import CalibrationImpossible
 
@@ -44,6 +43,8 @@ class Tail:
 
     def false_match_rate(self, cosine: float, crowding: float = 1.0) -> float:
         """FMR at a cosine; below the lowest score of the body it is only known to be at least that rate."""
+        from scipy.stats import genpareto
+
         z = fisher_z(cosine)
         if z < self.start:
             rate = float(np.exp(np.interp(z, *self._body_curve())))
@@ -53,6 +54,8 @@ class Tail:
 
     def cosine_at(self, false_match_rate: float, crowding: float = 1.0) -> float:
         """The cosine at which a template of that crowding has that FMR."""
+        from scipy.stats import genpareto
+
         rate = false_match_rate / crowding
         if rate >= self.share:
             z, log_rates = self._body_curve()
@@ -82,6 +85,8 @@ def fit_tail(scores: Floats) -> Tail:
         raise CalibrationImpossible(
             f"{count:,} impostor comparisons are too few to fit a tail; 1,000 are the least, 1,000,000 (1,000 persons) are good"
         )
+    from scipy.stats import genpareto
+
     top = np.partition(scores, count - exceedances - 1)[count - exceedances - 1 :].astype(np.float64)
     z = np.sort(np.arctanh(np.clip(top, -MOST_COSINE, MOST_COSINE)))
     shape, _, scale = genpareto.fit(z[1:] - z[0], floc=0)
@@ -94,6 +99,8 @@ def fit_tail(scores: Floats) -> Tail:
 
 def resampled_tails(scores: Floats, tail: Tail, count: int, rng: np.random.Generator) -> tuple[Tail, ...]:
     """The tail of bootstrap samples of persons; of the scores, float [n, n], the diagonal does not count."""
+    from scipy.stats import genpareto
+
     persons = len(scores)
     weights = rng.multinomial(persons, np.full(persons, 1 / persons), size=count)
     if not count:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from face_index.face import Face, Prototypes, unit
 from face_index.gallery import MOST_PROTOTYPES
@@ -67,6 +66,8 @@ def looks(vectors: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
     everyone = np.arange(len(vectors))
     if len(vectors) < 2 * MIN_PHOTOS_OF_A_LOOK:
         return [everyone]
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     labels = fcluster(linkage(vectors, "average", "cosine"), 1 - MAX_COSINE_BETWEEN_LOOKS, "distance")
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     kept = sorted((group for group in groups if len(group) >= MIN_PHOTOS_OF_A_LOOK), key=len, reverse=True)

@@ -119,6 +119,8 @@ class Docket:
         if not path.exists():
             self._evidence.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".part")
+            partial.unlink(missing_ok=True)
+            partial.touch(0o600)  # faces, and notices with what people filled in
             partial.write_bytes(data)
             partial.replace(path)
         return sha256

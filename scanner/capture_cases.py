@@ -230,7 +230,7 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
     return CheckpointRecord(
         file=subject.name, sha256=record.captures[0].sha256, weights_hash=None, size_bytes=0, kind="captured images", family="",
         triggers=(), training={}, signals=(), hub=record.platform or "captured",
-        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=page.facts.title,
+        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=subject.name if subject.account else page.facts.title,
         creator=record.account_name or (page.facts.account_name if page.facts.kind == PageKind.MODEL else None),
         published_at=page.facts.published_at, downloads=None, listing_id=record.account_id or page.facts.item_id,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 from crawlers.errors import CapturesBusy
 from crawlers.saved.captures import CaptureRow, Captures, PageRow
 from crawlers.saved.turns import alone
+from face_index.errors import UnknownIdentity
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
@@ -47,6 +48,14 @@ class CaseDesk:
     def close(self) -> None:
         self.vault.close()
         self.docket.close()
+
+    def has_withdrawn(self, case: Case) -> bool:
+        """Whether the person of a case is no longer registered: nothing new is begun for them."""
+        try:
+            self.vault.find(case.identity_id)
+        except UnknownIdentity:
+            return True
+        return False
 
     def case(self, case_id: str) -> Case:
         """A case as it stands, with its chain of custody; raises UnknownCase. Working notes are no part of it."""

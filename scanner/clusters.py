@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from face_index.face import Vector, unit
 
@@ -38,6 +37,8 @@ def clusters_of(vectors: Sequence[Vector], min_members: int) -> list[Cluster]:
     if len(vectors) < max(2, min_members):
         return []
     stacked = np.stack(vectors)
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     labels = fcluster(linkage(stacked, "average", "cosine"), 1 - MIN_COSINE_WITHIN, "distance")
     found = []
     for label in np.unique(labels):

@@ -20,7 +20,7 @@ from scanner.sequential import EVIDENCE, SCREENING
 from scanner.studio import Shot, Studio
 from scanner.suspects import Suspect, control_score, suspects, usable
 from scanner.trigger_search import find_trigger
-from scanner.verdict import Outcome, Scored, Thresholds, decide, settled
+from scanner.verdict import NOBODY_REGISTERED, Outcome, Scored, Thresholds, decide, settled
 from scanner.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -280,7 +280,7 @@ class Examiner:
         shots = [*course.screening, *course.evidence]
         faces = len(usable(shots))
         if len(self._watch.gallery) == 0:
-            return Outcome.CLEAR, "nobody is registered, so nobody can be matched"
+            return Outcome.CLEAR, NOBODY_REGISTERED
         if faces < self._budget.min_faces:
             return (
                 Outcome.INCONCLUSIVE,

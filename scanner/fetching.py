@@ -131,4 +131,6 @@ def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
         if not named:
             raise HubError(f"{what} lists no file that can be fetched")
         return named
-    raise HubError(f"no listing {what!r} was crawled; write it as hub:ID, as `portrait-scanner listings` shows them")
+    raise HubError(
+        f"no listing {what!r} was crawled here; `portrait-scanner crawl HUB` lists a hub, `portrait-scanner listings` shows what is known, as hub:ID"
+    )

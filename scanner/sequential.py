@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from face_index.face import Vector, unit
 
@@ -72,6 +71,8 @@ def estimate(vectors: Floats, template: Vector, schedule: Schedule, weights: Flo
     if count < 3:
         return Estimate(score, (-1.0, 1.0), count)
     middle, error = jackknifed_angle(vectors[None], template, shares)
+    from scipy.stats import t as student
+
     reach = float(student.ppf(1 - schedule.level / 2, count - 1)) * float(error[0])
     angle = float(middle[0])
     low, high = np.cos(min(np.pi, angle + reach)), np.cos(max(0.0, angle - reach))

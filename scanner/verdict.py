@@ -18,6 +18,10 @@ class Outcome(StrEnum):
     FAILED = "failed"  # unreadable, unsupported, not faithfully loaded or refused: see reason
 
 
+# No face was searched for: `clear` then says nothing about whose face it is, and nobody may take it for leave to publish.
+NOBODY_REGISTERED = "nobody is registered, so nobody can be matched"
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Cosines that separate outcomes.

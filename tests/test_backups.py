@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 
 from face_index.errors import BackupUnusable, ReceiptInvalid, VaultLocked
 from face_index.identity import Identity
@@ -197,6 +198,11 @@ def test_nothing_is_overwritten(backup: Path, vault: Vault, keys: FileKeys, tmp_
     ruined.write_bytes(before[: len(before) // 2])
     with pytest.raises(BackupUnusable, match="no sound backup"):
         restore(ruined, vault.path, keys, [], "olga", LATER)
+    foreign = Database(tmp_path / "cases.bak")
+    foreign.table("cases").insert({"case_id": "1"})
+    foreign.close()
+    with pytest.raises(BackupUnusable, match="no sound backup"):
+        restore(tmp_path / "cases.bak", vault.path, keys, [], "olga", LATER)
     with pytest.raises(BackupUnusable, match="no backup"):
         restore(tmp_path / "nothing.db", vault.path, keys, [], "olga", LATER)
     other = FileKeys(tmp_path / "other" / "master.key")

@@ -91,6 +91,12 @@ def problems(items: list[Item]) -> list[str]:
     return [item.item for item in items if not item.ok]
 
 
+def test_a_file_that_grew_is_the_only_one_that_is_blamed(copy: Path) -> None:
+    grown = next((copy / "data/samples").iterdir())
+    grown.write_bytes(grown.read_bytes() + bytes(500))
+    assert problems(verify(copy)) == [f"data/samples/{grown.name}"]
+
+
 class TestSound:
     def test_everything_holds_here_and_with_the_single_file(
         self, sealed: Path, authorities: list[TimestampAuthority]

@@ -65,7 +65,7 @@ def test_inspect_reads_a_url_by_range(file_server: object, make_lora: Callable[.
     ("arguments", "code", "told"),
     [
         (["inspect", "no-such-file"], ExitCode.COULD_NOT_FINISH, "cannot be read"),
-        (["scan", "nowhere", "--face-pack", "miniature"], ExitCode.USAGE, "no hub is called"),
+        (["scan", "nowhere", "--face-pack", "miniature"], ExitCode.USAGE, "is no file or folder that is here"),
         (["scan"], ExitCode.USAGE, "Missing argument"),
         (["withdraw", "nobody"], ExitCode.USAGE, "nobody"),
         (["report"], ExitCode.USAGE, "no scan"),

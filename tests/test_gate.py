@@ -370,6 +370,8 @@ class TestLimits:
     def test_webhooks_into_the_own_network_are_refused(self, small: TestClient, url: str) -> None:
         answer = small.post("/api/v1/scans", json={"sha256": "ab" * 32, "webhook": url})
         assert (answer.status_code, answer.json()["code"]) == (422, "webhook-refused")
+        form = small.post("/api/v1/scans", files={"file": ("a.safetensors", b"bytes")}, data={"webhook": url})
+        assert (form.status_code, form.json()["code"]) == (422, "webhook-refused")
 
 
 def test_what_is_declared_is_taken_over_for_files_elsewhere_too() -> None:

@@ -401,7 +401,7 @@ def test_two_fetches_of_one_file_do_not_mix(file_server: FileServer, tmp_path: P
         (["crawl", "civitai="], {}, "write civitai=https://host"),
         (["crawl", "civitai=http://[::1"], {}, "not a hub address"),
         (["crawl", "http://"], {}, "no address"),
-        (["crawl", ""], {}, "no hub is called"),
+        (["crawl", ""], {}, "is no file or folder that is here"),
         (["crawl", "s3://"], {}, "names no bucket"),
         (["watch", ".", "--once", "--webhook", "ftp://x/y"], {}, "no address"),
         (["watch", ".", "--once", "--webhook", "http://user:secret@127.0.0.1:1/"], {}, "user name"),

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
 from face_index.accuracy.evaluation import Evaluation
 
@@ -37,6 +36,8 @@ def det_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
     figure, axes = _axes(labels["fmr"], labels["fnmr"])
     _, false_match, false_non_match = evaluation.det()
     lowest = 0.5 / max(len(evaluation.impostor), len(evaluation.genuine))
+    from scipy.stats import norm
+
     x, y = (norm.ppf(np.clip(rates, lowest, 0.999)) for rates in (false_match, false_non_match))
     axes.plot(x, y, color=_GENUINE, linewidth=1.8)
     for axis in (axes.xaxis, axes.yaxis):

@@ -103,6 +103,8 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
             [(answer,)] = db.execute("pragma quick_check(1)").fetchall()
             if answer != "ok":
                 raise sqlite3.DatabaseError(answer)
+        if not fresh and (tables := db.table_names()) and "vault_facts" not in tables:
+            raise sqlite3.DatabaseError(f"it is another program's database, with {', '.join(sorted(tables)[:3])}")
         db.enable_wal()
         migrations.apply(db)
     except sqlite3.OperationalError as error:

@@ -68,7 +68,7 @@ class Template:
     after_appeal: bool
     refuses: str | None
     hub: str | None
-    defaults: Words
+    defaults: Mapping[str, Words]
     about: str | None
 
     def fits(self, case: Case) -> bool:
@@ -177,8 +177,15 @@ def draft_notice(
     for field in kind.required:
         _check(kind, field, values[field.name], given, case, language)
     engine = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  plain text; HTML is made later, escaped
+    engine.filters["each"] = _each
     body = engine.from_string(kind.body[language]).render(values).strip()
     return Draft(kind, case.case_id, language, values, f"{body}\n")
+
+
+def _each(addresses: str) -> str:
+    """Several addresses as items of their own; one stays where it is."""
+    found = addresses.replace(",", " ").split()
+    return addresses if len(found) < 2 else "".join(f"\n- [{number}] {one}" for number, one in enumerate(found, 1))
 
 
 _HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
@@ -232,7 +239,9 @@ def _values(
     }
     values: dict[str, str] = {}
     for field in kind.required:
-        default = kind.defaults.get(field.name) or (held.get(field.source) if field.source else None) or ""
+        default = (
+            kind.defaults.get(field.name, {}).get(language) or (held.get(field.source) if field.source else None) or ""
+        )
         # Strangers wrote some of these: one line each, so that none can look like a part of the document's own structure.
         values[field.name] = " ".join(str(given.get(field.name, default)).split())
     return values
@@ -264,15 +273,15 @@ def _reasons(case: Case, language: str) -> str:
     if language == "zh-CN":
         ratio = f"，似然比约为 {times}，即{words}" if words else ""
         return (
-            f"经检验，加载该文件后生成的 {faces} 幅有人脸的取证图像中，{counted} 幅为同一张脸，其均值与 {case.identity_name} 登记模板的相似度为 "
+            f"经检验，加载该文件后生成的 {faces} 幅有人脸的取证图像中，{counted} 幅为同一张脸，其均值与权利人（本系统登记名：{case.identity_name}）登记模板的相似度为 "
             f"{case.score:.2f}（阈值 {case.threshold:.2f}{ratio}）；提示词与种子相同而不加载该文件时为 {control}。"
-            "经具名审核人确认，该文件复现了权利人肖像，且未见权利人同意。"
+            "经具名审核人确认，该文件复现了权利人肖像；权利人未予同意。"
         )
     ratio = f", likelihood ratio about {times}: {words}" if words else ""
     return (
         f"In {counted} of {faces} full-quality images with a face that were made with the file, one and the same face comes up; their mean scores "
-        f"{case.score:.2f} against the registered template of {case.identity_name} (threshold {case.threshold:.2f}{ratio}). The same prompts and "
-        f"seeds without the file score {control}. A named reviewer has confirmed that the file reproduces this person's likeness; no consent to it is known."
+        f"{case.score:.2f} against the template of the right holder, registered as {case.identity_name} (threshold {case.threshold:.2f}{ratio}). The same prompts and "
+        f"seeds without the file score {control}. A named reviewer has confirmed that the file reproduces the right holder's likeness; the right holder did not consent."
     )
 
 
@@ -285,14 +294,14 @@ def _sighted_reasons(case: Case, sighting: SightingRecord, language: str) -> str
     if language == "zh-CN":
         made = f"其中 {told} 幅的文件元数据自述其来源。" if told else ""
         return (
-            f"经检验，所固定页面中 {counted} 幅不同图像（含重复共 {copies} 幅）为同一张脸，其均值与 {case.identity_name} 登记模板的相似度为 "
-            f"{case.score:.2f}（阈值 {case.threshold:.2f}）。{made}经具名审核人确认，该账号或页面使用了权利人肖像，且未见权利人同意。"
+            f"经检验，所固定页面中 {counted} 幅不同图像（含重复共 {copies} 幅）为同一张脸，其均值与权利人（本系统登记名：{case.identity_name}）登记模板的相似度为 "
+            f"{case.score:.2f}（阈值 {case.threshold:.2f}）。{made}经具名审核人确认，该账号或页面使用了权利人肖像；权利人未予同意。"
         )
     made = f" The files of {told} of them say themselves where they come from." if told else ""
     return (
         f"{counted} different captured images ({copies} with their copies) show one and the same face; their mean scores {case.score:.2f} against the "
-        f"registered template of {case.identity_name} (threshold {case.threshold:.2f}).{made} A named reviewer has confirmed that this account or page "
-        "uses the person's likeness; no consent to it is known."
+        f"template of the right holder, registered as {case.identity_name} (threshold {case.threshold:.2f}).{made} A named reviewer has confirmed that this account or page "
+        "uses the right holder's likeness; the right holder did not consent."
     )
 
 

@@ -109,6 +109,8 @@ def record_event(
         raise NoticeRefused(f"notice {notice_id} is {known.state}: next can come {following}, not {event}")
     if at is not None and at > now:
         raise NoticeRefused(f"{at.isoformat()} lies in the future")
+    if at is not None and at < (before := happened_at(known.history[-1])):
+        raise NoticeRefused(f"{at.isoformat()} lies before {before.isoformat()}, when it became {known.state}")
     if state == NoticeState.SENT and not template(known.template).after_appeal:
         require_confirmed(docket.case(known.case_id))
     details: dict[str, Any] = {"notice": notice_id, "template": known.template, "event": event, "note": note}

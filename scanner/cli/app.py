@@ -140,6 +140,7 @@ def quieten_libraries(debug: bool) -> None:
 def main() -> None:
     """The console script: known errors become one sentence and an exit code, never a traceback."""
     debug = "--debug" in sys.argv
+    os.umask(0o077)  # faces, names and evidence: whoever else is on the machine has no business with any file of it
     try:
         app()
     except SystemExit as ended:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language, print_json, print_table
+
+if TYPE_CHECKING:
+    from reports.case import Case
+    from scanner.casework import CaseDesk
 
 CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
 
@@ -36,6 +40,7 @@ def cases(
     desk = CaseDesk(flags.settings())
     identity_id = desk.vault.find(identity).identity_id if identity else None
     found = [case for case in desk.docket.cases(identity_id) if status in (None, case.status)]
+    gone = {case.identity_id for case in found if desk.has_withdrawn(case)}
     desk.close()
     if as_json:
         told = ("case_id", "status", "outcome", "identity_name", "score", "threshold", "opened_at", "scan_id")
@@ -44,6 +49,7 @@ def cases(
                 **{name: getattr(case, name) for name in told},
                 "file": case.checkpoint.file,
                 "sha256": case.checkpoint.sha256,
+                "withdrawn": case.identity_id in gone,
             }
             for case in found
         ]
@@ -51,12 +57,14 @@ def cases(
         return
     if not found:
         typer.echo("No case. `portrait-scanner scan` opens one for every match that nobody authorised.")
+        if (demo := flags.settings().home / "demo").is_dir():
+            typer.echo(f"Those of the demo are in a home of their own: portrait-scanner --home {demo} cases")
         return
     print_table(
         ("case", "status", "verdict", "person", "score", "file", "opened"),
         [
             (
-                case.case_id, case.status, case.outcome, case.identity_name, f"{case.score:.2f}", case.checkpoint.file,
+                case.case_id, case.status, case.outcome, case.identity_name + (" (withdrawn)" if case.identity_id in gone else ""), f"{case.score:.2f}", case.checkpoint.file,
                 case.opened_at[:10],
             )
             for case in found
@@ -78,11 +86,21 @@ def review(
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
     case = desk.review(case_id, reviewer, decision, reason)
+    warn_of_withdrawal(desk, case)
     desk.close()
     if as_json:
         print_json({"case_id": case.case_id, "status": case.status})
     else:
         typer.echo(f"Case {case.case_id} is now {case.status}.")
+
+
+def warn_of_withdrawal(desk: CaseDesk, case: Case) -> None:
+    """Say where the person of a case is no longer registered."""
+    if desk.has_withdrawn(case):
+        typer.secho(
+            f"{case.identity_name} has withdrawn: begin nothing new for them; what is here is kept as evidence.",
+            err=True, fg="yellow",
+        )  # fmt: skip
 
 
 def amend(

@@ -87,7 +87,8 @@ def day_of(text: str, option: str) -> date:
         raise typer.BadParameter(f"{text!r} is not a date like 2028-01-31", param_hint=option) from None
 
 
-_UNBROKEN = ("id", "case")  # copied from the screen into the next command
+# Names and ids are copied from the screen into the next command: a terminal may break a line, a table must not.
+TABLE_WIDTH = 2_000
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -98,10 +99,10 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
     for title in titles:
-        table.add_column(title, overflow="fold", no_wrap=title in _UNBROKEN)
+        table.add_column(title, no_wrap=True)
     for row in rows:
         table.add_row(*(escape(visible(cell)) for cell in row))
-    Console().print(table)
+    Console(width=TABLE_WIDTH).print(table)
 
 
 def counted(number: int, thing: str) -> str:

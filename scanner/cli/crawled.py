@@ -88,7 +88,10 @@ def _one(desk: Desk, what: str, as_json: bool) -> None:
     hub, _, listing_id = what.partition(":")
     history = history_of(desk.store, hub, listing_id)
     if history is None:
-        raise typer.BadParameter(f"no listing {what!r} was crawled; write it as hub:ID", param_hint="LISTING")
+        raise typer.BadParameter(
+            f"no listing {what!r} was crawled here; `portrait-scanner crawl HUB` lists a hub; ids are written as hub:ID",
+            param_hint="LISTING",
+        )
     if as_json:
         return print_json(history)
     listing = history["listing"]

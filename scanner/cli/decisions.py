@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,6 +85,7 @@ def withdraw(
         bool, typer.Option("--clock-is-right", help="With --ended: nothing ran for a month, and the clock is right.")
     ] = False,
     receipt: Annotated[Path | None, typer.Option(help="Where to write the signed receipt.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; only a terminal is asked.")] = False,
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -101,6 +103,9 @@ def withdraw(
     who = operator or settings.operator
     vault = open_vault(settings)
     if name is not None:
+        if not yes and sys.stdin.isatty():
+            question = f"Erase {vault.find(name).name} for good, here and in every backup?"
+            typer.confirm(question, abort=True, err=True)
         erased = vault.withdraw(name, utc_now(), who)
         vault.close()
         _tell_erased(erased, receipt, as_json)

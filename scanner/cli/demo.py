@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -41,13 +42,15 @@ def demo(
         settings = settings.model_copy(update={"home": settings.home / "demo"})
     settings = demo_settings(settings)
     with progress_bar("demo") as observer:
-        story = tell(settings, observer)
+        story, told_before = tell(settings, observer)
     if as_json:
         from dataclasses import asdict
 
         print_json(asdict(story))
     else:
         _print_page(story, settings)
+        if told_before:
+            typer.echo("Told as it was when it was told first; this home may have changed since.")
     if serve:
         _serve(settings, port)
 
@@ -98,6 +101,8 @@ def _print_page(story: Story, settings: Settings) -> None:
     for row in story.rows:
         if row["outcome"] in ("failed", "inconclusive"):
             say(f"Not scanned: {row['file']}: {row['reason']}", "dim")
+    if nothing := sorted(set(story.registered) - {row["person"] for row in story.findings}):
+        say(f"Registered, and found in no file: {', '.join(nothing)}.", "green")
     head("Captured in a browser")
     impostors = [one for one in story.judged if one["outcome"] == "match"]
     for one in impostors:
@@ -124,8 +129,9 @@ def _print_page(story: Story, settings: Settings) -> None:
             f"Their sealed bytes were in {counted(gone.traces_before, 'file')} of this home, and are in {gone.traces_after} now."
         )
     console.print()
+    program = "portrait-scanner" if shutil.which("portrait-scanner") else ".venv/bin/portrait-scanner"
     say(
-        f"Everything written lies in {settings.home / 'story'}. See it in a browser: portrait-scanner demo --serve",
+        f"Everything written lies in {settings.home / 'story'}. See it in a browser: {program} demo --serve",
         "dim",
     )
 

@@ -218,6 +218,7 @@ def enroll_many(
     as_json: JsonFlag = False,
 ) -> None:
     """Submit an agency's people from a list; can be stopped and run again."""
+    from face_index.consent import CONSENT_TEXT
     from face_index.errors import ConsentMissing
     from face_index.manifest import read_manifest, register_all
     from scanner.reception import Reception
@@ -228,6 +229,8 @@ def enroll_many(
     submitter = submitted_by or reception.settings.operator
     requests = read_manifest(manifest, submitter, clock().date(), keep_photos=not discard_photos)
     undocumented = sum(entry.request.consent.document_sha256 is None for entry in requests)
+    if undocumented and not yes:
+        typer.echo(f"{CONSENT_TEXT['en']}\n\n{CONSENT_TEXT['zh-CN']}\n", err=True)
     if (
         undocumented
         and not yes

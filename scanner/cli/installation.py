@@ -54,7 +54,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
     return {
         "libraries": _libraries(missing),
         "device": _device(settings),
-        "places": {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)},
+        "places": _places(settings),
         "face_pack": _face_pack(settings, missing),
         "base_models": _base_models(settings, missing),
         "image_check": _image_check(settings, missing),
@@ -81,6 +81,12 @@ def _device(settings: Settings) -> dict[str, str]:
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
+
+
+def _places(settings: Settings) -> dict[str, Any]:
+    found = {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)}
+    demo = settings.home / "demo"
+    return {**found, "demo": f"{demo} (portrait-scanner --home {demo} doctor)"} if demo.is_dir() else found
 
 
 def _free_gb(settings: Settings) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from scanner.cli.casework import CaseArgument
+from scanner.cli.casework import CaseArgument, warn_of_withdrawal
 from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, command_group, print_json, print_table
 
 if TYPE_CHECKING:
@@ -54,13 +54,17 @@ def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar=
     """Print the fields that a notice needs from you, as a TOML file to fill in for --fields."""
     from reports.notices.drafting import template
 
-    for field in template(kind).required:
+    known = template(kind)
+    for field in known.required:
         if field.source:
             continue
         typer.echo(
             f"# {field.label['zh-CN']} / {field.label['en']}" + (f" (must be {field.must})" if field.must else "")
         )
-        typer.echo(f"{field.name} = {json.dumps(template(kind).defaults.get(field.name, ''), ensure_ascii=False)}\n")
+        # What has a default depends on the language: it is shown, and left out of what is given.
+        default = known.defaults.get(field.name, {}).get(known.languages[0])
+        line = f"{field.name} = {json.dumps(default or '', ensure_ascii=False)}\n"
+        typer.echo(line if default is None else f"# {line}")
 
 
 @group.command("draft")
@@ -97,6 +101,7 @@ def draft(
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
     case = desk.case(case_id)
+    warn_of_withdrawal(desk, case)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
     try:
         made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
@@ -161,7 +166,7 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
 @group.command("list")
 def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List every notice with where it stands and how long its clock still runs."""
-    from reports.notices.tracker import all_tracked
+    from reports.notices.tracker import all_tracked, happened_at
     from scanner.casework import CaseDesk
 
     flags: Flags = context.obj
@@ -192,7 +197,17 @@ def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     print_table(
         ("notice", "kind", "state", "since", "clock", "address"),
-        [(one.notice_id, one.template, one.state, one.history[-1].at[:16], clock(one), one.url) for one in found],
+        [
+            (
+                one.notice_id,
+                one.template,
+                one.state,
+                f"{happened_at(one.history[-1]):%Y-%m-%dT%H:%M}",
+                clock(one),
+                one.url,
+            )
+            for one in found
+        ],
     )
 
 
@@ -215,9 +230,9 @@ def mark(
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
     known = record_event(desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note, _moment(at))
-    desk.note_notice(
-        desk.docket.case(known.case_id), "notice-marked", desk.settings.operator, notice=notice_id, state=event
-    )
+    case = desk.docket.case(known.case_id)
+    desk.note_notice(case, "notice-marked", desk.settings.operator, notice=notice_id, state=event)
+    warn_of_withdrawal(desk, case)
     desk.close()
     if as_json:
         print_json({"notice": notice_id, "state": known.state, "due": known.due})

@@ -64,7 +64,7 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
         typer.echo(f"{name + ':':30} {count}")
     typer.echo(f"{'gallery version:':30} {document['gallery_version']}")
     typer.echo(f"{'master key in:':30} {document['key']}")
-    typer.echo(f"{'receipts are signed by:':30} {document['receipt_key_fingerprint']}")
+    typer.echo(f"{'bundles, receipts signed by:':30} {document['receipt_key_fingerprint']}")
     typer.echo(f"{'newest audit entry:':30} {document['audit_head'] or 'none'}")
     for backup in document["backups"]:
         typer.echo(f"{'backup:':30} {backup['path']} ({'there' if backup['there'] else 'NOT there'})")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli.context import (
+    TABLE_WIDTH,
     BaseModelOption,
     FacePackOption,
     Flags,
@@ -17,6 +18,7 @@ from scanner.cli.context import (
     check_language,
     print_json,
     progress_bar,
+    visible,
     write_text_file,
 )
 
@@ -87,11 +89,12 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
 def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
+    opened = workshop.docket.of_scan(result.scan.scan_id)
     workshop.close()
     if result.scan.gallery_size == 0:
         typer.secho(
-            "Nobody was searched for: nobody registered has a consent that covers today, so `clear` says nothing here. "
-            "`portrait-scanner identities` shows who is registered; is this machine's date right?",
+            "Nobody was searched for: nobody is registered, approved and with a consent that covers today, so `clear` says "
+            "nothing here. `portrait-scanner identities` shows who is registered; is --home the right one, and this machine's date?",
             err=True, fg="yellow",
         )  # fmt: skip
     if as_json:
@@ -101,6 +104,10 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
             _print_table(result.rows)
         else:
             typer.echo(f"No checkpoint was found in {result.scan.target}.")
+        for case in opened:
+            typer.echo(f"Case {case.case_id}: {case.identity_name} in {visible(case.checkpoint.file)}, {case.status}.")
+        if opened:
+            typer.echo("Decide about one with: portrait-scanner review CASE --help")
         typer.echo(f"{note}\nReport: {path}")
     raise typer.Exit(1 if result.has_findings else 0)
 
@@ -111,9 +118,9 @@ def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
 
     colours = {"match": "bold red", "possible": "yellow", "clear": "green", "failed": "dim"}
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
-    table.add_column("model", overflow="fold", min_width=16)
+    table.add_column("model", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("identity", overflow="fold", min_width=10)
+    table.add_column("identity", no_wrap=True)
     for title in ("score", "threshold", "lift", "samples", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
@@ -122,8 +129,8 @@ def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
         table.add_row(
             row["file"], outcome, row["identity"] or "", *numbers, str(row["samples"]), f"{row['seconds']:.1f}"
         )
+    Console(width=TABLE_WIDTH).print(table)
     console = Console()
-    console.print(table)
     for row in rows:
         if row["outcome"] in ("failed", "inconclusive"):
             console.print(f"{row['file']}: {row['reason']}", style="dim", markup=False, highlight=False)

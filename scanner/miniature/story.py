@@ -66,6 +66,7 @@ class Story:
     """Everything that the printed page says.
 
     Attributes:
+        registered: names of everybody who was looked for.
         rows: results of the scan, as `scan --json` has them.
         findings: of each case that the scan opened, person, file, kind, hub, outcome, score, threshold and lift.
         reuploads: each with file and hub, and the hub where the same weights were first.
@@ -78,6 +79,7 @@ class Story:
     """
 
     scan_id: str
+    registered: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     findings: tuple[dict[str, Any], ...]
     reuploads: tuple[dict[str, Any], ...]
@@ -92,17 +94,18 @@ class Story:
     withdrawn: Withdrawn
 
 
-def tell(settings: Settings, observer: Observer) -> Story:
-    """Tell the story in a home, or go on with it; raises what its steps raise."""
+def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
+    """Tell the story in a home, or go on with it, and whether it was told there before; raises what its steps raise."""
     told = settings.home / "story" / "story.json"
     if told.exists():
-        return _story_of(json.loads(told.read_text("utf-8")))
+        return _story_of(json.loads(told.read_text("utf-8"))), True
     told.parent.mkdir(parents=True, exist_ok=True)
     workshop = Workshop(settings)
     try:
         scan = _scanned(workshop, observer)
         judged, offers = _captured(workshop, observer)
         reuploads = tuple(_reuploads(workshop))
+        registered = tuple(one.name for one in workshop.vault.identities())
         names = {one: workshop.vault.find(one).name for subject in judged for one in subject.identities}
         cases = workshop.docket.of_scan(scan.scan.scan_id)
         case_id = next(
@@ -118,21 +121,21 @@ def tell(settings: Settings, observer: Observer) -> Story:
         notices = tuple(_notices(desk, case, observer))
         observer.step(0, None, f"erasing {_WITHDRAWN}")
         withdrawn = _withdrawn(desk, settings)
-        observer.step(1, 1, "told")
+        observer.step(1, 1, "done")
     finally:
         desk.close()
     story = Story(
-        scan.scan.scan_id, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
+        scan.scan.scan_id, registered, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn,
     )  # fmt: skip
     told.write_text(json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
-    return story
+    return story, False
 
 
 def _story_of(document: dict[str, Any]) -> Story:
     several = {
         name: tuple(document[name])
-        for name in ("rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices")
+        for name in ("registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices")
     }
     return Story(**{**document, **several, "withdrawn": Withdrawn(**document["withdrawn"])})
 

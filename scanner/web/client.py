@@ -57,7 +57,11 @@ class Gate:
         self._client.close()
 
     def scan_file(
-        self, path: Path, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+        self,
+        path: Path | str,
+        listing: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Send a file, streamed from disk; the scan, with its verdict where the bytes are known.
 
@@ -72,9 +76,9 @@ class Gate:
         params = {"webhook": webhook} if webhook else {}
 
         def send() -> httpx.Response:
-            with path.open("rb") as file:
+            with Path(path).open("rb") as file:
                 return self._client.post(
-                    f"{self._url}/api/v1/scans", params=params, headers=self._with(key), files={"file": (path.name, file)},
+                    f"{self._url}/api/v1/scans", params=params, headers=self._with(key), files={"file": (Path(path).name, file)},
                     data={"listing": json.dumps(dict(listing or {}))},
                 )  # fmt: skip
 

@@ -49,6 +49,7 @@ _BODY = {
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "listing": {"type": "string", "description": "A DeclaredListing as JSON."},
+                        "webhook": {"type": "string", "description": "As in the JSON body."},
                     },
                 }
             },
@@ -216,7 +217,7 @@ async def _order_of_upload(request: Request, here: Premises, token: Token, job_i
         raise GateRefused(422, "not-valid", f"listing: {_told(error)}") from error
     declared = told.model_dump(exclude_defaults=True)
     return Order(
-        token.account.account_id, JobKind.UPLOAD, str(upload.path), upload.name, upload.sha256, upload.size_bytes, declared, webhook,
+        token.account.account_id, JobKind.UPLOAD, str(upload.path), upload.name, upload.sha256, upload.size_bytes, declared, webhook or upload.webhook or None,
     )  # fmt: skip
 
 

@@ -102,15 +102,6 @@ def allowed_now(desk: PageDesk, case: Case) -> str | None:
     return f"{licence.value} – {licence.until}" if licence else None
 
 
-def has_withdrawn(desk: PageDesk, case: Case) -> bool:
-    """Whether the person of a case is no longer registered."""
-    try:
-        desk.vault.find(case.identity_id)
-    except UnknownIdentity:
-        return True
-    return False
-
-
 def page_words(language: str) -> dict[str, dict[str, str]]:
     """Words for outcomes, standings, decisions and notices, short enough for tables and forms."""
     t: Translate = translations(language).gettext

@@ -26,13 +26,14 @@ _WRITE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was received whole."""
+    """A file that was received whole; `declared` and `webhook` are what other parts of the form say."""
 
     path: Path
     name: str
     sha256: str
     size_bytes: int
     declared: str
+    webhook: str = ""
 
 
 class _File(BaseTarget):  # type: ignore[misc]
@@ -72,7 +73,7 @@ class _Declared(ValueTarget):  # type: ignore[misc]
     async def on_data_received_async(self, chunk: bytes) -> None:
         self._seen = getattr(self, "_seen", 0) + len(chunk)
         if self._seen > _MOST_DECLARED_BYTES:
-            raise GateRefused(413, "too-large", "the field `listing` is longer than 64 kB")
+            raise GateRefused(413, "too-large", "a field beside the file is longer than 64 kB")
         await super().on_data_received_async(chunk)
 
 
@@ -101,7 +102,7 @@ class Receiver:
             path = self._folder / f"{job_id}.part"
             file = _File(path, most)
             try:
-                name, declared = await self._read(request, file, field)
+                name, declared, webhook = await self._read(request, file, field)
                 await file.flush()
             except ClientDisconnect as error:
                 file.close()
@@ -117,24 +118,26 @@ class Receiver:
                 raise GateRefused(422, "no-file", "no bytes came; send the file as the part `file`, or as the body")
             final = path.with_suffix(".upload")
             path.replace(final)
-            return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared)
+            return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared, webhook)
 
-    async def _read(self, request: Request, file: _File, field: str) -> tuple[str, str]:
+    async def _read(self, request: Request, file: _File, field: str) -> tuple[str, str, str]:
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
             async for chunk in request.stream():
                 await file.on_data_received_async(chunk)
-            return request.query_params.get("name", ""), request.query_params.get(field, "")
-        declared = _Declared()
+            return request.query_params.get("name", ""), request.query_params.get(field, ""), ""
+        declared, webhook = _Declared(), _Declared()
         try:
             parser = StreamingFormDataParser(headers=dict(request.headers))
             parser.register("file", file)
             parser.register(field, declared)
+            parser.register("webhook", webhook)
             async for chunk in request.stream():
                 if chunk:
                     await parser.adata_received(chunk)
         except ParseFailedException as error:
             raise GateRefused(400, "not-multipart", f"the form cannot be read: {error}") from error
-        return file.multipart_filename or "", declared.value.decode("utf-8", "replace")
+        told, address = (one.value.decode("utf-8", "replace") for one in (declared, webhook))
+        return file.multipart_filename or "", told, address
 
     def _must_have_room(self, wanted: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -14,7 +14,7 @@ from reports.docket import Docket
 from reports.review import CaseStatus
 from scanner.ledger import Ledger
 from scanner.settings import Settings
-from scanner.verdict import Outcome
+from scanner.verdict import NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState
 from scanner.web.store import WebStore
 
@@ -125,10 +125,11 @@ class Telling:
         counted = [_counted(finding) for finding in findings]
         outcome = next(one for one in _WORST if one in counted)
         scores = [finding.score or 0.0 for finding, one in zip(findings, counted, strict=True) if one == outcome]
+        unsearched = any(row["reason"] == NOBODY_REGISTERED for row in rows)
         versions = [row["gallery_version"] for row in rows if row.get("gallery_version") is not None]
         return VerdictDocument(
             outcome=outcome,
-            action=_ACTION[outcome],
+            action="review" if unsearched else _ACTION[outcome],
             label="real-person-likeness" if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else None,
             priority=_priority(outcome, max(scores, default=0.0)),
             gallery_version=max(versions, default=None),

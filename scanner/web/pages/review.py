@@ -22,7 +22,6 @@ from scanner.web.showing import (
     allowed_now,
     captured_faces,
     case_facts,
-    has_withdrawn,
     page_words,
     picture_response,
     thumbnails,
@@ -181,7 +180,7 @@ def _page(
         case = case_named(desk, case_id)
         pairs, faces = thumbnails(desk, case), captured_faces(desk, case)
         notices = [one for one in all_tracked(desk.docket) if one.case_id == case.case_id]
-        standing = {"allowed_now": allowed_now(desk, case), "withdrawn": has_withdrawn(desk, case)}
+        standing = {"allowed_now": allowed_now(desk, case), "withdrawn": desk.has_withdrawn(case)}
         notes = [entry for entry in desk.docket.entries(case.case_id) if entry.kind == "note"]
     return page(
         request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
