@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from reports.case import Case
-from reports.notices.tracker import NoticeState, Tracked, all_tracked
+from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
 from scanner.casework import CaseDesk
 from scanner.ledger import Ledger
 
@@ -141,8 +141,8 @@ def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
     ]
     return {
         "month": month,
-        "files_examined": len({row["sha256"] or row["file"] for row in rows}),
-        "verdicts": dict(Counter(row["outcome"] for row in rows)),
+        "files_examined": len({_file_of(row) for row in rows}),
+        "verdicts": dict(Counter(_newest_outcomes(rows).values())),
         "authorised": sum(bool(row["authorised"]) for row in rows),
         "cases_opened": dict(Counter(case.outcome for case in cases)),
         "decisions_by_people": dict(Counter(entry.details["decision"] for entry in reviews)),
@@ -157,9 +157,25 @@ def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
     }
 
 
+def _file_of(row: dict[str, Any]) -> str:
+    return str(row["sha256"] or row["file"])
+
+
+def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """By file and person, from the newest scan of each file: whoever scans twice has not found twice as much."""
+    newest: dict[str, str] = {}
+    for row in rows:
+        newest[_file_of(row)] = max(newest.get(_file_of(row), ""), str(row["judged_in"]))
+    return {
+        (_file_of(row), str(row["identity"])): str(row["outcome"])
+        for row in rows
+        if str(row["judged_in"]) == newest[_file_of(row)]
+    }
+
+
 def _hours_to_removal(one: Tracked, month: str) -> float | None:
     sent = next((entry for entry in one.history if entry.details["event"] == NoticeState.SENT), None)
     gone = next((entry for entry in one.history if entry.details["event"] == NoticeState.REMOVED), None)
     if sent is None or gone is None or not gone.at.startswith(month):
         return None
-    return (datetime.fromisoformat(gone.at) - datetime.fromisoformat(sent.at)).total_seconds() / 3600
+    return (happened_at(gone) - happened_at(sent)).total_seconds() / 3600

@@ -118,6 +118,9 @@ def done_sentences(t: Translate) -> dict[str, str]:
         "mailed": t("A link was sent, if the address may have one."),
         "agreed": t("Your consent is noted. Now choose photos."),
         "submitted": t("Thank you. Somebody checks who you are; then the search begins."),
+        "submitted-without-some": t(
+            "Thank you. Photos that show another person than the others, or cannot be used, were left out. Somebody checks who you are; then the search begins."
+        ),
         "asked": t("The report was asked for. You see it here once it is reviewed."),
         "licence": t("The licence was added. It counts from now on."),
         "renewed": t("The new consent is noted."),

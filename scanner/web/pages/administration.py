@@ -17,6 +17,7 @@ from scanner.web.forms import Form, Posted
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
+from scanner.web.showing import page_words
 from scanner.web.translation import translations
 from scanner.web.visitors import asks, language_of
 
@@ -127,7 +128,11 @@ def month_counts(request: Request, here: Here, session: Annotated[Session, asks(
         return JSONResponse(
             counts, headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'}
         )
-    return page(request, "transparency.html", counts=counts, month=month)
+    words = page_words(language_of(request))
+    said = {**words["status"], "confirm": words["status"]["confirmed"], "reject": words["status"]["rejected"]}
+    return page(
+        request, "transparency.html", counts=counts, month=month, outcomes=words["outcome"], decisions=said, states=words["notice"]
+    )  # fmt: skip
 
 
 def _roles(form: Form) -> list[Role]:

@@ -101,7 +101,8 @@ def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -
     here.drafts.forget(account.account_id)
     agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
     here.accounts.give_mandate(account.account_id, identity.identity_id, "agent" if agent else "self")
-    return go(f"/likeness/{identity.identity_id}", "submitted")
+    some_left_out = identity.photo_count < len(photos)
+    return go(f"/likeness/{identity.identity_id}", "submitted-without-some" if some_left_out else "submitted")
 
 
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
