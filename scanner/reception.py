@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from face_index.registration import Registrar
 
 Clock = Callable[[], datetime]
+
+log = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -38,7 +41,11 @@ def key_store(settings: Settings) -> KeyStore:
 
 def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
     """The vault of this home folder, unlocked; `any_thread` where threads take turns with it."""
-    return Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
+    fresh = not settings.vault_path.exists()
+    vault = Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
+    if fresh:  # a mistyped --home must not look like a healthy one in which nobody is registered
+        log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
+    return vault
 
 
 def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
