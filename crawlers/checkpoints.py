@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,19 @@ from crawlers.storage import is_storage
 from crawlers.transport import Transport
 
 STALE_PART_S = 14 * 24 * 3600.0
+
+
+def files_still_there(folder: Path) -> list[tuple[Path, int, float]]:
+    """What lies in a folder with its bytes and the time of its last change; nothing where there is no folder.
+
+    Other processes finish and delete files while one looks; what vanishes between the listing and the look is left out.
+    """
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            told = path.stat()
+            found.append((path, told.st_size, told.st_mtime))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class CheckpointStore:
 
     def used_bytes(self) -> int:
         """What the store takes on disk now."""
-        return sum(path.stat().st_size for path in self._folder.iterdir()) if self._folder.exists() else 0
+        return sum(size for _, size, _ in files_still_there(self._folder))
 
     def _opened(self, path: Path, sha256: str) -> StoredCheckpoint:
         if not is_archive(path):
@@ -104,13 +118,13 @@ class CheckpointStore:
         if used <= self._budget_bytes:
             return
         cited = self._cited()
-        for path in sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime):
-            if ".part" in path.suffixes and time.time() - path.stat().st_mtime < STALE_PART_S:
+        for path, size, modified in sorted(files_still_there(self._folder), key=lambda one: one[2]):
+            if ".part" in path.suffixes and time.time() - modified < STALE_PART_S:
                 continue
             if path.name == keep or path.name.partition(".")[0] in cited:
                 continue
-            used -= path.stat().st_size
-            path.unlink()
+            used -= size
+            path.unlink(missing_ok=True)
             if used <= self._budget_bytes:
                 return
         raise NoRoom(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import save
 
-from crawlers.checkpoints import CheckpointStore
+from crawlers.checkpoints import CheckpointStore, files_still_there
 from crawlers.destinations import Destinations
 from crawlers.download import download
 from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused, HubUnreachable
@@ -141,3 +143,19 @@ def test_the_store_fetches_once_and_keeps_to_its_budget(
         assert stored.path.exists()
     assert len(file_server.requests) == 3
     assert not (tmp_path / "store" / str(files[0].sha256)).exists()
+
+
+def test_a_folder_is_counted_while_another_process_finishes_files_in_it(tmp_path: Path) -> None:
+    """An upload that ended between listing and look once cut another one off with an internal error."""
+    (tmp_path / "stays").write_bytes(DATA)
+    churn = "import pathlib, sys\nwhile True:\n for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').touch()\n"
+    churn += " for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').unlink()\n"
+    with subprocess.Popen([sys.executable, "-c", churn, str(tmp_path)]) as other:
+        try:
+            while len(files_still_there(tmp_path)) == 1:  # until the other one runs
+                assert other.poll() is None
+            counts = [len(files_still_there(tmp_path)) for _ in range(20_000)]
+        finally:
+            other.kill()
+    assert min(counts) >= 1
+    assert files_still_there(tmp_path / "nowhere") == []

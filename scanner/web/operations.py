@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
+from crawlers.checkpoints import files_still_there
 from scanner.casework import CaseDesk
 from scanner.ledger import Ledger
 from scanner.statistics import transparency
@@ -65,8 +66,7 @@ def metrics(here: Here, token: Annotated[Token, requires(Scope.METRICS)]) -> Res
     waiting = Gauge("portrait_scanner_messages_waiting", "Mails and webhooks not delivered yet.", registry=registry)
     waiting.set(here.store.db.execute("select count(*) from messages where sent_at is null").fetchone()[0])
     uploads = Gauge("portrait_scanner_upload_bytes", "Bytes of uploads that wait for the worker.", registry=registry)
-    folder = here.settings.uploads_path
-    uploads.set(sum(path.stat().st_size for path in folder.iterdir()) if folder.exists() else 0)
+    uploads.set(sum(size for _, size, _ in files_still_there(here.settings.uploads_path)))
     Gauge("portrait_scanner_worker", "1 while a worker runs.", registry=registry).set(worker_lives(here))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -14,6 +14,7 @@ from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget, ValueTarget
 
+from crawlers.checkpoints import files_still_there
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
 from scanner.web.slots import Slots
@@ -141,7 +142,7 @@ class Receiver:
 
     def _must_have_room(self, wanted: int) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        waiting = sum(path.stat().st_size for path in self._folder.iterdir() if path.exists())
+        waiting = sum(size for _, size, _ in files_still_there(self._folder))
         if waiting + wanted > self._web.upload_budget_gb * 1e9:
             raise GateRefused(503, "no-room", "too many uploads wait for the worker; try again later", 300)
         if shutil.disk_usage(self._folder).free - wanted < _SPARE_BYTES:

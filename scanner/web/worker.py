@@ -23,6 +23,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from crawlers.checkpoints import files_still_there
 from crawlers.errors import CrawlError
 from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
@@ -264,12 +265,13 @@ class Worker:
         oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
         self.jobs.forget_before(oldest.isoformat())
         Drafts(self.store).forget_old(self.clock())
-        for path in self.settings.uploads_path.glob("*.*"):
-            if self.jobs.has_ended(path.stem) and time.time() - path.stat().st_mtime > _ORPHAN_S:
+        for path, _, modified in files_still_there(self.settings.uploads_path):
+            if time.time() - modified <= _ORPHAN_S:
+                continue
+            if path.is_dir():  # of a worker that was killed while it took a capture in
+                shutil.rmtree(path, ignore_errors=True)
+            elif self.jobs.has_ended(path.stem):
                 path.unlink(missing_ok=True)
-        for left in self.settings.uploads_path.glob("tmp*"):  # of a worker that was killed while it took a capture in
-            if time.time() - left.stat().st_mtime > _ORPHAN_S:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 _NOBODY: dict[str, Any] = {
