@@ -31,7 +31,7 @@ from crawlers.saved.facts import PageFacts, PageKind
 from crawlers.saved.page import SavedPage
 from crawlers.saved.pictures import look_at
 from crawlers.saved.provenance import Provenance
-from scanner.capture_cases import judge_captures
+from scanner.captures.cases import judge_captures
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of

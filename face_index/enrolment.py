@@ -112,10 +112,27 @@ def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path | Phot
 
 
 def template_of_kept(reader: FaceReader, photos: Sequence[bytes]) -> Prototypes | None:
-    """Prototypes from photos that were accepted before, by another pack; None if it finds no face in any."""
+    """Prototypes from photos that were accepted before, by another pack; None if no face in them is surely theirs.
+
+    Photos of several people may be among them, of which somebody picked a face then: what counts is whoever the
+    photos of one face agree on, and of the others the face that looks like that one.
+    """
     opened = [photo_from(str(number), data) for number, data in enumerate(photos)]
-    faces = [found[0] for found in reader.read([photo.pixels for photo in opened]) if found]
-    return make_prototypes(faces) if faces else None
+    sorting = _Sorting()
+    for number, faces in enumerate(reader.read([photo.pixels for photo in opened])):
+        if len(faces) == 1:
+            sorting.faces[number] = faces[0]
+        elif faces:
+            sorting.crowds[number] = faces
+    _refuse_strangers(sorting)
+    theirs = [sorting.faces[number] for number in _good(sorting)]
+    two_disagree = len(theirs) == 2 and theirs[0].embedding @ theirs[1].embedding < MIN_COSINE_TO_OTHERS
+    if len(theirs) < 2 or two_disagree:  # of one photo, or two that differ, nobody can tell
+        return None
+    mean = unit(np.mean([face.embedding for face in theirs], axis=0))
+    closest = [max(crowd, key=lambda face: float(face.embedding @ mean)) for crowd in sorting.crowds.values()]
+    theirs += [face for face in closest if face.embedding @ mean >= MIN_COSINE_TO_OTHERS]
+    return make_prototypes(theirs)
 
 
 def lookalikes(prototypes: Prototypes, gallery: Gallery, threshold: float) -> list[tuple[str, float]]:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
+from scanner.depictions import Depiction, control_score, depictions, usable
 from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, plan_samples
 from scanner.sampling import Sampler
 from scanner.sequential import EVIDENCE, SCREENING
 from scanner.studio import Shot, Studio
-from scanner.suspects import Suspect, control_score, suspects, usable
 from scanner.trigger_search import find_trigger
 from scanner.verdict import NOBODY_REGISTERED, Outcome, Scored, Thresholds, decide, settled
 from scanner.watch import Watch
@@ -37,7 +37,7 @@ class Budget:
         evidence_cluster: faces that must agree there before anyone is named; never one.
         rounds: of evidence at most.
         min_faces: usable faces without which nothing can be said.
-        most_suspects: identities that get evidence at most, the closest first.
+        most_depictions: identities that get evidence at most, the closest first.
     """
 
     screening: int = SCREENING.per_look
@@ -46,7 +46,7 @@ class Budget:
     evidence_cluster: int = 4
     rounds: int = EVIDENCE.looks
     min_faces: int = 5
-    most_suspects: int = 3
+    most_depictions: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +140,14 @@ class Examiner:
         with self._sampler.adapter(path, kind) as loaded:
             named: list[str | None] = [" ".join(loaded.words)] if loaded.words else []
             course = _Course(sha256, [*named, *triggers][:MAX_TRIGGERS], candidates)
-            suspected = self._screen(course)
-            ranked = self._gather_evidence(course, suspected) if suspected else []
+            near = self._screen(course)
+            ranked = self._gather_evidence(course, near) if near else []
             calls = self._sampler.denoiser_calls - before
             return self._conclude(course, ranked, calls, loaded.route)
 
-    def _screen(self, course: _Course) -> list[Suspect]:
+    def _screen(self, course: _Course) -> list[Depiction]:
         """Cheap samples in up to three ways of asking, until somebody may be shown or enough was seen."""
-        seen: list[Suspect] = []
+        seen: list[Depiction] = []
         for turn, scale in enumerate(SCREENING_SCALES):
             asked = self._asked(course, turn)
             plans = plan_samples(
@@ -158,14 +158,14 @@ class Examiner:
             course.screening += self._studio.shoot(plans, with_controls=False)
             if len(self._watch.gallery) == 0:
                 break
-            seen, course.clusters = suspects(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+            seen, course.clusters = depictions(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
             near = [
-                suspect
-                for suspect in seen
-                if suspect.estimate.interval[1] >= self._watch.thresholds_of(suspect.identity_id).possible
+                depiction
+                for depiction in seen
+                if depiction.estimate.interval[1] >= self._watch.thresholds_of(depiction.identity_id).possible
             ]
             if near:
-                return near[: self._budget.most_suspects]
+                return near[: self._budget.most_depictions]
             if turn > 0 and len(usable(course.screening)) >= self._budget.min_faces:
                 break
         return []
@@ -180,10 +180,10 @@ class Examiner:
             return [course.found_trigger]
         return course.named or [None]
 
-    def _gather_evidence(self, course: _Course, suspected: Sequence[Suspect]) -> list[tuple[Suspect, Scored]]:
+    def _gather_evidence(self, course: _Course, near: Sequence[Depiction]) -> list[tuple[Depiction, Scored]]:
         """Full samples and controls in the way of asking that showed somebody, until it is clear who it is."""
-        ways = list(dict.fromkeys(_way(course.screening, suspect) for suspect in suspected))
-        ranked: list[tuple[Suspect, Scored]] = []
+        ways = list(dict.fromkeys(_way(course.screening, depiction) for depiction in near))
+        ranked: list[tuple[Depiction, Scored]] = []
         for turn in range(self._budget.rounds):
             for trigger, scale in ways:
                 plans = plan_samples(
@@ -191,45 +191,45 @@ class Examiner:
                 )
                 # What the base model makes of itself is told by the first round; later ones only narrow the interval.
                 course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
-            found, course.clusters = suspects(course.evidence, self._watch, self._budget.evidence_cluster, EVIDENCE)
-            ranked = [(suspect, self._scored(course, suspect)) for suspect in found]
+            found, course.clusters = depictions(course.evidence, self._watch, self._budget.evidence_cluster, EVIDENCE)
+            ranked = [(depiction, self._scored(course, depiction)) for depiction in found]
             clear = all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked)
             if ranked and clear and not self._may_show_another(course, found):
                 break
         return ranked
 
-    def _may_show_another(self, course: _Course, found: Sequence[Suspect]) -> bool:
+    def _may_show_another(self, course: _Course, found: Sequence[Depiction]) -> bool:
         """Whether so many faces belong to nobody found yet that a second person, as in a merge, may be among them."""
-        explained = {number for suspect in found for number in suspect.members}
+        explained = {number for depiction in found for number in depiction.members}
         return len(set(usable(course.evidence)) - explained) >= self._budget.evidence_cluster
 
-    def _scored(self, course: _Course, suspect: Suspect) -> Scored:
-        template = self._watch.gallery.vector_of(suspect.identity_id, suspect.probe)
+    def _scored(self, course: _Course, depiction: Depiction) -> Scored:
+        template = self._watch.gallery.vector_of(depiction.identity_id, depiction.probe)
         return Scored(
-            suspect.estimate.score,
-            suspect.estimate.interval,
-            control_score(course.evidence, suspect, template),
-            suspect.runner_up,
-            self._watch.log10_lr(suspect.estimate.score),
-            suspect.concentration,
-            suspect.share,
+            depiction.estimate.score,
+            depiction.estimate.interval,
+            control_score(course.evidence, depiction, template),
+            depiction.runner_up,
+            self._watch.log10_lr(depiction.estimate.score),
+            depiction.concentration,
+            depiction.share,
         )
 
-    def _conclude(self, course: _Course, ranked: list[tuple[Suspect, Scored]], calls: int, route: str) -> Examination:
+    def _conclude(self, course: _Course, ranked: list[tuple[Depiction, Scored]], calls: int, route: str) -> Examination:
         decided = [
-            (suspect, scored, *decide(scored, self._watch.thresholds_of(suspect.identity_id)))
-            for suspect, scored in ranked
+            (depiction, scored, *decide(scored, self._watch.thresholds_of(depiction.identity_id)))
+            for depiction, scored in ranked
         ]
         findings = tuple(
             Finding(
-                suspect.identity_id,
+                depiction.identity_id,
                 outcome,
                 reason,
                 scored,
-                self._watch.thresholds_of(suspect.identity_id),
-                self._all_against(course, suspect),
+                self._watch.thresholds_of(depiction.identity_id),
+                self._all_against(course, depiction),
             )
-            for suspect, scored, outcome, reason in decided
+            for depiction, scored, outcome, reason in decided
             if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
         )
         closest = ranked[0][0] if ranked else self._closest_in_screening(course)
@@ -247,19 +247,19 @@ class Examiner:
             route,
         )
 
-    def _all_against(self, course: _Course, suspect: Suspect) -> tuple[SampleScore, ...]:
+    def _all_against(self, course: _Course, depiction: Depiction) -> tuple[SampleScore, ...]:
         """Every image made with the checkpoint, those that did not count as well: a case leaves none out."""
-        members = {id(course.evidence[number]) for number in suspect.members}
+        members = {id(course.evidence[number]) for number in depiction.members}
         return tuple(
-            replace(self._kept(shot, suspect), in_mean=id(shot) in members)
+            replace(self._kept(shot, depiction), in_mean=id(shot) in members)
             for shot in (*course.screening, *course.evidence)
         )
 
-    def _closest_in_screening(self, course: _Course) -> Suspect | None:
-        found, _ = suspects(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+    def _closest_in_screening(self, course: _Course) -> Depiction | None:
+        found, _ = depictions(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
         return found[0] if found else None
 
-    def _kept(self, shot: Shot, closest: Suspect | None) -> SampleScore:
+    def _kept(self, shot: Shot, closest: Depiction | None) -> SampleScore:
         def score(face: Face | None) -> float | None:
             if face is None or closest is None:
                 return None
@@ -270,7 +270,7 @@ class Examiner:
     def _overall(
         self,
         course: _Course,
-        closest: Suspect | None,
+        closest: Depiction | None,
         decided: list[tuple[Outcome, str]],
         findings: tuple[Finding, ...],
     ) -> tuple[Outcome, str]:
@@ -306,7 +306,7 @@ class Examiner:
         )
 
 
-def _way(shots: Sequence[Shot], suspect: Suspect) -> tuple[str | None, float]:
+def _way(shots: Sequence[Shot], depiction: Depiction) -> tuple[str | None, float]:
     """The trigger and scale by which most of a cluster's samples were asked for."""
-    counted = Counter((shots[number].plan.trigger, shots[number].plan.scale) for number in suspect.members)
+    counted = Counter((shots[number].plan.trigger, shots[number].plan.scale) for number in depiction.members)
     return counted.most_common(1)[0][0]

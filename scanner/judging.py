@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from face_index.calibration import Calibration
 from face_index.face import FaceReader, Prototypes
 from face_index.faiss_gallery import IndexKind
 from face_index.packs import FacePack
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import BaseModel, Declared, choose_base_model
+from scanner.comparison import comparison_record
 from scanner.errors import NotScannable, ScanError
 from scanner.examination import Budget, Examination, Examiner, Finding, SampleScore
 from scanner.image_check import image_check_for
@@ -27,7 +24,6 @@ from scanner.reception import open_calibration, open_pack, open_reader
 from scanner.sampling import Made, Sampler, blurred, png_bytes
 from scanner.settings import Settings
 from scanner.verdict import Outcome
-from scanner.versions import library_versions
 from scanner.watch import Watch, watch_over
 
 log = logging.getLogger(__name__)
@@ -160,28 +156,16 @@ class Bench:
         return Judgement(record, images)
 
     def _method(self, sampler: Sampler, examination: Examination) -> dict[str, Any]:
-        thresholds, base = self.watch.thresholds, sampler.base
-        calibration = self.watch.calibration
+        base, threshold = sampler.base, self.watch.thresholds.match
         return {
             "base_model": f"{base.family}: {_place_of(base.location)} ({base.reason})",
             "base_model_sha256": sampler.base_sha256,
-            "face_pack": self.pack.name,
-            "face_pack_sha256": self.reader.version.sha256,
-            "face_pack_licence": self.pack.licence,
-            "gallery_size": len(self.watch.gallery),
-            "gallery_version": self.watch.gallery_version,
-            "gallery_recall": self.watch.recall,
-            "fpir": thresholds.fpir,
-            "calibration": calibration.source
-            if calibration
-            else "none: this face pack was never calibrated, nothing is called a match",
+            **comparison_record(self.pack, self.reader.version, self.watch, threshold),
             "settings": {**sampler.settings, "loaded_by": examination.route},
-            "versions": library_versions(),
-            "threshold": thresholds.match,
+            "threshold": threshold,
             "denoiser_calls": examination.denoiser_calls,
             "sampled": len(examination.samples),
             "with_face": sum(one.shot.face is not None for one in examination.samples),
-            **error_rates(calibration, thresholds.match, len(self.watch.gallery)),
         }
 
 
@@ -206,22 +190,6 @@ def device_of(settings: Settings) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def error_rates(calibration: Calibration | None, threshold: float, gallery_size: int) -> dict[str, Any]:
-    """What a case tells of the calibration: which one, how large, how good, and its impostor scores as a curve."""
-    if calibration is None:
-        return {}
-    ratio = calibration.likelihood_ratio
-    return {
-        "calibration_sha256": hashlib.sha256(json.dumps(asdict(calibration), sort_keys=True).encode()).hexdigest(),
-        "calibration_subjects": calibration.subjects,
-        "calibration_comparisons": calibration.comparisons,
-        "cllr": ratio.cllr if ratio else None,
-        "cllr_min": ratio.cllr_min if ratio else None,
-        "fpir_interval": list(calibration.fpir_interval(threshold, gallery_size)),
-        "impostor_rates": [[round(x, 2), calibration.tail.false_match_rate(x)] for x in np.arange(0.0, 1.0, 0.05)],
-    }
 
 
 def _failed(reason: str, seconds: float) -> dict[str, Any]:
@@ -254,13 +222,8 @@ def _finding(finding: Finding, kept: _Keep) -> dict[str, Any]:
 def _shown(one: SampleScore, kept: _Keep) -> dict[str, Any]:
     shot = one.shot
     return {
-        "prompt": shot.plan.prompt, "negative_prompt": shot.plan.negative_prompt, "seed": shot.plan.seed, "scale": shot.plan.scale,
-        "image_sha256": kept(shot.made, shot.plan), "control_sha256": kept(shot.control, shot.plan),
-        "face_found": shot.face is not None, "score": one.score, "control_score": one.control_score,
-        "stage": shot.plan.stage, "number": shot.plan.number, "trigger": shot.plan.trigger, "batch": shot.made.batch,
-        "control_batch": shot.control.batch if shot.control else None, "pixels_sha256": _digest(shot.made),
-        "control_pixels_sha256": _digest(shot.control), "flagged": shot.made.flagged, "quality": round(shot.quality, 4),
-        "in_mean": one.in_mean,
+        **_sample(one), "image_sha256": kept(shot.made, shot.plan), "control_sha256": kept(shot.control, shot.plan),
+        "face_found": shot.face is not None, "in_mean": one.in_mean,
     }  # fmt: skip
 
 

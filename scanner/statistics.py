@@ -14,7 +14,7 @@ from typing import Any
 
 from reports.case import Case
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 
 COLUMNS = (

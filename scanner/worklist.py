@@ -19,7 +19,7 @@ from crawlers.errors import CrawlError
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import Declared, choose_base_model
-from scanner.case_files import file_cases
+from scanner.cases.filing import file_cases
 from scanner.crew import raise_unless_expected
 from scanner.errors import NotScannable, ScanError
 from scanner.judging import Judgement, Task

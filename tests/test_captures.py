@@ -33,17 +33,17 @@ from reports.errors import NotReviewed
 from reports.review import require_confirmed
 from reports.sealing import seal_capture
 from reports.verify_bundle import verify
-from scanner.capture_cases import judge_captures
-from scanner.casework import CaseDesk
-from scanner.intake import Intake, TakenIn
+from scanner.captures.cases import judge_captures
+from scanner.captures.intake import Intake, TakenIn
+from scanner.captures.reading_room import ReadingRoom
+from scanner.captures.sightings import Sighting, Subject, judge
+from scanner.cases.desk import CaseDesk
 from scanner.judging import Bench
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.reading_room import ReadingRoom
 from scanner.settings import Settings
-from scanner.sightings import Sighting, Subject, judge
 from scanner.workshop import Workshop
 from tests.cases import make_sighted_case, reviewed
 from tests.servers import pictures
@@ -470,7 +470,7 @@ class TestIntake:
             finally:
                 taking.close()
 
-        monkeypatch.setattr("scanner.intake.seal_capture", slowly)
+        monkeypatch.setattr("scanner.captures.intake.seal_capture", slowly)
         Intake(Settings(home=tmp_path / "home")).close()
         with ThreadPoolExecutor(2) as pool:
             took = [work.result() for work in [pool.submit(take), pool.submit(take)]]

@@ -19,7 +19,7 @@ from PIL import Image
 from face_index.vault.vault import Vault
 from reports.bundle import BundleRequest, write_bundle
 from reports.docket import Docket
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.fetching import open_checkpoints
 from scanner.reception import open_vault
 from scanner.settings import Settings

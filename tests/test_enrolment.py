@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.enrolment import EnrolmentReport, make_template
+from face_index.enrolment import EnrolmentReport, make_template, template_of_kept
 from face_index.errors import EnrolmentRefused
 from face_index.face import Face, unit
 from face_index.insight import InsightFaceReader
@@ -74,6 +74,32 @@ def test_the_same_photo_twice_counts_once(
     assert report.accepted == 4
     with pytest.raises(EnrolmentRefused, match="same picture as"):
         make_template(miniature_reader, miniature_pack.bar, [photos[0], copy, photos[1]])
+
+
+def test_another_pack_takes_the_face_that_was_picked_not_the_largest(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    alone = draw_photos(900, 3, tmp_path / "900", first=10)
+    small, large = (Image.open(draw_photos(seed, 1, tmp_path / str(seed), first=40)[0]) for seed in (900, 903))
+    side = int(large.width * 1.4)
+    together = Image.new("RGB", (side + small.width, side))
+    together.paste(large.resize((side, side)), (0, 0))
+    together.paste(small, (side, 0))
+    together.save(tmp_path / "together.png")
+    data = (tmp_path / "together.png").read_bytes()
+    faces = miniature_reader.read([open_photo(tmp_path / "together.png").pixels])[0]
+    expected = make_template(miniature_reader, miniature_pack.bar, alone).prototypes[0]
+    assert faces[0].embedding @ expected < 0.5 < faces[1].embedding @ expected  # the stranger comes first
+    made = template_of_kept(miniature_reader, [*(path.read_bytes() for path in alone), data])
+    assert made is not None
+    assert len(made) == 1
+    assert made[0] @ expected > 0.95
+    stranger = draw_photos(903, 1, tmp_path / "903", first=50)[0].read_bytes()  # all that this pack sees of a crowd
+    again = template_of_kept(miniature_reader, [*(path.read_bytes() for path in alone), stranger])
+    assert again is not None
+    assert again[0] @ expected > 0.95
+    for unsure in ([data], [stranger], [data, stranger]):
+        assert template_of_kept(miniature_reader, unsure) is None
 
 
 def test_of_two_faces_one_can_be_picked(

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scanner.base_models import choose_base_model
+from scanner.cases.regeneration import regenerate
 from scanner.judging import Bench, Judgement
 from scanner.ledger import Ledger
 from scanner.miniature.world import ADAPTERS
-from scanner.regeneration import regenerate
 from scanner.sampling import Sampler
 from scanner.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
 from tests.conftest import NOON, task_of

@@ -19,13 +19,13 @@ from crawlers.saved.captures import Captures
 from crawlers.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
 from reports.verify_bundle import verify
-from scanner.capture_cases import JudgedSubject, judge_captures
-from scanner.intake import Intake
+from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.intake import Intake
+from scanner.captures.previews import PreviewsTaken, take_previews
 from scanner.miniature.demo import register_world
 from scanner.miniature.hub import PREVIEWS, serve_hub
 from scanner.miniature.world import load_world
 from scanner.network import allow_typed
-from scanner.previews import PreviewsTaken, take_previews
 from scanner.reception import utc_now
 from scanner.settings import Settings
 from scanner.workshop import Workshop
@@ -141,7 +141,7 @@ class TestWorld:
                 return (*found[:2], Preview(f"{url}/previews/1/1.jpeg"), Preview("http://169.254.169.254/latest"))
             return (Preview(f"{url}/previews/1/1.jpeg"),) if listing.title.startswith("DVX") else ()
 
-        monkeypatch.setattr("scanner.previews.previews_of", changed)
+        monkeypatch.setattr("scanner.captures.previews.previews_of", changed)
         told = {one.listing.title.split(" - ")[0]: one for one in took(workshop, again=True)}
         assert "showing a minor" in str(told["Ohwx portrait"].problem)
         assert told["ZKW likeness SD"].missing == 2

@@ -11,8 +11,8 @@ from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, comm
 
 if TYPE_CHECKING:
     from crawlers.saved.captures import PageRow
-    from scanner.casework import CaseDesk
-    from scanner.intake import Intake
+    from scanner.captures.intake import Intake
+    from scanner.cases.desk import CaseDesk
 
 group = command_group("What was captured: list, show, correct, remove, judge.")
 IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
@@ -29,7 +29,7 @@ def listed(
 ) -> None:
     """List what was captured, newest first: of which account, what its faces came to, which cases rest on it."""
     from reports.docket import Docket
-    from scanner.capture_overview import overview
+    from scanner.captures.overview import overview
     from scanner.ledger import Ledger
 
     taking = _open(context)
@@ -186,14 +186,14 @@ def _told_of(error: ValueError) -> str:
 
 
 def _open(context: typer.Context) -> Intake:
-    from scanner.intake import Intake
+    from scanner.captures.intake import Intake
 
     flags: Flags = context.obj
     return Intake(flags.settings())
 
 
 def _desk(context: typer.Context) -> CaseDesk:
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
     return CaseDesk(flags.settings())

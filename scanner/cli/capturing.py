@@ -21,8 +21,8 @@ from scanner.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from scanner.capture_cases import JudgedSubject
-    from scanner.intake import TakenIn
+    from scanner.captures.cases import JudgedSubject
+    from scanner.captures.intake import TakenIn
 
 _MOST_ROWS = 60
 
@@ -61,7 +61,7 @@ def intake(
             "an account needs its site, and the other way round", param_hint="--account, --platform"
         )
     from crawlers.saved.reading import ENDINGS, captures_in, left_out_of
-    from scanner.intake import Intake
+    from scanner.captures.intake import Intake
 
     flags: Flags = context.obj
     settings = flags.settings(face_pack=face_pack, use=use)
@@ -126,7 +126,7 @@ def say(text: str, fg: str | None = None) -> None:
 def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tuple[JudgedSubject, list[str]]]:
     """Everything captured as it was judged, with the names of those who were found."""
     from crawlers.saved.captures import Captures
-    from scanner.capture_cases import judge_captures
+    from scanner.captures.cases import judge_captures
     from scanner.workshop import Workshop
 
     workshop = Workshop(flags.settings(face_pack=face_pack, use=use))

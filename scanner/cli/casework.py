@@ -11,7 +11,7 @@ from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language,
 
 if TYPE_CHECKING:
     from reports.case import Case
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
 CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
 
@@ -32,7 +32,7 @@ def cases(
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
     from reports.review import CaseStatus
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     if status not in (None, *CaseStatus):
         raise typer.BadParameter(f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status")
@@ -81,7 +81,7 @@ def review(
     as_json: JsonFlag = False,
 ) -> None:
     """Decide about a case. Decisions are added, never overwritten; with four_eyes two people must confirm."""
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -112,7 +112,7 @@ def amend(
     as_json: JsonFlag = False,
 ) -> None:
     """Add an appeal or a correction to a case; nothing is overwritten."""
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -158,7 +158,7 @@ def report(
     if with_weights and not bundle:
         raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
     from reports.errors import UnknownCase
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
     settings = flags.settings()

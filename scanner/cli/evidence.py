@@ -78,8 +78,8 @@ def reproduce(
     as_json: JsonFlag = False,
 ) -> None:
     """Make the samples of a bundle again and say of each whether it agrees; exit code 0 only when all do."""
-    from scanner.reproduction import pack_named_in
-    from scanner.reproduction import reproduce as again
+    from scanner.cases.reproduction import pack_named_in
+    from scanner.cases.reproduction import reproduce as again
 
     flags: Flags = context.obj
     settings = flags.settings(face_pack=face_pack or pack_named_in(bundle), base_model=base_model)
@@ -111,7 +111,7 @@ def reproduce(
 def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = False) -> None:
     """Ask configured authorities for the timestamps that bundles still lack."""
     from reports.timestamping import pending
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())

@@ -66,7 +66,7 @@ def summary(
     """A month for each rights holder: cases, decisions, notices."""
     check_language(lang)
     from reports.monthly import month_html
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
     from scanner.statistics import holder_months
 
     flags: Flags = context.obj
@@ -100,7 +100,7 @@ def summary(
 
 def transparency(context: typer.Context, month: MonthOption = None, as_json: JsonFlag = False) -> None:
     """The counters an operator publishes of a month; no name is among them."""
-    from scanner.casework import CaseDesk
+    from scanner.cases.desk import CaseDesk
     from scanner.ledger import Ledger
     from scanner.statistics import transparency as counted
 

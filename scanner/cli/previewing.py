@@ -13,8 +13,8 @@ from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, prin
 
 if TYPE_CHECKING:
     from crawlers.listing import Listing
+    from scanner.captures.previews import PreviewsTaken
     from scanner.cli.crawling import Desk
-    from scanner.previews import PreviewsTaken
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,9 +33,9 @@ def previews(
     as_json: JsonFlag = False,
 ) -> None:
     """Take in what crawled listings show: fetched politely, sealed like any capture, and searched before any GPU work."""
+    from scanner.captures.intake import Intake
+    from scanner.captures.previews import take_previews
     from scanner.cli.crawling import crawling_desk
-    from scanner.intake import Intake
-    from scanner.previews import take_previews
 
     flags: Flags = context.obj
     done: list[PreviewsTaken] = []

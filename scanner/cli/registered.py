@@ -89,6 +89,8 @@ def re_embed(
         for name in result.without_photos:
             typer.echo(f"  {name}: no photos were kept; enrol again")
         for name in result.no_face:
-            typer.echo(f"  {name}: this pack finds no face in the photos; enrol again with others")
+            typer.echo(
+                f"  {name}: this pack finds no face in the photos that is surely theirs; enrol again with others"
+            )
     if result.without_photos or result.no_face:
         raise typer.Exit(1)

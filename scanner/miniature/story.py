@@ -24,13 +24,13 @@ from reports.notices.rendering import as_docx, as_pdf
 from reports.notices.tracker import record_draft
 from reports.review import CaseStatus
 from reports.verify_bundle import verify
-from scanner.capture_cases import JudgedSubject, judge_captures
-from scanner.casework import CaseDesk
-from scanner.intake import Intake
+from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.intake import Intake
+from scanner.cases.desk import CaseDesk
+from scanner.cases.reproduction import reproduce
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.reproduction import reproduce
 from scanner.scan import ScanResult, run_scan
 from scanner.settings import Settings
 from scanner.worklist import Observer

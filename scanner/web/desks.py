@@ -13,7 +13,7 @@ from face_index.packs import FacePack
 from face_index.registration import Registrar
 from face_index.vault import Vault
 from reports.case import Case
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 from scanner.reception import Clock, open_calibration, open_pack, open_reader
 from scanner.settings import Settings

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
 from crawlers.checkpoints import files_still_there
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 from scanner.statistics import transparency
 from scanner.web.access import Scope

@@ -10,7 +10,7 @@ from reports.docket import CaseSummary
 from reports.notices.tracker import Tracked, all_tracked
 from reports.review import CaseStatus
 from reports.words import Translate
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.web.access import Permission
 from scanner.web.accounts import Account, Accounts
 from scanner.web.outbox import Outbox

@@ -31,14 +31,14 @@ from crawlers.saved.captures import CaptureRow, Captures
 from face_index.errors import FaceIndexError
 from reports.docket import Docket
 from reports.errors import ReportError
-from scanner.capture_cases import JudgedSubject, judge_captures
-from scanner.casework import CaseDesk
+from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.intake import Intake
+from scanner.captures.sightings import subject_of
+from scanner.cases.desk import CaseDesk
 from scanner.errors import FleetUnreachable, ScanError
-from scanner.intake import Intake
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
-from scanner.sightings import subject_of
 from scanner.verdict import Outcome
 from scanner.web.accounts import Accounts
 from scanner.web.drafts import Drafts

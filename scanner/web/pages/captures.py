@@ -18,7 +18,7 @@ from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import ties_of_image, ties_of_page
 from crawlers.store import CrawlStore
 from reports.errors import ReviewRefused
-from scanner.capture_overview import overview
+from scanner.captures.overview import overview
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, fits_session, must_be_from_here

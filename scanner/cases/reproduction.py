@@ -19,12 +19,12 @@ from reports.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
 from reports.verify_bundle import verify
 from scanner.base_models import choose_base_model
+from scanner.cases.regeneration import Again, regenerate
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.fetching import open_checkpoints
 from scanner.image_check import image_check_for
 from scanner.judging import device_of
 from scanner.reception import open_pack, open_reader
-from scanner.regeneration import Again, regenerate
 from scanner.sampling import Pixels, Sampler, blurred
 from scanner.settings import Settings
 from scanner.worklist import Observer

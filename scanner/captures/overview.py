@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from crawlers.saved.captures import CaptureRow, Captures, PageRow
 from reports.docket import Docket
+from scanner.captures.sightings import subject_of
 from scanner.ledger import Ledger
-from scanner.sightings import subject_of
 from scanner.verdict import Outcome
 
 _STRONGEST_FIRST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.INCONCLUSIVE, Outcome.CLEAR)

@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -25,12 +24,11 @@ from reports.case import (
     TieRecord,
 )
 from reports.review import CaseStatus
-from scanner.case_files import authorised_by, is_registered, open_case
+from scanner.captures.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
+from scanner.cases.filing import authorised_by, is_registered, method_record, open_case
+from scanner.comparison import comparison_record
 from scanner.environment import environment_now
-from scanner.judging import error_rates
-from scanner.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
 from scanner.verdict import Outcome
-from scanner.versions import library_versions
 from scanner.workshop import Workshop
 
 _MOST_IMAGES = 400  # in one case; those that count come first
@@ -237,19 +235,13 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
 
 
 def _method(workshop: Workshop, found: SightedIdentity) -> MethodRecord:
-    watch = workshop.watch
-    calibration, thresholds = watch.calibration, found.thresholds
-    rates: dict[str, Any] = error_rates(calibration, thresholds.match, len(watch.gallery))
-    curve = tuple((score, rate) for score, rate in rates.pop("impostor_rates", ()))
-    interval = rates.pop("fpir_interval", None)
-    return MethodRecord(
-        base_model="none: these images were captured", base_model_sha256=None, face_pack=workshop.pack.name,
-        face_pack_sha256=workshop.reader.version.sha256, face_pack_licence=workshop.pack.licence, gallery_size=len(watch.gallery),
-        gallery_version=watch.gallery_version, gallery_recall=watch.recall, fpir=thresholds.fpir,
-        calibration=calibration.source if calibration else "none: this face pack was never calibrated, nothing is called a match",
-        settings={"least_images": LEAST_IMAGES}, versions=library_versions(), impostor_rates=curve,
-        fpir_interval=tuple(interval) if interval else None, **rates,
-    )  # fmt: skip
+    compared = comparison_record(workshop.pack, workshop.reader.version, workshop.watch, found.thresholds.match)
+    here = {
+        "base_model": "none: these images were captured",
+        "base_model_sha256": None,
+        "settings": {"least_images": LEAST_IMAGES},
+    }
+    return method_record({**here, **compared})
 
 
 def _sighting(

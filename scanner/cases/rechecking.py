@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from crawlers.errors import CrawlError, HubRefused
 from crawlers.transport import Transport
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
-from scanner.casework import CaseDesk
+from scanner.cases.desk import CaseDesk
 from scanner.network import open_transport
 from scanner.settings import Settings
 

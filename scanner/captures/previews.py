@@ -21,8 +21,8 @@ from crawlers.errors import CrawlError, HubError, HubUnreachable
 from crawlers.listing import Listing
 from crawlers.previews import Preview, previews_of
 from crawlers.transport import Transport
+from scanner.captures.intake import Intake, TakenIn
 from scanner.errors import RefusedToSample
-from scanner.intake import Intake, TakenIn
 from scanner.safety import refuse_minors
 
 # Each silence costs all attempts: whoever names dead hosts must not hold up the others.

@@ -24,8 +24,8 @@ from crawlers.saved.turns import alone, shared
 from crawlers.store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
+from scanner.captures.reading_room import Content, ReadingRoom
 from scanner.environment import environment_now
-from scanner.reading_room import Content, ReadingRoom
 from scanner.reception import Clock, open_vault, utc_now
 from scanner.settings import Settings
 

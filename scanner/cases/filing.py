@@ -10,7 +10,7 @@ from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.case import Case, MethodRecord, SampleRecord
-from scanner.case_evidence import checkpoint_record
+from scanner.cases.evidence import checkpoint_record
 from scanner.environment import environment_now
 from scanner.ledger import ScanRow
 from scanner.triage import Triage
@@ -128,12 +128,13 @@ def _case(
             f"{workshop.clock():%Y-%m-%d}"
         ),
         environment=environment_now(workshop.settings.operator, workshop.clock()),
-        method=_method(method),
+        method=method_record(method),
         samples=tuple(SampleRecord(**sample) for sample in finding["samples"]),
     )
 
 
-def _method(record: dict[str, Any]) -> MethodRecord:
+def method_record(record: dict[str, Any]) -> MethodRecord:
+    """How a verdict was reached, from the ledger's plain values."""
     fields = {name: value for name, value in record.items() if name != "threshold"}
     curve = tuple((score, rate) for score, rate in fields.pop("impostor_rates", ()))
     interval = fields.pop("fpir_interval", None)

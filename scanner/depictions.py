@@ -15,8 +15,8 @@ from scanner.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """The best cluster of samples for one identity.
+class Depiction:
+    """Whom a cluster of samples may depict: the identity closest to it, each identity once.
 
     Attributes:
         members: positions of the cluster's samples among the shots.
@@ -40,12 +40,14 @@ def usable(shots: Sequence[Shot]) -> list[int]:
     return [number for number, shot in enumerate(shots) if shot.face is not None]
 
 
-def suspects(shots: Sequence[Shot], watch: Watch, min_members: int, schedule: Schedule) -> tuple[list[Suspect], int]:
+def depictions(
+    shots: Sequence[Shot], watch: Watch, min_members: int, schedule: Schedule
+) -> tuple[list[Depiction], int]:
     """The identity closest to each cluster, each once, the highest score first; and how many clusters there are."""
     numbers = usable(shots)
     vectors = [_vector(shots[number]) for number in numbers]
     found = clusters_of(vectors, min_members)
-    best: dict[str, Suspect] = {}
+    best: dict[str, Depiction] = {}
     for cluster in found:
         rows = np.stack([vectors[member] for member in cluster.members])
         weights = np.array([shots[numbers[member]].quality for member in cluster.members])
@@ -56,7 +58,7 @@ def suspects(shots: Sequence[Shot], watch: Watch, min_members: int, schedule: Sc
         identity_id = closest[0].identity_id
         scored = estimate(rows, watch.gallery.vector_of(identity_id, probe), schedule, weights)
         if identity_id not in best or scored.score > best[identity_id].estimate.score:
-            best[identity_id] = Suspect(
+            best[identity_id] = Depiction(
                 identity_id,
                 tuple(numbers[member] for member in cluster.members),
                 probe,
@@ -65,12 +67,12 @@ def suspects(shots: Sequence[Shot], watch: Watch, min_members: int, schedule: Sc
                 scored,
                 closest[1].score if len(closest) > 1 else None,
             )
-    return sorted(best.values(), key=lambda suspect: -suspect.estimate.score), len(found)
+    return sorted(best.values(), key=lambda depiction: -depiction.estimate.score), len(found)
 
 
-def control_score(shots: Sequence[Shot], suspect: Suspect, template: Vector) -> float | None:
+def control_score(shots: Sequence[Shot], depiction: Depiction, template: Vector) -> float | None:
     """Cosine of the controls' mean face to a template; None if fewer than two controls show one."""
-    faces = [face.embedding for number in suspect.members if (face := shots[number].control_face) is not None]
+    faces = [face.embedding for number in depiction.members if (face := shots[number].control_face) is not None]
     return float(unit(np.mean(faces, axis=0)) @ template) if len(faces) >= 2 else None
 
 
