@@ -27,6 +27,10 @@ from tests.servers.files import FileServer
 from tests.servers.timestamps import serve_timestamps
 from tests.test_cli import run
 
+DSA_FIELDS = (
+    'recipient = "Hub"\nright_holder = "Erika Mustermann"\nagent = "none"\nemail = "a@example.org"\nground = "portrait right"\n'
+    'request = "remove"\nfair_use = "none"\ngood_faith = "yes"\nsignature = "Li Na"\n'
+)
 CONFIRM = ("--decision", "confirm", "--reviewer", "Li Na", "--reason", "one face throughout")
 
 
@@ -183,10 +187,7 @@ class TestCommands:
         assert (incomplete.returncode, "good_faith" in incomplete.stderr, out.exists()) == (3, True, False)
         (file_server.folder / "listing").write_text("still there")
         fields = tmp_path / "fields.toml"
-        fields.write_text(
-            'recipient = "Hub"\nright_holder = "Erika Mustermann"\nagent = "none"\nemail = "a@example.org"\nground = "portrait right"\nrequest = "remove"\nfair_use = "none"\n'
-            'good_faith = "yes"\nsignature = "Li Na"\n'
-        )
+        fields.write_text(DSA_FIELDS)
         made = told("notice", "draft", case_id, "eu-dsa-16", "--out", out, "--fields", fields, "--set", f"urls={file_server.url('listing')}", home=home)  # fmt: skip
         assert {Path(made[suffix]).suffix for suffix in ("txt", "docx", "pdf")} == {".txt", ".docx", ".pdf"}
         with (home / "portrait-scanner.toml").open("a") as settings:
@@ -208,6 +209,24 @@ class TestCommands:
         assert months["person-102"]["statuses"] == {"confirmed": 1}
         assert Path(months["person-102"]["page"]).is_file()
         assert months["person-110"]["opened"] == {}
+
+    def test_a_notice_for_two_addresses_stays_open_until_both_are_gone(
+        self, home: Path, tmp_path: Path, file_server: FileServer
+    ) -> None:
+        case_id, fields = case_of(home, "zkw_likeness.safetensors"), tmp_path / "fields.toml"
+        told("review", case_id, *CONFIRM, home=home)
+        fields.write_text(DSA_FIELDS)
+        for name in ("listing", "copy"):
+            (file_server.folder / name).write_text("still there")
+        both = f"urls={file_server.url('listing')}, {file_server.url('copy')}"
+        made = told("notice", "draft", case_id, "eu-dsa-16", "--out", tmp_path, "--fields", fields, "--set", both, home=home)  # fmt: skip
+        with (home / "portrait-scanner.toml").open("a") as settings:
+            settings.write('allowed_hosts = ["127.0.0.1"]\n')
+        told("notice", "mark", made["notice"], "sent", home=home)
+        for gone, found, state in (("listing", "there", "sent"), ("copy", "gone", "removed")):
+            (file_server.folder / gone).unlink()
+            seen = told("notice", "recheck", home=home)["notices"][0]
+            assert (seen["found"], seen["state"], seen["addresses"][file_server.url(gone)]) == (found, state, "gone")
 
     def test_verdicts_for_analysts(self, home: Path, tmp_path: Path) -> None:
         from pyarrow import parquet

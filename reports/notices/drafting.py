@@ -182,9 +182,14 @@ def draft_notice(
     return Draft(kind, case.case_id, language, values, f"{body}\n")
 
 
+def addresses_in(text: str) -> list[str]:
+    """The addresses that a notice's field holds, which people part with commas or blanks."""
+    return text.replace(",", " ").split()
+
+
 def _each(addresses: str) -> str:
     """Several addresses as items of their own; one stays where it is."""
-    found = addresses.replace(",", " ").split()
+    found = addresses_in(addresses)
     return addresses if len(found) < 2 else "".join(f"\n- [{number}] {one}" for number, one in enumerate(found, 1))
 
 

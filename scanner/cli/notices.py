@@ -263,10 +263,16 @@ def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     flags: Flags = context.obj
     found = recheck_notices(flags.settings())
     if as_json:
-        print_json({"notices": [{"notice": one.notice_id, "found": one.found, "state": one.state} for one in found]})
+        rows = [
+            {"notice": one.notice_id, "found": one.found, "state": one.state, "addresses": dict(one.addresses)}
+            for one in found
+        ]
+        print_json({"notices": rows})
     elif not found:
         typer.echo("No notice is open.")
     else:
         for one in found:
             typer.echo(f"{one.notice_id}: {one.found}; {one.state}")
+            for url, answer in one.addresses if len(one.addresses) > 1 else ():
+                typer.echo(f"  {answer}: {url}")
     raise typer.Exit(3 if any(one.found not in ("there", "gone") for one in found) else 0)
