@@ -1,6 +1,7 @@
 """Seconds per checkpoint on a GPU, ours beside the plain way: `python -m benchmarks.gpu [SD1.5 SDXL Flux] [--tiny]`.
 
 Pipelines have the real architectures and sizes with random weights, because speed does not depend on what they draw.
+Steps, guidance and sizes of images are those of scanner/base_models.toml, with a random LoRA of rank 64 as accelerator.
 Without a GPU, or with --tiny, everything runs through on miniature sizes, and the times mean nothing.
 
 "ours, clear" is a checkpoint that screening lays aside (two rounds), "ours, match" one that gets a round of evidence
@@ -44,7 +45,7 @@ from transformers import (
 )
 
 from scanner.adapters.targets import networks_of
-from scanner.base_models import BaseModel, Stage
+from scanner.base_models import BaseModel, choose_base_model
 from scanner.image_check import NothingUnsafe
 from scanner.miniature.world import BASE_MODEL
 from scanner.prompts import plan_samples
@@ -126,23 +127,23 @@ def flux(tiny: bool) -> Any:
     )  # fmt: skip
 
 
-# Size of an image, steps of evidence and of screening, guidance of each, channels of the latents.
-SIZES: dict[str, tuple[Callable[[bool], Any], int, tuple[int, int], tuple[float, float], int]] = {
-    "SD1.5": (sd15, 512, (25, 4), (7.0, 1.0), 4),
-    "SDXL": (sdxl, 1024, (25, 4), (6.0, 1.0), 4),
-    "Flux": (flux, 1024, (28, 8), (3.5, 3.5), 16),
+# How each is made, and its family in scanner/base_models.toml.
+SIZES: dict[str, tuple[Callable[[bool], Any], str]] = {
+    "SD1.5": (sd15, "SD1"),
+    "SDXL": (sdxl, "SDXL"),
+    "Flux": (flux, "Flux.1"),
 }
 
 
 class Measured:
-    """Wall seconds of a function, the device waited for, median of rounds."""
+    """Wall seconds of a function, the device waited for, median of rounds after a warm-up."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, rounds: int) -> None:
+        self.device, self.rounds = device, rounds
 
-    def __call__(self, function: Callable[[], object], rounds: int = 3, warm: int = 1) -> float:
+    def __call__(self, function: Callable[[], object], warm: int = 1) -> float:
         taken = []
-        for turn in range(warm + rounds):
+        for turn in range(warm + self.rounds):
             self.wait()
             started = time.perf_counter()
             function()
@@ -196,36 +197,61 @@ def fresh_peak(device: str) -> Any:
     yield
 
 
-def measure(name: str, device: str, *, tiny: bool, compiled: bool) -> dict[str, Any]:
-    make, size, steps, guidance, channels = SIZES[name]
-    size = 64 if tiny else size
+def base_for(name: str, pipeline: Any, folder: Path, *, tiny: bool, screening_size: int | None) -> BaseModel:
+    """The family's settings, with a small decoder and an accelerator made on the spot."""
+    base = choose_base_model(SIZES[name][1], str(folder))
+    assert base.accelerator is not None
+    AutoencoderTiny(latent_channels=pipeline.vae.config.latent_channels).to(pipeline.dtype).save_pretrained(
+        folder / "small"
+    )
+    random_lora(pipeline, folder / base.accelerator.file, 3, rank=64)
+    evidence, screening = base.evidence.size, screening_size or base.screening.size
+    if tiny:
+        evidence = screening = 64
+    quick = replace(base.accelerator, repository=str(folder), stage=replace(base.accelerator.stage, size=screening))
+    return replace(
+        base, evidence=replace(base.evidence, size=evidence), screening=replace(base.screening, size=screening), accelerator=quick,
+        decoder=str(folder / "small"), checked_images=True, configuration="",
+    )  # fmt: skip
+
+
+class Told(dict[str, float]):
+    """Figures by what they are of, printed as they come."""
+
+    def __setitem__(self, what: str, value: float) -> None:
+        super().__setitem__(what, value)
+        print(f"| {what} | {value:.3g} |", flush=True)
+
+
+def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, float]:
+    tiny = options.tiny
     dtype = torch.float32 if device == "cpu" else torch.bfloat16 if name == "Flux" else torch.float16
     before = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     with torch.device(device):
-        pipeline = make(tiny)
+        pipeline = SIZES[name][0](tiny)
     torch.set_default_dtype(before)
     pipeline.to(device)
+    # Its tables were made on the device like everything above; pipelines expect them where they can be read.
+    pipeline.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     folder = Path(tempfile.mkdtemp())
-    small = AutoencoderTiny(latent_channels=channels).to(dtype)
-    small.save_pretrained(folder / "small")
-    base = BaseModel(
-        name, "random", "for speed", type(pipeline).__name__, "none", size, Stage("evidence", steps[0], guidance[0]),
-        Stage("screening", steps[1], guidance[1]), checked_images=True, configuration="", decoder=str(folder / "small"),
-    )  # fmt: skip
+    base = base_for(name, pipeline, folder, tiny=tiny, screening_size=options.screening_size)
     adapters = [random_lora(pipeline, folder / f"{seed}.safetensors", seed) for seed in (1, 2)]
-    timed, told = Measured(device), {}
+    timed, told = Measured(device, options.rounds), Told()
+    print(f"\n| {name}, {base.evidence.size} pixels, screening {base.screening.size} | seconds |\n|---|---|")
     with fresh_peak(device):
         sampler = Sampler(base, folder, device, NothingUnsafe(), pipeline=pipeline)
+        sampler.one_step(plan_samples(SHA256, "screening", ["ohwx"], 4, 0), with_adapter=False)
         told["ours, clear"] = timed(lambda: ours(sampler, adapters[0], match=False))
-        told["ours, match"] = timed(lambda: ours(sampler, adapters[0], match=True))
-        told |= _parts(sampler, pipeline, adapters, timed)
-        told["plain way"] = _plain(pipeline, adapters[0], size, guidance[0], timed)
-        told["plain / ours, clear"] = told["plain way"] / told["ours, clear"]
-        told["plain / ours, match"] = told["plain way"] / told["ours, match"]
-        if compiled:
+        if not options.only_clear:
+            told["plain way"] = _plain(pipeline, adapters[0], base, timed)
+            told["plain / ours, clear"] = told["plain way"] / told["ours, clear"]
+            _parts(sampler, pipeline, adapters, timed, told)
+            told["ours, match"] = timed(lambda: ours(sampler, adapters[0], match=True), warm=0)
+            told["plain / ours, match"] = told["plain way"] / told["ours, match"]
+        if options.compiled:
             sampler.compile()
             told["ours, clear, compiled"] = timed(lambda: ours(sampler, adapters[0], match=False), warm=2)
         if device == "cuda":
@@ -233,7 +259,7 @@ def measure(name: str, device: str, *, tiny: bool, compiled: bool) -> dict[str, 
     return told
 
 
-def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measured) -> dict[str, float]:
+def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measured, told: Told) -> None:
     """What loading and decoding cost, each way."""
 
     def merge(path: Path) -> None:
@@ -244,7 +270,7 @@ def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measure
         pipeline.load_lora_weights(str(path), adapter_name="one")
         pipeline.unload_lora_weights()
 
-    told = {"exact merge and restore": timed(lambda: merge(adapters[0]))}
+    told["exact merge and restore"] = timed(lambda: merge(adapters[0]))
     told["load_lora_weights and unload"] = timed(lambda: reload(adapters[0]))
     try:
         pipeline.enable_lora_hotswap(target_rank=16)
@@ -257,14 +283,15 @@ def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measure
     told["four screening images, small decoder"] = timed(lambda: sampler.generate(plans, with_adapter=False))
     full = Sampler(replace(sampler.base, decoder=None), Path(), sampler.device, NothingUnsafe(), pipeline=pipeline)
     told["four screening images, full decoder"] = timed(lambda: full.generate(plans, with_adapter=False))
-    return told
 
 
-def _plain(pipeline: Any, path: Path, size: int, guidance: float, timed: Measured) -> float:
+def _plain(pipeline: Any, path: Path, base: BaseModel, timed: Measured) -> float:
+    size = base.evidence.size
+
     def images() -> None:
         for number in range(PLAIN_MEASURED):
             pipeline(
-                prompt="photo of ohwx person", num_inference_steps=PLAIN_STEPS, guidance_scale=guidance, width=size, height=size,
+                prompt="photo of ohwx person", num_inference_steps=PLAIN_STEPS, guidance_scale=base.evidence.guidance, width=size, height=size,
                 generator=torch.Generator().manual_seed(number), output_type="np",
             )  # fmt: skip
 
@@ -275,27 +302,27 @@ def _plain(pipeline: Any, path: Path, size: int, guidance: float, timed: Measure
     loading = time.perf_counter() - started
     for network in networks_of(pipeline).values():
         network.to(network.dtype)
-    with_adapter = timed(images, rounds=1)
+    with_adapter = timed(images)
     pipeline.unload_lora_weights()
-    return loading + (with_adapter + timed(images, rounds=1)) * PLAIN_IMAGES / PLAIN_MEASURED
+    return loading + (with_adapter + timed(images)) * PLAIN_IMAGES / PLAIN_MEASURED
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sizes", nargs="*", default=list(SIZES))
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only-clear", action="store_true", help="only what screening lays aside")
+    parser.add_argument("--screening-size", type=int, help="pixels, instead of the family's")
     parser.add_argument("--compiled", action="store_true", help="also compiled; the first shape takes a minute or more")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tiny = options.tiny or device == "cpu"
+    options.tiny = options.tiny or device == "cpu"
     machine = torch.cuda.get_device_name(0) if device == "cuda" else "no GPU: miniature sizes, the times mean nothing"
     print(f"{machine}, torch {torch.__version__}")
-    record: dict[str, Any] = {"machine": machine, "tiny": tiny}
+    record: dict[str, Any] = {"machine": machine, "tiny": options.tiny}
     for name in options.sizes:
-        record[name] = measure(name, device, tiny=tiny, compiled=options.compiled)
-        print(f"\n| {name} | |\n|---|---|")
-        for what, value in record[name].items():
-            print(f"| {what} | {value:.3g} |", flush=True)
+        record[name] = measure(name, device, options)
         if device == "cuda":
             torch.cuda.empty_cache()
     print(json.dumps(record))

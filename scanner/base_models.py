@@ -31,11 +31,13 @@ class Stage:
         name: "screening" or "evidence".
         steps: of the scheduler; one denoiser call each.
         guidance: classifier-free guidance scale.
+        size: width and height of an image, pixels.
     """
 
     name: str
     steps: int
     guidance: float
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class BaseModel:
         location: folder, single file or hub id.
         reason: why this one was chosen, in words.
         pipeline: diffusers class name.
-        size: width and height of a sample, pixels.
+        precision: of its weights on a GPU, a torch dtype's name; on a CPU it is float32.
         evidence, screening: how images of each stage are made.
         decoder: hub id or folder of a small decoder for screening, None without one.
         checked_images: its images may be shown without a safety check.
@@ -74,7 +76,7 @@ class BaseModel:
     reason: str
     pipeline: str
     licence: str
-    size: int
+    precision: str
     evidence: Stage
     screening: Stage
     checked_images: bool
@@ -115,6 +117,8 @@ def choose_base_model(
     entry = registry[family]
     default = str(MINIATURE_WEIGHTS / "base_model") if entry["source"] == "bundled" else entry["repository"]
     location, reason = _location(entry, default, override, declared, shelf)
+    evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
+    screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})
     accelerator = entry.get("accelerator")
     return BaseModel(
         family=family,
@@ -122,18 +126,18 @@ def choose_base_model(
         reason=reason,
         pipeline=entry["pipeline"],
         licence=entry["licence"],
-        size=entry["size"],
-        evidence=Stage("evidence", **entry["evidence"]),
-        screening=Stage("screening", **entry["screening"]),
+        precision=entry.get("precision", "bfloat16"),
+        evidence=evidence,
+        screening=screening,
         checked_images=entry["checked_images"],
         configuration=default,
         decoder=entry.get("decoder"),
-        accelerator=_accelerator(accelerator) if accelerator else None,
+        accelerator=_accelerator(accelerator, screening.size) if accelerator else None,
     )
 
 
-def _accelerator(entry: Mapping[str, Any]) -> Accelerator:
-    stage = Stage("screening", entry["steps"], entry["guidance"])
+def _accelerator(entry: Mapping[str, Any], size: int) -> Accelerator:
+    stage = Stage("screening", entry["steps"], entry["guidance"], size)
     return Accelerator(entry["repository"], entry["file"], entry["scheduler"], stage)
 
 
@@ -188,7 +192,7 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
     transformers.utils.logging.disable_progress_bar()
     kind = getattr(diffusers, base.pipeline)
     path = Path(base.location).expanduser()
-    dtype = torch.float32 if device == "cpu" else torch.float16 if base.family.startswith("SD") else torch.bfloat16
+    dtype = torch.float32 if device == "cpu" else getattr(torch, base.precision)
     # The image check is this program's own (scanner.image_check), the same for every family.
     unchecked = {"safety_checker": None} if base.pipeline == "StableDiffusionPipeline" else {}
     try:

@@ -78,7 +78,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def base_of(folders: dict[str, Path]) -> Callable[[str], BaseModel]:
     def make(family: str) -> BaseModel:
         base = choose_base_model(family, str(folders[family]) if family in folders else None)
-        return replace(base, size=16 if family in folders else 32, evidence=Stage("evidence", 2, 2.0), screening=Stage("screening", 1, 2.0), decoder=None, accelerator=None)  # fmt: skip
+        size = 16 if family in folders else 32
+        return replace(base, evidence=Stage("evidence", 2, 2.0, size), screening=Stage("screening", 1, 2.0, size), decoder=None, accelerator=None)  # fmt: skip
 
     return make
 
@@ -117,7 +118,7 @@ def test_every_family_samples_with_and_without_an_adapter(
     # Those whose tokenizers are made on the spot are given as they are, the others come from a folder as a user's do.
     sampler = sampler_of(family, pipeline=None if family in FROM_FOLDERS else MAKERS[family]())
     bare = pictures(sampler, EVIDENCE)
-    size = sampler.base.size
+    size = sampler.base.evidence.size
     assert bare.shape == (2, size, size, 3)
     path = lora_for(sampler, family, tmp_path / "a.safetensors")
     with sampler.adapter(path, "lora") as loaded:
@@ -150,7 +151,7 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
     plain = sampler_of("SD1")
     (tmp_path / "fast").mkdir()
     lora_for(plain, "SD1", tmp_path / "fast" / "lcm.safetensors")
-    accelerator = Accelerator(str(tmp_path / "fast"), "lcm.safetensors", "LCMScheduler", Stage("screening", 1, 1.5))
+    accelerator = Accelerator(str(tmp_path / "fast"), "lcm.safetensors", "LCMScheduler", Stage("screening", 1, 1.5, 16))
     both = replace(base_of("SD1"), decoder=str(tmp_path / "small"), accelerator=accelerator)
     quick = sampler_of("SD1", both)
     assert quick.settings["screening_decoder"] == str(tmp_path / "small")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from scanner.adapters.merging import Change, MergedAdapter
 from scanner.base_models import choose_base_model, load_pipeline
 from scanner.errors import BaseModelMissing, NotScannable, UnfaithfulLoad
 from scanner.miniature.world import ADAPTERS, load_world
@@ -121,3 +123,28 @@ def test_a_missing_base_model_says_how_to_bring_it(tmp_path: Path, monkeypatch: 
 def test_a_family_without_a_base_model_is_named() -> None:
     with pytest.raises(NotScannable, match="family not supported: Anima"):
         choose_base_model("Anima", None)
+
+
+def test_a_weak_change_survives_in_half_the_precision() -> None:
+    torch.manual_seed(4)
+    layer = torch.nn.Linear(256, 256, bias=False).to(torch.bfloat16)
+    before = layer.weight.detach().clone()
+    delta = 2e-5 * torch.randn(256, 256)
+    place = ("unet", "layer", "weight")
+    pipeline = SimpleNamespace(unet=torch.nn.ModuleDict({"layer": layer}))
+
+    def share(weight: torch.Tensor) -> float:
+        """How much of the change is in a weight: 1 for all of it."""
+        return float(((weight.float() - before.float()) * delta).sum() / delta.square().sum())
+
+    def merged() -> torch.Tensor:
+        adapter = MergedAdapter(pipeline, [Change(((place, None, 1),), lambda _: delta)])
+        adapter.set_scale(1.0)
+        changed = layer.weight.detach().clone()
+        adapter.restore()
+        return changed
+
+    assert share((before.float() + delta).to(torch.bfloat16)) < 0.7  # what rounding to the nearest leaves
+    assert share(merged()) == pytest.approx(1.0, abs=0.1)
+    assert torch.equal(merged(), merged())
+    assert torch.equal(layer.weight, before)

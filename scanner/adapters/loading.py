@@ -60,7 +60,7 @@ class Loaded:
 
 def adapter_changes(pipeline: Any, path: Path) -> list[Change]:
     """What an adapter without learned words changes; raises UnfaithfulLoad if it does not go in whole."""
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path, pipeline.device)
     return _changes(pipeline, tensors, anatomy_of(tensors, metadata))[0]
 
 
@@ -97,7 +97,7 @@ def loaded_into(
                 )
             yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, config, cache)), "checkpoint")
             return
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, pipeline.device)
         if kind == "textual-inversion":
             words = stack.enter_context(words_added(pipeline, _renamed(embeddings_in(tensors, path.stem))))
             merged = stack.enter_context(_merged(pipeline, [], accelerator))
@@ -108,7 +108,7 @@ def loaded_into(
         words = stack.enter_context(words_added(pipeline, _renamed(anatomy.embeddings)))
         merged = stack.enter_context(_merged(pipeline, changes, accelerator))
         # Now, not at the first image: what does not fit is told before anything is sampled.
-        merged.set_scale(1.0)
+        merged.set_scale(1.0, accelerated=True)
         merged.restore()
         yield Loaded(merged, route, words)
 

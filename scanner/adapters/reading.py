@@ -72,8 +72,11 @@ class Anatomy:
     leftover: tuple[str, ...] = ()
 
 
-def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """All tensors of a file and its metadata.
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[Tensors, dict[str, str]]:
+    """All tensors of a file, and its metadata.
+
+    Args:
+        device: where tensors go; single numbers such as alpha stay on the CPU, to be read without waiting.
 
     Raises:
         UnfaithfulLoad: the file cannot be read, or a number in it is not finite.
@@ -81,17 +84,28 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
+            read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open is no mapping
     except (SafetensorError, OSError) as error:
         raise UnfaithfulLoad(f"the file cannot be read: {error}") from error
-    broken = [
-        name
-        for name, tensor in tensors.items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all()
-    ]
-    if broken:
+    tensors = {name: tensor if tensor.numel() == 1 else tensor.to(device) for name, tensor in read.items()}
+    checked = {name: all_finite(tensor) for name, tensor in tensors.items() if tensor.is_floating_point()}
+    if broken := [name for name, good in zip(checked, answers(list(checked.values())), strict=True) if not good]:
         raise UnfaithfulLoad(f"{len(broken)} tensors hold NaN or infinity, such as {broken[0]}; the file is damaged")
     return tensors, metadata
+
+
+def all_finite(tensor: torch.Tensor) -> torch.Tensor:
+    """Whether no number is NaN or infinite, as a bool tensor on the same device."""
+    # fp8 has no isfinite.
+    return torch.isfinite(tensor.float()).all()
+
+
+def answers(flags: list[torch.Tensor]) -> list[bool]:
+    """Bool tensors read all at once: each question makes the program wait for the device."""
+    if not flags:
+        return []
+    device = flags[-1].device
+    return [bool(flag) for flag in torch.stack([flag.to(device) for flag in flags]).tolist()]
 
 
 def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Anatomy:
