@@ -102,10 +102,12 @@ def all_finite(tensor: torch.Tensor) -> torch.Tensor:
 
 def answers(flags: list[torch.Tensor]) -> list[bool]:
     """Bool tensors read all at once: each question makes the program wait for the device."""
-    if not flags:
-        return []
-    device = flags[-1].device
-    return [bool(flag) for flag in torch.stack([flag.to(device) for flag in flags]).tolist()]
+    told = [False] * len(flags)
+    for device in {flag.device for flag in flags}:
+        places = [place for place, flag in enumerate(flags) if flag.device == device]
+        for place, answer in zip(places, torch.stack([flags[place] for place in places]).tolist(), strict=True):
+            told[place] = answer
+    return told
 
 
 def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Anatomy:
