@@ -19,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificates
 
+import reports.verify_bundle
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, case_to_dict
 from reports.docket import Docket
@@ -31,7 +32,7 @@ from tests.servers.timestamps import TimestampAuthority, serve_timestamps
 
 # Authorities stamp with the real time, and a seal must not lie far from it.
 NOW = datetime.now(UTC)
-VERIFIER = Path(__file__).parent.parent / "reports" / "verify_bundle.py"
+VERIFIER = Path(reports.verify_bundle.__file__)
 
 
 def signer(seed: int = 1) -> Callable[[bytes], tuple[bytes, bytes]]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ class TestCommands:
     def test_the_databases_open_in_datasette(self, home: Path) -> None:
         from datasette.app import Datasette
 
-        metadata = json.loads((Path(__file__).parent.parent / "scanner" / "datasette.json").read_text("utf-8"))
+        metadata = json.loads(resources.files("scanner").joinpath("datasette.json").read_text("utf-8"))
         names = sorted(metadata["databases"])
 
         async def look() -> list[tuple[str, int]]:
