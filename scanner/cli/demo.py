@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -48,11 +49,21 @@ def demo(
 
         print_json(asdict(story))
     else:
-        _print_page(story, settings)
+        _print_page(story)
+        again = _called() + (f" --home {settings.home}" if flags.given.get("home") is not None else "")
+        typer.echo(f"Everything written lies in {settings.home / 'story'}. See it in a browser: {again} demo --serve")
         if told_before:
             typer.echo("Told as it was when it was told first; this home may have changed since.")
     if serve:
         _serve(settings, port)
+
+
+def _called() -> str:
+    """How to call this program from where the user is."""
+    if shutil.which("portrait-scanner"):
+        return "portrait-scanner"
+    program, here = Path(sys.argv[0]), Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def _serve(settings: Settings, port: int) -> NoReturn:
@@ -74,7 +85,7 @@ def _serve(settings: Settings, port: int) -> NoReturn:
     os.execve(command[0], command, {**os.environ, "PORTRAIT_SCANNER_WEB__URL": url})  # noqa: S606  ourselves, and no shell
 
 
-def _print_page(story: Story, settings: Settings) -> None:
+def _print_page(story: Story) -> None:
     """One page: what was swept, whom it shows, what was left alone, and what became of one case and one person."""
     from rich.console import Console
 
@@ -129,11 +140,6 @@ def _print_page(story: Story, settings: Settings) -> None:
             f"Their sealed bytes were in {counted(gone.traces_before, 'file')} of this home, and are in {gone.traces_after} now."
         )
     console.print()
-    program = "portrait-scanner" if shutil.which("portrait-scanner") else ".venv/bin/portrait-scanner"
-    say(
-        f"Everything written lies in {settings.home / 'story'}. See it in a browser: {program} demo --serve",
-        "dim",
-    )
 
 
 _KINDS = {
