@@ -69,7 +69,6 @@ def _called() -> str:
 def _serve(settings: Settings, port: int) -> NoReturn:
     """Pages with the demo's home, and a link that opens an account which may see everything in it."""
     import os
-    import sys
 
     from scanner.web.access import Role
     from scanner.web.premises import Premises
