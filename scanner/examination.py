@@ -15,7 +15,7 @@ from pathlib import Path
 from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
 from scanner.depictions import Depiction, control_score, depictions, usable
-from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, plan_samples
+from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.sampling import Sampler
 from scanner.sequential import EVIDENCE, SCREENING
 from scanner.studio import Shot, Studio
@@ -148,14 +148,18 @@ class Examiner:
     def _screen(self, course: _Course) -> list[Depiction]:
         """Cheap samples in up to three ways of asking, until somebody may be shown or enough was seen."""
         seen: list[Depiction] = []
+        ahead: list[Shot] = []
         for turn, scale in enumerate(SCREENING_SCALES):
-            asked = self._asked(course, turn)
-            plans = plan_samples(
-                course.sha256, "screening", asked, self._budget.screening, len(course.screening), scale
-            )
-            if turn == 0:
-                self._studio.must_have_effect(plans[0])
-            course.screening += self._studio.shoot(plans, with_controls=False)
+            if ahead:
+                course.screening, ahead = [*course.screening, *ahead], []
+            else:
+                plans = self._plans(course, self._asked(course, turn), len(course.screening), scale)
+                if turn == 0:
+                    self._studio.must_have_effect(plans[0])
+                next_plans = self._next_plans(course, turn, len(plans))
+                shots = self._studio.shoot([*plans, *next_plans], with_controls=False)
+                course.screening += shots[: len(plans)]
+                ahead = shots[len(plans) :]
             if len(self._watch.gallery) == 0:
                 break
             seen, course.clusters = depictions(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
@@ -165,10 +169,25 @@ class Examiner:
                 if depiction.estimate.interval[1] >= self._watch.thresholds_of(depiction.identity_id).possible
             ]
             if near:
+                # Looked at or not: a case leaves no image out.
+                course.screening += ahead
                 return near[: self._budget.most_depictions]
             if turn > 0 and len(usable(course.screening)) >= self._budget.min_faces:
                 break
         return []
+
+    def _plans(self, course: _Course, asked: list[str | None], first: int, scale: float) -> list[SamplePlan]:
+        return plan_samples(course.sha256, "screening", asked, self._budget.screening, first, scale)
+
+    def _next_plans(self, course: _Course, turn: int, first: int) -> list[SamplePlan]:
+        """The second round, where it is known already and the sampler would rather draw it with the first.
+
+        There are two looks all the same, so that the stopping rule is the one whose error rates were simulated.
+        """
+        known = bool(course.named) or not course.candidates
+        if turn or not known or not self._sampler.draws_ahead or len(self._watch.gallery) == 0:
+            return []
+        return self._plans(course, [None], first, SCREENING_SCALES[1])
 
     def _asked(self, course: _Course, turn: int) -> list[str | None]:
         """First by its triggers; then as if it had none; then by its triggers again, or by what a search finds."""

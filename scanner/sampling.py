@@ -22,7 +22,9 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from scanner.adapters.loading import Loaded, loaded_into
+from scanner.adapters.targets import DENOISERS, networks_of
 from scanner.base_models import BaseModel, Stage, first_line, hash_of_base_model, load_pipeline
+from scanner.cuda_graphs import compile_network, record
 from scanner.errors import NotScannable
 from scanner.image_check import ImageCheck
 from scanner.prompts import SamplePlan
@@ -66,6 +68,12 @@ class Sampler:
         self.base, self.device, self.check, self._cache = base, device, check, cache
         self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
         self._batch = batch or DEFAULT_BATCH.get(device, 8)
+        if device == "cuda":
+            _know_device(self._pipeline, device)
+        if device == "cuda" and hasattr(self._pipeline, "unet"):
+            # Large transformers keep the GPU busy without, and need its memory for themselves.
+            for network in networks_of(self._pipeline).values():
+                record(network)
         self._tools = ScreeningTools(base, self._pipeline, cache)
         self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
         self._loaded: Loaded | None = None
@@ -79,11 +87,14 @@ class Sampler:
 
     def compile(self) -> None:
         """Compile the denoiser with torch.compile: the first images of each shape take a minute or more, later ones less."""
-        for name in ("unet", "transformer"):
-            if (network := getattr(self._pipeline, name, None)) is not None:
-                if self.device == "cuda":
-                    network.to(memory_format=torch.channels_last)
-                network.compile()
+        for name, network in networks_of(self._pipeline).items():
+            if name in DENOISERS:
+                compile_network(network)
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether the next round of screening is drawn with this one: a GPU makes eight images hardly slower than four."""
+        return self.device == "cuda"
 
     @property
     def settings(self) -> dict[str, object]:
@@ -115,7 +126,7 @@ class Sampler:
             base.family,
             base.configuration,
             cache=self._cache,
-            accelerator=self._tools.changes,
+            accelerator=self._tools.accelerator,
         ) as loaded:
             self._loaded, self._batches = loaded, 0
             try:
@@ -231,6 +242,13 @@ class Sampler:
                 made = self._call(part, stage, "latent", with_adapter=with_adapter)
                 latents.append((made.images if hasattr(made, "images") else made.frames).float().cpu().numpy())
         return np.concatenate(latents)
+
+
+def _know_device(pipeline: Any, device: str) -> None:
+    """Spare a pipeline asking each of its two thousand modules where it is, before every image."""
+    usual = type(pipeline)
+    known = {"_execution_device": torch.device(device), "__module__": usual.__module__}
+    pipeline.__class__ = type(usual.__name__, (usual,), known)
 
 
 @contextmanager

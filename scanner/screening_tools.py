@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from scanner.adapters.loading import adapter_changes
-from scanner.adapters.merging import Change
+from scanner.adapters.merging import MergedAdapter
 from scanner.base_models import Accelerator, BaseModel, Stage
 from scanner.errors import UnfaithfulLoad
 
@@ -27,7 +29,7 @@ class ScreeningTools:
         self._pipeline = pipeline
         self._decoder = _decoder(base.decoder, pipeline, cache)
         self.decoder_name = base.decoder if self._decoder is not None else None
-        self.changes: list[Change] = []
+        self.accelerator: MergedAdapter | None = None
         self.stage: Stage = base.screening
         self.accelerator_name: str | None = None
         self._scheduler: Any = None
@@ -38,7 +40,7 @@ class ScreeningTools:
         import diffusers
 
         try:
-            self.changes = adapter_changes(self._pipeline, path)
+            self.accelerator = MergedAdapter(self._pipeline, adapter_changes(self._pipeline, path))
         except UnfaithfulLoad as error:
             log.warning("screening goes without the accelerator %s: %s", accelerator.repository, error)
             return
@@ -75,7 +77,8 @@ def _decoder(location: str | None, pipeline: Any, cache: Path) -> Any:
     except (OSError, ValueError):
         log.info("no small decoder %s here; screening uses the full one", location)
         return None
-    return decoder.to(pipeline.vae.device)
+    # It is all convolutions, which GPUs run in this layout.
+    return decoder.to(pipeline.vae.device, memory_format=torch.channels_last)
 
 
 def _cached(accelerator: Accelerator, cache: Path) -> Path | None:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -333,6 +334,7 @@ def test_a_naming_that_only_diffusers_knows_goes_through_it(
 ) -> None:
     """Our own names are taken away, so that its converter must find kohya's; what it makes is what we make."""
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
     down, up = pair(3 * out, inner, 5)
     stem = "lora_unet_double_blocks_1_img_attn_qkv"
@@ -444,6 +446,7 @@ class TestUnfaithful:
         from diffusers.loaders import lora_pipeline
 
         monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+        monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
         convert = lora_pipeline._convert_kohya_flux_lora_to_diffusers
 
         def lossy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

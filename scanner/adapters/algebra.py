@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +19,35 @@ from scanner.errors import UnfaithfulLoad
 Tensor = torch.Tensor
 Parts = Mapping[str, Tensor]
 """The tensors of one module by what they are: lora_down, hada_w1_a, alpha, dora_scale, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """A change that is nothing but a product, scale * up @ down.
+
+    Attributes:
+        up: [out, rank], in the file's precision.
+        down: [rank, in], the spatial axes of a convolution flattened into `in`.
+    """
+
+    up: Tensor
+    down: Tensor
+    scale: float
+
+    def fit(self, weight: Tensor) -> bool:
+        """Whether the product has the weight's shape."""
+        flat = (len(weight), weight.numel() // max(len(weight), 1))
+        return weight.dim() > 1 and self.up.shape[1] == len(self.down) and (len(self.up), self.down.shape[1]) == flat
+
+
+def factors_of(parts: Parts) -> Factors | None:
+    """The factors of a LoRA; None where there is more to the change."""
+    if not parts.keys() >= {"lora_down", "lora_up"} or parts.keys() & {"lora_mid", "dora_scale"}:
+        return None
+    up, down = parts["lora_up"], parts["lora_down"]
+    if min(up.dim(), down.dim()) < 2 or not len(down) or parts.get("alpha", up[:1, :1]).numel() != 1:
+        return None
+    return Factors(up.flatten(1), down.flatten(1), _scale(parts, "lora_down"))
 
 
 def change_of_weight(parts: Parts, weight: Tensor) -> Tensor:
@@ -36,7 +66,7 @@ def change_of_weight(parts: Parts, weight: Tensor) -> Tensor:
                 delta = change(parts, weight)
                 if "dora_scale" in parts:
                     delta = _weight_decomposed(parts["dora_scale"], weight, delta)
-            except (RuntimeError, KeyError, IndexError, ValueError) as error:
+            except (RuntimeError, KeyError, IndexError, ValueError, ZeroDivisionError) as error:
                 shapes = {name: tuple(part.shape) for name, part in parts.items()}
                 raise UnfaithfulLoad(
                     f"tensors of shapes {shapes} do not fit a weight of shape {tuple(weight.shape)}"

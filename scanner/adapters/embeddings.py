@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+from scanner.cuda_graphs import unrecorded
 from scanner.errors import UnfaithfulLoad
 
 MOST_VECTORS = 64
@@ -49,6 +50,9 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Sequence[torch.Tensor]])
     Raises:
         UnfaithfulLoad: a table fits no text encoder, or has no row or too many.
     """
+    if not embeddings:
+        yield {}
+        return
     before = {
         tokenizer: (getattr(pipeline, tokenizer), getattr(pipeline, encoder).get_input_embeddings())
         for tokenizer, encoder in _ENCODERS
@@ -62,13 +66,18 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Sequence[torch.Tensor]])
         if getattr(module, "eos_token_id", None) == _LEGACY_EOS
     ]
     written: dict[str, str] = {}
+    other_weights = ExitStack()
     try:
         for word, tables in embeddings.items():
             written[word] = _add(pipeline, word, tables)
+        for tokenizer, encoder in _ENCODERS if written else ():
+            if tokenizer in before:
+                other_weights.enter_context(unrecorded(getattr(pipeline, encoder)))
         for module in legacy if written else []:
             module.eos_token_id = pipeline.tokenizer.eos_token_id
         yield written
     finally:
+        other_weights.close()
         for module in legacy:
             module.eos_token_id = _LEGACY_EOS
         for tokenizer, encoder in _ENCODERS:

@@ -20,7 +20,7 @@ from scanner.adapters.checkpoints import SINGLE_FILE_FAMILIES, checkpoint_in_pla
 from scanner.adapters.embeddings import embeddings_in, words_added
 from scanner.adapters.families import ADAPTER_KINDS, unpaired
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
-from scanner.adapters.numbered import named
+from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
 from scanner.adapters.targets import networks_of, target_names
 from scanner.errors import NotScannable, UnfaithfulLoad
@@ -73,7 +73,7 @@ def loaded_into(
     config: str,
     *,
     cache: Path | None = None,
-    accelerator: Sequence[Change] = (),
+    accelerator: MergedAdapter | None = None,
 ) -> Iterator[Loaded]:
     """A checkpoint in a pipeline for the duration of a with-block; the pipeline is bit for bit as before afterwards.
 
@@ -81,7 +81,7 @@ def loaded_into(
         kind: as triage names it.
         config: folder or hub id of the base model, for full checkpoints.
         cache: where the hub's client keeps the base model's files.
-        accelerator: changes that are added whenever screening asks for them; full checkpoints go without.
+        accelerator: its changes are added whenever screening asks for them; full checkpoints go without.
 
     Raises:
         NotScannable: this kind cannot be sampled.
@@ -114,7 +114,7 @@ def loaded_into(
 
 
 @contextmanager
-def _merged(pipeline: Any, changes: Sequence[Change], accelerator: Sequence[Change]) -> Iterator[MergedAdapter]:
+def _merged(pipeline: Any, changes: Sequence[Change], accelerator: MergedAdapter | None) -> Iterator[MergedAdapter]:
     merged = MergedAdapter(pipeline, changes, accelerator)
     try:
         yield merged
@@ -140,7 +140,7 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
     if not anatomy.modules:
         raise UnfaithfulLoad("the file holds no adapter module")
     targets = target_names(pipeline)
-    numbered = named(anatomy.modules, *_paths(pipeline))
+    numbered = named(anatomy.modules, *_paths(pipeline)) if are_numbered(anatomy.modules) else {}
     strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]
     if not strange:
         return [

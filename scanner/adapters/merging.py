@@ -1,24 +1,27 @@
 """Changed weights put in place of a pipeline's own, and the very same originals put back.
 
 Originals are never written to: a parameter is pointed at another tensor and later back again, so that restoring is
-exact to the bit and costs nothing. A merged weight is W + s (W' - W), worked out in float32 (float64 for float64) and
-rounded once to the pipeline's precision. bfloat16 has 8 bits: rounded to the nearest, every change under a 512th of its
-weight would vanish, which is much of a weak adapter; so it is rounded up or down by chance in proportion (stochastic
-rounding, Gupta et al., 2015), with the same chances each time.
+exact to the bit and costs nothing. Only where a CUDA graph knows a network's weights by their addresses are they copied
+aside, written over and copied back, which is as exact and takes a few milliseconds on such a card. A merged weight is
+W + s (W' - W), worked out in float32 (float64 for float64) and rounded once to the pipeline's precision. bfloat16 has 8
+bits: rounded to the nearest, every change under a 512th of its weight would vanish, which is much of a weak adapter; so
+it is rounded up or down by chance in proportion (stochastic rounding, Gupta et al., 2015), with the same chances each
+time.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from scanner.adapters.algebra import change_of_bias, change_of_weight, changes_weight
-from scanner.adapters.reading import Tensors, all_finite, answers
+from scanner.adapters.algebra import Factors, change_of_bias, change_of_weight, changes_weight, factors_of
+from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
+from scanner.cuda_graphs import is_recorded, original_of
 from scanner.errors import UnfaithfulLoad
 
 Tensor = torch.Tensor
@@ -27,6 +30,8 @@ Place = tuple[str, str, str]
 
 
 _NUMBERS = frozenset({"alpha", "rslora", "on_input"})
+# Weights of one shape are changed together; this many of their numbers at a time, 4 bytes each.
+_TOGETHER = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,12 @@ class Change:
     Attributes:
         places: parameters, each with its part of how many equal parts of its rows.
         delta: gives the change for the current rows, stacked; called with them in computing precision.
+        factors: of a change that is a plain product; several weights are then changed by one kernel.
     """
 
     places: tuple[tuple[Place, int | None, int], ...]
     delta: Callable[[Tensor], Tensor]
+    factors: Factors | None = None
 
 
 def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
@@ -56,7 +63,9 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
 
     changes = []
     if changes_weight(parts):
-        changes.append(Change(places("weight"), lambda weight: change_of_weight(converted(weight), weight)))
+        changes.append(
+            Change(places("weight"), lambda weight: change_of_weight(converted(weight), weight), factors_of(parts))
+        )
     if any(what in parts for what in ("diff_b", "b_norm", "lora_bias")):
 
         def bias_delta(bias: Tensor) -> Tensor:
@@ -74,33 +83,65 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
 class MergedAdapter:
     """Changes of a pipeline's parameters that can be weighed, switched off and taken out again."""
 
-    def __init__(self, pipeline: Any, changes: Iterable[Change], accelerator: Iterable[Change] = ()) -> None:
+    def __init__(self, pipeline: Any, changes: Iterable[Change], accelerator: MergedAdapter | None = None) -> None:
         self._networks: Mapping[str, torch.nn.Module] = networks_of(pipeline)
-        self._changes, self._accelerator = list(changes), list(accelerator)
-        self.module_count = len({place[:2] for change in self._changes for place, _, _ in change.places})
-        touched = {place for change in (*self._changes, *self._accelerator) for place, _, _ in change.places}
-        self._parameters = {place: self._parameter(place) for place in touched}
-        self._originals = {place: parameter.data for place, parameter in self._parameters.items()}
+        self.changes, self._accelerator = list(changes), accelerator
+        places = dict.fromkeys(place for change in (*self.changes, *self._quick) for place, _, _ in change.places)
+        self.module_count = len({place[:2] for change in self.changes for place, _, _ in change.places})
+        self._parameters = {place: self._parameter(place) for place in places}
+        # Those of recorded networks stay where they are.
+        self._held = {place for place in places if is_recorded(self._networks[place[0]])}
+        self._originals = {
+            place: original_of(self._networks[place[0]], parameter) if place in self._held else parameter.data
+            for place, parameter in self._parameters.items()
+        }
         self._merged: dict[Place, Tensor] = {}
         self._state: tuple[float, bool] = (0.0, False)
+        self._bare = True
+
+    @property
+    def _quick(self) -> list[Change]:
+        return self._accelerator.changes if self._accelerator else []
 
     def set_scale(self, scale: float | None, *, accelerated: bool = False) -> None:
         """Weigh the changes; None switches them off, which is the control. The accelerator has a strength of its own."""
-        state = (scale or 0.0, accelerated and bool(self._accelerator))
-        if state == (0.0, False):
-            self.restore()
+        state = (scale or 0.0, accelerated and bool(self._quick))
+        if state == self._state and not self._bare:
             return
+        self.restore()
+        if not state[0]:
+            if state[1] and self._accelerator:
+                # Where networks are recorded there is room for both, else the larger models would not fit.
+                self.forget()
+                self._accelerator.set_scale(1.0)
+            return
+        if self._accelerator:
+            self._accelerator.forget()
         if state != self._state:
-            self.restore()
             self._merged = self._merge(*state)
             self._state = state
-        for place, tensor in self._merged.items():
-            self._parameters[place].data = tensor
+        self._bare = False
+        self._put(self._merged)
 
     def restore(self) -> None:
-        """Put the very tensors back that were there before."""
-        for place, tensor in self._originals.items():
-            self._parameters[place].data = tensor
+        """Put the very numbers back that were there before."""
+        if not self._bare:
+            self._put(self._originals)
+            self._bare = True
+        if self._accelerator:
+            self._accelerator.restore()
+
+    def forget(self) -> None:
+        """Let go of the merged weights of networks that are not recorded: those are the large ones."""
+        if not self._held:
+            self._merged, self._state = {}, (0.0, False)
+
+    @torch.no_grad()
+    def _put(self, tensors: Mapping[Place, Tensor]) -> None:
+        for place in tensors.keys() - self._held:
+            self._parameters[place].data = tensors[place]
+        if held := list(tensors.keys() & self._held):
+            torch._foreach_copy_([self._parameters[place].data for place in held], [tensors[place] for place in held])
 
     def _parameter(self, place: Place) -> torch.nn.Parameter:
         network, path, name = place
@@ -111,36 +152,86 @@ class MergedAdapter:
 
     @torch.no_grad()
     def _merge(self, scale: float, accelerated: bool) -> dict[Place, Tensor]:
-        merged: dict[Place, Tensor] = {}
-        finite: list[Tensor] = []
-        weighed = [(change, scale) for change in self._changes if scale]
-        weighed += [(change, 1.0) for change in self._accelerator if accelerated]
+        weighed = [(change, scale) for change in self.changes]
+        weighed += [(change, 1.0) for change in self._quick if accelerated]
         chance: dict[torch.device, torch.Generator] = {}
+        products = self._products(weighed)
+        rest = [(change, strength) for change, strength in weighed if change.places[0][0] not in products]
+        merged = self._one_by_one(rest, chance)
+        for places, tensors in self._together(products, chance):
+            merged |= zip(places, tensors, strict=True)
+        for place, good in zip(merged, all_finite(list(merged.values())), strict=True):
+            if not good:
+                raise UnfaithfulLoad(f"the change of {'.'.join(place)} is not finite")
+        return merged
+
+    def _one_by_one(
+        self, weighed: list[tuple[Change, float]], chance: dict[torch.device, torch.Generator]
+    ) -> dict[Place, Tensor]:
+        merged: dict[Place, Tensor] = {}
         to_come = Counter(place for change, _ in weighed for place, _, _ in change.places)
         for change, strength in weighed:
-            first = self._originals[change.places[0][0]]
-            precision = torch.float64 if first.dtype == torch.float64 else torch.float32
-            rows = [_part(self._originals[place], part, parts).to(precision) for place, part, parts in change.places]
-            stacked = torch.cat(rows) if len(rows) > 1 else rows[0]
-            delta = change.delta(stacked)
-            finite.append(all_finite(delta))
+            precision = _computing(self._originals[change.places[0][0]])
+            rows = [
+                _part(self._originals[place], part, parts).to(precision, copy=True)
+                for place, part, parts in change.places
+            ]
+            delta = change.delta(torch.cat(rows) if len(rows) > 1 else rows[0])
             changes = torch.split(delta, [len(row) for row in rows])
-            for (place, part, parts), changed in zip(change.places, changes, strict=True):
-                self._add(merged, place, (part, parts), strength * changed)
+            for (place, part, parts), own, changed in zip(change.places, rows, changes, strict=True):
+                if place not in merged:
+                    merged[place] = own if part is None else self._originals[place].to(precision, copy=True)
+                _part(merged[place], part, parts).add_(changed, alpha=strength)
                 to_come[place] -= 1
                 if not to_come[place]:
                     # Several changes of one parameter add up in computing precision before the one rounding; it is
                     # rounded as soon as they have, or Flux would need twice its own size once more.
                     merged[place] = _rounded(merged[place], self._originals[place].dtype, chance)
-        for (change, _), good in zip(weighed, answers(finite), strict=True):
-            if not good:
-                raise UnfaithfulLoad(f"the change of {'.'.join(change.places[0][0])} is not finite")
         return merged
 
-    def _add(self, merged: dict[Place, Tensor], place: Place, which: tuple[int | None, int], change: Tensor) -> None:
-        if place not in merged:
-            merged[place] = self._originals[place].to(change.dtype, copy=True)
-        _part(merged[place], *which).add_(change)
+    def _products(self, weighed: list[tuple[Change, float]]) -> dict[Place, list[tuple[Factors, float]]]:
+        """The parameters that nothing but plain products changes, whole."""
+        products: dict[Place, list[tuple[Factors, float]]] = {}
+        others: set[Place] = set()
+        for change, strength in weighed:
+            place, part, _ = change.places[0]
+            original, factors = self._originals[place], change.factors
+            if factors is None or len(change.places) > 1 or part is not None or not factors.fit(original):
+                others |= {place for place, _, _ in change.places}
+            else:
+                products.setdefault(place, []).append((factors, strength))
+        return {place: found for place, found in products.items() if place not in others}
+
+    def _together(
+        self, products: Mapping[Place, list[tuple[Factors, float]]], chance: dict[torch.device, torch.Generator]
+    ) -> Iterator[tuple[list[Place], Iterable[Tensor]]]:
+        """Parameters of one shape that are changed by products of the same shapes, at once.
+
+        Launching a kernel for each step of each weight took ten times as long as the work itself (SDXL on an H200).
+        """
+        alike: dict[Any, list[Place]] = {}
+        for place, found in products.items():
+            original = self._originals[place]
+            shapes = tuple(
+                (one.up.shape, one.up.dtype, one.down.dtype, one.scale * strength) for one, strength in found
+            )
+            alike.setdefault((original.shape, original.dtype, original.device, shapes), []).append(place)
+        for (shape, dtype, device, shapes), places in alike.items():
+            count = max(1, _TOGETHER // shape.numel())
+            for first in range(0, len(places), count):
+                some = places[first : first + count]
+                precision = _computing(self._originals[some[0]])
+                changed = torch.stack([self._originals[place].flatten(1) for place in some]).to(precision)
+                for number, (_, _, _, strength) in enumerate(shapes):
+                    factors = [products[place][number][0] for place in some]
+                    up = torch.stack([one.up.to(device) for one in factors]).to(precision)
+                    down = torch.stack([one.down.to(device) for one in factors]).to(precision)
+                    changed.baddbmm_(up, down, alpha=strength)
+                yield some, _rounded(changed, dtype, chance).reshape(len(some), *shape).unbind()
+
+
+def _computing(original: Tensor) -> torch.dtype:
+    return torch.float64 if original.dtype == torch.float64 else torch.float32
 
 
 def _rounded(exact: Tensor, dtype: torch.dtype, chance: dict[torch.device, torch.Generator]) -> Tensor:

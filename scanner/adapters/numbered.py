@@ -7,7 +7,7 @@ diffusers of that time, whose UNet held down, up, mid and whose blocks held attn
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _UNET_BLOCKS = ("down_blocks", "up_blocks", "mid_block")
 _UNET_LAYERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj",
@@ -16,16 +16,19 @@ _ENCODER_LAYERS = ("self_attn.k_proj", "self_attn.v_proj", "self_attn.q_proj", "
 _NUMBERED = re.compile(r"^(unet|text_encoder):(\d+)$")
 
 
+def are_numbered(stems: Iterable[str]) -> bool:
+    """Whether any module name of a file is a number."""
+    return any(_NUMBERED.match(stem) for stem in stems)
+
+
 def named(stems: Mapping[str, object], unet_paths: list[str], encoder_paths: list[str]) -> dict[str, str]:
-    """The dotted diffusers name of each numbered stem; empty if no stem is numbered.
+    """The dotted diffusers name of each numbered stem.
 
     Args:
         stems: module names of a file.
         unet_paths, encoder_paths: module paths of the pipeline's networks.
     """
     numbered = {stem: (match[1], int(match[2])) for stem in stems if (match := _NUMBERED.match(stem))}
-    if not numbered:
-        return {}
     order = {"unet": _unet_order(unet_paths), "text_encoder": _encoder_order(encoder_paths)}
     return {
         stem: f"{network}.{order[network][number]}"

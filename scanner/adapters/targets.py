@@ -6,9 +6,10 @@ name that a trainer could have given them, and names are looked up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -51,10 +52,22 @@ def networks_of(pipeline: Any) -> dict[str, torch.nn.Module]:
     return {name: network for name in NETWORKS if (network := getattr(pipeline, name, None)) is not None}
 
 
+# Twenty milliseconds for SDXL, and the same for every file.
+_known: WeakKeyDictionary[torch.nn.Module, dict[str, Target]] = WeakKeyDictionary()
+
+
 def target_names(pipeline: Any) -> dict[str, Target]:
     """Every name that any trainer could use for a module of this pipeline."""
+    networks = networks_of(pipeline)
+    denoiser = next(iter(networks.values()))
+    if denoiser not in _known:
+        _known[denoiser] = _target_names(networks)
+    return _known[denoiser]
+
+
+def _target_names(networks: Mapping[str, torch.nn.Module]) -> dict[str, Target]:
     named: dict[str, Target] = {}
-    for network, module in networks_of(pipeline).items():
+    for network, module in networks.items():
         paths = [path for path, part in module.named_modules() if getattr(part, "weight", None) is not None]
         spell = _denoiser_spellings if network in DENOISERS else _encoder_spellings
         for path in paths:
@@ -64,7 +77,7 @@ def target_names(pipeline: Any) -> dict[str, Target]:
             for original, target in _originals(network, module, paths):
                 for spelling in _denoiser_spellings(network, original):
                     named.setdefault(spelling, target)
-    if "text_encoder_3" not in networks_of(pipeline):
+    if "text_encoder_3" not in networks:
         # Where there are two encoders kohya still calls Flux's T5 the third.
         named |= {
             name.replace("lora_te2_", "lora_te3_", 1): target

@@ -1,0 +1,126 @@
+"""A network's kernels recorded once for each shape of input and replayed as one CUDA graph.
+
+A small U-Net at batch 4 is over before Python has launched its two thousand kernels: SD1.5 on an H200 waits for Python
+two thirds of the time (benchmarks/RESULTS.md). A replay launches them all at once; they are the same kernels, so the
+numbers are the same to the bit. A graph knows weights by their addresses: whoever changes the weights of a recorded
+network writes into the tensors it has (scanner.adapters.merging), and whoever gives it other ones has it run
+unrecorded meanwhile (scanner.adapters.embeddings).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils import _pytree as trees
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """One graph, the tensors that it reads and those that it leaves its answer in."""
+
+    graph: Any
+    inputs: list[torch.Tensor]
+    output: Any
+
+
+class _Recorded:
+    """Stands in for a network's `forward`: the first call of each shape runs as usual, the second is recorded."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.forward = network.forward
+        self.works = True
+        self.originals: dict[torch.nn.Parameter, torch.Tensor] = {}
+        self._seen: set[Any] = set()
+        self._recordings: dict[Any, _Recording] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            return self.forward(*args, **kwargs)
+        leaves, structure = trees.tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        key = (
+            repr(structure),
+            tuple((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves),
+        )
+        if not self.works or key not in self._seen:
+            # Also the warm-up that recording asks for: libraries choose their kernels in it.
+            self._seen.add(key)
+            return self.forward(*args, **kwargs)
+        if key not in self._recordings:
+            try:
+                self._recordings[key] = self._record(leaves, structure)
+            except RuntimeError as error:
+                log.warning("kernels cannot be recorded (%s); they are launched one by one", error)
+                self.works = False
+                return self.forward(*args, **kwargs)
+        recording = self._recordings[key]
+        torch._foreach_copy_(recording.inputs, tensors)
+        recording.graph.replay()
+        return trees.tree_map_only(torch.Tensor, torch.clone, recording.output)
+
+    def _record(self, leaves: list[Any], structure: Any) -> _Recording:
+        with torch.inference_mode(mode=False):
+            held = [leaf.to("cuda", copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        args, kwargs = trees.tree_unflatten(held, structure)
+        graph = torch.cuda.CUDAGraph()
+        pool = next((recording.graph.pool() for recording in self._recordings.values()), None)
+        # The face reader may use the GPU from its own thread meanwhile.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            output = self.forward(*args, **kwargs)
+        return _Recording(graph, [leaf for leaf in held if isinstance(leaf, torch.Tensor)], output)
+
+    def forget(self) -> None:
+        """Record anew from here on."""
+        self._seen.clear()
+        self._recordings.clear()
+
+
+def record(network: torch.nn.Module) -> None:
+    """Record a network's kernels from now on; its weights must then stay where they are."""
+    if not is_recorded(network):
+        network.forward = _Recorded(network)
+
+
+def is_recorded(network: torch.nn.Module) -> bool:
+    """Whether the network's weights must stay where they are."""
+    return isinstance(network.forward, _Recorded)
+
+
+def original_of(network: torch.nn.Module, parameter: torch.nn.Parameter) -> torch.Tensor:
+    """A copy of a recorded network's weight, as it was when it was first asked for."""
+    recorded = network.forward
+    if not isinstance(recorded, _Recorded):
+        raise TypeError("only a recorded network keeps copies of its weights")
+    if parameter not in recorded.originals:
+        recorded.originals[parameter] = parameter.detach().clone()
+    return recorded.originals[parameter]
+
+
+def compile_network(network: torch.nn.Module) -> None:
+    """Compile a network with torch.compile; where it is recorded, what comes of that is recorded."""
+    if isinstance(network.forward, _Recorded):
+        network.forward.forward = torch.compile(network.forward.forward)
+        network.forward.forget()
+    else:
+        network.compile()
+
+
+@contextmanager
+def unrecorded(network: torch.nn.Module) -> Iterator[None]:
+    """Run as usual for the duration of a with-block, in which the network may have other weights."""
+    recorded = network.forward
+    if not isinstance(recorded, _Recorded):
+        yield
+        return
+    network.forward = recorded.forward
+    try:
+        yield
+    finally:
+        network.forward = recorded
