@@ -31,11 +31,14 @@ class _Recording:
 
 
 class _Recorded:
-    """Stands in for a network's `forward`: the first call of each shape runs as usual, the second is recorded."""
+    """Stands in for a network's `forward`: the first call of each shape runs as usual, the second is recorded.
+
+    What cannot be recorded, for want of memory say, runs as usual from then on.
+    """
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.forward = network.forward
-        self.works = True
+        self.works = torch.cuda.is_available()
         self.originals: dict[torch.nn.Parameter, torch.Tensor] = {}
         self._seen: set[Any] = set()
         self._recordings: dict[Any, _Recording] = {}
@@ -52,18 +55,33 @@ class _Recorded:
         if not self.works or key not in self._seen:
             # Also the warm-up that recording asks for: libraries choose their kernels in it.
             self._seen.add(key)
-            return self.forward(*args, **kwargs)
+            return self._launched(*args, **kwargs)
         if key not in self._recordings:
             try:
                 self._recordings[key] = self._record(leaves, structure)
             except RuntimeError as error:
                 log.warning("kernels cannot be recorded (%s); they are launched one by one", error)
-                self.works = False
+                self._stop()
                 return self.forward(*args, **kwargs)
         recording = self._recordings[key]
         torch._foreach_copy_(recording.inputs, tensors)
         recording.graph.replay()
         return trees.tree_map_only(torch.Tensor, torch.clone, recording.output)
+
+    def _launched(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.forward(*args, **kwargs)
+        except torch.OutOfMemoryError:
+            if not self._recordings:
+                raise
+            log.warning("out of memory: recorded kernels are given up, they are launched one by one")
+            self._stop()
+        return self.forward(*args, **kwargs)
+
+    def _stop(self) -> None:
+        self.works = False
+        self.forget()
+        torch.cuda.empty_cache()
 
     def _record(self, leaves: list[Any], structure: Any) -> _Recording:
         with torch.inference_mode(mode=False):

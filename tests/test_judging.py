@@ -67,6 +67,22 @@ def test_another_batch_size_gives_the_same_verdict(bench: Bench, judged: Judgeme
     assert other["best_score"] == pytest.approx(judged.record["best_score"], abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["ohwx_portrait_v1", "qmv_mini_rank2", "dvx_actor"])
+def test_drawing_the_next_round_ahead_changes_no_verdict(
+    bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU does it; a match then has four more images of screening, which nobody hides."""
+    task = task_of(ADAPTERS / f"{name}.safetensors")
+    usual = bench.judge(task).record
+    monkeypatch.setattr(Sampler, "draws_ahead", True)
+    ahead = bench.judge(task).record
+    assert (ahead["outcome"], ahead["reason"][:20]) == (usual["outcome"], usual["reason"][:20])
+    assert ahead["best_score"] == pytest.approx(usual["best_score"], abs=0.01)
+    screening = [one for one in ahead["all_samples"] if one["stage"] == "screening"]
+    assert (len(screening), len({one["batch"] for one in screening})) == (8, 1)
+    assert [one["seed"] for one in screening[:4]] == [one["seed"] for one in usual["all_samples"][:4]]
+
+
 def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
     record = bench.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
     assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {"106", "107"}

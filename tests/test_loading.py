@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from scanner.adapters.merging import Change, MergedAdapter
+from scanner.adapters.reading import _sent
+from scanner.adapters.targets import networks_of
 from scanner.base_models import choose_base_model, load_pipeline
+from scanner.cuda_graphs import record
 from scanner.errors import BaseModelMissing, NotScannable, UnfaithfulLoad
+from scanner.image_check import NothingUnsafe
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.prompts import plan_samples
 from scanner.sampling import Sampler
@@ -123,6 +129,67 @@ def test_a_missing_base_model_says_how_to_bring_it(tmp_path: Path, monkeypatch: 
 def test_a_family_without_a_base_model_is_named() -> None:
     with pytest.raises(NotScannable, match="family not supported: Anima"):
         choose_base_model("Anima", None)
+
+
+def test_weights_that_must_stay_in_their_place_give_the_same_images(miniature_sampler: Sampler) -> None:
+    """A GPU's recorded kernels know weights by their addresses; what is drawn must not depend on that."""
+    with miniature_sampler.adapter(PERSON, "locon"):
+        expected = pictures(miniature_sampler, with_adapter=True), pictures(miniature_sampler, with_adapter=False)
+    pipeline = load_pipeline(miniature_sampler.base, Path(), "cpu")
+    before = [parameter.data_ptr() for parameter in pipeline.unet.parameters()], pipeline.unet.state_dict()
+    originals = {name: tensor.clone() for name, tensor in before[1].items()}
+    for network in networks_of(pipeline).values():
+        record(network)
+    sampler = Sampler(miniature_sampler.base, Path(), "cpu", NothingUnsafe(), pipeline=pipeline)
+    with sampler.adapter(PERSON, "locon"):
+        made = pictures(sampler, with_adapter=True), pictures(sampler, with_adapter=False)
+    np.testing.assert_array_equal(made, expected)
+    assert [parameter.data_ptr() for parameter in pipeline.unet.parameters()] == before[0]
+    assert all(torch.equal(tensor, originals[name]) for name, tensor in pipeline.unet.state_dict().items())
+
+
+def test_kernels_that_cannot_be_recorded_are_launched_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory for a graph")
+
+    layer = torch.nn.Linear(4, 4)
+    given = torch.ones(1, 4)
+    with torch.no_grad():
+        expected = layer(given)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr("scanner.cuda_graphs._Recorded._record", no_memory)
+        record(layer)
+        assert all(torch.equal(layer(given), expected) for _ in range(3))
+    assert caplog.text.count("cannot be recorded") == 1
+
+
+def test_a_file_sent_whole_is_read_as_it_is_tensor_by_tensor(tmp_path: Path) -> None:
+    """safetensors itself writes wide numbers first; another writer's may begin at an odd byte."""
+    tensors = {
+        "bytes": torch.arange(7, dtype=torch.uint8),
+        "alpha": torch.tensor(3.0),
+        "half": torch.randn(3, 5).half(),
+        "quarter": torch.randn(2, 2).to(torch.float8_e4m3fn),
+        "none": torch.zeros(0, 4),
+    }
+    types = {torch.uint8: "U8", torch.float32: "F32", torch.float16: "F16", torch.float8_e4m3fn: "F8_E4M3"}
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        raw = bytes(tensor.flatten().view(torch.uint8).tolist()) if tensor.numel() else b""
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": types[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        data += raw
+    written = json.dumps(header).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(len(written).to_bytes(8, "little") + written + data)
+    with safe_open(path, "pt") as file:
+        sent = _sent(file, path, "cpu")
+    assert sent.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert (sent[name].dtype, sent[name].shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(sent[name].float(), tensor.float())
 
 
 def test_a_weak_change_survives_in_half_the_precision() -> None:
