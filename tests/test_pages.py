@@ -229,7 +229,7 @@ class TestOperator:
         press(page, "Compare photos and papers")
         expect(page.locator("main img")).to_have_count(6)  # five photos and the passport
         seen(page, "compare")
-        page.get_by_role("link", name="Back, to decide").click()
+        follow(page, page.get_by_role("link", name="Back, to decide"))
         with page.expect_download() as paper:
             press(page, "Open")
         assert Path(paper.value.path()).read_bytes().startswith(b"\x89PNG")
@@ -238,7 +238,7 @@ class TestOperator:
         press(page, "Approve")
         expect(page.get_by_role("status")).to_contain_text("Approved")
         mine = holder.open("/likeness")
-        mine.get_by_role("main").get_by_role("link", name=NAME).click()
+        follow(mine, mine.get_by_role("main").get_by_role("link", name=NAME))
         expect(mine.get_by_text("Nothing was scanned yet since the search for this face began")).to_be_visible()
 
     def test_a_folder_is_scanned_with_progress_and_results(self, operator: Visitor, folder: Path) -> None:
@@ -271,7 +271,7 @@ class TestMatch:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "likeness_matched")
-        page.locator("a.card").first.click()
+        follow(page, page.locator("a.card").first)
         expect(page.get_by_role("heading", level=1)).to_contain_text(NAME)
         seen(page, "own_case")
         first = page.locator("form.picture").first
@@ -315,7 +315,7 @@ class TestMatch:
 
     def test_the_lawyer_notes_exports_and_drafts_a_notice(self, lawyer: Visitor, folder: Path) -> None:
         page = lawyer.open("/cases?status=all")
-        page.locator("table a").first.click()
+        follow(page, page.locator("table a").first)
         page.get_by_text("Add a note, a correction or an appeal").click()
         page.get_by_label("Text").fill("talk to the hub first")
         press(page, "Add")
@@ -330,7 +330,7 @@ class TestMatch:
             press(page, "Evidence bundle (zip)")
         with zipfile.ZipFile(bundle.value.path()) as archive:
             assert any(name.endswith("manifest-sha256.txt") for name in archive.namelist())
-        page.get_by_role("link", name="Draft a notice").click()
+        follow(page, page.get_by_role("link", name="Draft a notice"))
         page.get_by_label("Kind of notice").select_option("us-take-it-down")
         expect(page).to_have_url(re.compile("kind=us-take-it-down"))
         seen(page, "notice_new")
@@ -355,8 +355,8 @@ class TestMatch:
 
     def test_the_person_takes_the_report_with_them(self, holder: Visitor) -> None:
         page = holder.open("/likeness")
-        page.get_by_role("main").get_by_role("link", name=NAME).click()
-        page.locator("a.card").first.click()
+        follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
+        follow(page, page.locator("a.card").first)
         with page.expect_download(timeout=60_000) as report:
             page.get_by_role("link", name="Report as PDF").click()
         assert Path(report.value.path()).read_bytes().startswith(b"%PDF")
@@ -373,7 +373,7 @@ class TestOthers:
         expect(page.get_by_role("status")).to_have_text("The chain is whole.")
         seen(page, "audit")
         page = auditor.open("/cases?status=all")
-        page.locator("table a").first.click()
+        follow(page, page.locator("table a").first)
         expect(page.locator("form.picture")).to_have_count(0)
         expect(page.get_by_role("button", name="Decide")).to_have_count(0)
         seen(auditor.open("/transparency"), "transparency")
@@ -406,7 +406,7 @@ class TestChinese:
         page = phone.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "zh_likeness_one")
-        page.locator("a.card").first.click()
+        follow(page, page.locator("a.card").first)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         seen(page, "zh_own_case")
         for name, role, path in (
@@ -433,7 +433,7 @@ class TestCaptures:
         expect(page.locator("table .tag.bad")).to_have_text("match", timeout=90_000)
         seen(page, "capture_judged")
         page = lawyer.open("/captures")
-        page.get_by_role("link", name="account.html").click()
+        follow(page, page.get_by_role("link", name="account.html"))
         expect(page.locator("dl").first).to_contain_text("Li Na")
         expect(page.get_by_text("Remove this capture")).to_have_count(0)  # a case rests on it
         page.get_by_text("Correct what was read").click()
@@ -466,7 +466,7 @@ class TestCaptures:
         press(page, "Send and search")
         expect(page.locator("table .tag.good")).to_have_text("clear", timeout=60_000)
         page = lawyer.open("/captures")
-        page.get_by_role("link", name="private.html").click()
+        follow(page, page.get_by_role("link", name="private.html"))
         page.get_by_text("Remove this capture").click()
         page.get_by_label("Reason").fill("not ours to keep")
         press(page, "Remove")
@@ -477,7 +477,7 @@ class TestCaptures:
 class TestWithdrawal:
     def test_two_clicks_and_a_signed_receipt(self, holder: Visitor, served: Served, folder: Path) -> None:
         page = holder.open("/likeness")
-        page.get_by_role("main").get_by_role("link", name=NAME).click()
+        follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         follow(page, page.get_by_role("link", name="Withdraw"))
         seen(page, "withdraw")
         press(page, "Erase now")
