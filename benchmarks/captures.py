@@ -1,6 +1,6 @@
 """Captured images a second: accounts judged from files, next to a plain loop of one FaceAnalysis call an image.
 
-Prints images a second of both in one run, memory on the way, and what a kill -9 in the middle costs.
+Prints images a second of both in alternating rounds of one run, memory on the way, and what a kill -9 in the middle costs.
 Run: python -m benchmarks.captures [--images 10000]
 """
 
@@ -19,8 +19,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from insightface.app import FaceAnalysis
@@ -41,7 +43,8 @@ from scanner.workshop import Workshop
 
 EACH = 20  # images of an account
 COPIES = 0.25  # of them saved again by somebody else's program
-PLAIN = 1_500  # images that the plain loop is timed on
+ROUNDS = 5
+PLAIN = 400  # images of a round that the plain loop is timed on
 
 
 class _Silent:
@@ -49,11 +52,12 @@ class _Silent:
         pass
 
 
-def fill(captures: Captures, count: int) -> None:
-    """Accounts with pictures of strangers, as intake leaves them; every fourth picture is a copy."""
-    rng = np.random.default_rng(0)
+def fill(captures: Captures, first: int, end: int) -> list[Path]:
+    """Accounts with pictures of strangers, as intake leaves them; every fourth picture is a copy. Returns all pictures."""
+    rng = np.random.default_rng(first)
+    paths: list[Path] = []
     now = datetime.now(UTC).isoformat()
-    for account in range(count // EACH):
+    for account in range(first, end):
         seed, name = FREE_SEEDS[account % len(FREE_SEEDS)], f"{account:064x}"
         pictures: list[bytes] = []
         for number in range(EACH):
@@ -72,6 +76,8 @@ def fill(captures: Captures, count: int) -> None:
         sealed.mkdir(parents=True)
         (sealed / "capture.json").write_text(json.dumps({"sha256": name}))
         captures.add(row, [(page, facts, ())], [rows])
+        paths += [captures.image_path(one.sha256) for one in rows]
+    return paths
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -87,44 +93,60 @@ def _again(picture: bytes) -> bytes:
     return data.getvalue()
 
 
-def plain_loop(workshop: Workshop, paths: list[Path]) -> float:
-    """Images a second of the loop that anybody would write: open, FaceAnalysis.get, compare with every template."""
-    with redirect_stdout(io.StringIO()):
-        app = FaceAnalysis(
-            name=str(workshop.pack.folder),
-            allowed_modules=["detection", "recognition"],
-            providers=["CPUExecutionProvider"],
-        )
-        app.prepare(ctx_id=0, det_thresh=workshop.pack.bar.min_detector_score, det_size=workshop.pack.detection_size)
-    templates = np.concatenate([prototypes for _, prototypes in workshop.templates()])
-    begin = time.perf_counter()
-    for path in paths:
-        with Image.open(path) as opened:
-            pixels = np.asarray(opened.convert("RGB"))[..., ::-1]
-        for face in app.get(np.ascontiguousarray(pixels)):
-            (templates @ face.normed_embedding).max()
-    return len(paths) / (time.perf_counter() - begin)
+class PlainLoop:
+    """What anybody would write: open, FaceAnalysis.get, compare with every template."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        with redirect_stdout(io.StringIO()):
+            self._app = FaceAnalysis(
+                name=str(workshop.pack.folder),
+                allowed_modules=["detection", "recognition"],
+                providers=["CPUExecutionProvider"],
+            )
+            self._app.prepare(
+                ctx_id=0, det_thresh=workshop.pack.bar.min_detector_score, det_size=workshop.pack.detection_size
+            )
+        self._templates = np.concatenate([prototypes for _, prototypes in workshop.templates()])
+
+    def images_a_second(self, paths: list[Path]) -> float:
+        begin = time.perf_counter()
+        for path in paths:
+            with Image.open(path) as opened:
+                pixels = np.asarray(opened.convert("RGB"))[..., ::-1]
+            for face in self._app.get(np.ascontiguousarray(pixels)):
+                (self._templates @ face.normed_embedding).max()
+        return len(paths) / (time.perf_counter() - begin)
 
 
 def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def judged(home: Path, count: int) -> Iterator[tuple[str, float]]:
-    workshop = Workshop(Settings(home=home, face_pack="miniature", device="cpu"))
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
-    paths = [captures.image_path(image.sha256) for page in captures.pages() for image in captures.images(page.page_id)]
-    yield "plain loop, images a second", plain_loop(workshop, paths[:: max(1, count // PLAIN)])
-    begin, done, quarter = time.perf_counter(), 0, 0.0
-    for one in judge_captures(workshop, captures):
-        done += one.images
-        if not quarter and done > count / 8:
-            quarter = peak_mb()
-    seconds = time.perf_counter() - begin
-    yield "ours, images a second (copies counted: they are answered for)", count / seconds
-    yield "ours, different images a second", done / seconds
-    yield "peak memory after an eighth, MB", quarter
-    yield "peak memory at the end, MB", peak_mb()
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Images a second: the plain loop's, ours with copies, ours of different images only."""
+
+    plain: float
+    ours: float
+    different: float
+
+
+def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
+    """Rounds in turn, since other work comes and goes on the machine: new accounts, the plain loop on some of their images, ours on
+    all of them; and the peak memory after each."""
+    settings = Settings(home=home, face_pack="miniature", device="cpu")
+    workshop = Workshop(settings)
+    captures = Captures(workshop.crawl, settings.captures_path)
+    plain, known, each = PlainLoop(workshop), 0, count // EACH // ROUNDS
+    list(judge_captures(workshop, captures))  # loads the face pack, as making the plain loop did
+    for _ in range(ROUNDS):
+        new = fill(captures, known, known + each)
+        speed = plain.images_a_second(new[:: max(1, len(new) // PLAIN)])
+        begin = time.perf_counter()
+        done = sum(one.images for one in judge_captures(workshop, captures) if not one.known)
+        seconds = time.perf_counter() - begin
+        yield Round(speed, each * EACH / seconds, done / seconds), peak_mb()
+        known += each
     workshop.close()
 
 
@@ -145,6 +167,10 @@ def killed(home: Path) -> dict[str, int]:
     }
 
 
+def _line(one: Round) -> str:
+    return f"{one.plain:10.0f} {one.ours:6.0f} {one.different:9.0f} {one.ours / one.plain:6.2f} {one.different / one.plain:9.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
@@ -154,14 +180,21 @@ def main() -> None:
         settings = Settings(home=home, face_pack="miniature", device="cpu")
         workshop = Workshop(settings)
         register_world(workshop, _Silent())
-        fill(Captures(workshop.crawl, settings.captures_path), count)
-        workshop.close()
         shutil.copytree(home, Path(folder) / "copy")
-        figures = dict(judged(home, count))
-        for name, value in figures.items():
-            print(f"{name}: {value:,.0f}")
-        rates = [value for name, value in figures.items() if "images a second" in name]
-        print(f"ratio, ours to plain: {rates[1] / rates[0]:.2f} (only different images: {rates[2] / rates[0]:.2f})")
+        workshop.close()
+        rounds = []
+        print(
+            f"{'images a second':>16} {'plain loop':>10} {'ours':>6} {'different':>9} {'ratio':>6} {'different':>9}  peak MB"
+        )
+        for one, memory in judged(home, count):
+            rounds.append(one)
+            print(f"{'round ' + str(len(rounds)):>16} {_line(one)}  {memory:7,.0f}")
+        middle = Round(*(median(getattr(one, name) for one in rounds) for name in ("plain", "ours", "different")))
+        print(f"{'medians':>16} {_line(middle)}")
+        print(f"median of the rounds' ratios: {median(one.ours / one.plain for one in rounds):.2f}")
+        interrupted = Workshop(Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu"))
+        fill(Captures(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)
+        interrupted.close()
         print("kill -9 after 12 s, then again:", killed(Path(folder) / "copy"))
 
 

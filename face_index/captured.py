@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import warnings
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,11 +26,11 @@ from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
 from face_index.same_picture import Patch, patch_of
 
 Key = TypeVar("Key", bound=Hashable)
-_AT_ONCE = 240
-_MOST_PIXELS_AT_ONCE = 32_000_000  # three bytes each, twice; one image may be larger by itself
+_AT_ONCE = 16  # what the face reader takes in one run on CPU
+_THREADS = (os.cpu_count() or 1) + 1  # while one holds Python, the others' networks run
+_MOST_PIXELS_AT_ONCE = 64_000_000  # of three bytes each, in all threads; one image may be larger by itself
 _OVERLAP = 0.25
 _MOST_PIECES = 80
-_DECODERS = 2
 # A piece is this much larger than what the detector sees: a face of a tenth of it is still found.
 _PIECE_TO_DETECTOR = 2
 _CUT = 0.04  # of a square's side
@@ -73,54 +75,48 @@ def faces_in(reader: FaceReader, images: Iterable[Captured[Key]], detector_side:
     Args:
         detector_side: pixels of the detector's input; pieces are measured by it.
     """
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        for chunk, opened in _opened_ahead(pool, _chunks(images)):
-            there = [number for number, one in enumerate(opened) if isinstance(one, np.ndarray)]
-            found: dict[int, list[Face]] = dict(
-                zip(there, reader.read([_fitted(opened[number]) for number in there]), strict=True)  # type: ignore[arg-type]
-            )
-            for number in there:
-                image = opened[number]
-                assert isinstance(image, np.ndarray)  # noqa: S101
-                found[number] = [_scaled(face, _scale_of(image)) for face in found[number]]
-                if chunk[number].thorough or not found[number]:
-                    found[number] = _with_pieces(reader, image, found[number], detector_side * _PIECE_TO_DETECTOR)
-            for number, one in enumerate(chunk):
-                told = opened[number]
-                if isinstance(told, str):
-                    yield Seen(one.key, (), problem=told)
-                else:
-                    faces = tuple(found[number])
-                    patches = tuple(patch_of(told, face) for face in faces) if one.thorough else ()
-                    yield Seen(one.key, faces, patches)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[tuple[int, Future[list[Seen[Key]]]]] = deque()
+        for batch in _batches(images):
+            pixels = sum(one.pixels for one in batch)
+            while waiting and (
+                len(waiting) > _THREADS or pixels + sum(known for known, _ in waiting) > _MOST_PIXELS_AT_ONCE
+            ):
+                yield from waiting.popleft()[1].result()
+            waiting.append((pixels, pool.submit(_look, reader, batch, detector_side * _PIECE_TO_DETECTOR)))
+        for _, looked in waiting:
+            yield from looked.result()
 
 
-def _opened_ahead(
-    pool: ThreadPoolExecutor, chunks: Iterable[list[Captured[Key]]]
-) -> Iterator[tuple[list[Captured[Key]], list[Image | str]]]:
-    """Each chunk with its pixels; the next one is being opened while the networks look at this one."""
-    ahead: tuple[list[Captured[Key]], list[Future[Image | str]]] | None = None
-    for chunk in chunks:
-        coming = (chunk, [pool.submit(_open, one) for one in chunk])
-        if ahead:
-            yield ahead[0], [one.result() for one in ahead[1]]
-        ahead = coming
-    if ahead:
-        yield ahead[0], [one.result() for one in ahead[1]]
-
-
-def _chunks(images: Iterable[Captured[Key]]) -> Iterator[list[Captured[Key]]]:
-    """Images that are opened together: so many, and no more than fit in memory."""
-    chunk: list[Captured[Key]] = []
+def _batches(images: Iterable[Captured[Key]]) -> Iterator[list[Captured[Key]]]:
+    """Images that one thread opens and looks at together."""
+    batch: list[Captured[Key]] = []
     pixels = 0
     for one in images:
-        if chunk and (len(chunk) >= _AT_ONCE or pixels + one.pixels > _MOST_PIXELS_AT_ONCE):
-            yield chunk
-            chunk, pixels = [], 0
-        chunk.append(one)
+        if batch and (len(batch) >= _AT_ONCE or pixels + one.pixels > _MOST_PIXELS_AT_ONCE / _THREADS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(one)
         pixels += one.pixels
-    if chunk:
-        yield chunk
+    if batch:
+        yield batch
+
+
+def _look(reader: FaceReader, batch: Sequence[Captured[Key]], piece_side: int) -> list[Seen[Key]]:
+    """Open and look at a few images in one thread, so that nothing waits for a slower one and pixels stay where they are."""
+    images = [_open(one) for one in batch]
+    faces = iter(reader.read_batch([_fitted(image) for image in images if isinstance(image, np.ndarray)]))
+    seen: list[Seen[Key]] = []
+    for one, image in zip(batch, images, strict=True):
+        if isinstance(image, str):
+            seen.append(Seen(one.key, (), problem=image))
+            continue
+        found = [_scaled(face, _scale_of(image)) for face in next(faces)]
+        if one.thorough or not found:
+            found = _with_pieces(reader, image, found, piece_side)
+        patches = tuple(patch_of(image, face) for face in found) if one.thorough else ()
+        seen.append(Seen(one.key, tuple(found), patches))
+    return seen
 
 
 def _open(one: Captured[Key]) -> Image | str:

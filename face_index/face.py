@@ -90,6 +90,9 @@ class FaceReader(Protocol):
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
         """The faces of each image, largest first."""
 
+    def read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
+        """The same for a few images, in the thread that calls; several threads may call at once."""
+
 
 def unit(vector: npt.NDArray[np.floating]) -> Vector:
     """The vector at length 1, float32."""

@@ -22,6 +22,10 @@ from face_index.gallery import MOST_PROTOTYPES, Candidate, must_fit
 
 # Measured at 512 dimensions: a block of this size takes 134 MB, and moving it takes about 20 ms.
 BLOCK_ROWS = 65_536
+# Multiplications under which a search stays in its own thread: FAISS's others spin for a while once they are done, and take a
+# fifth of the machine from face networks that run beside many small searches (benchmarks/captures.py).
+_ALONE = 100_000_000
+_THREADS = faiss.omp_get_max_threads()
 
 
 class IndexKind(StrEnum):
@@ -115,6 +119,8 @@ class FaissGallery:
         return faiss.IndexFlatIP(dimension)
 
     def _closest(self, probes: Prototypes, wanted: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        work = len(probes) * sum(block.ntotal for block in self._blocks) * self.version.dimension
+        faiss.omp_set_num_threads(1 if work < _ALONE else _THREADS)
         found = [block.search(probes, min(wanted, block.ntotal)) for block in self._blocks if block.ntotal]
         scores, rows = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]

@@ -85,11 +85,13 @@ class InsightFaceReader:
         size = max(1, min(self._batch, math.ceil(len(images) / self._threads)))
         batches = [images[start : start + size] for start in range(0, len(images), size)]
         if len(batches) <= 1:
-            return [faces for batch in batches for faces in self._read_batch(batch)]
+            return [faces for batch in batches for faces in self.read_batch(batch)]
         with ThreadPoolExecutor(self._threads) as pool:
-            return [faces for batch in pool.map(self._read_batch, batches) for faces in batch]
+            return [faces for batch in pool.map(self.read_batch, batches) for faces in batch]
 
-    def _read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
+    def read_batch(self, images: Sequence[Image]) -> list[list[Face]]:
+        if not images:
+            return []
         bgr = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]
         found = self._detector.detect(bgr)
         marks = np.concatenate([faces.landmarks for faces in found])

@@ -16,6 +16,7 @@ from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
 from scanner.depictions import Depiction, control_score, depictions, usable
 from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
+from scanner.safety import MAX_SCALE
 from scanner.sampling import Sampler
 from scanner.sequential import EVIDENCE, SCREENING
 from scanner.studio import Shot, Studio
@@ -36,6 +37,7 @@ class Budget:
         evidence: samples of each trigger in one round of evidence.
         evidence_cluster: faces that must agree there before anyone is named; never one.
         rounds: of evidence at most.
+        stronger_rounds: more of them, at the largest scale allowed, where a score stays between the two thresholds.
         min_faces: usable faces without which nothing can be said.
         most_depictions: identities that get evidence at most, the closest first.
     """
@@ -45,6 +47,7 @@ class Budget:
     evidence: int = EVIDENCE.per_look
     evidence_cluster: int = 4
     rounds: int = EVIDENCE.looks
+    stronger_rounds: int = EVIDENCE.looks // 2
     min_faces: int = 5
     most_depictions: int = 3
 
@@ -215,7 +218,39 @@ class Examiner:
             clear = all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked)
             if ranked and clear and not self._may_show_another(course, found):
                 break
+        return self._strengthened(course, ranked)
+
+    def _strengthened(self, course: _Course, ranked: list[tuple[Depiction, Scored]]) -> list[tuple[Depiction, Scored]]:
+        """The same, once those between the two thresholds were asked for as strongly as is allowed.
+
+        A file that was trained for little or weighs little draws a face that leans towards its person's; weighed more, it
+        leans further, while one that was trained on somebody else leans further away.
+        """
+        best = {depiction.identity_id: (depiction, scored) for depiction, scored in ranked}
+        ways = [_way(course.evidence, depiction) for depiction, scored in ranked if self._is_between(depiction, scored)]
+        for trigger in dict.fromkeys(trigger for trigger, scale in ways if scale == 1.0):
+            for depiction, scored in self._asked_strongly(course, trigger):
+                known = best.get(depiction.identity_id)
+                if known is not None and scored.score > known[1].score:
+                    best[depiction.identity_id] = depiction, scored
+        return sorted(best.values(), key=lambda pair: -pair[1].score)
+
+    def _asked_strongly(self, course: _Course, trigger: str | None) -> list[tuple[Depiction, Scored]]:
+        first = len(course.evidence)
+        ranked: list[tuple[Depiction, Scored]] = []
+        for turn in range(self._budget.stronger_rounds):
+            number = len(course.evidence)
+            plans = plan_samples(course.sha256, "evidence", [trigger], self._budget.evidence, number, MAX_SCALE)
+            course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
+            found, _ = depictions(course.evidence[first:], self._watch, self._budget.evidence_cluster, EVIDENCE)
+            ranked = [(one, self._scored(course, one)) for one in (_counted_from(first, one) for one in found)]
+            if all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked):
+                break
         return ranked
+
+    def _is_between(self, depiction: Depiction, scored: Scored) -> bool:
+        thresholds = self._watch.thresholds_of(depiction.identity_id)
+        return thresholds.possible <= scored.score < thresholds.match
 
     def _may_show_another(self, course: _Course, found: Sequence[Depiction]) -> bool:
         """Whether so many faces belong to nobody found yet that a second person, as in a merge, may be among them."""
@@ -243,7 +278,7 @@ class Examiner:
             Finding(
                 depiction.identity_id,
                 outcome,
-                reason,
+                reason + _said_of_scale(_way(course.evidence, depiction)[1]),
                 scored,
                 self._watch.thresholds_of(depiction.identity_id),
                 self._all_against(course, depiction),
@@ -323,6 +358,14 @@ class Examiner:
             Outcome.CLEAR,
             f"the closest registered person scores {score:.2f}, at most {high:.2f} with more samples, under {possible:.2f}",
         )
+
+
+def _said_of_scale(scale: float) -> str:
+    return "" if scale == 1.0 else f"; the adapter at scale {scale:g}"
+
+
+def _counted_from(first: int, depiction: Depiction) -> Depiction:
+    return replace(depiction, members=tuple(first + member for member in depiction.members))
 
 
 def _way(shots: Sequence[Shot], depiction: Depiction) -> tuple[str | None, float]:

@@ -96,7 +96,11 @@ def test_any_changes_leave_it_equal_to_the_plain_gallery(
             tolerance = 1e-5 if kind == IndexKind.EXACT else 2e-3
             np.testing.assert_allclose([one.score for one in ours], [one.score for one in truth], atol=tolerance)
             if kind == IndexKind.EXACT:
-                assert {one.identity_id for one in ours} == {one.identity_id for one in truth}
+                # Of two with the same photo either may come last.
+                last = truth[-1].score + tolerance if truth else 0.0
+                assert {one.identity_id for one in ours if one.score > last} == {
+                    one.identity_id for one in truth if one.score > last
+                }
     finally:
         faiss_gallery.BLOCK_ROWS = whole
 
