@@ -16,6 +16,7 @@ from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
 from scanner.depictions import Depiction, control_score, depictions, usable
 from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
+from scanner.safety import MAX_SCALE
 from scanner.sampling import Sampler
 from scanner.sequential import EVIDENCE, SCREENING
 from scanner.studio import Shot, Studio
@@ -36,6 +37,7 @@ class Budget:
         evidence: samples of each trigger in one round of evidence.
         evidence_cluster: faces that must agree there before anyone is named; never one.
         rounds: of evidence at most.
+        strong_scale: of as many rounds more, where a score stays between the two thresholds.
         min_faces: usable faces without which nothing can be said.
         most_depictions: identities that get evidence at most, the closest first.
     """
@@ -45,6 +47,7 @@ class Budget:
     evidence: int = EVIDENCE.per_look
     evidence_cluster: int = 4
     rounds: int = EVIDENCE.looks
+    strong_scale: float = MAX_SCALE
     min_faces: int = 5
     most_depictions: int = 3
 
@@ -200,8 +203,25 @@ class Examiner:
         return course.named or [None]
 
     def _gather_evidence(self, course: _Course, near: Sequence[Depiction]) -> list[tuple[Depiction, Scored]]:
-        """Full samples and controls in the way of asking that showed somebody, until it is clear who it is."""
-        ways = list(dict.fromkeys(_way(course.screening, depiction) for depiction in near))
+        """Full samples and controls in the way of asking that showed somebody, until it is clear who it is.
+
+        Those who then lie between the two thresholds are asked for once more, as strongly as is allowed: a file that was trained
+        for little or weighs little draws a face that leans towards its person's; weighed more, it leans further, while one
+        that was trained on somebody else leans further away.
+        """
+        ranked = self._asked_for(course, list(dict.fromkeys(_way(course.screening, depiction) for depiction in near)))
+        doubtful = [_way(course.evidence, one) for one, scored in ranked if self._is_between(one, scored)]
+        best = {depiction.identity_id: (depiction, scored) for depiction, scored in ranked}
+        for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
+            for depiction, scored in self._asked_for(course, [(trigger, self._budget.strong_scale)]):
+                known = best.get(depiction.identity_id)
+                if known is not None and scored.score > known[1].score:
+                    best[depiction.identity_id] = depiction, scored
+        return sorted(best.values(), key=lambda pair: -pair[1].score)
+
+    def _asked_for(self, course: _Course, ways: Sequence[tuple[str | None, float]]) -> list[tuple[Depiction, Scored]]:
+        """Rounds of evidence, and whom they show, the highest score first."""
+        first = len(course.evidence)
         ranked: list[tuple[Depiction, Scored]] = []
         for turn in range(self._budget.rounds):
             for trigger, scale in ways:
@@ -210,17 +230,22 @@ class Examiner:
                 )
                 # What the base model makes of itself is told by the first round; later ones only narrow the interval.
                 course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
-            found, course.clusters = depictions(course.evidence, self._watch, self._budget.evidence_cluster, EVIDENCE)
-            ranked = [(depiction, self._scored(course, depiction)) for depiction in found]
+            own = course.evidence[first:]
+            found, course.clusters = depictions(own, self._watch, self._budget.evidence_cluster, EVIDENCE)
+            ranked = [(one, self._scored(course, one)) for one in (_counted_from(first, one) for one in found)]
             clear = all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked)
-            if ranked and clear and not self._may_show_another(course, found):
+            if ranked and clear and not self._may_show_another(own, found):
                 break
         return ranked
 
-    def _may_show_another(self, course: _Course, found: Sequence[Depiction]) -> bool:
+    def _is_between(self, depiction: Depiction, scored: Scored) -> bool:
+        thresholds = self._watch.thresholds_of(depiction.identity_id)
+        return thresholds.possible <= scored.score < thresholds.match
+
+    def _may_show_another(self, shots: Sequence[Shot], found: Sequence[Depiction]) -> bool:
         """Whether so many faces belong to nobody found yet that a second person, as in a merge, may be among them."""
         explained = {number for depiction in found for number in depiction.members}
-        return len(set(usable(course.evidence)) - explained) >= self._budget.evidence_cluster
+        return len(set(usable(shots)) - explained) >= self._budget.evidence_cluster
 
     def _scored(self, course: _Course, depiction: Depiction) -> Scored:
         template = self._watch.gallery.vector_of(depiction.identity_id, depiction.probe)
@@ -243,7 +268,7 @@ class Examiner:
             Finding(
                 depiction.identity_id,
                 outcome,
-                reason,
+                reason + _said_of_scale(_way(course.evidence, depiction)[1]),
                 scored,
                 self._watch.thresholds_of(depiction.identity_id),
                 self._all_against(course, depiction),
@@ -323,6 +348,14 @@ class Examiner:
             Outcome.CLEAR,
             f"the closest registered person scores {score:.2f}, at most {high:.2f} with more samples, under {possible:.2f}",
         )
+
+
+def _said_of_scale(scale: float) -> str:
+    return "" if scale == 1.0 else f"; the adapter at scale {scale:g}"
+
+
+def _counted_from(first: int, depiction: Depiction) -> Depiction:
+    return replace(depiction, members=tuple(first + member for member in depiction.members))
 
 
 def _way(shots: Sequence[Shot], depiction: Depiction) -> tuple[str | None, float]:

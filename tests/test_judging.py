@@ -83,6 +83,22 @@ def test_drawing_the_next_round_ahead_changes_no_verdict(
     assert [one["seed"] for one in screening[:4]] == [one["seed"] for one in usual["all_samples"][:4]]
 
 
+def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(bench: Bench, tmp_path: Path) -> None:
+    """An adapter that weighs little draws a face that only leans towards its person's."""
+    path = tmp_path / "light.safetensors"
+    known = load_file(ADAPTERS / "zkw_likeness.safetensors")
+    save_file({name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path)
+    strict = replace(bench.watch, thresholds=replace(bench.watch.thresholds, match=0.96))
+    record = Bench(bench.settings, bench.pack, bench.reader, strict, bench.budget).judge(task_of(path)).record
+    evidence = [one for one in record["all_samples"] if one["stage"] == "evidence"]
+    assert len({one["seed"] for one in evidence}) == len(evidence)
+    usual, strong = ([one["score"] or 0 for one in evidence if one["scale"] == scale] for scale in (1.0, 1.2))
+    assert np.mean(usual) + 0.03 < np.mean(strong)
+    [finding] = record["findings"]
+    used = {one["scale"] for one in finding["samples"] if one["in_mean"]}
+    assert (record["outcome"], finding["reason"].endswith("; the adapter at scale 1.2")) == ("possible", used == {1.2})
+
+
 def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
     record = bench.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
     assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {"106", "107"}
