@@ -306,5 +306,5 @@ def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
     )
     crop.thumbnail((_FACE_PX, _FACE_PX))
     png = io.BytesIO()
-    crop.save(png, "PNG")
+    crop.save(png, "PNG", compress_level=1)  # a quarter of the usual time for a sixth more bytes
     return png.getvalue()
