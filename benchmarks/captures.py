@@ -106,7 +106,7 @@ class PlainLoop:
             self._app.prepare(
                 ctx_id=0, det_thresh=workshop.pack.bar.min_detector_score, det_size=workshop.pack.detection_size
             )
-        self._templates = np.concatenate([prototypes for _, prototypes in workshop.templates()])
+        self._templates = np.concatenate([prototypes for _, prototypes in workshop.watch.templates])
 
     def images_a_second(self, paths: list[Path]) -> float:
         begin = time.perf_counter()

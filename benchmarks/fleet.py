@@ -87,7 +87,7 @@ def main() -> None:
     home = Path(tempfile.mkdtemp())
     workshop = Workshop(demo_settings(Settings(home=home, device="cpu")))
     register_world(workshop, Silent())
-    version, templates = workshop.vault.gallery_version, workshop.templates()
+    watch = workshop.watch
     workshop.close()
     work = tasks()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -96,7 +96,7 @@ def main() -> None:
     settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
 
     def crew_of(size: int) -> RayCrew:
-        crew = RayCrew(settings, lambda: version, lambda: templates, Budget())
+        crew = RayCrew(settings, watch, Budget())
         for seat in crew._seats[size:]:
             ray.kill(seat.worker, no_restart=True)
         del crew._seats[size:]

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from scanner.errors import ScanError
 from scanner.judging import Bench, Judgement, Task
+from scanner.watch import Watch
 
 LOOKAHEAD = 8
 
@@ -18,8 +19,11 @@ Result = tuple[str, Judgement | Exception]
 class Crew(Protocol):
     """Takes tasks by key and gives their judgements back in any order."""
 
-    def submit(self, key: str, task: Task) -> None:
-        """Have a checkpoint judged."""
+    def submit(self, key: str, task: Task, watch: Watch) -> None:
+        """Have a checkpoint judged against a gallery.
+
+        Where somebody entered or left before it was judged, another gallery may be searched: the judgement names it.
+        """
 
     def finished(self, *, wait: bool) -> list[Result]:
         """What was judged since the last call; with `wait` at least one, if anything is under way."""
@@ -44,8 +48,8 @@ def next_of(queue: Sequence[tuple[str, Task]], family: str | None) -> int:
 class LocalCrew:
     """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program, Ctrl-C included."""
 
-    def __init__(self, bench: Callable[[], Bench]) -> None:
-        self._bench_now = bench
+    def __init__(self, bench: Callable[[Watch], Bench]) -> None:
+        self._bench_for = bench
         self._queue: list[tuple[str, Task, Bench]] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._changed = threading.Condition()
@@ -60,9 +64,8 @@ class LocalCrew:
     def has_room(self) -> bool:
         return self._pending < LOOKAHEAD
 
-    def submit(self, key: str, task: Task) -> None:
-        # Here, in the thread that owns the vault: whoever withdrew meanwhile is no longer looked for.
-        bench = self._bench_now()
+    def submit(self, key: str, task: Task, watch: Watch) -> None:
+        bench = self._bench_for(watch)
         self._pending += 1
         with self._changed:
             self._queue.append((key, task, bench))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from scanner.errors import FleetUnreachable, WorkersLost
 from scanner.examination import Budget
 from scanner.judging import Bench, Judgement, Task, bench_from
 from scanner.settings import Settings
+from scanner.watch import Watch
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -32,7 +33,7 @@ MOST_TRIES = 3
 _ASK_EVERY_S = 10.0
 _REACH_S = 5.0
 _SECRETS = ("civitai_token", "huggingface_token", "modelscope_token", "github_token", "webhook_secret", "master_key", "next_master_key")  # fmt: skip
-Templates = list[tuple[str, Prototypes]]
+Templates = Sequence[tuple[str, Prototypes]]
 
 
 class Worker:
@@ -71,14 +72,11 @@ class _Seat:
 class RayCrew:
     """Workers of a Ray cluster, as many as it has GPUs, or CPUs without any."""
 
-    def __init__(
-        self, settings: Settings, version: Callable[[], int], templates: Callable[[], Templates], budget: Budget
-    ) -> None:
+    def __init__(self, settings: Settings, watch: Watch, budget: Budget) -> None:
         """Connect and start workers.
 
         Args:
-            version: of the gallery now; workers are replaced when it has changed.
-            templates: of everyone who may be searched now.
+            watch: whom they look for; they are replaced as soon as a task comes with another.
 
         Raises:
             FleetUnreachable: no cluster answers at the address.
@@ -93,8 +91,7 @@ class RayCrew:
         self._ray = ray
         self._connect(settings.ray or "auto")
         self._settings = settings.model_copy(update=dict.fromkeys(_SECRETS))
-        self._version_now, self._templates_now, self._budget = version, templates, budget
-        self._version, self._templates = version(), templates()
+        self._watch, self._budget = watch, budget
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
         self._place: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
@@ -118,7 +115,7 @@ class RayCrew:
 
     def _new_seat(self) -> _Seat:
         hired = self._ray.remote(Worker).options(**self._place)
-        worker = hired.remote(self._settings, self._version, self._templates, self._budget)
+        worker = hired.remote(self._settings, self._watch.gallery_version, self._watch.templates, self._budget)
         return _Seat(worker, worker.ready.remote())
 
     @property
@@ -139,16 +136,16 @@ class RayCrew:
             cause = str(error).strip().splitlines()[0].split(". Note:")[0]
             raise FleetUnreachable(str(self._settings.ray), cause) from error
 
-    def submit(self, key: str, task: Task) -> None:
+    def submit(self, key: str, task: Task, watch: Watch) -> None:
         with self._in_touch():
-            if self._version_now() != self._version:
-                self._look_for_others()
+            if watch.snapshot != self._watch.snapshot:
+                self._look_for_others(watch)
             self._queue.append((key, task))
             self._assign()
 
-    def _look_for_others(self) -> None:
+    def _look_for_others(self, watch: Watch) -> None:
         """Somebody entered or withdrew: every worker is replaced at once, and what it had in hand is done again."""
-        self._version, self._templates = self._version_now(), self._templates_now()
+        self._watch = watch
         for number, seat in enumerate(self._seats):
             if seat.task is not None:
                 self._queue.insert(0, (seat.key, seat.task))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,26 +58,44 @@ class Judgement:
 
     Attributes:
         record: what the ledger keeps; JSON values, pictures named by SHA-256.
+        snapshot: names the gallery that was searched (`Watch.snapshot`).
         images: PNG bytes of those pictures.
     """
 
     record: dict[str, Any]
+    snapshot: str
     images: dict[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Models:
+    """What one worker has loaded; benches that look for different people share it."""
+
+    sampler: Sampler | None = None
+    missing: dict[BaseModel, ScanError] = field(default_factory=dict)
+
+
 class Bench:
-    """Base models, face reader and gallery of one worker; one base model is held at a time."""
+    """Base models, face reader and gallery of one worker; one base model is held at a time.
+
+    A bench looks for the same people as long as it lives, so that a verdict names the gallery that was searched.
+    """
 
     def __init__(self, settings: Settings, pack: FacePack, reader: FaceReader, watch: Watch, budget: Budget) -> None:
         self.settings, self.pack, self.reader, self.budget = settings, pack, reader, budget
         self.watch = watch
-        self._sampler: Sampler | None = None
-        self._missing: dict[BaseModel, ScanError] = {}
+        self._models = _Models()
+
+    def looking_for(self, watch: Watch) -> Bench:
+        """A bench with the same models, for one task after somebody entered or left the gallery."""
+        other = Bench(self.settings, self.pack, self.reader, watch, self.budget)
+        other._models = self._models
+        return other
 
     @property
     def base_model(self) -> str | None:
         """Where the base model that is held now came from."""
-        return self._sampler.base.location if self._sampler else None
+        return self._models.sampler.base.location if self._models.sampler else None
 
     def judge(self, task: Task) -> Judgement:
         """The verdict on one checkpoint.
@@ -95,7 +113,7 @@ class Bench:
             examiner = Examiner(sampler, self.reader, self.pack.bar, self.watch, self.budget)
             examination = examiner.examine(task.path, task.sha256, task.kind, task.triggers, task.candidates)
         except NotScannable as error:
-            return Judgement(_failed(str(error), time.monotonic() - started))
+            return Judgement(_failed(str(error), time.monotonic() - started), self.watch.snapshot)
         return self._judgement(sampler, examination, time.monotonic() - started)
 
     def base_for(self, task: Task) -> BaseModel:
@@ -109,22 +127,23 @@ class Bench:
             BaseModelMissing: its files are not here; asked once, not once per checkpoint.
             ImageCheckMissing: its images could not be checked.
         """
-        if base in self._missing:
-            raise self._missing[base]
-        if self._sampler is None or self._sampler.base != base:
-            self._sampler = None
+        models = self._models
+        if base in models.missing:
+            raise models.missing[base]
+        if models.sampler is None or models.sampler.base != base:
+            models.sampler = None
             settings = self.settings
             device = device_of(settings)
             cache = settings.cache / "huggingface"
             try:
                 check = image_check_for(base, settings.image_check, cache, device)
-                self._sampler = Sampler(base, cache, device, check, batch=settings.batch)
+                models.sampler = Sampler(base, cache, device, check, batch=settings.batch)
                 if settings.compile_models and device == "cuda":
-                    self._sampler.compile()
+                    models.sampler.compile()
             except ScanError as error:
-                self._missing[base] = error
+                models.missing[base] = error
                 raise
-        return self._sampler
+        return models.sampler
 
     def _judgement(self, sampler: Sampler, examination: Examination, seconds: float) -> Judgement:
         images: dict[str, bytes] = {}
@@ -153,7 +172,7 @@ class Bench:
             "method": self._method(sampler, examination),
             "all_samples": [_sample(one) for one in examination.samples],
         }
-        return Judgement(record, images)
+        return Judgement(record, self.watch.snapshot, images)
 
     def _method(self, sampler: Sampler, examination: Examination) -> dict[str, Any]:
         base, threshold = sampler.base, self.watch.thresholds.match
@@ -170,7 +189,7 @@ class Bench:
 
 
 def bench_from(
-    settings: Settings, templates: list[tuple[str, Prototypes]], gallery_version: int, budget: Budget
+    settings: Settings, templates: Sequence[tuple[str, Prototypes]], gallery_version: int, budget: Budget
 ) -> Bench:
     """A bench built from settings and templates alone, as a worker on another machine does it."""
     pack = open_pack(settings)

@@ -52,7 +52,8 @@ def scan_listings(workshop: Workshop, target: str, listings: Iterable[Listing], 
     """
     now = workshop.clock()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint, len(workshop.gallery), now)
+    watch = workshop.watch
+    scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now)
     if scan.listed_at is None:
         _list(workshop, scan.scan_id, listings, observer)
     Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer).work_off()

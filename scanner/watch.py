@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Watch:
         calibration: None if the pack has none; then nothing is a match.
         thresholds: of a template with an average neighbourhood.
         crowding: by identity, how many more impostors than average come close; empty in small galleries.
+        templates: identity id and prototypes of everyone in the gallery, for workers on other machines.
+        snapshot: names exactly who was searched: the gallery's version and a SHA-256 over its templates.
     """
 
     gallery: Gallery
@@ -38,6 +41,8 @@ class Watch:
     calibration: Calibration | None
     thresholds: Thresholds
     crowding: dict[str, float]
+    templates: Sequence[tuple[str, Prototypes]] = field(repr=False)
+    snapshot: str
 
     def thresholds_of(self, identity_id: str) -> Thresholds:
         """The cosines at which this template holds the stated rates."""
@@ -60,7 +65,7 @@ class Watch:
 
 def watch_over(
     version: PackVersion,
-    templates: list[tuple[str, Prototypes]],
+    templates: Sequence[tuple[str, Prototypes]],
     gallery_version: int,
     kind: IndexKind,
     calibration: Calibration | None,
@@ -77,15 +82,24 @@ def watch_over(
         else FaissGallery(version, templates, kind)
     )
     recall = gallery.recall if isinstance(gallery, ApproximateGallery) else 1.0
+    snapshot = f"{gallery_version}:{_digest(templates)}"
     if calibration is None:
         low = UNCALIBRATED_THRESHOLD - _POSSIBLE_BELOW_UNCALIBRATED
         thresholds = Thresholds(UNCALIBRATED_THRESHOLD, low, *rates, calibrated=False)
-        return Watch(gallery, gallery_version, recall, None, thresholds, {})
+        return Watch(gallery, gallery_version, recall, None, thresholds, {}, templates, snapshot)
     blank = Thresholds(0, 0, *rates, calibrated=True)
     if calibration.runner_up_margin is not None:
         blank = replace(blank, min_margin=calibration.runner_up_margin)
     thresholds = _calibrated(calibration, len(gallery), blank, 1.0)
-    return Watch(gallery, gallery_version, recall, calibration, thresholds, _crowding(templates))
+    crowding = _crowding(templates)
+    return Watch(gallery, gallery_version, recall, calibration, thresholds, crowding, templates, snapshot)
+
+
+def _digest(templates: Iterable[tuple[str, Prototypes]]) -> str:
+    digest = hashlib.sha256()
+    for identity_id, prototypes in templates:
+        digest.update(identity_id.encode() + prototypes.tobytes())
+    return digest.hexdigest()
 
 
 def _calibrated(calibration: Calibration, size: int, like: Thresholds, crowding: float) -> Thresholds:

@@ -44,6 +44,7 @@ class _Part:
 
     file: RemoteFile
     triage: Triage | None = None
+    task: Task | None = None
     rows: list[dict[str, Any]] | None = None
 
 
@@ -117,8 +118,9 @@ class Worklist:
             part.triage = triage = triage_file(path)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
             ledger.remember_triage(triage.sha256 or "", asdict(triage), workshop.clock())
-            task = self._task(entry.listing, part.file, triage, path)
-            key = self._verdict_key(task)
+            watch = workshop.watch
+            part.task = task = self._task(entry.listing, part.file, triage, path)
+            key = self._verdict_key(task, workshop.fingerprint_of(watch))
             known = ledger.known_verdict(task.sha256, key)
             if known is not None:
                 part.rows = file_cases(workshop, self._scan, entry.listing, part.file, triage, known)
@@ -129,7 +131,7 @@ class Worklist:
         waiting = self._waiting.setdefault(f"{task.sha256} {key}", [])
         waiting.append((entry, part))
         if len(waiting) == 1:  # else the same bytes are being judged already
-            workshop.crew.submit(f"{task.sha256} {key}", task)
+            workshop.crew.submit(f"{task.sha256} {key}", task, watch)
 
     def _task(self, listing: Listing, file: RemoteFile, triage: Triage, path: Path) -> Task:
         triggers, candidates = words_of(self._workshop, listing, file, triage)
@@ -145,15 +147,19 @@ class Worklist:
             _problem_of(triage),
         )
 
-    def _verdict_key(self, task: Task) -> str:
-        """What a verdict depends on besides the bytes, as a hash."""
+    def _verdict_key(self, task: Task, fingerprint: str) -> str:
+        """What a verdict depends on besides the bytes, as a hash.
+
+        Args:
+            fingerprint: of settings and the gallery that is searched (`Workshop.fingerprint_of`).
+        """
         try:
             settings = self._workshop.settings
             base = choose_base_model(task.family, settings.base_model, task.declared, settings.base_models_path)
             location = f"{base.location} {base.reason}"
         except NotScannable as error:
             location = str(error)
-        parts = f"{self._workshop.fingerprint} {task.triggers} {task.candidates} {location}"
+        parts = f"{fingerprint} {task.triggers} {task.candidates} {location}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[Triage, dict[str, Any]] | None:
@@ -164,7 +170,8 @@ class Worklist:
         if remembered is None:
             return None
         triage = triage_from_dict(remembered)
-        key = self._verdict_key(self._task(listing, file, triage, Path()))
+        fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
+        key = self._verdict_key(self._task(listing, file, triage, Path()), fingerprint)
         record = self._workshop.ledger.known_verdict(file.sha256, key)
         return None if record is None else (triage, record)
 
@@ -183,13 +190,14 @@ class Worklist:
             raise_unless_expected(judgement)
             return [_failed_row(part.file, key.split(maxsplit=1)[0], str(judgement), time.monotonic() - entry.started)]
         workshop = self._workshop
+        if part.triage is None or part.task is None:
+            raise AssertionError("only triaged files are judged")
         if remember:
             for png in judgement.images.values():
                 workshop.docket.keep(png)
-            sha256, fingerprint = key.split()
-            workshop.ledger.remember_verdict(sha256, fingerprint, judgement.record, workshop.clock())
-        if part.triage is None:
-            raise AssertionError("only triaged files are judged")
+            # Somebody may have entered or left since the task was given out: the gallery that was searched counts.
+            searched = self._verdict_key(part.task, workshop.fingerprint_at(judgement.snapshot))
+            workshop.ledger.remember_verdict(part.task.sha256, searched, judgement.record, workshop.clock())
         return file_cases(workshop, self._scan, entry.listing, part.file, part.triage, judgement.record)
 
     def _finish_if_done(self, entry: _Entry) -> None:

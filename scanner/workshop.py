@@ -6,11 +6,10 @@ import hashlib
 import json
 from dataclasses import asdict
 from datetime import date
+from functools import cached_property
 
 from crawlers.store import CrawlStore
-from face_index.face import Prototypes
 from face_index.faiss_gallery import IndexKind
-from face_index.gallery import Gallery
 from reports.docket import Docket
 from scanner.crew import Crew, LocalCrew
 from scanner.examination import Budget
@@ -20,7 +19,6 @@ from scanner.ledger import Ledger
 from scanner.network import open_hubs, open_transport
 from scanner.reception import Clock, Reception, utc_now
 from scanner.settings import Settings
-from scanner.verdict import Thresholds
 from scanner.versions import library_versions
 from scanner.watch import Watch, watch_over
 
@@ -37,11 +35,10 @@ class Workshop(Reception):
         self.transport = open_transport(settings)
         self.hubs = open_hubs(settings, self.transport)
         self.acquisition = acquisition_of(settings, self.crawl, self.transport, clock)
-        self._bench: Bench | None = None
         self._crew: Crew | None = None
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None
-        self._templates_sha256 = ""
+        self._fingerprints: dict[str, str] = {}  # by snapshot
 
     def close(self) -> None:
         super().close()
@@ -51,37 +48,36 @@ class Workshop(Reception):
 
     @property
     def watch(self) -> Watch:
-        """Whom to look for now: made anew when somebody entered or left, or the day changed."""
-        state = (self.vault.gallery_version, self.clock().date())
-        if self._watch is None or self._watched != state:
-            self._watched = state
-            templates = self.templates()
-            digest = hashlib.sha256()
-            for identity_id, prototypes in templates:
-                digest.update(identity_id.encode() + prototypes.tobytes())
-            self._templates_sha256 = digest.hexdigest()
+        """Whom to look for now: made anew when somebody entered or left, or the day changed.
+
+        Everything about one verdict takes one value of it: the next call may give another.
+        """
+        day = self.clock().date()
+        if self._watch is None or self._watched != (self.vault.gallery_version, day):
+            version, templates = self.vault.gallery_on(self.reader.version, day)
+            self.vault.note("templates read", "vault", self.settings.operator, self.clock(), people=len(templates))
             rates = (self.settings.fpir, self.settings.possible_fpir)
             kind = IndexKind(self.settings.gallery_index)
-            self._watch = watch_over(self.reader.version, templates, state[0], kind, self.calibration, rates)
+            self._watch = watch_over(self.reader.version, templates, version, kind, self.calibration, rates)
+            self._watched = (version, day)
         return self._watch
 
-    @property
-    def gallery(self) -> Gallery:
-        return self.watch.gallery
+    def fingerprint_of(self, watch: Watch) -> str:
+        """SHA-256 over everything but the checkpoint that a verdict against that gallery depends on."""
+        if watch.snapshot not in self._fingerprints:
+            self._fingerprints[watch.snapshot] = self._fingerprint(watch)
+        return self._fingerprints[watch.snapshot]
 
-    @property
-    def thresholds(self) -> Thresholds:
-        return self.watch.thresholds
+    def fingerprint_at(self, snapshot: str) -> str:
+        """The same for a gallery that was searched before, by its `Watch.snapshot`."""
+        return self._fingerprints[snapshot]
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over everything but the checkpoint that a verdict depends on."""
-        thresholds = asdict(self.thresholds)
+    def _fingerprint(self, watch: Watch) -> str:
         parts = {
             "pack": asdict(self.reader.version),
-            "gallery": self._templates_sha256,
+            "gallery": watch.snapshot.partition(":")[2],
             "index": self.settings.gallery_index,
-            "thresholds": thresholds,
+            "thresholds": asdict(watch.thresholds),
             "budget": asdict(self.budget),
             "base_model": self.settings.base_model,
             "image_check": self.settings.image_check,
@@ -90,24 +86,28 @@ class Workshop(Reception):
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def _bench(self) -> Bench:
+        return Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
+
     @property
     def bench(self) -> Bench:
         """The models of this machine, with whom to look for now."""
-        if self._bench is None:
-            self._bench = Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
-        self._bench.watch = self.watch
-        return self._bench
+        return self._bench_for(self.watch)
+
+    def _bench_for(self, watch: Watch) -> Bench:
+        return self._bench.looking_for(watch)
 
     @property
     def crew(self) -> Crew:
         """Who judges: a thread of this program, or a Ray cluster where one is configured."""
         if self._crew is None:
             if self.settings.ray is None:
-                self._crew = LocalCrew(lambda: self.bench)
+                self._crew = LocalCrew(self._bench_for)
             else:
                 from scanner.fleet import RayCrew
 
-                self._crew = RayCrew(self.settings, lambda: self.vault.gallery_version, self.templates, self.budget)
+                self._crew = RayCrew(self.settings, self.watch, self.budget)
         return self._crew
 
     def dismiss_crew(self) -> None:
@@ -115,10 +115,3 @@ class Workshop(Reception):
         if self._crew is not None:
             self._crew.close()
         self._crew = None
-
-    def templates(self) -> list[tuple[str, Prototypes]]:
-        """Of everyone who may be searched now; that they were read is in the log."""
-        now = self.clock()
-        found = self.vault.active_templates(self.reader.version, now.date())
-        self.vault.note("templates read", "vault", self.settings.operator, now, people=len(found))
-        return found

@@ -25,11 +25,13 @@ from scanner.safety import usable_triggers
 from scanner.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage import triage_file
+from scanner.watch import Watch
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
 from scanner.web.worker import Worker
 from scanner.workshop import Workshop
 from tests.conftest import Silent
+from tests.registering import register_somebody
 from tests.test_cli import run
 
 pytestmark = pytest.mark.slow
@@ -94,16 +96,17 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     workshop = Workshop(settings_of(home))
-    bench = bench_from(settings_of(home), workshop.templates(), workshop.vault.gallery_version, Budget())
+    watch = workshop.watch
+    bench = bench_from(settings_of(home), watch.templates, watch.gallery_version, Budget())
     found = {name: told(bench.judge(task_of(name))) for name in FILES}
     workshop.close()
     torch.set_num_threads(before)
     return found
 
 
-def work_off(crew: RayCrew) -> dict[str, tuple[Any, ...]]:
+def work_off(crew: RayCrew, watch: Watch) -> dict[str, tuple[Any, ...]]:
     for name in FILES:
-        crew.submit(name, task_of(name))
+        crew.submit(name, task_of(name), watch)
     found: dict[str, tuple[Any, ...]] = {}
     while crew.pending:
         for key, judgement in crew.finished(wait=True):
@@ -113,12 +116,17 @@ def work_off(crew: RayCrew) -> dict[str, tuple[Any, ...]]:
     return found
 
 
-@pytest.fixture
-def crew(cluster: Any, home: Path) -> Iterator[RayCrew]:
+@pytest.fixture(scope="module")
+def watch(home: Path) -> Watch:
     workshop = Workshop(settings_of(home))
-    version, templates = workshop.vault.gallery_version, workshop.templates()
+    found = workshop.watch
     workshop.close()
-    made = RayCrew(settings_of(home, cluster.address), lambda: version, lambda: templates, Budget())
+    return found
+
+
+@pytest.fixture
+def crew(cluster: Any, home: Path, watch: Watch) -> Iterator[RayCrew]:
+    made = RayCrew(settings_of(home, cluster.address), watch, Budget())
     yield made
     made.close()
 
@@ -164,31 +172,62 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
     )
 
 
-def test_a_killed_worker_costs_nothing_but_time(crew: RayCrew, expected: dict[str, Any]) -> None:
+def test_a_killed_worker_costs_nothing_but_time(crew: RayCrew, watch: Watch, expected: dict[str, Any]) -> None:
     killer = killed_once_at_work(crew)
-    assert work_off(crew) == expected
+    assert work_off(crew, watch) == expected
     killer.join()
     assert crew.lost_workers == 1
 
 
-def test_a_lost_node_costs_nothing_but_time(cluster: Any, home: Path, expected: dict[str, Any]) -> None:
+def test_a_lost_node_costs_nothing_but_time(cluster: Any, home: Path, watch: Watch, expected: dict[str, Any]) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    workshop = Workshop(settings_of(home))
-    version, templates = workshop.vault.gallery_version, workshop.templates()
-    workshop.close()
-    crew = RayCrew(settings_of(home, cluster.address), lambda: version, lambda: templates, Budget())
+    crew = RayCrew(settings_of(home, cluster.address), watch, Budget())
     assert len(crew._seats) == 3
     loss = threading.Timer(6.0, cluster.remove_node, (node,))
     loss.start()
-    assert work_off(crew) == expected
+    assert work_off(crew, watch) == expected
     loss.join()
     # Whoever sat there has no place any more; the two others go on.
-    assert work_off(crew) == expected
+    assert work_off(crew, watch) == expected
     crew.close()
 
 
-def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew: RayCrew) -> None:
+def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_them(
+    cluster: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker had in hand is done again for the new gallery; it must not be kept as a verdict of the old one."""
+    shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("scans.db*"))
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    for name in ("sepia_style", "teapot_object"):
+        shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
+    workshop = Workshop(settings_of(tmp_path / "home", cluster.address))
+    before = workshop.watch
+    submitted: list[str] = []
+    submit = RayCrew.submit
+
+    def registering(crew: RayCrew, key: str, task: Task, watch: Watch) -> None:
+        submit(crew, key, task, watch)
+        submitted.append(key)
+        if len(submitted) == 1:
+            register_somebody(workshop)
+
+    monkeypatch.setattr(RayCrew, "submit", registering)
+    rows = run_scan(workshop, [str(folder)], Silent()).rows
+    after = workshop.watch
+    workshop.close()
+    assert (len(before.gallery) + 1, before.gallery_version + 1) == (len(after.gallery), after.gallery_version)
+    assert {row["gallery_version"] for row in rows} == {after.gallery_version}
+    # Both are kept as verdicts of the new gallery: the next scan needs no worker.
+    away = Workshop(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
+    assert [row["gallery_version"] for row in run_scan(away, [str(folder)], Silent()).rows] == [
+        after.gallery_version
+    ] * 2
+    away.close()
+
+
+def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew: RayCrew, watch: Watch) -> None:
     over = threading.Event()
 
     def strike() -> None:
@@ -200,13 +239,13 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew:
 
     thread = threading.Thread(target=strike)
     thread.start()
-    crew.submit("deadly", task_of("ohwx_portrait_v1"))
+    crew.submit("deadly", task_of("ohwx_portrait_v1"), watch)
     [(key, error)] = crew.finished(wait=True)
     over.set()
     thread.join()
     assert key == "deadly"
     assert "workers died one after another" in str(error)
-    crew.submit("next", task_of("sepia_style"))
+    crew.submit("next", task_of("sepia_style"), watch)
     [(_, judgement)] = crew.finished(wait=True)
     assert told(judgement)[0] == "clear"
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Consent, Signatory
-from face_index.vault import Submission
+from face_index.vault import Submission, Vault
+from scanner.crew import LocalCrew
 from scanner.judging import Bench, Judgement, Task
 from scanner.miniature.world import ADAPTERS
 from scanner.safety import usable_triggers
+from scanner.sampling import Sampler
 from scanner.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage import triage_file
 from scanner.trigger_words import words_of
 from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+from tests.registering import register_somebody
 
 STYLE = ADAPTERS / "sepia_style.safetensors"
 
@@ -48,6 +54,13 @@ def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None 
     submission = Submission(name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on)
     identity = workshop.vault.submit(submission, NOON)
     workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+
+
+def gallery_size_of(workshop: Workshop, gallery_version: int) -> int | None:
+    """How many people the kept verdict against that version of the gallery says that it searched; None without one."""
+    with sqlite3.connect(workshop.settings.scans_path) as db:
+        records = [json.loads(record)["method"] for (record,) in db.execute("select record from verdicts")]
+    return next((one["gallery_size"] for one in records if one["gallery_version"] == gallery_version), None)
 
 
 def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
@@ -90,6 +103,59 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     assert len(judged) == 1
     assert run_scan(workshop, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"] == rows[0]["reason"]
     assert len(judged) == 1
+
+
+def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict names the gallery that was searched; the next scan judges the file again for the new one."""
+    enrol(workshop, consent, "Somebody Else")
+    shutil.copy(STYLE, uploads / "a.safetensors")
+    shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
+    before = workshop.watch.gallery_version
+    judging, both_given_out = threading.Event(), threading.Event()
+    generate, submit = Sampler.generate, LocalCrew.submit
+
+    def generating(sampler: Sampler, *args: Any, **more: Any) -> Any:
+        judging.set()
+        assert both_given_out.wait(60)
+        return generate(sampler, *args, **more)
+
+    def submitting(crew: LocalCrew, *args: Any) -> None:
+        submit(crew, *args)
+        if judging.is_set():
+            both_given_out.set()
+        else:
+            assert judging.wait(60)
+            register_somebody(workshop)
+
+    with monkeypatch.context() as slowed:
+        slowed.setattr(Sampler, "generate", generating)
+        slowed.setattr(LocalCrew, "submit", submitting)
+        rows = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert [row["gallery_version"] for row in rows] == [before, before + 1]
+    assert [gallery_size_of(workshop, version) for version in (before, before + 1)] == [1, 2]
+    again = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert [row["gallery_version"] for row in again] == [before + 1, before + 1]
+
+
+def test_version_and_templates_are_of_one_state(
+    workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process lets somebody in between reading the gallery's version and its templates."""
+    enrol(workshop, consent, "Somebody Else")
+    before = workshop.vault.gallery_version
+    active = Vault.active_templates
+
+    def later(vault: Vault, *args: Any) -> Any:
+        monkeypatch.undo()
+        register_somebody(workshop)
+        return active(vault, *args)
+
+    monkeypatch.setattr(Vault, "active_templates", later)
+    watch = workshop.watch
+    assert (watch.gallery_version, len(watch.gallery)) == (before, 1)
+    assert (workshop.watch.gallery_version, len(workshop.watch.gallery)) == (before + 1, 2)
 
 
 def test_where_everything_is_known_no_crew_is_called(workshop: Workshop, consent: Consent, uploads: Path) -> None:

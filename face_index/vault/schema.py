@@ -150,6 +150,16 @@ def transaction(db: Database) -> Iterator[None]:
     db.conn.commit()
 
 
+@contextmanager
+def read_transaction(db: Database) -> Iterator[None]:
+    """Everything that is read inside is read from one state of the vault, whatever others write meanwhile."""
+    db.conn.execute("begin deferred")
+    try:
+        yield
+    finally:
+        db.conn.rollback()
+
+
 def fact(db: Database, name: str) -> bytes | None:
     """One of the vault's facts about itself."""
     rows = list(db.table("vault_facts").rows_where("name = ?", [name]))

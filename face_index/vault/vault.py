@@ -43,7 +43,7 @@ from face_index.vault.records import (
     same_person,
     without_name,
 )
-from face_index.vault.schema import connect, fact, set_fact, transaction, unlock
+from face_index.vault.schema import connect, fact, read_transaction, set_fact, transaction, unlock
 from face_index.vault.sealed_templates import read_templates, store_template
 
 # A vault in use is backed up daily: a longer silence is a clock that may be ahead, and erasing cannot be taken back.
@@ -313,6 +313,15 @@ class Vault:
     def active_templates(self, version: PackVersion, day: date) -> list[tuple[str, Prototypes]]:
         """Identity id and prototypes of every adult who may be searched on that day with that pack."""
         return list(read_templates(self.db, self.key, version, searchable_on=day))
+
+    def gallery_on(self, version: PackVersion, day: date) -> tuple[int, list[tuple[str, Prototypes]]]:
+        """The gallery's version and its active templates, read as one state of the vault.
+
+        Another process may let somebody in or erase somebody between two reads; the version then
+        would name people who were not in it.
+        """
+        with read_transaction(self.db):
+            return self.gallery_version, self.active_templates(version, day)
 
     def all_templates(self, version: PackVersion) -> list[tuple[str, Prototypes]]:
         """Of everyone stored, waiting and expired ones too: to notice a person who comes twice."""

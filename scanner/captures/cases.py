@@ -29,6 +29,7 @@ from scanner.cases.filing import authorised_by, is_registered, method_record, op
 from scanner.comparison import comparison_record
 from scanner.environment import environment_now
 from scanner.verdict import Outcome
+from scanner.watch import Watch
 from scanner.workshop import Workshop
 
 _MOST_IMAGES = 400  # in one case; those that count come first
@@ -63,7 +64,8 @@ def judge_captures(
     workshop: Workshop, captures: Captures, step: Callable[[str], None] = lambda _: None
 ) -> Iterator[JudgedSubject]:
     """Judge what is new or was judged under other settings; each subject is committed once it is judged."""
-    fingerprint = _fingerprint(workshop)
+    watch = workshop.watch
+    fingerprint = hashlib.sha256(f"captures 2 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()).hexdigest()
     todo: list[Subject] = []
     for subject in subjects_of(captures):
         known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
@@ -71,12 +73,12 @@ def judge_captures(
             todo.append(subject)
         else:
             yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
-    for sighting in judge(todo, captures, workshop.reader, workshop.pack, workshop.watch):
+    for sighting in judge(todo, captures, workshop.reader, workshop.pack, watch):
         step(sighting.subject.name)
         with shared(captures.folder):
             if any(captures.known(page.capture_id) is None for page in sighting.subject.pages.values()):
                 continue  # a capture of it was removed meanwhile: the next run judges what is left
-            judged = _filed(workshop, captures, sighting)
+            judged = _filed(workshop, captures, watch, sighting)
         record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
         record["reason"] = (
             "a case was opened" if judged.cases else record["reason"] if not judged.authorised else "authorised"
@@ -93,17 +95,14 @@ _UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
 _LISTS = ("cases", "identities", "authorised", "ties")
 
 
-def _fingerprint(workshop: Workshop) -> str:
-    return hashlib.sha256(f"captures 2 {LEAST_IMAGES} {workshop.fingerprint}".encode()).hexdigest()
-
-
-def _filed(workshop: Workshop, captures: Captures, sighting: Sighting) -> JudgedSubject:
+def _filed(workshop: Workshop, captures: Captures, watch: Watch, sighting: Sighting) -> JudgedSubject:
     ties = _ties(workshop, captures, sighting.subject)
     cases, authorised, identities = [], [], []
     for found in sighting.found:
         if not is_registered(workshop, found.identity_id):
             continue
-        case = _case(workshop, captures, sighting, found, ties)
+        method = _method(workshop, watch, found)
+        case = _case(workshop, captures, sighting, found, ties, method)
         allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, sighting.subject)
         if allowed is not None:
             authorised.append(allowed)
@@ -195,7 +194,12 @@ def _ties(workshop: Workshop, captures: Captures, subject: Subject) -> list[tupl
 
 
 def _case(
-    workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
+    workshop: Workshop,
+    captures: Captures,
+    sighting: Sighting,
+    found: SightedIdentity,
+    ties: list[tuple[Tie, str]],
+    method: MethodRecord,
 ) -> Case:
     subject, identity = sighting.subject, workshop.vault.find(found.identity_id)
     name = hashlib.sha256(
@@ -212,7 +216,7 @@ def _case(
         authorisation=(
             f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {workshop.clock():%Y-%m-%d}"
         ),
-        environment=environment_now(_newest(record), workshop.clock()), method=_method(workshop, found), samples=(),
+        environment=environment_now(_newest(record), workshop.clock()), method=method, samples=(),
         sighting=record,
     )  # fmt: skip
 
@@ -234,8 +238,8 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
     )  # fmt: skip
 
 
-def _method(workshop: Workshop, found: SightedIdentity) -> MethodRecord:
-    compared = comparison_record(workshop.pack, workshop.reader.version, workshop.watch, found.thresholds.match)
+def _method(workshop: Workshop, watch: Watch, found: SightedIdentity) -> MethodRecord:
+    compared = comparison_record(workshop.pack, workshop.reader.version, watch, found.thresholds.match)
     here = {
         "base_model": "none: these images were captured",
         "base_model_sha256": None,

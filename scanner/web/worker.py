@@ -136,7 +136,8 @@ class Worker:
     def _note_whom_we_look_for(self) -> None:
         if self._workshop is None:
             return
-        told = f"{self._workshop.vault.gallery_version} {self._workshop.fingerprint}"
+        watch = self._workshop.watch
+        told = f"{watch.gallery_version} {self._workshop.fingerprint_of(watch)}"
         if self.store.fact(WATCHED) != told:
             self.store.set_fact(WATCHED, told)
 

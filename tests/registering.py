@@ -1,0 +1,25 @@
+"""Somebody who registers while a scan runs."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
+from face_index.identity import Identity
+from face_index.vault import Submission
+from scanner.reception import open_vault
+from scanner.workshop import Workshop
+from tests.conftest import PHOTO, proof, prototypes_of
+
+
+def register_somebody(workshop: Workshop, name: str = "late person") -> Identity:
+    """Submit and approve a person over a connection of their own, as another process does it."""
+    now = workshop.clock()
+    consent = Consent(name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    version = workshop.reader.version
+    prototypes = prototypes_of(sum(name.encode()), version.dimension)
+    vault = open_vault(workshop.settings)
+    identity = vault.submit(Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now)
+    approved = vault.approve(identity.identity_id, "olga", proof(), now, "told apart")
+    vault.close()
+    return approved
