@@ -17,11 +17,21 @@ from PIL import ImageFile
 from reports.case import Case, SampleRecord
 from reports.docket import Docket
 from reports.errors import FontMissing
+from reports.listings import listings_of
 from reports.pictures import picture_uri
 from reports.plots import score_plot
 from reports.review import CaseStatus
 from reports.translation import environment, translations
-from reports.words import Translate, entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
+from reports.words import (
+    Translate,
+    entry_text,
+    entry_word,
+    plot_words,
+    ratio_words,
+    training_facts,
+    verbal_scale,
+    words_of,
+)
 
 # Full images lie in the bundle; these are for looking at. 240 pixels are 240 dpi at the size they are printed.
 _PICTURE_PIXELS = 240
@@ -88,6 +98,8 @@ def case_html(
             terms_word=words["terms"].get(shown.terms, shown.terms),
             event_word=lambda what: words["event"].get(what, what),
             entry_word=lambda entry: entry_word(entry, words),
+            entry_text=entry_text,
+            listings=listings_of(case)[1:],
             lr_times=ratio_words(shown.log10_lr),
             lr_words=verbal_scale(shown.log10_lr, translate),
             training=training_facts(shown.checkpoint.training, words),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlite_utils import Database, Migrations
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
 from reports.errors import CasesLost, EvidenceAltered, UnknownCase
+from reports.listings import ListingRecord, listing_details
 from reports.review import status_of
 
 migrations = Migrations("cases")
@@ -57,6 +58,22 @@ def what_lists_show_apart_from_the_record(db: Database) -> None:
     db.table("summaries").create_index(["identity_id"])
     for row in db.table("cases").rows:
         db.table("summaries").insert(_summary(case_from_dict(json.loads(row["record"]))))
+
+
+@migrations()
+def cases_by_person_and_weights(db: Database) -> None:
+    db.execute("alter table summaries add column weights text")
+    db.execute(
+        "update summaries set weights = (select coalesce(record ->> '$.checkpoint.weights_hash', "
+        "record ->> '$.checkpoint.sha256') from cases where cases.case_id = summaries.case_id "
+        "and record ->> '$.sighting' is null)"
+    )
+    db.table("summaries").create_index(["identity_id", "weights"])
+
+
+@migrations()
+def reasons_of_reviews(db: Database) -> None:
+    db.execute("create index reasons on entries (details ->> '$.reason') where kind = 'review'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +149,12 @@ class Docket:
             raise EvidenceAltered(str(path))
         return data
 
-    def open(self, case: Case) -> bool:
-        """File a case; True if it is new. Filing the same case again changes nothing."""
-        before = self._db.table("cases").count
+    def open(self, case: Case, also: Sequence[tuple[str, Entry]] = ()) -> bool:
+        """File a case; True if it is new. Filing the same case again changes nothing.
+
+        Args:
+            also: lines for the logs of cases, by case id, that are written with a new case or not at all.
+        """
         with self._db.atomic():
             self._db.table("cases").insert(
                 {
@@ -144,8 +164,11 @@ class Docket:
                 },
                 ignore=True,
             )  # fmt: skip
-            self._db.table("summaries").insert(_summary(case), ignore=True)
-        return self._db.table("cases").count > before
+            is_new = bool(self._db.execute("select changes()").fetchone()[0])
+            self._db.table("summaries").insert({**_summary(case), "weights": weights_of(case)}, ignore=True)
+            for case_id, entry in also if is_new else ():
+                self._db.table("entries").insert(_entry_row(case_id, entry))
+        return is_new
 
     def case(self, case_id: str) -> Case:
         """The case of that id, or of the only id that begins so, as it stands now; raises UnknownCase."""
@@ -170,20 +193,34 @@ class Docket:
             logs.setdefault(case_id, []).append(entry)
         return [CaseSummary(**json.loads(row["summary"]), entries=tuple(logs.get(row["case_id"], ()))) for row in rows]
 
-    def of_scan(self, scan_id: str) -> list[Case]:
-        """The cases of one scan, matches first, then by score."""
-        rows = list(self._db.table("cases").rows_where("scan_id = ?", [scan_id]))
-        found = [self._as_it_stands(row) for row in rows]
+    def named(self, case_ids: Iterable[str]) -> list[Case]:
+        """The cases of these ids, matches first, then by score."""
+        found = [self.case(case_id) for case_id in dict.fromkeys(case_ids)]
         return sorted(found, key=lambda case: (case.outcome != "match", -case.score))
+
+    def of_weights(self, identity_id: str, weights: str) -> list[Case]:
+        """The cases about one person and these weights (`weights_of`), oldest first."""
+        query = "identity_id = ? and weights = ?"
+        rows = self._db.table("summaries").rows_where(query, [identity_id, weights], order_by="opened_at, case_id")
+        return [self.case(row["case_id"]) for row in list(rows)]
+
+    def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
+        """Note another listing of a case's weights in its log, each once; whether it is new."""
+        details = json.dumps(listing_details(listing), ensure_ascii=False, sort_keys=True)
+        with self._db.atomic():
+            return bool(
+                self._db.execute(
+                    "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :actor, :told "
+                    "where not exists (select 1 from entries where case_id = :case and kind = 'listing' and details = :told)",
+                    {"case": case_id, "at": now.isoformat(), "actor": actor, "told": details},
+                ).rowcount
+            )
 
     def add(self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]) -> Entry:
         """Add a line to a case's log."""
-        row = {
-            "case_id": case_id, "at": now.isoformat(), "kind": kind, "actor": actor,
-            "details": json.dumps(details, ensure_ascii=False, sort_keys=True),
-        }  # fmt: skip
-        number = self._db.table("entries").insert(row).last_rowid
-        return Entry(number or 0, row["at"], kind, actor, details)
+        entry = Entry(0, now.isoformat(), kind, actor, details)
+        number = self._db.table("entries").insert(_entry_row(case_id, entry)).last_rowid
+        return replace(entry, number=number or 0)
 
     def entries(self, case_id: str) -> tuple[Entry, ...]:
         """A case's log in order."""
@@ -191,6 +228,15 @@ class Docket:
         return tuple(
             Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
         )
+
+    def confirmed_with(self, reason: str) -> str | None:
+        """Id of a case that was confirmed with exactly these words; None without one."""
+        query = (
+            "select case_id from entries where kind = 'review' and details ->> '$.reason' = ? "
+            "and details ->> '$.decision' = 'confirm' limit 1"
+        )
+        found = self._db.execute(query, [reason.strip()]).fetchone()
+        return found[0] if found else None
 
     def standings(self, case_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Where each of these cases stands, and whom it is about; reads no record whole. Ids of no case are left out."""
@@ -251,7 +297,19 @@ def _summary(case: Case) -> dict[str, str]:
     }
     told["flagged"] = sum(sample.flagged for sample in case.samples)
     summary = json.dumps(told, ensure_ascii=False)
-    return {"case_id": case.case_id, "identity_id": case.identity_id, "opened_at": case.opened_at, "summary": summary}
+    return {
+        "case_id": case.case_id, "identity_id": case.identity_id, "opened_at": case.opened_at, "summary": summary,
+    }  # fmt: skip
+
+
+def _entry_row(case_id: str, entry: Entry) -> dict[str, Any]:
+    details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True)
+    return {"case_id": case_id, "at": entry.at, "kind": entry.kind, "actor": entry.actor, "details": details}
+
+
+def weights_of(case: Case) -> str | None:
+    """What names the weights of a case, whatever header they came with; None for a case about captured images."""
+    return None if case.sighting else case.checkpoint.weights_hash or case.checkpoint.sha256
 
 
 def _prefix(case_id: str) -> str:

@@ -6,6 +6,7 @@ ReportError
 ├── EvidenceAltered      a stored file no longer has the bytes the case names
 ├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
 ├── ReviewRefused        a decision that may not be recorded as it was given
+│   └── ConfirmationRefused  a case that may not be confirmed, or not so
 ├── FontMissing          no font here has the signs a PDF needs
 ├── BundleExists         the folder for a bundle is there already
 ├── UnreadableBundle     a folder is not an evidence bundle
@@ -73,6 +74,18 @@ class NotReviewed(ReportError):
 
 class ReviewRefused(ReportError):
     """A decision that may not be recorded as it was given."""
+
+
+class ConfirmationRefused(ReviewRefused):
+    """A case that may not be confirmed: its person has withdrawn, nobody looked, or the reason is a copy.
+
+    Attributes:
+        why: "withdrawn", "unseen" or "same-words".
+    """
+
+    def __init__(self, why: str, told: str) -> None:
+        super().__init__(told)
+        self.why = why
 
 
 class FontMissing(ReportError):

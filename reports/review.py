@@ -57,6 +57,11 @@ def status_of(entries: Sequence[Entry]) -> str:
     return str(status)
 
 
+def last_review(entries: Sequence[Entry]) -> Entry | None:
+    """The newest review in a case's log; None without one."""
+    return next((entry for entry in reversed(entries) if entry.kind == "review"), None)
+
+
 def same_name(name: str) -> str:
     """A name without what spelling it another way changes: case, width, blanks and punctuation."""
     return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
@@ -79,7 +84,7 @@ def review_details(
         raise ReviewRefused("a review needs a reason in words (--reason); it is part of the record")
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
-    last = next((entry for entry in reversed(case.entries) if entry.kind == "review"), None)
+    last = last_review(case.entries)
     again = last is not None and same_name(last.actor) == same_name(reviewer)
     if case.status == CaseStatus.SECOND_REVIEW and again and decision == Decision.CONFIRM:
         raise ReviewRefused(f"{reviewer} has confirmed this case already; the second review is somebody else's")
@@ -96,7 +101,7 @@ def require_confirmed(case: Case) -> Entry:
 def require_reviewed(case: Case) -> Entry:
     """The newest review of a case that was confirmed, also while it is appealed; raises NotReviewed."""
     if case.status == CaseStatus.APPEALED:
-        for entry in reversed(case.entries):
-            if entry.kind == "review":
-                return entry
+        review = last_review(case.entries)
+        if review is not None:
+            return review
     return require_confirmed(case)

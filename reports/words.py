@@ -44,6 +44,7 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
         },
         "custody": {
             "case-opened": translate("case opened"),
+            "case-listing-added": translate("another listing of the file added"),
             "case-reviewed": translate("case reviewed"),
             "case-amended": translate("appeal or correction added"),
             "case-superseded": translate("a later case took its place"),
@@ -70,6 +71,8 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "request": translate("the person asks for a report"),
             "note": translate("note"),
             "superseded": translate("a later case took its place"),
+            "listing": translate("the same weights are listed here too"),
+            "reopens": translate("opened after an earlier case"),
         },
         "training": {
             "output_name": translate("Name at training"),
@@ -132,6 +135,17 @@ def entry_word(entry: Entry, words: dict[str, dict[str, str]]) -> str:
         return f"{words['entry']['notice']} {entry.details.get('template', '')}: {words['notice'].get(event, event)}"
     code = entry.details["decision"] if entry.kind == "review" else entry.kind
     return words["entry"].get(code, code)
+
+
+def entry_text(entry: Entry) -> str:
+    """What a line of a case's log says in its own words."""
+    told = entry.details
+    if entry.kind == "listing":
+        return " · ".join(
+            filter(None, (told["hub"], told["title"], told["creator"], told["file"], told["listing_url"]))
+        )
+    text = next((str(told[name]) for name in ("reason", "text", "note") if name in told), "")
+    return f"{text} ({told['at'][:16].replace('T', ' ')})" if "at" in told else text
 
 
 def training_facts(training: dict[str, Any], words: dict[str, dict[str, str]]) -> list[tuple[str, str]]:

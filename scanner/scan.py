@@ -11,6 +11,7 @@ from typing import Any
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.query import likely
 from crawlers.sweep import sweep
+from reports.review import CaseStatus
 from scanner.ledger import ScanRow
 from scanner.verdict import Outcome
 from scanner.worklist import Observer, Worklist
@@ -27,8 +28,18 @@ class ScanResult:
     rows: tuple[dict[str, Any], ...]
 
     @property
+    def case_ids(self) -> tuple[str, ...]:
+        """Ids of the cases that its findings belong to, each once."""
+        return tuple(dict.fromkeys(row["case_id"] for row in self.rows if row.get("case_id")))
+
+    @property
     def has_findings(self) -> bool:
-        return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) and not row["authorised"] for row in self.rows)
+        """Whether anything is left to act on: what was authorised or what a reviewer rejected is not."""
+        return any(_is_open(row) for row in self.rows if row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE))
+
+
+def _is_open(row: dict[str, Any]) -> bool:
+    return not row["authorised"] and row.get("case_status") not in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
 def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> ScanResult:
@@ -65,7 +76,14 @@ def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
     """The rows of a scan as the ledger holds them."""
     scan = workshop.ledger.scan(scan_id)
     rows = [row for item in workshop.ledger.items(scan.scan_id) if item.verdict for row in item.verdict["rows"]]
-    return ScanResult(scan, tuple(rows))
+    standings = workshop.docket.standings({row["case_id"] for row in rows if row.get("case_id")})
+    return ScanResult(scan, tuple(_as_it_stands(row, standings) for row in rows))
+
+
+def _as_it_stands(row: dict[str, Any], standings: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """A row with where its case stands now: people decide after a scan has ended."""
+    standing = standings.get(row.get("case_id") or "")
+    return {**row, "case_status": standing[0]} if standing else row
 
 
 def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> None:

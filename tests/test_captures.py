@@ -423,6 +423,7 @@ class TestIntake:
         assert len(stands.sighting.images) == 5
         with pytest.raises(NotReviewed, match="decide about that one"):
             require_confirmed(next(case for case in after if case.status == "superseded"))
+        desk.write_report(stands.case_id, home / "seen", "en", redacted=False, pdf=False)
         desk.review(stands.case_id, "Rita", "confirm", "it is her")
         assert len(took_in(2)) == len(after)  # no second case of what is decided
         note = desk.docket.entries(stands.case_id)[-1]

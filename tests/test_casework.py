@@ -51,6 +51,12 @@ def case_of(home: Path, file: str) -> str:
     return str(next(one["case_id"] for one in told("cases", home=home)["cases"] if one["file"] == file))
 
 
+def confirm(home: Path, case_id: str, *decision: str) -> dict[str, Any]:
+    """Look at the report, then confirm."""
+    told("report", case_id, "--no-pdf", "--out", home / "seen", home=home)
+    return told("review", case_id, *(decision or CONFIRM), home=home)
+
+
 def vault_of(home: Path) -> Vault:
     return open_vault(Settings(home=home))
 
@@ -93,11 +99,11 @@ class TestCase:
 
     def test_what_is_done_stands_in_the_audit_log_without_a_name(self, home: Path) -> None:
         case_id = case_of(home, "zkw_likeness.safetensors")
-        told("review", case_id, *CONFIRM, home=home)
+        confirm(home, case_id)
         told("amend", case_id, "--kind", "correction", "--by", "Omar", "--text", "typo", home=home)
         vault = vault_of(home)
         entries = [entry for entry in vault.audit.entries() if entry.details.get("case") == case_id]
-        assert [entry.event for entry in entries] == ["case-opened", "case-reviewed", "case-amended"]
+        assert [entry.event for entry in entries] == ["case-opened", "case-exported", "case-reviewed", "case-amended"]
         assert "person-102" not in json.dumps([entry.details for entry in entries])
         assert vault.audit.problems() == []
         vault.close()
@@ -106,7 +112,7 @@ class TestCase:
 class TestCommands:
     def test_review_report_bundle_verify_timestamp(self, home: Path, tmp_path: Path) -> None:
         case_id, out = case_of(home, "zkw_likeness.safetensors"), tmp_path / "out"
-        assert told("review", case_id[:8], *CONFIRM, home=home)["status"] == "confirmed"
+        assert confirm(home, case_id[:8])["status"] == "confirmed"
         with serve_timestamps(tmp_path / "tsa", "ec") as authority:
             authority.failures = [503]
             with (home / "portrait-scanner.toml").open("a") as settings:
@@ -176,14 +182,14 @@ class TestCommands:
         assert (refused.returncode, "must confirm it first" in refused.stderr) == (3, True)
         with (home / "portrait-scanner.toml").open("a") as settings:
             settings.write("four_eyes = true\n")
-        assert told("review", case_id, *CONFIRM, home=home)["status"] == "second-review"
+        assert confirm(home, case_id)["status"] == "second-review"
         assert run("review", case_id, *CONFIRM, home=home).returncode == 2
         second = ("--decision", "confirm", "--reviewer", "Omar", "--reason", "I see it too")
         assert told("review", case_id, *second, home=home)["status"] == "confirmed"
 
     def test_a_notice_and_what_becomes_of_it(self, home: Path, tmp_path: Path, file_server: FileServer) -> None:
         case_id, out = case_of(home, "zkw_likeness.safetensors"), tmp_path / "notices"
-        told("review", case_id, *CONFIRM, home=home)
+        confirm(home, case_id)
         incomplete = run("notice", "draft", case_id, "eu-dsa-16", "--out", out, home=home)
         assert (incomplete.returncode, "good_faith" in incomplete.stderr, out.exists()) == (3, True, False)
         (file_server.folder / "listing").write_text("still there")
@@ -215,7 +221,7 @@ class TestCommands:
         self, home: Path, tmp_path: Path, file_server: FileServer
     ) -> None:
         case_id, fields = case_of(home, "zkw_likeness.safetensors"), tmp_path / "fields.toml"
-        told("review", case_id, *CONFIRM, home=home)
+        confirm(home, case_id)
         fields.write_text(DSA_FIELDS)
         for name in ("listing", "copy"):
             (file_server.folder / name).write_text("still there")

@@ -29,6 +29,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.webhooks import SIGNATURE_HEADER, signature_of
+from scanner.cases.confirmation import comparisons_of
 from scanner.cases.desk import CaseDesk
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
@@ -249,6 +250,9 @@ class TestCases:
             place, fields = f"/api/v1/cases/{case_id}/statement", given_for("eu-dsa-17")
             assert opened.post(place, json={"fields": fields}).json()["code"] == "not-confirmed"
             desk = CaseDesk(Settings(home=served.home))
+            desk.note_shown(
+                desk.case(case_id), blurred=False, sha256=[one for pair in comparisons_of(desk.case(case_id)) for one in pair]
+            )
             desk.review(case_id, "Li Na", "confirm", "one face")
             desk.close()
             refused = opened.post(place, json={"fields": {"platform": "The Hub"}})

@@ -14,13 +14,14 @@ from pydantic import SecretStr
 from face_index.identity import Identity
 from face_index.vault import Submission
 from reports.notices.tracker import record_draft, record_event
+from scanner.cases.confirmation import comparisons_of
 from scanner.cases.desk import CaseDesk
 from scanner.settings import Settings, WebSettings
 from scanner.web.access import Role
 from scanner.web.outbox import WAITS_S
 from scanner.web.premises import Premises
 from scanner.web.reminders import Reminders
-from tests.cases import make_case
+from tests.cases import make_case, reviewed
 from tests.conftest import NOON, VERSION, proof, prototypes_of
 from tests.servers.browsing import PASSWORD
 from tests.servers.mail import Mailbox, serve_mail
@@ -182,8 +183,11 @@ class TestReminders:
         case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
         office.tell()
         mailbox.mails.clear()
+        office.desk.note_shown(case, blurred=False, sha256=[name for pair in comparisons_of(case) for name in pair])
         office.desk.review(case.case_id, "Li Na", "confirm", "one face")
         assert office.tell() == 1
+        office.desk.note(case.case_id, "Li Na", "a line after the decision is no second decision")
+        assert office.tell() == 0
         assert subjects(mailbox) == [("erika@example.org", "A case of yours was decided")]
 
     def test_consent_that_ends_is_told_twice(self, office: Office, mailbox: Mailbox) -> None:
@@ -203,8 +207,7 @@ class TestReminders:
         from reports.notices.drafting import draft_notice
 
         office.account("li", Role.LEGAL)
-        case = make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
-        case = office.desk.review(case.case_id, "Li Na", "confirm", "one face")
+        case = reviewed(office.desk.docket, make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00"))
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), NOON, "en")
         notice = record_draft(office.desk.docket, made, "Li Na", NOON)
         record_event(office.desk.docket, notice, "sent", "Li Na", NOON)

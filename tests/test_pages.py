@@ -108,6 +108,15 @@ def seen(page: Page, name: str) -> None:
     assert serious_faults(page) == []
 
 
+def open_pairs(page: Page, wanted: int) -> None:
+    """Look at samples that count, each beside its control."""
+    counted = page.locator(".pairs li").filter(has_not_text="not counted").filter(has=page.locator("form ~ form"))
+    for number in range(wanted):
+        for button in counted.nth(number).get_by_role("button").all():
+            button.click()
+            expect(button).to_have_attribute("aria-pressed", "true")
+
+
 def saved_page(folder: Path, name: str, seed: int) -> Path:
     """A page in one file, as SingleFile saves it, with four pictures of a person."""
     pictures = []
@@ -300,16 +309,24 @@ class TestMatch:
         page.get_by_label("Confirm: this file reproduces the face").check()
         page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
         press(page, "Decide")
+        expect(page.get_by_role("alert")).to_contain_text("nothing is confirmed unseen")
+        seen(page, "case_unseen")
+        open_pairs(page, 3)
+        page.get_by_label("Confirm: this file reproduces the face").check()
+        page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
+        press(page, "Decide")
         expect(page.get_by_text("waits for a second reviewer").first).to_be_visible()
         page.get_by_label("Confirm: this file reproduces the face").check()
         page.get_by_label("Reason", exact=False).first.fill("again")
         press(page, "Decide")
         expect(page.get_by_role("alert")).to_contain_text("has confirmed this case already")
         second = lawyer.open("/cases")
-        second.get_by_label("Tick case", exact=False).first.check()
         second.get_by_text("Decide about the ticked ones").click()
-        second.get_by_label("Decision").select_option("confirm")
-        second.get_by_label("Reason").fill("seen and agreed")
+        assert second.get_by_label("Decision").locator("option[value=confirm]").count() == 0
+        follow(second, second.locator("table a").first)
+        open_pairs(second, 3)
+        second.get_by_label("Confirm: this file reproduces the face").check()
+        second.get_by_label("Reason", exact=False).first.fill("seen and agreed")
         press(second, "Decide")
         expect(second.get_by_role("status")).to_contain_text("The decision is recorded.")
 

@@ -121,6 +121,6 @@ def test_a_case_survives_json_and_is_filed_once(docket: Docket, case: Case) -> N
     docket.open(case)
     docket.open(replace(case, reason="something else"))
     assert docket.case("case-1") == case
-    assert docket.of_scan("scan-1") == [case]
+    assert docket.named([case.case_id]) == [case]
     with pytest.raises(UnknownCase):
         docket.case("case-2")

@@ -315,11 +315,7 @@ class Vault:
         return list(read_templates(self.db, self.key, version, searchable_on=day))
 
     def gallery_on(self, version: PackVersion, day: date) -> tuple[int, list[tuple[str, Prototypes]]]:
-        """The gallery's version and its active templates, read as one state of the vault.
-
-        Another process may let somebody in or erase somebody between two reads; the version then
-        would name people who were not in it.
-        """
+        """The gallery's version and its active templates, read as one state of the vault."""
         with read_transaction(self.db):
             return self.gallery_version, self.active_templates(version, day)
 
@@ -329,9 +325,7 @@ class Vault:
 
     def template_count(self, version: PackVersion) -> int:
         """How many people have a template of that pack."""
-        return int(
-            self.db.execute("select count(*) from templates where pack_sha256 = ?", [version.sha256]).fetchone()[0]
-        )
+        return int(self.db.table("templates").count_where("pack_sha256 = ?", [version.sha256]))
 
     def photos_of(self, identity_id: str) -> list[bytes]:
         """The kept image files, opened."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from reports.case import Case, Entry, SightingRecord
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
+from reports.listings import ListingRecord, listings_of, on_hub
 from reports.review import require_confirmed, require_reviewed
 from reports.translation import translations
 from reports.words import ratio_words, verbal_scale
@@ -163,8 +164,9 @@ def draft_notice(
         other = "prc-1195-posts or eu-dsa-16-posts" if case.sighting else "prc-1195 or eu-dsa-16"
         raise NoticeRefused(f"{name} is not for what this case is about; take {other}")
     review = require_reviewed(case) if kind.after_appeal else require_confirmed(case)
-    if kind.hub and case.checkpoint.hub in _HUBS - {kind.hub} and not given.get("urls"):
-        listed = f"the file of this case was listed on {case.checkpoint.hub}"
+    addressed = _addressed(kind, case)
+    if kind.hub and addressed[0].hub in _HUBS - {kind.hub} and not given.get("urls"):
+        listed = f"the file of this case was listed on {addressed[0].hub}"
         raise NoticeRefused(
             f"{name} is for {kind.hub}, and {listed}; if it is on {kind.hub} as well, say where with --set urls="
         )
@@ -213,7 +215,7 @@ def _check(kind: Template, field: Field, value: str, given: Mapping[str, str], c
     if (
         field.name == "depiction_urls"
         and case.sighting is None
-        and case.checkpoint.listing_url in value
+        and any(one.listing_url in value for one in listings_of(case))
         and kind.refuses
     ):
         raise NoticeRefused(kind.refuses)
@@ -230,10 +232,7 @@ def _values(
 ) -> dict[str, str]:
     held = {
         **{name: getattr(case, name) for name in ("identity_name", "authorisation")},
-        **{
-            f"checkpoint.{name}": getattr(case.checkpoint, name)
-            for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
-        },
+        **_listed(_addressed(kind, case)),
         "triggers": ", ".join(case.checkpoint.triggers),
         **captured_facts(case),
         "reviewer": review.actor,
@@ -250,6 +249,25 @@ def _values(
         # Strangers wrote some of these: one line each, so that none can look like a part of the document's own structure.
         values[field.name] = " ".join(str(given.get(field.name, default)).split())
     return values
+
+
+def _addressed(kind: Template, case: Case) -> tuple[ListingRecord, ...]:
+    """The listings that a notice is about: all on its hub, or on that of the case's first listing."""
+    listings = listings_of(case)
+    return on_hub(listings, kind.hub or listings[0].hub) or listings[:1]
+
+
+def _listed(listings: Sequence[ListingRecord]) -> dict[str, str]:
+    """What notices say of listings of the same weights: each address and each hash once, the rest of the first."""
+    first = listings[0]
+    return {
+        "checkpoint.listing_url": " ".join(dict.fromkeys(one.listing_url for one in listings)),
+        "checkpoint.sha256": ", ".join(dict.fromkeys(one.sha256 for one in listings)),
+        "checkpoint.file": ", ".join(dict.fromkeys(one.file for one in listings)),
+        "checkpoint.creator": ", ".join(dict.fromkeys(one.creator for one in listings if one.creator)),
+        "checkpoint.hub": first.hub,
+        "checkpoint.title": first.title,
+    }
 
 
 def captured_facts(case: Case) -> dict[str, str]:

@@ -25,7 +25,7 @@ from reports.case import (
 )
 from reports.review import CaseStatus
 from scanner.captures.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
-from scanner.cases.filing import authorised_by, is_registered, method_record, open_case
+from scanner.cases.filing import authorised_by, is_registered, method_record, note_superseded, open_case
 from scanner.comparison import comparison_record
 from scanner.environment import environment_now
 from scanner.verdict import Outcome
@@ -149,12 +149,9 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
     open_case(workshop, case)
     for one in earlier:
         if one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and _is_within(one, case):
-            workshop.docket.add(
-                one.case_id, "superseded", workshop.settings.operator, workshop.clock(), {"by": case.case_id}
-            )
-            workshop.vault.note(
-                "case-superseded", case.identity_id, workshop.settings.operator, workshop.clock(), case=one.case_id, by=case.case_id
-            )  # fmt: skip
+            actor, now = workshop.settings.operator, workshop.clock()
+            workshop.docket.add(one.case_id, "superseded", actor, now, {"by": case.case_id})
+            note_superseded(workshop, one, case)
     return case.case_id
 
 

@@ -16,8 +16,9 @@ from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
 from reports.docket import Docket
 from reports.errors import AuthorityFailed, ReviewRefused
-from reports.review import review_details
+from reports.review import Decision, review_details
 from reports.timestamping import Authority, write_timestamps
+from scanner.cases.confirmation import Viewing, require_confirmable, viewing_of
 from scanner.errors import EvidenceNotHere
 from scanner.fetching import open_checkpoints
 from scanner.reception import Clock, open_vault, utc_now
@@ -25,7 +26,15 @@ from scanner.settings import Settings
 
 # What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
 _CUSTODY = frozenset(
-    {"case-opened", "case-reviewed", "case-amended", "case-superseded", "notice-drafted", "notice-marked"}
+    {
+        "case-opened",
+        "case-listing-added",
+        "case-reviewed",
+        "case-amended",
+        "case-superseded",
+        "notice-drafted",
+        "notice-marked",
+    }
 )
 
 
@@ -73,14 +82,22 @@ class CaseDesk:
 
         Raises:
             ReviewRefused: it may not be recorded as it was given.
+            ConfirmationRefused: its person has withdrawn, its pictures were not opened, or the reason is a copy.
         """
         case = self.docket.case(case_id)
         details = review_details(
             case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor
         )
+        if decision == Decision.CONFIRM:
+            withdrawn = self.has_withdrawn(case)
+            require_confirmable(case, self.viewing(case), self.docket, reason, withdrawn=withdrawn)
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         self._note("case-reviewed", case, reviewer, decision=decision)
         return self.case(case.case_id)
+
+    def viewing(self, case: Case) -> Viewing:
+        """How many of a case's pictures were opened under this login."""
+        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor)
 
     def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.case import Case, MethodRecord, SampleRecord
+from reports.case import Case, Entry, MethodRecord, SampleRecord
+from reports.docket import weights_of
+from reports.listings import ListingRecord, own_listing
+from reports.review import CaseStatus
+from reports.standing import material_change, standing_case
 from scanner.cases.evidence import checkpoint_record
 from scanner.environment import environment_now
 from scanner.ledger import ScanRow
@@ -42,25 +48,70 @@ def file_cases(
     for finding in here:
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
         authorised = authorised_by(workshop, case)
-        if authorised is None:
-            open_case(workshop, case)
+        standing = None if authorised else file_case(workshop, case)
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
                 "threshold": _rounded(finding["threshold"]), "lift": _rounded(finding["lift"]), "reason": finding["reason"],
-                "case_id": case.case_id if authorised is None else None, "authorised": authorised,
+                "case_id": standing.case_id if standing else None, "authorised": authorised,
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
 
 
-def open_case(workshop: Workshop, case: Case) -> None:
-    """File a case and note it in the audit log; one that is there already stays as it is."""
-    if workshop.docket.open(case):
+def file_case(workshop: Workshop, case: Case) -> Case:
+    """The case that stands for this person and these weights: one that is known, with this listing, or a new one.
+
+    A decision holds, however often and wherever the file turns up, until something material changes
+    (`reports.standing.material_change`).
+    """
+    earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
+    listing = own_listing(case)
+    known = standing_case(earlier, listing.uploader)
+    because = material_change(known, case) if known else None
+    if known is not None and because is None:
+        _attach(workshop, known, listing)
+        return known
+    name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{len(earlier)}".encode()).hexdigest()
+    case = replace(case, case_id=name[:16])
+    at, actor = workshop.clock().isoformat(), workshop.settings.operator
+    also = []
+    replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
+    if known is not None:
+        also.append((case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because})))
+        if replaces:
+            also.append((known.case_id, Entry(0, at, "superseded", actor, {"by": case.case_id})))
+    if open_case(workshop, case, also) and known is not None and replaces:
+        note_superseded(workshop, known, case)
+    return case
+
+
+def _attach(workshop: Workshop, case: Case, listing: ListingRecord) -> None:
+    if listing == own_listing(case):
+        return
+    if workshop.docket.attach(case.case_id, listing, workshop.settings.operator, workshop.clock()):
+        workshop.vault.note(
+            "case-listing-added", case.identity_id, workshop.settings.operator, workshop.clock(),
+            case=case.case_id, hub=listing.hub, checkpoint=listing.sha256,
+        )  # fmt: skip
+
+
+def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
+    """Note in the audit log that a later case takes the place of one about which nobody decided."""
+    workshop.vault.note(
+        "case-superseded", case.identity_id, workshop.settings.operator, workshop.clock(), case=case.case_id, by=by.case_id
+    )  # fmt: skip
+
+
+def open_case(workshop: Workshop, case: Case, also: Sequence[tuple[str, Entry]] = ()) -> bool:
+    """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
+    is_new = workshop.docket.open(case, also)
+    if is_new:
         workshop.vault.note(
             "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),
             case=case.case_id, checkpoint=case.checkpoint.sha256, outcome=case.outcome,
         )  # fmt: skip
+    return is_new
 
 
 def is_registered(workshop: Workshop, identity_id: str) -> bool:
@@ -100,11 +151,8 @@ def _case(
     finding: dict[str, Any],
 ) -> Case:
     identity = workshop.vault.find(finding["identity_id"])
-    name = hashlib.sha256(
-        f"{scan.scan_id}:{listing.hub}:{listing.listing_id}:{file.name}:{identity.identity_id}".encode()
-    ).hexdigest()
     return Case(
-        case_id=name[:16],
+        case_id="",  # file_case names it
         scan_id=scan.scan_id,
         opened_at=workshop.clock().isoformat(),
         outcome=finding["outcome"],

@@ -79,7 +79,7 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
         version=version("portrait-scanner"),
         rows=result.rows,
     )
-    text = render_report(summary, workshop.docket.of_scan(result.scan.scan_id), workshop.docket, language)
+    text = render_report(summary, workshop.docket.named(result.case_ids), workshop.docket, language)
     suffix = "" if language == "en" else f".{language}"
     path = out or workshop.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
     write_text_file(path, text)
@@ -89,7 +89,7 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
 def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
-    opened = workshop.docket.of_scan(result.scan.scan_id)
+    opened = workshop.docket.named(result.case_ids)
     workshop.close()
     if result.scan.gallery_size == 0:
         typer.secho(

@@ -107,7 +107,7 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
         reuploads = tuple(_reuploads(workshop))
         registered = tuple(one.name for one in workshop.vault.identities())
         names = {one: workshop.vault.find(one).name for subject in judged for one in subject.identities}
-        cases = workshop.docket.of_scan(scan.scan.scan_id)
+        cases = workshop.docket.named(scan.case_ids)
         case_id = next(
             one.case_id for one in cases if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
         )
@@ -201,6 +201,8 @@ def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Pa
     """A named person confirms the case; its report and its sealed evidence are written."""
     out = desk.settings.home / "story"
     if desk.docket.case(case_id).status == CaseStatus.DRAFT:
+        observer.step(0, None, "writing the draft that the reviewer looks at")
+        desk.write_report(case_id, out, "en", redacted=False, pdf=False)
         desk.review(
             case_id, REVIEWER, "confirm", "one and the same face in every sample, and none of it without the file"
         )

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from face_index.identity import Identity, Status
+from reports.case import Entry
 from reports.docket import CaseSummary
 from reports.notices.tracker import Tracked, all_tracked
-from reports.review import CaseStatus
+from reports.review import CaseStatus, last_review
 from reports.words import Translate
 from scanner.cases.desk import CaseDesk
 from scanner.web.access import Permission
@@ -41,8 +42,8 @@ class Reminders:
         for case in self._desk.docket.summaries():
             if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
                 count += self._new_case(case)
-            if case.status in _DECIDED and case.entries[-1].at >= fresh:
-                count += self._decided(case)
+            if case.status in _DECIDED and (review := last_review(case.entries)) and review.at >= fresh:
+                count += self._decided(case, review)
         for identity in self._desk.vault.identities():
             count += self._registration(identity, fresh) + self._ending_consent(identity)
         return count + sum(self._deadline(notice) for notice in all_tracked(self._desk.docket))
@@ -72,12 +73,12 @@ class Reminders:
             count += self._outbox.tell_once(f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told))
         return count
 
-    def _decided(self, case: CaseSummary) -> int:
+    def _decided(self, case: CaseSummary, review: Entry) -> int:
         count = 0
         for account in self._accounts.acting_for(case.identity_id):
             t = translations(account.language).gettext
             text = t("A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s")
-            what = f"decided {case.case_id} {case.entries[-1].number}"
+            what = f"decided {case.case_id} {review.number}"
             place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
             count += self._tell(what, account, t("A case of yours was decided"), text, place)
         return count

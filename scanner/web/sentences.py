@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from face_index.errors import ConsentMissing, NameRefused, UnknownIdentity
-from reports.errors import NoticeIncomplete, UnknownCase
+from reports.errors import ConfirmationRefused, NoticeIncomplete, UnknownCase
 from reports.words import Translate
 from scanner.web.errors import (
     AccountRefused,
@@ -27,6 +27,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return _password(error.why, t)
         case AccountRefused() | FormRefused():
             return _refused(t).get(error.why, str(error))
+        case ConfirmationRefused():
+            return _unconfirmed(error.why, t)
         case OpenIdRefused(why="nobody"):
             return t("Nobody here has an account with that address. Ask an administrator for an invitation first.")
         case OpenIdRefused():
@@ -51,6 +53,14 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         ConsentMissing: t("The consent does not allow this: check dates, age and the signed document."),
     }
     return next((told for kind, told in by_class.items() if isinstance(error, kind)), str(error))
+
+
+def _unconfirmed(why: str, t: Translate) -> str:
+    return {
+        "withdrawn": t("This person has withdrawn: no case about them is confirmed."),
+        "unseen": t("Open the pictures first, at least three pairs: nothing is confirmed unseen."),
+        "same-words": t("These words confirm another case already. Say what you saw in this one."),
+    }[why]
 
 
 def _password(why: str, t: Translate) -> str:
@@ -96,6 +106,7 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-photos": t("Choose at least three photos."),
         "no-reason": t("Say why; the reason stays in the record."),
         "no-cases": t("Tick at least one case."),
+        "one-by-one": t("A case is confirmed on its own page, after its pictures were opened."),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
         "acts-for": t(

@@ -14,10 +14,20 @@ from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.case import Case, SampleRecord, SightedImage
 from reports.case_report import headline
+from reports.listings import listings_of
 from reports.pictures import picture_uri
 from reports.plots import score_plot
 from reports.translation import translations as report_translations
-from reports.words import Translate, entry_word, plot_words, ratio_words, training_facts, verbal_scale, words_of
+from reports.words import (
+    Translate,
+    entry_text,
+    entry_word,
+    plot_words,
+    ratio_words,
+    training_facts,
+    verbal_scale,
+    words_of,
+)
 from scanner.web.desks import PageDesk
 from scanner.web.errors import NotThere
 from scanner.web.rendering import page
@@ -142,6 +152,8 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "event_word": lambda what: words["event"].get(what, what),
         "custody_word": lambda event: words["custody"].get(event, event),
         "entry_word": lambda entry: entry_word(entry, words),
+        "entry_text": entry_text,
+        "listings": listings_of(case)[1:],
         "lr_times": ratio_words(case.log10_lr),
         "lr_words": verbal_scale(case.log10_lr, translate),
         "plot": score_plot(case, plot_words(translate, captured=case.sighting is not None)),

@@ -46,7 +46,10 @@ def queue(request: Request, here: Here, session: Reader) -> Response:
 
 @router.post("/bulk")
 def decide_many(request: Request, here: Here, session: Decider, form: Posted) -> Response:
-    """One decision with one reason for several cases; each gets its own line in its log and in the audit log."""
+    """One decision with one reason for several cases; each gets its own line in its log and in the audit log.
+
+    None is confirmed so: whoever confirms has looked at the pictures of that case.
+    """
     refused: list[str] = []
     try:
         ids, reason = form.all("case"), form.text("reason")
@@ -54,6 +57,8 @@ def decide_many(request: Request, here: Here, session: Decider, form: Posted) ->
             raise FormRefused("no-cases")
         if not reason:
             raise FormRefused("no-reason")
+        if form.text("decision") == Decision.CONFIRM:
+            raise FormRefused("one-by-one")
         with here.desks.one(session.account.actor) as desk:
             for case_id in ids[:200]:
                 try:
@@ -157,7 +162,7 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
     return page(
         request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),
         start=start, following=start + _A_PAGE if len(wanted) > start + _A_PAGE else None, shown=shown, hubs=hubs,
-        statuses=list(CaseStatus), decisions=list(Decision), words=words, registered=registered,
+        statuses=list(CaseStatus), decisions=[one for one in Decision if one != Decision.CONFIRM], words=words, registered=registered,
         may_decide=session.account.may(Permission.CASES_DECIDE),
     )  # fmt: skip
 
@@ -180,7 +185,11 @@ def _page(
         case = case_named(desk, case_id)
         pairs, faces = thumbnails(desk, case), captured_faces(desk, case)
         notices = [one for one in all_tracked(desk.docket) if one.case_id == case.case_id]
-        standing = {"allowed_now": allowed_now(desk, case), "withdrawn": desk.has_withdrawn(case)}
+        standing = {
+            "allowed_now": allowed_now(desk, case),
+            "withdrawn": desk.has_withdrawn(case),
+            "viewing": desk.viewing(case),
+        }
         notes = [entry for entry in desk.docket.entries(case.case_id) if entry.kind == "note"]
     return page(
         request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
