@@ -240,3 +240,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         if not told.exists():
             told.write_text(json.dumps(scan_the_hub_apart(shared / "demo-home")))
     return {**json.loads(told.read_text()), "home": shared / "demo-home"}
+
+
+@pytest.fixture
+def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Path:
+    """A home with the registered persons and no scan."""
+    assert demo["results"]
+    home = tmp_path / "home"
+    (home).mkdir()
+    shutil.copytree(demo_home / "vault", home / "vault")
+    shutil.copy(demo_home / "portrait-scanner.toml", home)
+    return home

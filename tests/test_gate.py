@@ -251,7 +251,9 @@ class TestCases:
             assert opened.post(place, json={"fields": fields}).json()["code"] == "not-confirmed"
             desk = CaseDesk(Settings(home=served.home))
             desk.note_shown(
-                desk.case(case_id), blurred=False, sha256=[one for pair in comparisons_of(desk.case(case_id)) for one in pair]
+                desk.case(case_id),
+                blurred=False,
+                sha256=[one for pair in comparisons_of(desk.case(case_id)) for one in pair],
             )
             desk.review(case_id, "Li Na", "confirm", "one face")
             desk.close()

@@ -145,17 +145,6 @@ def folder(tmp_path: Path) -> Path:
     return target
 
 
-@pytest.fixture
-def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Path:
-    """A home with the registered persons and no scan."""
-    assert demo["results"]
-    home = tmp_path / "home"
-    (home).mkdir()
-    shutil.copytree(demo_home / "vault", home / "vault")
-    shutil.copy(demo_home / "portrait-scanner.toml", home)
-    return home
-
-
 def states(home: Path) -> list[str]:
     path = home / "scans.db"
     if not path.exists():

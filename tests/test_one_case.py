@@ -1,0 +1,195 @@
+"""The same weights are one case, however often and wherever they are found, and a decision about it holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_index.vault import Submission
+from reports.case import Case, CheckpointRecord, Entry
+from reports.docket import Docket
+from reports.errors import NoticeRefused
+from reports.listings import listings_of
+from reports.notices.drafting import draft_notice
+from scanner.cases.filing import file_case
+from scanner.miniature.world import ADAPTERS
+from scanner.settings import Settings
+from scanner.workshop import Workshop
+from tests.cases import AT, make_case, reviewed
+from tests.conftest import NOON, proof
+from tests.test_cli import run
+from tests.test_notices import given_for
+
+LIKENESS = "zkw_likeness.safetensors"
+
+
+@pytest.fixture
+def workshop(settings: Settings) -> Iterator[Workshop]:
+    opened = Workshop(settings, clock=lambda: NOON)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def verdict(workshop: Workshop, submission: Submission, docket: Docket) -> Case:
+    """A verdict that was not filed yet, on weights that civitai lists."""
+    identity = workshop.vault.submit(submission, NOON)
+    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON)
+    return make_case(docket, identity_id=identity.identity_id, case_id="")
+
+
+def elsewhere(case: Case, **changes: Any) -> Case:
+    """The same verdict on the same weights in another listing."""
+    told: dict[str, Any] = {"listing_url": "https://other.example/2", "listing_id": "2", "file": "copy.safetensors"}
+    checkpoint: CheckpointRecord = replace(case.checkpoint, **(told | changes))
+    return replace(case, checkpoint=checkpoint)
+
+
+def decide(workshop: Workshop, case: Case, decision: str) -> Case:
+    details = {"decision": decision, "reason": "as I see it", "eyes": 1}
+    workshop.docket.add(case.case_id, "review", "Li Na", NOON, details)
+    return workshop.docket.case(case.case_id)
+
+
+class TestWhatStands:
+    def test_other_listings_are_attached_once(self, workshop: Workshop, verdict: Case) -> None:
+        first = file_case(workshop, verdict)
+        copy = elsewhere(verdict, hub="huggingface", creator="other", sha256="ef" * 32)  # a rewritten header
+        for again in (verdict, copy, copy, verdict):
+            assert file_case(workshop, again).case_id == first.case_id
+        [case] = workshop.docket.cases()
+        assert [(one.hub, one.sha256) for one in listings_of(case)] == [
+            ("civitai", "ab" * 32),
+            ("huggingface", "ef" * 32),
+        ]
+        events = [entry.event for entry in workshop.vault.audit.about(case.identity_id) if entry.details.get("case")]
+        assert events == ["case-opened", "case-listing-added"]
+
+    def test_two_people_in_one_file_are_two_cases(self, workshop: Workshop, verdict: Case) -> None:
+        file_case(workshop, verdict)
+        file_case(workshop, replace(verdict, identity_id="somebody-else"))
+        assert len(list(workshop.docket.cases())) == 2
+
+    @pytest.mark.parametrize("decision", ["confirm", "reject"])
+    def test_a_decision_holds_in_every_listing(self, workshop: Workshop, verdict: Case, decision: str) -> None:
+        decided = decide(workshop, file_case(workshop, verdict), decision)
+        for again in (verdict, elsewhere(verdict), replace(verdict, outcome="possible")):
+            assert file_case(workshop, again).case_id == decided.case_id
+        assert workshop.docket.case(decided.case_id).status == decided.status
+
+    def test_what_was_rejected_as_possible_and_is_a_match_is_asked_again(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
+        rejected = decide(workshop, file_case(workshop, replace(verdict, outcome="possible")), "reject")
+        again = file_case(workshop, verdict)
+        assert (again.case_id != rejected.case_id, workshop.docket.case(again.case_id).status) == (True, "draft")
+        assert workshop.docket.case(rejected.case_id).status == "rejected"
+        [why] = workshop.docket.entries(again.case_id)
+        assert (why.kind, why.details["case"], "match by now" in why.details["text"]) == (
+            "reopens",
+            rejected.case_id,
+            True,
+        )
+        for _ in range(2):
+            assert file_case(workshop, verdict).case_id == again.case_id
+
+    def test_nobody_decides_about_an_outcome_that_no_longer_holds(self, workshop: Workshop, verdict: Case) -> None:
+        before = file_case(workshop, verdict)
+        after = file_case(workshop, replace(verdict, outcome="possible"))
+        standings = {case.case_id: case.status for case in workshop.docket.cases()}
+        assert standings == {before.case_id: "superseded", after.case_id: "draft"}
+
+    def test_more_samples_are_a_case_only_once_there_are_others(self, workshop: Workshop, verdict: Case) -> None:
+        asked = decide(workshop, file_case(workshop, verdict), "more-samples")
+        assert file_case(workshop, verdict).case_id == asked.case_id
+        others = tuple(replace(sample, pixels_sha256="99" * 32) for sample in verdict.samples)
+        assert file_case(workshop, replace(verdict, samples=others)).case_id != asked.case_id
+        assert workshop.docket.case(asked.case_id).status == "superseded"
+
+    def test_what_one_uploader_may_another_may_not(self, workshop: Workshop, verdict: Case) -> None:
+        allowed = decide(workshop, file_case(workshop, verdict), "authorised")
+        assert file_case(workshop, elsewhere(verdict)).case_id == allowed.case_id  # the same uploader again
+        thief = file_case(workshop, elsewhere(verdict, creator="thief"))
+        assert (thief.case_id != allowed.case_id, workshop.docket.case(thief.case_id).status) == (True, "draft")
+        assert file_case(workshop, verdict).case_id == allowed.case_id
+        assert file_case(workshop, elsewhere(verdict, creator="thief")).case_id == thief.case_id
+
+    def test_cases_of_an_older_version_keep_their_decision(self, workshop: Workshop, verdict: Case) -> None:
+        """It opened a case for each scan; the decision about one of them holds for all."""
+        for number in range(3):
+            workshop.docket.open(
+                replace(verdict, case_id=f"{number}" * 16, opened_at=f"2026-11-2{number}T00:00:00+00:00")
+            )
+        rejected = decide(workshop, workshop.docket.case("1" * 16), "reject")
+        assert file_case(workshop, verdict).case_id == rejected.case_id
+
+    def test_a_line_for_another_case_is_written_with_the_new_case_or_not_at_all(
+        self, docket: Docket, verdict: Case
+    ) -> None:
+        line = Entry(0, AT.isoformat(), "superseded", "olga", {"by": "1" * 16})
+        case = replace(verdict, case_id="2" * 16)
+        assert docket.open(case, [(verdict.case_id, line)])
+        assert not docket.open(case, [(verdict.case_id, line)])
+        assert [entry.kind for entry in docket.entries(verdict.case_id)] == ["superseded"]
+
+
+class TestNotices:
+    def test_a_notice_names_every_address_on_its_hub(self, docket: Docket) -> None:
+        case = make_case(docket)
+        docket.attach(case.case_id, listings_of(elsewhere(case))[0], "olga", AT)
+        docket.attach(
+            case.case_id,
+            listings_of(elsewhere(case, hub="huggingface", listing_url="https://hf.example/m"))[0],
+            "olga",
+            AT,
+        )
+        made = draft_notice("eu-dsa-16", reviewed(docket, case), given_for("eu-dsa-16"), NOON)
+        assert "https://hub.example/models/1" in made.text
+        assert "https://other.example/2" in made.text
+        assert "https://hf.example/m" not in made.text
+
+    def test_a_hubs_own_form_takes_its_own_listing(self, docket: Docket) -> None:
+        case = make_case(docket)
+        form = "hub-huggingface"
+        with pytest.raises(NoticeRefused):
+            draft_notice(form, reviewed(docket, case), given_for(form), NOON)
+        docket.attach(
+            case.case_id,
+            listings_of(elsewhere(case, hub="huggingface", listing_url="https://hf.example/m"))[0],
+            "olga",
+            AT,
+        )
+        made = draft_notice(form, docket.case(case.case_id), given_for(form), NOON)
+        assert "https://hf.example/m" in made.text
+
+
+def test_one_folder_twice_and_a_copy_under_other_names_is_one_case(registered_home: Path, tmp_path: Path) -> None:
+    folder, copy = tmp_path / "uploads", tmp_path / "elsewhere"
+    folder.mkdir()
+    copy.mkdir()
+    shutil.copy(ADAPTERS / LIKENESS, folder / LIKENESS)
+    shutil.copy(ADAPTERS / LIKENESS, copy / "another_name.safetensors")
+
+    def scanned(target: Path, code: int) -> dict[str, Any]:
+        done = run("scan", target, "--json", home=registered_home)
+        assert done.returncode == code, done.stderr
+        [row] = json.loads(done.stdout)["results"]
+        return dict(row)
+
+    first = scanned(folder, 1)
+    rejecting = ("--decision", "reject", "--reviewer", "Li Na", "--reason", "a drawn twin", "--json")
+    assert json.loads(run("review", first["case_id"], *rejecting, home=registered_home).stdout)["status"] == "rejected"
+    again, elsewhere = scanned(folder, 0), scanned(copy, 0)
+    assert {row["case_id"] for row in (first, again, elsewhere)} == {first["case_id"]}
+    assert [row["case_status"] for row in (first, again, elsewhere)] == ["draft", "rejected", "rejected"]
+    [case] = json.loads(run("cases", "--json", home=registered_home).stdout)["cases"]
+    assert (case["case_id"], case["status"]) == (first["case_id"], "rejected")
+    report = run("report", first["case_id"], "--no-pdf", "--out", tmp_path / "out", home=registered_home)
+    assert report.returncode == 0, report.stderr
+    assert "another_name.safetensors" in next((tmp_path / "out").glob("*.html")).read_text("utf-8")
