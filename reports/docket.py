@@ -76,6 +76,10 @@ def reasons_of_reviews(db: Database) -> None:
     db.execute("create index reasons on entries (details ->> '$.reason') where kind = 'review'")
 
 
+# However many ids there are: SQLite takes a limited number of parameters, and of any length.
+_AMONG = "case_id in (select value from json_each(?))"
+
+
 @dataclass(frozen=True, slots=True)
 class CaseSummary:
     """What a list shows of a case; read without its samples.
@@ -195,14 +199,14 @@ class Docket:
 
     def named(self, case_ids: Iterable[str]) -> list[Case]:
         """The cases of these ids, matches first, then by score."""
-        found = [self.case(case_id) for case_id in dict.fromkeys(case_ids)]
-        return sorted(found, key=lambda case: (case.outcome != "match", -case.score))
+        rows = list(self._db.table("cases").rows_where(_AMONG, [json.dumps(list(case_ids))]))
+        return sorted(map(self._as_it_stands, rows), key=lambda case: (case.outcome != "match", -case.score))
 
     def of_weights(self, identity_id: str, weights: str) -> list[Case]:
-        """The cases about one person and these weights (`weights_of`), oldest first."""
-        query = "identity_id = ? and weights = ?"
-        rows = self._db.table("summaries").rows_where(query, [identity_id, weights], order_by="opened_at, case_id")
-        return [self.case(row["case_id"]) for row in list(rows)]
+        """The cases about one person and these weights (`weights_of`), in the order they were opened."""
+        query = "case_id in (select case_id from summaries where identity_id = ? and weights = ?)"
+        rows = self._db.table("cases").rows_where(query, [identity_id, weights], order_by="rowid")
+        return [self._as_it_stands(row) for row in list(rows)]
 
     def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
         """Note another listing of a case's weights in its log, each once; whether it is new."""
@@ -240,9 +244,8 @@ class Docket:
 
     def standings(self, case_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """Where each of these cases stands, and whom it is about; reads no record whole. Ids of no case are left out."""
-        wanted = list(case_ids)
-        query = "select case_id, json_extract(record, '$.identity_name') from cases where case_id in "
-        rows = self._db.execute(f"{query}({', '.join('?' for _ in wanted)})", wanted).fetchall()
+        query = f"select case_id, json_extract(record, '$.identity_name') from cases where {_AMONG}"
+        rows = self._db.execute(query, [json.dumps(list(case_ids))]).fetchall()
         return {case_id: (status_of(self.entries(case_id)), name) for case_id, name in rows}
 
     def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
