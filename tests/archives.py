@@ -88,14 +88,15 @@ def members(records: Iterable[bytes]) -> bytes:
 
 
 def wacz(
-    warcs: Mapping[str, bytes], describe: Callable[[str, bytes], dict[str, Any]] | None = None, **more: Any
+    warcs: Mapping[str, bytes], describe: Callable[[str, bytes], dict[str, Any]] | None = None, listed: Iterable[str] = (PAGE,)
 ) -> bytes:
     """A package of WARCs; `describe` tells what datapackage.json says of a file."""
-    pages = b'{"format": "json-pages-1.0"}\n' + json.dumps({"url": PAGE, "title": "Offer"}).encode()
+    lines = [{"format": "json-pages-1.0"}, *({"url": url, "title": "Offer"} for url in listed)]
+    pages = "\n".join(json.dumps(line) for line in lines).encode()
     files = {**{f"archive/{name}": data for name, data in warcs.items()}, "pages/pages.jsonl": pages}
     describe = describe or (lambda name, data: {"hash": "sha256:" + hashlib.sha256(data).hexdigest()})
     resources = [{"path": name, **describe(name, data)} for name, data in files.items()]
-    described = {"profile": "data-package", "wacz_version": "1.1.1", "resources": resources, **more}
+    described = {"profile": "data-package", "wacz_version": "1.1.1", "resources": resources}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as package:
         for name, data in {**files, "datapackage.json": json.dumps(described).encode()}.items():

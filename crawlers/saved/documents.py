@@ -15,7 +15,7 @@ _DOCUMENT = "document"
 def pages_in(resources: Resources, among: Sequence[Resource] | None = None) -> list[Resource]:
     """The pages that somebody opened, each address once; every HTML answer where no request says more."""
     answers = resources.all if among is None else among
-    found = [one for one in answers if one.is_page and one.status == 200 and one.size_bytes]
+    found = [one for one in answers if one.is_page and one.status == 200 and one.stands]
     frames = _Frames(found, resources)
     own = [one for one in found if not frames.has(one)] or found
     return list({one.url: one for one in reversed(own)}.values())[::-1]

@@ -88,9 +88,13 @@ class Resource:
         return self.path.read_bytes()
 
     @property
+    def stands(self) -> bool:
+        """Whether there is enough of an answer to use it; of a page a part is."""
+        return self.whole and self.is_page if not self.size_bytes else self.whole or self.is_page
+
+    @property
     def is_image(self) -> bool:
-        stands = self.size_bytes > 0 and self.whole
-        return stands and self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
+        return self.stands and self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
 
     @property
     def is_page(self) -> bool:
@@ -250,13 +254,12 @@ class Resources:
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points, at the end of its redirects.
 
-        Neither an empty answer nor a part of one stands for an image.
+        An answer that is empty or only a part stands for no image, one that could not be unpacked for no page either.
         """
         for _ in range(_MOST_REDIRECTS + 1):
             found = next((self._by_url[key] for key in _keys(url) if key in self._by_url), None)
             if found is None or found.location is None:
-                stands = found is not None and (found.is_page or (found.size_bytes > 0 and found.whole))
-                return found if stands else None
+                return found if found is not None and found.stands else None
             url = found.location
         return None
 

@@ -120,6 +120,8 @@ def format_of(path: Path) -> Format:
         return Format.HTML
     if path.suffix.lower() == ".csv":
         return Format.TABLE
+    if zipfile.is_zipfile(path):  # something stands before the zip
+        return Format.WACZ
     what = "an empty file" if not head else f"a file of a kind that is not read ({path.suffix or 'no ending'})"
     raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
 

@@ -45,7 +45,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
             _must_be_harmless(package, resources.limits.total_bytes)
             described = _json_of(package, "datapackage.json")
             _must_be_one_package(package, described)
-            checks = _check(package, described)
+            checks = [*_before(package), *_check(package, described)]
             trusted = _described(described) or set(package.namelist())
             archives = [name for name in dict.fromkeys(package.namelist()) if name.startswith("archive/")]
             warcs = [name for name in archives if name in trusted and _is_warc(package, name, resources)]
@@ -59,6 +59,8 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
         raise CaptureRefused("it holds no WARC")
     visits.settle()
     known = [start for start in listed if resources.find(start.url)]
+    for start in listed:
+        resources.miss("listed as a page, and not in the package", start.url)
     tool = described.get("software") if isinstance(described.get("software"), str) else None
     return known or starts_in(resources), tool, checks
 
@@ -72,6 +74,11 @@ def _is_warc(package: zipfile.ZipFile, name: str, resources: Resources) -> bool:
             return True
     resources.notes.append(f"{name[:100]!r} is not read: it is no WARC, plain or gzip")
     return False
+
+
+def _before(package: zipfile.ZipFile) -> list[str]:
+    begin = min(file.header_offset for file in package.infolist())
+    return [f"{begin:,} bytes before the zip are no part of it and were not read"] if begin else []
 
 
 def _must_be_one_package(package: zipfile.ZipFile, described: dict[str, Any]) -> None:
