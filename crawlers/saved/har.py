@@ -155,8 +155,8 @@ def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
         known = titles.get(group or "", {})
         title = str(known.get("title") or "")
         pages = pages_in(resources, answers)
-        if group is not None and not any(one.asked_for == "document" for one in pages):
-            pages = _main_of(pages, title)
+        if group is not None:
+            pages = [one for one in pages if one.asked_for == "document"] or _main_of(pages, title)
         for page in pages:
             shown = title if len(pages) == 1 and not title.startswith(("http://", "https://")) else ""
             at = _utc(known.get("startedDateTime")) if page is pages[0] else None

@@ -18,7 +18,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.page import Resource, Resources, Start
@@ -153,7 +153,8 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
         body, url, media_type=_media_type(part), charset=charset, base=part.base if has_own_base else None
     )
     if own_id:
-        resources.name(kept, f"cid:{own_id}")
+        resources.name(kept, f"cid:{quote(own_id)}")
+        resources.name(kept, f"cid:{own_id}")  # many writers forget to escape it
     return kept
 
 

@@ -294,8 +294,8 @@ def _keys(url: str) -> tuple[str, ...]:
     A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change its letter case.
     """
     if url[:4].lower() == "cid:":
-        exact = f"cid:{unquote(url[4:]).strip().strip('<>')}"
-        return (exact, exact.casefold())
+        name = unquote(url[4:]).strip().strip("<>")
+        return (f"cid:{name}", f"CID:{name.casefold()}")
     return (_plain(url),)
 
 
