@@ -88,10 +88,10 @@ def members(records: Iterable[bytes]) -> bytes:
 
 
 def wacz(
-    warcs: Mapping[str, bytes], describe: Callable[[str, bytes], dict[str, Any]] | None = None, listed: Iterable[str] = (PAGE,)
+    warcs: Mapping[str, bytes], describe: Callable[[str, bytes], dict[str, Any]] | None = None, listed: Iterable[str] = (PAGE,), ids: Mapping[str, str] | None = None
 ) -> bytes:
     """A package of WARCs; `describe` tells what datapackage.json says of a file."""
-    lines = [{"format": "json-pages-1.0"}, *({"url": url, "title": "Offer"} for url in listed)]
+    lines = [{"format": "json-pages-1.0"}, *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed)]
     pages = "\n".join(json.dumps(line) for line in lines).encode()
     files = {**{f"archive/{name}": data for name, data in warcs.items()}, "pages/pages.jsonl": pages}
     describe = describe or (lambda name, data: {"hash": "sha256:" + hashlib.sha256(data).hexdigest()})

@@ -281,6 +281,21 @@ class TestFrames:
         assert (page.url, "Words" in page.text, images_of(page)) == (PAGE, True, [PIXELS])
 
 
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_pages_that_were_captured_beside_each_other_keep_their_own(self, packed: bool) -> None:
+        """Browsertrix loads several pages at once, and says of each record for which one it was."""
+        api = [f"https://site.example/api/{number}" for number in (1, 2)]
+        told = [{"WARC_Page_ID": "a"}, {"WARC_Page_ID": "b"}]
+        data = b"".join((
+            page_record(**told[0]), record("response", SECOND, archives.answer(archives.html(), "text/html"), **told[1]),
+            *(record("response", url, archives.answer(b"{}", "application/json"), **one) for url, one in zip(api, told, strict=True)),
+            response(IMAGE, PIXELS),
+        ))  # fmt: skip
+        data = archives.wacz({"a.warc": data}, listed=[PAGE, SECOND], ids={PAGE: "a", SECOND: "b"}) if packed else data
+        answers = {page.url: page.answers for page in read(data).pages}
+        assert answers == {PAGE: ((api[0], "{}"),), SECOND: ((api[1], "{}"),)}
+
+
 def described(form: str, data: bytes) -> dict[str, Any]:
     sha256, md5 = hashlib.sha256(data), hashlib.md5(data)
     return {

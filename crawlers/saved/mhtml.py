@@ -18,6 +18,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.utils import collapse_rfc2231_value, parsedate_to_datetime
 from pathlib import Path
+from string import ascii_letters, digits
 from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.errors import CaptureRefused
@@ -29,6 +30,7 @@ _MOST_BYTES = 250_000_000
 _MOST_DEPTH = 10
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
 _PAGES = ("text/html", "application/xhtml+xml")
+_NOT_BASE64 = bytes(set(range(256)) - set(f"{ascii_letters}{digits}+/=".encode()))
 _AS_IT_IS = ("", "7bit", "8bit", "binary")
 
 
@@ -103,9 +105,11 @@ def _cut(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bool]]:
 
     The line end before a delimiter belongs to it; it is of the same kind as the one after it.
     """
-    lines = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*(\r?\n|\Z)", re.MULTILINE)
+    lines = re.compile(rb"--" + re.escape(boundary) + rb"(--)?[ \t]*(\r?\n|\Z)")
     begin, line_end = None, b""
     for found in lines.finditer(body):
+        if found.start() and body[found.start() - 1] != ord("\n"):
+            continue
         if begin is not None:
             end = found.start()
             ends_in_two = body[end - 2 : end] == b"\r\n" and (found[2] or line_end) == b"\r\n"
@@ -167,7 +171,7 @@ def _decoded(part: _Part) -> tuple[bytes, str | None]:
         return binascii.a2b_qp(part.body), None
     if encoding != "base64":
         return b"", f"not read, since its transfer encoding {encoding[:40]!r} is not known"
-    told = re.split(rb"=+", re.sub(rb"[^A-Za-z0-9+/=]", b"", part.body))
+    told = part.body.translate(None, _NOT_BASE64).split(b"=")
     broken = any(len(piece) % 4 == 1 for piece in told)
     whole = (piece[:-1] if len(piece) % 4 == 1 else piece for piece in told)
     data = b"".join(base64.b64decode(piece + b"=" * (-len(piece) % 4)) for piece in whole)

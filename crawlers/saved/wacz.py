@@ -14,6 +14,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,12 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     if not warcs:
         raise CaptureRefused("it holds no WARC")
     visits.settle()
-    known = [start for start in listed if resources.find(start.url)]
+    groups = {one.group for one in resources.all}
+    known = [
+        start if start.group in groups else replace(start, group=None)
+        for start in listed
+        if resources.find(start.url)
+    ]
     for start in listed:
         resources.miss("listed as a page, and not in the package", start.url)
     tool = described.get("software") if isinstance(described.get("software"), str) else None
@@ -235,7 +241,8 @@ def _listed(package: zipfile.ZipFile, trusted: set[str]) -> Iterator[Start]:
                 continue
             if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
                 seen.add(told["url"])
-                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")))
+                group = str(told["id"]) if told.get("id") else None  # Browsertrix writes it into the records as well
+                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")), group)
 
 
 def _at(told: Any) -> str | None:

@@ -49,7 +49,7 @@ def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None
 
 def starts_in(resources: Resources) -> list[Start]:
     """The pages of WARCs that were read, after `Visits.settle`."""
-    return [Start(page.url, saved_at=page.at) for page in pages_in(resources)]
+    return [Start(page.url, saved_at=page.at, group=page.group) for page in pages_in(resources)]
 
 
 def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple[str | None, list[str]]:
@@ -136,7 +136,7 @@ def _take(record: Any, url: str, resources: Resources) -> int:
         resources.miss("not in the capture; its server said that it had not changed (status 304)", url)
     return resources.add(
         body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, whole=whole,
-        at=record_headers.get_header("WARC-Date"),
+        at=record_headers.get_header("WARC-Date"), group=record_headers.get_header("WARC-Page-ID"),
         location=redirect_of(status, url, headers.get_header("Location")) if headers else None,
     ).number  # fmt: skip
 
