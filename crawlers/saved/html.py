@@ -41,7 +41,7 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     reading = _PageReading(resources)
     html = decoded(resource)
     root = tree_of(html)
-    reading.read(root, start.url, 0)
+    reading.read(root, start.url, 0, resource.base)
     reading.add_what_scripts_loaded(start.url, loaded)
     title = start.title or _title(root)
     return SavedPage(
@@ -93,8 +93,9 @@ class _PageReading:
         self._missing = 0
         self._chars = 0
 
-    def read(self, root: Any, url: str, depth: int) -> None:
+    def read(self, root: Any, url: str, depth: int, base: str | None = None) -> None:
         self._frames.add(url.partition("#")[0])
+        url = base or url
         base = joined(url, (root.xpath("//base/@href") or [""])[0]) or url
         hidden = 0
         for event, element in etree.iterwalk(root, ("start", "end")):
@@ -192,7 +193,7 @@ class _PageReading:
             return
         found = self._resources.find(url)
         if found is not None and found.is_page and found.url.partition("#")[0] not in self._frames:
-            self.read(tree_of(decoded(found)), found.url, depth + 1)
+            self.read(tree_of(decoded(found)), found.url, depth + 1, found.base)
 
 
 def joined(base: str, place: str) -> str | None:

@@ -1,115 +1,227 @@
-"""MHTML (RFC 2557) as browsers save it, and HAR 1.2 as their developer tools do."""
+"""MHTML (RFC 2557, multipart/related of RFC 2387) as browsers save it.
+
+Parts are cut out of the file's bytes. The email package reads headers only: it takes a body for text.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
 from email import policy
-from email.message import EmailMessage, Message
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
 from email.parser import BytesParser
-from email.utils import parsedate_to_datetime
+from email.utils import collapse_rfc2231_value, parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from string import ascii_letters, digits
+from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.errors import CaptureRefused
-from crawlers.saved.page import Resources, Start
+from crawlers.saved.page import Resource, Resources, Start
+from crawlers.saved.sniffing import HEAD_BYTES, media_type_of
 from crawlers.saved.warc import charset_in
 
-_MOST_HAR_BYTES = 250_000_000  # JSON is read whole
+_MOST_BYTES = 250_000_000
+_MOST_DEPTH = 10
+_BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
+_PAGES = ("text/html", "application/xhtml+xml")
+_NOT_BASE64 = bytes(set(range(256)) - set(f"{ascii_letters}{digits}+/=".encode()))
+_AS_IT_IS = ("", "7bit", "8bit", "binary")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part that holds no others.
+
+    Attributes:
+        ids: its Content-ID and those of the parts around it.
+        base: what its Content-Location is relative to.
+        closed: whether a delimiter follows it.
+    """
+
+    headers: Message
+    body: bytes
+    ids: tuple[str, ...]
+    base: str | None
+    closed: bool
 
 
 def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Parts of multipart/related by their Content-Location; the first HTML part is the page."""
-    if path.stat().st_size > _MOST_HAR_BYTES:
-        raise CaptureRefused(f"an MHTML file of more than {_MOST_HAR_BYTES / 1e6:,.0f} MB is not read")
-    with path.open("rb") as stream:
-        message = BytesParser(policy=policy.compat32).parse(stream)
-    start: Start | None = None
-    for number, part in enumerate(message.walk()):
-        if part.is_multipart():
-            continue
-        url = str(part.get("Content-Location") or f"cid:{_content_id(part) or number}").strip()
-        data = part.get_payload(decode=True)
-        body = data if isinstance(data, bytes) else b""
-        charset = charset_in(str(part.get("Content-Type") or "").partition(";")[2])
-        kind = part.get_content_type().lower()
-        resource = resources.add_bytes(body, url, media_type=kind, charset=charset)
-        if content_id := _content_id(part):
-            resources.add_bytes(body, f"cid:{content_id}", media_type=kind, charset=charset)
-        if start is None and resource.is_page:
-            start = Start(url, _subject(message), _date(message))
-    if start is None:
+    """Parts by their Content-Location and Content-ID. The page is the part that `start` names, else the first HTML one."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise CaptureRefused(f"an MHTML file of more than {_MOST_BYTES / 1e6:,.0f} MB is not read")
+    data = path.read_bytes()
+    begin = len(data) - len(data.lstrip(b"\xef\xbb\xbf \t\r\n"))
+    headers, body = _split(data[begin:])
+    del data
+    saved_as = _address(headers, "Snapshot-Content-Location")
+    parts = list(_parts(headers, body, (), None, 0, closed=True))
+    start_id = _content_id(collapse_rfc2231_value(headers.get_param("start") or ""))
+    root = _root(parts, start_id, saved_as)
+    if root is None:
         raise CaptureRefused("it holds no HTML part")
-    return [start], str(message.get("From") or "")[:200] or None, []
+    start: Start | None = None
+    for number, part in enumerate(parts):
+        kept = _keep(part, number, saved_as if part is root else None, resources)
+        if part is root:
+            start = Start(kept.url, _subject(headers), _date(headers))
+    if not all(part.closed for part in parts):
+        resources.notes.append("the MHTML was cut off: it ends inside a part, and what came after is missing")
+    return [start] if start else [], str(headers.get("From") or "")[:200] or None, []
 
 
-def _content_id(part: Message) -> str:
-    return str(part.get("Content-ID") or "").strip().strip("<>")
+def _split(data: bytes) -> tuple[Message, bytes]:
+    """Headers and body of a message or part."""
+    if data.startswith((b"\n", b"\r\n")):
+        return Message(policy.compat32), data.partition(b"\n")[2]
+    found = _BLANK_LINE.search(data)
+    head, body = (data, b"") if found is None else (data[: found.end()], data[found.end() :])
+    return BytesParser(policy=policy.compat32).parsebytes(head, headersonly=True), body
 
 
-def _subject(message: Message) -> str:
-    decoded = EmailMessage(policy.default)
+def _parts(
+    headers: Message, body: bytes, ids: tuple[str, ...], base: str | None, depth: int, *, closed: bool
+) -> Iterator[_Part]:
+    own = _content_id(str(headers.get("Content-ID") or ""))
+    ids = (*ids, own) if own else ids
+    base = _based(headers, base)
+    boundary = headers.get_boundary() if headers.get_content_maintype() == "multipart" else None
+    if boundary is None:
+        yield _Part(headers, body, ids, base, closed)
+        return
+    if depth >= _MOST_DEPTH:
+        raise CaptureRefused("its parts are nested too deeply")
+    for inside, followed in _cut(body, boundary.encode("utf-8", "surrogateescape")):
+        yield from _parts(*_split(inside), ids, base, depth + 1, closed=closed and followed)
+
+
+def _cut(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bool]]:
+    """The parts between delimiter lines (RFC 2046, 5.1.1), and whether a delimiter follows.
+
+    The line end before a delimiter belongs to it; it is of the same kind as the one after it.
+    """
+    lines = re.compile(rb"--" + re.escape(boundary) + rb"(--)?[ \t]*(\r?\n|\Z)")
+    begin, line_end = None, b""
+    for found in lines.finditer(body):
+        if found.start() and body[found.start() - 1] != ord("\n"):
+            continue
+        if begin is not None:
+            end = found.start()
+            ends_in_two = body[end - 2 : end] == b"\r\n" and (found[2] or line_end) == b"\r\n"
+            yield body[begin : max(begin, end - (2 if ends_in_two else 1))], True
+        if found[1]:
+            return
+        begin, line_end = found.end(), found[2]
+    if begin is not None:
+        yield body[begin:], False
+
+
+def _based(headers: Message, around: str | None) -> str | None:
+    """The base of a part: its Content-Base (RFC 2110), else the address or base of what is around it (RFC 2557, section 5)."""
+    told = _address(headers, "Content-Base")
+    if not told and headers.get_content_maintype() == "multipart":
+        told = _address(headers, "Content-Location")
+    return _joined(around, told) if told else around
+
+
+def _root(parts: list[_Part], start: str, saved_as: str) -> _Part | None:
+    """RFC 2387: the part that `start` names, else the first; Blink also says where the page was."""
+    pages = [part for part in parts if _is_html(part)]
+    named = [part for part in pages if start and start in part.ids]
+    there = [part for part in pages if saved_as and _location(part) == saved_as]
+    return next(iter([*named, *there, *pages]), None)
+
+
+def _is_html(part: _Part) -> bool:
+    return (_media_type(part) or media_type_of(_decoded(part)[0][:HEAD_BYTES])) in _PAGES
+
+
+def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) -> Resource:
+    """Keep a part under its addresses; the page of a snapshot also has the snapshot's."""
+    own_id = _content_id(str(part.headers.get("Content-ID") or ""))
+    location = _location(part)
+    if saved_as and not location.startswith(("http://", "https://")):
+        location = saved_as
+    url = location or f"cid:{own_id or number}"
+    body, problem = _decoded(part)
+    if problem:
+        resources.notes.append(f"{url[:200]}: {problem}")
+    charset = charset_in(str(part.headers.get("Content-Type") or "").partition(";")[2])
+    has_own_base = part.headers.get("Content-Base") or not urlsplit(url).netloc
+    kept = resources.add_bytes(
+        body, url, media_type=_media_type(part), charset=charset, base=part.base if has_own_base else None
+    )
+    if own_id:
+        resources.name(kept, f"cid:{quote(own_id)}")
+        resources.name(kept, f"cid:{own_id}")  # many writers forget to escape it
+    return kept
+
+
+def _decoded(part: _Part) -> tuple[bytes, str | None]:
+    """A part's bytes without its transfer encoding (RFC 2045), and what is wrong with them."""
+    encoding = str(part.headers.get("Content-Transfer-Encoding") or "").partition(";")[0].strip().lower()
+    if encoding in _AS_IT_IS:
+        return part.body, None
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(part.body), None
+    if encoding != "base64":
+        return b"", f"not read, since its transfer encoding {encoding[:40]!r} is not known"
+    told = part.body.translate(None, _NOT_BASE64).split(b"=")
+    broken = any(len(piece) % 4 == 1 for piece in told)
+    whole = (piece[:-1] if len(piece) % 4 == 1 else piece for piece in told)
+    data = b"".join(base64.b64decode(piece + b"=" * (-len(piece) % 4)) for piece in whole)
+    return data, "its base64 ends in the middle of a byte" if broken else None
+
+
+def _media_type(part: _Part) -> str:
+    """As declared; "" where nothing is."""
+    return part.headers.get_content_type().lower() if part.headers.get("Content-Type") else ""
+
+
+def _location(part: _Part) -> str:
+    told = _address(part.headers, "Content-Location")
+    return (_joined(part.base, told) or told) if told else ""
+
+
+def _joined(base: str | None, place: str) -> str | None:
     try:
-        decoded["Subject"] = str(message.get("Subject") or "").replace("\n", " ").replace("\r", " ")
-        return str(decoded["Subject"])[:500]
-    except (ValueError, IndexError, LookupError):
-        return ""
-
-
-def _date(message: Message) -> str | None:
-    try:
-        return parsedate_to_datetime(str(message.get("Date"))).isoformat()
-    except (TypeError, ValueError, OverflowError):
+        return urljoin(base or "page", place)  # without a base parts are relative to each other
+    except ValueError:
         return None
 
 
-def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Entries' responses, and the pages they were recorded for. Bodies that were left out are noted."""
-    if path.stat().st_size > _MOST_HAR_BYTES:
-        raise CaptureRefused(f"a HAR file of more than {_MOST_HAR_BYTES / 1e6:,.0f} MB is not read")
-    try:
-        log = json.loads(path.read_bytes())["log"]
-        entries, pages = list(log.get("entries") or ()), list(log.get("pages") or ())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CaptureRefused(f"it is no HAR file ({type(error).__name__})") from error
-    starts: dict[str, Start] = {}
-    titles = {str(one.get("id")): one for one in pages if isinstance(one, dict)}
-    left_out = 0
-    for entry in entries:
+def _address(headers: Message, name: str) -> str:
+    """An address in a header: long ones are folded, and others than ASCII are encoded words (RFC 2557, 4.4)."""
+    told = re.sub(r"\r?\n[ \t]*", "", str(headers.get(name) or "")).strip().strip("<>")
+    if "=?" in told:
         try:
-            left_out += _take_entry(entry, titles, starts, resources)
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            resources.notes.append(f"an entry of the HAR file cannot be read ({type(error).__name__})")
-    if left_out:
-        resources.notes.append(f"{left_out} answers were saved without their bodies; save the HAR “with content”")
-    creator = log.get("creator")
-    tool = f"{creator.get('name', '')} {creator.get('version', '')}".strip() if isinstance(creator, dict) else None
-    return list(starts.values()), tool, []
+            told = str(make_header(decode_header(told)))
+        except (LookupError, ValueError, MessageError):
+            return told
+    return re.sub(r"\s+", "%20", told.strip())
 
 
-def _take_entry(entry: Any, titles: dict[str, Any], starts: dict[str, Start], resources: Resources) -> int:
-    url, response = str(entry["request"]["url"]), entry["response"]
-    content = response.get("content") or {}
-    text = content.get("text")
-    if text is None:
-        return int(response.get("status", 0) == 200 and content.get("size", 0) > 0)
-    kind = str(content.get("mimeType") or "")
-    media_type, _, parameters = kind.partition(";")
+def _content_id(told: str) -> str:
+    return re.sub(r"\r?\n[ \t]*", "", told).strip().strip("<>").strip()
+
+
+def _subject(headers: Message) -> str:
+    told = re.sub(r"\r?\n[ \t]*", " ", str(headers.get("Subject") or ""))
     try:
-        data = base64.b64decode(text) if content.get("encoding") == "base64" else str(text).encode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        data = b""
-    charset = None if content.get("encoding") != "base64" else charset_in(parameters)
-    headers = {str(one["name"]).lower(): str(one["value"]) for one in entry["request"].get("headers") or ()}
-    resource = resources.add_bytes(
-        data, url, media_type=media_type.strip().lower(), charset=charset or "utf-8", status=int(response.get("status") or 0),
-        referrer=headers.get("referer"), at=str(entry.get("startedDateTime") or "")[:40] or None,
-    )  # fmt: skip
-    page = str(entry.get("pageref") or "")
-    if resource.is_page and resource.status == 200 and page not in starts:
-        known = titles.get(page, {})
-        starts[page] = Start(
-            url, str(known.get("title") or ""), str(known.get("startedDateTime") or "")[:40] or resource.at
-        )
-    return 0
+        return str(make_header(decode_header(told)))[:500]
+    except (LookupError, ValueError, MessageError):
+        return told[:500]
+
+
+def _date(headers: Message) -> str | None:
+    """When it was saved; a time without a zone, or with -0000, is UTC (RFC 5322, 3.3)."""
+    try:
+        moment = parsedate_to_datetime(str(headers.get("Date")))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()

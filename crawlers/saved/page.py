@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.sniffing import is_unknown, media_type_in
+
+_MOST_REDIRECTS = 20  # as in Fetch
 
 
 class Format(StrEnum):
@@ -56,6 +61,12 @@ class Resource:
         media_type: as declared, lower case, without parameters; "" if nobody said.
         charset: as declared with it.
         referrer: the page that asked for it, where the capture says so.
+        asked_for: what it was asked for ("document", "iframe"), as the header Sec-Fetch-Dest says.
+        location: where a redirect leads, an absolute address.
+        whole: False for a part of an answer, such as one of status 206.
+        base: what relative addresses in it are relative to, where that is not its own address.
+        group: which page of the capture it was recorded for, where the capture says so.
+        number: its place among all answers of the capture.
     """
 
     url: str
@@ -66,17 +77,37 @@ class Resource:
     status: int = 200
     referrer: str | None = None
     at: str | None = None
+    asked_for: str = ""
+    location: str | None = None
+    whole: bool = True
+    base: str | None = None
+    group: str | None = None
+    number: int = 0
 
     def read(self) -> bytes:
         return self.path.read_bytes()
 
     @property
+    def stands(self) -> bool:
+        """Whether there is enough of an answer to use it; of a page a part is."""
+        return self.whole and self.is_page if not self.size_bytes else self.whole or self.is_page
+
+    @property
     def is_image(self) -> bool:
-        return self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
+        return self.stands and self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
 
     @property
     def is_page(self) -> bool:
         return self.media_type in ("text/html", "application/xhtml+xml")
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Which of several answers of one address counts: the least; the first one among equals."""
+        if self.location is not None:
+            return (1, self.number)
+        if not self.size_bytes or not self.whole:
+            return (3, self.number)
+        return (0 if self.status < 300 else 2, self.number)
 
     @property
     def is_json(self) -> bool:
@@ -141,11 +172,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a reader of pages would begin: one page that the capture was made of."""
+    """Where a reader of pages would begin: one page that the capture was made of.
+
+    Attributes:
+        group: as of the answers that were recorded for it, where the capture says so.
+    """
 
     url: str
     title: str = ""
     saved_at: str | None = None
+    group: str | None = None
 
 
 class Resources:
@@ -160,6 +196,7 @@ class Resources:
         self.all: list[Resource] = []
         self.notes: list[str] = []
         self._by_url: dict[str, Resource] = {}
+        self._missed: dict[str, list[str]] = {}
         self._total = 0
 
     def body(self) -> Body:
@@ -168,29 +205,63 @@ class Resources:
             raise CaptureRefused(f"it holds more than {self.limits.resources:,} files")
         return Body(self.folder / f"{len(self.all)}", self.limits.resource_bytes)
 
-    def add(self, body: Body, url: str, **facts: str | int | None) -> Resource:
-        """Remember a finished body; the first answer of an address with a good status is the one that counts."""
+    def add(self, body: Body, url: str, **facts: Any) -> Resource:
+        """Remember a finished body under its address, with what else is known of it (see `Resource`).
+
+        A media type that nobody said, or that is none, is told by the first bytes.
+        """
         body.close()
         self._total += body.size_bytes
         if self._total > self.limits.total_bytes:
             raise CaptureRefused(f"unpacked it is larger than {self.limits.total_bytes / 1e6:,.0f} MB")
         if body.cut:
             self.notes.append(f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB and was cut off")
-        resource = Resource(url, body.path, body.size_bytes, **facts)  # type: ignore[arg-type]
+        if is_unknown(facts.get("media_type") or "") and body.size_bytes:
+            facts["media_type"] = media_type_in(body.path)
+        resource = Resource(url, body.path, body.size_bytes, number=len(self.all), **facts)
         self.all.append(resource)
-        known = self._by_url.get(_plain(url))
-        if known is None or (known.status >= 300 and resource.status < 300) or not known.size_bytes:
-            self._by_url[_plain(url)] = resource
+        self.name(resource, url)
         return resource
 
-    def add_bytes(self, data: bytes, url: str, **facts: str | int | None) -> Resource:
+    def add_bytes(self, data: bytes, url: str, **facts: Any) -> Resource:
         body = self.body()
         body.write(data)
         return self.add(body, url, **facts)
 
+    def name(self, resource: Resource, url: str) -> None:
+        """Let an answer be found under an address; of several the one of the least `rank` is."""
+        for key in _keys(url):
+            known = self._by_url.get(key)
+            if known is None or known.number == resource.number or resource.rank < known.rank:
+                self._by_url[key] = resource
+
+    def change(self, number: int, **facts: Any) -> None:
+        """Correct what is known of an answer, once more of the capture was read."""
+        resource = self.all[number] = replace(self.all[number], **facts)
+        self.name(resource, resource.url)
+
+    def miss(self, why: str, url: str) -> None:
+        """Note that an answer is of no use, unless another one of its address is."""
+        self._missed.setdefault(why, []).append(url)
+
+    def told(self) -> tuple[str, ...]:
+        """The notes, and what is missing after all."""
+        missing = {
+            why: [url for url in dict.fromkeys(urls) if self.find(url) is None] for why, urls in self._missed.items()
+        }
+        return (*self.notes, *(f"{why}: {_list_of(urls)}" for why, urls in missing.items() if urls))
+
     def find(self, url: str) -> Resource | None:
-        """The answer of an address, wherever in the page it points."""
-        return self._by_url.get(_plain(url))
+        """The answer of an address, wherever in the page it points, at the end of its redirects.
+
+        An answer that is empty or only a part stands for no image, one that could not be unpacked for no page either.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            found = next((self._by_url[key] for key in _keys(url) if key in self._by_url), None)
+            if found is None or found.location is None:
+                return found if found is not None and found.stands else None
+            url = found.location
+        return None
 
 
 class Body:
@@ -207,9 +278,31 @@ class Body:
         self.size_bytes += self._stream.write(data[:room])
         return not self.cut
 
+    def empty(self) -> None:
+        """Begin again."""
+        self._stream.seek(0)
+        self._stream.truncate()
+        self.size_bytes, self.cut = 0, False
+
     def close(self) -> None:
         self._stream.close()
 
 
+def _keys(url: str) -> tuple[str, ...]:
+    """What equal addresses have in common, the closest first.
+
+    A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change its letter case.
+    """
+    if url[:4].lower() == "cid:":
+        name = unquote(url[4:]).strip().strip("<>")
+        return (f"cid:{name}", f"CID:{name.casefold()}")
+    return (_plain(url),)
+
+
 def _plain(url: str) -> str:
     return url.partition("#")[0]
+
+
+def _list_of(urls: list[str]) -> str:
+    more = f" and {len(urls) - 3} more" if len(urls) > 3 else ""
+    return ", ".join(url[:200] for url in urls[:3]) + more

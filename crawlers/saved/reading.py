@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,13 +19,18 @@ from crawlers.saved.files import (
     saved_from,
     shots_of,
 )
+from crawlers.saved.har import read_har
 from crawlers.saved.html import page_of
-from crawlers.saved.mhtml import read_har, read_mhtml
+from crawlers.saved.mhtml import read_mhtml
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
+from crawlers.saved.unpacking import GZIP, ZSTD, head_of
 from crawlers.saved.wacz import read_wacz
 from crawlers.saved.warc import read_warc
 
 _PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_MOST_REASON_CHARS = 1_000
+_HEADER = re.compile(rb"[!-9;-~]+:")
+_MESSAGE = re.compile(rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE)
 _READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
     Format.WARC: read_warc, Format.WACZ: read_wacz, Format.HAR: read_har, Format.MHTML: read_mhtml, Format.HTML: read_html,
 }  # fmt: skip
@@ -58,20 +64,26 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
     pages = [page for start, loaded in _shares(starts, resources) if (page := page_of(start, resources, loaded))]
     pages = [replace(page, url=page.url or url) for page in pages]
     if not pages:
-        raise CaptureRefused("it holds no page")
-    return Reading(kind, tuple(pages), tool, tuple(checks), tuple(resources.notes))
+        raise CaptureRefused("; ".join(("it holds no page", *resources.told()))[:_MOST_REASON_CHARS])
+    return Reading(kind, tuple(pages), tool, tuple(checks), resources.told())
 
 
 def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, list[Resource]]]:
-    """Each page with what was captured from it on until the next one: browsers load one page after another."""
-    order = {id(resource): number for number, resource in enumerate(resources.all)}
-    begins = {start.url: order[id(found)] for start in starts if (found := resources.find(start.url))}
-    ends = [*sorted(begins.values()), len(resources.all)]
+    """Each page, where its redirects end, with what was captured for it.
+
+    Where the capture does not say for which page an answer was recorded, that is what came from this page on until the next one:
+    browsers load one page after another.
+    """
+    pages: dict[int, tuple[Start, set[str]]] = {}
     for start in starts:
-        if start.url in begins:
-            begin = begins[start.url]
-            end = next(one for one in ends if one > begin)
-            yield start, list(resources.all[0 if begin == ends[0] else begin : end])
+        if found := resources.find(start.url):
+            _, groups = pages.setdefault(found.number, (replace(start, url=found.url), set()))
+            groups |= {start.group} if start.group is not None else set()
+    ends = [*sorted(pages), len(resources.all)]
+    for begin, (start, groups) in pages.items():
+        end = next(one for one in ends if one > begin)
+        loaded = resources.all[0 if begin == ends[0] else begin : end]
+        yield start, [one for one in resources.all if one.group in groups] if groups else loaded
 
 
 def format_of(path: Path) -> Format:
@@ -79,12 +91,12 @@ def format_of(path: Path) -> Format:
     with path.open("rb") as stream:
         head = stream.read(4_096)
     plain = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith(b"PK\x03\x04"):
+    if plain.startswith(b"pk\x03\x04"):
         if zipfile.is_zipfile(path):
             return Format.WACZ
         raise CaptureRefused("it is a zip that was cut off")
-    if head.startswith(b"WARC/") or (head.startswith(b"\x1f\x8b") and path.name.lower().endswith((".warc.gz", ".gz"))):
-        return Format.WARC
+    if packed_as := _packed(path, head):
+        return packed_as
     if head.startswith(b"%PDF-"):
         return Format.PDF
     if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp":
@@ -100,7 +112,7 @@ def format_of(path: Path) -> Format:
             b"date:",
             b"snapshot-content-location:",
         )
-    ):
+    ) or (_HEADER.match(plain) and _MESSAGE.search(plain)):
         return Format.MHTML
     if plain.startswith(b"<") and any(
         word in plain for word in (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
@@ -108,8 +120,30 @@ def format_of(path: Path) -> Format:
         return Format.HTML
     if path.suffix.lower() == ".csv":
         return Format.TABLE
+    if zipfile.is_zipfile(path):  # something stands before the zip
+        return Format.WACZ
     what = "an empty file" if not head else f"a file of a kind that is not read ({path.suffix or 'no ending'})"
     raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
+
+
+def _packed(path: Path, head: bytes) -> Format | None:
+    """What a WARC or a gzip is by its content; None for anything else."""
+    inside = head
+    if head.startswith(GZIP):
+        with path.open("rb") as stream:
+            inside = head_of(stream)
+    if inside.startswith(b"WARC/"):
+        return Format.WARC
+    if inside.startswith(b"filedesc://"):
+        raise CaptureRefused("it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it")
+    if head.startswith(ZSTD):
+        raise CaptureRefused("it is packed with zstd: unpack it first (`zstd -d`)")
+    if not head.startswith(GZIP):
+        return None
+    plain = inside.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if plain.startswith(b"{") and b'"log"' in plain:
+        return Format.HAR
+    raise CaptureRefused("it is a gzip that holds neither a WARC nor a HAR: unpack it first")
 
 
 def parts_beside(path: Path) -> list[Path]:

@@ -10,8 +10,11 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,41 +26,74 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.digests import digest_of, is_known
 from crawlers.saved.page import Resources, Start
-from crawlers.saved.warc import BROKEN, read_warc_stream
+from crawlers.saved.revisits import Visits
+from crawlers.saved.unpacking import head_of
+from crawlers.saved.warc import BROKEN, read_warc_stream, starts_in
 
 _MOST_FILES = 10_000
 _MOST_LIST_BYTES = 50_000_000
 _MOST_TIMES_SMALLER = 200  # a bomb is smaller by more; WARCs are gzip already
+_OF_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}  # hexadecimal digits
 
 
 def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
     """Fill `resources` from its WARCs; its own list says which pages it was made of."""
+    visits = Visits(resources)
     try:
         with zipfile.ZipFile(path) as package:
             _must_be_harmless(package, resources.limits.total_bytes)
             described = _json_of(package, "datapackage.json")
-            checks = _check(package, described)
-            found: list[Start] = []
+            _must_be_one_package(package, described)
+            checks = [*_before(package), *_check(package, described)]
             trusted = _described(described) or set(package.namelist())
-            warcs = [
-                name
-                for name in package.namelist()
-                if name.startswith("archive/") and name.endswith((".warc", ".warc.gz")) and name in trusted
-            ]
+            archives = [name for name in dict.fromkeys(package.namelist()) if name.startswith("archive/")]
+            warcs = [name for name in archives if name in trusted and _is_warc(package, name, resources)]
             for name in warcs:
                 with package.open(name) as stream:
-                    starts, _, told = read_warc_stream(stream, resources)
-                found += starts
-                checks += told
+                    checks += read_warc_stream(stream, resources, visits)[1]
             listed = list(_listed(package, trusted))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
         raise CaptureRefused("it holds no WARC")
-    known = [start for start in listed if resources.find(start.url)]
+    visits.settle()
+    groups = {one.group for one in resources.all}
+    known = [
+        start if start.group in groups else replace(start, group=None)
+        for start in listed
+        if resources.find(start.url)
+    ]
+    for start in listed:
+        resources.miss("listed as a page, and not in the package", start.url)
     tool = described.get("software") if isinstance(described.get("software"), str) else None
-    return known or found, tool, checks
+    return known or starts_in(resources), tool, checks
+
+
+def _is_warc(package: zipfile.ZipFile, name: str, resources: Resources) -> bool:
+    """Whether a member is a WARC by its content; one that is none is noted."""
+    if name.endswith("/"):
+        return False
+    with package.open(name) as stream:
+        if head_of(stream).startswith(b"WARC/"):
+            return True
+    resources.notes.append(f"{name[:100]!r} is not read: it is no WARC, plain or gzip")
+    return False
+
+
+def _before(package: zipfile.ZipFile) -> list[str]:
+    begin = min(file.header_offset for file in package.infolist())
+    return [f"{begin:,} bytes before the zip are no part of it and were not read"] if begin else []
+
+
+def _must_be_one_package(package: zipfile.ZipFile, described: dict[str, Any]) -> None:
+    """Packages of packages (profile multi-wacz-package) are refused."""
+    inside = sorted(name for name in _described(described) | set(package.namelist()) if name.endswith(".wacz"))
+    if described.get("profile") == "multi-wacz-package" or inside:
+        raise CaptureRefused(
+            f"it is a package of packages: unpack it and take in each of them, {', '.join(inside)[:200] or 'none named'}"
+        )
 
 
 def _must_be_harmless(package: zipfile.ZipFile, most_bytes: int) -> None:
@@ -75,28 +111,80 @@ def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
     names = set(package.namelist())
     told_of = described.get("resources")
     resources = [one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)]
-    right = 0
+    agreed: Counter[str] = Counter()
+    unknown: list[str] = []
     for one in resources:
-        name, told = str(one.get("path") or ""), str(one.get("hash") or "")
+        name = str(one.get("path") or "")
         if name not in names:
             raise CaptureRefused(f"its list names {name[:100]!r}, which is not there")
-        if not told.startswith("sha256:"):
-            continue
-        if _sha256(package, name) != told.removeprefix("sha256:"):
-            raise CaptureRefused(f"{name[:100]!r} does not agree with its SHA-256 in datapackage.json: it was changed")
-        right += 1
+        algorithms, not_known = _agreeing(package, name, one, "datapackage.json")
+        agreed.update(algorithms)
+        unknown += [f"{name[:100]!r} ({told[:40]})" for told in not_known]
+        agreed["none"] += not algorithms and not not_known
     unlisted = names - _described(described) - {"datapackage.json", "datapackage-digest.json"} if resources else set()
-    checks = [f"{right} files agree with the SHA-256 in datapackage.json"] if right else []
-    checks += [f"{len(resources) - right} files have no SHA-256 there"] if right < len(resources) else []
+    without = agreed.pop("none", 0)
+    checks = [f"{many} files agree with the {_spelt(told)} in datapackage.json" for told, many in agreed.items()]
+    checks += [f"{without} files have no hash there"] if without else []
+    checks += [f"hashes of a kind that is not known were not checked: {', '.join(unknown)[:300]}"] if unknown else []
     checks += (
         [f"not read, since datapackage.json does not name it: {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
     )
     if "datapackage-digest.json" not in names:
         return [*checks, "it has no digest of its list, and no signature"]
     digest = _json_of(package, "datapackage-digest.json")
-    if str(digest.get("hash") or "").removeprefix("sha256:") != _sha256(package, "datapackage.json"):
-        raise CaptureRefused("datapackage.json does not agree with datapackage-digest.json: it was changed")
-    return [*checks, "datapackage.json agrees with its digest", _signature(digest)]
+    algorithms, not_known = _agreeing(package, "datapackage.json", digest, "datapackage-digest.json")
+    if not algorithms and not not_known:
+        raise CaptureRefused("datapackage-digest.json holds no hash of datapackage.json")
+    said = (
+        "datapackage.json agrees with its digest"
+        if algorithms
+        else f"the digest of datapackage.json is of a kind that is not known ({', '.join(not_known)[:60]}): not checked"
+    )
+    return [*checks, said, _signature(digest)]
+
+
+def _agreeing(package: zipfile.ZipFile, name: str, told: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
+    """The hashes of a file that were checked, and those of kinds that are not known.
+
+    Raises:
+        CaptureRefused: one of them is of other bytes.
+    """
+    right, unknown = [], []
+    for algorithm, value in stated_hashes(told):
+        if (digest := digest_of(f"{algorithm}:{value}")) is None and is_known(algorithm):
+            raise CaptureRefused(f"{name[:100]!r} has a {_spelt(algorithm)} in {where} that is none: {value[:80]!r}")
+        if digest is None:
+            unknown.append(algorithm or f"{len(value)} characters")
+        elif _digest(package, name, digest[0]) != digest[1]:
+            raise CaptureRefused(
+                f"{name[:100]!r} does not agree with its {_spelt(digest[0])} in {where}: it was changed"
+            )
+        else:
+            right.append(digest[0])
+    return right, unknown
+
+
+def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
+    """Every (algorithm, value) that a description of a file states, in the forms of all versions of Data Package and WACZ.
+
+    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in `hashing`; `stats.sha256`. A value
+    alone is of the algorithm whose length it has.
+    """
+    more = told.get("stats")
+    stats: dict[str, Any] = more if isinstance(more, dict) else {}
+    hashing = str(told.get("hashing") or "")
+    found: list[tuple[str, str]] = []
+    for value in (told.get("hash"), stats.get("hash")):
+        if isinstance(value, str) and value:
+            algorithm, separator, rest = value.partition(":")
+            found.append((algorithm, rest) if separator else (hashing or _OF_LENGTH.get(len(value), ""), value))
+    found += [(name, value) for name, value in stats.items() if is_known(name) and isinstance(value, str)]
+    return list(dict.fromkeys((name.strip().lower(), value.strip()) for name, value in found))
+
+
+def _spelt(algorithm: str) -> str:
+    """An algorithm as people write it."""
+    return re.sub(r"^SHA-?(?=[1-9])", "SHA-", algorithm.upper())
 
 
 def _signature(digest: dict[str, Any]) -> str:
@@ -153,7 +241,8 @@ def _listed(package: zipfile.ZipFile, trusted: set[str]) -> Iterator[Start]:
                 continue
             if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
                 seen.add(told["url"])
-                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")))
+                group = str(told["id"]) if told.get("id") else None  # Browsertrix writes it into the records as well
+                yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")), group)
 
 
 def _at(told: Any) -> str | None:
@@ -174,6 +263,6 @@ def _text_of(package: zipfile.ZipFile, name: str) -> str:
         return stream.read(_MOST_LIST_BYTES).decode("utf-8", "replace")
 
 
-def _sha256(package: zipfile.ZipFile, name: str) -> str:
+def _digest(package: zipfile.ZipFile, name: str, algorithm: str) -> bytes:
     with package.open(name) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).digest()  # type: ignore[arg-type]

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import lzma
+import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import urljoin
 
-import brotli
 from warcio.archiveiterator import ArchiveIterator
-from warcio.bufferedreaders import ChunkedDataReader
 from warcio.exceptions import ArchiveLoadFailed
 
+from crawlers.saved.bodies import body_of
+from crawlers.saved.documents import pages_in
 from crawlers.saved.page import Format, Resources, Start
+from crawlers.saved.revisits import Visits
+from crawlers.saved.unpacking import GZIP, Members, codings_in, pieces_of, without_chunks
 
 _CHUNK = 1 << 16
-# What warcio, zlib and dechunking raise at broken input.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})  # Fetch, "redirect status"
+_PART, _NOT_MODIFIED = 206, 304
+_WHOLE_RANGE = re.compile(r"\s*bytes\s+0-(\d+)/(\d+)\s*", re.IGNORECASE)
+# What warcio and zipfile raise at broken input.
 BROKEN = (
     ArchiveLoadFailed,
-    brotli.error,
     lzma.LZMAError,
     zlib.error,
     ValueError,
@@ -35,35 +40,42 @@ BROKEN = (
 
 def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
     """Fill `resources`; where its pages begin, what made it, and what was checked."""
+    visits = Visits(resources)
     with path.open("rb") as stream:
-        return read_warc_stream(stream, resources)
+        tool, checks = read_warc_stream(stream, resources, visits)
+    visits.settle()
+    return starts_in(resources), tool, checks
 
 
-def read_warc_stream(stream: IO[bytes], resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """The same of an open stream. A broken record ends the reading with a note: what came before it counts."""
-    starts: list[Start] = []
-    tool, right, wrong = None, 0, 0
-    referrers: dict[str, str] = {}
-    last, cut_off = 0, False
+def starts_in(resources: Resources) -> list[Start]:
+    """The pages of WARCs that were read, after `Visits.settle`."""
+    return [Start(page.url, saved_at=page.at, group=page.group) for page in pages_in(resources)]
+
+
+def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple[str | None, list[str]]:
+    """Read one WARC of an open stream that can be peeked into; what made it, and what was checked.
+
+    A broken record ends the reading with a note: what came before it counts.
+    """
+    tool, right, wrong, cut_off = None, 0, 0, False
+    members = Members(stream, b"WARC/") if stream.peek(2).startswith(GZIP) else None
+    plain: Any = stream if members is None else io.BufferedReader(members, _CHUNK)
     try:
-        records = ArchiveIterator(stream, check_digests=True)
+        records = ArchiveIterator(plain, check_digests=True)
         for record in records:
-            last = records.offset
-            url = record.rec_headers.get_header("WARC-Target-URI") or ""
             if record.rec_type == "warcinfo":
                 tool = tool or _software(record)
-            elif record.rec_type == "request" and record.http_headers is not None:
-                referrers[url] = record.http_headers.get_header("Referer") or ""
-            elif record.rec_type in ("response", "resource") and urlsplit(url).scheme in ("http", "https"):
-                start = _take(record, url, referrers.get(url), resources)
-                starts += [start] if start else []
+            else:
+                _look(record, resources, visits)
             if _is_cut_off(record):
                 cut_off = True
             elif record.rec_type in ("response", "resource"):
                 right += record.digest_checker.passed is True
                 wrong += record.digest_checker.passed is False
         # The beginning of a record without an end: the iterator stops there and says nothing.
-        cut_off = cut_off or bool(records.next_line) or _ends_inside_a_member(stream, last)
+        cut_off = cut_off or bool(records.next_line) or (members is not None and members.problem == "cut off")
+        if members is not None and members.problem == "broken":
+            resources.notes.append(f"the {Format.WARC} ends in a gzip member that cannot be read")
     except BROKEN as error:
         resources.notes.append(f"the {Format.WARC} ends in a record that cannot be read ({type(error).__name__})")
     if cut_off:
@@ -75,7 +87,7 @@ def read_warc_stream(stream: IO[bytes], resources: Resources) -> tuple[list[Star
         checks.append(
             f"{wrong} records do NOT agree with their own digests: they were changed after they were captured"
         )
-    return _pages_of(starts, resources), tool, checks
+    return tool, checks
 
 
 def _is_cut_off(record: Any) -> bool:
@@ -86,56 +98,84 @@ def _is_cut_off(record: Any) -> bool:
     return announced is None or getattr(record.raw_stream, "limit", 0) > 0
 
 
-def _ends_inside_a_member(stream: IO[bytes], start: int) -> bool:
-    """Whether the last of the gzip members from `start` on has no end; False for what is not packed."""
-    stream.seek(start)
-    unpacking = zlib.decompressobj(wbits=31)
-    packed = stream.read(_CHUNK)
-    if not packed.startswith(b"\x1f\x8b"):
-        return False
-    while packed:
-        unpacking.decompress(packed, _CHUNK)
-        packed = unpacking.unused_data if unpacking.eof else unpacking.unconsumed_tail or stream.read(_CHUNK)
-        if unpacking.eof and (packed := packed or stream.read(_CHUNK)):
-            if not packed.strip(b"\0\r\n"):
-                return False
-            unpacking = zlib.decompressobj(wbits=31)
-    return not unpacking.eof
-
-
-def _take(record: Any, url: str, referrer: str | None, resources: Resources) -> Start | None:
-    headers = record.http_headers
-    status = int(headers.get_statuscode() or 200) if headers is not None else 200
-    kind = (headers or record.rec_headers).get_header("Content-Type") or ""
-    media_type, _, parameters = kind.partition(";")
-    body = resources.body()
-    for chunk in _chunks(record):
-        if not body.write(chunk):
-            break
-    at = record.rec_headers.get_header("WARC-Date")
-    resource = resources.add(
-        body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, referrer=referrer or None, at=at
-    )  # fmt: skip
-    return Start(url, saved_at=at) if resource.is_page and status == 200 else None
-
-
-def _chunks(record: Any) -> Iterator[bytes]:
-    """A body without its encodings. warcio 1.8 fails at brotli's, so that one is taken off here."""
-    headers = record.http_headers
-    encoding = ((headers and headers.get_header("Content-Encoding")) or "").strip().lower()
-    if encoding != "br":
-        stream = record.content_stream()
-        while chunk := stream.read(_CHUNK):
-            yield chunk
+def _look(record: Any, resources: Resources, visits: Visits) -> None:
+    url = record.rec_headers.get_header("WARC-Target-URI") or ""
+    if not url.lower().startswith(("http://", "https://")):
         return
-    chunked = "chunked" in (headers.get_header("Transfer-Encoding") or "").lower()
-    stream = ChunkedDataReader(record.raw_stream) if chunked else record.raw_stream
-    unpacking = brotli.Decompressor()
-    while packed := stream.read(_CHUNK):
-        chunk = unpacking.process(packed, output_buffer_limit=_CHUNK)
-        while chunk:
-            yield chunk
-            chunk = b"" if unpacking.can_accept_more_data() else unpacking.process(b"", output_buffer_limit=_CHUNK)
+    if record.rec_type == "request" and record.http_headers is not None:
+        visits.keep_request(record, url)
+    elif record.rec_type == "revisit":
+        visits.keep_revisit(record, url, _take(record, url, resources))
+    elif record.rec_type in ("response", "resource"):
+        visits.keep_answer(record, url, _take(record, url, resources))
+
+
+def _take(record: Any, url: str, resources: Resources) -> int:
+    """Keep an answer; its number."""
+    headers, record_headers = record.http_headers, record.rec_headers
+    status = _status(headers, record.rec_type)
+    media_type, _, parameters = (_joined(headers or record_headers, "Content-Type") or "").partition(";")
+    if record.rec_type == "revisit":
+        body, whole = resources.body(), True
+        media_type = media_type if headers else ""  # the record's own is of the record
+    else:
+        body, whole = _body(record, url, resources)
+    if reason := record_headers.get_header("WARC-Truncated"):
+        resources.notes.append(f"{url[:200]} was cut off when it was captured ({reason[:40]})")
+        whole = False
+    if record_headers.get_header("WARC-Segment-Number"):
+        resources.notes.append(f"{url[:200]} is read in part only: it was stored in several records")
+        whole = False
+    if status == _PART:
+        if is_whole(headers.get_header("Content-Range")):
+            status = 200
+        else:
+            resources.miss("only a part of it is in the capture (status 206)", url)
+            whole = False
+    if status == _NOT_MODIFIED and record.rec_type != "revisit":
+        resources.miss("not in the capture; its server said that it had not changed (status 304)", url)
+    return resources.add(
+        body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, whole=whole,
+        at=record_headers.get_header("WARC-Date"), group=record_headers.get_header("WARC-Page-ID"),
+        location=redirect_of(status, url, headers.get_header("Location")) if headers else None,
+    ).number  # fmt: skip
+
+
+def _body(record: Any, url: str, resources: Resources) -> tuple[Any, bool]:
+    stream, headers = record.raw_stream, record.http_headers
+    transfer = codings_in(_joined(headers, "Transfer-Encoding"))
+    pieces = without_chunks(stream) if "chunked" in transfer else pieces_of(stream)
+    codings = codings_in(_joined(headers, "Content-Encoding")) + [one for one in transfer if one != "chunked"]
+    return body_of(pieces, codings, url, resources)
+
+
+def _joined(headers: Any, name: str) -> str | None:
+    """All values of a header; of Content-Type the last, as in Fetch."""
+    found = [value for told, value in headers.headers if told.lower() == name.lower()] if headers else []
+    return (found[-1] if name == "Content-Type" else ", ".join(found)) if found else None
+
+
+def redirect_of(status: int, url: str, location: str | None) -> str | None:
+    """Where an answer sends its reader, as an absolute address; None if nowhere (Fetch, "location URL")."""
+    if status not in _REDIRECTS or not location:
+        return None
+    try:
+        return urljoin(url, location.strip())
+    except ValueError:
+        return None
+
+
+def _status(headers: Any, kind: str) -> int:
+    if headers is None:
+        return _NOT_MODIFIED if kind == "revisit" else 200
+    code = headers.get_statuscode()
+    return int(code) if re.fullmatch(r"[1-9]\d\d", code) else 0
+
+
+def is_whole(content_range: str | None) -> bool:
+    """Whether a part of an answer is all of it."""
+    found = _WHOLE_RANGE.fullmatch(content_range or "")
+    return found is not None and int(found[1]) + 1 == int(found[2])
 
 
 def _software(record: Any) -> str | None:
@@ -145,18 +185,6 @@ def _software(record: Any) -> str | None:
         if name.strip().lower() == "software":
             return value.strip()[:200] or None
     return None
-
-
-def _pages_of(starts: list[Start], resources: Resources) -> list[Start]:
-    """Pages without those that another page asked for, such as frames; all of them where nobody says."""
-    pages = {start.url for start in starts}
-    asked = {one.url: one.referrer for one in resources.all if one.is_page}
-    own = [start for start in starts if not (asked.get(start.url) in pages and asked[start.url] != start.url)]
-    return _first_of_each(own or starts)
-
-
-def _first_of_each(starts: list[Start]) -> list[Start]:
-    return list({start.url: start for start in reversed(starts)}.values())[::-1]
 
 
 def charset_in(parameters: str) -> str | None:
