@@ -8,7 +8,6 @@ of GB 45438-2025 (TC260, namespace http://www.tc260.org.cn/ns/AIGC/1.0/); EXIF; 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import re
 import warnings
@@ -21,8 +20,8 @@ from PIL import ExifTags, Image, PngImagePlugin
 from sd_parsers.parsers import MANAGED_PARSERS, AUTOMATIC1111Parser, FooocusParser
 
 from crawlers.saved.content_credentials import Credentials, credentials_in
+from crawlers.saved.image_formats import open_image
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "HEIF", "AVIF", "MPO", "BMP")
 _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
 # What GB 45438-2025 lets Label say.
 _LABELS = {"1": "1: made by AI / 属于", "2": "2: may be made by AI / 可能", "3": "3: suspected to be made by AI / 疑似"}
@@ -110,7 +109,7 @@ def provenance_of(data: bytes) -> Provenance:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            with open_image(data) as picture:
                 exif = _exif(picture)
                 texts = dict(_texts(picture))
                 generated = _generated(picture, texts)
