@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.addresses import keys_of
 
 
 class Format(StrEnum):
@@ -73,6 +74,10 @@ class Resource:
     @property
     def is_image(self) -> bool:
         return self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
+
+    @property
+    def is_drawing(self) -> bool:
+        return self.media_type == "image/svg+xml"
 
     @property
     def is_page(self) -> bool:
@@ -178,9 +183,10 @@ class Resources:
             self.notes.append(f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB and was cut off")
         resource = Resource(url, body.path, body.size_bytes, **facts)  # type: ignore[arg-type]
         self.all.append(resource)
-        known = self._by_url.get(_plain(url))
-        if known is None or (known.status >= 300 and resource.status < 300) or not known.size_bytes:
-            self._by_url[_plain(url)] = resource
+        for key in keys_of(url):
+            known = self._by_url.get(key)
+            if known is None or (known.status >= 300 and resource.status < 300) or not known.size_bytes:
+                self._by_url[key] = resource
         return resource
 
     def add_bytes(self, data: bytes, url: str, **facts: str | int | None) -> Resource:
@@ -190,7 +196,7 @@ class Resources:
 
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points."""
-        return self._by_url.get(_plain(url))
+        return next((self._by_url[key] for key in keys_of(url) if key in self._by_url), None)
 
 
 class Body:
@@ -209,7 +215,3 @@ class Body:
 
     def close(self) -> None:
         self._stream.close()
-
-
-def _plain(url: str) -> str:
-    return url.partition("#")[0]
