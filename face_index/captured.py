@@ -6,10 +6,8 @@ pieces of several sizes, since a detector sees an image of any size at its own: 
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
-import warnings
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from face_index.face import Face, FaceReader, Image
-from face_index.photos import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS, PICTURE_FORMATS
+from face_index.image_formats import MAX_BYTES, ImageRefused, open_image
 from face_index.same_picture import Patch, patch_of
 
 Key = TypeVar("Key", bound=Hashable)
@@ -122,19 +120,26 @@ def _look(reader: FaceReader, batch: Sequence[Captured[Key]], piece_side: int) -
 def _open(one: Captured[Key]) -> Image | str:
     """Pixels, uint8 [h, w, 3] RGB upright; why there are none otherwise."""
     try:
-        if one.path.stat().st_size > MAX_PHOTO_BYTES:
-            return f"larger than {MAX_PHOTO_BYTES / 1e6:.0f} MB"
-        data = one.path.read_bytes()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Pillow.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
-                if picture.width * picture.height > MAX_PHOTO_PIXELS:
-                    return f"larger than {MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
-                picture.thumbnail((LONGEST_SIDE_PX, 40 * LONGEST_SIDE_PX))  # long ones are cut, not shrunk
-                ImageOps.exif_transpose(picture, in_place=True)
-                return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        if one.path.stat().st_size > MAX_BYTES:
+            return f"larger than {MAX_BYTES / 1e6:.0f} MB"
+        return pixels_of(one.path.read_bytes())
+    except ImageRefused as refused:
+        return f"no picture that can be opened: {refused}"
     except Exception as error:  # Pillow's plugins raise anything at hostile files
-        return f"no picture that can be opened ({type(error).__name__})"
+        return f"a damaged picture ({type(error).__name__})"
+
+
+def pixels_of(data: bytes) -> Image:
+    """An image file's pixels as faces are looked for in them, uint8 [h, w, 3], RGB, upright.
+
+    Raises:
+        ImageRefused: it is none that is opened, or too large.
+        Exception: whatever Pillow's plugins raise at damaged files.
+    """
+    with open_image(data) as picture:
+        picture.thumbnail((LONGEST_SIDE_PX, 40 * LONGEST_SIDE_PX))  # long ones are cut, not shrunk
+        ImageOps.exif_transpose(picture, in_place=True)
+        return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def _fitted(image: Image) -> Image:

@@ -27,7 +27,7 @@ from face_index.errors import (
     UnknownIdentity,
 )
 from face_index.identity import Status
-from face_index.photos import photos_in
+from face_index.photos import files_in
 from face_index.registration import Registrar, Request
 from face_index.vault import Vault
 
@@ -216,7 +216,7 @@ def _request(row: dict[str, Any], folder: Path, submitted_by: str, today: date, 
     )
     return Request(
         name=name,
-        photos=photos_in(paths),
+        photos=files_in(paths),
         consent=consent,
         submitted_by=submitted_by,
         born_on=_date(row, "born_on"),

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import io
-import warnings
+import mimetypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
 import numpy as np
-import pillow_heif
 from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
 from face_index.face import Image
+from face_index.image_formats import (
+    HEAD_BYTES,
+    MAX_BYTES,
+    ImageRefused,
+    Kind,
+    image_format,
+    kind_of,
+    open_image,
+)
 from face_index.refusals import Refusal, Why
 
-PHOTO_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"})
-# Pillow knows formats that start other programs (EPS) or have had one hole after another: only these are tried.
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "MPO")
-MAX_PHOTO_BYTES = 64_000_000
-MAX_PHOTO_PIXELS = 80_000_000
-_PIXEL_LIMIT = f"{MAX_PHOTO_PIXELS / 1e6:.0f} megapixels"
 # No detector looks at more than this; larger photos are made smaller, so that memory stays bounded.
 LONGEST_SIDE_PX = 2048
 # Of 64 bits. Drawn photos of one person differ by at least 4, recompressed, resized and brightened copies by 0 to 2.
 MAX_BITS_BETWEEN_COPIES = 3
-
-pillow_heif.register_heif_opener()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Photo:
     Attributes:
         name: file name.
         data: the file's bytes.
-        pixels: uint8 [h, w, 3], RGB, upright, first frame.
+        pixels: uint8 [h, w, 3], RGB, upright; of an animation the first frame that shows anything.
         hashes: perceptual hashes of the picture and of its mirror image.
     """
 
@@ -75,16 +74,15 @@ def open_photo(path: Path | PhotoFile) -> Photo:
         PhotoRefused: it is none, is broken, or is larger than the limits.
     """
     if isinstance(path, PhotoFile):
-        if len(path.data) > MAX_PHOTO_BYTES:
-            raise _too_large(f"{len(path.data) / 1e6:.0f} MB", f"{MAX_PHOTO_BYTES / 1e6:.0f} MB")
         return photo_from(path.name, path.data)
     try:
         if not path.is_file():  # a pipe would be waited for, a folder has no bytes
-            raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": "no file" if path.exists() else "no such file"}))
+            problem = "a folder" if path.is_dir() else "no file" if path.exists() else "no such file"
+            raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": problem}))
         size = path.stat().st_size
-        if size > MAX_PHOTO_BYTES:
-            raise _too_large(f"{size / 1e6:.0f} MB", f"{MAX_PHOTO_BYTES / 1e6:.0f} MB")
-        data = path.read_bytes()
+        if size > MAX_BYTES and (kind := _kind_at(path)) in (Kind.IMAGE, Kind.UNKNOWN):
+            raise _refused(ImageRefused(kind, f"{size / 1e6:.0f} MB", f"{MAX_BYTES / 1e6:.0f} MB"))
+        data = path.read_bytes() if size <= MAX_BYTES else _head_of(path)
     except OSError as error:
         raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": error.strerror or type(error).__name__})) from error
     return photo_from(path.name, data)
@@ -93,18 +91,13 @@ def open_photo(path: Path | PhotoFile) -> Photo:
 def photo_from(name: str, data: bytes) -> Photo:
     """Decode an image file's bytes; raises as `open_photo` does."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF or palettes are no reason to refuse; bombs are, below
-            with Pillow.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
-                if picture.width * picture.height > MAX_PHOTO_PIXELS:
-                    raise _too_large(f"{picture.width}x{picture.height}", _PIXEL_LIMIT)
-                upright = _decoded(picture)
-    except PhotoRefused:
-        raise
-    except Pillow.DecompressionBombError as error:
-        raise _too_large(f"> {2 * (Pillow.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels", _PIXEL_LIMIT) from error
+        with open_image(data) as picture:
+            upright = _decoded(picture)
+    except ImageRefused as refused:
+        raise _refused(refused) from refused
     except Exception as error:  # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more
-        raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": type(error).__name__})) from error
+        problem = f"damaged {image_format(data[:HEAD_BYTES])}"
+        raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": problem})) from error
     hashes = imagehash.phash(upright), imagehash.phash(ImageOps.mirror(upright))
     return Photo(name, data, np.asarray(upright), hashes)
 
@@ -129,14 +122,56 @@ def _from_deep_grey(picture: Pillow.Image) -> Pillow.Image:
     return Pillow.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
 
 
-def _too_large(found: str, limit: str) -> PhotoRefused:
-    return PhotoRefused(Refusal(Why.TOO_LARGE, {"found": found, "limit": limit}))
+def _refused(refused: ImageRefused) -> PhotoRefused:
+    if refused.limit:
+        return PhotoRefused(Refusal(Why.TOO_LARGE, {"found": refused.found, "limit": refused.limit}))
+    return PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": str(refused.kind)}))
+
+
+def files_in(paths: Sequence[Path]) -> list[Path]:
+    """The files that are named, and all that lie directly in named folders but hidden ones.
+
+    Folders within folders are among them. `open_photo` says of each that is no photo what it is.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(one for one in path.iterdir() if not _is_hidden(one))
+        else:
+            found.append(path)
+    return found
+
+
+def hidden_in(paths: Sequence[Path]) -> list[Path]:
+    """The files that `files_in` leaves out, since their names begin with a dot."""
+    return sorted(one for path in paths if path.is_dir() for one in path.iterdir() if _is_hidden(one))
 
 
 def photos_in(paths: Sequence[Path]) -> list[Path]:
-    """The image files among paths and directly in folders, in the order of their names."""
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        found += [item for item in inside if item.suffix.lower() in PHOTO_ENDINGS and not item.name.startswith(".")]
-    return found
+    """The files of `files_in` that are images by their content, or claim to be by their names."""
+    return [path for path in files_in(paths) if _claims_to_be_an_image(path) or _is_image(path)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _claims_to_be_an_image(path: Path) -> bool:
+    told, _ = mimetypes.guess_type(path.name, strict=False)
+    return told is not None and told.startswith("image/")
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return path.is_file() and _kind_at(path) == Kind.IMAGE
+    except OSError:
+        return False
+
+
+def _kind_at(path: Path) -> Kind:
+    return kind_of(_head_of(path))
+
+
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(HEAD_BYTES)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from face_index.image_formats import Kind
+
 LANGUAGES = ("en", "zh-CN")
 
 
@@ -40,6 +42,9 @@ class Refusal:
         if self.why == Why.SEVERAL_FACES:
             likely = facts["likely"]
             facts["likely"] = _LOOKS_LIKE[language].format(number=likely) if likely else ""
+        if language == "zh-CN" and "problem" in facts:
+            problem = str(facts["problem"])
+            facts["problem"] = _PROBLEMS_ZH.get(problem, problem.replace("damaged", "已损坏的"))
         return _SENTENCES[self.why][LANGUAGES.index(language)].format(**facts)
 
     def __str__(self) -> str:
@@ -108,3 +113,9 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     ),
 }
 _LOOKS_LIKE = {"en": ", number {number} looks like the other photos", "zh-CN": "，其中第 {number} 张与其他照片相像"}
+_PROBLEMS_ZH = {
+    Kind.EMPTY: "空文件", Kind.WEB_PAGE: "网页", Kind.DRAWING: "SVG 矢量图", Kind.VIDEO: "视频", Kind.SOUND: "音频", Kind.PDF: "PDF 文档",
+    Kind.POSTSCRIPT: "PostScript 文档", Kind.ARCHIVE: "压缩包或办公文档", Kind.PACKED: "压缩文件", Kind.JPEG_2000: "JPEG 2000 图像",
+    Kind.JPEG_XL: "JPEG XL 图像", Kind.PHOTOSHOP: "Photoshop 文档", Kind.ICON: "图标", Kind.RAW: "相机 RAW 文件", Kind.TEXT: "文本文件",
+    Kind.UNKNOWN: "类型不明的文件", "a folder": "文件夹", "no such file": "文件不存在", "no file": "不是文件",
+}  # fmt: skip

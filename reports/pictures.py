@@ -12,20 +12,17 @@ from PIL import Image, ImageFilter, ImageOps
 from reports.docket import Docket
 
 
-def picture_uri(
-    docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False, captured: bool = False
-) -> Markup:
+def picture_uri(docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False) -> Markup:
     """A kept picture as a JPEG data URI, its longer side at most `pixels`.
 
     Args:
-        captured: it is an image as somebody captured it, in whatever format.
         blurred: beyond recognition.
         grey: without colour, which spares those who look at many (as moderation tools do).
 
     Raises:
         EvidenceAltered: the stored file is not what the case names.
     """
-    with Image.open(io.BytesIO(docket.kept(sha256, "captured" if captured else "png"))) as image:
+    with Image.open(io.BytesIO(docket.kept(sha256, "png")), formats=["PNG"]) as image:
         return _uri(image.convert("RGB"), pixels, blurred=blurred, grey=grey)
 
 

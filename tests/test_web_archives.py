@@ -83,7 +83,7 @@ class TestRevisits:
             second_page() + original(WARC_Payload_Digest=DIGEST) + revisit(**self.TO_URL, WARC_Payload_Digest=other)
         )
         [page] = reading.pages
-        assert page.notes == ("1 images of the page are not in the capture",)
+        assert page.notes == ("1 image of the page is not in the capture",)
         assert [note for note in reading.notes if OTHER in note and "not in the capture" in note]
 
     @pytest.mark.parametrize("kind", ["revisit", "response"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from crawlers.saved.html import decoded, joined, tree_of
+from crawlers.saved.addresses import joined
+from crawlers.saved.html import decoded, tree_of
 from crawlers.saved.page import Resource, Resources
 
 # Fetch Metadata: what browsers say they ask for.

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from crawlers.saved.addresses import host_of
 from crawlers.saved.facts import PageFacts
 from crawlers.saved.general import general_facts
-from crawlers.saved.html import host_of
 from crawlers.saved.page import SavedPage
 from crawlers.saved.xianyu import xianyu_facts
 from crawlers.saved.xiaohongshu import xiaohongshu_facts

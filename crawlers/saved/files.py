@@ -7,24 +7,28 @@ import io
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.addresses import SAVED
+from crawlers.saved.image_formats import HEAD_BYTES, image_format
 from crawlers.saved.page import PageImage, Resources, SavedPage, Start
+from crawlers.saved.self_extracting import page_within
 
 _SINGLE_FILE = re.compile(r"<!--\s*Page saved with SingleFile\s*(.*?)-->", re.DOTALL)
 _SAVED_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S+)\s*-->")
-_BESIDE = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
+BESIDE = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
 _TYPES = {
     ".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".json": "application/json", ".css": "text/css", ".js": "text/javascript",
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp",
-    ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif", ".tif": "image/tiff", ".tiff": "image/tiff", ".svg": "image/svg+xml",
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".jpe": "image/jpeg", ".jfif": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp",
+    ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif", ".hif": "image/heif", ".tif": "image/tiff", ".tiff": "image/tiff", ".svg": "image/svg+xml",
 }  # fmt: skip
 PICTURE_ENDINGS = frozenset(ending for ending, kind in _TYPES.items() if kind.startswith("image/") and ending != ".svg")
 _MOST_ROWS = 100_000
+_MOST_TOLD = 5
 _MOST_PAGE_BYTES = 160_000_000
 
 
@@ -43,7 +47,27 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     for file in beside(path):
         name = quote(os.fsencode(file.relative_to(path.parent).as_posix()))
         _take(file, f"saved:///{name}", resources)
-    return [Start(own, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
+    start = page_within(path, own, resources, _TYPES) or own
+    return [Start(start, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
+
+
+def unused_beside(pages: Sequence[SavedPage], resources: Resources) -> list[str]:
+    """What is told of pictures that lie in a saved page's folder and are not on the page."""
+    shown = {image.path for page in pages for image in page.images}
+    names = [
+        unquote(one.url.rpartition("/")[2])
+        for one in resources.all
+        if one.url.startswith(SAVED) and one.is_image and one.path not in shown
+    ]
+    if not names:
+        return []
+    told = ", ".join(names[:_MOST_TOLD]) + (", ..." if len(names) > _MOST_TOLD else "")
+    several = (
+        "pictures lie beside the page, are not on it and were"
+        if len(names) > 1
+        else "picture lies beside the page, is not on it and was"
+    )
+    return [f"{len(names)} {several} left out: {told}"]
 
 
 def saved_from(checks: list[str]) -> tuple[str | None, list[str]]:
@@ -58,7 +82,11 @@ def shot_of(table: Path, name: str) -> Path | None:
         root = table.parent.resolve()
         file = (root / unquote(name)).resolve()
         inside = file.is_relative_to(root) and not any(part.startswith(".") for part in file.relative_to(root).parts)
-        return file if inside and file.suffix.lower() in PICTURE_ENDINGS and file.is_file() else None
+        if not inside or not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            is_image = image_format(stream.read(HEAD_BYTES)) is not None
+        return file if is_image or file.suffix.lower() in PICTURE_ENDINGS else None
     except (OSError, ValueError):
         return None
 
@@ -89,7 +117,7 @@ def _address(told: str | None) -> str | None:
 
 def beside(path: Path) -> Iterator[Path]:
     """The files that a browser saved beside a page; nothing that lies elsewhere, whatever links say."""
-    for ending in _BESIDE:
+    for ending in BESIDE:
         folder = path.with_name(path.stem + ending)
         if folder.is_dir() and not folder.is_symlink():
             for file in sorted(folder.rglob("*")):

@@ -5,28 +5,39 @@ lxml only builds the tree: no script runs, nothing is fetched, no entity or DTD 
 
 from __future__ import annotations
 
-import base64
-import binascii
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import lxml.html
 from lxml import etree
 
+from crawlers.saved.addresses import SAVED, data_of, host_of, joined
+from crawlers.saved.drawings import pictures_in_drawing
+from crawlers.saved.elements import image_places, is_hidden
+from crawlers.saved.image_formats import HEAD_BYTES, image_format, open_image
 from crawlers.saved.page import PageImage, Resource, Resources, SavedPage, Start
+from crawlers.saved.pictures import SMALLEST_SIDE_PX
+from crawlers.saved.styles import custom_properties, custom_urls, style_urls
 
-_HIDDEN = frozenset({"script", "style", "noscript", "template", "head", "svg", "object", "embed"})
+_SILENT = frozenset({"svg", "object", "embed"})  # their images are looked at, their text is not the page's
 _BLOCKS = frozenset(
     ["p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "header", "footer", "td", "th",
      "dt", "dd", "pre", "blockquote", "figcaption", "option", "button"]
 )  # fmt: skip
-_LAZY = ("src", "data-src", "data-original", "data-lazy-src", "data-url", "data-xhs-img", "poster")
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w-]+=[^;,]*)*)(;base64)?,", re.IGNORECASE)
-_MOST_DATA_CHARS = 90_000_000
 _MOST_ANSWER_BYTES = 8_000_000
+_MOST_SHEET_BYTES = 8_000_000
 _MOST_IMAGES = 5_000
+_LARGEST_HOLDER_BYTES = 4_000
+_LOSSES = {
+    "missing": ("{} image of the page is not in the capture", "{} images of the page are not in the capture"),
+    "frame": ("{} frame of the page is not in the capture", "{} frames of the page are not in the capture"),
+    "deep frame": ("{} frame within frames lies deeper than is read", "{} frames within frames lie deeper than is read"),
+    "depth": ("the page nests its elements deeper than is read", "{} frames nest their elements deeper than is read"),
+    "many": (f"{{}} image beyond {_MOST_IMAGES:,} was not read", f"{{}} images beyond {_MOST_IMAGES:,} were not read"),
+}  # fmt: skip
 
 
 def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> SavedPage | None:
@@ -42,24 +53,30 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     html = decoded(resource)
     root = tree_of(html)
     reading.read(root, start.url, 0, resource.base)
-    reading.add_what_scripts_loaded(start.url, loaded)
+    if not start.url.startswith(SAVED):  # whatever else lies in a saved page's folder is not on the page
+        reading.add_what_scripts_loaded(start.url, loaded)
     title = start.title or _title(root)
     return SavedPage(
         start.url if start.url.startswith(("http://", "https://")) else None, title[:500], start.saved_at or resource.at, html,
-        "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), tuple(reading.notes),
+        "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), reading.notes,
     )  # fmt: skip
 
 
 def tree_of(html: str) -> Any:
     """The tree of a page, an empty one where nothing can be made of it."""
     parser = lxml.html.HTMLParser(
-        no_network=True, remove_comments=True, remove_pis=True, huge_tree=False, encoding="utf-8"
+        no_network=True, remove_comments=True, remove_pis=True, huge_tree=True, encoding="utf-8"
     )
     try:
         root = lxml.html.document_fromstring(html.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError):
         root = lxml.html.document_fromstring("<html><body></body></html>")
     return root
+
+
+def _is_cut_off(root: Any) -> bool:
+    """Whether the parser left out what lies deeper than its limit."""
+    return any(one.type_name == "ERR_RESOURCE_LIMIT" for one in root.getroottree().parser.error_log)
 
 
 def decoded(resource: Resource) -> str:
@@ -87,39 +104,64 @@ class _PageReading:
         self._resources = resources
         self.text: list[str] = []
         self.images: list[PageImage] = []
-        self.notes: list[str] = []
         self._frames: set[str] = set()
         self._seen: set[str] = set()
-        self._missing = 0
+        self._behind: list[tuple[str, str]] = []  # what style sheets name: comes behind what elements show
+        self._properties: dict[str, tuple[str, str]] = {}
+        self._losses: Counter[str] = Counter()
         self._chars = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the page was not read, in sentences."""
+        return tuple(_LOSSES[loss][count > 1].format(count) for loss, count in self._losses.items() if count)
 
     def read(self, root: Any, url: str, depth: int, base: str | None = None) -> None:
         self._frames.add(url.partition("#")[0])
         url = base or url
         base = joined(url, (root.xpath("//base/@href") or [""])[0]) or url
-        hidden = 0
+        bases = tuple(dict.fromkeys((base, url)))
+        self._losses["depth"] += _is_cut_off(root)
+        self._take_styles(root, base)
+        hidden = silent = 0
         for event, element in etree.iterwalk(root, ("start", "end")):
             tag = element.tag if isinstance(element.tag, str) else ""
             if event == "end":
-                hidden -= tag in _HIDDEN
-                if not hidden:
+                hidden -= is_hidden(element, tag)
+                silent -= tag in _SILENT
+                if not hidden and not silent:
                     self._say("\n" if tag in _BLOCKS else "")
                     self._say(element.tail or "")
                 continue
-            hidden += tag in _HIDDEN
+            hidden += is_hidden(element, tag)
+            silent += tag in _SILENT
             if not hidden:
-                self._say(element.text or "")
-                self._look(element, tag, base, depth)
-        if depth == 0 and self._missing:
-            self.notes.append(f"{self._missing} images of the page are not in the capture")
+                self._say("" if silent else element.text or "")
+                self._look(element, tag, bases, depth)
+        if depth == 0:
+            for place, sheet in self._behind:
+                if (found := self._resource(place, (sheet,))) is not None and found.is_image:
+                    self._keep(found, "")
 
     def add_what_scripts_loaded(self, url: str, loaded: Sequence[Resource]) -> None:
         """Images that no element names, since a script put them there: those this page asked for, or all where nobody says."""
         for resource in loaded:
-            if resource.is_image and resource.url not in self._seen and resource.status < 300:
+            if resource.is_image and resource.status < 300:
                 said = resource.referrer
                 if said is None or said.partition("#")[0] in self._frames or host_of(said) == host_of(url):
                     self._keep(resource, "")
+
+    def _take_styles(self, root: Any, base: str) -> None:
+        """Addresses in style elements and in the style sheets that a page links."""
+        sheets = [("".join(one.itertext()), base) for one in root.iter("style")]
+        for link in root.iter("link"):
+            url = joined(base, link.get("href") or "") if "stylesheet" in (link.get("rel") or "").lower() else None
+            sheet = self._resources.find(url) if url else None
+            if sheet is not None and sheet.size_bytes <= _MOST_SHEET_BYTES:
+                sheets.append((sheet.read().decode("utf-8", "replace"), sheet.url))
+        for text, place in sheets:
+            self._properties |= {name: (url, place) for name, url in custom_urls(text).items()}
+            self._behind += [(url, place) for url in style_urls(text)]
 
     def _say(self, text: str) -> None:
         if not text or self._chars > self._resources.limits.text_chars:
@@ -130,122 +172,102 @@ class _PageReading:
         self.text.append(plain)
         self._chars += len(plain)
 
-    def _look(self, element: Any, tag: str, base: str, depth: int) -> None:
+    def _look(self, element: Any, tag: str, bases: tuple[str, ...], depth: int) -> None:
         if tag in ("iframe", "frame"):
-            self._enter(element, base, depth)
+            self._enter(element, bases, depth)
             return
-        if tag in ("img", "image", "video", "input", "source"):
-            places = [element.get(name) for name in _LAZY] + _srcset(
-                element.get("srcset") or element.get("data-srcset")
-            )
-            if any(places):
-                self._show([place for place in places if place], base, element.get("alt") or element.get("title") or "")
-        for place in _style_urls(element.get("style") or ""):
-            self._show([place], base, "")
+        alt = element.get("alt") or element.get("title") or ""
+        if places := image_places(element, tag):
+            self._show(places, bases, alt)
+        style = element.get("style") or ""
+        for place in style_urls(style):
+            self._show([place], bases, alt)
+        for name in custom_properties(style):
+            if name in self._properties:
+                place, sheet = self._properties[name]
+                self._show([place], (sheet,), alt)
 
-    def _show(self, places: list[str], base: str, alt: str) -> None:
-        for place in places:
-            found = self._resource(place, base)
-            if found is not None:
-                if found.url not in self._seen:
-                    self._keep(found, alt)
+    def _show(self, places: list[str], bases: tuple[str, ...], alt: str) -> None:
+        """Keep the first picture among the places of one image that the capture holds, or count it as missing.
+
+        Drawings, and pictures too small for a face, only keep the place until the image comes.
+        """
+        holders, missing = [], False
+        for place in dict.fromkeys(places):
+            found = self._resource(place, bases)
+            if found is None:
+                missing = True
+            elif self._holds_a_place(found):
+                holders.append(found)
+            else:
+                self._keep(found, alt)
                 return
-        self._missing += 1
+        for holder in holders:
+            for inside in pictures_in_drawing(holder):
+                if (found := self._resource(inside, ())) is not None:
+                    self._keep(found, alt)
+        self._losses["missing"] += missing
+
+    def _holds_a_place(self, found: Resource) -> bool:
+        if found.is_drawing:
+            return True
+        if not 0 < found.size_bytes <= _LARGEST_HOLDER_BYTES:
+            return False
+        try:
+            with open_image(found.read()) as image:
+                return min(image.size) < SMALLEST_SIDE_PX
+        except Exception:  # Pillow's plugins raise anything; what cannot be opened is told where all images are
+            return False
 
     def _keep(self, resource: Resource, alt: str) -> None:
+        if resource.url in self._seen:
+            return
         self._seen.add(resource.url)
-        if len(self.images) < _MOST_IMAGES:
-            url = resource.url if resource.url.startswith(("http://", "https://")) else None
-            self.images.append(PageImage(url, resource.path, len(self.images), alt[:300]))
+        if len(self.images) >= _MOST_IMAGES:
+            self._losses["many"] += 1
+            return
+        url = resource.url if resource.url.startswith(("http://", "https://")) else None
+        self.images.append(PageImage(url, resource.path, len(self.images), alt[:300]))
 
-    def _resource(self, place: str, base: str) -> Resource | None:
-        place = place.strip()
-        if place.startswith("data:"):
-            return self._inline(place)
-        url = joined(base, place)
-        return None if url is None else self._resources.find(url)
+    def _resource(self, place: str, bases: tuple[str, ...]) -> Resource | None:
+        """What a place of a page names: relative to its base element, or else to the page itself, as saved pages have it."""
+        if place.lstrip()[:5].lower() == "data:":
+            return self._inline(place.strip())
+        urls = [url for base in bases if (url := joined(base, place)) is not None]
+        return next((found for url in urls if (found := self._resources.find(url)) is not None), None)
 
     def _inline(self, place: str) -> Resource | None:
-        known = self._resources.find(name := f"data:{hash(place) & 0xFFFFFFFFFFFF:012x}")
-        if known is not None:
-            return known
         data = data_of(place)
         if data is None or not data[1]:
             return None
-        resource = self._resources.add_bytes(data[1], name, media_type=data[0])
-        return resource if resource.is_image else None
+        media_type, inside = data
+        if image_format(inside[:HEAD_BYTES]) and not media_type.startswith("image/"):
+            media_type = "image/*"  # browsers look at the bytes
+        name = f"data:{hashlib.sha256(inside).hexdigest()}"
+        known = self._resources.find(name)
+        resource = known or self._resources.add_bytes(inside, name, media_type=media_type)
+        return resource if resource.is_image or resource.is_drawing else None
 
-    def _enter(self, element: Any, base: str, depth: int) -> None:
+    def _enter(self, element: Any, bases: tuple[str, ...], depth: int) -> None:
         if depth >= self._resources.limits.frame_depth:
-            self.notes.append("frames within frames go deeper than is read")
+            self._losses["deep frame"] += 1
             return
         if (inside := element.get("srcdoc")) is not None:
-            self.read(tree_of(inside), base, depth + 1)
+            self.read(tree_of(inside), bases[0], depth + 1)
             return
         place = (element.get("src") or "").strip()
-        if place.startswith("data:text/html"):
+        if place[:5].lower() == "data:":
             data = data_of(place)
-            if data is not None:
-                self.read(tree_of(data[1].decode("utf-8", "replace")), base, depth + 1)
-            return
-        url = joined(base, place)
-        if url is None:
-            return
-        found = self._resources.find(url)
-        if found is not None and found.is_page and found.url.partition("#")[0] not in self._frames:
+            if data is not None and data[0] in ("text/html", "application/xhtml+xml"):
+                self.read(tree_of(data[1].decode("utf-8", "replace")), bases[0], depth + 1)
+                return
+        found = self._resource(place, bases) if place else None
+        if found is not None and found.is_image:
+            self._keep(found, element.get("title") or "")
+        elif found is not None and found.is_page and found.url.partition("#")[0] not in self._frames:
             self.read(tree_of(decoded(found)), found.url, depth + 1, found.base)
-
-
-def joined(base: str, place: str) -> str | None:
-    """An address within a page; None for one that is none."""
-    try:
-        return urljoin(base, place)
-    except ValueError:
-        return None
-
-
-def host_of(url: str) -> str:
-    """The host of an address, "" for one that is none."""
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return ""
-
-
-def data_of(place: str) -> tuple[str, bytes] | None:
-    """Media type and bytes of a data: address (RFC 2397); None if it is none."""
-    found = _DATA_URL.match(place[:1_000])
-    if found is None or len(place) > _MOST_DATA_CHARS:
-        return None
-    rest = place[found.end() :]
-    try:
-        data = base64.b64decode(re.sub(r"\s+", "", rest), validate=False) if found[3] else unquote_to_bytes(rest)
-    except (binascii.Error, ValueError):
-        return None
-    return (found[1] or "text/plain").lower(), data
-
-
-def _style_urls(style: str) -> Iterator[str]:
-    """Addresses in a style attribute, in one pass: a pattern could be made to look for hours."""
-    position = 0
-    while (start := style.find("url(", position)) >= 0 and (end := style.find(")", start)) >= 0:
-        yield style[start + 4 : end].strip(" \t\n'\"")
-        position = end + 1
-
-
-def _srcset(told: str | None) -> list[str]:
-    """Addresses of a srcset, the largest first; commas within data: addresses are kept."""
-    if not told or told.lstrip().startswith("data:"):
-        return [told.split()[0]] if told and told.split() else []
-    parts = [part.split() for part in told.split(",") if part.strip()]
-    return [part[0] for part in sorted(parts, key=lambda part: -_width(part))]
-
-
-def _width(part: list[str]) -> float:
-    try:
-        return float(part[1][:-1]) if len(part) > 1 else 1.0
-    except ValueError:
-        return 1.0
+        elif found is None and place and place.partition(":")[0].lower() not in ("about", "javascript"):
+            self._losses["frame"] += 1
 
 
 def _title(root: Any) -> str:

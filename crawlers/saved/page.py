@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.addresses import keys_of
 from crawlers.saved.sniffing import is_unknown, media_type_in
 
 _MOST_REDIRECTS = 20  # as in Fetch
@@ -95,6 +95,10 @@ class Resource:
     @property
     def is_image(self) -> bool:
         return self.stands and self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
+
+    @property
+    def is_drawing(self) -> bool:
+        return self.media_type == "image/svg+xml"
 
     @property
     def is_page(self) -> bool:
@@ -230,7 +234,7 @@ class Resources:
 
     def name(self, resource: Resource, url: str) -> None:
         """Let an answer be found under an address; of several the one of the least `rank` is."""
-        for key in _keys(url):
+        for key in keys_of(url):
             known = self._by_url.get(key)
             if known is None or known.number == resource.number or resource.rank < known.rank:
                 self._by_url[key] = resource
@@ -257,7 +261,7 @@ class Resources:
         An answer that is empty or only a part stands for no image, one that could not be unpacked for no page either.
         """
         for _ in range(_MOST_REDIRECTS + 1):
-            found = next((self._by_url[key] for key in _keys(url) if key in self._by_url), None)
+            found = next((self._by_url[key] for key in keys_of(url) if key in self._by_url), None)
             if found is None or found.location is None:
                 return found if found is not None and found.stands else None
             url = found.location
@@ -286,21 +290,6 @@ class Body:
 
     def close(self) -> None:
         self._stream.close()
-
-
-def _keys(url: str) -> tuple[str, ...]:
-    """What equal addresses have in common, the closest first.
-
-    A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change its letter case.
-    """
-    if url[:4].lower() == "cid:":
-        name = unquote(url[4:]).strip().strip("<>")
-        return (f"cid:{name}", f"CID:{name.casefold()}")
-    return (_plain(url),)
-
-
-def _plain(url: str) -> str:
-    return url.partition("#")[0]
 
 
 def _list_of(urls: list[str]) -> str:

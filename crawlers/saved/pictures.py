@@ -6,7 +6,6 @@ quality under 50 say nothing, since the picture has no detail.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pdqhash
-from PIL import Image
 
-MAX_PIXELS = 80_000_000
-MAX_BYTES = 64_000_000
+from crawlers.saved.image_formats import ImageRefused, open_image
+
 SMALLEST_SIDE_PX = 32  # below it lie icons and counters
 MOST_BITS_BETWEEN_COPIES = 31
 LEAST_QUALITY = 50
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "HEIF", "AVIF", "MPO")
 _HASHED_SIDE_PX = 512  # PDQ looks at 64x64 in the end
 
 
@@ -47,22 +44,20 @@ class Picture:
 
 def look_at(data: bytes) -> Picture:
     """Size and hash of an image file's bytes."""
-    if len(data) > MAX_BYTES:
-        return Picture(0, 0, None, f"larger than {MAX_BYTES / 1e6:.0f} MB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+            with open_image(data) as opened:
                 width, height = opened.size
-                if width * height > MAX_PIXELS:
-                    return Picture(width, height, None, f"larger than {MAX_PIXELS / 1e6:.0f} megapixels")
                 if min(width, height) < SMALLEST_SIDE_PX:
                     return Picture(width, height, None)
                 opened.draft("RGB", (_HASHED_SIDE_PX, _HASHED_SIDE_PX))
                 small = opened.convert("RGB")
                 small.thumbnail((_HASHED_SIDE_PX, _HASHED_SIDE_PX))
+    except ImageRefused as refused:
+        return Picture(0, 0, None, f"no picture that can be opened: {refused}")
     except Exception as error:  # Pillow's plugins raise anything at hostile files
-        return Picture(0, 0, None, f"no picture that can be opened ({type(error).__name__})")
+        return Picture(0, 0, None, f"a damaged picture ({type(error).__name__})")
     bits, quality = pdqhash.compute(np.asarray(small))
     return Picture(width, height, np.packbits(bits).tobytes().hex() if quality >= LEAST_QUALITY else None)
 

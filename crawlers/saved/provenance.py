@@ -7,21 +7,21 @@ of GB 45438-2025 (TC260, namespace http://www.tc260.org.cn/ns/AIGC/1.0/); EXIF; 
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import sd_parsers
 from lxml import etree
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
+from sd_parsers.parsers import MANAGED_PARSERS, AUTOMATIC1111Parser, FooocusParser
 
 from crawlers.saved.content_credentials import Credentials, credentials_in
+from crawlers.saved.image_formats import open_image
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "HEIF", "AVIF", "MPO", "BMP")
 _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
 # What GB 45438-2025 lets Label say.
 _LABELS = {"1": "1: made by AI / 属于", "2": "2: may be made by AI / 可能", "3": "3: suspected to be made by AI / 疑似"}
@@ -30,6 +30,7 @@ _LORA_TAG = re.compile(r"<(?:lora|lyco):([^:<>]{1,200})(?::[^<>]{0,60})?>")
 _LORA_HASHES = re.compile(r'Lora hashes:\s*"([^"]{1,20000})"')
 _HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{8,64})")
 _MOST_CHARS = 200_000
+_CHARSET_BYTES = 8  # name of the charset before the text of a UserComment (Exif 3.0, 4.6.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def provenance_of(data: bytes) -> Provenance:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            with open_image(data) as picture:
                 exif = _exif(picture)
                 texts = dict(_texts(picture))
                 generated = _generated(picture, texts)
@@ -132,16 +133,38 @@ def _generated(picture: Image.Image, texts: dict[str, str]) -> tuple[str | None,
     graph = _graph(texts.get("prompt", ""))
     if graph[0] is not None:
         return graph
-    try:
-        found = sd_parsers.ParserManager().parse(picture)
-    except Exception:
-        found = None
+    found = _parsed(picture)
     if found is None:
         return None, None, ()
     prompt = str(found.full_prompt)[:_MOST_CHARS]
     models = [Ingredient("base model", _word(one.name), _digest(one.hash)) for one in _models(found)]
     ingredients = dict.fromkeys([*models, *_adapters(prompt, found.metadata, "\n".join(texts.values()))])
     return found.generator.value, prompt or None, tuple(ingredients)
+
+
+def _parsed(picture: Image.Image) -> Any:
+    """What the first parser of sd-parsers that understands the picture's parameters reads; None if none does.
+
+    The parsers get the parameters and never the picture: ParserManager keeps the last picture's parameters by
+    id(picture), and Python gives the id of a picture that was closed to the next one.
+    """
+    for parameters, parsers in _parameters(picture):
+        for parser in parsers:
+            with contextlib.suppress(Exception):  # a stranger's parameters make parsers raise anything
+                return parser().parse(parameters)
+    return None
+
+
+def _parameters(picture: Image.Image) -> Iterator[tuple[dict[Any, Any], Sequence[Any]]]:
+    """Where generators write parameters: a PNG's chunks, also behind its pixels; else EXIF's UserComment."""
+    if isinstance(picture, PngImagePlugin.PngImageFile):
+        yield dict(picture.info), MANAGED_PARSERS
+        yield dict(picture.text), MANAGED_PARSERS
+        return
+    comment = picture.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if isinstance(comment, bytes) and len(comment) > _CHARSET_BYTES:
+        text = comment[_CHARSET_BYTES:].decode("utf_16_be")
+        yield {"parameters": text}, (FooocusParser, AUTOMATIC1111Parser)
 
 
 def _graph(told: str) -> tuple[str | None, str | None, tuple[Ingredient, ...]]:

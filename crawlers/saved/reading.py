@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.files import (
+    BESIDE,
     PICTURE_ENDINGS,
     beside,
     read_html,
@@ -18,16 +19,17 @@ from crawlers.saved.files import (
     read_table,
     saved_from,
     shots_of,
+    unused_beside,
 )
 from crawlers.saved.har import read_har
 from crawlers.saved.html import page_of
+from crawlers.saved.image_formats import HEAD_BYTES, image_format, kind_of
 from crawlers.saved.mhtml import read_mhtml
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
 from crawlers.saved.unpacking import GZIP, ZSTD, head_of
 from crawlers.saved.wacz import read_wacz
 from crawlers.saved.warc import read_warc
 
-_PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _MOST_REASON_CHARS = 1_000
 _HEADER = re.compile(rb"[!-9;-~]+:")
 _MESSAGE = re.compile(rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE)
@@ -65,6 +67,8 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
     pages = [replace(page, url=page.url or url) for page in pages]
     if not pages:
         raise CaptureRefused("; ".join(("it holds no page", *resources.told()))[:_MOST_REASON_CHARS])
+    if kind in (Format.FOLDER, Format.SINGLE_FILE):
+        resources.notes += unused_beside(pages, resources)
     return Reading(kind, tuple(pages), tool, tuple(checks), resources.told())
 
 
@@ -99,7 +103,7 @@ def format_of(path: Path) -> Format:
         return packed_as
     if head.startswith(b"%PDF-"):
         return Format.PDF
-    if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:8] == b"ftyp":
+    if image_format(head):
         return Format.IMAGE
     if plain.startswith(b"{") and (path.suffix.lower() == ".har" or b'"log"' in head):
         return Format.HAR
@@ -122,7 +126,7 @@ def format_of(path: Path) -> Format:
         return Format.TABLE
     if zipfile.is_zipfile(path):  # something stands before the zip
         return Format.WACZ
-    what = "an empty file" if not head else f"a file of a kind that is not read ({path.suffix or 'no ending'})"
+    what = kind_of(head) if not head else f"{kind_of(head)} ({path.suffix or 'no ending'}), which is not read"
     raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
 
 
@@ -135,7 +139,9 @@ def _packed(path: Path, head: bytes) -> Format | None:
     if inside.startswith(b"WARC/"):
         return Format.WARC
     if inside.startswith(b"filedesc://"):
-        raise CaptureRefused("it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it")
+        raise CaptureRefused(
+            "it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it"
+        )
     if head.startswith(ZSTD):
         raise CaptureRefused("it is packed with zstd: unpack it first (`zstd -d`)")
     if not head.startswith(GZIP):
@@ -154,37 +160,62 @@ def parts_beside(path: Path) -> list[Path]:
 
 
 def captures_in(paths: list[Path]) -> list[Path]:
-    """The captures among files and folders: of a folder every file that can be one, without what lies in a saved page's own folder."""
+    """The captures among files and folders: the named files, and of a folder all that can be one by content or by name.
+
+    What belongs to another capture is left out: a saved page's own folder, the pictures that a table names.
+    """
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(
-            one for one in path.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
-        )
-        own = {
-            page.with_name(page.stem + ending)
-            for page in inside
-            if page.suffix.lower() in (".html", ".htm")
-            for ending in ("_files", ".files")
-        }
-        tables = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
-        found += [
-            one for one in inside
-            if not any(parent in own for parent in one.parents) and one.resolve() not in tables and one.suffix.lower() in ENDINGS
-        ]  # fmt: skip
+        found += [one for one in _loose_files(path) if _can_be_one(one)] if path.is_dir() else [path]
     return found
 
 
 def left_out_of(paths: list[Path]) -> list[Path]:
-    """The files of folders that `captures_in` leaves out, for their endings name no kind that is read."""
-    own = ("_files", ".files")
-    return [
-        one for path in paths if path.is_dir() for one in sorted(path.rglob("*"))
-        if one.is_file() and not one.name.startswith(".") and one.suffix.lower() not in ENDINGS
-        and not any(parent.name.endswith(own) for parent in one.parents)
-    ]  # fmt: skip
+    """The files of folders that `captures_in` leaves out, since they are of no kind that is read."""
+    return [one for path in paths if path.is_dir() for one in _loose_files(path) if not _can_be_one(one)]
 
 
-ENDINGS = PICTURE_ENDINGS | {".warc", ".gz", ".wacz", ".har", ".mhtml", ".mht", ".html", ".htm", ".pdf", ".csv"}
+def what_it_is(path: Path) -> str:
+    """What a file that is left out is, by its content."""
+    try:
+        with path.open("rb") as stream:
+            return kind_of(stream.read(HEAD_BYTES))
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def _loose_files(folder: Path) -> list[Path]:
+    """The files of a folder that belong to no capture beside them; hidden ones and links are none."""
+    inside = sorted(
+        one for one in folder.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
+    )
+    pages = [one for one in inside if one.suffix.lower() in (".html", ".htm", ".xhtml")]
+    own = {page.with_name(page.stem + ending) for page in pages for ending in BESIDE}
+    shots = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
+    return [one for one in inside if own.isdisjoint(one.parents) and one.resolve() not in shots]
+
+
+def _can_be_one(path: Path) -> bool:
+    if path.suffix.lower() in ENDINGS:
+        return True
+    try:
+        return format_of(path) in _TOLD_BY_CONTENT
+    except (CaptureRefused, OSError):
+        return False
+
+
+# Zip archives and mails may be anything: those are taken by name.
+_TOLD_BY_CONTENT = frozenset({Format.IMAGE, Format.PDF, Format.WARC, Format.HTML})
+ENDINGS = PICTURE_ENDINGS | {
+    ".warc",
+    ".gz",
+    ".wacz",
+    ".har",
+    ".mhtml",
+    ".mht",
+    ".html",
+    ".htm",
+    ".xhtml",
+    ".pdf",
+    ".csv",
+}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crawlers.saved.image_formats import image_format
+
 HEAD_BYTES = 1_445  # what the standard looks at
 _TAGS = tuple(
     f"<{tag}".encode()
     for tag in ("!doctype html", "html", "head", "script", "iframe", "h1", "div", "font", "table", "a", "style", "title", "b", "body", "br", "p")
 )  # fmt: skip
-_IMAGES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"), (b"\0\0\1\0", "image/x-icon"), (b"\0\0\2\0", "image/x-icon"),
-)  # fmt: skip
-_BOXES = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heic", b"msf1": "image/heic"}  # fmt: skip
+_ICONS = (b"\0\0\1\0", b"\0\0\2\0")
 _AFTER_A_TAG = (b" ", b">", b"\n", b"\r", b"\t")
 _BINARY = frozenset(range(0x20)) - frozenset(b"\t\n\f\r\x1b")  # "binary data bytes" of the standard
 
@@ -25,13 +23,10 @@ def is_unknown(media_type: str) -> bool:
 
 def media_type_of(head: bytes) -> str:
     """The media type that an answer's first bytes show, "application/octet-stream" if they show none."""
-    for signature, kind in _IMAGES:
-        if head.startswith(signature):
-            return kind
-    if head[:4] == b"RIFF" and head[8:14] == b"WEBPVP":
-        return "image/webp"
-    if head[4:8] == b"ftyp" and head[8:12] in _BOXES:  # the standard knows them as video only
-        return _BOXES[head[8:12]]
+    if name := image_format(head):
+        return f"image/{name.lower()}"
+    if head.startswith(_ICONS):
+        return "image/x-icon"
     if head.startswith(b"%PDF-"):
         return "application/pdf"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\t\n\f\r ").lower()
@@ -41,7 +36,9 @@ def media_type_of(head: bytes) -> str:
         text.startswith(tag) and text[len(tag) : len(tag) + 1] in _AFTER_A_TAG for tag in _TAGS
     ):
         return "text/html"
-    if text.startswith((b"{", b"[")) and looks_like_text(head):  # the standard has no JSON; sites send it to their scripts without a type
+    if text.startswith((b"{", b"[")) and looks_like_text(
+        head
+    ):  # the standard has no JSON; sites send it to their scripts without a type
         return "application/json"
     return "text/plain" if looks_like_text(head) else "application/octet-stream"
 

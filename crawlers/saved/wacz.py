@@ -61,9 +61,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     visits.settle()
     groups = {one.group for one in resources.all}
     known = [
-        start if start.group in groups else replace(start, group=None)
-        for start in listed
-        if resources.find(start.url)
+        start if start.group in groups else replace(start, group=None) for start in listed if resources.find(start.url)
     ]
     for start in listed:
         resources.miss("listed as a page, and not in the package", start.url)

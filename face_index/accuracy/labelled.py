@@ -13,7 +13,7 @@ import numpy as np
 from face_index.enrolment import open_faces
 from face_index.errors import CalibrationImpossible
 from face_index.face import Face, FaceReader
-from face_index.photos import PHOTO_ENDINGS
+from face_index.photos import photos_in
 from face_index.quality import QualityBar
 
 _AT_ONCE = 32
@@ -74,8 +74,7 @@ def labelled_photos(folder: Path) -> list[LabelledPhoto]:
         LabelledPhoto(path, person.name, groups.get(person.name, ""))
         for person in sorted(folder.iterdir())
         if person.is_dir()
-        for path in sorted(person.iterdir())
-        if path.suffix.lower() in PHOTO_ENDINGS
+        for path in photos_in([person])
     ]
     if not found:
         raise CalibrationImpossible(f"{folder} holds no folders of photos, one for each person")

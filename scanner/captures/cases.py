@@ -7,12 +7,13 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from crawlers.saved.captures import Captures, PageRow
 from crawlers.saved.facts import PageKind
 from crawlers.saved.ties import Tie, strongest, ties_of_image, ties_of_page
 from crawlers.saved.turns import shared
+from face_index.captured import pixels_of
 from reports.case import (
     CaptureRecord,
     Case,
@@ -293,8 +294,7 @@ def _image(
 
 def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
     """Nothing but the face: the rest of a stranger's picture need not be seen to recognise somebody."""
-    with Image.open(io.BytesIO(data)) as opened:
-        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    upright = Image.fromarray(pixels_of(data))
     left, top, right, bottom = box
     wide, high = (right - left) * _MARGIN, (bottom - top) * _MARGIN
     crop = upright.crop(

@@ -11,10 +11,14 @@ import resource
 import shutil
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pillow_heif
+from PIL import AvifImagePlugin
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.captures import Captures, ImageRow, page_id_of
@@ -27,6 +31,7 @@ from crawlers.saved.reading import read_capture
 
 MEMORY_BYTES = 3_000_000_000  # of addresses; libraries take a sixth of it
 SECONDS = 300.0
+_MOST_TOLD = 5
 
 Page = tuple[SavedPage, PageFacts, tuple[str, ...]]
 
@@ -97,6 +102,8 @@ class ReadingRoom:
 
 
 def _confine(memory_bytes: int, parent: int) -> None:
+    # Each thread of a decoder takes addresses of its own, and machines have any number of cores.
+    pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     threading.Thread(target=_end_with, args=(parent,), name="end with the parent", daemon=True).start()
 
@@ -117,6 +124,9 @@ def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: s
             tuple(_images(captures, page, facts, page_id_of(capture_id, number)))
             for number, (page, facts, _) in enumerate(pages)
         )
+        pages = [
+            (page, facts, (*told, *_unopened(rows))) for (page, facts, told), rows in zip(pages, images, strict=True)
+        ]
     except MemoryError:
         raise CaptureRefused("reading it takes more memory than it may") from None
     light = tuple((replace(page, html=None, answers=()), facts, told) for page, facts, told in pages)
@@ -147,3 +157,12 @@ def _images(captures: Captures, page: SavedPage, facts: PageFacts, page_id: str)
             )
         )
     return rows
+
+
+def _unopened(rows: Sequence[ImageRow]) -> Iterator[str]:
+    """What a page is told of its images that cannot be opened, so that no face in them is looked for."""
+    unopened = [row for row in rows if row.picture.problem is not None]
+    if unopened:
+        told = [f"image {row.place + 1} is {row.picture.problem}" for row in unopened[:_MOST_TOLD]]
+        more = [f"and {len(unopened) - _MOST_TOLD} more"] if len(unopened) > _MOST_TOLD else []
+        yield f"{len(unopened)} of its images cannot be opened: {', '.join([*told, *more])}"

@@ -60,7 +60,7 @@ def intake(
         raise typer.BadParameter(
             "an account needs its site, and the other way round", param_hint="--account, --platform"
         )
-    from crawlers.saved.reading import ENDINGS, captures_in, left_out_of
+    from crawlers.saved.reading import ENDINGS, captures_in, left_out_of, what_it_is
     from scanner.captures.intake import Intake
 
     flags: Flags = context.obj
@@ -73,8 +73,11 @@ def intake(
         )
     skipped = left_out_of(files)
     if skipped:
-        names = ", ".join(path.name for path in skipped[:5]) + (", ..." if len(skipped) > 5 else "")
-        typer.secho(visible(f"left out, {len(skipped)} of kinds that are not read: {names}"), err=True, fg="yellow")
+        typer.secho(f"left out, {len(skipped)} of kinds that are not read:", err=True, fg="yellow")
+    for path in skipped[:_MOST_ROWS]:
+        typer.secho(visible(f"  {path.name}: {what_it_is(path)}"), err=True, fg="yellow")
+    if len(skipped) > _MOST_ROWS:
+        typer.secho(f"  and {len(skipped) - _MOST_ROWS} more", err=True, fg="yellow")
     taken: list[TakenIn] = []
     left_out: list[str] = []
     try:

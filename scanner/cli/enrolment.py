@@ -21,6 +21,7 @@ from scanner.cli.context import (
     print_json,
     print_table,
     progress_bar,
+    visible,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def enroll(
     """Submit a person's likeness, with their consent, from three or more photos; another operator approves."""
     from face_index.consent import Signatory
     from face_index.errors import EnrolmentRefused
-    from face_index.photos import photos_in
+    from face_index.photos import files_in, hidden_in
     from face_index.registration import Request
     from scanner.reception import Reception
 
@@ -87,10 +88,12 @@ def enroll(
     consent = _consent(signer, role, today, last_day, consent_document, terms, territories)
     born_on = day_of(born, "--born") if born else None
     agree(consent, yes, lang)
-    files, picks = photos_in(photos), _picks(pick or [])
+    files, picks = files_in(photos), _picks(pick or [])
     unknown = set(picks) - {path.name for path in files}
     if unknown:
         raise typer.BadParameter(f"no photo is called {', '.join(sorted(unknown))}", param_hint="--pick")
+    for path in hidden_in(photos):
+        typer.echo(f"  {visible(path.name)}: left out, since it is hidden (its name begins with a dot)", err=True)
     request = Request(
         name=name,
         photos=files,
@@ -197,7 +200,7 @@ def _print_photos(report: EnrolmentReport, language: str) -> None:
     accepted = "accepted" if language == "en" else "已接受"
     for verdict in report.photos:
         reason = verdict.refusal.text(language) if verdict.refusal else accepted
-        typer.echo(f"  {verdict.name}: {reason}", err=True)
+        typer.echo(f"  {visible(verdict.name)}: {reason}", err=True)
 
 
 def enroll_many(

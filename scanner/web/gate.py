@@ -179,7 +179,9 @@ def _take_in(
 ) -> ScanDocument:
     rows = here.known.rows(order.sha256) if order.sha256 else None
     if rows and order.declared and shows_somebody(rows):
-        rows = None  # another listing of it is added to its case, or is under a licence; nothing is sampled again for that
+        rows = (
+            None  # another listing of it is added to its case, or is under a licence; nothing is sampled again for that
+        )
     job, new = here.jobs.take_in(order, key, job_id, rows)
     if order.kind == JobKind.UPLOAD and (not new or job.ended):
         here.forget_upload(order.source)

@@ -15,7 +15,7 @@ from face_index.vault.licences import covering_licence
 from reports.case import Case, SampleRecord, SightedImage
 from reports.case_report import headline
 from reports.listings import listings_of
-from reports.pictures import picture_uri
+from reports.pictures import picture_uri, pixels_uri
 from reports.plots import score_plot
 from reports.translation import translations as report_translations
 from reports.words import (
@@ -82,6 +82,13 @@ def _blurred(desk: PageDesk, sha256: str) -> Markup:
     return picture_uri(desk.docket, sha256, _THUMBNAIL, blurred=True, grey=True)
 
 
+def _captured(desk: PageDesk, sha256: str) -> Markup:
+    """An image as somebody captured it, in any of the formats in which faces are looked for."""
+    from face_index.captured import pixels_of
+
+    return pixels_uri(pixels_of(desk.docket.kept(sha256, "captured")), _WHOLE)
+
+
 def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, back: str) -> Response:
     """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
     named = {one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one}
@@ -91,7 +98,7 @@ def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, 
     if sha256 not in named and not captured:
         raise NotThere("no such picture")
     desk.note_shown(case, blurred=False, sha256=[sha256])
-    picture = picture_uri(desk.docket, sha256, _WHOLE, captured=captured)
+    picture = _captured(desk, sha256) if captured else picture_uri(desk.docket, sha256, _WHOLE)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
     return page(request, "picture.html", picture=picture, back=back, case=case)
