@@ -117,6 +117,9 @@ class Worklist:
             part.triage = triage = triage_file(path)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
             ledger.remember_triage(triage.sha256 or "", asdict(triage), workshop.clock())
+            if minor := named_minor(workshop, entry.listing, part.file, triage):
+                part.rows = [_minor_row(part.file, minor)]
+                return
             task = self._task(entry.listing, part.file, triage, path)
             key = self._verdict_key(task)
             known = ledger.known_verdict(task.sha256, key)
@@ -164,6 +167,8 @@ class Worklist:
         if remembered is None:
             return None
         triage = triage_from_dict(remembered)
+        if named_minor(self._workshop, listing, file, triage):
+            return None
         key = self._verdict_key(self._task(listing, file, triage, Path()))
         record = self._workshop.ledger.known_verdict(file.sha256, key)
         return None if record is None else (triage, record)
