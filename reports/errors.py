@@ -6,7 +6,9 @@ ReportError
 ├── EvidenceAltered      a stored file no longer has the bytes the case names
 ├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
 ├── ReviewRefused        a decision that may not be recorded as it was given
-├── FontMissing          no font here has the signs a PDF needs
+├── PdfUnavailable       this machine cannot make a PDF
+│   ├── PangoMissing     the libraries that set text are not here
+│   └── FontMissing      no font here has the signs a PDF needs
 ├── BundleExists         the folder for a bundle is there already
 ├── UnreadableBundle     a folder is not an evidence bundle
 ├── AuthorityFailed      a timestamp authority gave no answer that holds
@@ -75,7 +77,21 @@ class ReviewRefused(ReportError):
     """A decision that may not be recorded as it was given."""
 
 
-class FontMissing(ReportError):
+class PdfUnavailable(ReportError):
+    """What a PDF takes is not on this machine; the same in HTML needs nothing."""
+
+
+class PangoMissing(PdfUnavailable):
+    """WeasyPrint finds no Pango, which sets the text of PDFs."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "no PDF can be made, because Pango is not installed (Debian: libpango-1.0-0, libpangoft2-1.0-0 and "
+            f"libharfbuzz-subset0); the HTML says the same, and --no-pdf asks for it alone. WeasyPrint says: {problem}"
+        )
+
+
+class FontMissing(PdfUnavailable):
     """No font on this machine has the signs a PDF needs."""
 
     def __init__(self, language: str) -> None:
