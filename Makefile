@@ -1,5 +1,5 @@
-# make demo   install into .venv and tell the whole mission on the miniature world; SERVE=1 leaves its pages running
-# make test   install and run the test suite
+# make demo   install what running needs into .venv and tell the whole mission on the miniature world; SERVE=1 leaves its pages running
+# make test   install the dev extras too and run the test suite; says first what it needs of the system
 # make lint   formatting, types, import contracts
 # make dist   wheel and sdist in dist/; make test-dist  the suite against the installed wheel
 # make bench-crawlers  throughput of sweeps, bytes of triage, hostile headers
@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 
 .PHONY: demo test lint dist test-dist bench bench-gpu bench-crawlers bench-faces bench-reports bench-gate bench-captures bench-faults bench-all install
-demo: install
+demo: $(VENV)/runtime
 	$(BIN)/portrait-scanner demo $(if $(SERVE),--serve)
 
 test: install
@@ -74,25 +74,35 @@ bench-faults: install
 
 bench-all: bench bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
-# pdqhash comes as source in places and needs a compiler then.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+# What running needs: wheels from pip alone. No compiler, no root, and no package manager of the system.
+$(VENV)/runtime: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	@echo "Installing what running needs into $(VENV): about 2 GB, a few minutes. It is done once."
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) || { $(MAKE) --no-print-directory debian-packages && $(INSTALL); }
-	@$(BIN)/python -c 'import cv2, weasyprint' 2>/dev/null && fc-list :lang=zh-cn | grep -q . && openssl version >/dev/null 2>&1 && command -v chromium >/dev/null \
-	  || $(MAKE) --no-print-directory debian-packages
+	$(PIP) -e .
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  echo "OpenCV's windows need libgl1 and libglib2.0-0, which are not here: taking the build without windows"; \
+	  $(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(PIP) opencv-python-headless && $(BIN)/python -c 'import cv2'; }
 	@touch $@
 
-# OpenCV's and WeasyPrint's wheels need libraries that slim systems lack, PDFs need fonts, and tests a timestamp authority and a browser.
-DEBIAN := libgl1 libglib2.0-0 libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig fonts-noto-cjk fonts-noto-core openssl chromium g++ python3-dev
-.PHONY: debian-packages
-debian-packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -q && apt-get install -q -y --no-install-recommends $(DEBIAN); \
+# What tests, lint and benchmarks need besides; says what that is before anything is installed.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory needs
+	@$(MAKE) --no-print-directory $(VENV)/runtime
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+.PHONY: needs
+needs:
+	@missing=$$($(PYTHON) tests/needs.py) && exit 0; \
+	if [ -z "$$missing" ]; then exit 1; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing them with apt-get"; \
+	  apt-get update -q && apt-get install -q -y --no-install-recommends $$missing; \
 	else \
-	  echo "Install these as root, then run make again: $(DEBIAN)"; exit 1; \
+	  echo "Nothing was installed. Let root install these, then run make again: apt-get install $$missing"; exit 1; \
 	fi

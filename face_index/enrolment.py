@@ -12,6 +12,8 @@ import numpy as np
 from face_index.errors import EnrolmentRefused
 from face_index.face import Face, FaceReader, Prototypes, unit
 from face_index.gallery import Gallery
+from face_index.grouping import UNCALIBRATED_ALIKE, closest_cosine, groups_of, people_in
+from face_index.photo_names import labels_of, picked_numbers
 from face_index.photos import Photo, PhotoFile, PhotoRefused, open_photo, photo_from
 from face_index.quality import QualityBar
 from face_index.refusals import Refusal, Why
@@ -29,7 +31,7 @@ class PhotoVerdict:
     """What became of one photo.
 
     Attributes:
-        name: file name.
+        name: file name, with folders where another photo has that name.
         refusal: None if it was accepted.
         quality: what was measured of its face, None if there was no single face.
     """
@@ -49,10 +51,16 @@ class PhotoVerdict:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentReport:
-    """What became of every photo."""
+    """What became of every photo.
+
+    Attributes:
+        needed: photos that must pass.
+        people: names of the photos of each person, if they show several people who do not look alike.
+    """
 
     photos: tuple[PhotoVerdict, ...]
     needed: int
+    people: tuple[tuple[str, ...], ...] = ()
 
     @property
     def accepted(self) -> int:
@@ -72,10 +80,12 @@ class Template:
 class _Sorting:
     """Photos on their way through the checks."""
 
+    names: list[str]
     refusals: dict[int, Refusal] = field(default_factory=dict)
     photos: dict[int, Photo] = field(default_factory=dict)
     faces: dict[int, Face] = field(default_factory=dict)
     crowds: dict[int, list[Face]] = field(default_factory=dict)
+    people: list[list[int]] = field(default_factory=list)
 
 
 def make_template(
@@ -84,46 +94,57 @@ def make_template(
     photos: Sequence[Path | PhotoFile],
     needed: int = MIN_PHOTOS,
     picks: Mapping[str, int] | None = None,
+    alike: float = UNCALIBRATED_ALIKE,
 ) -> Template:
     """A template from photos of one person.
 
     Args:
         needed: photos that must pass.
-        picks: for photos of several people, by file name, which face it is: 1 is the largest.
+        picks: for photos of several people, by file name or path, which face it is: 1 is the largest.
+        alike: cosine from which on groups of photos may show one person (face_index.grouping.alike_from).
 
     Raises:
-        EnrolmentRefused: fewer than `needed` photos passed; its report has a reason for each.
+        EnrolmentRefused: fewer than `needed` photos passed, or they show several people; its report has a
+            reason for each.
+        PickRefused: a pick that fits no photo, or several.
     """
-    sorting = _Sorting()
+    sorting, numbers = _Sorting(labels_of(photos)), picked_numbers(picks or {}, photos)
     for start in range(0, len(photos), _OPEN_AT_ONCE):
         opened = _open(sorting, start, photos[start : start + _OPEN_AT_ONCE])
-        _choose_faces(sorting, opened, reader, bar, picks or {})
+        _choose_faces(sorting, opened, reader, bar, numbers)
     _refuse_copies(sorting)
+    _refuse_several_people(sorting, alike)
     _refuse_strangers(sorting)
     _suggest_picks(sorting)
-    return _template(sorting, [path.name for path in photos], needed)
+    return _template(sorting, needed)
 
 
 def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]) -> list[Face | Refusal]:
     """The one usable face of each photo, or why there is none; photos stand alone, nothing is compared."""
-    sorting = _Sorting()
+    sorting = _Sorting(labels_of(photos))
     _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {})
     return [sorting.refusals.get(number) or sorting.faces[number] for number in range(len(photos))]
 
 
-def template_of_kept(reader: FaceReader, photos: Sequence[bytes]) -> Prototypes | None:
+def template_of_kept(
+    reader: FaceReader, photos: Sequence[bytes], alike: float = UNCALIBRATED_ALIKE
+) -> Prototypes | None:
     """Prototypes from photos that were accepted before, by another pack; None if no face in them is surely theirs.
 
     Photos of several people may be among them, of which somebody picked a face then: what counts is whoever the
     photos of one face agree on, and of the others the face that looks like that one.
+
+    Args:
+        alike: as in `make_template`; photos that show several people tell nobody's face.
     """
     opened = [photo_from(str(number), data) for number, data in enumerate(photos)]
-    sorting = _Sorting()
+    sorting = _Sorting([photo.name for photo in opened])
     for number, faces in enumerate(reader.read([photo.pixels for photo in opened])):
         if len(faces) == 1:
             sorting.faces[number] = faces[0]
         elif faces:
             sorting.crowds[number] = faces
+    _refuse_several_people(sorting, alike)
     _refuse_strangers(sorting)
     theirs = [sorting.faces[number] for number in _good(sorting)]
     two_disagree = len(theirs) == 2 and theirs[0].embedding @ theirs[1].embedding < MIN_COSINE_TO_OTHERS
@@ -161,13 +182,13 @@ def _open(sorting: _Sorting, start: int, paths: Sequence[Path | PhotoFile]) -> d
 
 
 def _choose_faces(
-    sorting: _Sorting, opened: dict[int, Photo], reader: FaceReader, bar: QualityBar, picks: Mapping[str, int]
+    sorting: _Sorting, opened: dict[int, Photo], reader: FaceReader, bar: QualityBar, picks: Mapping[int, int]
 ) -> None:
     found = reader.read([photo.pixels for photo in opened.values()])
     for (number, photo), faces in zip(opened.items(), found, strict=True):
         sorting.photos[number] = replace(photo, pixels=np.zeros((0, 0, 3), np.uint8))  # no longer needed
-        name = photo.name
-        picked = picks.get(name)
+        name = sorting.names[number]
+        picked = picks.get(number)
         if not faces:
             sorting.refusals[number] = Refusal(Why.NO_FACE)
         elif picked is not None and not 1 <= picked <= len(faces):
@@ -198,7 +219,28 @@ def _refuse_copies(sorting: _Sorting) -> None:
         if original is None:
             kept.append(number)
         else:
-            sorting.refusals[number] = Refusal(Why.DUPLICATE, {"other": sorting.photos[original].name})
+            sorting.refusals[number] = Refusal(Why.DUPLICATE, {"other": sorting.names[original]})
+
+
+def _refuse_several_people(sorting: _Sorting, alike: float) -> None:
+    """Where photos fall into groups of faces that are not alike, none of them is taken: nobody can tell whose they are."""
+    good = _good(sorting)
+    if not good:
+        return
+    vectors = np.stack([sorting.faces[number].embedding for number in good])
+    people = people_in(groups_of(vectors, alike))
+    if not people:
+        return
+    cosine = closest_cosine(vectors, people)
+    facts = {"count": len(people), "cosine": cosine, "needed": alike}
+    sorting.people = [[good[row] for row in group] for group in people]
+    for person, group in enumerate(sorting.people, 1):
+        for number in group:
+            sorting.refusals[number] = Refusal(Why.SEVERAL_PEOPLE, {**facts, "person": person})
+    for number in _good(sorting):
+        mine = sorting.faces[number].embedding
+        closest = max(float(mine @ unit(vectors[group].sum(axis=0))) for group in people)
+        sorting.refusals[number] = Refusal(Why.SOMEONE_ELSE, {"cosine": closest, "needed": alike})
 
 
 def _refuse_strangers(sorting: _Sorting) -> None:
@@ -230,12 +272,13 @@ def _suggest_picks(sorting: _Sorting) -> None:
             sorting.refusals[number] = replace(refusal, facts=facts)
 
 
-def _template(sorting: _Sorting, names: Sequence[str], needed: int) -> Template:
+def _template(sorting: _Sorting, needed: int) -> Template:
     verdicts = tuple(
         PhotoVerdict(name, sorting.refusals.get(number), _quality(sorting.faces.get(number)))
-        for number, name in enumerate(names)
+        for number, name in enumerate(sorting.names)
     )
-    report = EnrolmentReport(verdicts, needed)
+    people = tuple(tuple(sorting.names[number] for number in group) for group in sorting.people)
+    report = EnrolmentReport(verdicts, needed, people)
     good = sorted(_good(sorting))
     if len(good) < needed:
         raise EnrolmentRefused(report)

@@ -6,7 +6,8 @@ FaceIndexError
 │   ├── PackUnusable         the files are here and do not form a pack
 │   ├── PackNotLicensed      the pack's licence does not cover this use
 │   └── PackMismatch         vectors of two packs were about to meet
-├── EnrolmentRefused         too few photos passed; `report` says why, photo by photo
+├── EnrolmentRefused         too few photos passed, or they show several people; `report` says why, photo by photo
+├── PickRefused              a face was picked of a photo that cannot be told, or twice
 ├── ManifestInvalid          an agency's list cannot be read; names the line
 ├── ConsentMissing           no valid consent for what was asked
 ├── NotDecidable             an approval or rejection that the rules do not allow
@@ -59,17 +60,29 @@ class PackMismatch(PackError):
 
 
 class EnrolmentRefused(FaceIndexError):
-    """Too few photos passed."""
+    """Too few photos passed, or they show several people."""
 
     def __init__(self, report: EnrolmentReport) -> None:
         reasons = "; ".join(f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal)
         if not report.photos:
             told = f"there are no image files in what was given; {report.needed} photos are needed"
+        elif report.people:
+            told = f"{people_told(report)}; register each of them with photos of their own. {reasons}"
         else:
             missing = report.needed - report.accepted
             told = f"{report.accepted} usable photos, {report.needed} are needed: add {missing} more. {reasons}"
         super().__init__(told.strip())
         self.report = report
+
+
+def people_told(report: EnrolmentReport) -> str:
+    """Which photos show whom, of photos that show several people who do not look alike."""
+    groups = "; ".join(f"{number}: {', '.join(names)}" for number, names in enumerate(report.people, 1))
+    return f"these are photos of {len(report.people)} people who do not look alike ({groups})"
+
+
+class PickRefused(FaceIndexError):
+    """A face was picked of a photo that no or several photos' names fit, or twice."""
 
 
 class ConsentMissing(FaceIndexError):

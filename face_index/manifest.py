@@ -25,6 +25,7 @@ from face_index.errors import (
     NameRefused,
     NameTaken,
     UnknownIdentity,
+    people_told,
 )
 from face_index.identity import Status
 from face_index.photos import files_in
@@ -136,6 +137,8 @@ def _register(
         identity, report = registrar.register(request, now)
     except EnrolmentRefused as error:
         needed = f"{error.report.accepted} usable photos, {error.report.needed} needed"
+        if error.report.people:
+            needed = people_told(error.report)
         reason = needed if error.report.photos else str(error)
         return replace(blank, reason=reason, photos=_photos(error.report))
     except NameTaken as error:

@@ -27,6 +27,7 @@ class Why(StrEnum):
     LIGHT = "light"
     COVERED = "covered"
     SOMEONE_ELSE = "someone-else"
+    SEVERAL_PEOPLE = "several-people"
     DUPLICATE = "duplicate"
 
 
@@ -106,6 +107,17 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
             "remove it or check who it shows"
         ),
         "与其他照片不像同一个人（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请删除或核对照片中的人",
+    ),
+    Why.SEVERAL_PEOPLE: (
+        (
+            "shows person {person} of {count}: the photos fall into {count} groups of faces that are not alike "
+            "(cosine {cosine:.2f}, {needed:.2f} needed); use photos of one person only, and of one look if all "
+            "of them show the same person"
+        ),
+        (
+            "属于第 {person} 组（共 {count} 组）：这些照片中的人脸分为 {count} 组，互不相像"
+            "（余弦相似度 {cosine:.2f}，至少需要 {needed:.2f}）；请只使用同一个人的照片，若确为同一人，请只使用同一种外貌的照片"
+        ),
     ),
     Why.DUPLICATE: (
         "is the same picture as {other}; use a photo from another day or place",

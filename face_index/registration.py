@@ -18,6 +18,7 @@ from face_index.enrolment import (
 )
 from face_index.face import FaceReader
 from face_index.faiss_gallery import FaissGallery
+from face_index.grouping import alike_from
 from face_index.identity import Identity
 from face_index.photos import PhotoFile
 from face_index.quality import QualityBar
@@ -38,7 +39,7 @@ class Request:
         born_on: only needed for someone under 18.
         reference: an agency's own number.
         keep_photos: sealed in the vault, so that another face pack can read them later.
-        picks: for photos of several people, by file name, which face it is.
+        picks: for photos of several people, by file name or path, which face it is.
         documents: copies of papers for whoever decides.
         shares_name: take in a name that somebody registered has; whoever decides is told of it, whoever submits is not.
     """
@@ -67,11 +68,14 @@ class Registrar:
 
         Raises:
             ConsentMissing: the consent does not allow it.
-            EnrolmentRefused: too few photos passed.
+            EnrolmentRefused: too few photos passed, or they show several people.
+            PickRefused: a pick that fits no photo, or several.
             NameTaken: the name or reference is registered.
         """
         check_consent(request.consent, request.born_on, now.date())
-        template = make_template(self._reader, self._bar, request.photos, MIN_PHOTOS, request.picks)
+        template = make_template(
+            self._reader, self._bar, request.photos, MIN_PHOTOS, request.picks, alike_from(self._calibration)
+        )
         if len(self._known) != self._vault.template_count(self._reader.version):
             self._known = self._everyone()  # another process registered or erased someone
         same = lookalikes(template.prototypes, self._known, self._lookalike_threshold())
@@ -113,14 +117,20 @@ class ReembedResult:
     no_face: tuple[str, ...]
 
 
-def reembed(vault: Vault, reader: FaceReader, actor: str, now: datetime) -> ReembedResult:
-    """Make everyone's template anew from kept photos with this pack; each person at once or not at all."""
+def reembed(
+    vault: Vault, reader: FaceReader, actor: str, now: datetime, calibration: Calibration | None = None
+) -> ReembedResult:
+    """Make everyone's template anew from kept photos with this pack; each person at once or not at all.
+
+    Args:
+        calibration: of this pack, None if it has none.
+    """
     embedded, without, no_face = [], [], []
     for identity in vault.without_template(reader.version):
         if not identity.photos_kept:
             without.append(identity.name)
             continue
-        prototypes = template_of_kept(reader, vault.photos_of(identity.identity_id))
+        prototypes = template_of_kept(reader, vault.photos_of(identity.identity_id), alike_from(calibration))
         if prototypes is None:
             no_face.append(identity.name)
             continue

@@ -57,7 +57,7 @@ def write_bundle(
         BundleExists: the folder is there already; nothing was changed.
         EvidenceAltered: stored evidence is not what the case names; nothing is left behind.
         UnreadableBundle: what was written does not verify, such as a case with numbers that are none.
-        FontMissing: a PDF is wanted and no font here has the language's signs.
+        PdfUnavailable: a PDF is wanted, and Pango or a font that has the language's signs is not here.
     """
     if folder.exists():
         raise BundleExists(str(folder))

@@ -16,7 +16,7 @@ from PIL import ImageFile
 
 from reports.case import Case, SampleRecord
 from reports.docket import Docket
-from reports.errors import FontMissing
+from reports.errors import FontMissing, PangoMissing, PdfUnavailable
 from reports.listings import listings_of
 from reports.pictures import picture_uri
 from reports.plots import score_plot
@@ -116,7 +116,7 @@ def case_pdf(html: str, case: Case, language: str) -> bytes:
     """The same report as PDF/A-3a with its fonts inside; the same HTML gives the same bytes.
 
     Raises:
-        FontMissing: no font here has the signs of that language.
+        PdfUnavailable: Pango, or a font that has the signs of that language, is not here.
     """
     return html_to_pdf(html, language, f"{case.case_id} {as_of(case)}")
 
@@ -125,15 +125,14 @@ def html_to_pdf(html: str, language: str, identifier: str) -> bytes:
     """PDF/A-3a from self-contained HTML; nothing is fetched.
 
     Raises:
-        FontMissing: no font here has the signs of that language.
+        PdfUnavailable: Pango, or a font that has the signs of that language, is not here.
     """
+    _require_pango()
+    _require_font(language)
     from weasyprint import HTML
     from weasyprint.text.fonts import FontConfiguration
     from weasyprint.urls import URLFetcher
 
-    # WeasyPrint lets Pillow take cut-off images for whole ones, in the whole program; photos and evidence must not be.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    _require_font(language)
     # A report refers to nothing outside itself: files and addresses are not even tried.
     document = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"}, fail_on_errors=True))
     return bytes(
@@ -146,17 +145,58 @@ def html_to_pdf(html: str, language: str, identifier: str) -> bytes:
     )
 
 
+def pdf_problem(language: str) -> str | None:
+    """Why no PDF in that language can be made on this machine, as a sentence; None if one can."""
+    try:
+        _require_pango()
+        _require_font(language)
+    except PdfUnavailable as error:
+        return str(error)
+    return None
+
+
+def _require_pango() -> None:
+    try:
+        import weasyprint  # noqa: F401  it loads Pango when it is imported
+    except OSError as error:
+        raise PangoMissing(str(error).splitlines()[0]) from error
+    # WeasyPrint lets Pillow take cut-off images for whole ones, in the whole program; photos and evidence must not be.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
 def _require_font(language: str) -> None:
+    if not _has_font({"zh-CN": "zh-cn"}.get(language, "en")):
+        raise FontMissing(language)
+
+
+def _has_font(code: str) -> bool:
     import shutil
     import subprocess
 
-    tool = shutil.which("fc-list")
-    if tool is None:
-        return  # where fontconfig's tools are not installed, its library still is; the page itself will show
-    code = {"zh-CN": "zh-cn"}.get(language, "en")
-    told = subprocess.run([tool, f":lang={code}", "family"], capture_output=True, text=True, check=False)  # noqa: S603
-    if not told.stdout.strip():
-        raise FontMissing(language)
+    if tool := shutil.which("fc-list"):
+        told = subprocess.run([tool, f":lang={code}", "family"], capture_output=True, text=True, check=False)  # noqa: S603
+        return bool(told.stdout.strip())
+    return _fontconfig_has(code)
+
+
+def _fontconfig_has(code: str) -> bool:
+    """Ask fontconfig's library, which WeasyPrint loads, where its tools are not installed (fontconfig.org, FcFontList)."""
+    import ctypes
+
+    class FontSet(ctypes.Structure):
+        _fields_ = (("count", ctypes.c_int), ("size", ctypes.c_int), ("fonts", ctypes.c_void_p))
+
+    library = ctypes.CDLL("libfontconfig.so.1")
+    for name in ("FcNameParse", "FcObjectSetCreate", "FcFontList"):
+        getattr(library, name).restype = ctypes.c_void_p
+    library.FcFontList.argtypes = (ctypes.c_void_p,) * 3
+    library.FcFontSetDestroy.argtypes = (ctypes.c_void_p,)
+    found = library.FcFontList(None, library.FcNameParse(f":lang={code}".encode()), library.FcObjectSetCreate())
+    if not found:
+        return False
+    count = FontSet.from_address(found).count
+    library.FcFontSetDestroy(found)
+    return bool(count)
 
 
 def headline(case: Case, translate: Translate) -> str:

@@ -7,7 +7,9 @@ ReportError
 ├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
 ├── ReviewRefused        a decision that may not be recorded as it was given
 │   └── ConfirmationRefused  a case that may not be confirmed, or not so
-├── FontMissing          no font here has the signs a PDF needs
+├── PdfUnavailable       this machine cannot make a PDF
+│   ├── PangoMissing     the libraries that set text are not here
+│   └── FontMissing      no font here has the signs a PDF needs
 ├── BundleExists         the folder for a bundle is there already
 ├── UnreadableBundle     a folder is not an evidence bundle
 ├── AuthorityFailed      a timestamp authority gave no answer that holds
@@ -88,7 +90,21 @@ class ConfirmationRefused(ReviewRefused):
         self.why = why
 
 
-class FontMissing(ReportError):
+class PdfUnavailable(ReportError):
+    """What a PDF takes is not on this machine; the same in HTML needs nothing."""
+
+
+class PangoMissing(PdfUnavailable):
+    """WeasyPrint finds no Pango, which sets the text of PDFs."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "no PDF can be made, because Pango is not installed (Debian: libpango-1.0-0, libpangoft2-1.0-0 and "
+            f"libharfbuzz-subset0); the HTML says the same, and --no-pdf asks for it alone. WeasyPrint says: {problem}"
+        )
+
+
+class FontMissing(PdfUnavailable):
     """No font on this machine has the signs a PDF needs."""
 
     def __init__(self, language: str) -> None:

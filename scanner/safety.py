@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from scanner.errors import RefusedToSample
+from scanner.name_matching import words_of_text
 
 NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
 MAX_SCALE = 1.2
@@ -31,7 +32,7 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     allowed = [
         word.strip()
         for word in words
-        if _TRIGGER_FORM.fullmatch(word.strip()) and not _SEXUAL_WORDS.search(word) and not _MINOR_WORDS.search(word)
+        if _TRIGGER_FORM.fullmatch(word.strip()) and not _holds(_SEXUAL_WORDS, word) and not _holds(_MINOR_WORDS, word)
     ]
     return tuple(word for word in dict.fromkeys(allowed) if not any(_swallows(other, word) for other in allowed))
 
@@ -40,12 +41,17 @@ def _swallows(longer: str, word: str) -> bool:
     return set(word.lower().split()) < set(longer.lower().split())
 
 
+def _holds(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether a text holds such a word, also as file names are written: "school_girl", "KidV2", wide letters."""
+    return bool(pattern.search(text) or pattern.search(words_of_text(text)))
+
+
 def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
     """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
     if flagged_by_hub:
         raise RefusedToSample("the hub marks this model as showing a minor; it is never sampled, see docs/safety.md")
     for text in texts:
-        if _MINOR_WORDS.search(text):
+        if _holds(_MINOR_WORDS, text):
             raise RefusedToSample(
                 "a name, tag or trigger of this model says minor; it is never sampled, see docs/safety.md"
             )

@@ -61,15 +61,16 @@ def _prompts_in(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _prompts_in(inner, depth + 1)
 
 
-def named_minor(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | None:
-    """The name of a registered minor whom a listing names; None for anybody else. Such a file is never sampled."""
-    today = workshop.clock().date()
-    text = " ".join(
-        [listing.title, file.name.replace("_", " ").replace("-", " "), *listing.tags, *listing.triggers]
-    ).casefold()
-    for identity in workshop.vault.identities():
-        if identity.is_minor(today) and identity.is_active(today):
-            words = identity.name.casefold().replace("_", " ").replace("-", " ").split()
-            if words and all(word in text for word in words):
-                return identity.name
-    return None
+def named_minor(workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> str | None:
+    """The name of a registered minor whom a file's listing or header names; None for anybody else.
+
+    Such a file is never sampled. How names are compared: scanner.name_matching.
+
+    Args:
+        triage: of the file's header, None before it was read.
+    """
+    texts = [listing.title, file.name, " ".join(listing.tags), " ".join(listing.triggers)]
+    if triage is not None:
+        told, _ = words_of(workshop, listing, file, triage)
+        texts += [*triage.triggers, str(triage.training.get("output_name") or ""), *told]
+    return workshop.minors.named_in(texts)

@@ -118,6 +118,9 @@ class Worklist:
             part.triage = triage = triage_file(path)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
             ledger.remember_triage(triage.sha256 or "", asdict(triage), workshop.clock())
+            if minor := named_minor(workshop, entry.listing, part.file, triage):
+                part.rows = [_minor_row(part.file, minor)]
+                return
             watch = workshop.watch
             part.task = task = self._task(entry.listing, part.file, triage, path)
             key = self._verdict_key(task, workshop.fingerprint_of(watch))
@@ -170,6 +173,8 @@ class Worklist:
         if remembered is None:
             return None
         triage = triage_from_dict(remembered)
+        if named_minor(self._workshop, listing, file, triage):
+            return None
         fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
         key = self._verdict_key(self._task(listing, file, triage, Path()), fingerprint)
         record = self._workshop.ledger.known_verdict(file.sha256, key)

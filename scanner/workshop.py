@@ -16,6 +16,7 @@ from scanner.examination import Budget
 from scanner.fetching import acquisition_of
 from scanner.judging import Bench
 from scanner.ledger import Ledger
+from scanner.name_matching import NameMatcher
 from scanner.network import open_hubs, open_transport
 from scanner.reception import Clock, Reception, utc_now
 from scanner.settings import Settings
@@ -39,6 +40,8 @@ class Workshop(Reception):
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None
         self._fingerprints: dict[str, str] = {}  # by snapshot
+        self._minors = NameMatcher(())
+        self._minors_of: tuple[int, date] | None = None
 
     def close(self) -> None:
         super().close()
@@ -61,6 +64,15 @@ class Workshop(Reception):
             self._watch = watch_over(self.reader.version, templates, version, kind, self.calibration, rates)
             self._watched = (version, day)
         return self._watch
+
+    @property
+    def minors(self) -> NameMatcher:
+        """The names of registered minors: read anew when somebody entered or left, or the day changed."""
+        state = (self.vault.gallery_version, self.clock().date())
+        if state != self._minors_of:
+            self._minors = NameMatcher(one.name for one in self.vault.minors(state[1]))
+            self._minors_of = state
+        return self._minors
 
     def fingerprint_of(self, watch: Watch) -> str:
         """SHA-256 over everything but the checkpoint that a verdict against that gallery depends on."""

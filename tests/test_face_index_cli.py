@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scanner.cli.app import ExitCode
+from scanner.miniature.albums import draw_photos
 from tests.conftest import bytes_below
 from tests.test_cli import run
 
@@ -215,3 +216,30 @@ class TestAccuracy:
         lfw.write_text(f"1\n{first} 1 2\n{first} 1 {second} 1\n")
         again = run("evaluate", lfw, "--json", home=home)
         assert json.loads(again.stdout)["genuine_comparisons"] == 1, again.stderr
+
+
+class TestPhotosThatAreMixedUp:
+    def test_two_people_are_no_person(self, home: Path, tmp_path: Path) -> None:
+        photos = [*draw_photos(900, 3, tmp_path), *draw_photos(903, 3, tmp_path)]
+        done = run("enroll", "Both", *photos, "--submitted-by", "sam", "--yes", home=home)
+        assert done.returncode == ExitCode.COULD_NOT_FINISH
+        assert "photos of 2 people" in done.stderr
+        told = run("enroll", "Both", *photos, "--yes", "--lang", "zh-CN", home=home).stderr
+        assert "互不相像" in told
+        assert run("identities", "--json", home=home).stdout.count("Both") == 0
+
+    def test_a_pick_that_two_files_could_mean_is_refused(self, home: Path, tmp_path: Path) -> None:
+        for folder, seed in (("one", 900), ("two", 903)):
+            [photo] = draw_photos(seed, 1, tmp_path / folder)
+            photo.rename(tmp_path / folder / "IMG_0001.png")
+        given = ["enroll", "X", tmp_path / "one", tmp_path / "two", "--yes", "--pick"]
+        done = run(*given, "IMG_0001.png=1", home=home)
+        assert done.returncode == ExitCode.USAGE
+        assert "one/IMG_0001.png" in done.stderr
+        assert "two/IMG_0001.png" in done.stderr
+        told = run(*given, "one/IMG_0001.png=1", home=home)
+        assert told.returncode == ExitCode.COULD_NOT_FINISH  # two photos are too few
+        assert "3 are needed" in told.stderr
+        twice = run(*given, "one/IMG_0001.png=1", "--pick", "one/IMG_0001.png=2", home=home)
+        assert twice.returncode == ExitCode.USAGE
+        assert "picked twice" in twice.stderr

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import zstandard
@@ -32,13 +32,15 @@ def original(**headers: str) -> bytes:
     return record("response", IMAGE, archives.answer(PIXELS), WARC_Record_ID="<urn:uuid:1>", **headers)
 
 
-def revisit(url: str = OTHER, head: bytes | None = None, profile: str = "identical-payload-digest", **headers: str) -> bytes:
+def revisit(
+    url: str = OTHER, head: bytes | None = None, profile: str = "identical-payload-digest", **headers: str
+) -> bytes:
     head = archives.answer(b"") if head is None else head
     return record("revisit", url, head, WARC_Profile=PROFILE + profile, **headers)
 
 
 class TestRevisits:
-    TO_URL = {"WARC_Refers_To_Target_URI": IMAGE, "WARC_Refers_To_Date": DATE}
+    TO_URL: ClassVar = {"WARC_Refers_To_Target_URI": IMAGE, "WARC_Refers_To_Date": DATE}
 
     @pytest.mark.parametrize(
         ("told", "to"),
@@ -70,7 +72,9 @@ class TestRevisits:
     def test_a_page_a_chain_and_one_without_headers(self) -> None:
         named = {"WARC_Record_ID": "<urn:uuid:2>", "WARC_Refers_To": "<urn:uuid:1>"}
         bare = revisit(OTHER, b"", WARC_Refers_To="<urn:uuid:2>")
-        page = record("response", PAGE, archives.answer(archives.html(OTHER), "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32)
+        page = record(
+            "response", PAGE, archives.answer(archives.html(OTHER), "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32
+        )
         again = revisit(SECOND, archives.answer(b"", "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32)
         reading = read(page + again + bare + revisit("https://site.example/between.png", **named) + original())
         assert [(page.url, page.text.strip()) for page in reading.pages] == [(PAGE, "Words"), (SECOND, "Words")]
@@ -132,7 +136,9 @@ class TestRedirects:
 class TestParts:
     PART = response(IMAGE, PIXELS[:20], "image/png", "206 Partial Content", Content_Range=f"bytes 0-19/{len(PIXELS)}")
 
-    @pytest.mark.parametrize("bad", [PART, response(IMAGE, b""), response(IMAGE, b"gone", "text/html", "404 Not Found")])
+    @pytest.mark.parametrize(
+        "bad", [PART, response(IMAGE, b""), response(IMAGE, b"gone", "text/html", "404 Not Found")]
+    )
     @pytest.mark.parametrize("first", [True, False])
     def test_the_whole_answer_counts(self, bad: bytes, first: bool) -> None:
         whole = response(IMAGE, PIXELS)
@@ -182,7 +188,9 @@ class TestCodings:
 
     @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate"])
     def test_a_body_that_ends_early_is_told(self, coding: str) -> None:
-        long = archives.html() + b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(3_000))
+        long = archives.html() + b"".join(
+            hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(3_000)
+        )
         packed = archives.PACK[coding](long)
         reading = read(response(PAGE, packed[: len(packed) * 9 // 10], "text/html", Content_Encoding=coding))
         assert "Words" in reading.pages[0].text
@@ -280,7 +288,6 @@ class TestFrames:
         [page] = read(request(SECOND, Referer=referrer) + second_page(IMAGE) + outer + response(IMAGE, PIXELS)).pages
         assert (page.url, "Words" in page.text, images_of(page)) == (PAGE, True, [PIXELS])
 
-
     @pytest.mark.parametrize("packed", [True, False])
     def test_pages_that_were_captured_beside_each_other_keep_their_own(self, packed: bool) -> None:
         """Browsertrix loads several pages at once, and says of each record for which one it was."""
@@ -313,11 +320,23 @@ def described(form: str, data: bytes) -> dict[str, Any]:
     }[form]
 
 
-FORMS = ("prefix", "capitals", "bare", "base32", "old", "old, none said", "named", "second", "bare md5", "sha512", "sha3")
+FORMS = (
+    "prefix",
+    "capitals",
+    "bare",
+    "base32",
+    "old",
+    "old, none said",
+    "named",
+    "second",
+    "bare md5",
+    "sha512",
+    "sha3",
+)
 
 
 class TestHashes:
-    WARC = {"data.warc.gz": archives.members([page_record(), response(IMAGE, PIXELS)])}
+    WARC: ClassVar = {"data.warc.gz": archives.members([page_record(), response(IMAGE, PIXELS)])}
 
     @pytest.mark.parametrize("form", FORMS)
     def test_every_form_of_a_hash_is_checked(self, form: str) -> None:
@@ -333,7 +352,7 @@ class TestHashes:
         assert any("'archive/data.warc.gz' (blake9)" in check and "not checked" in check for check in reading.checks)
         reading = read(archives.wacz(self.WARC, lambda *_: {}))
         assert "2 files have no hash there" in reading.checks
-        with pytest.raises(CaptureRefused, match="has a SHA-256 in datapackage.json that is none"):
+        with pytest.raises(CaptureRefused, match=r"has a SHA-256 in datapackage\.json that is none"):
             read(archives.wacz(self.WARC, lambda *_: {"hash": "sha256:zz"}))
 
     @pytest.mark.parametrize("form", ["prefix", "bare", "old", "sha512"])
@@ -373,7 +392,11 @@ class TestPackages:
             read(package.getvalue())
 
     def test_archives_go_by_their_content(self) -> None:
-        files = {"one": page_record(), "two.gz": gzip.compress(response(IMAGE, PIXELS)), "old.arc.gz": gzip.compress(TestGzip.ARC)}
+        files = {
+            "one": page_record(),
+            "two.gz": gzip.compress(response(IMAGE, PIXELS)),
+            "old.arc.gz": gzip.compress(TestGzip.ARC),
+        }
         reading = read(archives.wacz(files))
         assert images_of(reading.pages[0]) == [PIXELS]
         assert any("old.arc.gz" in note and "not read" in note for note in reading.notes)

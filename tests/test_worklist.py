@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from crawlers.listing import Listing, RemoteFile
+from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission, Vault
 from scanner.crew import LocalCrew
@@ -25,7 +26,7 @@ from scanner.sampling import Sampler
 from scanner.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage import triage_file
-from scanner.trigger_words import words_of
+from scanner.trigger_words import named_minor, words_of
 from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.registering import register_somebody
@@ -73,6 +74,45 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
     assert (row["outcome"], row["identity"], row["samples"]) == ("possible", "Mia Example", 0)
     assert "registered minor" in row["reason"]
     assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
+
+
+def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
+    tensors = load_file(STYLE)
+    save_file(tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"})
+    monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
+    for _ in range(2):  # the second time the header is remembered
+        [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+        assert (row["outcome"], row["identity"]) == ("possible", "Li An")
+
+
+def test_a_minors_name_inside_other_words_names_nobody(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
+    shutil.copy(STYLE, uploads / "realistic_woman_lora.safetensors")
+    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert (row["outcome"], row["identity"]) == ("clear", None)
+
+
+def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
+    workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RemoteFile("a.safetensors", "https://hub.example/a")
+    listing = bare_listing("civitai", "1", "Portrait of Li An", "https://hub.example/1", file)
+    read: list[int] = []
+    minors = Vault.minors
+    monkeypatch.setattr(Vault, "minors", lambda *given: read.append(1) or minors(*given))
+    monkeypatch.setattr(Vault, "identities", lambda *_: pytest.fail("everybody must not be read for each file"))
+    assert [named_minor(workshop, listing, file) for _ in range(5)] == [None] * 5
+    assert len(read) == 1
+    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
+    assert [named_minor(workshop, listing, file) for _ in range(5)] == ["Li An"] * 5
+    assert len(read) == 2
+    workshop.vault.withdraw("Li An", NOON, "olga")
+    assert named_minor(workshop, listing, file) is None
+    enrol(workshop, consent, "Li An")  # an adult of that name
+    assert named_minor(workshop, listing, file) is None
 
 
 def test_an_adult_of_that_name_is_sampled_as_anybody(workshop: Workshop, consent: Consent, uploads: Path) -> None:

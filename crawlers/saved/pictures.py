@@ -1,6 +1,6 @@
 """Pictures of a capture: size, perceptual hash, and which of them are the same picture.
 
-PDQ (Facebook, 2019; the `pdqhash` package): 256 bits, at most 31 of which differ between copies of one picture; hashes of
+PDQ (Facebook, 2019; crawlers.saved.pdq): 256 bits, at most 31 of which differ between copies of one picture; hashes of
 quality under 50 say nothing, since the picture has no detail.
 """
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pdqhash
 
 from crawlers.saved.image_formats import ImageRefused, open_image
+from crawlers.saved.pdq import pdq_of
 
 SMALLEST_SIDE_PX = 32  # below it lie icons and counters
 MOST_BITS_BETWEEN_COPIES = 31
@@ -58,7 +58,7 @@ def look_at(data: bytes) -> Picture:
         return Picture(0, 0, None, f"no picture that can be opened: {refused}")
     except Exception as error:  # Pillow's plugins raise anything at hostile files
         return Picture(0, 0, None, f"a damaged picture ({type(error).__name__})")
-    bits, quality = pdqhash.compute(np.asarray(small))
+    bits, quality = pdq_of(np.asarray(small))
     return Picture(width, height, np.packbits(bits).tobytes().hex() if quality >= LEAST_QUALITY else None)
 
 

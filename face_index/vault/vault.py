@@ -254,6 +254,11 @@ class Vault:
         """Everyone stored, by name."""
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
+    def minors(self, day: date) -> list[Identity]:
+        """Everyone registered who is under age on that day, by name."""
+        rows = self.db.query(IDENTITIES + " where i.adult_on > ? order by i.name", [day.isoformat()])
+        return [identity for identity in map(identity_of, rows) if identity.is_active(day)]
+
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity, SharedName."""
         wanted = unicodedata.normalize("NFC", name_or_id).strip()

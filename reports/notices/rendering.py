@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import escape
 
 from reports.case_report import html_to_pdf
+from reports.errors import PdfUnavailable
 from reports.notices.drafting import Draft
 
 _MARKS = (("# ", "title"), ("## ", "heading"), ("- ", "item"))
@@ -54,7 +55,20 @@ def as_docx(draft: Draft) -> bytes:
 
 
 def as_pdf(draft: Draft) -> bytes:
-    """PDF/A-3a; raises FontMissing."""
+    """PDF/A-3a; raises PdfUnavailable."""
+    return html_to_pdf(as_html(draft), draft.language, draft.text)
+
+
+def printable(draft: Draft) -> tuple[str, bytes, str | None]:
+    """A file to print: its ending and bytes, PDF where this machine can make one; else HTML, and why."""
+    try:
+        return "pdf", as_pdf(draft), None
+    except PdfUnavailable as error:
+        return "html", as_html(draft).encode(), str(error)
+
+
+def as_html(draft: Draft) -> str:
+    """One self-contained page."""
     tags = {"title": "h1", "heading": "h2", "item": "li", "paragraph": "p"}
     body, in_list = [], False
     for kind, text in _lines(draft.text):
@@ -63,11 +77,10 @@ def as_pdf(draft: Draft) -> bytes:
             body.append("<ul>" if in_list else "</ul>")
         body.append(f"<{tags[kind]}>{escape(text)}</{tags[kind]}>")
     body.append("</ul>" if in_list else "")
-    html = (
+    return (
         f'<!doctype html><html lang="{draft.language}"><head><meta charset="utf-8"><title>{escape(draft.template.title[draft.language])}</title>'
         f"<style>{_STYLE}</style></head><body>{''.join(body)}</body></html>"
     )
-    return html_to_pdf(html, draft.language, draft.text)
 
 
 _STYLE = """

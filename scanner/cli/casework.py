@@ -157,6 +157,7 @@ def report(
         )
     if with_weights and not bundle:
         raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
+    from reports.bundle import BundleRequest
     from reports.errors import UnknownCase
     from scanner.cases.desk import CaseDesk
 
@@ -172,6 +173,12 @@ def report(
             raise
         _scan_report(flags, what, out, lang, as_json)
         return
+    from reports.case_report import pdf_problem
+
+    languages = BundleRequest().languages if bundle else (lang,)
+    if pdf and (problem := next(filter(None, map(pdf_problem, languages)), None)):
+        typer.secho(problem, err=True, fg="yellow")
+        pdf = False
     written: dict[str, Any] = dict(desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf))
     if bundle:
         written["bundle"] = desk.write_bundle(known.case_id, folder, with_weights=with_weights, pdf=pdf)

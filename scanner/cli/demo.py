@@ -47,7 +47,8 @@ def demo(
     if as_json:
         from dataclasses import asdict
 
-        print_json(asdict(story))
+        # `results` is what `scan --json` calls them; `rows` is what this command called them first.
+        print_json({"results": story.rows, "scan": story.scan_id, **asdict(story)})
     else:
         _print_page(story)
         again = _called() + (f" --home {settings.home}" if flags.given.get("home") is not None else "")
@@ -125,10 +126,13 @@ def _print_page(story: Story) -> None:
     )
     folder, items, sound = story.bundle
     head(f"One case to its end: {story.case_id}, {story.case_file}")
-    say("Confirmed by a named reviewer; report in Chinese and English, HTML and PDF/A.")
+    forms = "HTML; PDF/A not in every language, see below" if story.degraded else "HTML and PDF/A"
+    say(f"Confirmed by a named reviewer; report in Chinese and English, {forms}.")
     say(f"Evidence sealed: {Path(folder).name}; verified: {sound} of {items} items are sound.")
     say(f"Reproduced: {story.reproduced[1]} of {story.reproduced[0]} samples made again agree.")
-    say(f"Notices drafted, nothing sent: {', '.join(Path(one).stem for one in story.notices if one.endswith('.pdf'))}.")
+    say(
+        f"Notices drafted, nothing sent: {', '.join(Path(one).stem for one in story.notices if not one.endswith('.docx'))}."
+    )
     gone = story.withdrawn
     head(f"Withdrawn and erased: {gone.name}")
     say(
@@ -138,6 +142,10 @@ def _print_page(story: Story) -> None:
         say(
             f"Their sealed bytes were in {counted(gone.traces_before, 'file')} of this home, and are in {gone.traces_after} now."
         )
+    if story.degraded:
+        head("Not on this machine")
+    for sentence in story.degraded:
+        say(sentence, "yellow")
     console.print()
 
 

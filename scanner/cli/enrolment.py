@@ -56,7 +56,11 @@ def enroll(
         str | None, typer.Option(help="Last day of the consent, YYYY-MM-DD. Default: two years from today.")
     ] = None,
     pick: Annotated[
-        list[str] | None, typer.Option(help="PHOTO=NUMBER: which face of a photo of several; 1 is the largest.")
+        list[str] | None,
+        typer.Option(
+            help="PHOTO=NUMBER: which face of a photo of several; 1 is the largest. PHOTO is a file name, or a path "
+            "where several have that name."
+        ),
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Your own number for this person.")] = None,
     discard_photos: Annotated[
@@ -71,7 +75,8 @@ def enroll(
 ) -> None:
     """Submit a person's likeness, with their consent, from three or more photos; another operator approves."""
     from face_index.consent import Signatory
-    from face_index.errors import EnrolmentRefused
+    from face_index.errors import EnrolmentRefused, PickRefused
+    from face_index.photo_names import picked_numbers
     from face_index.photos import files_in, hidden_in
     from face_index.registration import Request
     from scanner.reception import Reception
@@ -89,9 +94,10 @@ def enroll(
     born_on = day_of(born, "--born") if born else None
     agree(consent, yes, lang)
     files, picks = files_in(photos), _picks(pick or [])
-    unknown = set(picks) - {path.name for path in files}
-    if unknown:
-        raise typer.BadParameter(f"no photo is called {', '.join(sorted(unknown))}", param_hint="--pick")
+    try:
+        picked_numbers(picks, files)
+    except PickRefused as error:
+        raise typer.BadParameter(str(error), param_hint="--pick") from None
     for path in hidden_in(photos):
         typer.echo(f"  {visible(path.name)}: left out, since it is hidden (its name begins with a dot)", err=True)
     request = Request(
@@ -153,12 +159,14 @@ def asked(question: str) -> bool:
 
 
 def _picks(given: list[str]) -> dict[str, int]:
-    picks = {}
+    picks: dict[str, int] = {}
     for item in given:
         name, equals, number = item.rpartition("=")
         if not equals or not number.isdigit():
             raise typer.BadParameter(f"{item!r} is not PHOTO=NUMBER", param_hint="--pick")
-        picks[Path(name).name] = int(number)
+        if name in picks:
+            raise typer.BadParameter(f"{name} is picked twice; say once which face it is", param_hint="--pick")
+        picks[name] = int(number)
     return picks
 
 

@@ -39,6 +39,7 @@ def doctor(
         "image_check",
         "identities",
         "databases",
+        "pdf",
     ):
         typer.secho(title.replace("_", " "), bold=True)
         for name, value in findings[title].items():
@@ -60,6 +61,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "image_check": _image_check(settings, missing),
         "identities": _identities(settings, missing),
         "databases": _databases(settings, missing),
+        "pdf": _pdf(missing),
         "missing": missing,
     }
 
@@ -195,6 +197,16 @@ def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
                 f"(or what `sqlite3 {path.name} .recover` still reads)"
             )
     return found
+
+
+def _pdf(missing: list[str]) -> dict[str, str]:
+    """In which languages reports and notices can be made as PDF; HTML needs nothing."""
+    from reports.case_report import pdf_problem
+    from reports.translation import LANGUAGES
+
+    problems = {language: pdf_problem(language) for language in LANGUAGES}
+    missing += dict.fromkeys(filter(None, problems.values()))
+    return {language: "no" if problem else "yes" for language, problem in problems.items()}
 
 
 def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:

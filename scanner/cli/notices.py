@@ -92,7 +92,7 @@ def draft(
     """Write a notice about a confirmed case as text, DOCX and PDF. A missing field stops it and is named."""
     from reports.errors import NoticeIncomplete
     from reports.notices.drafting import draft_notice
-    from reports.notices.rendering import as_docx, as_pdf, as_text
+    from reports.notices.rendering import as_docx, as_text, printable
     from reports.notices.tracker import record_draft
     from scanner.cases.desk import CaseDesk
 
@@ -107,7 +107,8 @@ def draft(
         made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
     except NoticeIncomplete as error:
         _tell_missing(error)
-    contents = {"txt": as_text(made).encode(), "docx": as_docx(made), "pdf": as_pdf(made)}
+    suffix, to_print, problem = printable(made)
+    contents = {"txt": as_text(made).encode(), "docx": as_docx(made), suffix: to_print}
     notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
     desk.note_notice(case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind)
     out.mkdir(parents=True, exist_ok=True)
@@ -115,6 +116,8 @@ def draft(
     for suffix, data in contents.items():
         paths[suffix].write_bytes(data)
     desk.close()
+    if problem:
+        typer.secho(problem, err=True, fg="yellow")
     if as_json:
         print_json({"notice": notice_id, **paths})
         return

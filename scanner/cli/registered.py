@@ -80,7 +80,13 @@ def re_embed(
 
     flags: Flags = context.obj
     reception = Reception(flags.settings(face_pack=face_pack, use=use))
-    result = reembed(reception.vault, reception.reader, operator or reception.settings.operator, reception.clock())
+    result = reembed(
+        reception.vault,
+        reception.reader,
+        operator or reception.settings.operator,
+        reception.clock(),
+        reception.calibration,
+    )
     reception.close()
     if as_json:
         print_json({"embedded": result.embedded, "without_photos": result.without_photos, "no_face": result.no_face})

@@ -17,10 +17,11 @@ from crawlers.saved.captures import Captures
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
 from reports.case import Case
+from reports.case_report import pdf_problem
 from reports.docket import Docket
 from reports.errors import BundleExists
 from reports.notices.drafting import draft_notice, template
-from reports.notices.rendering import as_docx, as_pdf
+from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
 from reports.review import CaseStatus
 from reports.verify_bundle import verify
@@ -37,6 +38,7 @@ from scanner.worklist import Observer
 from scanner.workshop import Workshop
 
 REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
+_LANGUAGES = ("zh-CN", "en")
 _ACCOUNTS = 3  # impostors, and as many others
 _REVIEWED, _WITHDRAWN = "person-101", "person-107"
 _NOTICES = (("prc-1195", "zh-CN"), ("eu-dsa-16", "en"))
@@ -76,6 +78,7 @@ class Story:
         bundle: items of the evidence bundle, and how many of them are sound.
         reproduced: samples made again, and how many of them agree.
         notices: files of the drafts.
+        degraded: what this machine lacks, and what was done instead, in sentences.
     """
 
     scan_id: str
@@ -92,6 +95,7 @@ class Story:
     reproduced: tuple[int, int]
     notices: tuple[str, ...]
     withdrawn: Withdrawn
+    degraded: tuple[str, ...] = ()
 
 
 def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
@@ -126,18 +130,22 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
         desk.close()
     story = Story(
         scan.scan.scan_id, registered, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
-        (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn,
+        (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
     )  # fmt: skip
     told.write_text(json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
     return story, False
 
 
+def _degraded() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(pdf_problem, _LANGUAGES))))
+
+
+_SEVERAL = ("registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices", "degraded")
+
+
 def _story_of(document: dict[str, Any]) -> Story:
-    several = {
-        name: tuple(document[name])
-        for name in ("registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices")
-    }
-    return Story(**{**document, **several, "withdrawn": Withdrawn(**document["withdrawn"])})
+    fields = {name: tuple(value) if name in _SEVERAL else value for name, value in document.items()}
+    return Story(**{**fields, "withdrawn": Withdrawn(**document["withdrawn"])})
 
 
 def _finding(case: Case) -> dict[str, Any]:
@@ -206,9 +214,9 @@ def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Pa
         desk.review(
             case_id, REVIEWER, "confirm", "one and the same face in every sample, and none of it without the file"
         )
-    for language in ("zh-CN", "en"):
+    for language in _LANGUAGES:
         observer.step(0, None, f"writing the report ({language})")
-        desk.write_report(case_id, out, language, redacted=False, pdf=True)
+        desk.write_report(case_id, out, language, redacted=False, pdf=pdf_problem(language) is None)
     observer.step(0, None, "sealing the evidence")
     try:
         bundle = desk.write_bundle(case_id, out, with_weights=True, pdf=False)
@@ -231,7 +239,8 @@ def _notices(desk: CaseDesk, case: Case, observer: Observer) -> list[str]:
         made = draft_notice(kind, case, given, desk.clock(), language, desk.vault.fingerprint)
         notice_id = record_draft(desk.docket, made, REVIEWER, desk.clock())
         desk.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
-        for suffix, data in (("pdf", as_pdf(made)), ("docx", as_docx(made))):
+        ending, to_print, _ = printable(made)
+        for suffix, data in ((ending, to_print), ("docx", as_docx(made))):
             path = desk.settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
             path.write_bytes(data)
             paths.append(str(path))

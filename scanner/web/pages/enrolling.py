@@ -203,7 +203,12 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
     verdicts = _verdicts(problem.report, language) if isinstance(problem, EnrolmentRefused) else []
     if isinstance(problem, EnrolmentRefused):
         sentence = t("Only %(count)s of these photos can be used; %(needed)s are needed. Choose them anew.")
-        problem_told: str | None = sentence % {"count": problem.report.accepted, "needed": problem.report.needed}
+        if problem.report.people:
+            sentence = t("These photos show %(people)s people who do not look alike. Choose photos of one person only.")
+        facts = {
+            "count": problem.report.accepted, "needed": problem.report.needed, "people": len(problem.report.people)
+        }  # fmt: skip
+        problem_told: str | None = sentence % facts
     else:
         problem_told = told(request, problem) if problem else None
     if problem_told:

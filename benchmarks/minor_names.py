@@ -1,0 +1,119 @@
+"""Milliseconds a file takes to be compared with the names of registered minors: ours, and the plain way.
+
+    python -m benchmarks.minor_names [--people 10000]
+
+The plain way reads everybody from the vault for each file and looks for each name. Ours reads those under age once, until
+somebody enters or leaves, and looks a text's words up among all names. A tenth of the people are minors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from crawlers.listing import Listing, RemoteFile, bare_listing
+from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
+from face_index.face import PackVersion
+from face_index.identity import Proof
+from face_index.vault import Submission
+from scanner.settings import Settings
+from scanner.trigger_words import named_minor
+from scanner.workshop import Workshop
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+VERSION = PackVersion("none", "0" * 64, 4)
+SYLLABLES = ("li", "an", "zhao", "ying", "wei", "mei", "jun", "hao", "xin", "yan", "bo", "tao", "min", "fang", "lan")
+
+
+def name_of(number: int, rng: np.random.Generator) -> str:
+    words = ["".join(rng.choice(SYLLABLES, count)) for count in (1, 2)]
+    return f"{words[0].title()} {words[1].title()} {number:x}".replace("0", "o").translate(
+        str.maketrans("123456789", "ghijklmno")
+    )
+
+
+def fill(workshop: Workshop, people: int) -> None:
+    """One person as a real registration makes them, the others as copies of the rows with names of their own."""
+    rng = np.random.default_rng(0)
+    for minor in (False, True):
+        signatory = Signatory.GUARDIAN if minor else Signatory.SELF
+        consent = Consent(
+            "A", NOW.date(), date(2028, 11, 1), "ab" * 32, CONSENT_TEXT_VERSION, Terms.PROHIBITED, signatory=signatory
+        )
+        prototypes = np.eye(4, dtype=np.float32)[:1]
+        submission = Submission(
+            f"First {minor}", consent, prototypes, VERSION, (), 3, "sam", born_on=date(2014, 1, 1) if minor else None
+        )
+        identity = workshop.vault.submit(submission, NOW)
+        proof = Proof("passport", None, "olga", NOW)
+        workshop.vault.approve(identity.identity_id, "olga", proof, NOW, "benchmark")
+        count = people // 10 if minor else people - people // 10
+        _copy(workshop.vault.db.conn, identity.identity_id, count - 1, rng)
+
+
+def _copy(db: sqlite3.Connection, identity_id: str, count: int, rng: np.random.Generator) -> None:
+    columns = [row[1] for row in db.execute("pragma table_info(identities)")]
+    row = dict(
+        zip(
+            columns, db.execute("select * from identities where identity_id = ?", [identity_id]).fetchone(), strict=True
+        )
+    )
+    marks = ", ".join("?" for _ in columns)
+    with db:
+        for number in range(count):
+            copy = {**row, "identity_id": f"{identity_id[:24]}{number:08x}", "name": name_of(number, rng)}
+            db.execute(f"insert into identities values ({marks})", list(copy.values()))
+
+
+def plainly(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | None:
+    """Everybody read for each file, and each name looked for as whole words."""
+    today = workshop.clock().date()
+    text = " ".join([listing.title, file.name, *listing.tags, *listing.triggers]).casefold().replace("_", " ")
+    for identity in workshop.vault.identities():
+        if identity.is_minor(today) and identity.is_active(today):
+            words = r"[\W_]+".join(map(re.escape, identity.name.casefold().split()))
+            if re.search(rf"\b{words}\b", text):
+                return identity.name
+    return None
+
+
+def milliseconds(way: Callable[..., str | None], workshop: Workshop, files: int) -> tuple[float, float]:
+    """Of the first file, and the median of the others."""
+    seconds = []
+    for number in range(files):
+        file = RemoteFile(f"realistic_woman_lora_v{number}.safetensors", "https://hub.example/f")
+        listing = bare_listing(
+            "civitai", str(number), "Portraits in evening light, photographic", "https://hub.example", file
+        )
+        began = time.perf_counter()
+        way(workshop, listing, file)
+        seconds.append(time.perf_counter() - began)
+    return 1000 * seconds[0], 1000 * float(np.median(seconds[1:]))
+
+
+def main() -> None:
+    given = argparse.ArgumentParser()
+    given.add_argument("--people", type=int, default=10_000)
+    people = given.parse_args().people
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(Settings(home=Path(folder)), clock=lambda: NOW)
+        fill(workshop, people)
+        print(f"{workshop.vault.count():,} people, {len(workshop.vault.minors(NOW.date())):,} of them minors")
+        for name, way, files in (("the plain way", plainly, 6), ("ours", named_minor, 501)):
+            first, median = milliseconds(way, workshop, files)
+            print(
+                f"{name}: {first:,.1f} ms the first file, {median:,.3f} ms each of the others (median of {files - 1})"
+            )
+        workshop.close()
+
+
+if __name__ == "__main__":
+    main()
