@@ -24,6 +24,7 @@ from crawlers.saved.turns import alone, shared
 from crawlers.store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
+from scanner.captures.bag_names import bag_places, written
 from scanner.captures.reading_room import Content, ReadingRoom
 from scanner.environment import environment_now
 from scanner.reception import Clock, open_vault, utc_now
@@ -132,12 +133,21 @@ class Intake:
         bag = room / "bag"
         bag.mkdir()
         copy.main.rename(bag / "original")
-        if any(copy.folder.iterdir()):
-            copy.folder.rename(bag / "beside")
+        places = bag_places(copy.beside)
+        for name, place in places.items():
+            (bag / place).parent.mkdir(parents=True, exist_ok=True)
+            (copy.folder / name).rename(bag / place)
+        kept = {name: sha256 for name, sha256 in copy.beside.items() if places[name] == f"beside/{name}"}
+        renamed = {
+            places[name]: {"name": written(name), "sha256": sha256}
+            for name, sha256 in copy.beside.items()
+            if name not in kept
+        }
         told = {
             "capture_id": row.capture_id, "sha256": copy.main_sha256, "name": row.name, "size_bytes": row.size_bytes, "format": row.format,
             "taken_in_at": row.taken_in_at, "taken_in_by": row.taken_in_by, "tool": row.tool, "made_with": row.made_with,
-            "checks": list(row.checks), "notes": list(row.notes), "problem": row.problem, "beside": copy.beside,
+            "checks": list(row.checks), "notes": list(row.notes), "problem": row.problem, "beside": kept,
+            **({"renamed": renamed} if renamed else {}),
         }  # fmt: skip
         authorities = [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
         environment = environment_now(row.taken_in_by, self.clock())
@@ -155,7 +165,7 @@ class _Copy:
     """A capture with the files that belong to it, copied before anything reads them.
 
     Attributes:
-        beside: SHA-256 of the other files, by their place beside the main one.
+        beside: SHA-256 of the other files, by their names beside the main one, whatever these are.
         capture_id: the SHA-256 of the file, or over all of them where there are several.
     """
 
@@ -176,7 +186,7 @@ class _Copy:
         for part in parts_beside(path):
             name = part.relative_to(path.parent).as_posix()
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            beside[well_formed(name)] = _copied(part, folder / name)
+            beside[name] = _copied(part, folder / name)
             size += (folder / name).stat().st_size
         several = json.dumps([main_sha256, sorted(beside.items())]).encode()
         capture_id = hashlib.sha256(several).hexdigest() if beside else main_sha256

@@ -93,8 +93,9 @@ def intake(
                             (platform, account) if platform and account else None,
                         )
                     )
-                except OSError as error:
-                    left_out.append(f"{path.name}: {error.strerror or error}")
+                except Exception as error:  # whatever is wrong with one file, the others are taken in
+                    told = error.strerror if isinstance(error, OSError) else str(error)
+                    left_out.append(f"{path.name}: {told or type(error).__name__}")
             observer.step(len(paths), len(paths), "taken in")
     finally:
         taking.close()
