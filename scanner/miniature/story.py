@@ -144,8 +144,9 @@ _SEVERAL = ("registered", "rows", "findings", "reuploads", "judged", "bundle", "
 
 
 def _story_of(document: dict[str, Any]) -> Story:
-    fields = {name: tuple(value) if name in _SEVERAL else value for name, value in document.items()}
-    return Story(**{**fields, "withdrawn": Withdrawn(**document["withdrawn"])})
+    fields: dict[str, Any] = {name: tuple(value) if name in _SEVERAL else value for name, value in document.items()}
+    fields["withdrawn"] = Withdrawn(**document["withdrawn"])
+    return Story(**fields)
 
 
 def _finding(case: Case) -> dict[str, Any]:
