@@ -156,10 +156,15 @@ def pdf_problem(language: str) -> str | None:
 
 
 def _require_pango() -> None:
+    from contextlib import redirect_stderr, redirect_stdout
+    from io import StringIO
+
     try:
-        import weasyprint  # noqa: F401  it loads Pango when it is imported
+        # It prints a banner where it finds no Pango, into the JSON of whoever asked for that.
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            import weasyprint  # noqa: F401  it loads Pango when it is imported
     except OSError as error:
-        raise PangoMissing(str(error).splitlines()[0]) from error
+        raise PangoMissing(str(error).partition(":")[0].strip()) from error
     # WeasyPrint lets Pillow take cut-off images for whole ones, in the whole program; photos and evidence must not be.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
 

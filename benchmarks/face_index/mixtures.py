@@ -34,7 +34,7 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
 
 FOLDER = Path(".training/population")
-SPLITS = {"development": CALIBRATION_SEEDS[56_000:56_600], "held-out": CALIBRATION_SEEDS[57_000:58_000]}
+SPLITS = {"development": CALIBRATION_SEEDS[56_000:56_600], "held-out": CALIBRATION_SEEDS[57_000:57_500]}
 PHOTOS = {"clean": 8, "poor": 8, "glasses": 3, "other hair": 3, "years later": 3}
 MIXES = ((3, 3), (4, 2), (5, 3), (8, 2), (2, 2), (2, 2, 2))
 PAIRS = 2_000

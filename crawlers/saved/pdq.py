@@ -1,5 +1,6 @@
 """PDQ, the perceptual hash of Facebook's ThreatExchange ("The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing
-Algorithm", 2019), in NumPy: the `pdqhash` package is the same in C++ and comes as source alone, so that it needs a compiler.
+Algorithm", 2019), with OpenCV's filters: the `pdqhash` package is the same in C++ and comes as source alone, so that it needs
+a compiler.
 
 Luminance is smoothed by two passes of a box filter, sampled at 64 x 64, and transformed; a bit says whether a low frequency
 is above the median. Of 256 bits the two differ in a few at most (tests/test_pdq.py), 31 are allowed between copies.
@@ -7,13 +8,13 @@ is above the median. Of 256 bits the two differ in a few at most (tests/test_pdq
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 _SIDE, _FREQUENCIES, _PASSES = 64, 16, 2
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _Floats = npt.NDArray[np.float32]
 
 
@@ -23,10 +24,10 @@ def pdq_of(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     Args:
         pixels: uint8 [height, width, 3], RGB.
     """
-    luma = (pixels.astype(np.float32) @ _LUMA).round()
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     height, width = luma.shape
     for _ in range(_PASSES):
-        luma = _box(_box(luma, width).T, height).T
+        luma = _box(luma)
     rows, columns = (((np.arange(_SIDE) + 0.5) * side / _SIDE).astype(int) for side in (height, width))
     small = luma[np.ix_(rows, columns)]
     frequencies = _cosines() @ small @ _cosines().T
@@ -34,16 +35,27 @@ def pdq_of(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     return bits.reshape(-1)[::-1], _quality(small)
 
 
-def _box(values: _Floats, along: int) -> _Floats:
-    """The mean over a window of each row, cut off where the row ends."""
-    window = (along + 2 * _SIDE - 1) // (2 * _SIDE)
-    right = (window + 2) // 2 - 1
-    left = window - 1 - right
-    sums = np.zeros((values.shape[0], values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=sums[:, 1:])
-    places = np.arange(along)
-    first, last = np.maximum(places - left, 0), np.minimum(places + right + 1, along)
-    return np.asarray((sums[:, last] - sums[:, first]) / (last - first), np.float32)
+def _box(values: _Floats) -> _Floats:
+    """The mean over a window around each place, cut off at the borders."""
+    height, width = values.shape
+    (down, top), (across, left) = _window(height), _window(width)
+    sums = cv2.boxFilter(
+        values, -1, (across, down), anchor=(left, top), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(sums / _places(height, down, top)[:, None] / _places(width, across, left))
+
+
+def _window(side: int) -> tuple[int, int]:
+    """How many places it spans on a side of so many, and how many of them come before its middle."""
+    length = (side + 2 * _SIDE - 1) // (2 * _SIDE)
+    return length, length - 1 - length // 2
+
+
+@lru_cache(256)
+def _places(side: int, length: int, before: int) -> _Floats:
+    """How many places of its window lie inside, for each place of a side."""
+    place = np.arange(side)
+    return np.asarray(np.minimum(place + length - before, side) - np.maximum(place - before, 0), np.float32)
 
 
 @cache

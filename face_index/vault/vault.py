@@ -255,9 +255,9 @@ class Vault:
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
     def minors(self, day: date) -> list[Identity]:
-        """Everyone registered who is under age on that day, by name."""
-        rows = self.db.query(IDENTITIES + " where i.adult_on > ? order by i.name", [day.isoformat()])
-        return [identity for identity in map(identity_of, rows) if identity.is_active(day)]
+        """Everyone registered who is under age on that day."""
+        rows = self.db.query(IDENTITIES + " where i.adult_on > ?", [day.isoformat()])
+        return [one for one in map(identity_of, rows) if one.is_active(day)]
 
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity, SharedName."""
@@ -350,9 +350,7 @@ class Vault:
 
     def without_template(self, version: PackVersion) -> list[Identity]:
         """Everyone who has no template of that pack."""
-        query = (
-            " where not exists (select 1 from templates t where t.identity_id = i.identity_id and t.pack_sha256 = ?)"
-        )
+        query = " where i.identity_id not in (select identity_id from templates where pack_sha256 = ?)"
         return [identity_of(row) for row in self.db.query(IDENTITIES + query + " order by i.name", [version.sha256])]
 
     def erasures(self) -> list[dict[str, Any]]:

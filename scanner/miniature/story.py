@@ -137,7 +137,8 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
 
 
 def _degraded() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(pdf_problem, _LANGUAGES))))
+    problems = [pdf_problem(language) for language in _LANGUAGES]
+    return tuple(dict.fromkeys(problem for problem in problems if problem))
 
 
 _SEVERAL = ("registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices", "degraded")
