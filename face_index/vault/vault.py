@@ -171,9 +171,10 @@ class Vault:
                 )
             said(operator, "who approves")
             said(proof.kind, "what was seen as proof")
-            if self.lookalikes_of(identity.identity_id) and not reason.strip():
+            alike = ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id))
+            if alike and not reason.strip():
                 raise NotDecidable(
-                    f"{identity.name} looks like {self._names_of_lookalikes(identity)}, registered already; find out who is "
+                    f"{identity.name} looks like {alike}, registered already; find out who is "
                     "who, then approve with --reason, or reject"
                 )
             if self.namesakes_of(identity) and not reason.strip():
@@ -371,9 +372,6 @@ class Vault:
     def _data_key(self, identity_id: str) -> bytes:
         row = self.db.execute("select data_key from identities where identity_id = ?", [identity_id]).fetchone()
         return unseal(self.key, row[0], identity_id)
-
-    def _names_of_lookalikes(self, identity: Identity) -> str:
-        return ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id))
 
     def _bump_gallery(self) -> None:
         set_fact(self.db, "gallery_version", str(self.gallery_version + 1).encode())
