@@ -16,6 +16,7 @@ CrawlError
 │   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
 │   ├── RobotsDisallow       the host's robots.txt says no
 │   ├── HubUnreachable       no answer after all retries
+│   ├── ListingIncomplete    answers came, and listings may be missing between them
 │   └── HubRefused           an answer that retrying will not change; `status` holds it
 └── DownloadError            the bytes that came are not the checkpoint
     ├── HashMismatch         complete, but other bytes than the hub named
@@ -127,6 +128,10 @@ class RobotsDisallow(HubError):
 
 class HubUnreachable(HubError):
     """The hub gave no usable answer after all retries."""
+
+
+class ListingIncomplete(HubError):
+    """A hub's list was read as far as it goes, and nobody can know whether that is all of it."""
 
 
 class HubRefused(HubError):

@@ -240,3 +240,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         if not told.exists():
             told.write_text(json.dumps(scan_the_hub_apart(shared / "demo-home")))
     return {**json.loads(told.read_text()), "home": shared / "demo-home"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hubs_are_asked_again_at_once() -> Iterator[None]:
+    """Nothing but the waiting between questions is turned off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crawlers.asking_again.FIRST_WAIT_S", 0.001)
+        patch.setattr("crawlers.asking_again.LONGEST_WAIT_S", 0.002)
+        yield
