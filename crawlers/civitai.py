@@ -176,7 +176,7 @@ class CivitaiHub(OneStrand):
             found = self._transport.post_json(f"{self._host}/api/v1/model-versions/by-hash/ids", asked)
             if not isinstance(found, list):
                 raise HubError(f"{self._host} answered a question for hashes with something that is not a list")
-            for one in found:
+            for one in objects_of(found):
                 sha256 = hex_digest(one.get("hash"))
                 if sha256 and isinstance(one.get("modelId"), int) and isinstance(one.get("modelVersionId"), int):
                     known[sha256] = (one["modelId"], one["modelVersionId"])

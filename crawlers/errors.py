@@ -6,6 +6,7 @@ CrawlError
 │   ├── HeaderTooLarge       the header claims more bytes than we agree to read
 │   ├── TooManyTensors       the header names more tensors than we agree to hold
 │   ├── MalformedHeader      the header contradicts itself or the file
+│   ├── UnreadableEncoding   the server sends the file in a coding that cannot be undone
 │   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
 ├── CaptureRefused           a saved page that is of no format that is read, broken or hostile beyond use
 ├── CapturesBusy             nothing can be deleted just now
@@ -63,6 +64,10 @@ class TooManyTensors(UnreadableCheckpoint):
 
 class MalformedHeader(UnreadableCheckpoint):
     """The safetensors header contradicts itself, the format or the file's length."""
+
+
+class UnreadableEncoding(UnreadableCheckpoint):
+    """The server sends the file in a coding that nobody asked for, and that cannot be undone."""
 
 
 class ArchiveRefused(UnreadableCheckpoint):
