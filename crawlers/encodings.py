@@ -59,6 +59,7 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
             elif (piece := next(pieces, None)) is not None:
                 data += piece
             else:
+                yield inflater.flush()  # the last bits of raw deflate may be held back
                 break
     except zlib.error as error:
         raise UnreadableEncoding(f"the server says that it is encoded as {coding}, and it is not ({error})") from error
