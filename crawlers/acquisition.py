@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
 from crawlers.destinations import must_be_remote
 from crawlers.download import Progress
@@ -26,7 +27,6 @@ from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile
 from crawlers.storage import is_storage
 from crawlers.store import CrawlStore
-from crawlers.transport import Transport
 
 # A size that differs by more than this was not rounded. Civitai gives kilobytes with decimals.
 ROUNDING_BYTES = 1024
@@ -37,10 +37,10 @@ class Acquisition:
     """Fetches files of listings into the store and notes in crawl.db what that showed."""
 
     def __init__(
-        self, crawl: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Callable[[], datetime]
+        self, crawl: CrawlStore, checkpoints: CheckpointStore, door: HubDoor, clock: Callable[[], datetime]
     ) -> None:
         self.checkpoints = checkpoints
-        self._crawl, self._transport, self._clock = crawl, transport, clock
+        self._crawl, self._door, self._clock = crawl, door, clock
         self._inquiries = Inquiries(crawl)
 
     def obtain(
@@ -64,8 +64,10 @@ class Acquisition:
         held = file.sha256 is not None and self.checkpoints.path_of(file.sha256) is not None
         if remote and not held and not ask_again:
             self._must_not_be_refused(key, file.name)
+        # A hub's own files are asked for with its token and by its interface's rules, as they were crawled.
+        self._door.admit(listing.hub, self._crawl.places_of(listing.hub, listing.listing_id))
         try:
-            stored = self.checkpoints.obtain(self._transport, file, progress)
+            stored = self.checkpoints.obtain(self._door.transport, file, progress)
         except HashMismatch as error:
             self._note_other_bytes(listing, file, error.actual, None)
             self._remember_refusal(key)

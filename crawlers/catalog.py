@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,17 @@ class HubDoor:
         for address in (host, *built_in.hosts) if host else built_in.hosts:
             self.transport.exempt_from_robots(address)
         return host or built_in.address
+
+    def admit(self, hub: str, places: Iterable[str]) -> None:
+        """Open the interface of a hub whose listings were crawled: what was fetched from there is fetched as then.
+
+        Args:
+            places: as its sweeps are remembered, such as "civitai=https://host LORA".
+        """
+        targets = [hub, *(place.partition(" ")[0] for place in places)] if hub in REMOTE_HUBS else []
+        for target in targets:
+            if target.partition("=")[0] == hub:
+                self.address_of(target)
 
     def _unnamed(self, target: str) -> Hub:
         if target.startswith(("http://", "https://")):

@@ -16,6 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from crawlers.asking_again import ask_until_believed
+from crawlers.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
 from crawlers.errors import HubError, HubRefused
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
@@ -25,7 +27,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT_HOST = "https://civitai.com"
 LIKENESS_TYPES = ("LORA", "LoCon", "DoRA", "TextualInversion", "Checkpoint")
-PAGE_SIZE = 100
 MOST_REPEATS = 20
 ENOUGH_TO_JUDGE_FILTERING = 1_000
 # The hub's ModelType (src/shared/utils/prisma/enums).
@@ -62,13 +63,14 @@ class CivitaiHub(OneStrand):
         if since is not None:
             return (Strand(_moment(since), since, last=True),)
         today = datetime.now(UTC).date()
-        following = self._cursor_of(self._page(None))
+        first, _ = self._believed(None, None, "")
+        following = cursor_of(first)
         # Where its cursors are not dates as we write them, they are only followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
             return (Strand(),)
         months = [OPENED, *(first for first in _firsts_of_months(OPENED, today)), today - timedelta(days=1)]
         try:
-            self._page(f"{_moment(months[-1])}|0")
+            months = months[: self._last_with_models(months) + 1]
         except HubRefused:
             return (Strand(),)
         # Models that were changed before the hub's first month are listed as well.
@@ -76,49 +78,69 @@ class CivitaiHub(OneStrand):
         closed = [Strand(f"{start}..{end}") for start, end in pairwise(starts)]
         return (*closed, Strand(starts[-1], last=True))
 
+    def _last_with_models(self, months: Sequence[date]) -> int:
+        """The last month from which on the hub lists a model; that there is one ends no month before it.
+
+        A month that is wrongly shown empty makes the last strand longer, and loses nothing.
+        """
+        models_at, none_at = 0, len(months)
+        probe = len(months) - 1
+        while none_at - models_at > 1:
+            page = self._page(f"{_moment(months[probe])}|0")
+            if objects_of(page.get("items")) or cursor_of(page) is not None:
+                models_at = probe
+            else:
+                none_at = probe
+            probe = (models_at + none_at) // 2
+        return models_at
+
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of models; the cursor is the hub's own, or the moment at which the strand begins."""
         start, _, end = strand.name.partition("..")
-        cursor = cursor or (f"{start}|0" if start else None)
+        begin = f"{start}|0" if start else None
+        cursor = cursor or begin
         repeats, asked = 0, set[str | None]()
         while True:
             asked.add(cursor)
             try:
-                document = self._page(cursor)
+                document, gap = self._believed(cursor, begin, end)
             except HubRefused as error:
                 # Models without any published version sort behind all dates, and the hub refuses its own cursor to them.
                 if error.status != 400 or not (cursor or "").startswith("|"):
                     raise
                 yield Page((), None, (f"models that were never published ({cursor}) cannot be listed",))
                 return
-            models = objects_of(document.get("items"))
-            following = self._cursor_of(document)
-            notes: list[str] = []
-            if odd := len(items) - len(models) if isinstance(items := document.get("items"), list) else 1:
-                notes.append(f"{odd} entries at cursor {cursor} are no models")
+            models, following = objects_of(document.get("items")), cursor_of(document)
+            notes = odd_entries(document, cursor)
             # An empty page with a cursor is not the end: the hub filters after paging.
             if not models and following is not None:
                 notes.append(f"an empty page at cursor {cursor}")
             if following is not None and following in asked:
                 repeats += 1
                 notes.append(f"cursor {following} was repeated")
-                if repeats > MOST_REPEATS:
+                if repeats > MOST_REPEATS and models:
                     raise HubError(
                         f"{self._host} repeats cursor {following!r}; the sweep stopped there and is incomplete"
                     )
+                if repeats > MOST_REPEATS:
+                    gap = f"{self._host} gives no model at cursor {cursor}, asked {repeats} times"
                 # The model that a cursor names is known once a page has shown it; an empty one has shown nothing.
-                following = _stepped(following) if models else following
-            if following is not None and end and following >= end:
+                following = stepped(following) if models else following
+            if gap is not None or (following is not None and end and following >= end):
                 following = None
             notes += self._filtering(models, at_end=following is None and not end)
             listings = [listing for model in models for listing in self._readable(model, notes)]
-            yield Page(tuple(listings), following, tuple(notes))
+            yield Page(tuple(listings), following, tuple(notes), gap)
             if following is None:
                 return
             cursor = following
 
-    @staticmethod
-    def _cursor_of(document: dict[str, Any]) -> str | None:
-        return text_of(object_of(document.get("metadata")).get("nextCursor"))
+    def _believed(self, cursor: str | None, begin: str | None, end: str) -> tuple[dict[str, Any], str | None]:
+        """A page, and why it is no page of the list where it was asked for in vain; see `doubt_about`."""
+        document, why_not = ask_until_believed(
+            lambda: self._page(cursor), lambda page: doubt_about(page, cursor, begin, end)
+        )
+        return document, why_not and f"{self._host} {why_not}"
 
     def _filtering(self, models: list[dict[str, Any]], *, at_end: bool) -> list[str]:
         """What many models without a single one above PG say of the network that the hub sees us in."""
@@ -154,7 +176,7 @@ class CivitaiHub(OneStrand):
             found = self._transport.post_json(f"{self._host}/api/v1/model-versions/by-hash/ids", asked)
             if not isinstance(found, list):
                 raise HubError(f"{self._host} answered a question for hashes with something that is not a list")
-            for one in found:
+            for one in objects_of(found):
                 sha256 = hex_digest(one.get("hash"))
                 if sha256 and isinstance(one.get("modelId"), int) and isinstance(one.get("modelVersionId"), int):
                     known[sha256] = (one["modelId"], one["modelVersionId"])
@@ -241,11 +263,3 @@ def _firsts_of_months(start: date, end: date) -> Iterator[date]:
         if day >= end - timedelta(days=1):
             return
         yield day
-
-
-def _stepped(cursor: str) -> str:
-    """The cursor one model further, `lastVersionAt|modelId`: more models of one second than fit on a page."""
-    columns = cursor.split("|")
-    if not columns[-1].isdigit():
-        raise HubError(f"cursor {cursor!r} is repeated and cannot be stepped over; the sweep is incomplete")
-    return "|".join([*columns[:-1], str(int(columns[-1]) + 1)])

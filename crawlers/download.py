@@ -18,6 +18,7 @@ import httpx
 from filelock import FileLock
 
 from crawlers.destinations import shown
+from crawlers.encodings import codings_of, decoded
 from crawlers.errors import (
     DownloadError,
     DownloadTooLarge,
@@ -26,6 +27,7 @@ from crawlers.errors import (
     NoRoom,
     NotSafetensors,
     NotWeights,
+    UnreadableEncoding,
 )
 from crawlers.hashes import sha256_of
 from crawlers.header import refuse_other_formats
@@ -65,8 +67,9 @@ class _Part:
             return {}
         return note if isinstance(note, dict) else {}
 
-    def tell(self, etag: str | None, total: int | None) -> None:
-        self._note.write_text(json.dumps({"etag": etag, "total": total}), "utf-8")
+    def tell(self, etag: str | None, total: int | None, *, encoded: bool = False) -> None:
+        note = {"etag": etag, "total": total} | ({"encoded": True} if encoded else {})
+        self._note.write_text(json.dumps(note), "utf-8")
 
     def forget(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -159,6 +162,8 @@ def _complete(transport: Transport, file: RemoteFile, part: _Part, progress: Pro
 
 def _append(transport: Transport, url: str, part: _Part, progress: Progress | None, max_bytes: int) -> int | None:
     """Append what the server sends from where the part ends; the total length, None if it is not said."""
+    if part.told().get("encoded"):
+        part.forget()  # ranges of an encoded body count other bytes than ours
     have, told = part.size, part.told()
     headers = {"Range": f"bytes={have}-"} if have else {}
     if have and isinstance(told.get("etag"), str):
@@ -167,24 +172,26 @@ def _append(transport: Transport, url: str, part: _Part, progress: Progress | No
         with transport.stream(url, headers=headers) as response:
             resumed = have > 0 and _continues(response, have, told)
             start = have if resumed else 0  # a 200 to a Range request is the whole file from its start
-            if have > 0 and response.status_code == 206 and not resumed:
+            codings = codings_of(response.headers)
+            if have > 0 and response.status_code == 206 and (codings or not resumed):
                 part.forget()
-                return have + 1  # another file than the one begun: ask again for all of it
-            encoded = response.headers.get("content-encoding", "identity") not in ("", "identity")
+                return have + 1  # not the rest of the file begun: ask again for all of it
             length = response.headers.get("content-length", "")
-            total = start + int(length) if length.isdigit() and not encoded else None
+            total = start + int(length) if length.isdigit() and not codings else None
             _must_fit(url, part.path.parent, total, start, max_bytes)
             etag = response.headers.get("etag", "")
             # Only a strong validator may be given to If-Range (RFC 9110, 13.1.5).
-            part.tell(etag if etag.startswith('"') else None, total)
-            # As it comes, where it is not encoded: a broken connection then loses nothing.
-            pieces = response.iter_bytes() if encoded else response.iter_raw()
+            part.tell(etag if etag.startswith('"') else None, total, encoded=bool(codings))
+            pieces = decoded(response.iter_raw(), codings)
             with part.path.open("ab" if resumed else "wb") as out:
                 _write(url, pieces, out, start, (total, max_bytes), progress)
             return total
     except (DownloadTooLarge, NotWeights):
         part.forget()
         raise
+    except UnreadableEncoding as error:
+        part.forget()
+        raise DownloadError(f"{shown(url)}: {error}; try again later") from error
     except HubRefused as error:
         if error.status == 416 and have:  # nothing lies behind what we have: complete, or a shorter file now
             if have == told.get("total"):

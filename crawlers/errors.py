@@ -6,6 +6,7 @@ CrawlError
 │   ├── HeaderTooLarge       the header claims more bytes than we agree to read
 │   ├── TooManyTensors       the header names more tensors than we agree to hold
 │   ├── MalformedHeader      the header contradicts itself or the file
+│   ├── UnreadableEncoding   the server sends the file in a coding that cannot be undone
 │   └── ArchiveRefused       a zip that is broken, encrypted, or larger than we agree to unpack
 ├── CaptureRefused           a saved page that is of no format that is read, broken or hostile beyond use
 ├── CapturesBusy             nothing can be deleted just now
@@ -16,6 +17,7 @@ CrawlError
 │   ├── DestinationRefused   an address that is not on the public internet, or no http(s) address
 │   ├── RobotsDisallow       the host's robots.txt says no
 │   ├── HubUnreachable       no answer after all retries
+│   ├── ListingIncomplete    answers came, and listings may be missing between them
 │   └── HubRefused           an answer that retrying will not change; `status` holds it
 └── DownloadError            the bytes that came are not the checkpoint
     ├── HashMismatch         complete, but other bytes than the hub named
@@ -62,6 +64,10 @@ class TooManyTensors(UnreadableCheckpoint):
 
 class MalformedHeader(UnreadableCheckpoint):
     """The safetensors header contradicts itself, the format or the file's length."""
+
+
+class UnreadableEncoding(UnreadableCheckpoint):
+    """The server sends the file in a coding that nobody asked for, and that cannot be undone."""
 
 
 class ArchiveRefused(UnreadableCheckpoint):
@@ -127,6 +133,10 @@ class RobotsDisallow(HubError):
 
 class HubUnreachable(HubError):
     """The hub gave no usable answer after all retries."""
+
+
+class ListingIncomplete(HubError):
+    """A hub's list was read as far as it goes, and nobody can know whether that is all of it."""
 
 
 class HubRefused(HubError):

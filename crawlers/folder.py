@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,18 @@ class FolderHub(OneStrand):
         if self._root.is_file():
             yield Page((listing_of(self._root),), None)
             return
-        paths = [str(path) for path in self._root.rglob("*") if is_checkpoint(path.name)]
+        closed: list[str] = []
+        walk = os.walk(self._root, onerror=lambda error: closed.append(f"{error.filename} ({error.strerror})"))
+        paths = [os.path.join(folder, name) for folder, _, names in walk for name in names if is_checkpoint(name)]  # noqa: PTH118  a hundred thousand paths
+        gap = f"{', '.join(closed[:3])} cannot be read" if closed else None
         left = sorted(path for path in paths if cursor is None or path > cursor)
         since = strand.since.timestamp() if strand.since else 0.0
+        if gap is not None and not left:
+            yield Page((), None, gap=gap)
         while left:
             part, left = left[:PAGE_SIZE], left[PAGE_SIZE:]
             there = [Path(path) for path in part if Path(path).is_file() and Path(path).stat().st_mtime >= since]
-            yield Page(tuple(listing_of(path) for path in there), part[-1] if left else None)
+            yield Page(tuple(map(listing_of, there)), part[-1] if left else None, gap=gap if not left else None)
 
     def look(self, listing_id: str) -> Presence:
         return Presence.LISTED if Path(listing_id).is_file() else Presence.GONE

@@ -11,10 +11,12 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+from crawlers.asking_again import Doubt, ask_until_believed
 from crawlers.errors import HubError, HubRefused
 from crawlers.folder import is_checkpoint
 from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
@@ -27,6 +29,7 @@ PAGE_SIZE, MOST_RESULTS = 100, 1_000
 # Nothing that an image model could be was there before Stable Diffusion.
 OPENED = date(2022, 8, 1)
 MOST_POINTERS, POINTER_BYTES = 100, 200
+MOST_TREES, MOST_RELEASE_PAGES = 100, 10
 
 
 class GitHubHub:
@@ -52,9 +55,9 @@ class GitHubHub:
         start, end = (date.fromisoformat(day) for day in stretch.split(".."))
         page = int(number)
         while True:
-            found = self._search(strand, start, end, page)
+            found, gap = self._believed(strand, start, end, page)
             notes: list[str] = []
-            total = count_of(found.get("total_count")) or 0
+            total, items = count_of(found.get("total_count")) or 0, objects_of(found.get("items"))
             if page == 1 and total > MOST_RESULTS and start < end:
                 end = start + (end - start) / 2
                 continue
@@ -62,30 +65,89 @@ class GitHubHub:
                 notes.append(
                     f"{total:,} repositories of {start} are found by {strand.name!r}, {MOST_RESULTS:,} can be seen"
                 )
-            if found.get("incomplete_results"):
-                notes.append(f"the search {strand.name!r} of {start}..{end} ran out of time and is incomplete")
-            listings = [listing for entry in objects_of(found.get("items")) for listing in self._readable(entry, notes)]
-            if page * PAGE_SIZE < min(total, MOST_RESULTS):
+            if 0 < len(items) < min(PAGE_SIZE, total - (page - 1) * PAGE_SIZE):
+                notes.append(f"page {page} of {strand.name!r}, {start}..{end}, shows only {len(items)} repositories")
+            listings = [listing for entry in items for listing in self._readable(entry, notes)]
+            if items and page * PAGE_SIZE < min(total, MOST_RESULTS):
                 page += 1
             else:
                 start, end, page = end + timedelta(days=1), max(today, end), 1
             following = f"{start}..{end}|{page}" if start <= end else None
-            yield Page(tuple(listings), following, tuple(notes))
+            yield Page(tuple(listings), following, tuple(notes), gap)
             if following is None:
                 return
+
+    def _believed(self, strand: Strand, start: date, end: date, page: int) -> tuple[dict[str, Any], str | None]:
+        """A page of a search, and why listings may be missing from it where it was asked for in vain.
+
+        `incomplete_results` says that the search ran out of time
+        (https://docs.github.com/rest/search/search#timeouts-and-incomplete-results).
+        """
+
+        def doubt(found: dict[str, Any]) -> Doubt | None:
+            items, total = objects_of(found.get("items")), count_of(found.get("total_count"))
+            if not isinstance(found.get("items"), list) or total is None:
+                return Doubt("gives no list of repositories with their number")
+            if found.get("incomplete_results"):
+                return Doubt("runs out of time and is incomplete")
+            left = min(total, MOST_RESULTS) - (page - 1) * PAGE_SIZE
+            if not items and (left > 0 or (page > 1 and total == 0)):
+                return Doubt(f"gives no repository and says that there are {total:,}")
+            return Doubt("shows fewer", lasts=False) if len(items) < min(left, PAGE_SIZE) or not items else None
+
+        found, why_not = ask_until_believed(lambda: self._search(strand, start, end, page), doubt)
+        return found, why_not and f"the search {strand.name!r} of {start}..{end}, page {page}, {why_not}"
 
     def complete(self, listing: Listing) -> Listing:
         """The same with the weights in its tree and releases."""
         entry, name = json.loads(listing.raw)["repository"], listing.listing_id
-        tree = self._json(f"/repos/{quote(name)}/git/trees/{quote(str(entry['default_branch']))}?recursive=1")
-        releases = self._json(f"/repos/{quote(name)}/releases?per_page=100")
-        weights = [one for one in objects_of(tree.get("tree")) if is_checkpoint(one.get("path"))]
-        pointers = {
-            str(one["sha"]): self._pointer(name, str(one["sha"]))
-            for one in weights[:MOST_POINTERS]
-            if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
-        }
-        return self._listing(entry, {"tree": tree, "releases": releases, "pointers": pointers}, weights)
+        gaps: list[str] = []
+        tree = self._tree(name, str(entry["default_branch"]), gaps)
+        releases = self._releases(name, gaps)
+        weights = [one for one in tree if is_checkpoint(one.get("path"))]
+        small = [
+            str(one["sha"]) for one in weights if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
+        ]
+        if len(small) > MOST_POINTERS:
+            gaps.append(f"the hashes of {len(small) - MOST_POINTERS:,} of its files were not asked for")
+        pointers = {sha: self._pointer(name, sha) for sha in small[:MOST_POINTERS]}
+        contents = {"tree": tree, "releases": releases, "pointers": pointers}
+        return replace(self._listing(entry, contents, weights), gaps=tuple(gaps))
+
+    def _tree(self, name: str, branch: str, gaps: list[str]) -> list[dict[str, Any]]:
+        """Every entry of a branch; folder by folder where the tree of all is cut (`truncated`)."""
+        place = f"/repos/{quote(name)}/git/trees"
+        whole = self._json(f"{place}/{quote(branch)}?recursive=1")
+        if not isinstance(whole, dict) or not isinstance(whole.get("tree"), list):
+            raise HubError(f"{self._host}{place}/{branch} gives no tree")
+        entries = {str(one.get("path")): one for one in objects_of(whole["tree"])}
+        if not whole.get("truncated"):
+            return list(entries.values())
+        folders, asked = [("", branch)], 0
+        while folders and asked < MOST_TREES:
+            above, sha = folders.pop()
+            asked += 1
+            for one in objects_of(object_of(self._json(f"{place}/{quote(sha)}")).get("tree")):
+                path = f"{above}{one.get('path')}"
+                entries[path] = {**one, "path": path}
+                if one.get("type") == "tree":
+                    folders.append((f"{path}/", str(one.get("sha"))))
+        if folders:
+            gaps.append(f"its tree is too large to be shown; {len(entries):,} entries were read")
+        return list(entries.values())
+
+    def _releases(self, name: str, gaps: list[str]) -> list[dict[str, Any]]:
+        releases: list[dict[str, Any]] = []
+        for page in range(1, MOST_RELEASE_PAGES + 1):
+            more = "" if page == 1 else f"&page={page}"
+            found = self._json(f"/repos/{quote(name)}/releases?per_page={PAGE_SIZE}{more}")
+            if not isinstance(found, list):
+                raise HubError(f"{self._host}/repos/{name}/releases gives no list")
+            releases += objects_of(found)
+            if len(found) < PAGE_SIZE:
+                return releases
+        gaps.append(f"it has more releases than the {len(releases):,} that were read")
+        return releases
 
     def look(self, listing_id: str) -> Presence:
         try:

@@ -103,6 +103,7 @@ class Header:
         return {name: entry.shape for name, entry in self.tensors.items()}
 
 
+_COMPRESSED = (b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 _CAPTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"WARC/")
 
 
@@ -116,6 +117,8 @@ def refuse_other_formats(first_bytes: bytes) -> None:
     claims_header = first_bytes[4:8] == bytes(4) and first_bytes[8:9] in (b"{", b" ")
     if not claims_header and len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
         raise NotSafetensors("pickle", "a Python pickle: listed by static analysis, not opened")
+    if first_bytes.startswith(_COMPRESSED) and not claims_header:
+        raise NotSafetensors("unknown", "a compressed file (gzip, xz, zstandard, bzip2, 7z or rar): unpack it first")
     if first_bytes.startswith(b"GGUF"):
         raise NotSafetensors("unknown", "a GGUF file; convert it to safetensors to have it scanned")
     if first_bytes.startswith(b"version https://git-lfs"):

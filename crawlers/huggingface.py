@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from crawlers.asking_again import Doubt, ask_until_believed
 from crawlers.errors import HubError, HubRefused
 from crawlers.folder import is_checkpoint
 from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
@@ -51,25 +52,63 @@ class HuggingFaceHub:
 
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
         """Pages of repositories; the cursor is path and query of the page."""
-        order = "sort=createdAt&direction=1" if strand.since is None else "sort=lastModified&direction=-1"
-        cursor = cursor or f"/api/models?{strand.name}&{order}&limit={PAGE_SIZE}&full=true&cardData=true"
+        first = f"{_list_of(strand, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
+        cursor = cursor or first
+        seen: set[str] = set()
         while cursor is not None:
-            found, headers = self._transport.get_document(f"{self._host}{cursor}")
-            if not isinstance(found, list):
-                raise HubError(f"{self._host}{cursor} answered with something that is not a list of models")
-            following = self._next(cursor, headers)
+            found, following, gap = self._believed(cursor, given=cursor != first)
+            seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
+            if gap is not None and isinstance(found, list) and self._ends_with(strand, seen):
+                gap = None
             # Newest change first: what is added meanwhile only repeats others.
-            if strand.since is not None and any(_is_older(entry, strand.since) for entry in found):
-                following = None
+            since = strand.since
+            if since is not None and any(_is_older(entry, since) for entry in objects_of(found)):
+                gap = following = None
             notes: list[str] = []
-            listings = [listing for entry in found for listing in self._readable(entry, notes)]
-            yield Page(tuple(listings), following, tuple(notes))
+            entries = found if isinstance(found, list) else []
+            listings = [listing for entry in entries for listing in self._readable(entry, notes)]
+            yield Page(tuple(listings), following, tuple(notes), gap)
             cursor = following
+
+    def _believed(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
+        """A page, the cursor of the next one, and why it is no page of the list where it was asked for in vain.
+
+        The list ends at a page without a link to another one, which lacks repositories unless their
+        number is a multiple of the page's.
+
+        Args:
+            given: the hub gave this cursor itself.
+        """
+
+        def doubt(answer: tuple[Any, httpx.Headers]) -> Doubt | None:
+            found, headers = answer
+            if not isinstance(found, list):
+                return Doubt("gives no list of models")
+            if self._next(cursor, headers) is not None:
+                return Doubt("gives no model", lasts=False) if not found else None
+            if not found:
+                return Doubt("gives no model at a page that it linked to itself", lasts=given)
+            return Doubt("gives a full page and no link to the next one") if len(found) >= PAGE_SIZE else None
+
+        answer, why_not = ask_until_believed(lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt)
+        return answer[0], self._next(cursor, answer[1]), why_not and f"{self._host}{cursor} {why_not}"
+
+    def _ends_with(self, strand: Strand, seen: set[str]) -> bool:
+        """Whether the list, read from its other end, begins with one of these repositories."""
+        try:
+            found, _ = self._transport.get_document(f"{self._host}{_list_of(strand, -1)}&limit=1")
+        except HubError:
+            return False
+        return any(entry.get("id") in seen for entry in objects_of(found)[:1])
 
     def complete(self, listing: Listing) -> Listing:
         """The same with sizes and hashes of its files."""
+        details = self._details(listing.listing_id)
+        # Every repository has a .gitattributes, so that an answer without a file is no list of files.
+        if not objects_of(details.get("siblings")):
+            raise HubError(f"{self._host} names no file of {listing.listing_id}")
         # A repository that was renamed answers under its old name with its new one.
-        entry = {**json.loads(listing.raw), **self._details(listing.listing_id), "id": listing.listing_id}
+        entry = {**json.loads(listing.raw), **details, "id": listing.listing_id}
         return self._listing(entry, complete=True)
 
     def look(self, listing_id: str) -> Presence:
@@ -85,7 +124,7 @@ class HuggingFaceHub:
         return Presence.LISTED
 
     def _next(self, cursor: str, headers: httpx.Headers) -> str | None:
-        link = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("link", ""))
+        link = re.search(r'<([^>]+)>;\s*rel="?next\b', headers.get("link", ""))
         if link is None:
             return None
         parts = urlsplit(link[1])
@@ -110,7 +149,8 @@ class HuggingFaceHub:
     def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
         card, siblings = object_of(entry.get("cardData")), objects_of(entry.get("siblings"))
         names = [str(one.get("rfilename", "")) for one in siblings]
-        nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or not any(map(is_checkpoint, names))
+        no_weights = bool(names) and not any(map(is_checkpoint, names))
+        nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or no_weights
         tags = words_of(entry.get("tags"))
         base = next((tag.removeprefix("base_model:") for tag in tags if re.fullmatch(r"base_model:[^:]+", tag)), None)
         trigger = card.get("instance_prompt")
@@ -146,6 +186,12 @@ class HuggingFaceHub:
             size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
             sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
+
+
+def _list_of(strand: Strand, direction: int) -> str:
+    """The list of a strand: from its beginning for 1, from its end for -1."""
+    order = ("createdAt", direction) if strand.since is None else ("lastModified", -direction)
+    return f"/api/models?{strand.name}&sort={order[0]}&direction={order[1]}"
 
 
 def _is_older(entry: Any, since: datetime) -> bool:

@@ -50,10 +50,16 @@ class ImportedHub(OneStrand):
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
         """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
         lines = list(enumerate(_rows(self._path), 1))
+        gap = (
+            f"{self._path.name} ends in the middle of its last line; export it again"
+            if _is_cut(self._path, lines)
+            else None
+        )
         seen: set[str] = set()
         if not any(self._listing(number, row, []) for number, row in lines):
             raise HubError(f"{self._path} holds no entry with an id, url or title; nothing was concluded from it")
-        start = int(cursor or 0)
+        # A file that is shorter than it was is another export.
+        start = int(cursor or 0) if int(cursor or 0) < len(lines) else 0
         while True:
             listings: list[Listing] = []
             notes: list[str] = []
@@ -67,8 +73,9 @@ class ImportedHub(OneStrand):
                     seen.add(listing.listing_id)
                     listings.append(listing)
             start += PAGE_SIZE
-            yield Page(tuple(listings), str(start) if start < len(lines) else None, tuple(notes))
-            if start >= len(lines):
+            more = start < len(lines)
+            yield Page(tuple(listings), str(start) if more else None, tuple(notes), None if more else gap)
+            if not more:
                 return
 
     def look(self, listing_id: str) -> Presence:
@@ -115,6 +122,12 @@ class ImportedHub(OneStrand):
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     text = _text_in(path)
     yield from _csv_rows(path, text) if path.suffix.lower() == ".csv" else _json_rows(path, text)
+
+
+def _is_cut(path: Path, lines: list[tuple[int, dict[str, Any]]]) -> bool:
+    """Whether the last line of a CSV has too few columns and no end, as a download that broke off leaves it."""
+    last = lines[-1][1] if lines else {}
+    return path.suffix.lower() == ".csv" and None in last.values() and not _text_in(path).endswith(("\n", "\r"))
 
 
 def _text_in(path: Path) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from crawlers.errors import HubRefused
+from crawlers.errors import HubRefused, ListingIncomplete
 
 
 class Presence(StrEnum):
@@ -58,6 +58,7 @@ class Listing:
         revision: changes whenever the hub's content does, None where the hub names nothing of the kind.
         standing: what the hub says has become of it, where it lists it all the same.
         complete: False while `Hub.complete` has more to ask.
+        gaps: which of its files may be missing here and why, in sentences.
     """
 
     hub: str
@@ -78,6 +79,7 @@ class Listing:
     revision: str | None = None
     standing: Presence = Presence.LISTED
     complete: bool = True
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,13 @@ class Page:
         listings: may be none, may repeat those of another page.
         cursor: where the next page begins, None after the last one.
         notes: what was odd about this page, in sentences.
+        gap: why listings may be missing here, in a sentence. A sweep with a gap is not finished.
     """
 
     listings: tuple[Listing, ...]
     cursor: str | None
     notes: tuple[str, ...] = ()
+    gap: str | None = None
 
 
 class Hub(Protocol):
@@ -122,7 +126,11 @@ class Hub(Protocol):
         """The parts that together are everything, or everything that changed since then."""
 
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
-        """Pages from a cursor on, from the beginning without one. An error ends the stream by raising, never silently."""
+        """Pages from a cursor on, from the beginning without one.
+
+        The last page is the one at which the hub says that its list ends. An error ends the stream
+        by raising, an end that cannot be believed by a page with a gap, neither of them silently.
+        """
 
     def complete(self, listing: Listing) -> Listing:
         """A listing whose `complete` is False, with what only a further request tells; raises HubError."""
@@ -150,19 +158,28 @@ def presence_of_status(error: HubRefused) -> Presence:
 
 
 def listings_of(hub: Hub) -> Iterator[Listing]:
-    """Every listing of a hub, each id once and complete."""
+    """Every listing of a hub, each id once and complete.
+
+    Raises:
+        ListingIncomplete: listings may be missing; after all that could be read.
+        HubError: the hub stopped answering.
+    """
     seen: set[str] = set()
+    gaps: list[str] = []
     for strand in hub.strands():
         for page in hub.pages(strand):
+            gaps += [page.gap] if page.gap else []
             for listing in page.listings:
                 if listing.listing_id not in seen:
                     seen.add(listing.listing_id)
                     yield listing if listing.complete else hub.complete(listing)
+    if gaps:
+        raise ListingIncomplete("; ".join(dict.fromkeys(gaps)))
 
 
 _FILE_FIELDS = tuple(field.name for field in fields(RemoteFile))
 _LISTING_FIELDS = tuple(
-    field.name for field in fields(Listing) if field.name not in ("files", "training_data", "raw", "complete")
+    field.name for field in fields(Listing) if field.name not in ("files", "training_data", "raw", "complete", "gaps")
 )
 
 

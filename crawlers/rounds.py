@@ -31,12 +31,27 @@ def go_round(
     since: datetime | None,
     workers: int = WORKERS,
 ) -> Iterator[SweepStep]:
-    """One round; raises HubError as `sweep` does."""
+    """One round; the last step tells whether it was finished. Raises HubError as `sweep` does."""
     step = SweepStep(0, 0, 0)
     for step in sweep(hub, place, store, clock, since, workers):
         yield step
+    if step.gaps and since is None:
+        # Of a sweep with gaps only the gaps are asked for again; what is new meanwhile would wait for them.
+        yield from _what_changed_since(step, hub, place, store, clock, workers)
     for event, note in confirm_missing(hub, place, store, clock):
-        yield replace(step, events=(event,) if event else (), notes=(note,) if note else (), finished=False)
+        events, notes = (event,) if event else (), (note,) if note else ()
+        yield replace(step, events=events, notes=notes, finished=False, gaps=())
+    yield replace(step, events=(), notes=())
+
+
+def _what_changed_since(
+    step: SweepStep, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], workers: int
+) -> Iterator[SweepStep]:
+    query = "select started_at from sweeps where sweep_id = ?"
+    started_at = store.db.execute(query, [step.sweep_id]).fetchone()[0]
+    since = datetime.fromisoformat(started_at) - OVERLAP
+    for newer in sweep(hub, place, store, clock, since, workers):
+        yield replace(newer, finished=False, gaps=())
 
 
 def _last(store: CrawlStore, place: str, which: str) -> datetime | None:

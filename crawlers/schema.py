@@ -122,3 +122,10 @@ def captures_pages_images(db: Database) -> None:
 def captures_that_leave(db: Database) -> None:
     # What a removal still has to delete on disk, with the images that nobody else has; a killed one is finished by the next.
     db.table("captures_leaving").create({"capture_id": str, "images": str}, pk="capture_id")
+
+
+@migrations()
+def gaps_of_strands(db: Database) -> None:
+    # Why the first page at which listings may be missing was not believed, and the cursor at which it was asked for.
+    db.table("strands").add_column("gap", str)
+    db.table("strands").add_column("gap_cursor", str)

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 import fsspec
+from fsspec.spec import AbstractFileSystem
 
 from crawlers.errors import HubError, HubUnreachable
 from crawlers.folder import is_checkpoint
@@ -44,7 +45,10 @@ class StorageHub(OneStrand):
         """Pages of 1,000 objects; the cursor is the last key of the page before."""
         with _told(self._place):
             filesystem, root = _open_at(self._place)
-            found = filesystem.find(root, detail=True)
+            filesystem.invalidate_cache()
+            # fsspec's own `find` leaves out a folder that it cannot read, unless it is told not to.
+            strictly = type(filesystem).find is AbstractFileSystem.find
+            found = filesystem.find(root, detail=True, **({"on_error": "raise"} if strictly else {}))
         keys = sorted(key for key in found if is_checkpoint(key) and (cursor is None or key > cursor))
         while keys:
             part, keys = keys[:PAGE_SIZE], keys[PAGE_SIZE:]

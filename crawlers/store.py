@@ -268,6 +268,11 @@ class CrawlStore:
         for row in self.db.query(query, [hub, listing_id]):
             yield stored_listing(row)
 
+    def places_of(self, hub: str, listing_id: str) -> list[str]:
+        """The places whose sweeps listed it."""
+        query = "select place from sightings where hub = ? and listing_id = ? order by place"
+        return [row[0] for row in self.db.execute(query, [hub, listing_id])]
+
     def latest(self, hub: str) -> Iterator[Listing]:
         """The newest version of every listing of a hub."""
         query = """

@@ -2,7 +2,8 @@
 
 A page, its events and the cursor behind it are written in one transaction: killed at any point, a sweep asks again
 for at most the page that each strand was reading. Only a finished sweep of everything can tell that a listing is gone,
-and it asks the hub about each one; a 404 counts when it was seen twice.
+and it asks the hub about each one; a 404 counts when it was seen twice. A sweep is not finished while the hub
+leaves a gap: an answer that is no page of its list and not the end of it either.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any
 
 from crawlers.errors import HubError
 from crawlers.events import Event
-from crawlers.listing import Hub, Listing, Page, Strand
+from crawlers.listing import Hub, Listing, Page
 from crawlers.store import CrawlStore
+from crawlers.strands import add_sweep, advance, gaps_of, open_strands, open_sweep
 from crawlers.values import ODD_SHAPES
 from crawlers.vanishing import WORKERS, Workers, vanished
 from crawlers.versions import Known
@@ -34,6 +36,7 @@ class SweepStep:
         events: of this step.
         notes: what was odd, in sentences.
         finished: nothing is left to do.
+        gaps: of the last step: why listings may be missing, in sentences. Such a sweep is not finished.
     """
 
     sweep_id: int
@@ -43,6 +46,7 @@ class SweepStep:
     notes: tuple[str, ...] = ()
     finished: bool = False
     before: int = 0
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -50,8 +54,8 @@ class _Reading:
     """A strand that is being read: its stream of pages, and of the present page what is still asked for."""
 
     number: int
-    strand: Strand
     pages: Iterator[Page]
+    asked_at: str | None
     page: Page | None = None
     fresh: list[Listing] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -84,6 +88,9 @@ def sweep(
         passing = _Pass(hub, place, store, clock, step)
         with Workers(workers) as pool:
             yield from passing.read(pool, workers)
+            if gaps := gaps_of(store, step.sweep_id):
+                yield replace(passing.step, events=(), notes=(), gaps=gaps)
+                return
             if since is None:
                 for event, note in vanished(hub, place, store, clock, step.sweep_id, pool):
                     yield replace(passing.step, events=(event,) if event else (), notes=(note,) if note else ())
@@ -93,26 +100,12 @@ def sweep(
 
 
 def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
-    sweeps = store.db.table("sweeps")
-    # One that reaches further back brings what this one would.
-    same = "since is null and ? is null" if since is None else "since <= ?"
-    query = f"place = ? and finished_at is null and {same}"
-    asked = since.isoformat() if since else None
-    for row in sweeps.rows_where(query, [place, asked], order_by="sweep_id desc", limit=1):
-        if any(store.db.table("strands").rows_where("sweep_id = ?", [row["sweep_id"]], limit=1)):
-            return SweepStep(row["sweep_id"], row["pages"], row["listings"], before=row["listings"])
-    strands = hub.strands(since)
-    with store.transaction():
-        sweep_id = sweeps.insert(
-            {"place": place, "hub": hub.name, "started_at": now.isoformat(), "finished_at": None, "cursor": None,
-             "pages": 0, "listings": 0, "since": since.isoformat() if since else None}
-        ).last_pk  # fmt: skip
-        store.db.table("strands").insert_all(
-            {"sweep_id": sweep_id, "number": number, "name": strand.name, "last": strand.last, "cursor": None,
-             "pages": 0, "done": 0}
-            for number, strand in enumerate(strands)
-        )  # fmt: skip
-    return SweepStep(int(sweep_id or 0), 0, 0)
+    sweep_id = open_sweep(store, place, since, now)
+    if sweep_id is None:
+        return SweepStep(add_sweep(store, place, hub.name, hub.strands(since), since, now), 0, 0)
+    query = "select pages, listings from sweeps where sweep_id = ?"
+    pages, listings = store.db.execute(query, [sweep_id]).fetchone()
+    return SweepStep(sweep_id, pages, listings, before=listings)
 
 
 class _Pass:
@@ -148,14 +141,8 @@ class _Pass:
                 raise self._failed
 
     def _strands(self, last: bool) -> Iterator[_Reading]:
-        row = self.store.db.execute("select since from sweeps where sweep_id = ?", [self.step.sweep_id]).fetchone()
-        since = datetime.fromisoformat(row[0]) if row[0] else None
-        where = "sweep_id = ? and last = ? and not done"
-        for found in list(
-            self.store.db.table("strands").rows_where(where, [self.step.sweep_id, last], order_by="number")
-        ):
-            strand = Strand(found["name"], since, last)
-            yield _Reading(found["number"], strand, iter(self.hub.pages(strand, found["cursor"])))
+        for one in open_strands(self.store, self.step.sweep_id, last=last):
+            yield _Reading(one.number, iter(self.hub.pages(one.strand, one.cursor)), one.cursor)
 
     def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
         reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []
@@ -171,6 +158,8 @@ class _Pass:
         page_arrived = reading.page is None
         try:
             result = future.result()
+            if isinstance(result, Listing):
+                reading.notes += [f"{result.listing_id}: {gap}" for gap in result.gaps]
         except _Incomplete as error:
             reading.notes.append(str(error))
             result = error.listing
@@ -228,7 +217,6 @@ class _Pass:
 
     def _commit(self, reading: _Reading) -> SweepStep:
         page, now, sweep_id = reading.page, self.clock(), self.step.sweep_id
-        cursor = page.cursor if page else None
         with self.store.transaction():
             # Another strand may have brought the same listing while this one was asking.
             ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
@@ -243,27 +231,25 @@ class _Pass:
             count = self.step.listings + len(fresh) + len(unchanged)
             notes = (*(page.notes if page else ()), *reading.notes)
             self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes, before=self.step.before)
-            self.store.db.execute(
-                "update strands set cursor = ?, pages = pages + 1, done = ? where sweep_id = ? and number = ?",
-                [cursor, cursor is None, sweep_id, reading.number],
-            )
+            advance(self.store, sweep_id, reading.number, page, reading.asked_at)
             self.store.db.execute(
                 "update sweeps set pages = ?, listings = ? where sweep_id = ?",
                 [self.step.pages, self.step.listings, sweep_id],
             )
+        reading.asked_at = page.cursor if page else None
         self._asking.difference_update(listing.listing_id for listing in reading.fresh)
         return self.step
 
     def _finish(self, reading: _Reading) -> None:
         with self.store.transaction():
-            query = "update strands set done = 1 where sweep_id = ? and number = ?"
-            self.store.db.execute(query, [self.step.sweep_id, reading.number])
+            advance(self.store, self.step.sweep_id, reading.number, None, reading.asked_at)
 
 
 def _completed(hub: Hub, listing: Listing) -> Listing:
     """The listing with all that can be had of it; kept as it is, and asked for again next time, where the hub refuses."""
     try:
-        return replace(hub.complete(listing), listing_id=listing.listing_id, complete=True)
+        whole = replace(hub.complete(listing), listing_id=listing.listing_id, complete=True)
+        return replace(whole, revision=None) if whole.gaps else whole
     except (HubError, *ODD_SHAPES) as error:
         told = str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
         note = f"{listing.listing_id} cannot be read whole: {told}"

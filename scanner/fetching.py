@@ -17,7 +17,6 @@ from crawlers.listing import listings_of
 from crawlers.query import Found, search
 from crawlers.storage import is_storage
 from crawlers.store import CrawlStore
-from crawlers.transport import Transport
 from reports.docket import Docket
 from scanner.settings import Settings
 
@@ -56,11 +55,9 @@ def open_checkpoints(settings: Settings) -> CheckpointStore:
     return CheckpointStore(settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited)
 
 
-def acquisition_of(
-    settings: Settings, store: CrawlStore, transport: Transport, clock: Callable[[], datetime]
-) -> Acquisition:
+def acquisition_of(settings: Settings, store: CrawlStore, door: HubDoor, clock: Callable[[], datetime]) -> Acquisition:
     """What fetches listed files, from settings."""
-    return Acquisition(store, open_checkpoints(settings), transport, clock)
+    return Acquisition(store, open_checkpoints(settings), door, clock)
 
 
 def wanted_files(

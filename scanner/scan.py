@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from crawlers.errors import ListingIncomplete
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.query import likely
 from crawlers.sweep import sweep
@@ -22,10 +23,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """A finished scan: rows as in the JSON contract, in the order of the listing."""
+    """A scan whose items are all judged: rows as in the JSON contract, in the order of the listing.
+
+    Attributes:
+        gaps: why listings may be missing from it, in sentences. Such a scan is not finished.
+    """
 
     scan: ScanRow
     rows: tuple[dict[str, Any], ...]
+    gaps: tuple[str, ...] = ()
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -65,11 +71,11 @@ def scan_listings(workshop: Workshop, target: str, listings: Iterable[Listing], 
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     watch = workshop.watch
     scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now)
-    if scan.listed_at is None:
-        _list(workshop, scan.scan_id, listings, observer)
+    gaps = _list(workshop, scan.scan_id, listings, observer) if scan.listed_at is None else ()
     Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer).work_off()
-    workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
-    return result_of(workshop, scan.scan_id)
+    if not gaps:
+        workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
+    return replace(result_of(workshop, scan.scan_id), gaps=gaps)
 
 
 def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
@@ -86,22 +92,34 @@ def _as_it_stands(row: dict[str, Any], standings: dict[str, tuple[str, str]]) ->
     return {**row, "case_status": standing[0]} if standing else row
 
 
-def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> None:
+def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> tuple[str, ...]:
+    """Write down what is listed; why listings may be missing, after which the next call lists again."""
     count = 0
-    for listing in listings:
-        for number, file in enumerate(listing.files):
-            # The raw response stays in crawl.db; here only what the scan needs.
-            workshop.ledger.add_item(
-                scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
-            )
-            count += 1
-            observer.step(count, None, listing.title)
+    try:
+        for listing in listings:
+            for number, file in enumerate(listing.files):
+                # The raw response stays in crawl.db; here only what the scan needs.
+                workshop.ledger.add_item(
+                    scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
+                )
+                count += 1
+                observer.step(count, None, listing.title)
+    except ListingIncomplete as error:
+        return (str(error),)
     workshop.ledger.mark_listed(scan_id, workshop.clock())
+    return ()
 
 
 def _all_listings(workshop: Workshop, targets: Sequence[str], observer: Observer) -> Iterator[Listing]:
+    """What all targets list; raises ListingIncomplete after that, if one of them has a gap."""
+    gaps: list[str] = []
     for target in targets:
-        yield from _listings(workshop, target, observer)
+        try:
+            yield from _listings(workshop, target, observer)
+        except ListingIncomplete as error:
+            gaps.append(str(error))
+    if gaps:
+        raise ListingIncomplete("; ".join(gaps))
 
 
 def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[Listing]:
@@ -110,6 +128,10 @@ def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[L
     if hub.name in ("folder", "url"):
         yield from listings_of(hub)
         return
+    gaps: tuple[str, ...] = ()
     for step in sweep(hub, target, workshop.crawl, workshop.clock, workers=workshop.settings.workers):
         observer.step(step.listings, None, f"listing {target}")
+        gaps = step.gaps
     yield from likely(workshop.crawl, target)
+    if gaps:
+        raise ListingIncomplete("; ".join(gaps))

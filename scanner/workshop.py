@@ -35,7 +35,7 @@ class Workshop(Reception):
         self.docket = Docket(settings.cases_path, settings.evidence_path)
         self.transport = open_transport(settings)
         self.hubs = open_hubs(settings, self.transport)
-        self.acquisition = acquisition_of(settings, self.crawl, self.transport, clock)
+        self.acquisition = acquisition_of(settings, self.crawl, self.hubs, clock)
         self._crew: Crew | None = None
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None

@@ -251,3 +251,12 @@ def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Pa
     shutil.copytree(demo_home / "vault", home / "vault")
     shutil.copy(demo_home / "portrait-scanner.toml", home)
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hubs_are_asked_again_at_once() -> Iterator[None]:
+    """Nothing but the waiting between questions is turned off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crawlers.asking_again.FIRST_WAIT_S", 0.001)
+        patch.setattr("crawlers.asking_again.LONGEST_WAIT_S", 0.002)
+        yield

@@ -26,6 +26,7 @@ from safetensors.numpy import save
 from crawlers import archives
 from crawlers.acquisition import Acquisition
 from crawlers.archives import is_archive, unpack
+from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore
 from crawlers.download import must_be_weights
 from crawlers.errors import (
@@ -69,7 +70,7 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
 
 @pytest.fixture
 def acquisition(store: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Clock) -> Acquisition:
-    return Acquisition(store, checkpoints, transport, clock)  # type: ignore[arg-type]
+    return Acquisition(store, checkpoints, HubDoor(transport), clock)  # type: ignore[arg-type]
 
 
 @pytest.fixture

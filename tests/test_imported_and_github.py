@@ -176,7 +176,7 @@ def test_github_repositories_are_listed_with_their_weights(api: str, transport: 
     [empty] = store.newest("github", "maker/person-3-face")
     assert empty.files == ()
     assert any("person-3-face" in note for note in notes)
-    assert any("incomplete" in note for note in notes)
+    assert (steps[-1].finished, "incomplete" in steps[-1].gaps[0]) == (False, True)
 
 
 def test_a_search_of_more_than_can_be_seen_goes_through_the_years(

@@ -186,6 +186,17 @@ class TransferObserver:
         self._progress.update(self._task, completed=have, total=total)
 
 
+def print_gaps(gaps: Sequence[str]) -> None:
+    """Say on standard error why listings may be missing, and what to do about it."""
+    for gap in gaps:
+        typer.secho(
+            f"not finished: {visible(gap)}. Listings may be missing there, and nothing is concluded "
+            "from their absence; run the command again to have it asked for again.",
+            err=True,
+            fg="yellow",
+        )
+
+
 def new_file(path: Path) -> None:
     """Raise typer.BadParameter if something is there already: evidence is not overwritten."""
     if path.exists():

@@ -205,7 +205,7 @@ def fetch(
 
     brought: list[Brought] = []
     with crawling_desk(context, what or ()) as desk:
-        acquisition = acquisition_of(desk.settings, desk.store, desk.transport, utc_now)
+        acquisition = acquisition_of(desk.settings, desk.store, desk.door, utc_now)
         place = (desk.store, desk.door, acquisition.checkpoints)
         wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
         with transfer_bar() as bar:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, day_of, print_json, print_table, progress_bar, visible
+from scanner.cli.context import Flags, JsonFlag, day_of, print_gaps, print_json, print_table, progress_bar, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,7 @@ def hubs(
 ) -> None:
     """The hubs that can be crawled, and how far their sweeps have come."""
     from crawlers.catalog import REMOTE_HUBS
+    from crawlers.strands import gaps_of
     from scanner.network import keep_token, token_of
 
     if store_token is not None:
@@ -81,7 +82,10 @@ def hubs(
         typer.echo('Kept. Set hub_tokens = "keyring" in portrait-scanner.toml to have it used.')
         return
     with crawling_desk(context, ()) as desk:
-        sweeps = list(desk.store.db.table("sweeps").rows_where(order_by="sweep_id desc", limit=200))
+        sweeps = [
+            {**row, "gaps": list(gaps_of(desk.store, row["sweep_id"]))}
+            for row in desk.store.db.table("sweeps").rows_where(order_by="sweep_id desc", limit=200)
+        ]
         known = [
             {
                 "hub": name,
@@ -104,7 +108,7 @@ def hubs(
     if sweeps:
         rows = [
             [one["place"], (one["since"] or "everything")[:16], one["started_at"][:19],
-             (one["finished_at"] or "goes on")[:19], str(one["pages"]), str(one["listings"])]
+             (one["finished_at"] or ("with gaps" if one["gaps"] else "goes on"))[:19], str(one["pages"]), str(one["listings"])]
             for one in sweeps[:20]
         ]  # fmt: skip
         print_table(["sweep of", "since", "started (UTC)", "finished", "pages", "listings"], rows)
@@ -150,16 +154,18 @@ def crawl(
     told = dict(counts)
     if step is None:
         return
+    print_gaps(step.gaps)
     if as_json:
         document = {"hub": hub, "since": start.isoformat() if start else None, "finished": step.finished, "pages": step.pages,
-                    "listings": step.listings, "events": told, "headers": headers, "notes": notes}  # fmt: skip
+                    "listings": step.listings, "events": told, "headers": headers, "gaps": list(step.gaps), "notes": notes}  # fmt: skip
         print_json(document)
-        return
+        raise typer.Exit(3 if step.gaps else 0)
     happened = ", ".join(f"{count} {kind}" for kind, count in told.items()) or "nothing new"
     typer.echo(f"{step.listings} listings on {step.pages} pages{'' if step.finished else ' so far'}: {happened}.")
     if triage:
         typer.echo(f"{headers['read']} headers read, {headers['failed']} not to be had.")
     print_notes(notes)
+    raise typer.Exit(3 if step.gaps else 0)
 
 
 def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.capturing import judge_all, judged_document, print_judged, say
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json, progress_bar
+from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json, progress_bar, visible
 
 if TYPE_CHECKING:
     from crawlers.listing import Listing
@@ -33,6 +33,7 @@ def previews(
     as_json: JsonFlag = False,
 ) -> None:
     """Take in what crawled listings show: fetched politely, sealed like any capture, and searched before any GPU work."""
+    from crawlers.strands import unfinished_places
     from scanner.captures.intake import Intake
     from scanner.captures.previews import take_previews
     from scanner.cli.crawling import crawling_desk
@@ -40,6 +41,7 @@ def previews(
     flags: Flags = context.obj
     done: list[PreviewsTaken] = []
     with crawling_desk(context, hubs) as desk:
+        unfinished = [place for hub in hubs for place in unfinished_places(desk.store, hub)]
         taking = Intake(desk.settings)
         try:
             with progress_bar("fetching previews") as observer:
@@ -51,6 +53,11 @@ def previews(
             taking.close()
     judged = judge_all(flags, face_pack, use) if search else []
     refused = [one for one in done if one.problem]
+    for place in unfinished:
+        typer.secho(
+            visible(f"{place} was not crawled to its end: listings may be missing here; `crawl` goes on there"),
+            err=True, fg="yellow",
+        )  # fmt: skip
     if as_json:
         print_json(
             {
@@ -62,6 +69,7 @@ def previews(
                     for one in done
                 ],
                 "judged": [judged_document(one) for one, _ in judged],
+                "unfinished": unfinished,
             }
         )  # fmt: skip
     else:

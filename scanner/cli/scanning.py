@@ -16,6 +16,7 @@ from scanner.cli.context import (
     LanguageOption,
     UseOption,
     check_language,
+    print_gaps,
     print_json,
     progress_bar,
     visible,
@@ -97,8 +98,10 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
             "nothing here. `portrait-scanner identities` shows who is registered; is --home the right one, and this machine's date?",
             err=True, fg="yellow",
         )  # fmt: skip
+    print_gaps(result.gaps)
     if as_json:
-        print_json({"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id})
+        document = {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
+        print_json({**document, "gaps": list(result.gaps)})
     else:
         if result.rows:
             _print_table(result.rows)
@@ -109,7 +112,7 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
         if opened:
             typer.echo("Decide about one with: portrait-scanner review CASE --help")
         typer.echo(f"{note}\nReport: {path}")
-    raise typer.Exit(1 if result.has_findings else 0)
+    raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
 
 
 def _print_table(rows: tuple[dict[str, Any], ...]) -> None:

@@ -76,6 +76,8 @@ def _watch_once(
                 told += _tell(step, desk.store, as_json)
                 notes += step.notes
                 _show_progress(observer, step, desk, target)
+        if step is not None and step.gaps:
+            problem = f"not finished, listings may be missing: {'; '.join(step.gaps)}"
         if triage:
             read_and_count(desk, target, triage, notes)
         if hook is not None:
@@ -83,7 +85,7 @@ def _watch_once(
     except Exception as error:  # a watch of months outlives whatever one round of one hub meets
         problem = str(error) if isinstance(error, CrawlError) else f"unexpected {type(error).__name__}: {error}"
     summary = {"at": utc_now().isoformat(), "round_of": target, "everything": since is None, "listings": step.listings if step else 0,
-               "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
+               "finished": problem is None, "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
     if as_json:
         typer.echo(json.dumps(summary, ensure_ascii=False))
     else:

@@ -281,7 +281,11 @@ _NOBODY: dict[str, Any] = {
 
 
 def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
-    return list(result.rows), result.scan.scan_id
+    rows = list(result.rows)
+    for gap in result.gaps:
+        reason = f"listings may be missing: {gap}; scan it again"
+        rows.append({**_NOBODY, "file": result.scan.target, "sha256": None, "reason": reason})
+    return rows, result.scan.scan_id
 
 
 def taken_in(settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]) -> CaptureRow:
