@@ -121,7 +121,7 @@ class ModelScopeHub:
             minor_flag=False,
             files=tuple(self._files(name, found)) if found else (),
             raw=json.dumps({"model": entry, "files": found and found.revisions}, ensure_ascii=False, sort_keys=True),
-            revision=text_of(entry.get("last_modified") or entry.get("updated_at")),
+            revision=_revision_of(entry),
             complete=found is not None,
             gaps=tuple(found.gaps) if found else (),
         )
@@ -154,6 +154,12 @@ class ModelScopeHub:
             raise HubRefused(f"{self._host}{path}", status, str(told.get("message"))[:300])
         payload = document.get(field)
         return payload if isinstance(payload, dict) else {}
+
+
+def _revision_of(entry: dict[str, Any]) -> str | None:
+    """When the repository was changed, marked so that one of which only master was read before is asked for again."""
+    changed = text_of(entry.get("last_modified") or entry.get("updated_at"))
+    return changed and f"{changed} in all branches"
 
 
 def _size_of(found: dict[str, Any]) -> int:

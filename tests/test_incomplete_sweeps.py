@@ -22,7 +22,10 @@ from crawlers.strands import unfinished_places
 from crawlers.sweep import SweepStep, sweep
 from crawlers.transport import Transport
 from scanner.cli.app import app
-from tests.conftest import NOON
+from scanner.scan import run_scan
+from scanner.settings import Settings
+from scanner.workshop import Workshop
+from tests.conftest import NOON, Silent
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers
 
@@ -192,6 +195,23 @@ class TestAGapThatStays:
             steps = one_round(2)
         assert [event.listing_id for step in steps for event in step.events] == ["451"]
         assert (steps[-1].finished, bool(steps[-1].gaps)) == (False, True)
+
+    def test_a_scan_is_not_finished_and_lists_again(self, hub: Hub, settings: Settings) -> None:
+        workshop = Workshop(settings, clock=lambda: NOON)
+        for entry in hub.models:
+            entry["modelVersions"][0]["files"] = []
+        with hub.serve() as url:
+            workshop.transport.destinations.allow(url)
+            first = run_scan(workshop, [f"civitai={url}"], Silent())
+            assert ("gives no model at cursor" in first.gaps[0], workshop.ledger.scan("latest").finished_at) == (
+                True,
+                None,
+            )
+            hub.fault = lambda *_: None
+            again = run_scan(workshop, [f"civitai={url}"], Silent())
+        assert (again.gaps, again.scan.scan_id) == ((), first.scan.scan_id)
+        assert workshop.ledger.scan("latest").finished_at is not None
+        workshop.close()
 
     def test_the_commands_say_so(self, hub: Hub, tmp_path: Path) -> None:
         def run(*arguments: str) -> Any:

@@ -169,3 +169,17 @@ def test_a_list_that_the_hub_cuts_is_read_folder_by_folder(
         list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
     [listing] = store.newest("modelscope", "maker/repo")
     assert sorted(file.name for file in listing.files) == sorted(files)
+
+
+def test_what_was_read_of_master_alone_is_read_again(transport: Transport, store: CrawlStore) -> None:
+    hub = Hub({"main": WEIGHTS})
+    with serve_answers(hub) as url:
+        list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
+        files = hub.asked["/api/v1/models/maker/repo/repo/files"]
+        list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
+        assert hub.asked["/api/v1/models/maker/repo/repo/files"] == files
+        with store.transaction():
+            # As an earlier version of this program left it.
+            store.db.execute("update presence set revision = '2026-01-01T00:00:00Z'")
+        list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
+        assert hub.asked["/api/v1/models/maker/repo/repo/files"] == files + 1
