@@ -28,9 +28,7 @@ DATE = "2026-03-01T10:00:00Z"
 
 def html(*images: str, title: str = "Offer") -> bytes:
     shown = "".join(f'<img src="{url}" alt="photo">' for url in images or (IMAGE,))
-    return (
-        f"<!doctype html><html><head><title>{title}</title></head><body>Words{shown}</body></html>"
-    ).encode()
+    return (f"<!doctype html><html><head><title>{title}</title></head><body>Words{shown}</body></html>").encode()
 
 
 def png(colour: str = "red", side: int = 64) -> bytes:
@@ -57,9 +55,7 @@ def chunked(data: bytes, size: int = 7, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 # WARC.
-def answer(
-    body: bytes, media_type: str | None = "image/png", status: str = "200 OK", **headers: str
-) -> bytes:
+def answer(body: bytes, media_type: str | None = "image/png", status: str = "200 OK", **headers: str) -> bytes:
     lines = {"Content-Type": media_type, **{name.replace("_", "-"): told for name, told in headers.items()}}
     told = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return f"HTTP/1.1 {status}\r\n{told}\r\n".encode() + body
@@ -88,10 +84,16 @@ def members(records: Iterable[bytes]) -> bytes:
 
 
 def wacz(
-    warcs: Mapping[str, bytes], describe: Callable[[str, bytes], dict[str, Any]] | None = None, listed: Iterable[str] = (PAGE,), ids: Mapping[str, str] | None = None
+    warcs: Mapping[str, bytes],
+    describe: Callable[[str, bytes], dict[str, Any]] | None = None,
+    listed: Iterable[str] = (PAGE,),
+    ids: Mapping[str, str] | None = None,
 ) -> bytes:
     """A package of WARCs; `describe` tells what datapackage.json says of a file."""
-    lines = [{"format": "json-pages-1.0"}, *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed)]
+    lines = [
+        {"format": "json-pages-1.0"},
+        *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed),
+    ]
     pages = "\n".join(json.dumps(line) for line in lines).encode()
     files = {**{f"archive/{name}": data for name, data in warcs.items()}, "pages/pages.jsonl": pages}
     describe = describe or (lambda name, data: {"hash": "sha256:" + hashlib.sha256(data).hexdigest()})
@@ -142,9 +144,7 @@ def part(body: bytes, headers: Mapping[str, str], encoding: str = "binary", line
     return f"{head}{line}".encode() + encoded(body, encoding)
 
 
-def mhtml(
-    *parts: bytes, boundary: str = "b", line: str = "\r\n", type_more: str = "", **headers: str
-) -> bytes:
+def mhtml(*parts: bytes, boundary: str = "b", line: str = "\r\n", type_more: str = "", **headers: str) -> bytes:
     told = {"From": "<Saved by Blink>", **{name.replace("_", "-"): value for name, value in headers.items()}}
     told["Content-Type"] = f'multipart/related; boundary="{boundary}"{type_more}'
     head = "".join(f"{name}: {value}{line}" for name, value in told.items()) + line

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests import archives
-from tests.archives import IMAGE, PAGE, PACK
+from tests.archives import IMAGE, PACK, PAGE
 
 exactly = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 ODD = (
@@ -27,9 +27,7 @@ bodies = st.one_of(st.binary(min_size=1, max_size=3_000), st.sampled_from(ODD), 
 def must_be(data: bytes, body: bytes) -> None:
     """The one image of the capture's one page has these bytes."""
     [page] = archives.read(data).pages
-    assert [hashlib.sha256(one).hexdigest() for one in archives.images_of(page)] == [
-        hashlib.sha256(body).hexdigest()
-    ]
+    assert [hashlib.sha256(one).hexdigest() for one in archives.images_of(page)] == [hashlib.sha256(body).hexdigest()]
     assert page.url == PAGE
     assert not page.notes
 
@@ -40,9 +38,7 @@ def must_be(data: bytes, body: bytes) -> None:
 @exactly
 def test_mhtml(body: bytes, encoding: str, line: str) -> None:
     boundary = f"----Boundary{hashlib.sha256(body).hexdigest()}"
-    image = archives.part(
-        body, {"Content-Type": "image/png", "Content-Location": IMAGE}, encoding, line
-    )
+    image = archives.part(body, {"Content-Type": "image/png", "Content-Location": IMAGE}, encoding, line)
     must_be(archives.mhtml(archives.page_part(line=line), image, boundary=boundary, line=line), body)
 
 

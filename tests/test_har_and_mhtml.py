@@ -38,7 +38,11 @@ class TestHarPages:
     )  # fmt: skip
     @pytest.mark.parametrize("title", ["Offer", PAGE])
     def test_an_advertisement_before_the_page_is_not_the_page(self, asked: dict[str, str], title: str) -> None:
-        entries = (self.advert(**asked), page_entry(pageref="page_1"), entry(IMAGE, in_base64(PIXELS), pageref="page_1"))
+        entries = (
+            self.advert(**asked),
+            page_entry(pageref="page_1"),
+            entry(IMAGE, in_base64(PIXELS), pageref="page_1"),
+        )
         assert shown(read(har(*entries, pages=[{**RECORDED, "title": title}]))) == IS_THE_PAGE
 
     @pytest.mark.parametrize("pages", [[RECORDED], [{"id": "page_1"}], []])
@@ -57,10 +61,21 @@ class TestHarPages:
         assert [page.url for page in read(har(*one_tab, pages=[RECORDED])).pages] == [PAGE, second]
         of_a_proxy = [page_entry(PAGE), page_entry(second, asked={"Referer": PAGE}), page_entry(third)]
         assert [page.url for page in read(har(*of_a_proxy)).pages] == [PAGE, second, third]
-        api = [entry(f"https://site.example/api/{number}", {"mimeType": "application/json", "text": "{}"}) for number in (1, 2)]
-        beside = [page_entry(PAGE, pageref="a"), page_entry(second, pageref="b"), {**api[1], "pageref": "b"}, {**api[0], "pageref": "a"}]
+        api = [
+            entry(f"https://site.example/api/{number}", {"mimeType": "application/json", "text": "{}"})
+            for number in (1, 2)
+        ]
+        beside = [
+            page_entry(PAGE, pageref="a"),
+            page_entry(second, pageref="b"),
+            {**api[1], "pageref": "b"},
+            {**api[0], "pageref": "a"},
+        ]
         answers = {page.url: page.answers for page in read(har(*beside)).pages}
-        assert answers == {PAGE: ((f"{api[0]['request']['url']}", "{}"),), second: ((f"{api[1]['request']['url']}", "{}"),)}
+        assert answers == {
+            PAGE: ((f"{api[0]['request']['url']}", "{}"),),
+            second: ((f"{api[1]['request']['url']}", "{}"),),
+        }
 
     def test_the_time_is_utc_and_a_title_that_is_an_address_is_none(self) -> None:
         [page] = read(har(page_entry(pageref="page_1"), pages=[{**RECORDED, "title": PAGE}])).pages
@@ -164,13 +179,25 @@ class TestMhtmlRoot:
 
     def test_a_root_within_alternatives(self) -> None:
         both = mhtml(part(b"plain", {"Content-Type": "text/plain"}), page_part(), boundary="in")
-        inner = both.replace(b"From: <Saved by Blink>\r\n", b"Content-ID: <root@x>\r\n").replace(b"related", b"alternative")
+        inner = both.replace(b"From: <Saved by Blink>\r\n", b"Content-ID: <root@x>\r\n").replace(
+            b"related", b"alternative"
+        )
         assert shown(read(mhtml(self.FRAME, inner, IMAGE_PART, type_more='; start="<root@x>"'))) == IS_THE_PAGE
 
     def test_headers_in_any_letter_case_and_order(self) -> None:
-        data = mhtml(page_part().replace(b"Content-Location", b"CONTENT-LOCATION"), IMAGE_PART.replace(b"Content-Location", b"content-location"))
-        for head in (b"X-Snapshot: 1\r\nMIME-VERSION: 1.0\r\n", b"SUBJECT: x\r\n", b"Received: by x\r\n with y\r\n", b"\xef\xbb\xbf"):
-            changed = head + data.removeprefix(b"From: <Saved by Blink>\r\n").replace(b"Content-Type: multi", b"CONTENT-TYPE: multi", 1)
+        data = mhtml(
+            page_part().replace(b"Content-Location", b"CONTENT-LOCATION"),
+            IMAGE_PART.replace(b"Content-Location", b"content-location"),
+        )
+        for head in (
+            b"X-Snapshot: 1\r\nMIME-VERSION: 1.0\r\n",
+            b"SUBJECT: x\r\n",
+            b"Received: by x\r\n with y\r\n",
+            b"\xef\xbb\xbf",
+        ):
+            changed = head + data.removeprefix(b"From: <Saved by Blink>\r\n").replace(
+                b"Content-Type: multi", b"CONTENT-TYPE: multi", 1
+            )
             assert (read(changed).format, shown(read(changed))) == (Format.MHTML, IS_THE_PAGE)
 
     @pytest.mark.parametrize(
@@ -185,7 +212,10 @@ class TestMhtmlRoot:
         assert read(mhtml(page_part(), Date=told)).pages[0].saved_at == time
 
     def test_the_subject_is_the_title(self) -> None:
-        assert read(mhtml(page_part(), Subject="=?utf-8?Q?=E4=BB=A3=E8=AE=AD?=\r\n =?utf-8?Q?=E7=BB=83?=")).pages[0].title == "代训练"
+        assert (
+            read(mhtml(page_part(), Subject="=?utf-8?Q?=E4=BB=A3=E8=AE=AD?=\r\n =?utf-8?Q?=E7=BB=83?=")).pages[0].title
+            == "代训练"
+        )
 
 
 class TestMhtmlAddresses:
@@ -202,7 +232,10 @@ class TestMhtmlAddresses:
         assert (images_of(page), page.notes) == ([PIXELS], ())
 
     def test_ids_that_differ_in_letter_case_only(self) -> None:
-        images = [part(data, {"Content-Type": "image/png", "Content-ID": told}, "base64") for data, told in ((OTHER, "<A@x>"), (PIXELS, "<a@x>"))]
+        images = [
+            part(data, {"Content-Type": "image/png", "Content-ID": told}, "base64")
+            for data, told in ((OTHER, "<A@x>"), (PIXELS, "<a@x>"))
+        ]
         [page] = read(mhtml(page_part(body=html("cid:a@x", "cid:A@x")), *images)).pages
         assert images_of(page) == [PIXELS, OTHER]
 
@@ -228,11 +261,16 @@ class TestMhtmlAddresses:
     def test_a_base_of_all_parts(self) -> None:
         image = part(PIXELS, {"Content-Type": "image/png", "Content-Location": "i/1.png"}, "base64")
         for name in ("Content_Base", "Content_Location"):
-            assert shown(read(mhtml(page_part("p/1", html("i/1.png")), image, **{name: "https://site.example/"}))) == IS_THE_PAGE
+            assert (
+                shown(read(mhtml(page_part("p/1", html("i/1.png")), image, **{name: "https://site.example/"})))
+                == IS_THE_PAGE
+            )
 
     @pytest.mark.parametrize("location", ["index.htm", "./index.htm", "file:///C:/saved/index.htm"])
     def test_parts_that_are_relative_to_each_other(self, location: str) -> None:
-        image = part(PIXELS, {"Content-Type": "image/png", "Content-Location": location.replace("index.htm", "1.png")}, "base64")
+        image = part(
+            PIXELS, {"Content-Type": "image/png", "Content-Location": location.replace("index.htm", "1.png")}, "base64"
+        )
         [page] = read(mhtml(page_part(location, html("1.png")), image, Snapshot_Content_Location="")).pages
         assert (images_of(page), page.notes, page.url) == ([PIXELS], (), None)
 
@@ -245,7 +283,10 @@ class TestMhtmlBodies:
     def test_what_is_lost_is_told(self) -> None:
         other = part(PIXELS, {"Content-Type": "image/png", "Content-Location": IMAGE}, "x-own")
         reading = read(mhtml(page_part(), other))
-        assert (reading.pages[0].images, any("'x-own'" in note and IMAGE in note for note in reading.notes)) == ((), True)
+        assert (reading.pages[0].images, any("'x-own'" in note and IMAGE in note for note in reading.notes)) == (
+            (),
+            True,
+        )
         broken = IMAGE_PART[: len(IMAGE_PART) // 4 * 4 - 50].rstrip() + b"A" * 5
         assert read(mhtml(page_part(), broken)).pages
         whole = mhtml(page_part(), IMAGE_PART)
@@ -254,7 +295,12 @@ class TestMhtmlBodies:
             assert any("was cut off" in note for note in read(whole[:length]).notes)
 
     def test_one_page_without_parts(self) -> None:
-        data = b"From: x\nMIME-Version: 1.0\nContent-Type: text/html\nContent-Location: " + PAGE.encode() + b"\n\n" + html()
+        data = (
+            b"From: x\nMIME-Version: 1.0\nContent-Type: text/html\nContent-Location: "
+            + PAGE.encode()
+            + b"\n\n"
+            + html()
+        )
         [page] = read(data).pages
         assert (page.url, page.text.strip()) == (PAGE, "Words")
 

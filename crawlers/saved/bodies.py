@@ -38,7 +38,7 @@ def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Re
             if isinstance(problem, UnknownCoding) or not body.size_bytes:
                 resources.miss(f"not read, since its body cannot be unpacked ({problem})", url)
             else:
-                resources.notes.append(f"{url[:200]} is read in part only: its body is broken ({problem})")
+                resources.note(f"read in part only, since its body is broken ({problem})", url)
             return body, False
         return body, whole and complete
 
@@ -47,7 +47,7 @@ def _write(body: Body, pieces: Iterator[bytes], url: str, resources: Resources) 
     try:
         return _write_or_raise(body, pieces)
     except CannotUnpack as problem:
-        resources.notes.append(f"{url[:200]} is read in part only: its body is broken ({problem})")
+        resources.note(f"read in part only, since its body is broken ({problem})", url)
         return False
 
 

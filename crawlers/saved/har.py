@@ -126,9 +126,9 @@ def _decoded(text: str, content: dict[str, Any], media_type: str, url: str, reso
         size = _number(content.get("size"))
         if data is not None and not (len(data) != size == len(plain)):
             return data, False
-        resources.notes.append(f"the body of {url[:200]} is marked as base64 and is plain text: read as that")
+        resources.note("marked as base64 and is plain text: read as that", url)
     elif data is not None and media_type_of(data[:HEAD_BYTES]).startswith("image/"):
-        resources.notes.append(f"the body of {url[:200]} is base64 and not marked so: read as that")
+        resources.note("in base64 and not marked so: read as that", url)
         return data, False
     return plain, True
 

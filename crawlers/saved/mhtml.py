@@ -150,7 +150,7 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
     url = location or f"cid:{own_id or number}"
     body, problem = _decoded(part)
     if problem:
-        resources.notes.append(f"{url[:200]}: {problem}")
+        resources.note(problem, url)
     charset = charset_in(str(part.headers.get("Content-Type") or "").partition(";")[2])
     has_own_base = part.headers.get("Content-Base") or not urlsplit(url).netloc
     kept = resources.add_bytes(

@@ -196,6 +196,7 @@ class Resources:
         self.all: list[Resource] = []
         self.notes: list[str] = []
         self._by_url: dict[str, Resource] = {}
+        self._noted: dict[str, list[str]] = {}
         self._missed: dict[str, list[str]] = {}
         self._total = 0
 
@@ -240,16 +241,19 @@ class Resources:
         resource = self.all[number] = replace(self.all[number], **facts)
         self.name(resource, resource.url)
 
+    def note(self, what: str, url: str) -> None:
+        """Note what is odd about an answer; many of the same kind become one note."""
+        self._noted.setdefault(what, []).append(url)
+
     def miss(self, why: str, url: str) -> None:
         """Note that an answer is of no use, unless another one of its address is."""
         self._missed.setdefault(why, []).append(url)
 
     def told(self) -> tuple[str, ...]:
         """The notes, and what is missing after all."""
-        missing = {
-            why: [url for url in dict.fromkeys(urls) if self.find(url) is None] for why, urls in self._missed.items()
-        }
-        return (*self.notes, *(f"{why}: {_list_of(urls)}" for why, urls in missing.items() if urls))
+        missing = {why: [url for url in urls if self.find(url) is None] for why, urls in self._missed.items()}
+        lists = [*self._noted.items(), *missing.items()]
+        return (*self.notes, *(f"{what}: {_list_of(list(dict.fromkeys(urls)))}" for what, urls in lists if urls))
 
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points, at the end of its redirects.

@@ -135,7 +135,9 @@ def _packed(path: Path, head: bytes) -> Format | None:
     if inside.startswith(b"WARC/"):
         return Format.WARC
     if inside.startswith(b"filedesc://"):
-        raise CaptureRefused("it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it")
+        raise CaptureRefused(
+            "it is an ARC, which WARC replaced: `warcio recompress OLD.arc.gz NEW.warc.gz` makes a WARC of it"
+        )
     if head.startswith(ZSTD):
         raise CaptureRefused("it is packed with zstd: unpack it first (`zstd -d`)")
     if not head.startswith(GZIP):

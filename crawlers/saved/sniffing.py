@@ -41,7 +41,9 @@ def media_type_of(head: bytes) -> str:
         text.startswith(tag) and text[len(tag) : len(tag) + 1] in _AFTER_A_TAG for tag in _TAGS
     ):
         return "text/html"
-    if text.startswith((b"{", b"[")) and looks_like_text(head):  # the standard has no JSON; sites send it to their scripts without a type
+    if text.startswith((b"{", b"[")) and looks_like_text(
+        head
+    ):  # the standard has no JSON; sites send it to their scripts without a type
         return "application/json"
     return "text/plain" if looks_like_text(head) else "application/octet-stream"
 

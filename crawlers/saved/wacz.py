@@ -53,7 +53,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
             for name in warcs:
                 with package.open(name) as stream:
                     checks += read_warc_stream(stream, resources, visits)[1]
-            listed = list(_listed(package, trusted))
+            listed = list(_listed(package, trusted, resources))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
@@ -61,9 +61,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     visits.settle()
     groups = {one.group for one in resources.all}
     known = [
-        start if start.group in groups else replace(start, group=None)
-        for start in listed
-        if resources.find(start.url)
+        start if start.group in groups else replace(start, group=None) for start in listed if resources.find(start.url)
     ]
     for start in listed:
         resources.miss("listed as a page, and not in the package", start.url)
@@ -228,16 +226,17 @@ def _described(described: dict[str, Any]) -> set[str]:
     return {str(one.get("path")) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)}
 
 
-def _listed(package: zipfile.ZipFile, trusted: set[str]) -> Iterator[Start]:
+def _listed(package: zipfile.ZipFile, trusted: set[str], resources: Resources) -> Iterator[Start]:
     """The package's own list of its pages, each address once."""
     seen: set[str] = set()
     for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
         if name not in package.namelist() or name not in trusted:
             continue
-        for line in _text_of(package, name).splitlines():
+        for line in filter(str.strip, _text_of(package, name).split("\n")):
             try:
                 told = json.loads(line)
             except ValueError:
+                resources.notes.append(f"a line of {name} cannot be read: {line[:80]!r}")
                 continue
             if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
                 seen.add(told["url"])
