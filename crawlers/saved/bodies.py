@@ -14,8 +14,9 @@ from crawlers.saved.unpacking import CannotUnpack, UnknownCoding, is_packed_as, 
 def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Resources) -> tuple[Body, bool]:
     """A body without its content codings, and whether it is all there.
 
-    Many archives store a body unpacked and keep the header that says how it was packed; such a body is taken as it stands. One
-    that cannot be unpacked is left empty with a note: packed bytes are neither text nor an image.
+    Many archives store a body unpacked and keep the header that says how it was packed; such a body
+    is taken as it stands. One that cannot be unpacked is left empty with a note: packed bytes are
+    neither text nor an image.
     """
     body = resources.body()
     if not codings:

@@ -207,7 +207,7 @@ class Resources:
         return Body(self.folder / f"{len(self.all)}", self.limits.resource_bytes)
 
     def add(self, body: Body, url: str, **facts: Any) -> Resource:
-        """Remember a finished body under its address, with what else is known of it (see `Resource`).
+        """Remember a finished body under its address, with what else is known (see `Resource`).
 
         A media type that nobody said, or that is none, is told by the first bytes.
         """
@@ -258,7 +258,8 @@ class Resources:
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points, at the end of its redirects.
 
-        An answer that is empty or only a part stands for no image, one that could not be unpacked for no page either.
+        An answer that is empty or only a part stands for no image, one that could not be unpacked
+        for no page either.
         """
         for _ in range(_MOST_REDIRECTS + 1):
             found = next((self._by_url[key] for key in _keys(url) if key in self._by_url), None)
@@ -295,7 +296,8 @@ class Body:
 def _keys(url: str) -> tuple[str, ...]:
     """What equal addresses have in common, the closest first.
 
-    A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change its letter case.
+    A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change
+    its letter case.
     """
     if url[:4].lower() == "cid:":
         name = unquote(url[4:]).strip().strip("<>")

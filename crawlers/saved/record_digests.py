@@ -1,6 +1,7 @@
-"""The digests that records of a WARC hold of themselves (WARC 1.1, sections 5.8 and 5.9), checked while they are read.
+"""Digests that WARC records hold of themselves (WARC 1.1, 5.8 and 5.9), checked while they are read.
 
-warcio's own check calls a record changed whose digest is of an algorithm that it does not know, or is written otherwise.
+warcio's own check calls a record changed whose digest is of an algorithm that it does not know, or
+is written otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def records_of(stream: Any) -> Any:
 
 
 def agrees(record: Any) -> bool | None:
-    """Whether a record that was read to its end is what its digests say; None where none could be checked."""
+    """Whether a record, read to its end, is what its digests say; None where none was checked."""
     stream = record.raw_stream
     return stream.verdict(record) if isinstance(stream, _Hashing) else None
 

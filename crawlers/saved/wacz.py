@@ -1,6 +1,6 @@
 """WACZ 1.1.1: a zip of WARCs with a list of pages; its digests and its signature are checked before it is believed.
 
-Digests: datapackage.json names a SHA-256 for each file, datapackage-digest.json one for datapackage.json. Signature:
+Digests: datapackage.json names one for each file, datapackage-digest.json one for datapackage.json. Signature:
 WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1.0/); it says who captured and when, never that a server sent it.
 """
 
@@ -163,10 +163,10 @@ def _agreeing(package: zipfile.ZipFile, name: str, told: dict[str, Any], where: 
 
 
 def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every (algorithm, value) that a description of a file states, in the forms of all versions of Data Package and WACZ.
+    """Every (algorithm, value) that a file's description states, in the forms of all WACZ versions.
 
-    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in `hashing`; `stats.sha256`. A value
-    alone is of the algorithm whose length it has.
+    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in
+    `hashing`; `stats.sha256`. A value alone is of the algorithm whose length it has.
     """
     more = told.get("stats")
     stats: dict[str, Any] = more if isinstance(more, dict) else {}
