@@ -1,20 +1,16 @@
-"""What web archives say in more ways than one: revisits, redirects, parts of answers, codings, gzip, frames, hashes."""
+"""What web archives say in more ways than one: revisits, redirects, parts of answers, codings, frames."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import hashlib
-import io
-import json
-import zipfile
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
-import zstandard
 
 from crawlers.errors import CaptureRefused
-from crawlers.saved.page import Format, Limits
+from crawlers.saved.page import Limits
 from tests import archives
 from tests.archives import DATE, IMAGE, PAGE, images_of, page_record, read, record, response
 
@@ -220,47 +216,6 @@ class TestCodings:
         assert images_of(page) == [PIXELS, archives.png("blue")]
 
 
-class TestGzip:
-    RECORDS = (page_record(), response(IMAGE, PIXELS), second_page(IMAGE))
-
-    @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.gz", "a"])
-    @pytest.mark.parametrize("form", ["plain", "members", "one member", "blocks", "unended"])
-    def test_every_form_is_read_whatever_its_name(self, form: str, name: str) -> None:
-        whole = b"".join(self.RECORDS)
-        data = {
-            "plain": whole,
-            "members": archives.members(self.RECORDS),
-            "one member": gzip.compress(whole),
-            "blocks": archives.members(whole[begin : begin + 100] for begin in range(0, len(whole), 100)),
-            "unended": archives.members(one.removesuffix(b"\r\n\r\n") for one in self.RECORDS),
-        }[form]
-        reading = read(data, name)
-        assert (reading.format, len(reading.pages), reading.notes) == (Format.WARC, 2, ())
-        assert [images_of(page) for page in reading.pages] == [[PIXELS], [PIXELS]]
-
-    def test_a_member_that_cannot_be_read_is_told(self) -> None:
-        data = archives.members(self.RECORDS)
-        for broken in (data[:-30], data[:-30] + b"\0" * 30, data + b"garbage"):
-            reading = read(broken)
-            assert reading.pages[0].url == PAGE
-            assert any("cut off" in note or "cannot be read" in note for note in reading.notes)
-
-    ARC = b"filedesc://a.arc 127.0.0.1 20140216050221 text/plain 75\n1 0 Live\nURL IP-address Archive-date\n\n"
-
-    @pytest.mark.parametrize(
-        ("data", "told"),
-        [
-            (ARC, "an ARC.*warcio recompress"), (gzip.compress(ARC), "an ARC.*warcio recompress"),
-            (zstandard.ZstdCompressor().compress(page_record()), "packed with zstd"),
-            (gzip.compress(archives.html()), "a gzip that holds neither"), (gzip.compress(b"")[:12], "a gzip that holds neither"),
-        ],
-    )  # fmt: skip
-    @pytest.mark.parametrize("name", ["a.warc", "a.arc.gz", "a.gz"])
-    def test_what_is_no_warc_is_refused_by_name(self, data: bytes, told: str, name: str) -> None:
-        with pytest.raises(CaptureRefused, match=told):
-            read(data, name)
-
-
 def request(url: str, **headers: str) -> bytes:
     head = "".join(f"{name.replace('_', '-')}: {told}\r\n" for name, told in headers.items())
     return record("request", url, f"GET / HTTP/1.1\r\n{head}\r\n".encode())
@@ -301,102 +256,3 @@ class TestFrames:
         data = archives.wacz({"a.warc": data}, listed=[PAGE, SECOND], ids={PAGE: "a", SECOND: "b"}) if packed else data
         answers = {page.url: page.answers for page in read(data).pages}
         assert answers == {PAGE: ((api[0], "{}"),), SECOND: ((api[1], "{}"),)}
-
-
-def described(form: str, data: bytes) -> dict[str, Any]:
-    sha256, md5 = hashlib.sha256(data), hashlib.md5(data)
-    return {
-        "prefix": {"hash": f"sha256:{sha256.hexdigest()}"},
-        "capitals": {"hash": f"SHA-256:{sha256.hexdigest().upper()}"},
-        "bare": {"hash": sha256.hexdigest()},
-        "base32": {"hash": "sha256:" + base64.b32encode(sha256.digest()).decode().rstrip("=")},
-        "old": {"stats": {"hash": sha256.hexdigest(), "bytes": len(data)}, "hashing": "sha256"},
-        "old, none said": {"stats": {"hash": sha256.hexdigest()}},
-        "named": {"stats": {"sha256": sha256.hexdigest()}},
-        "second": {"hash": f"own:{1}", "stats": {"hash": md5.hexdigest()}, "hashing": "md5"},
-        "bare md5": {"hash": md5.hexdigest()},
-        "sha512": {"hash": "sha512:" + hashlib.sha512(data).hexdigest()},
-        "sha3": {"hash": "sha3_256:" + hashlib.sha3_256(data).hexdigest()},
-    }[form]
-
-
-FORMS = (
-    "prefix",
-    "capitals",
-    "bare",
-    "base32",
-    "old",
-    "old, none said",
-    "named",
-    "second",
-    "bare md5",
-    "sha512",
-    "sha3",
-)
-
-
-class TestHashes:
-    WARC: ClassVar = {"data.warc.gz": archives.members([page_record(), response(IMAGE, PIXELS)])}
-
-    @pytest.mark.parametrize("form", FORMS)
-    def test_every_form_of_a_hash_is_checked(self, form: str) -> None:
-        reading = read(archives.wacz(self.WARC, lambda _, data: described(form, data)))
-        assert any(check.startswith("2 files agree with the ") for check in reading.checks)
-        assert not any("have no hash" in check for check in reading.checks)
-        stale = archives.wacz(self.WARC, lambda name, data: described(form, data + b"x" * name.startswith("archive")))
-        with pytest.raises(CaptureRefused, match=r"'archive/data.warc.gz' does not agree with its"):
-            read(stale)
-
-    def test_what_cannot_be_checked_is_told(self) -> None:
-        reading = read(archives.wacz(self.WARC, lambda *_: {"hash": "blake9:00"}))
-        assert any("'archive/data.warc.gz' (blake9)" in check and "not checked" in check for check in reading.checks)
-        reading = read(archives.wacz(self.WARC, lambda *_: {}))
-        assert "2 files have no hash there" in reading.checks
-        with pytest.raises(CaptureRefused, match=r"has a SHA-256 in datapackage\.json that is none"):
-            read(archives.wacz(self.WARC, lambda *_: {"hash": "sha256:zz"}))
-
-    @pytest.mark.parametrize("form", ["prefix", "bare", "old", "sha512"])
-    def test_the_digest_of_the_list_too(self, form: str) -> None:
-        def with_digest(of: bytes) -> bytes:
-            package = io.BytesIO(archives.wacz(self.WARC))
-            with zipfile.ZipFile(package, "a") as opened:
-                told = described(form, opened.read("datapackage.json") + of)
-                opened.writestr("datapackage-digest.json", json.dumps({"path": "datapackage.json", **told}))
-            return package.getvalue()
-
-        assert "datapackage.json agrees with its digest" in read(with_digest(b"")).checks
-        with pytest.raises(CaptureRefused, match=r"datapackage.json' does not agree .* datapackage-digest.json"):
-            read(with_digest(b"x"))
-
-
-class TestPackages:
-    def test_bytes_before_the_zip(self) -> None:
-        for before in (b"\r\n", b"#!/bin/sh\n", b"x" * 10_000):
-            reading = read(before + archives.wacz(TestHashes.WARC), "a.wacz")
-            assert (reading.format, images_of(reading.pages[0])) == (Format.WACZ, [PIXELS])
-            assert f"{len(before):,} bytes before the zip are no part of it and were not read" in reading.checks
-
-    def test_a_listed_page_that_is_missing_is_noted(self) -> None:
-        reading = read(archives.wacz(TestHashes.WARC, listed=[PAGE, SECOND]))
-        assert [page.url for page in reading.pages] == [PAGE]
-        assert any("listed as a page" in note and SECOND in note for note in reading.notes)
-
-    @pytest.mark.parametrize("profile", ["multi-wacz-package", "data-package"])
-    def test_a_package_of_packages_is_refused_by_name(self, profile: str) -> None:
-        package = io.BytesIO()
-        with zipfile.ZipFile(package, "w") as opened:
-            opened.writestr("a_plain.wacz", archives.wacz(TestHashes.WARC))
-            told = {"profile": profile, "resources": [{"name": "a_plain.wacz", "path": "a_plain.wacz"}]}
-            opened.writestr("datapackage.json", json.dumps(told))
-        with pytest.raises(CaptureRefused, match=r"package of packages.*a_plain\.wacz"):
-            read(package.getvalue())
-
-    def test_archives_go_by_their_content(self) -> None:
-        files = {
-            "one": page_record(),
-            "two.gz": gzip.compress(response(IMAGE, PIXELS)),
-            "old.arc.gz": gzip.compress(TestGzip.ARC),
-        }
-        reading = read(archives.wacz(files))
-        assert images_of(reading.pages[0]) == [PIXELS]
-        assert any("old.arc.gz" in note and "not read" in note for note in reading.notes)

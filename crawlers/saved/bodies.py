@@ -14,8 +14,9 @@ from crawlers.saved.unpacking import CannotUnpack, UnknownCoding, is_packed_as, 
 def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Resources) -> tuple[Body, bool]:
     """A body without its content codings, and whether it is all there.
 
-    Many archives store a body unpacked and keep the header that says how it was packed; such a body is taken as it stands. One
-    that cannot be unpacked is left empty with a note: packed bytes are neither text nor an image.
+    Many archives store a body unpacked and keep the header that says how it was packed; such a body
+    is taken as it stands. One that cannot be unpacked is left empty with a note: packed bytes are
+    neither text nor an image.
     """
     body = resources.body()
     if not codings:
@@ -38,7 +39,7 @@ def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Re
             if isinstance(problem, UnknownCoding) or not body.size_bytes:
                 resources.miss(f"not read, since its body cannot be unpacked ({problem})", url)
             else:
-                resources.notes.append(f"{url[:200]} is read in part only: its body is broken ({problem})")
+                resources.note(f"read in part only, since its body is broken ({problem})", url)
             return body, False
         return body, whole and complete
 
@@ -47,7 +48,7 @@ def _write(body: Body, pieces: Iterator[bytes], url: str, resources: Resources) 
     try:
         return _write_or_raise(body, pieces)
     except CannotUnpack as problem:
-        resources.notes.append(f"{url[:200]} is read in part only: its body is broken ({problem})")
+        resources.note(f"read in part only, since its body is broken ({problem})", url)
         return False
 
 

@@ -15,7 +15,7 @@ def is_known(algorithm: str) -> bool:
 
 
 def digest_of(told: str | None) -> tuple[str, bytes] | None:
-    """Algorithm and bytes of a digest written as `algorithm:value`, in base16, base32 or base64; None for any other text."""
+    """Algorithm and bytes of a digest `algorithm:value` in base16, 32 or 64; None for other texts."""
     name, _, value = (told or "").strip().partition(":")
     if not is_known(name):
         return None

@@ -1,4 +1,4 @@
-"""Which of the HTML answers of a capture are pages of their own, and which are frames of pages or were fetched by scripts."""
+"""Which HTML answers of a capture are pages, and which are frames or were fetched by scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DOCUMENT = "document"
 
 
 def pages_in(resources: Resources, among: Sequence[Resource] | None = None) -> list[Resource]:
-    """The pages that somebody opened, each address once; every HTML answer where no request says more."""
+    """The pages that somebody opened, each address once; every HTML answer where nobody says more."""
     answers = resources.all if among is None else among
     found = [one for one in answers if one.is_page and one.status == 200 and one.stands]
     frames = _Frames(found, resources)
@@ -35,7 +35,7 @@ class _Frames:
             self._pages.setdefault(f"{_origin(page.url)}/", []).append(page)
 
     def has(self, one: Resource) -> bool:
-        """Whether an answer is no page of its own: as its request says, else as the page that asked for it says."""
+        """Whether its request says that it is a part of a page, else whether the page that asked does."""
         if one.asked_for:
             return one.asked_for != _DOCUMENT
         askers = self._pages.get(_plain(one.referrer), []) if one.referrer else []

@@ -28,7 +28,7 @@ _MARKED = ("gzip", "zstd")  # codings that show in the first bytes
 
 
 def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Entries' responses, and the pages they were recorded for. Bodies that were left out are noted."""
+    """Entries' responses, and the pages they were recorded for; what was left out is noted."""
     log = _log_of(path)
     entries, pages = list(log.get("entries") or ()), list(log.get("pages") or ())
     titles = {str(one.get("id")): one for one in pages if isinstance(one, dict)}
@@ -82,7 +82,7 @@ def _take_entry(entry: Any, resources: Resources) -> int:
         resources.miss("only a part of it is in the capture (status 206)", url)
     if status == _NOT_MODIFIED and not data:
         resources.miss("not in the capture; its server said that it had not changed (status 304)", url)
-    # A browser that kept an answer writes its body beside the status of the question whether it had changed.
+    # A browser that kept an answer writes its body beside the status "not changed".
     if (status == _PART and whole) or (status == _NOT_MODIFIED and data):
         status = 200
     # Bodies are stored unpacked; some proxies store them as they came.
@@ -117,7 +117,8 @@ def _number(told: Any) -> int:
 def _decoded(text: str, content: dict[str, Any], media_type: str, url: str, resources: Resources) -> tuple[bytes, bool]:
     """A body's bytes, and whether it was stored as text, which is UTF-8 then.
 
-    Some tools write plain text and say base64, others write base64 and do not say so: what a body is tells which.
+    Some tools write plain text and say base64, others write base64 and do not say so: what a body
+    is tells which.
     """
     plain = text.encode("utf-8", "replace")
     says_base64 = str(content.get("encoding") or "").strip().lower() == "base64"
@@ -126,15 +127,18 @@ def _decoded(text: str, content: dict[str, Any], media_type: str, url: str, reso
         size = _number(content.get("size"))
         if data is not None and not (len(data) != size == len(plain)):
             return data, False
-        resources.notes.append(f"the body of {url[:200]} is marked as base64 and is plain text: read as that")
+        resources.note("marked as base64 and is plain text: read as that", url)
     elif data is not None and media_type_of(data[:HEAD_BYTES]).startswith("image/"):
-        resources.notes.append(f"the body of {url[:200]} is base64 and not marked so: read as that")
+        resources.note("in base64 and not marked so: read as that", url)
         return data, False
     return plain, True
 
 
 def _from_base64(text: str) -> bytes | None:
-    """Bytes of base64 as browsers read it (Infra, "forgiving-base64 decode"), either alphabet; None for anything else."""
+    """Bytes of base64 as browsers read it (Infra, "forgiving-base64 decode"), in either alphabet.
+
+    None for anything else.
+    """
     told = re.sub(r"[\t\n\f\r ]+", "", text).replace("-", "+").replace("_", "/")
     told = re.sub(r"={1,2}$", "", told) if len(told) % 4 == 0 else told
     if len(told) % 4 == 1 or _NOT_BASE64.search(told):
@@ -146,7 +150,7 @@ def _from_base64(text: str) -> bytes | None:
 
 
 def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
-    """Of each recorded page its documents; without recorded pages every HTML answer that is no frame."""
+    """Of each recorded page its documents; without recorded pages every HTML answer but frames."""
     groups: dict[str | None, list[Resource]] = {}
     for one in resources.all:
         groups.setdefault(one.group, []).append(one)
@@ -165,7 +169,7 @@ def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
 
 
 def _main_of(pages: Sequence[Resource], title: str) -> list[Resource]:
-    """The one page that was recorded: the one that its title names, else one that no other asked for, the first of those."""
+    """The page that was recorded: the one that the title names, else the first nobody asked for."""
     urls = {one.url.partition("#")[0] for one in pages}
     tests = (
         lambda one: one.url == title,

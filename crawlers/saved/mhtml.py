@@ -1,6 +1,7 @@
 """MHTML (RFC 2557, multipart/related of RFC 2387) as browsers save it.
 
-Parts are cut out of the file's bytes. The email package reads headers only: it takes a body for text.
+Parts are cut out of the file's bytes. The email package reads headers only: it takes bodies for
+text.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Part:
 
 
 def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
-    """Parts by their Content-Location and Content-ID. The page is the part that `start` names, else the first HTML one."""
+    """Parts by their Content-Location and Content-ID, and the one that is the page (`_root`)."""
     if path.stat().st_size > _MOST_BYTES:
         raise CaptureRefused(f"an MHTML file of more than {_MOST_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
@@ -122,7 +123,10 @@ def _cut(body: bytes, boundary: bytes) -> Iterator[tuple[bytes, bool]]:
 
 
 def _based(headers: Message, around: str | None) -> str | None:
-    """The base of a part: its Content-Base (RFC 2110), else the address or base of what is around it (RFC 2557, section 5)."""
+    """The base of a part: its Content-Base (RFC 2110), else that of what is around it.
+
+    RFC 2557, section 5.
+    """
     told = _address(headers, "Content-Base")
     if not told and headers.get_content_maintype() == "multipart":
         told = _address(headers, "Content-Location")
@@ -150,7 +154,7 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
     url = location or f"cid:{own_id or number}"
     body, problem = _decoded(part)
     if problem:
-        resources.notes.append(f"{url[:200]}: {problem}")
+        resources.note(problem, url)
     charset = charset_in(str(part.headers.get("Content-Type") or "").partition(";")[2])
     has_own_base = part.headers.get("Content-Base") or not urlsplit(url).netloc
     kept = resources.add_bytes(
@@ -196,7 +200,7 @@ def _joined(base: str | None, place: str) -> str | None:
 
 
 def _address(headers: Message, name: str) -> str:
-    """An address in a header: long ones are folded, and others than ASCII are encoded words (RFC 2557, 4.4)."""
+    """An address in a header; it may be folded, or an encoded word (RFC 2557, section 4.4)."""
     told = re.sub(r"\r?\n[ \t]*", "", str(headers.get(name) or "")).strip().strip("<>")
     if "=?" in told:
         try:

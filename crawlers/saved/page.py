@@ -200,6 +200,7 @@ class Resources:
         self.all: list[Resource] = []
         self.notes: list[str] = []
         self._by_url: dict[str, Resource] = {}
+        self._noted: dict[str, list[str]] = {}
         self._missed: dict[str, list[str]] = {}
         self._total = 0
 
@@ -210,7 +211,7 @@ class Resources:
         return Body(self.folder / f"{len(self.all)}", self.limits.resource_bytes)
 
     def add(self, body: Body, url: str, **facts: Any) -> Resource:
-        """Remember a finished body under its address, with what else is known of it (see `Resource`).
+        """Remember a finished body under its address, with what else is known (see `Resource`).
 
         A media type that nobody said, or that is none, is told by the first bytes.
         """
@@ -244,21 +245,25 @@ class Resources:
         resource = self.all[number] = replace(self.all[number], **facts)
         self.name(resource, resource.url)
 
+    def note(self, what: str, url: str) -> None:
+        """Note what is odd about an answer; many of the same kind become one note."""
+        self._noted.setdefault(what, []).append(url)
+
     def miss(self, why: str, url: str) -> None:
         """Note that an answer is of no use, unless another one of its address is."""
         self._missed.setdefault(why, []).append(url)
 
     def told(self) -> tuple[str, ...]:
         """The notes, and what is missing after all."""
-        missing = {
-            why: [url for url in dict.fromkeys(urls) if self.find(url) is None] for why, urls in self._missed.items()
-        }
-        return (*self.notes, *(f"{why}: {_list_of(urls)}" for why, urls in missing.items() if urls))
+        missing = {why: [url for url in urls if self.find(url) is None] for why, urls in self._missed.items()}
+        lists = [*self._noted.items(), *missing.items()]
+        return (*self.notes, *(f"{what}: {_list_of(list(dict.fromkeys(urls)))}" for what, urls in lists if urls))
 
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points, at the end of its redirects.
 
-        An answer that is empty or only a part stands for no image, one that could not be unpacked for no page either.
+        An answer that is empty or only a part stands for no image, one that could not be unpacked
+        for no page either.
         """
         for _ in range(_MOST_REDIRECTS + 1):
             found = next((self._by_url[key] for key in keys_of(url) if key in self._by_url), None)

@@ -75,8 +75,8 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
 def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, list[Resource]]]:
     """Each page, where its redirects end, with what was captured for it.
 
-    Where the capture does not say for which page an answer was recorded, that is what came from this page on until the next one:
-    browsers load one page after another.
+    Where the capture does not say for which page an answer was recorded, that is what came from this
+    page on until the next one: browsers load one page after another.
     """
     pages: dict[int, tuple[Start, set[str]]] = {}
     for start in starts:

@@ -1,4 +1,4 @@
-"""What records of a WARC say of each other: the answers that revisits refer to (WARC 1.1, section 6.7), and who asked for them."""
+"""What records of a WARC say of each other: what revisits refer to (WARC 1.1, 6.7), and who asked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Revisit:
 
 
 class Visits:
-    """The answers of all WARCs of a capture by record, address and digest; `settle` once everything was read."""
+    """The answers of all WARCs of a capture by record, address and digest; `settle` when all is read."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
@@ -87,7 +87,7 @@ class Visits:
         return _Answer(number, url, get("WARC-Date"), digest_of(get("WARC-Payload-Digest")))
 
     def settle(self) -> None:
-        """Give every revisit the body that it refers to, and every answer the page that asked for it."""
+        """Give every revisit the body that it refers to, every answer the page that asked for it."""
         for number, keys in self._asked:
             told = next((self._requests[key] for key in keys if key in self._requests), None)
             if told is not None:
@@ -128,7 +128,7 @@ class Visits:
         self._by_url.setdefault(answer.url, []).append(answer)
 
     def _candidates(self, revisit: _Revisit) -> Iterator[_Answer]:
-        """Answers that a revisit can mean, the likeliest first; never one whose payload is known to be another."""
+        """Answers that a revisit can mean, the likeliest first; none whose payload is another one."""
         own = revisit.answer
         named = [self._by_id[revisit.refers_to]] if revisit.refers_to in self._by_id else []
         there = self._by_url.get(revisit.refers_to_url or own.url, [])

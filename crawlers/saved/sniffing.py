@@ -1,4 +1,4 @@
-"""What an answer is by its first bytes, where nobody says: the MIME Sniffing Standard of the WHATWG, sections 6.1 and 7.1."""
+"""What an answer is by its first bytes, where nobody says (MIME Sniffing Standard, 6.1 and 7.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_unknown(media_type: str) -> bool:
 
 
 def media_type_of(head: bytes) -> str:
-    """The media type that an answer's first bytes show, "application/octet-stream" if they show none."""
+    """The media type that the first bytes show, "application/octet-stream" if they show none."""
     if name := image_format(head):
         return f"image/{name.lower()}"
     if head.startswith(_ICONS):

@@ -1,6 +1,7 @@
-"""Bodies without their transfer and content codings (RFC 9112 section 7.1, RFC 9110 section 8.4), and gzip files as one stream.
+"""Bodies without their transfer and content codings (RFC 9112, 7.1; RFC 9110, 8.4), gzip as a stream.
 
-Everything is done piece by piece, so that a body that unpacks to a thousand times its size costs no memory.
+Everything is done piece by piece, so that a body that unpacks to a thousand times its size costs no
+memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import brotli
 import zstandard
 
 _CHUNK = 1 << 16
-_ZSTD_CHUNK = 1 << 10  # one byte of zstd may become 32 kB, and it gives all that a piece becomes at once
+_ZSTD_CHUNK = 1 << 10  # a byte of zstd may become 32 kB, and a piece comes out at once
 _ZSTD_WINDOW_BYTES = 8 << 20  # RFC 9659
 _MOST_CODINGS = 5
 _MOST_UNCHUNKED_BYTES = 16_000_000
@@ -36,7 +37,8 @@ class UnknownCoding(CannotUnpack):
 def without_chunks(stream: Any) -> Iterator[bytes]:
     """A body sent with Transfer-Encoding: chunked, without its chunk sizes and trailers.
 
-    Many archives keep the header and store the body without chunks. A body that does not begin with a chunk is given as it is.
+    Many archives keep the header and store the body without chunks. A body that does not begin with
+    a chunk is given as it is.
 
     Raises:
         CannotUnpack: it ends, or goes wrong, inside a chunk.
@@ -189,7 +191,7 @@ def pieces_of(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def head_of(stream: IO[bytes], most_bytes: int = 4_096) -> bytes:
-    """The first bytes of a file, unpacked where it is gzip; what could be read of them where it is broken."""
+    """The first bytes of a file, unpacked where it is gzip; fewer where it is broken."""
     head = stream.read(most_bytes)
     if not head.startswith(GZIP):
         return head
@@ -209,8 +211,9 @@ def is_packed_as(coding: str, head: bytes) -> bool | None:
 class Members(io.RawIOBase):
     """A gzip file as the one stream that its members are together, wherever one of them begins.
 
-    warcio refuses files whose members hold more or less than one record. `record_begins` tells where a record starts: one that
-    starts a member is given a line of its own even where the record before forgot to end its line.
+    warcio refuses files whose members hold more or less than one record. `record_begins` tells where
+    a record starts: one that starts a member is given a line of its own even where the record before
+    forgot to end its line.
 
     Attributes:
         problem: how the file ended where it should not have.

@@ -1,6 +1,6 @@
 """WACZ 1.1.1: a zip of WARCs with a list of pages; its digests and its signature are checked before it is believed.
 
-Digests: datapackage.json names a SHA-256 for each file, datapackage-digest.json one for datapackage.json. Signature:
+Digests: datapackage.json names one for each file, datapackage-digest.json one for datapackage.json. Signature:
 WACZ Signing and Verification 0.1.0 (https://specs.webrecorder.net/wacz-auth/0.1.0/); it says who captured and when, never that a server sent it.
 """
 
@@ -53,7 +53,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
             for name in warcs:
                 with package.open(name) as stream:
                     checks += read_warc_stream(stream, resources, visits)[1]
-            listed = list(_listed(package, trusted))
+            listed = list(_listed(package, trusted, resources))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
@@ -163,10 +163,10 @@ def _agreeing(package: zipfile.ZipFile, name: str, told: dict[str, Any], where: 
 
 
 def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every (algorithm, value) that a description of a file states, in the forms of all versions of Data Package and WACZ.
+    """Every (algorithm, value) that a file's description states, in the forms of all WACZ versions.
 
-    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in `hashing`; `stats.sha256`. A value
-    alone is of the algorithm whose length it has.
+    `hash` as "sha256:VALUE" or as the value alone; `stats.hash` or `hash` with the algorithm in
+    `hashing`; `stats.sha256`. A value alone is of the algorithm whose length it has.
     """
     more = told.get("stats")
     stats: dict[str, Any] = more if isinstance(more, dict) else {}
@@ -226,16 +226,17 @@ def _described(described: dict[str, Any]) -> set[str]:
     return {str(one.get("path")) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)}
 
 
-def _listed(package: zipfile.ZipFile, trusted: set[str]) -> Iterator[Start]:
+def _listed(package: zipfile.ZipFile, trusted: set[str], resources: Resources) -> Iterator[Start]:
     """The package's own list of its pages, each address once."""
     seen: set[str] = set()
     for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
         if name not in package.namelist() or name not in trusted:
             continue
-        for line in _text_of(package, name).splitlines():
+        for line in filter(str.strip, _text_of(package, name).split("\n")):
             try:
                 told = json.loads(line)
             except ValueError:
+                resources.notes.append(f"a line of {name} cannot be read: {line[:80]!r}")
                 continue
             if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
                 seen.add(told["url"])

@@ -7,16 +7,17 @@ import io
 import lzma
 import re
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
 from crawlers.saved.bodies import body_of
 from crawlers.saved.documents import pages_in
 from crawlers.saved.page import Format, Resources, Start
+from crawlers.saved.record_digests import agrees, has_digest, records_of
 from crawlers.saved.revisits import Visits
 from crawlers.saved.unpacking import GZIP, Members, codings_in, pieces_of, without_chunks
 
@@ -38,6 +39,13 @@ BROKEN = (
 )
 
 
+_CHECKS = {
+    True: "{} records agree with their own digests",
+    False: "{} records do NOT agree with their own digests: they were changed after they were captured",
+    None: "{} records have digests of a kind that is not known: not checked",
+}
+
+
 def read_warc(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
     """Fill `resources`; where its pages begin, what made it, and what was checked."""
     visits = Visits(resources)
@@ -57,11 +65,11 @@ def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple
 
     A broken record ends the reading with a note: what came before it counts.
     """
-    tool, right, wrong, cut_off = None, 0, 0, False
+    tool, cut_off, verdicts = None, False, Counter[bool | None]()
     members = Members(stream, b"WARC/") if stream.peek(2).startswith(GZIP) else None
     plain: Any = stream if members is None else io.BufferedReader(members, _CHUNK)
     try:
-        records = ArchiveIterator(plain, check_digests=True)
+        records = records_of(plain)
         for record in records:
             if record.rec_type == "warcinfo":
                 tool = tool or _software(record)
@@ -70,8 +78,7 @@ def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple
             if _is_cut_off(record):
                 cut_off = True
             elif record.rec_type in ("response", "resource"):
-                right += record.digest_checker.passed is True
-                wrong += record.digest_checker.passed is False
+                verdicts.update([agrees(record)] if has_digest(record) else [])
         # The beginning of a record without an end: the iterator stops there and says nothing.
         cut_off = cut_off or bool(records.next_line) or (members is not None and members.problem == "cut off")
         if members is not None and members.problem == "broken":
@@ -82,12 +89,7 @@ def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple
         resources.notes.append(
             f"the {Format.WARC} was cut off: it ends inside a record, and what came after is missing"
         )
-    checks = [f"{right} records agree with their own digests"] if right else []
-    if wrong:
-        checks.append(
-            f"{wrong} records do NOT agree with their own digests: they were changed after they were captured"
-        )
-    return tool, checks
+    return tool, [text.format(verdicts[verdict]) for verdict, text in _CHECKS.items() if verdicts[verdict]]
 
 
 def _is_cut_off(record: Any) -> bool:
@@ -121,10 +123,10 @@ def _take(record: Any, url: str, resources: Resources) -> int:
     else:
         body, whole = _body(record, url, resources)
     if reason := record_headers.get_header("WARC-Truncated"):
-        resources.notes.append(f"{url[:200]} was cut off when it was captured ({reason[:40]})")
+        resources.note(f"cut off when it was captured ({reason[:40]})", url)
         whole = False
     if record_headers.get_header("WARC-Segment-Number"):
-        resources.notes.append(f"{url[:200]} is read in part only: it was stored in several records")
+        resources.note("read in part only, since it was stored in several records", url)
         whole = False
     if status == _PART:
         if is_whole(headers.get_header("Content-Range")):
