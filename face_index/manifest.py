@@ -259,7 +259,7 @@ def _earlier(report: Path) -> list[dict[str, Any]]:
 
 
 def _fingerprint(entry: Entry) -> str:
-    photos = [path for path in entry.request.photos if isinstance(path, Path)]
+    photos = [path for path in entry.request.photos if isinstance(path, Path) and path.exists()]
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in photos]
     facts = [entry.row_sha256, files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crawlers.saved.addresses import data_of, joined, keys_of, srcset_of
+from crawlers.saved.facts import same_image
 from crawlers.saved.page import Format, Reading, SavedPage
 from crawlers.saved.reading import captures_in, left_out_of, read_capture
 from crawlers.saved.styles import custom_urls, style_urls
@@ -221,12 +222,21 @@ class TestAddresses:
             (" https://cdn.example/s t.png ", "https://cdn.example/s%20t.png"), ("../%7euser/./x.png", "https://site.example/~user/x.png"),
             ("https://cdn.example", "https://cdn.example/"), ("https:\\\\cdn.example\\p.png", "https://cdn.example/p.png"),
             ("https://bücher.example/ü.png", "https://xn--bcher-kva.example/%C3%BC.png"), ("?id=1", "https://site.example/a/page?id=1"),
-            ("x.png?a=1,2", "https://site.example/a/x.png?a=1,2"), ("http://site.example:80/x.png", "http://site.example/x.png"),
+            ("x.png?a=1,2", "https://site.example/a/x.png?a=1,2"), ("/c_fill,w_1/a(1).png", "https://site.example/c_fill%2Cw_1/a%281%29.png"), ("/x.png?q='[a|b]'", "https://site.example/x.png?q=%27%5Ba%7Cb%5D%27"), ("http://site.example:80/x.png", "http://site.example/x.png"),
         ],
     )  # fmt: skip
     def test_forms_of_one_address_are_one(self, tmp_path: Path, link: str, there: str) -> None:
         page = captured(tmp_path, f'<img src="{link}" alt="found">', {there: photo(1)})
         assert (shown(page), page.notes) == ([("found", photo(1))], ())
+
+    @pytest.mark.parametrize("other", ["//CDN.example/p.png", "http://cdn.example:80/p.png", "https://cdn.example/%70.png"])  # fmt: skip
+    def test_an_offers_own_images_are_known_in_any_form(self, other: str) -> None:
+        assert same_image(other) == same_image("https://cdn.example/p.png")
+
+    def test_the_closest_of_several_answers_counts(self, tmp_path: Path) -> None:
+        there = {"https://site.example/a%2Cb.png": photo(1), "https://site.example/a,b.png": photo(2)}
+        page = captured(tmp_path, '<img src="/a,b.png" alt="plain"><img src="/a%2Cb.png" alt="escaped">', there)
+        assert shown(page) == [("plain", photo(2)), ("escaped", photo(1))]
 
     @pytest.mark.parametrize("other", ["https://cdn.example/P.png", "https://cdn.example/a%2Fp.png", "http://cdn.example/p.png", "https://cdn.example:8443/p.png"])  # fmt: skip
     def test_different_addresses_are_not(self, other: str) -> None:

@@ -19,6 +19,10 @@ _SPACES = re.compile(f"[{_SPACE}]")
 _CONTROLS_AND_SPACE = "".join(map(chr, range(0x21)))
 _ESCAPED = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_ESCAPED_BY_SOME = frozenset(
+    "!$'()*,:;@[]^`{|}\\"
+)  # crawlers and browsers differ in these; a server seldom tells them apart
+_ANY_FORM = "in any form:"  # such a key only counts where no address has the exact one
 _MOST_DATA_CHARS = 90_000_000
 _MOST_HEADER_CHARS = 1_000
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
@@ -43,9 +47,10 @@ def joined(base: str, place: str) -> str | None:
 def keys_of(url: str) -> tuple[str, ...]:
     """What equal addresses have in common, the closest first; fragments, which name a place in a page, are left out.
 
-    Letter case of scheme and host, default ports, dot segments, and how signs are escaped do not matter.
-    Queries of saved files are left out as well, and file systems write one name in several Unicode forms.
-    A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail programs change its letter case.
+    Letter case of scheme and host, default ports, dot segments, and escapes of unreserved signs never matter. Where no
+    address is closer, neither do escapes that programs write in different ways, and Unicode forms of names of saved files.
+    Queries of saved files are left out. A cid: address names a part by its Content-ID, percent-encoded (RFC 2392); mail
+    programs change its letter case.
     """
     if url[:4].lower() == "cid:":
         name = unquote(url[4:]).strip().strip("<>")
@@ -55,7 +60,7 @@ def keys_of(url: str) -> tuple[str, ...]:
     scheme = scheme.lower()
     if f"{scheme}:" == SAVED:
         path = unquote_to_bytes(rest.partition("?")[0]).decode("utf-8", "surrogateescape")
-        return (SAVED + path, f"{SAVED} in any form: {unicodedata.normalize('NFC', path)}")
+        return (SAVED + path, f"{_ANY_FORM} {SAVED}{unicodedata.normalize('NFC', path)}")
     if scheme not in ("http", "https"):
         return (url,)
     try:
@@ -64,12 +69,18 @@ def keys_of(url: str) -> tuple[str, ...]:
             parsed = parsed.copy_with(path="/")
     except (httpx.InvalidURL, ValueError, UnicodeError):
         return (url,)
-    return (_ESCAPED.sub(_plainer, str(parsed)),)
+    exact = _ESCAPED.sub(_plainer, str(parsed))
+    return (exact, f"{_ANY_FORM} {_ESCAPED.sub(_plainest, exact)}")
 
 
 def _plainer(escaped: re.Match[str]) -> str:
     sign = chr(int(escaped[1], 16))
     return sign if sign in _UNRESERVED else escaped[0].upper()
+
+
+def _plainest(escaped: re.Match[str]) -> str:
+    sign = chr(int(escaped[1], 16))
+    return sign if sign in _ESCAPED_BY_SOME else escaped[0]
 
 
 def _cut(place: str) -> tuple[str, str, str]:

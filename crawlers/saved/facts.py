@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter
 
+from crawlers.saved.addresses import keys_of
+
 
 class PageKind(StrEnum):
     """What a page is there for."""
@@ -127,7 +129,7 @@ def well_formed(text: str) -> str:
 def same_image(url: str) -> str:
     """An image's address without scheme and size: sites serve one picture in many sizes."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(keys_of(f"https:{url}" if url.startswith("//") else url)[0])
     except ValueError:
         return url
     return f"{parts.netloc}{parts.path}".split("!")[0].split("_.")[0]

@@ -65,6 +65,9 @@ def take_previews(
             yield _taken(taking, transport, listing, previews)
         except (CrawlError, RefusedToSample) as error:
             yield PreviewsTaken(listing, None, len(previews), str(error))
+        except Exception as error:  # whatever is wrong with one listing's pictures, the others are taken in
+            told = f"they cannot be taken in: {str(error) or type(error).__name__}"
+            yield PreviewsTaken(listing, None, len(previews), told)
 
 
 def _taken(taking: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]) -> PreviewsTaken:
