@@ -20,6 +20,8 @@ NETWORKS = ("transformer", "unet", "text_encoder", "text_encoder_2", "text_encod
 WHOLE_FILE = ""
 _DOCUMENTS = ("lora_adapter_metadata", "adapter_config", "peft_config", "lora_config", "adapter_metadata")
 _ALPHAS, _RANKS = ("lora_alpha", "network_alpha", "alpha"), ("r", "rank", "lora_rank", "network_dim")
+# What a document that is no configuration of an adapter may hold as well.
+_CAPTIONS = frozenset({"alpha", "rank", "r"})
 _PATTERNS = ("alpha_pattern", "rank_pattern")
 _KEY = re.compile(
     rf"^(?:(?P<network>{'|'.join(NETWORKS)})\.)?(?P<key>{'|'.join((*_ALPHAS, *_RANKS, *_PATTERNS, 'use_rslora'))})$"
@@ -52,10 +54,20 @@ def scales_told(metadata: Mapping[str, str]) -> dict[str, ScaleTold]:
     """
     scales: dict[str, ScaleTold] = {}
     for name, value in metadata.items():
-        told = _parsed(value) if name in _DOCUMENTS or _KEY.match(name) else None
+        setting = name in _DOCUMENTS or _KEY.match(name)
+        told = _parsed(value) if setting or _is_configuration(name, value) else None
         for network, key, inner in _settings(name, told, WHOLE_FILE):
-            _keep(scales.setdefault(network, ScaleTold()), key, inner)
+            if setting or key not in _CAPTIONS:
+                _keep(scales.setdefault(network, ScaleTold()), key, inner)
     return scales
+
+
+def _is_configuration(name: str, value: str) -> bool:
+    """Whether an entry under another name holds PEFT's words.
+
+    OneTrainer's is passed over: it works alpha into the tensors.
+    """
+    return value.lstrip().startswith("{") and '"lora_alpha"' in value and not name.startswith(("ss_", "ot_"))
 
 
 def _parsed(text: str) -> Any:

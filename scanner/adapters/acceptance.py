@@ -42,7 +42,11 @@ class Module:
 
 def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
     """The models that have every module of a file, of that shape; none if no module is known."""
-    known = [module for module in _modules(shapes) if any(_size(model, module) for model in GEOMETRIES)]
+    # Of modules that differ in nothing but their block, the last block's speaks for all.
+    alike: dict[tuple[str, str, bool, Size], Module] = {}
+    for module in sorted(_modules(shapes), key=lambda one: one.number):
+        alike[module.stack, module.path, module.flat, module.size] = module
+    known = [module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)]
     return tuple(model for model in GEOMETRIES if known and all(_takes(model, module) for module in known))
 
 

@@ -35,6 +35,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"llm_adapter", "Anima"),
     (r"text_fusion|txtfusion", "Krea2"),
 )
+_ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
 _WITH_CLIP = frozenset({"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"})
 _UNET = r"(down|up|mid|input|output|middle)_blocks?"
@@ -150,13 +151,13 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
         return _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
     if kind == "checkpoint" and (whole := checkpoint_families(shapes)):
         return _settled(whole, UNKNOWN)
-    guess = _by_name(shapes)
     if models := fitting_models(shapes):
         reaching, settles = reaching_models(shapes, models)
         fits = tuple(model.name for model in models if not (settles and reaching) or model in reaching)
         if has_name(shapes, r"text_model[._]encoder"):
             fits = tuple(name for name in fits if name in _WITH_CLIP) or fits
-        return _settled(fits, reaching[0].family if reaching else guess or UNKNOWN)
+        return _settled(fits, reaching[0].family if reaching else _by_name(shapes) or UNKNOWN)
+    guess = _by_name(shapes)
     names = (guess,) if guess else unet_families(shapes) or encoder_families(shapes)
     return _settled(names, names[0]) if names else FamilyFinding(UNKNOWN)
 
@@ -176,8 +177,8 @@ def _by_name(shapes: Shapes) -> str | None:
         original = has_name(shapes, r"joint_blocks[._]\d")
         sizes = _widths(shapes, r"joint_transformer_blocks[._]\d")
         return "SD3" if original or sizes & {1536, 2432} else "AuraFlow"
-    if marked := next((family for mark, family in _MARKS if has_name(shapes, mark)), None):
-        return marked
+    if has_name(shapes, _ANY_MARK):
+        return next(family for mark, family in _MARKS if has_name(shapes, mark))
     if has_name(shapes, _STREAMS):
         return _of_two_streams(shapes)
     if has_name(shapes, _UNET):

@@ -108,4 +108,5 @@ def down_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 def has_name(shapes: Shapes, pattern: str) -> bool:
     """Whether any tensor has a name in which a pattern is found."""
-    return any(re.search(pattern, name) for name in shapes)
+    found = re.compile(pattern).search
+    return any(found(name) for name in shapes)

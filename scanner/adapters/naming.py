@@ -48,9 +48,9 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("diffusers 2", _any(r"\.lora\.(down|up)\.weight$|\.lora_linear_layer\.(down|up)\.weight$")),
     (
         "diffusers 3",
-        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB]\.weight|lora_magnitude_vector.*)$"),
+        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"),
     ),
-    ("bare", _any(r"\.lora_([AB]|down|up)\.weight$|\.lora_magnitude_vector")),
+    ("bare", _any(r"\.lora_([AB](\.[^.]+)?|down|up)\.weight$|\.lora_magnitude_vector")),
 )
 
 
