@@ -36,7 +36,7 @@ class Triage:
         family: of the base model, "unknown" if nothing says; of several that fit, the likeliest.
         model: which size of the family, None where there is one or nothing tells.
         fits: names of all models that take the tensors and that the header does not exclude.
-        doubt: who contradicts the tensors, in a sentence; None if nobody does.
+        doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         naming: whose names the tensors bear; see scanner.adapters.naming.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.

@@ -123,9 +123,10 @@ def test_words_in_an_adapter_need_a_table_for_every_encoder_too(
 
 
 FAMILIES = [
-    ({"clip_l": (2, 768), "t5": (2, 4096), "clip_l_out": (2, 768), "t5_out": (2, 4096)}, "Flux.1", ""),
+    ({"clip_l": (2, 768), "t5": (2, 4096), "clip_l_out": (2, 768), "t5_out": (2, 4096)}, "Flux.1", "_out"),
+    ({"clip_l": (2, 768), "t5": (2, 4096)}, "Flux.1", ""),
     ({"clip_l": (2, 768), "clip_g": (2, 1280), "t5": (2, 4096)}, "SD3", ""),
-    ({"emb_params": (4, 768), "emp_params_out": (4, 768)}, "SD1", ""),
+    ({"emb_params": (4, 768), "emp_params_out": (4, 768)}, "SD1", "emp_params_out"),
     ({"clip_g": (4, 1280)}, "unknown", "Stable Cascade and SDXL"),
     ({"<person>": (1280,)}, "unknown", "Stable Cascade and SDXL"),
     ({"clip_l": (4, 768)}, "unknown", "SD1, SDXL and Flux.1"),

@@ -8,8 +8,11 @@ OneTrainer modules/modelSaver.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 # The one table of a file that has one, for whichever encoder it fits.
 ONLY = "emb_params"
@@ -49,14 +52,27 @@ def table_of(name: str) -> tuple[str, bool] | None:
     return None if encoder is None else (encoder, output)
 
 
-def is_bookkeeping(name: str) -> bool:
-    """Whether a tensor says nothing about images."""
-    return bool(_BOOKKEEPING.match(name))
+def without_bookkeeping(shapes: Shapes) -> Shapes:
+    """The tensors of a textual inversion that say anything of images."""
+    return {name: shape for name, shape in shapes.items() if not (_BOOKKEEPING.match(name) and math.prod(shape) == 1)}
 
 
-def embedding_families(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+def unused_tables(shapes: Shapes) -> list[str]:
+    """Names of tensors of a textual inversion that are no input of a text encoder, or a second one."""
+    told = without_bookkeeping(shapes)
+    tables = {name: table for name in told if (table := table_of(name)) is not None}
+    unused, encoders = [], set[str]()
+    for name, shape in told.items():
+        encoder, output = tables.get(name, (name, bool(tables)))
+        if output or encoder in encoders or not shape:
+            unused.append(name)
+        encoders.add(encoder)
+    return unused
+
+
+def embedding_families(shapes: Shapes) -> tuple[str, ...]:
     """The families that a textual inversion has tables for, the likelier one first."""
-    tables = {name: shape for name, shape in shapes.items() if not is_bookkeeping(name)}
+    tables = without_bookkeeping(shapes)
     told = {table[0] for name in tables if (table := table_of(name)) is not None}
     if told - {ONLY}:
         return _BY_ENCODERS.get(frozenset(told), ())

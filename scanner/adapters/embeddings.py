@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from scanner.adapters.embedding_names import ONLY, is_bookkeeping, table_of
+from scanner.adapters.embedding_names import ONLY, table_of, unused_tables, without_bookkeeping
 from scanner.cuda_graphs import unrecorded
 from scanner.errors import UnfaithfulLoad
 
@@ -41,22 +41,17 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
     Raises:
         UnfaithfulLoad: a tensor is none that a prompt could make use of.
     """
-    told = {key: tensor for key, tensor in tensors.items() if not (is_bookkeeping(key) and tensor.numel() == 1)}
-    tables = {key: table for key in told if (table := table_of(key)) is not None}
-    words: dict[str, Tables] = {}
-    unused: list[str] = []
-    for key, tensor in told.items():
-        encoder, output = tables.get(key, (ONLY, bool(tables)))
-        word = words.setdefault(name if tables else key, {})
-        if output or encoder in word or not tensor.dim():
-            unused.append(key)
-        else:
-            word[encoder] = rows_of(tensor)
-    if unused:
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if unused := unused_tables(shapes):
         raise UnfaithfulLoad(
-            f"{len(unused)} of {len(told)} tensors are no input of a text encoder, such as {unused[0]}; without them "
-            "samples would not be faithful"
+            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder, such as {unused[0]}; without "
+            "them samples would not be faithful"
         )
+    words: dict[str, Tables] = {}
+    for key in without_bookkeeping(shapes):
+        table = table_of(key)
+        word, encoder = (key, ONLY) if table is None else (name, table[0])  # diffusers names the token
+        words.setdefault(word, {})[encoder] = rows_of(tensors[key])
     return words
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from scanner.adapters.acceptance import fitting_models, reaching_models
 from scanner.adapters.declared_families import Declaration, declared_in_header
-from scanner.adapters.embedding_names import embedding_families
+from scanner.adapters.embedding_names import embedding_families, unused_tables
 from scanner.adapters.geometries import GEOMETRIES
 from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
 from scanner.adapters.unets import checkpoint_families, encoder_families, unet_families
@@ -35,6 +35,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"llm_adapter", "Anima"),
     (r"text_fusion|txtfusion", "Krea2"),
 )
+_NO_INPUT = "{} tensors are no input of a text encoder, such as {}; without them samples would not be faithful"
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
 _WITH_CLIP = frozenset({"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"})
@@ -51,7 +52,7 @@ class FamilyFinding:
         family: "unknown" where nothing tells; of several, the likeliest.
         model: which of the family's sizes, None where there is one or nothing tells.
         fits: names of all models that take the tensors and that no word excludes, the likeliest first.
-        doubt: who contradicts the tensors, in a sentence; None if nobody does.
+        doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         note: what to know of a finding that stands all the same.
     """
 
@@ -81,7 +82,7 @@ def find_family(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     """The family by tensors and header."""
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
     if not finding.fits:
-        return _from_words(declared) if declared else finding
+        return _from_words(declared) if declared and not finding.doubt else finding
     agreeing = [one for one in declared if _matching(finding.fits, one)]
     # Trainers fill in one key and forget another: where tensors leave nothing open, one right
     # word is enough.
@@ -148,7 +149,9 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
     kind = kind_of(shapes)
     if kind == "textual-inversion":
         tables = embedding_families(shapes)
-        return _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
+        found = _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
+        unused = unused_tables(shapes)
+        return replace(found, doubt=_NO_INPUT.format(len(unused), unused[0])) if unused else found
     if kind == "checkpoint" and (whole := checkpoint_families(shapes)):
         return _settled(whole, UNKNOWN)
     if models := fitting_models(shapes):
