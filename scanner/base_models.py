@@ -87,10 +87,15 @@ class BaseModel:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a checkpoint says of the base model it was trained on: a file's name, a hash, or nothing."""
+    """What a checkpoint says of the base model it was trained on: a file's name, a hash, its size, or nothing.
+
+    Attributes:
+        model: which size of its family its tensors fit, where a family has several.
+    """
 
     name: str | None = None
     sha256: str | None = None
+    model: str | None = None
 
 
 def known_families() -> dict[str, dict[str, Any]]:
@@ -108,7 +113,7 @@ def choose_base_model(
         shelf: folder of single-file base models that the operator keeps.
 
     Raises:
-        NotScannable: no base model is known for this family.
+        NotScannable: no base model is known for this family, or for this size of it.
     """
     registry = known_families()
     if family not in registry:
@@ -117,6 +122,9 @@ def choose_base_model(
     entry = registry[family]
     default = str(MINIATURE_WEIGHTS / "base_model") if entry["source"] == "bundled" else entry["repository"]
     location, reason = _location(entry, default, override, declared, shelf)
+    sampled = entry.get("model")
+    if location == default and sampled and declared.model not in (None, sampled):
+        raise NotScannable(f"family not supported: {declared.model}; of {family} only {sampled} can be sampled")
     evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
     screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})
     accelerator = entry.get("accelerator")

@@ -17,15 +17,12 @@ from crawlers.listing import RemoteFile
 from crawlers.pickles import pickle_findings
 from crawlers.training_metadata import person_signals, training_of, triggers_of
 from crawlers.transport import Transport
-from scanner.adapters.families import UNKNOWN, Shapes, family_of, kind_of
+from scanner.adapters.declared_families import declared_by_listing
+from scanner.adapters.families import FamilyFinding, find_family, narrowed
+from scanner.adapters.kinds import UNKNOWN, Shapes, kind_of
 from scanner.adapters.naming import naming_of
-
-# ss_base_model_version and modelspec.architecture values, by how they begin.
-_DECLARED_FAMILIES = {
-    "sd_v1": "SD1", "sd_v2": "SD2", "sdxl": "SDXL", "sd3": "SD3", "flux1": "Flux.1", "flux2": "Flux.2",
-    "stable-diffusion-v1": "SD1", "stable-diffusion-v2": "SD2", "stable-diffusion-xl": "SDXL", "flux-1": "Flux.1",
-    "miniature": "Miniature", "qwen": "Qwen-Image", "z_image": "Z-Image", "wan": "Wan",
-}  # fmt: skip
+from scanner.base_models import Declared, choose_base_model
+from scanner.errors import NotScannable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,10 @@ class Triage:
         sha256: of the whole file, None if it was not read whole and nobody said.
         weights_hash: SHA-256 of the tensor bytes, None likewise or without a safetensors header.
         kind: see scanner.adapters.families.kind_of; "pickle" for a file that was not opened.
-        family: of the base model, "unknown" if nothing says.
+        family: of the base model, "unknown" if nothing says; of several that fit, the likeliest.
+        model: which size of the family, None where there is one or nothing tells.
+        fits: names of all models that take the tensors and that the header does not exclude.
+        doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         naming: whose names the tensors bear; see scanner.adapters.naming.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.
@@ -54,6 +54,9 @@ class Triage:
     kind: str
     family: str
     naming: str = UNKNOWN
+    model: str | None = None
+    fits: tuple[str, ...] = ()
+    doubt: str | None = None
     triggers: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
@@ -63,6 +66,11 @@ class Triage:
     bytes_read: int = 0
     problems: tuple[str, ...] = ()
     readable: bool = False
+
+    @property
+    def finding(self) -> FamilyFinding:
+        """What is known of the family."""
+        return FamilyFinding(self.family, self.model, self.fits, self.doubt)
 
 
 def triage_from_dict(record: Mapping[str, Any]) -> Triage:
@@ -125,6 +133,15 @@ def triage_remote(transport: Transport, file: RemoteFile, *, beginning: bool = F
     return replace(triage, weights_hash=weights_hash), header
 
 
+def with_listing(triage: Triage, base_model: str | None) -> Triage:
+    """Triage with what a listing says of the base model: it may settle the family, or contradict the tensors."""
+    declared = declared_by_listing(base_model)
+    if declared is None:
+        return triage
+    told = narrowed(triage.finding, declared)
+    return replace(triage, family=told.family, model=told.model, fits=told.fits, doubt=told.doubt)
+
+
 def unreadable(
     problem: str, kind: str = UNKNOWN, sha256: str | None = None, size: int | None = None, bytes_read: int = 0
 ) -> Triage:
@@ -157,15 +174,13 @@ def _triage(
     bytes_read: int,
     problems: list[str],
 ) -> Triage:
-    kind, family, declared = kind_of(shapes), family_of(shapes), _declared_family(metadata)
-    if family == UNKNOWN and declared is not None:
-        family = declared
-        problems.append(f"the tensors do not tell the family; {declared} is only what the metadata claims")
-    elif declared is not None and declared != family:
-        problems.append(f"the metadata claims {declared}, the tensors are those of {family}")
+    kind, finding = kind_of(shapes), find_family(shapes, metadata)
+    problems += [told for told in (finding.problem, finding.note) if told]
+    if finding.family != UNKNOWN and (unsupported := _unsupported(finding)):
+        problems.append(unsupported)
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
-    naming, likeness = naming_of(shapes, metadata), likeness_of_header(metadata)
+    naming, likeness = naming_of(shapes, metadata, finding.family), likeness_of_header(metadata)
     if naming == "malformed kohya":
         problems.append(
             "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
@@ -176,8 +191,11 @@ def _triage(
         sha256=sha256,
         weights_hash=weights_hash,
         kind=kind,
-        family=family,
+        family=finding.family,
         naming=naming,
+        model=finding.model,
+        fits=finding.fits,
+        doubt=finding.doubt,
         triggers=triggers_of(metadata),
         training=training_of(metadata),
         signals=person_signals(metadata),
@@ -190,9 +208,12 @@ def _triage(
     )
 
 
-def _declared_family(metadata: Mapping[str, str]) -> str | None:
-    declared = (metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture") or "").lower()
-    return next((family for start, family in _DECLARED_FAMILIES.items() if declared.startswith(start)), None)
+def _unsupported(finding: FamilyFinding) -> str | None:
+    try:
+        choose_base_model(finding.family, None, Declared(model=finding.model))
+    except NotScannable as error:
+        return str(error)
+    return None
 
 
 def _hash_problems(metadata: Mapping[str, str], weights_hash: str | None) -> list[str]:

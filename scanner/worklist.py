@@ -25,7 +25,7 @@ from scanner.errors import NotScannable, ScanError
 from scanner.judging import Judgement, Task
 from scanner.ledger import Item, ScanRow
 from scanner.safety import refuse_minors
-from scanner.triage import Triage, triage_file, triage_from_dict
+from scanner.triage import Triage, triage_file, triage_from_dict, with_listing
 from scanner.trigger_words import named_minor, words_of
 from scanner.verdict import Outcome
 from scanner.workshop import Workshop
@@ -115,9 +115,10 @@ class Worklist:
     def _hand_over(self, entry: _Entry, part: _Part, path: Path) -> None:
         workshop, ledger = self._workshop, self._workshop.ledger
         try:
-            part.triage = triage = triage_file(path)
+            alone = triage_file(path)
+            ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
+            part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
-            ledger.remember_triage(triage.sha256 or "", asdict(triage), workshop.clock())
             if minor := named_minor(workshop, entry.listing, part.file, triage):
                 part.rows = [_minor_row(part.file, minor)]
                 return
@@ -146,7 +147,7 @@ class Worklist:
             triage.family,
             triggers,
             candidates,
-            Declared(training.get("base_model"), training.get("base_model_hash")),
+            Declared(training.get("base_model"), training.get("base_model_hash"), triage.model),
             _problem_of(triage),
         )
 
@@ -163,6 +164,8 @@ class Worklist:
         except NotScannable as error:
             location = str(error)
         parts = f"{fingerprint} {task.triggers} {task.candidates} {location}"
+        if task.problem is not None:  # one listing's words can refuse what another's do not
+            parts += f" {task.problem}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[Triage, dict[str, Any]] | None:
@@ -170,9 +173,9 @@ class Worklist:
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         remembered = self._workshop.ledger.known_triage(file.sha256)
-        if remembered is None:
+        if remembered is None or "fits" not in remembered:  # of a version that took one width for a family
             return None
-        triage = triage_from_dict(remembered)
+        triage = with_listing(triage_from_dict(remembered), listing.base_model)
         if named_minor(self._workshop, listing, file, triage):
             return None
         fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
@@ -221,7 +224,7 @@ def _problem_of(triage: Triage) -> str | None:
             refuse_minors(triage.triggers, flagged_by_hub=False)
         except NotScannable as error:
             return str(error)
-        return None
+        return triage.finding.problem
     told = "; ".join(triage.problems)
     return told or f"sampling {triage.kind} files is not supported; nothing can be said about this file"
 

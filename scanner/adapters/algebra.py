@@ -47,7 +47,7 @@ def factors_of(parts: Parts) -> Factors | None:
     up, down = parts["lora_up"], parts["lora_down"]
     if min(up.dim(), down.dim()) < 2 or not len(down) or parts.get("alpha", up[:1, :1]).numel() != 1:
         return None
-    return Factors(up.flatten(1), down.flatten(1), _scale(parts, "lora_down"))
+    return Factors(up.flatten(1), down.flatten(1), scale_of(parts, "lora_down"))
 
 
 def change_of_weight(parts: Parts, weight: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def change_of_bias(parts: Parts) -> Tensor | None:
     """The change of the bias beside a weight, None if the parts hold none."""
     for name in ("diff_b", "b_norm", "lora_bias"):
         if name in parts:
-            return parts[name] * _scale(parts, "lora_down") if name == "lora_bias" else parts[name]
+            return parts[name] * scale_of(parts, "lora_down") if name == "lora_bias" else parts[name]
     return None
 
 
@@ -92,7 +92,7 @@ def changes_weight(parts: Parts) -> bool:
     return any(mark in parts for mark in _ALGORITHMS)
 
 
-def _scale(parts: Parts, ranked: str, axis: int = 0) -> float:
+def scale_of(parts: Parts, ranked: str, axis: int = 0) -> float:
     """Alpha / rank; alpha is the rank where it is missing or 0."""
     if ranked not in parts:
         return 1.0
@@ -108,7 +108,7 @@ def _tucker(core: Tensor, left: Tensor, right: Tensor) -> Tensor:
 
 def _low_rank(parts: Parts, weight: Tensor) -> Tensor:
     up, down = parts["lora_up"].flatten(1), parts["lora_down"]
-    scale = _scale(parts, "lora_down")
+    scale = scale_of(parts, "lora_down")
     if "lora_mid" in parts:
         return _tucker(parts["lora_mid"], up.T, down.flatten(1)) * scale
     return (up @ down.flatten(1)).reshape(weight.shape) * scale
@@ -120,7 +120,7 @@ def _hadamard(parts: Parts, weight: Tensor) -> Tensor:
         left, right = parts[f"hada_w{number}_a"], parts[f"hada_w{number}_b"]
         core = parts.get(f"hada_t{number}")
         halves.append(left @ right if core is None else _tucker(core, left, right))
-    return (halves[0] * halves[1]).reshape(weight.shape) * _scale(parts, "hada_w1_b")
+    return (halves[0] * halves[1]).reshape(weight.shape) * scale_of(parts, "hada_w1_b")
 
 
 def _kronecker(parts: Parts, weight: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ def _kronecker(parts: Parts, weight: Tensor) -> Tensor:
     # Only a factor that is itself of low rank has a rank to divide by (LyCORIS sets the scale to 1 else).
     ranked = "lokr_w2_b" if "lokr_w2_b" in parts else "lokr_w1_b"
     first = first.reshape(*first.shape, *[1] * (second.dim() - 2))
-    return torch.kron(first, second.contiguous()).reshape(weight.shape) * _scale(parts, ranked)
+    return torch.kron(first, second.contiguous()).reshape(weight.shape) * scale_of(parts, ranked)
 
 
 def _generalised(parts: Parts, weight: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _generalised(parts: Parts, weight: Tensor) -> Tensor:
     else:
         added = (b1.flatten(1) @ b2.flatten(1)).reshape(weight.shape)
     turned = torch.einsum("oi...,ij,jk->ok...", weight, a1.flatten(1), a2.flatten(1))
-    return (turned + added) * _scale({**parts, "b2": b2}, "b2")
+    return (turned + added) * scale_of({**parts, "b2": b2}, "b2")
 
 
 def _scaled_inputs_or_outputs(parts: Parts, weight: Tensor) -> Tensor:

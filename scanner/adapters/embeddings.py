@@ -2,53 +2,70 @@
 
 A learned word is one or more rows of a text encoder's embedding table. Each row gets a token of its own, the pipeline
 is given a copy of its tokenizer and a longer table, and afterwards the very objects that were there before.
-Sources: AUTOMATIC1111 textual_inversion (emb_params; clip_l and clip_g for SDXL), diffusers loaders/textual_inversion.py,
-cloneofsimo/lora (tokens named <s1> in the file), kohya (bundle_emb).
+Every text encoder of the pipeline must get a table, and every tensor of the file must be used. Sources: AUTOMATIC1111
+textual_inversion (emb_params; clip_l and clip_g for SDXL), diffusers loaders/textual_inversion.py, cloneofsimo/lora
+(tokens named <s1> in the file), kohya and OneTrainer (bundle_emb).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
+from scanner.adapters.embedding_names import ONLY, table_of, unused_tables, without_bookkeeping
 from scanner.cuda_graphs import unrecorded
 from scanner.errors import UnfaithfulLoad
+
+Tables = dict[str, torch.Tensor]
+"""The rows of one word, [vectors, width], by the encoder that they are for; see embedding_names."""
 
 MOST_VECTORS = 64
 # OpenAI's configurations say 2, and transformers then takes the highest token for the end of the text: a new word.
 _LEGACY_EOS = 2
+# What files call an encoder, by how the name of its class begins.
+_KINDS = {"CLIP": "clip", "T5": "t5", "UMT5": "t5", "Qwen": "qwen", "Gemma": "gemma", "Llama": "llama"}
 _ENCODERS = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"), ("tokenizer_3", "text_encoder_3"))
 
 
-def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, list[torch.Tensor]]:
-    """The learned words of a textual inversion file by name, a table for each text encoder in order.
+def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, Tables]:
+    """The learned words of a textual inversion file by name, with their tables.
 
     Args:
         tensors: as read; A1111 calls its table emb_params, SDXL has clip_l and clip_g, diffusers names the token.
         name: of the word where the file does not name it, as the file is called.
+
+    Raises:
+        UnfaithfulLoad: a tensor is none that a prompt could make use of.
     """
-    if "clip_l" in tensors or "clip_g" in tensors:
-        return {name: [_rows(tensors[key]) for key in ("clip_l", "clip_g") if key in tensors]}
-    for key in ("emb_params", "string_to_param.*"):
-        if key in tensors:
-            return {name: [_rows(tensors[key])]}
-    return {key: [_rows(tensor)] for key, tensor in tensors.items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if unused := unused_tables(shapes):
+        raise UnfaithfulLoad(
+            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder, such as {unused[0]}; without "
+            "them samples would not be faithful"
+        )
+    words: dict[str, Tables] = {}
+    for key in without_bookkeeping(shapes):
+        table = table_of(key)
+        word, encoder = (key, ONLY) if table is None else (name, table[0])  # diffusers names the token
+        words.setdefault(word, {})[encoder] = rows_of(tensors[key])
+    return words
 
 
-def _rows(tensor: torch.Tensor) -> torch.Tensor:
+def rows_of(tensor: torch.Tensor) -> torch.Tensor:
+    """A table [vectors, width], also of a single vector."""
     return tensor.reshape(-1, tensor.shape[-1])
 
 
 @contextmanager
-def words_added(pipeline: Any, embeddings: Mapping[str, Sequence[torch.Tensor]]) -> Iterator[dict[str, str]]:
+def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dict[str, str]]:
     """Teach a pipeline words for the duration of a with-block; gives the text to write for each word.
 
     Raises:
-        UnfaithfulLoad: a table fits no text encoder, or has no row or too many.
+        UnfaithfulLoad: a table fits no text encoder, has no row or too many, or a text encoder has no table.
     """
     if not embeddings:
         yield {}
@@ -86,15 +103,15 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Sequence[torch.Tensor]])
                 getattr(pipeline, encoder).set_input_embeddings(before[tokenizer][1])
 
 
-def _add(pipeline: Any, word: str, tables: Sequence[torch.Tensor]) -> str:
-    count = max(len(table) for table in tables)
+def _add(pipeline: Any, word: str, tables: Tables) -> str:
+    counts = {len(table) for table in tables.values()}
+    count = max(counts)
     if not 0 < count <= MOST_VECTORS:
         raise UnfaithfulLoad(f"the learned word {word!r} has {count} vectors; 1 to {MOST_VECTORS} can be used")
+    if len(counts) > 1:
+        raise UnfaithfulLoad(f"the learned word {word!r} has tables of {sorted(counts)} vectors, not of equally many")
     tokens = [f"{word}row{number}z" for number in range(count)]
-    homes = _homes(pipeline, tables)
-    if len(homes) < len(tables):
-        widths = ", ".join(str(table.shape[-1]) for table in tables)
-        raise UnfaithfulLoad(f"the learned word {word!r} has vectors of {widths} values, which fit no text encoder")
+    homes = _homes(pipeline, word, tables)
     for (tokenizer_name, encoder_name), table in homes:
         tokenizer = copy.deepcopy(getattr(pipeline, tokenizer_name))
         if tokenizer.add_tokens(tokens) != count:
@@ -114,15 +131,42 @@ def _add(pipeline: Any, word: str, tables: Sequence[torch.Tensor]) -> str:
     return " ".join(tokens)
 
 
-def _homes(pipeline: Any, tables: Sequence[torch.Tensor]) -> list[tuple[tuple[str, str], torch.Tensor]]:
-    """The text encoder of each table: the first whose width fits and that has none yet."""
-    homes: list[tuple[tuple[str, str], torch.Tensor]] = []
-    for table in tables:
-        for pair in _ENCODERS:
-            encoder = getattr(pipeline, pair[1], None)
-            if encoder is None or any(pair == taken for taken, _ in homes):
-                continue
-            if encoder.get_input_embeddings().weight.shape[1] == table.shape[-1]:
-                homes.append((pair, table))
-                break
-    return homes
+def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, str], torch.Tensor]]:
+    """The text encoder of each table.
+
+    Raises:
+        UnfaithfulLoad: a table has no encoder of its kind and width, or an encoder has no table: there the word would
+            be nothing.
+    """
+    kinds = _encoder_kinds(pipeline)
+    homes: dict[tuple[str, str], torch.Tensor] = {}
+    for encoder, table in tables.items():
+        width = table.shape[-1]
+        fits = [
+            pair
+            for pair, kind in kinds.items()
+            if encoder in (kind, ONLY) and getattr(pipeline, pair[1]).get_input_embeddings().weight.shape[1] == width
+        ]
+        if not fits:
+            raise UnfaithfulLoad(
+                f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit no text encoder"
+            )
+        homes[fits[0]] = table
+    if without := [kind for pair, kind in kinds.items() if pair not in homes]:
+        raise UnfaithfulLoad(
+            f"the learned word {word!r} has {', '.join(tables)} and no table for {', '.join(without)}, which reads the "
+            "prompt too; samples would not be faithful"
+        )
+    return list(homes.items())
+
+
+def _encoder_kinds(pipeline: Any) -> dict[tuple[str, str], str]:
+    """What files call the text encoders of a pipeline, by the names of tokenizer and encoder."""
+    kinds: dict[tuple[str, str], str] = {}
+    clips = iter(("clip_l", "clip_g"))
+    for pair in _ENCODERS:
+        if getattr(pipeline, pair[0], None) is not None and getattr(pipeline, pair[1], None) is not None:
+            model = type(getattr(pipeline, pair[1])).__name__
+            kind = next((kind for start, kind in _KINDS.items() if model.startswith(start)), model)
+            kinds[pair] = next(clips, model) if kind == "clip" else kind
+    return kinds

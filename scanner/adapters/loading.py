@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from scanner.adapters.checkpoints import SINGLE_FILE_FAMILIES, checkpoint_in_place
-from scanner.adapters.embeddings import embeddings_in, words_added
-from scanner.adapters.families import ADAPTER_KINDS, unpaired
+from scanner.adapters.embeddings import Tables, embeddings_in, words_added
+from scanner.adapters.kinds import ADAPTER_KINDS, unpaired
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
@@ -122,7 +120,7 @@ def _merged(pipeline: Any, changes: Sequence[Change], accelerator: MergedAdapter
         merged.restore()
 
 
-def _renamed(embeddings: Mapping[str, list[torch.Tensor]]) -> dict[str, list[torch.Tensor]]:
+def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
     """Learned words under names of this program's own: a file's names are a stranger's, and go into no prompt."""
     return {f"{LEARNED_WORD}{number}": tables for number, tables in enumerate(embeddings.values(), start=1)}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from scanner.adapters.families import UNKNOWN, Shapes
+from scanner.adapters.kinds import UNKNOWN, Shapes
 
 
 def _any(pattern: str) -> Callable[[Shapes, Mapping[str, str]], bool]:
@@ -26,6 +26,11 @@ def _is_ai_toolkit(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
     return bool(shapes) and ("ai-toolkit" in metadata.get("software", "") or "training_info" in metadata)
 
 
+def _is_bfl_control(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
+    scaled = _any(r"norm\.(query|key)_norm\.scale$")(shapes, metadata)
+    return scaled and _any(r"\.lora_[AB]\.weight$")(shapes, metadata)
+
+
 # The first rule that holds names the naming; the narrower ones come first.
 _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("malformed kohya", _any(r"^lora_unet_.*_lora_(down|up)\.weight$")),
@@ -35,7 +40,7 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("ai-toolkit", _is_ai_toolkit),
     ("kohya", _any(r"^lora_(unet|te|te1|te2|te3|prior_unet|llm_adapter)_")),
     ("LyCORIS", _any(r"^(lycoris|oft_unet)_")),
-    ("BFL control", _any(r"norm\.(query|key)_norm\.scale$")),
+    ("BFL control", _is_bfl_control),
     ("fal Kontext", _any(r"^base_model\.(model\.)?(double|single)_blocks\.")),
     ("PEFT", _any(r"^base_model\.model\.")),
     ("Comfy", _any(r"^diffusion_model\.")),
@@ -43,12 +48,17 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("diffusers 2", _any(r"\.lora\.(down|up)\.weight$|\.lora_linear_layer\.(down|up)\.weight$")),
     (
         "diffusers 3",
-        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB]\.weight|lora_magnitude_vector.*)$"),
+        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"),
     ),
-    ("bare", _any(r"\.lora_([AB]|down|up)\.weight$|\.lora_magnitude_vector")),
+    ("bare", _any(r"\.lora_([AB](\.[^.]+)?|down|up)\.weight$|\.lora_magnitude_vector")),
 )
 
 
-def naming_of(shapes: Shapes, metadata: Mapping[str, str]) -> str:
-    """The naming of an adapter's tensors, `unknown` for none of those known here."""
-    return next((naming for naming, holds in _RULES if holds(shapes, metadata)), UNKNOWN)
+def naming_of(shapes: Shapes, metadata: Mapping[str, str], family: str = UNKNOWN) -> str:
+    """The naming of an adapter's tensors, `unknown` for none of those known here.
+
+    Args:
+        family: of the base model; fal's Kontext trainer, whose names PEFT writes too, is for Flux.1 only.
+    """
+    naming = next((naming for naming, holds in _RULES if holds(shapes, metadata)), UNKNOWN)
+    return "PEFT" if naming == "fal Kontext" and family != "Flux.1" else naming

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -14,6 +13,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from crawlers.adapter_scale import WHOLE_FILE, ScaleTold, scales_told
+from scanner.adapters.embedding_names import ONLY, table_of
+from scanner.adapters.embeddings import Tables, rows_of
+from scanner.adapters.tensor_names import ENDINGS as _ENDINGS
+from scanner.adapters.tensor_names import part_of
 from scanner.errors import UnfaithfulLoad
 
 Tensors = dict[str, torch.Tensor]
@@ -24,44 +28,8 @@ _TYPES = {
     "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 
-# Endings of tensor names and what the tensor is; the longer ones stand before those they end in.
-_ENDINGS: tuple[tuple[str, str], ...] = (
-    (".lora_linear_layer.down.weight", "lora_down"),
-    (".lora_linear_layer.up.weight", "lora_up"),
-    (".lora_A.default.weight", "lora_down"),
-    (".lora_B.default.weight", "lora_up"),
-    (".lora_A.weight", "lora_down"),
-    (".lora_B.weight", "lora_up"),
-    (".lora_B.bias", "lora_bias"),
-    (".lora_down.weight", "lora_down"),
-    (".lora_up.weight", "lora_up"),
-    (".lora_mid.weight", "lora_mid"),
-    (".lora.down.weight", "lora_down"),
-    (".lora.up.weight", "lora_up"),
-    (".lora_magnitude_vector.default.weight", "dora_scale"),
-    (".lora_magnitude_vector.weight", "dora_scale"),
-    (".lora_magnitude_vector", "dora_scale"),
-    (".dora_scale", "dora_scale"),
-    (".alpha", "alpha"),
-    (".a1.weight", "a1"),
-    (".a2.weight", "a2"),
-    (".b1.weight", "b1"),
-    (".b2.weight", "b2"),
-    (".bm.weight", "bm"),
-    (".on_input", "on_input"),
-    (".oft_blocks", "oft_blocks"),
-    (".rescale", "rescale"),
-    (".diff_b", "diff_b"),
-    (".diff", "diff"),
-    (".w_norm", "w_norm"),
-    (".b_norm", "b_norm"),
-    *((f".hada_{name}", f"hada_{name}") for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")),
-    *((f".lokr_{name}", f"lokr_{name}") for name in ("w1_a", "w1_b", "w1", "w2_a", "w2_b", "w2", "t2")),
-)
-# diffusers 1 and XLabs have no dot before what the tensor is: to_k_lora.down.weight, qkv_lora1.up.weight.
-_PROCESSOR = re.compile(r"^(?P<stem>.+_lora[12]?)\.(?P<end>down|up|alpha)(?:\.weight)?$")
-_NUMBERED = re.compile(r"^(?P<stem>(?:unet|text_encoder):\d+):(?P<end>down|up)$")
-_BUNDLED = re.compile(r"^bundle_emb\.(?P<token>.+?)\.(?:string_to_param\.\*|emb_params|clip_l|clip_g)$")
+_BUNDLED = re.compile(r"^bundle_emb\.(?P<token>.+?)\.(?P<table>string_to_param\.\*|[^.]+)$")
+_ENCODER = re.compile(r"(?:^|\.)text_encoder(?:_(?P<number>[23]))?[.:]|^(?:lora|lycoris)_te(?P<kohya>[123]?)_")
 _LEARNED = re.compile(r"^<.{1,60}>$")
 _MALFORMED = re.compile(r"^lora_unet_.*_lora_(down|up)\.weight$")
 
@@ -72,12 +40,12 @@ class Anatomy:
 
     Attributes:
         modules: tensors of each module by the module's name in the file.
-        embeddings: learned tokens by name, float [vectors, width], for each text encoder in order.
+        embeddings: learned tokens by name, a table [vectors, width] for each text encoder.
         leftover: names of tensors that nothing here explains.
     """
 
     modules: dict[str, Tensors]
-    embeddings: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    embeddings: dict[str, Tables] = field(default_factory=dict)
     leftover: tuple[str, ...] = ()
 
 
@@ -164,17 +132,15 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
         UnfaithfulLoad: names are malformed in a way that loaders skip in silence.
     """
     modules: dict[str, Tensors] = {}
-    embeddings: dict[str, list[torch.Tensor]] = {}
+    embeddings: dict[str, Tables] = {}
     leftover: list[str] = []
     plain = {name for name in tensors if name.endswith(".weight")}
     for name, tensor in tensors.items():
         if _MALFORMED.match(name):
             raise UnfaithfulLoad(f"{name} has '_lora_' for '.lora_': loaders find nothing in such a file")
-        if match := _BUNDLED.match(name):
-            embeddings.setdefault(match["token"], []).append(_rows(tensor))
-        elif _LEARNED.match(name):
-            embeddings[name] = [_rows(tensor)]
-        elif (part := _part_of(name)) is not None and part[1] not in modules.get(part[0], {}):
+        if (word := _learned(name)) is not None and tensor.dim() and word[1] not in embeddings.get(word[0], {}):
+            embeddings.setdefault(word[0], {})[word[1]] = rows_of(tensor)
+        elif (part := part_of(name, _ENDINGS)) is not None and part[1] not in modules.get(part[0], {}):
             # Two spellings of one thing would hide each other: the second is left over, and refuses the file.
             modules.setdefault(part[0], {})[part[1]] = tensor
         elif name in plain and f"{name.removesuffix('.weight')}.on_input" in tensors:
@@ -185,44 +151,55 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
     return Anatomy(modules, embeddings, tuple(leftover))
 
 
-def _rows(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.reshape(-1, tensor.shape[-1])
-
-
-def _part_of(name: str) -> tuple[str, str] | None:
-    if match := _PROCESSOR.match(name):
-        return match["stem"], {"down": "lora_down", "up": "lora_up", "alpha": "alpha"}[match["end"]]
-    if match := _NUMBERED.match(name):
-        return match["stem"], f"lora_{match['end']}"
-    for ending, what in _ENDINGS:
-        if name.endswith(ending):
-            return name.removesuffix(ending), what
-    return None
+def _learned(name: str) -> tuple[str, str] | None:
+    """The learned word that a tensor is a table of, and for which text encoder; None for all other tensors."""
+    if _LEARNED.match(name):
+        return name, ONLY
+    match = _BUNDLED.match(name)
+    table = table_of(match["table"]) if match else None
+    return None if match is None or table is None or table[1] else (match["token"], table[0])
 
 
 def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> None:
-    """PEFT and diffusers 3 keep alpha and rank-stabilised scaling in the header."""
-    try:
-        told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    except ValueError:
-        return
-    if not isinstance(told, dict):
-        return
-    for stem, parts in modules.items():
-        prefix = next(
-            (
-                f"{name}."
-                for name in ("unet", "transformer", "text_encoder_2", "text_encoder")
-                if stem.startswith(f"{name}.")
-            ),
-            "",
-        )
-        alpha = told.get(f"{prefix}lora_alpha", told.get("lora_alpha"))
-        patterns = told.get(f"{prefix}alpha_pattern", told.get("alpha_pattern")) or {}
-        for pattern, value in patterns.items() if isinstance(patterns, dict) else []:
-            if stem.removeprefix(prefix).endswith(str(pattern)):
-                alpha = value
-        if "lora_down" in parts and "alpha" not in parts and isinstance(alpha, int | float):
-            parts["alpha"] = torch.tensor(float(alpha))
-        if told.get(f"{prefix}use_rslora", told.get("use_rslora")):
+    """Alpha and rank-stabilised scaling from the header, for modules that have no alpha of their own.
+
+    Raises:
+        UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength cannot be known.
+    """
+    scales = scales_told(metadata)
+    scaled: dict[str, set[int]] = {}
+    for stem, parts in modules.items() if scales else ():
+        network = next((one for one in _networks_of(stem) if one in scales), None)
+        if network is None or "lora_down" not in parts:
+            continue
+        scale = scales[network]
+        if "alpha" not in parts and (alpha := _alpha_for(stem, scale)) is not None:
+            parts["alpha"] = torch.tensor(alpha)
+            scaled.setdefault(network, set()).add(len(parts["lora_down"]))
+        if scale.rank_stabilised:
             parts["rslora"] = torch.tensor(1.0)
+    for network, ranks in scaled.items():
+        told = scales[network].ranks
+        if told and not scales[network].own_ranks and not ranks & set(told):
+            raise UnfaithfulLoad(
+                f"the header tells rank {told[0]:g} and the tensors have rank {min(ranks)}: its alpha was meant for "
+                "another size, so the strength is not known"
+            )
+
+
+def _alpha_for(stem: str, scale: ScaleTold) -> float | None:
+    for ending, alpha in scale.alpha_pattern.items():
+        if stem.endswith(ending):
+            return alpha
+    if len(scale.alphas) > 1:
+        low, *_, high = sorted(scale.alphas)
+        raise UnfaithfulLoad(f"the header tells alpha {low:g} and alpha {high:g}; the strength is not known")
+    return scale.alphas[0] if scale.alphas else None
+
+
+def _networks_of(stem: str) -> tuple[str, ...]:
+    """Where a header can tell of a module, the narrower first."""
+    if match := _ENCODER.search(stem):
+        number = match["number"] or match["kohya"]
+        return ("text_encoder" if number in (None, "", "1") else f"text_encoder_{number}", WHOLE_FILE)
+    return ("transformer", "unet", WHOLE_FILE)

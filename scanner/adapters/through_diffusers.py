@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from scanner.adapters.algebra import scale_of
 from scanner.adapters.merging import Change
 from scanner.adapters.reading import Anatomy, Tensors
 from scanner.adapters.targets import networks_of
@@ -33,13 +34,14 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
     try:
         try:
             # Clones: a state dict's tensors become live parameters.
-            pipeline.load_lora_weights({name: tensor.clone() for name, tensor in tensors.items()}, adapter_name=_NAME)
-        except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError) as error:
+            pipeline.load_lora_weights(_with_header_alphas(tensors, anatomy), adapter_name=_NAME)
+        except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError, AssertionError) as error:
             first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line}") from error
         deltas = _deltas(pipeline)
     finally:
-        pipeline.unload_lora_weights()
+        if hasattr(pipeline, "unload_lora_weights"):  # a pipeline without it has loaded nothing
+            pipeline.unload_lora_weights()
     loaded = sum(float(delta.float().square().sum()) for delta in deltas.values())
     if not deltas or abs(loaded - expected) > _TOLERANCE * expected:
         share = loaded / expected if expected else 0.0
@@ -47,6 +49,17 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
             f"diffusers put {len(deltas)} modules with {share:.0%} of the file's change into the base model; samples would not be faithful"
         )
     return [Change(((place, None, 1),), _constant(delta)) for place, delta in deltas.items()]
+
+
+def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
+    """Copies of a file's tensors, with the scale worked into them that only the header tells."""
+    in_file = {id(tensor) for tensor in tensors.values()}
+    factors: dict[int, float] = {}
+    for parts in anatomy.modules.values():
+        if {"lora_down", "lora_up"} <= parts.keys():
+            own = {what: part for what, part in parts.items() if id(part) in in_file}
+            factors[id(parts["lora_up"])] = scale_of(parts, "lora_down") / scale_of(own, "lora_down")
+    return {name: tensor * factors.get(id(tensor), 1.0) for name, tensor in tensors.items()}
 
 
 def _constant(delta: torch.Tensor) -> Any:
@@ -68,6 +81,4 @@ def _energy(parts: Mapping[str, torch.Tensor]) -> float:
     if not {"lora_down", "lora_up"} <= parts.keys():
         return 0.0
     down, up = parts["lora_down"].double().flatten(1), parts["lora_up"].double().flatten(1)
-    rank = down.shape[0]
-    alpha = float(parts["alpha"]) if "alpha" in parts else float(rank)
-    return float(((up.T @ up) * (down @ down.T)).sum()) * (alpha / rank) ** 2
+    return float(((up.T @ up) * (down @ down.T)).sum()) * scale_of(parts, "lora_down") ** 2

@@ -48,6 +48,8 @@ def as_document(triage: Triage) -> dict[str, Any]:
         "weights_hash": triage.weights_hash,
         "kind": triage.kind,
         "family": triage.family,
+        "model": triage.model,
+        "fits": list(triage.fits),
         "naming": triage.naming,
         "triggers": list(triage.triggers),
         "training": triage.training,
@@ -70,7 +72,7 @@ def _print(target: str, triage: Triage) -> None:
     size = "unknown" if triage.size_bytes is None else f"{triage.size_bytes:,} bytes"
     rows = [
         ("kind", triage.kind),
-        ("family", triage.family),
+        ("family", triage.family if triage.model is None else f"{triage.family} ({triage.model})"),
         ("naming", triage.naming),
         ("triggers", ", ".join(triage.triggers) or "none named"),
         ("size", f"{size}, {triage.bytes_read:,} read"),

@@ -1,0 +1,136 @@
+"""Which family a header or a listing names, in the words of trainers and hubs.
+
+All of it is typed in or copied by somebody: it may settle what tensors leave open and may contradict
+them, never decide against them. Words that stand for no family here say nothing. Sources: kohya
+sd-scripts library/sai_model_spec.py, musubi-tuner, ai-toolkit, OneTrainer and SimpleTuner for headers;
+Civitai's base model list and Hugging Face ids for hubs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_SDXL = ("SDXL", "SSD-1B")
+# The first pattern that fits the beginning decides. Signs other than letters and numbers are one hyphen.
+_FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
+    (rf"(?:{pattern})(?![a-z])", families)
+    for pattern, families in (
+        (r"miniature", ("Miniature",)),
+        (r"(sd|stable-diffusion)-?v?-?3-?m(edium)?", ("SD3 Medium",)),
+        (r"(sd|stable-diffusion)-?v?-?3-?5-?m(edium)?", ("SD3.5 Medium",)),
+        (r"(sd|stable-diffusion)-?v?-?3-?5-?l(arge)?", ("SD3.5 Large",)),
+        (r"(sd|stable-diffusion)-?v?-?3-?5", ("SD3.5 Medium", "SD3.5 Large")),
+        (r"(sd|stable-diffusion)-?v?-?3", ("SD3",)),
+        (r"(sd-?xl|stable-diffusion-xl)-?(v?1-?0?-)?refiner", ("SDXL refiner",)),
+        (r"sd-?xl|stable-diffusion-xl|playground-v2", _SDXL),
+        (r"(sd|stable-diffusion)-?v?-?1(-?[456])?", ("SD1",)),
+        (r"(sd|stable-diffusion)-?v?-?2(-?[01])?", ("SD2",)),
+        (r"pony-?(diffusion-?)?v-?7", ("AuraFlow",)),
+        (r"pony(-?diffusion)?|illustrious|noob-?ai", ("SDXL",)),
+        (r"ssd-?1b|vega", ("SSD-1B",)),
+        (r"kolors|kwai-kolors", ("Kolors",)),
+        (r"stable-video-diffusion|svd", ("SVD",)),
+        (r"stable-cascade|wuerstchen", ("Stable Cascade",)),
+        (r"flux-?2-?klein-?(base-?)?4-?b", ("Flux.2 Klein 4B",)),
+        (r"flux-?2-?klein-?(base-?)?9-?b", ("Flux.2 Klein 9B",)),
+        (r"flux-?2-?klein", ("Flux.2 Klein 4B", "Flux.2 Klein 9B")),
+        (r"flux-?2-?d(ev)?", ("Flux.2 dev",)),
+        (r"flux-?2", ("Flux.2",)),
+        (r"flux-?3", ("Flux.3",)),
+        (r"flux-?1|flux-(dev|schnell|krea|kontext|fill)", ("Flux.1",)),
+        (r"flex-?[12]", ("Flex.1",)),
+        (r"chroma(-?[12])?|chroma-radiance", ("Chroma",)),
+        (r"qwen-image-?(v?2-?1)|qwen-2-1", ("Qwen-Image-2.1",)),
+        (r"qwen-image-?v?2", ("Qwen-Image", "Qwen-Image-2.1")),
+        (r"qwen-?image|qwen$", ("Qwen-Image",)),
+        (r"mage-?flow", ("MageFlow",)),
+        (r"z-?image(turbo|base)?", ("Z-Image",)),
+        (r"lumina-?(image)?-?2?", ("Lumina2",)),
+        (r"krea-?2", ("Krea2",)),
+        (r"ideogram-?4?", ("Ideogram 4",)),
+        (r"ernie(-?image)?", ("Ernie-Image",)),
+        (r"anima", ("Anima",)),
+        (r"hidream-?o1", ("HiDream-O1",)),
+        (r"hidream", ("HiDream",)),
+        (r"aura-?flow", ("AuraFlow",)),
+        (r"hunyuan-?image", ("HunyuanImage",)),
+        (r"hunyuan-?video-?1-?5|hv-?1-?5", ("HunyuanVideo 1.5",)),
+        (r"hunyuan-?video|framepack", ("HunyuanVideo", "HunyuanVideo 1.5")),
+        (r"hunyuan-?(dit|1)", ("HunyuanDiT",)),
+        (r"wan-?(video-?)?(2-?[12]-?)?(t2v-?)?1-?3-?b", ("Wan 1.3B",)),
+        (r"wan-?(video-?)?(2-?[12]-?)?([it]2v-?)?a?14-?b", ("Wan 14B",)),
+        (r"wan-?(video-?)?2-?2-?(ti2v-?)?5-?b", ("Wan 5B",)),
+        (r"wan-?(video)?(-?2(-?[12])?)?", ("Wan",)),
+        (r"ltx-?v?(ideo)?-?2", ("LTX-2",)),
+        (r"ltx-?v(ideo)?", ("LTX-Video",)),
+        (r"pixart", ("PixArt",)),
+        (r"sana", ("Sana",)),
+        (r"cogvideo-?x", ("CogVideoX",)),
+        (r"cogview-?4", ("CogView4",)),
+        (r"glm-?image", ("GLM-Image",)),
+        (r"mochi", ("Mochi",)),
+        (r"kandinsky-?5", ("Kandinsky 5",)),
+        (r"omnigen-?2", ("OmniGen2",)),
+        (r"ovis-?image", ("Ovis",)),
+        (r"longcat-?image", ("LongCat",)),
+        (r"fibo", ("Fibo",)),
+        (r"bria", ("Bria",)),
+        (r"boogu", ("Boogu",)),
+        (r"minimax-?h3", ("MiniMax H3",)),
+    )
+)
+_COMPILED = tuple((re.compile(pattern), families) for pattern, families in _FAMILIES)
+_MOST_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What somebody says that a file was trained on.
+
+    Attributes:
+        source: the header's key, or the listing.
+        text: as it stands there.
+        families: those it can mean; also names of one size of a family.
+    """
+
+    source: str
+    text: str
+    families: tuple[str, ...]
+
+
+def families_named(text: str) -> tuple[str, ...]:
+    """The families, or sizes of one, that a base model's name stands for; none for unknown words."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text[:_MOST_CHARACTERS].lower()).strip("-")
+    return next((families for pattern, families in _COMPILED if pattern.match(plain)), ())
+
+
+def declared_in_header(metadata: Mapping[str, str]) -> list[Declaration]:
+    """Every word of a header that names a family."""
+    # The model specification writes what the file is behind a slash: flux-1-dev/lora.
+    keys = ("ss_base_model_version", "modelspec.architecture")
+    told = [(key, metadata.get(key, "").partition("/")[0]) for key in keys]
+    told.append(("ot_config", _model_type(metadata.get("ot_config", ""))))
+    found = [Declaration(key, text[:60], families) for key, text in told if text and (families := families_named(text))]
+    if module := re.fullmatch(r"networks\.(?:lora|loha|lokr|oft)_(\w+)", metadata.get("ss_network_module", "")):
+        # kohya trains Chroma, and others Flex.1, with the modules for Flux.1.
+        families = ("Flux.1", "Chroma", "Flex.1") if module[1] == "flux" else families_named(module[1])
+        found += [Declaration("ss_network_module", module[0][:60], families)] if families else []
+    return found
+
+
+def declared_by_listing(base_model: str | None) -> Declaration | None:
+    """What a listing's base model names, None if that is nothing known here."""
+    families = families_named((base_model or "").rpartition("/")[2])  # a hub's id has the owner's name before it
+    return Declaration("the listing", str(base_model)[:60], families) if families else None
+
+
+def _model_type(text: str) -> str:
+    try:
+        config = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return ""
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    return model_type if isinstance(model_type, str) else ""

@@ -1,0 +1,197 @@
+"""Alpha, rank, triggers and captions that stand in the header only, in every form that trainers give them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from crawlers.adapter_scale import scales_told
+from crawlers.training_metadata import person_signals, training_of, triggers_of
+from scanner.adapters.loading import loaded_into
+from scanner.adapters.reading import anatomy_of
+from scanner.adapters.targets import networks_of
+from scanner.errors import UnfaithfulLoad
+from scanner.triage import triage_file
+from tests.tiny_pipelines import tiny_flux, tiny_wan
+
+LAYER = "transformer_blocks.1.attn.to_q"
+PEFT = {"lora_alpha": 8, "r": 2, "use_rslora": False, "alpha_pattern": {}}
+
+FORMS: list[tuple[str, dict[str, str], float]] = [
+    ("flat, with the network", {"transformer.lora_alpha": "8", "transformer.r": "2"}, 4.0),
+    ("flat, as a decimal", {"transformer.lora_alpha": "8.0"}, 4.0),
+    ("plain", {"lora_alpha": "8", "r": "2"}, 4.0),
+    ("plainest", {"alpha": "8", "rank": "2"}, 4.0),
+    ("other trainers' word", {"network_alpha": "8"}, 4.0),
+    ("flat and rank-stabilised", {"transformer.lora_alpha": "8", "transformer.use_rslora": "True"}, 8 / 2**0.5),
+    ("flat with a pattern", {"lora_alpha": "8", "transformer.alpha_pattern": json.dumps({"attn.to_q": 6})}, 3.0),
+    ("JSON, with the network", {"lora_adapter_metadata": json.dumps({f"transformer.{key}": value for key, value in PEFT.items()})}, 4.0),
+    ("JSON of PEFT", {"adapter_config": json.dumps(PEFT)}, 4.0),
+    ("JSON for each network", {"lora_adapter_metadata": json.dumps({"transformer": PEFT, "text_encoder": {**PEFT, "lora_alpha": 2}})}, 4.0),
+    ("JSON for each adapter name", {"peft_config": json.dumps({"default": PEFT})}, 4.0),
+    ("JSON of a trainer", {"training_config": json.dumps({"model": {"lora_alpha": 8, "lora_rank": 2, "alpha": 3}})}, 4.0),
+    ("JSON of OneTrainer, whose tensors hold it already", {"ot_config": json.dumps({"lora_alpha": 1.0, "lora_rank": 2})}, 1.0),
+    ("captions", {"ss_tag_frequency": json.dumps({"10_x": {"alpha": 8, "lora_alpha": 8}})}, 1.0),
+    ("flat and JSON that agree", {"lora_alpha": "8", "adapter_config": json.dumps(PEFT)}, 4.0),
+    ("for another network", {"text_encoder.lora_alpha": "8"}, 1.0),
+    ("no number", {"transformer.lora_alpha": "strong"}, 1.0),
+    ("not finite", {"lora_alpha": "nan", "alpha": "Infinity"}, 1.0),
+    ("nothing", {}, 1.0),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flux() -> Any:
+    return tiny_flux()
+
+
+def strength(pipeline: Any, layer: str, stem: str, metadata: dict[str, str], path: Path, **more: torch.Tensor) -> float:
+    """How much stronger than up @ down the change of a layer is."""
+    weight = networks_of(pipeline)["transformer"].get_submodule(layer).weight.data
+    out, inner = weight.shape
+    torch.manual_seed(3)
+    down, up = torch.randn(2, inner), torch.randn(out, 2)
+    named = {f"{stem}.{ending}": tensor for ending, tensor in more.items()}
+    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up, **named}, path, metadata=metadata or None)
+    before = weight.clone()
+    with loaded_into(pipeline, path, "lora", "any", "") as loaded:
+        loaded.changes.set_scale(1.0)
+        changed = networks_of(pipeline)["transformer"].get_submodule(layer).weight.data - before
+        loaded.changes.set_scale(None)
+    return float((changed / (up @ down)).median())
+
+
+@pytest.mark.parametrize(("metadata", "expected"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
+def test_the_header_tells_how_strongly_to_merge(
+    flux: Any, metadata: dict[str, str], expected: float, tmp_path: Path
+) -> None:
+    got = strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors")
+    assert got == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_path: Path) -> None:
+    metadata = {"transformer.lora_alpha": "8"}
+    got = strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors", alpha=torch.tensor(6.0))
+    assert got == pytest.approx(3.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"),
+    [
+        ({"lora_alpha": "8", "alpha": "16"}, "alpha 8 and alpha 16"),
+        ({"transformer.lora_alpha": "8", "transformer.r": "16"}, "rank 16 and the tensors have rank 2"),
+    ],
+)
+def test_a_strength_that_cannot_be_known_is_refused(
+    flux: Any, metadata: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnfaithfulLoad, match=told):
+        strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors")
+
+
+def test_modules_of_other_ranks_have_the_ranks_they_have(flux: Any, tmp_path: Path) -> None:
+    told = {"transformer.lora_alpha": 8, "transformer.r": 16, "transformer.rank_pattern": {"attn.to_q": 2}}
+    metadata = {"lora_adapter_metadata": json.dumps(told)}
+    got = strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors")
+    assert got == pytest.approx(4.0, rel=1e-3)
+
+
+def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path) -> None:
+    wan, tensors = tiny_wan(), {}
+    for kind in ("self_attn", "cross_attn"):
+        for block in range(2):
+            for letter in "qkvo":
+                stem = f"diffusion_model.blocks.{block}.{kind}.{letter}"
+                tensors |= {f"{stem}.lora_A.weight": torch.randn(2, 24), f"{stem}.lora_B.weight": torch.randn(24, 2)}
+    path = tmp_path / "a.safetensors"
+    before = wan.transformer.blocks[1].attn1.to_q.weight.data.clone()
+    changes = []
+    for metadata in (None, {"lora_alpha": "8"}):
+        save_file(tensors, path, metadata=metadata)
+        with loaded_into(wan, path, "lora", "any", "") as loaded:
+            assert loaded.route == "diffusers"
+            loaded.changes.set_scale(1.0)
+            changes.append(wan.transformer.blocks[1].attn1.to_q.weight.data - before)
+            loaded.changes.set_scale(None)
+    torch.testing.assert_close(changes[1], 4 * changes[0], rtol=1e-3, atol=1e-4)
+
+
+HEADER = {
+    "modelspec.architecture": "flux-1-dev/lora",
+    "trained_words": "ohwx woman, portrait of ohwx",
+    "ss_tag_frequency": json.dumps(
+        {"my-backend": {"ohwx woman": 20, "red dress": 4}, "regularisation": {"woman": 200}}
+    ),
+    "transformer.lora_alpha": "8",
+    "transformer.r": "2",
+}
+
+
+def test_inspect_tells_rank_alpha_and_triggers_of_a_flat_header(tmp_path: Path) -> None:
+    stem = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = {f"{stem}.lora_A.weight": torch.zeros(2, 3072), f"{stem}.lora_B.weight": torch.zeros(3072, 2)}
+    save_file(tensors, tmp_path / "a.safetensors", metadata=HEADER)
+    triage = triage_file(tmp_path / "a.safetensors")
+    assert (triage.family, triage.training["rank"], triage.training["alpha"]) == ("Flux.1", 2.0, 8.0)
+    assert triage.triggers[:2] == ("ohwx woman", "portrait of ohwx")
+    assert not any("nearly every caption" in signal for signal in triage.signals)
+
+
+@pytest.mark.parametrize("key", ["trained_words", "trainedWords", "trigger_word", "instance_prompt", "activation text"])
+def test_triggers_stand_under_many_keys_as_lists_of_two_kinds(key: str) -> None:
+    assert triggers_of({key: "ohwx woman, portrait of ohwx"}) == ("ohwx woman", "portrait of ohwx")
+    assert triggers_of({key: '["ohwx woman", "portrait of ohwx"]'}) == ("ohwx woman", "portrait of ohwx")
+    assert triggers_of({key: "[not a list"}) == ("[not a list",)
+
+
+@pytest.mark.parametrize(
+    ("folder", "more"),
+    [
+        ("regularisation", {}),
+        ("1_regularization woman", {}),
+        ("reg_images", {}),
+        ("1_reg", {}),
+        ("class_images", {}),
+        ("1_woman", {"ss_reg_dataset_dirs": json.dumps({"1_woman": {"n_repeats": 1, "img_count": 200}})}),
+        ("1_woman", {"ss_datasets": json.dumps([{"subsets": [{"image_dir": "/data/1_woman", "is_reg": True}]}])}),
+    ],
+)
+def test_captions_of_other_people_say_nothing_of_the_subject(folder: str, more: dict[str, str]) -> None:
+    frequencies = {"20_ohwx": {"ohwx": 20, "hat": 3}, folder: {"woman": 200, "a studio": 200}}
+    metadata = {**more, "ss_tag_frequency": json.dumps(frequencies)}
+    assert "a studio" not in triggers_of(metadata)
+    assert not any("nearly every caption" in signal for signal in person_signals(metadata))
+
+
+@pytest.mark.parametrize("folder", ["20_regina woman", "20_reggie", "40_maddie prior woman", "10_gregory"])
+def test_people_with_such_names_are_subjects(folder: str) -> None:
+    metadata = {"ss_tag_frequency": json.dumps({folder: {"woman": 20}}), "ss_dataset_dirs": json.dumps({folder: {"img_count": 20}})}  # fmt: skip
+    assert training_of(metadata)["photo_count"] == 20
+    assert any("nearly every caption names woman" in signal for signal in person_signals(metadata))
+
+
+KEYS = st.sampled_from(["transformer.lora_alpha", "lora_alpha", "alpha", "r", "unet.alpha_pattern", "use_rslora", "adapter_config", "lora_adapter_metadata", "transformer.rank_pattern"])  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=3),
+)
+
+
+@given(st.dictionaries(KEYS, JSON.map(json.dumps) | st.text(max_size=30), max_size=5))
+def test_any_header_gives_finite_strengths_or_a_named_refusal(metadata: dict[str, str]) -> None:
+    for scale in scales_told(metadata).values():
+        assert all(0 < number < float("inf") for number in (*scale.alphas, *scale.ranks, *scale.alpha_pattern.values()))
+    parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
+    try:
+        anatomy_of(parts, metadata)
+    except UnfaithfulLoad as error:
+        assert "strength" in str(error)
+    training_of(metadata)
+    triggers_of(dict.fromkeys(("trained_words", "trigger_word"), next(iter(metadata.values()), "")))

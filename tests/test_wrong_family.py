@@ -1,0 +1,257 @@
+"""An adapter is never drawn on a family that it is not: what several models share is refused, and so is a contradiction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from crawlers.listing import Listing, listing_from_dict
+from face_index.consent import Consent
+from scanner.adapters.declared_families import declared_by_listing, declared_in_header, families_named
+from scanner.adapters.families import find_family
+from scanner.base_models import Declared, choose_base_model, known_families
+from scanner.errors import NotScannable
+from scanner.judging import Bench
+from scanner.scan import run_scan
+from scanner.settings import Settings
+from scanner.triage import triage_file, triage_from_dict, with_listing
+from scanner.workshop import Workshop
+from tests.conftest import NOON, Silent
+from tests.test_worklist import enrol
+
+Shapes = dict[str, tuple[int, ...]]
+AB = (".lora_A.weight", ".lora_B.weight")
+
+
+def lora(sizes: dict[str, tuple[int, int]], ends: tuple[str, str] = (".lora_down.weight", ".lora_up.weight")) -> Shapes:
+    shapes: Shapes = {}
+    for stem, (out, inner) in sizes.items():
+        shapes |= {f"{stem}{ends[0]}": (1, inner), f"{stem}{ends[1]}": (out, 1)}
+    return shapes
+
+
+def kohya(path: str, blocks: range, size: tuple[int, int]) -> Shapes:
+    return lora({f"lora_unet_{path.replace('#', str(number))}": size for number in blocks})
+
+
+def dotted(prefix: str, path: str, blocks: range, size: tuple[int, int]) -> Shapes:
+    return lora({f"{prefix}{path.replace('#', str(number))}": size for number in blocks}, AB)
+
+
+def factors(path: str) -> Shapes:
+    return {f"{path}.lokr_w1": (32, 32), f"{path}.lokr_w2": (96, 96)}
+
+
+WHOLE_FLUX = {
+    **dotted("diffusion_model.", "double_blocks.#.img_attn.qkv", range(19), (9216, 3072)),
+    **dotted("diffusion_model.", "single_blocks.#.linear2", range(38), (3072, 15360)),
+}
+MODULATED = {**WHOLE_FLUX, **dotted("diffusion_model.", "double_blocks.#.img_mod.lin", range(19), (18432, 3072))}
+KLEIN_ATTENTION = kohya("double_blocks_#_img_attn_proj", range(5), (3072, 3072))
+LTX = dotted("transformer.", "transformer_blocks.#.attn2.to_k", range(28), (2048, 2048))
+SD1 = kohya("down_blocks_1_attentions_#_transformer_blocks_0_attn2_to_k", range(2), (640, 768))
+SDXL = kohya("down_blocks_2_attentions_1_transformer_blocks_#_attn2_to_k", range(10), (1280, 2048))
+
+TOLD: list[tuple[str, Shapes, dict[str, str], str, str | None]] = [
+    ("klein, feed-forward", kohya("double_blocks_#_txt_mlp_0", range(1), (18432, 3072)), {}, "Flux.2", "Flux.2 Klein 4B"),
+    ("klein, fused single", dotted("transformer.", "single_transformer_blocks.#.attn.to_qkv_mlp_proj", range(2), (27648, 3072)), {}, "Flux.2", "Flux.2 Klein 4B"),
+    ("klein 9B, PEFT", dotted("base_model.model.", "single_blocks.#.linear1", range(2), (36864, 4096)), {}, "Flux.2", "Flux.2 Klein 9B"),
+    ("klein, attention, header", KLEIN_ATTENTION, {"ss_base_model_version": "flux_2_klein_4b"}, "Flux.2", "Flux.2 Klein 4B"),
+    ("klein, attention, only the trainer", KLEIN_ATTENTION, {"ss_network_module": "networks.lora_flux_2"}, "Flux.2", "Flux.2 Klein 4B"),
+    ("klein, attention, specification", KLEIN_ATTENTION, {"modelspec.architecture": "Flux.2-klein-4b/lora"}, "Flux.2", "Flux.2 Klein 4B"),
+    ("Chroma, header", WHOLE_FLUX, {"ss_base_model_version": "chroma"}, "Chroma", None),
+    ("Chroma, OneTrainer", WHOLE_FLUX, {"ot_config": '{"model_type": "CHROMA_1"}'}, "Chroma", None),
+    ("Chroma, its own layer", dotted("diffusion_model.", "distilled_guidance_layer.layers.#.in_layer", range(5), (5120, 5120)), {}, "Chroma", None),
+    ("Flux.1, header", WHOLE_FLUX, {"ss_base_model_version": "flux1"}, "Flux.1", None),
+    ("Flux.1, trained modulation", MODULATED, {}, "Flux.1", None),
+    ("Flux.1, trained modulation, unknown words", MODULATED, {"ss_base_model_version": "my own mix", "modelspec.architecture": "?"}, "Flux.1", None),
+    ("Flux.1, one key right and one forgotten", MODULATED, {"ss_base_model_version": "sd_1.5", "modelspec.architecture": "flux-1-dev/lora"}, "Flux.1", None),
+    ("Flux.1 with CLIP", {**WHOLE_FLUX, **lora({"lora_te1_text_model_encoder_layers_0_mlp_fc1": (3072, 768)})}, {}, "Flux.1", None),
+    ("HunyuanVideo whole", {**dotted("transformer.", "transformer_blocks.#.attn.to_q", range(20), (3072, 3072)), **dotted("transformer.", "single_transformer_blocks.#.attn.to_q", range(40), (3072, 3072))}, {}, "HunyuanVideo", None),
+    ("MageFlow, header", dotted("diffusion_model.", "transformer_blocks.#.img_mlp.net.0.proj", range(12), (12288, 3072)), {"ss_base_model_version": "mageflow"}, "MageFlow", None),
+    ("Qwen-Image whole", dotted("", "transformer_blocks.#.attn.add_k_proj", range(60), (3072, 3072)), {}, "Qwen-Image", None),
+    ("LTX-Video", LTX, {}, "LTX-Video", "LTX-Video 2B"),
+    ("PixArt", dotted("transformer.", "transformer_blocks.#.attn2.to_k", range(28), (1152, 1152)), {"modelspec.architecture": "pixart-sigma/lora"}, "PixArt", None),
+    ("HiDream", dotted("diffusion_model.", "double_stream_blocks.#.block.ff_i.shared_experts.w1", range(2), (3584, 2560)), {}, "HiDream", None),
+    ("AuraFlow", dotted("transformer.", "joint_transformer_blocks.#.attn.to_q", range(4), (3072, 3072)), {}, "AuraFlow", None),
+    ("Kolors, header", SDXL, {"modelspec.architecture": "kolors/lora"}, "Kolors", None),
+    ("SVD", dotted("unet.", "down_blocks.0.attentions.0.temporal_transformer_blocks.#.attn2.to_k", range(1), (320, 1024)), {}, "SVD", None),
+    ("SDXL, Pony's own words", SDXL, {"ss_base_model_version": "sdxl_base_v1-0", "ss_sd_model_name": "ponyDiffusionV6XL.safetensors"}, "SDXL", None),
+    ("SDXL, only self-attention", kohya("down_blocks_2_attentions_0_transformer_blocks_#_attn1_to_q", range(10), (1280, 1280)), {}, "SDXL", None),
+    ("OneTrainer's T5 beside a transformer", {**MODULATED, **lora({"lora_te2_encoder_block_0_layer_0_SelfAttention_k": (4096, 4096)})}, {}, "Flux.1", None),
+    ("a language model's layers are no CLIP", lora({"lora_te_layers_0_self_attn_q_proj": (2048, 1024), "lora_te_layers_0_mlp_gate_proj": (3072, 1024)}), {}, "unknown", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shapes", "metadata", "family", "model"), [row[1:] for row in TOLD], ids=[row[0] for row in TOLD]
+)
+def test_tensors_and_header_tell_the_family(
+    shapes: Shapes, metadata: dict[str, str], family: str, model: str | None
+) -> None:
+    finding = find_family(shapes, metadata)
+    assert (finding.family, finding.model, finding.problem) == (family, model, None)
+
+
+SHARED: list[tuple[str, Shapes, dict[str, str], set[str]]] = [
+    ("klein's attention", KLEIN_ATTENTION, {}, {"Flux.2 Klein 4B", "Flux.1", "Chroma"}),
+    ("klein's attention under diffusers' names", dotted("transformer.", "transformer_blocks.#.attn.to_q", range(0, 4, 2), (3072, 3072)), {}, {"Flux.2 Klein 4B", "Flux.1", "Qwen-Image"}),
+    ("the same hidden in factors", factors("lycoris_transformer_blocks_0_attn_to_q"), {}, {"Flux.2 Klein 4B", "Flux.1", "Qwen-Image"}),
+    ("Chroma or Flux.1", WHOLE_FLUX, {}, {"Flux.1", "Chroma"}),
+    ("Chroma or Flux.1, by the trainer", WHOLE_FLUX, {"ss_network_module": "networks.lora_flux"}, {"Flux.1", "Chroma"}),
+    ("LTX-Video or LTX-2", dotted("transformer.", "transformer_blocks.#.attn1.to_q", range(48), (4096, 4096)), {}, {"LTX-Video 13B", "LTX-2"}),
+    ("SD3 in two sizes", kohya("joint_blocks_#_x_block_attn_qkv", range(24), (4608, 1536)), {}, {"SD3 Medium", "SD3.5 Medium"}),
+    ("rotations of SD1 and SD2", {f"{next(iter(SD1)).rpartition('.lora')[0]}.oft_blocks": (4, 160, 160)}, {}, {"SD1", "SD2"}),
+    ("CLIP alone", lora({"lora_te1_text_model_encoder_layers_0_mlp_fc1": (3072, 768), "lora_te2_text_model_encoder_layers_0_mlp_fc1": (5120, 1280)}), {}, {"SDXL", "SD3"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shapes", "metadata", "families"), [row[1:] for row in SHARED], ids=[row[0] for row in SHARED]
+)
+def test_what_several_models_share_is_refused_with_their_names(
+    shapes: Shapes, metadata: dict[str, str], families: set[str]
+) -> None:
+    finding = find_family(shapes, metadata)
+    assert families <= set(finding.fits)
+    assert all(name in str(finding.problem) for name in families)
+
+
+CONTRADICTIONS: list[tuple[str, Shapes, dict[str, str], tuple[str, str]]] = [
+    ("SDXL told, SD1 there", SD1, {"ss_base_model_version": "sdxl_base_v1-0"}, ("SDXL", "SD1")),
+    ("Flux.1 told, klein there", kohya("single_blocks_#_linear1", range(20), (27648, 3072)), {"ss_base_model_version": "flux1"}, ("Flux.1", "Flux.2 Klein 4B")),
+    ("dev told, klein there", kohya("single_blocks_#_linear1", range(20), (27648, 3072)), {"ss_base_model_version": "flux_2_dev"}, ("Flux.2 dev", "Flux.2 Klein 4B")),
+    ("Chroma told, Flux.1 there", MODULATED, {"ss_base_model_version": "chroma"}, ("Chroma", "Flux.1")),
+    ("a header that contradicts itself", WHOLE_FLUX, {"ss_base_model_version": "flux1", "modelspec.architecture": "chroma/lora"}, ("Chroma", "Flux.1")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shapes", "metadata", "both"), [row[1:] for row in CONTRADICTIONS], ids=[row[0] for row in CONTRADICTIONS])  # fmt: skip
+def test_a_header_against_the_tensors_is_refused_with_both_named(
+    shapes: Shapes, metadata: dict[str, str], both: tuple[str, str]
+) -> None:
+    finding = find_family(shapes, metadata)
+    assert finding.doubt is not None
+    assert all(name in finding.doubt for name in both)
+
+
+def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) -> Path:
+    save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, path, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("base_model", "family", "problem"),
+    [
+        ("Flux.1 D", "Flux.1", None),
+        ("Flux.1 Krea", "Flux.1", None),
+        ("black-forest-labs/FLUX.1-dev", "Flux.1", None),
+        ("Chroma", "Chroma", None),
+        ("Flux.2 Klein 4B", "Flux.2", None),
+        ("SDXL 1.0", None, "SDXL"),
+        ("Pony", None, "SDXL"),
+        ("Other", None, "alike"),
+        (None, None, "alike"),
+        ("wanda/some-mix", None, "alike"),
+    ],
+)
+def test_a_listing_settles_or_contradicts(
+    tmp_path: Path, base_model: str | None, family: str | None, problem: str | None
+) -> None:
+    alone = triage_file(written(tmp_path / "a.safetensors", KLEIN_ATTENTION))
+    assert alone.finding.problem in alone.problems
+    told = with_listing(alone, base_model)
+    if family is not None:
+        assert told.family == family
+    assert (told.finding.problem is None) == (problem is None)
+    assert problem is None or problem in str(told.finding.problem)
+    assert triage_from_dict(asdict(told)) == told
+
+
+def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:
+    alone = triage_file(written(tmp_path / "a.safetensors", SDXL, {"ss_base_model_version": "sdxl_1.0"}))
+    for base_model in ("SDXL 1.0", "Pony", "Illustrious", "NoobAI", "SDXL Lightning", "cagliostrolab/animagine-xl-3.1"):
+        told = with_listing(alone, base_model)
+        assert (told.family, told.finding.problem) == ("SDXL", None)
+    assert "AuraFlow" in str(with_listing(alone, "Pony V7").finding.problem)
+
+
+def test_a_size_without_a_base_model_is_refused_by_name() -> None:
+    for family, model in (("Flux.2", "Flux.2 Klein 4B"), ("Wan", "Wan 14B"), ("SD3", "SD3 Medium")):
+        with pytest.raises(NotScannable, match=f"family not supported: {model}; of {family} only"):
+            choose_base_model(family, None, Declared(model=model))
+        assert choose_base_model(family, "my/own", Declared(model=model)).location == "my/own"
+        sampled = known_families()[family]["model"]
+        assert choose_base_model(family, None, Declared(model=sampled)).family == family
+
+
+@pytest.fixture
+def workshop(settings: Settings) -> Iterator[Workshop]:
+    opened = Workshop(settings, clock=lambda: NOON)
+    yield opened
+    opened.close()
+
+
+def test_a_scan_fails_what_it_must_not_draw(
+    workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Somebody Else")
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    written(folder / "chroma.safetensors", WHOLE_FLUX, {"ss_base_model_version": "chroma"})
+    written(folder / "klein.safetensors", kohya("single_blocks_#_linear1", range(20), (27648, 3072)))
+    written(folder / "shared.safetensors", KLEIN_ATTENTION)
+    written(folder / "video.safetensors", LTX)
+    monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
+    rows = {row["file"]: row for row in run_scan(workshop, [str(folder)], Silent()).rows}
+    assert {row["outcome"] for row in rows.values()} == {"failed"}
+    assert "family not supported: Chroma" in rows["chroma.safetensors"]["reason"]
+    assert "family not supported: Flux.2 Klein 4B" in rows["klein.safetensors"]["reason"]
+    assert "Flux.1, Chroma, Flux.2 Klein 4B" in rows["shared.safetensors"]["reason"]
+    assert "family not supported: LTX-Video" in rows["video.safetensors"]["reason"]
+
+
+def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
+    workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(workshop, consent, "Somebody Else")
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    written(folder / "a.safetensors", SD1)
+
+    def listed(base_model: str) -> str:
+        def changed(record: dict[str, object]) -> Listing:
+            return replace(listing_from_dict(record), base_model=base_model)
+
+        monkeypatch.setattr("scanner.worklist.listing_from_dict", changed)
+        [row] = run_scan(workshop, [str(folder)], Silent()).rows
+        return str(row["reason"])
+
+    monkeypatch.setattr(Bench, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn")))
+    assert listed("SD 1.5") == "was to be drawn"
+    refused = listed("SDXL 1.0")
+    assert "the listing names SDXL" in refused
+    assert "SD1" in refused
+    assert listed("SD 1.5") == "was to be drawn"
+
+
+@given(st.text(max_size=300))
+def test_any_words_name_families_or_nothing(text: str) -> None:
+    assert isinstance(families_named(text), tuple)
+    keys = ("ss_base_model_version", "modelspec.architecture", "ss_network_module", "ot_config")
+    for told in declared_in_header(dict.fromkeys(keys, text)):
+        assert told.families
+    declared_by_listing(text)
+
+
+@given(st.dictionaries(st.from_regex(r"(lora_unet_|transformer\.)?(double_blocks|transformer_blocks|layers)[._]\d{1,30}[._][a-z_.]{1,12}(\.lora_down\.weight|\.lokr_w1|\.oft_blocks|\.diff|\.hada_w1_a)?", fullmatch=True), st.lists(st.integers(0, 4000), max_size=5).map(tuple), max_size=6))  # fmt: skip
+def test_hostile_names_and_shapes_end_in_a_finding(shapes: Shapes) -> None:
+    finding = find_family(shapes, {"ss_base_model_version": "flux1"})
+    assert finding.family
