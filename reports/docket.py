@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
@@ -102,15 +105,27 @@ class Docket:
 
     def __init__(self, path: Path, evidence: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
-            raise CasesLost(str(path))
-        self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._evidence = evidence
-        self._db.enable_wal()
-        migrations.apply(self._db)
+        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
+            if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
+                raise CasesLost(str(path))
+            self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
+            self._db.enable_wal()
+            migrations.apply(self._db)
 
     def close(self) -> None:
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing; waits for other writers before it reads anything."""
+        self._db.conn.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.conn.rollback()
+            raise
+        self._db.conn.commit()
 
     def keep(self, data: bytes, suffix: str = "png") -> str:
         """Store a file's bytes under their SHA-256 and return that, lower-case hex."""
@@ -118,11 +133,14 @@ class Docket:
         path = self._evidence / f"{sha256}.{suffix}"
         if not path.exists():
             self._evidence.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".part")
-            partial.unlink(missing_ok=True)
-            partial.touch(0o600)  # faces, and notices with what people filled in
-            partial.write_bytes(data)
-            partial.replace(path)
+            # A name of its own: another process may keep the same bytes at the same time.
+            partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
+            try:
+                partial.touch(0o600)  # faces, and notices with what people filled in
+                partial.write_bytes(data)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         return sha256
 
     def kept(self, sha256: str, suffix: str = "png") -> bytes:
@@ -134,8 +152,8 @@ class Docket:
 
     def open(self, case: Case) -> bool:
         """File a case; True if it is new. Filing the same case again changes nothing."""
-        before = self._db.table("cases").count
-        with self._db.atomic():
+        with self._transaction():
+            before = self._db.table("cases").count
             self._db.table("cases").insert(
                 {
                     "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
@@ -145,7 +163,7 @@ class Docket:
                 ignore=True,
             )  # fmt: skip
             self._db.table("summaries").insert(_summary(case), ignore=True)
-        return self._db.table("cases").count > before
+            return self._db.table("cases").count > before
 
     def case(self, case_id: str) -> Case:
         """The case of that id, or of the only id that begins so, as it stands now; raises UnknownCase."""
@@ -182,7 +200,8 @@ class Docket:
             "case_id": case_id, "at": now.isoformat(), "kind": kind, "actor": actor,
             "details": json.dumps(details, ensure_ascii=False, sort_keys=True),
         }  # fmt: skip
-        number = self._db.table("entries").insert(row).last_rowid
+        with self._transaction():
+            number = self._db.table("entries").insert(row).last_rowid
         return Entry(number or 0, row["at"], kind, actor, details)
 
     def entries(self, case_id: str) -> tuple[Entry, ...]:
