@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -57,7 +58,12 @@ def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
             members = tuple(_member(archive, entry, folder) for entry in _wanted(archive))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise ArchiveRefused(f"the zip archive cannot be unpacked: {error}") from error
-    note.write_text(json.dumps([{"name": member.name, "sha256": member.sha256} for member in members]), "utf-8")
+    partial = folder / f"{path.name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        partial.write_text(json.dumps([{"name": one.name, "sha256": one.sha256} for one in members]), "utf-8")
+        partial.replace(note)
+    finally:
+        partial.unlink(missing_ok=True)
     return members
 
 
@@ -86,7 +92,8 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Member:
     """One file; its name in the archive is only told, never used as a path."""
     digest, written = hashlib.sha256(), 0
-    partial = folder / f"{hashlib.sha256(f'{archive.filename} {entry.filename}'.encode()).hexdigest()[:24]}.part"
+    # A name of its own: another process that writes into the same file would change the bytes behind the hash.
+    partial = folder / f"{uuid.uuid4().hex}.part"
     try:
         with archive.open(entry) as source, partial.open("wb") as out:
             while chunk := source.read(_CHUNK_BYTES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,8 @@ from crawlers.listing import Listing, listing_from_dict, listing_to_dict
 from crawlers.schema import migrations
 from crawlers.versions import Known, Version, happened_to, version_of
 
+# How long a statement waits for other processes that write.
+_BUSY_S = 30.0
 # SQLite takes 32,766 values in one statement; a repository of thousands of files comes near.
 _MOST_VALUES = 10_000
 
@@ -31,12 +34,15 @@ class CrawlStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self.db = Database(path)
-        self.db.enable_wal()
+        # Of several first processes one makes the tables. Changing to a write-ahead log does not wait for
+        # others as statements do (sqlite.org/pragma.html#pragma_journal_mode), hence the lock.
+        with FileLock(path.with_suffix(".lock")):
+            self.db = Database(sqlite3.connect(path, timeout=_BUSY_S))
+            self.db.enable_wal()
+            migrations.apply(self.db)
         # A crash of the machine may cost the last page, which the sweep then asks again; never the file.
         self.db.execute("pragma synchronous = normal")
         self.db.execute("pragma wal_autocheckpoint = 8000")
-        migrations.apply(self.db)
 
     def close(self) -> None:
         self.db.close()

@@ -9,6 +9,7 @@ Log-likelihood ratios are an affine function of z fitted by logistic regression 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -249,6 +250,9 @@ def _tail_from(record: dict[str, Any]) -> Tail:
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write a calibration as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps({"format": FORMAT, **asdict(calibration)}) + "\n", "utf-8")
-    partial.replace(path)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        partial.write_text(json.dumps({"format": FORMAT, **asdict(calibration)}) + "\n", "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

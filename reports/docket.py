@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
@@ -123,15 +126,27 @@ class Docket:
 
     def __init__(self, path: Path, evidence: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
-            raise CasesLost(str(path))
-        self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
         self._evidence = evidence
-        self._db.enable_wal()
-        migrations.apply(self._db)
+        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
+            if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
+                raise CasesLost(str(path))
+            self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
+            self._db.enable_wal()
+            migrations.apply(self._db)
 
     def close(self) -> None:
         self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing; waits for other writers before it reads anything."""
+        self._db.conn.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.conn.rollback()
+            raise
+        self._db.conn.commit()
 
     def keep(self, data: bytes, suffix: str = "png") -> str:
         """Store a file's bytes under their SHA-256 and return that, lower-case hex."""
@@ -139,11 +154,14 @@ class Docket:
         path = self._evidence / f"{sha256}.{suffix}"
         if not path.exists():
             self._evidence.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".part")
-            partial.unlink(missing_ok=True)
-            partial.touch(0o600)  # faces, and notices with what people filled in
-            partial.write_bytes(data)
-            partial.replace(path)
+            # A name of its own: another process may keep the same bytes at the same time.
+            partial = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
+            try:
+                partial.touch(0o600)  # faces, and notices with what people filled in
+                partial.write_bytes(data)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         return sha256
 
     def kept(self, sha256: str, suffix: str = "png") -> bytes:
@@ -159,7 +177,7 @@ class Docket:
         Args:
             also: lines for the logs of cases, by case id, that are written with a new case or not at all.
         """
-        with self._db.atomic():
+        with self._transaction():
             self._db.table("cases").insert(
                 {
                     "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
@@ -211,7 +229,7 @@ class Docket:
     def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
         """Note another listing of a case's weights in its log, each once; whether it is new."""
         details = json.dumps(listing_details(listing), ensure_ascii=False, sort_keys=True)
-        with self._db.atomic():
+        with self._transaction():
             return bool(
                 self._db.execute(
                     "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :actor, :told "
@@ -223,7 +241,8 @@ class Docket:
     def add(self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]) -> Entry:
         """Add a line to a case's log."""
         entry = Entry(0, now.isoformat(), kind, actor, details)
-        number = self._db.table("entries").insert(_entry_row(case_id, entry)).last_rowid
+        with self._transaction():
+            number = self._db.table("entries").insert(_entry_row(case_id, entry)).last_rowid
         return replace(entry, number=number or 0)
 
     def entries(self, case_id: str) -> tuple[Entry, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tomllib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -178,8 +179,10 @@ def sha256_of_shelved(path: Path) -> str:
     if note.exists() and note.stat().st_mtime >= path.stat().st_mtime:
         return note.read_text("utf-8").strip()
     sha256 = sha256_of(path)
+    partial = note.with_name(f"{note.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        note.write_text(sha256, "utf-8")
+        partial.write_text(sha256, "utf-8")
+        partial.replace(note)  # another process reads all of it or nothing
     except OSError as error:
         log.info("the hash of %s cannot be kept: %s", path, error)
     return sha256

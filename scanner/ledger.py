@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 from scanner.errors import UnknownScan
@@ -129,9 +131,21 @@ class Ledger:
 
     def __init__(self, path: Path, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Database(sqlite3.connect(path, check_same_thread=not any_thread))
-        self._db.enable_wal()
-        migrations.apply(self._db)
+        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
+            self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
+            self._db.enable_wal()
+            migrations.apply(self._db)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing; waits for other writers before it reads anything."""
+        self._db.conn.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.conn.rollback()
+            raise
+        self._db.conn.commit()
 
     def sighting(self, subject: str, version: str, fingerprint: str) -> dict[str, Any] | None:
         """What was found about captured images of a subject under these settings; None if they were not judged so."""
@@ -146,7 +160,7 @@ class Ledger:
             "subject": subject, "version": version, "fingerprint": fingerprint, "outcome": outcome,
             "record": json.dumps(record, ensure_ascii=False), "judged_at": now.isoformat(),
         }  # fmt: skip
-        with self._db.atomic():
+        with self._transaction():
             self._db.table("sightings").upsert(row, pk=("subject", "version", "fingerprint"))
 
     def sighting_outcomes(self) -> dict[str, str]:
@@ -170,16 +184,16 @@ class Ledger:
     def begin(self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime) -> ScanRow:
         """The unfinished scan of this target with this fingerprint, or a new one."""
         where = "target = ? and fingerprint = ? and finished_at is null"
-        for row in self._db.table("scans").rows_where(
-            where, [target, fingerprint], order_by="started_at desc", limit=1
-        ):
-            return ScanRow(**row)
-        self._db.table("scans").insert(
-            {
-                "scan_id": scan_id, "target": target, "fingerprint": fingerprint, "started_at": now.isoformat(),
-                "listed_at": None, "finished_at": None, "gallery_size": gallery_size,
-            }
-        )  # fmt: skip
+        scans = self._db.table("scans")
+        with self._transaction():
+            for row in scans.rows_where(where, [target, fingerprint], order_by="started_at desc", limit=1):
+                return ScanRow(**row)
+            scans.insert(
+                {
+                    "scan_id": scan_id, "target": target, "fingerprint": fingerprint, "started_at": now.isoformat(),
+                    "listed_at": None, "finished_at": None, "gallery_size": gallery_size,
+                }
+            )  # fmt: skip
         return self.scan(scan_id)
 
     def scan(self, scan_id: str) -> ScanRow:
@@ -196,23 +210,23 @@ class Ledger:
 
     def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
         """Add a listed file; one that is already there stays as it is."""
-        position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
-        self._db.table("items").insert(
-            {
-                "scan_id": scan_id, "item_key": item_key, "position": position, "state": "listed",
-                "listing": json.dumps(listing, ensure_ascii=False), "file_number": file_number,
-                "sha256": None, "triage": None, "verdict": None,
-            },
-            ignore=True,
-        )  # fmt: skip
+        row = {
+            "scan_id": scan_id, "item_key": item_key, "state": "listed", "listing": json.dumps(listing, ensure_ascii=False),
+            "file_number": file_number, "sha256": None, "triage": None, "verdict": None,
+        }  # fmt: skip
+        with self._transaction():
+            position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
+            self._db.table("items").insert({**row, "position": position}, ignore=True)
 
     def mark_listed(self, scan_id: str, now: datetime) -> None:
         """The listing of the target is complete."""
-        self._db.table("scans").update(scan_id, {"listed_at": now.isoformat()})
+        with self._transaction():
+            self._db.table("scans").update(scan_id, {"listed_at": now.isoformat()})
 
     def mark_finished(self, scan_id: str, now: datetime) -> None:
         """Every item is judged and the report is written."""
-        self._db.table("scans").update(scan_id, {"finished_at": now.isoformat()})
+        with self._transaction():
+            self._db.table("scans").update(scan_id, {"finished_at": now.isoformat()})
 
     def move(self, scan_id: str, item_key: str, state: str, **fields: Any) -> None:
         """Move an item to its next state together with what that step found out."""
@@ -220,7 +234,8 @@ class Ledger:
             name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
             for name, value in fields.items()
         }
-        self._db.table("items").update((scan_id, item_key), {"state": state, **plain})
+        with self._transaction():
+            self._db.table("items").update((scan_id, item_key), {"state": state, **plain})
 
     def items(self, scan_id: str) -> Iterator[Item]:
         """All items of a scan in the order they were listed."""
@@ -261,7 +276,7 @@ class Ledger:
             "judged_at": now.isoformat(),
         }  # fmt: skip
         samples = [{"sha256": sha256, "fingerprint": fingerprint, **one} for one in record.get("all_samples", [])]
-        with self._db.atomic():
+        with self._transaction():
             self._db.table("verdicts").upsert(row, pk=("sha256", "fingerprint"))
             self._db.table("samples").delete_where("sha256 = ? and fingerprint = ?", [sha256, fingerprint])
             self._db.table("samples").insert_all(samples)
@@ -285,4 +300,5 @@ class Ledger:
     def remember_triage(self, sha256: str, record: Mapping[str, Any], now: datetime) -> None:
         """Keep what a header told for the next time that a hub names the same bytes."""
         row = {"sha256": sha256, "record": json.dumps(record, ensure_ascii=False), "triaged_at": now.isoformat()}
-        self._db.table("triages").upsert(row, pk="sha256")
+        with self._transaction():
+            self._db.table("triages").upsert(row, pk="sha256")

@@ -41,9 +41,8 @@ def key_store(settings: Settings) -> KeyStore:
 
 def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
     """The vault of this home folder, unlocked; `any_thread` where threads take turns with it."""
-    fresh = not settings.vault_path.exists()
     vault = Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
-    if fresh:  # a mistyped --home must not look like a healthy one in which nobody is registered
+    if vault.is_new:  # a mistyped --home must not look like a healthy one in which nobody is registered
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
     return vault
 

@@ -82,7 +82,7 @@ TABLES_OF_A_PERSON = ("photos", "templates", "proofs", "documents", "conflicts",
 
 
 def connect(path: Path, *, any_thread: bool = False) -> Database:
-    """A connection that zeroes what is deleted and loses nothing that was committed.
+    """A connection that zeroes what is deleted and loses nothing that was committed. Call it under the vault's lock.
 
     Args:
         any_thread: threads take turns, under a lock of the caller's.
@@ -91,7 +91,6 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
         VaultDamaged: the file is not a sound vault.
     """
     _must_look_like_a_vault(path)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = not path.exists()
     db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
     if fresh:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from filelock import FileLock
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
@@ -53,27 +54,33 @@ QUIET_AT_MOST = timedelta(days=31)
 class Vault:
     """The only writer of vault.db.
 
+    Attributes:
+        is_new: it was made just now, by this process.
+
     Raises:
         VaultDamaged: the file is not a sound vault; nothing was written.
         VaultLocked: the master key is missing or another vault's; nothing was written.
     """
 
     def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
-        existed = path.exists()
-        if not existed and (keys.left_behind() or (path.parent / ERASURES_FILE).exists()):
-            raise VaultDamaged(
-                f"there is no vault at {path}, but there was one: its key or its record of erasures is still here. Bring back "
-                "the newest backup with `portrait-scanner vault restore FILE`, or move what is left away to begin anew"
-            )
         self.path, self.keys = path, keys
-        self.db: Database = connect(path, any_thread=any_thread)
-        try:
-            self.key = unlock(self.db, keys, existed, path.parent)
-            for begun in unfinished_erasures(self.db):
-                self._finish_erasure(begun)
-        except BaseException:
-            self.db.close()
-            raise
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of several first processes one makes the tables and the master key; the others wait for both.
+        with FileLock(path.with_suffix(".lock")):
+            self.is_new = not path.exists()
+            if self.is_new and (keys.left_behind() or (path.parent / ERASURES_FILE).exists()):
+                raise VaultDamaged(
+                    f"there is no vault at {path}, but there was one: its key or its record of erasures is still here. Bring back "
+                    "the newest backup with `portrait-scanner vault restore FILE`, or move what is left away to begin anew"
+                )
+            self.db: Database = connect(path, any_thread=any_thread)
+            try:
+                self.key = unlock(self.db, keys, not self.is_new, path.parent)
+                for begun in unfinished_erasures(self.db):
+                    self._finish_erasure(begun)
+            except BaseException:
+                self.db.close()
+                raise
 
     def close(self) -> None:
         self.db.close()

@@ -106,7 +106,7 @@ class WebStore:
         self._own = threading.local()
         self._open: list[Database] = []
         self._lock = threading.Lock()
-        with FileLock(path.with_suffix(".lock")):  # two processes may begin at once; one of them makes the tables
+        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
             migrations.apply(self.db)
         path.chmod(0o600)
 
