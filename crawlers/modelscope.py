@@ -132,11 +132,8 @@ class ModelScopeHub:
         names: set[str] = set()
         for revision, entries in found.revisions.items():
             for one in entries:
-                path, size, sha256 = (
-                    text_of(one.get("Path")) or "",
-                    count_of(one.get("Size")),
-                    hex_digest(one.get("Sha256")),
-                )
+                path, size = text_of(one.get("Path")) or "", count_of(one.get("Size"))
+                sha256 = hex_digest(one.get("Sha256"))
                 if one.get("Type") != "blob" or not is_checkpoint(path) or (path, sha256, size) in seen:
                     continue
                 seen.add((path, sha256, size))
