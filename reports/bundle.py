@@ -76,7 +76,7 @@ def write_bundle(
             "External-Description": "Evidence on one case and one registered likeness",
         }
         write_seal(partial, facts, info, sign, now)
-        write_timestamps(partial, authorities, sign)
+        write_timestamps(partial, authorities, sign, now)
         if damaged := [item for item in verify(partial) if not item.ok]:
             raise UnreadableBundle(f"the evidence would not verify: {damaged[0].item}: {damaged[0].problem}")
         partial.replace(folder)

@@ -74,7 +74,7 @@ def seal_capture(
         "External-Description": "A page or picture that somebody captured",
     }  # fmt: skip
     write_seal(folder, facts, info, sign, now)
-    write_timestamps(folder, authorities, sign)
+    write_timestamps(folder, authorities, sign, now)
     if damaged := [item for item in verify(folder) if not item.ok]:
         raise UnreadableBundle(f"the capture would not verify: {damaged[0].item}: {damaged[0].problem}")
 

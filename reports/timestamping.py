@@ -1,6 +1,8 @@
 """Trusted time (RFC 3161) over the hashes of a bundle's statement and signature, from authorities that the operator configures.
 
-An authority that does not answer is asked again later: the bundle says plainly whom it still waits for.
+An authority that does not answer, or whose answer fails a check, is asked again later: the bundle
+says plainly whom it still waits for. An answer is checked before any of it is kept, by the checks
+that `verify` makes and by rfc3161-client.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,25 @@ import stamina
 from cryptography import x509
 
 from reports.errors import AuthorityFailed, UnreadableBundle
-from reports.verify_bundle import SIGNATURE, STAMPED, STATEMENT, TIMES, TIMES_SIGNATURE, Unsound, parse_token
+from reports.verify_bundle import (
+    LARGEST_SEAL,
+    SIGNATURE,
+    STAMPED,
+    STATEMENT,
+    TIMES,
+    TIMES_SIGNATURE,
+    Node,
+    Token,
+    Unsound,
+    check_clock,
+    check_timestamp,
+    plain,
+)
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
-_LARGEST_ANSWER = 1_000_000
+_GRANTED = bytes.fromhex("3003020100")  # PKIStatusInfo of status 0 and nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +58,12 @@ class Authority:
 
 
 def write_timestamps(
-    folder: Path, authorities: Sequence[Authority], sign: Callable[[bytes], tuple[bytes, bytes]]
+    folder: Path, authorities: Sequence[Authority], sign: Callable[[bytes], tuple[bytes, bytes]], now: datetime
 ) -> list[AuthorityFailed]:
     """Ask every authority that has not stamped this bundle yet; what they answer is written beside its seal.
+
+    Args:
+        now: by this machine's clock; an answer whose time is more than a day off is not kept.
 
     Returns:
         Those that failed; they stay pending in the bundle.
@@ -54,18 +73,17 @@ def write_timestamps(
     """
     if not (folder / STAMPED).is_file():
         raise UnreadableBundle(f"{folder} is no sealed evidence bundle: it has no {STAMPED}")
-    message = (folder / STAMPED).read_bytes()
-    signer = sign(b"")[1]
-    if hashlib.sha256(signer).hexdigest() != json.loads((folder / STATEMENT).read_bytes())["key_sha256"]:
+    statement = json.loads((folder / STATEMENT).read_bytes())
+    if hashlib.sha256(sign(b"")[1]).hexdigest() != statement["key_sha256"]:
         raise UnreadableBundle(f"{folder} was sealed by another installation; only its own can add timestamps")
     stamps = list(_timestamps(folder))
-    first = not (folder / TIMES).is_file()
+    asking = _Asking(folder, datetime.fromisoformat(statement["sealed_at"]), now, first=not (folder / TIMES).is_file())
     failed: list[AuthorityFailed] = []
     for authority in authorities:
         if any(stamp["authority"] == authority.name for stamp in stamps):
             continue
         try:
-            stamps.append(_stamp(folder, authority, message, first=first))
+            stamps.append(_stamp(asking, authority))
         except AuthorityFailed as error:
             log.warning("%s", error)
             failed.append(error)
@@ -91,24 +109,57 @@ def _timestamps(folder: Path) -> Iterator[dict[str, Any]]:
         yield from json.loads((folder / TIMES).read_bytes())["timestamps"]
 
 
-def _stamp(folder: Path, authority: Authority, message: bytes, *, first: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What all authorities are asked about.
+
+    Attributes:
+        sealed_at, now: by this machine's clock.
+        first: nobody was asked about this bundle before.
+    """
+
+    folder: Path
+    sealed_at: datetime
+    now: datetime
+    first: bool
+
+
+def _stamp(asking: _Asking, authority: Authority) -> dict[str, Any]:
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
+    message = (asking.folder / STAMPED).read_bytes()
     request = TimestampRequestBuilder().data(message).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    pem, known = _certificates(authority)
     answer = _ask(authority, request.as_bytes())
-    _must_hold(authority, request, answer, message)
+    try:
+        token, _, _ = check_timestamp(answer, request.as_bytes(), message, known)
+        _fits_the_clock(asking, token)
+        _accepted_by_library(answer, request, message, known or token.certificates)
+    except Exception as error:  # an authority may answer anything; then it stays pending
+        raise AuthorityFailed(authority.name, f"its answer was not kept: {plain(str(error))[:400]}") from error
     files = {f"seal/{authority.name}.tsq": request.as_bytes(), f"seal/{authority.name}.tsr": answer}
-    if authority.certificates:
-        files[f"seal/{authority.name}.pem"] = authority.certificates.read_bytes()
+    if pem:
+        files[f"seal/{authority.name}.pem"] = pem
     for name, data in files.items():
-        (folder / name).write_bytes(data)
-    token = parse_token(answer)
+        (asking.folder / name).write_bytes(data)
+    return _record(asking, authority, token, files)
+
+
+def _fits_the_clock(asking: _Asking, token: Token) -> None:
+    try:
+        check_clock(token.time, asking.sealed_at, asking.now, first=asking.first)
+    except Unsound as error:
+        raise Unsound(f"{error}; if this machine's clock is wrong, set it right and ask again") from error
+
+
+def _record(asking: _Asking, authority: Authority, token: Token, files: dict[str, bytes]) -> dict[str, Any]:
     return {
         "authority": authority.name,
         "url": authority.url,
         "time": token.time.isoformat(),
+        "asked_at": asking.now.isoformat(timespec="seconds"),
         "serial": str(token.serial),
-        "first": first,
+        "first": asking.first,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
 
@@ -124,47 +175,68 @@ def _ask(authority: Authority, request: bytes) -> bytes:
                     headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
                     timeout=_TIMEOUT_S,
                 )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise AuthorityFailed(
             authority.name, f"cannot be reached at {authority.url} ({type(error).__name__})"
         ) from error
-    if told.status_code != 200 or len(told.content) > _LARGEST_ANSWER:
+    if told.status_code != 200 or len(told.content) > LARGEST_SEAL:
         raise AuthorityFailed(authority.name, f"answered {told.status_code} with {len(told.content):,} bytes")
     return told.content
 
 
-def _must_hold(authority: Authority, request: Any, answer: bytes, message: bytes) -> None:
-    """Check an answer before it is kept: with rfc3161-client, and as `verify` will. Raises AuthorityFailed."""
-    from rfc3161_client import VerifierBuilder, decode_timestamp_response
+def _accepted_by_library(answer: bytes, request: Any, message: bytes, known: tuple[x509.Certificate, ...]) -> None:
+    """Raise Unsound unless rfc3161-client, which is other code, accepts an answer as well."""
+    from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
+    roots = [one for one in known if one.issuer == one.subject]
+    if not roots:
+        return  # it needs a root; where none is at hand, whoever verifies brings the authority's own
+    between = [one for one in known if one not in roots]
+    verifier = VerifierBuilder(nonce=request.nonce, roots=roots, intermediates=between).build()
     try:
-        token = parse_token(answer)
-        known = _roots(authority) or token.certificates
-        if not token.is_of(message):
-            raise Unsound("it is a timestamp of something else")
-        token.vouched_by(known, known)
-        try:
-            response = decode_timestamp_response(answer)
-        except ValueError as error:
-            # openssl's authorities list certificates in any order; the parser wants DER's, though nothing signs that order.
-            if "InvalidSetOrdering" not in str(error):
-                raise
-            return
-        roots = [one for one in known if one.issuer == one.subject] or list(known)
-        between = [one for one in known if one not in roots]
-        VerifierBuilder(nonce=request.nonce, roots=roots, intermediates=between).build().verify_message(
-            response, message
-        )
-    except Exception as error:  # an authority may answer anything; then it stays pending
-        raise AuthorityFailed(authority.name, f"gave an answer that does not hold: {error}") from error
+        verifier.verify_message(decode_timestamp_response(_as_library_reads(answer)), message)
+    except (ValueError, VerificationError) as error:
+        raise Unsound(f"rfc3161-client does not accept it: {error}") from error
 
 
-def _roots(authority: Authority) -> tuple[x509.Certificate, ...]:
+def _as_library_reads(answer: bytes) -> bytes:
+    """An answer in the form that rfc3161-client reads, which refuses two lawful ones.
+
+    It wants certificates in DER's order, and status 0 where an authority granted with modifications
+    (status 1). The signature covers neither, and both were checked before.
+    """
+    (outer,) = Node(0, answer, answer).children()
+    _, token = outer.children()
+    kind, wrapped = token.children()
+    parts = wrapped.children()[0].children()
+    sorted_parts = [
+        _der(0xA0, *sorted(one.whole for one in part.children())) if part.tag == 0xA0 else part.whole for part in parts
+    ]
+    return _der(0x30, _GRANTED, _der(0x30, kind.whole, _der(0xA0, _der(0x30, *sorted_parts))))
+
+
+def _der(tag: int, *parts: bytes) -> bytes:
+    """One element of DER."""
+    body = b"".join(parts)
+    if len(body) < 0x80:
+        return bytes([tag, len(body)]) + body
+    length = len(body).to_bytes((len(body).bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + body
+
+
+def _certificates(authority: Authority) -> tuple[bytes, tuple[x509.Certificate, ...]]:
+    """The PEM file of an authority, and what is in it; nothing where none is configured."""
     if authority.certificates is None:
-        return ()
+        return b"", ()
     try:
-        return tuple(x509.load_pem_x509_certificates(authority.certificates.read_bytes()))
+        pem = authority.certificates.read_bytes()
+        known = tuple(x509.load_pem_x509_certificates(pem))
     except (OSError, ValueError) as error:
         raise AuthorityFailed(
             authority.name, f"its certificates cannot be read from {authority.certificates}: {error}"
         ) from error
+    if len(pem) > LARGEST_SEAL:
+        raise AuthorityFailed(
+            authority.name, f"{authority.certificates} is larger than {LARGEST_SEAL:,} bytes; keep only its own in it"
+        )
+    return pem, known

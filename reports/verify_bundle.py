@@ -7,7 +7,8 @@ bundle made anew with other keys is sound in itself. Give --signer (the fingerpr
 (the authority's root certificate) to have that checked as well. Take this file from the program, never from a bundle.
 
 What is checked, each file by its name: BagIt manifests (RFC 8493), files added, removed or renamed, the Ed25519 signature over
-the tag manifests, RFC 3161 timestamps over statement and signature, the case against its JSON Schema, and that pictures, header,
+the tag manifests, RFC 3161 timestamps over statement and signature (status, imprint, nonce, policy, extensions,
+signature, certificates, purpose, time), the case against its JSON Schema, and that pictures, header,
 captures, custody, environment and weights are those the case names. That the reports and the JSON-LD say what the case says
 is not checked; they are sealed, and can be made again from the case.
 """
@@ -387,17 +388,32 @@ def _facts(bundle: Path) -> str:
         raise Unsound("bag-info.txt names another day than the seal")
     if as_of > sealed + CLOCK_TOLERANCE:
         raise Unsound("the case is younger than its seal")
-    stamps = [(datetime.fromisoformat(one["time"]), bool(one["first"])) for one in _json(bundle / TIMES)["timestamps"]]
-    for moment, first in stamps:
-        if moment < sealed - CLOCK_TOLERANCE or (first and moment > sealed + CLOCK_TOLERANCE):
-            raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
-    late = min((moment for moment, _ in stamps), default=sealed) - sealed
+    moments = []
+    for one in _json(bundle / TIMES)["timestamps"]:
+        moments.append(datetime.fromisoformat(one["time"]))
+        asked = datetime.fromisoformat(one["asked_at"]) if "asked_at" in one else None
+        check_clock(moments[-1], sealed, asked, first=bool(one["first"]))
+    late = min(moments, default=sealed) - sealed
     if late > CLOCK_TOLERANCE:
         return f"{name}; the signer's clock says it was sealed at {sealed.isoformat()}, {late.days} days before any authority saw it"
     return f"{name}, sealed at {sealed.isoformat()} by the signer's own clock"
 
 
 # ---- timestamps (RFC 3161 in CMS, RFC 5652) ----------------------------------------------------------------------------
+
+
+def check_clock(moment: datetime, sealed: datetime, asked: datetime | None, *, first: bool) -> None:
+    """Raise Unsound where an authority's time lies more than CLOCK_TOLERANCE from the signer's clock.
+
+    Args:
+        sealed: when the bundle was sealed, by the signer's clock.
+        asked: when the authority was asked, by the same clock; older bundles do not say.
+        first: it was asked as soon as the bundle was sealed.
+    """
+    if moment < sealed - CLOCK_TOLERANCE or (first and moment > sealed + CLOCK_TOLERANCE):
+        raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
+    if asked is not None and abs(moment - asked) > CLOCK_TOLERANCE:
+        raise Unsound(f"asked for at {asked.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
 
 
 _STAMP_NAME = re.compile(r"seal/[a-z0-9][a-z0-9-]{0,30}\.(tsq|tsr|pem)")
@@ -455,30 +471,68 @@ def _stamps(bundle: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate, ...]) -> str:
-    response = next(name for name in one["files"] if name.endswith(".tsr"))
-    token = parse_token(_text(bundle / response))
-    if not token.is_of((bundle / STAMPED).read_bytes()):
-        raise Unsound(f"is a timestamp of something else than this bundle's {STAMPED}")
-    if token.time.isoformat() != one["time"] or str(token.serial) != one["serial"]:
-        raise Unsound(
-            f"the token says {token.time.isoformat()}, number {token.serial}; the bundle {one['time']}, number {one['serial']}"
-        )
-    query = next(name for name in one["files"] if name.endswith(".tsq"))
-    if token.imprint not in _text(bundle / query):
-        raise Unsound(f"{query} asked for something else")
+    response, query = (next(name for name in one["files"] if name.endswith(ending)) for ending in (".tsr", ".tsq"))
     own = tuple(
         certificate
         for name in one["files"]
         if name.endswith(".pem")
         for certificate in x509.load_pem_x509_certificates(_text(bundle / name))
     )
-    leaf, top = token.vouched_by(own, roots or own or token.certificates)
+    token, leaf, top = check_timestamp(
+        _text(bundle / response), _text(bundle / query), (bundle / STAMPED).read_bytes(), own, roots
+    )
+    if token.time.isoformat() != one["time"] or str(token.serial) != one["serial"]:
+        raise Unsound(
+            f"the token says {token.time.isoformat()}, number {token.serial}; the bundle {one['time']}, number {one['serial']}"
+        )
     told = f"{token.time.isoformat()}, signed by {leaf.subject.rfc4514_string()} under {top.subject.rfc4514_string()}"
     return (
         told
         if roots
         else f"{told}, whose certificate lies in the bundle: check it against the authority's own (--tsa-root)"
     )
+
+
+def check_timestamp(
+    response: bytes,
+    request: bytes,
+    message: bytes,
+    known: tuple[x509.Certificate, ...],
+    roots: tuple[x509.Certificate, ...] = (),
+) -> tuple[Token, x509.Certificate, x509.Certificate]:
+    """Every check of a timestamp that needs no clock (RFC 3161, 2.4.2).
+
+    The program makes the same ones before it keeps a token.
+
+    Args:
+        response: a TimeStampResp, DER.
+        request: the TimeStampReq that it answers, DER.
+        message: what must have been stamped.
+        known: the authority's own certificates and those between, as configured; may be empty.
+        roots: what the chain must reach; none: the known ones, else those in the token.
+
+    Returns:
+        The token, the certificate that signed it, and the root that this chains to.
+
+    Raises:
+        Unsound: a check failed, which the message names.
+    """
+    token, asked = parse_token(response), parse_request(request)
+    if not asked.imprint.is_of(message):
+        raise Unsound("the authority was asked for a timestamp of something else")
+    if token.imprint != asked.imprint:
+        raise Unsound("it is a timestamp of something else")
+    if token.nonce != asked.nonce:
+        told = "holds no nonce" if token.nonce is None else "holds another nonce"
+        raise Unsound(f"it {told}, not the one that was sent: it may answer another request")
+    if asked.policy is not None and token.policy != asked.policy:
+        raise Unsound("it was made under another policy than the one that was asked for")
+    if token.demands:
+        raise Unsound("it holds a critical extension that is not understood here")
+    leaf, top = token.vouched_by(known, roots or known or token.certificates)
+    if token.authority is not None and token.authority not in _names_of(leaf):
+        raise Unsound("it names another authority than the certificate that signed it")
+    return token, leaf, top
 
 
 def _chain_end(
@@ -547,14 +601,14 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate, below: int)
 
 def _may_stamp(leaf: x509.Certificate) -> None:
     """Raise Unsound unless a certificate is for timestamping alone, and says so critically (RFC 3161, 2.3)."""
-    usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    if not usage.critical or list(usage.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-        raise Unsound("the certificate is not one for timestamping alone")
+    usages = [one for one in leaf.extensions if one.oid == ExtensionOID.EXTENDED_KEY_USAGE]
+    if not usages or not usages[0].critical or list(usages[0].value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+        raise Unsound("the authority's certificate is not for timestamping alone, said critically")
     for extension in leaf.extensions:
         if isinstance(extension.value, x509.KeyUsage) and not (
             extension.value.digital_signature or extension.value.content_commitment
         ):
-            raise Unsound("the certificate may not sign")
+            raise Unsound("the authority's certificate may not sign")
 
 
 @dataclass(frozen=True)
@@ -576,11 +630,11 @@ def _nodes(data: bytes) -> Iterator[Node]:
         if length & 0x80:
             size = length & 0x7F
             if not 1 <= size <= 4:
-                raise Unsound("the token is not DER")
+                raise Unsound("the answer is not DER")
             length, head = int.from_bytes(data[at + 2 : at + 2 + size], "big"), 2 + size
         end = at + head + length
         if end > len(data):
-            raise Unsound("the token is cut off")
+            raise Unsound("the answer is cut off")
         yield Node(tag, data[at + head : end], data[at:end])
         at = end
 
@@ -594,6 +648,33 @@ _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 _TST_INFO = bytes.fromhex("2a864886f70d0109100104")
 _MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
 _CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
+_RSASSA_PSS = bytes.fromhex("2a864886f70d01010a")
+_STATUS = ("granted", "granted with modifications", "a rejection", "to wait", "a revocation warning", "a revocation")
+_FAILURES = {
+    0: "badAlg", 2: "badRequest", 5: "badDataFormat", 14: "timeNotAvailable", 15: "unacceptedPolicy",
+    16: "unacceptedExtension", 17: "addInfoNotAvailable", 25: "systemFailure",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Imprint:
+    """The hash of what is stamped."""
+
+    algorithm: str
+    digest: bytes
+
+    def is_of(self, message: bytes) -> bool:
+        """Whether it is the hash of that message."""
+        return self.digest == hashlib.new(self.algorithm, message).digest()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an authority was asked: a TimeStampReq taken apart."""
+
+    imprint: Imprint
+    policy: bytes | None
+    nonce: int | None
 
 
 @dataclass(frozen=True)
@@ -602,15 +683,21 @@ class Token:
 
     Attributes:
         info: the DER of TSTInfo.
+        policy: the object identifier, DER content.
+        demands: object identifiers of TSTInfo's critical extensions.
+        authority: the name that the authority gives itself, as `_name` has it.
         attributes: the signed attributes as they are signed (a SET).
         signer: DER of issuer and serial number.
     """
 
     info: bytes
-    imprint_algorithm: str
-    imprint: bytes
+    policy: bytes
+    imprint: Imprint
     time: datetime
     serial: int
+    nonce: int | None
+    demands: tuple[bytes, ...]
+    authority: Name | None
     certificates: tuple[x509.Certificate, ...]
     digest_algorithm: str
     attributes: bytes
@@ -626,19 +713,15 @@ class Token:
         _may_stamp(leaf)
         return leaf, _chain_end(leaf, everything, roots, self.time)
 
-    def is_of(self, message: bytes) -> bool:
-        """Whether it is a timestamp of that message."""
-        return self.imprint == hashlib.new(self.imprint_algorithm, message).digest()
-
     def check_signature(self, known: tuple[x509.Certificate, ...]) -> x509.Certificate:
         """The signer's certificate among the known ones; raises Unsound if it did not sign this token."""
-        held = {
-            node.children()[0].body: node.children()[1].children()[0]
-            for node in _nodes(next(_nodes(self.attributes)).body)
-        }
-        if held[_CONTENT_TYPE].body != _TST_INFO:
+        held = _attributes(self.attributes)
+        if _CONTENT_TYPE not in held or held[_CONTENT_TYPE].body != _TST_INFO:
             raise Unsound("what was signed is not a timestamp")
-        if held[_MESSAGE_DIGEST].body != hashlib.new(self.digest_algorithm, self.info).digest():
+        if (
+            _MESSAGE_DIGEST not in held
+            or held[_MESSAGE_DIGEST].body != hashlib.new(self.digest_algorithm, self.info).digest()
+        ):
             raise Unsound("the token's content was altered")
         issuer, serial = self.signer
         for certificate in known:
@@ -653,18 +736,34 @@ _SIGNING_CERTIFICATE = bytes.fromhex("2a864886f70d010910020c")
 _SIGNING_CERTIFICATE_V2 = bytes.fromhex("2a864886f70d010910022f")
 
 
+def _attributes(attributes: bytes) -> dict[bytes, Node]:
+    """The signed attributes by their type, each once and with one value (RFC 5652, 11)."""
+    held: dict[bytes, Node] = {}
+    for node in _nodes(next(_nodes(attributes)).body):
+        kind, values = node.children()
+        if kind.body in held or len(values.children()) != 1:
+            raise Unsound("the token holds a signed attribute twice")
+        held[kind.body] = values.children()[0]
+    return held
+
+
 def _is_named(certificate: x509.Certificate, held: dict[bytes, Node]) -> None:
     """Raise Unsound unless the token itself names this certificate by its hash (RFC 5035, RFC 5816)."""
-    if (value := held.get(_SIGNING_CERTIFICATE_V2)) is not None:
-        first = value.children()[0].children()[0].children()
-        algorithm = _HASHES[first[0].children()[0].body] if first[0].tag == 0x30 else "sha256"
-    elif (value := held.get(_SIGNING_CERTIFICATE)) is not None:
-        first, algorithm = value.children()[0].children()[0].children(), "sha1"
-    else:
+    kinds = [kind for kind in (_SIGNING_CERTIFICATE, _SIGNING_CERTIFICATE_V2) if kind in held]
+    if not kinds:
         raise Unsound("the token does not name the certificate that signed it")
-    wanted = next(node.body for node in first if node.tag == 0x04)
-    if hashlib.new(algorithm, certificate.public_bytes(Encoding.DER)).digest() != wanted:
-        raise Unsound("the token names another certificate than the one that fits it")
+    for kind in kinds:
+        fields = held[kind].children()[0].children()[0].children()  # the first is the signer's
+        algorithm = "sha1" if kind == _SIGNING_CERTIFICATE else "sha256"
+        if kind == _SIGNING_CERTIFICATE_V2 and fields[0].tag == 0x30:
+            algorithm = _hash(fields.pop(0))
+        if hashlib.new(algorithm, certificate.public_bytes(Encoding.DER)).digest() != fields[0].body:
+            raise Unsound("the token names another certificate than the one that fits it")
+        for issued in fields[1:]:
+            issuers, serial = issued.children()
+            names = [_name(one) for one in issuers.children()]
+            if _integer(serial) != certificate.serial_number or names != [_of(certificate.issuer)]:
+                raise Unsound("the token names another certificate than the one that fits it")
 
 
 def _check(key: Any, signature: bytes, message: bytes, digest: str) -> None:
@@ -684,46 +783,162 @@ def _check(key: Any, signature: bytes, message: bytes, digest: str) -> None:
 
 def parse_token(response: bytes) -> Token:
     """A TimeStampResp taken apart; raises Unsound."""
-    (outer,) = _nodes(response)
-    status, *rest = outer.children()
-    if int.from_bytes(status.children()[0].body, "big") not in (0, 1) or len(rest) != 1:
-        raise Unsound("the authority refused, or its answer holds more than a token")
-    kind, wrapped = rest[0].children()
+    try:
+        return _token(_granted(response))
+    except Unsound:
+        raise
+    except (ValueError, IndexError, StopIteration, TypeError, x509.InvalidVersion) as error:
+        raise Unsound(f"the answer is not what RFC 3161 describes ({type(error).__name__}: {error})") from error
+
+
+def parse_request(request: bytes) -> Request:
+    """A TimeStampReq taken apart; raises Unsound."""
+    try:
+        (outer,) = _nodes(request)
+        _version, imprint, *rest = outer.children()
+        policy = rest.pop(0).body if rest and rest[0].tag == 0x06 else None
+        nonce = _integer(rest[0]) if rest and rest[0].tag == 0x02 else None
+        return Request(_imprint(imprint), policy, nonce)
+    except (ValueError, IndexError) as error:
+        raise Unsound(f"the request is not what RFC 3161 describes ({type(error).__name__}: {error})") from error
+
+
+def _granted(response: bytes) -> Node:
+    """The token in an answer that the authority granted."""
+    outer = next(_nodes(response)) if response[:1] == b"\x30" else Node(0, b"", b"")
+    parts = outer.children()
+    if not parts or parts[0].tag != 0x30 or not parts[0].children() or parts[0].children()[0].tag != 0x02:
+        raise Unsound("it is no answer of a timestamp authority (no TimeStampResp in DER)")
+    if outer.whole != response:
+        raise Unsound("something follows the authority's answer")
+    number, *told = parts[0].children()
+    status = _integer(number)
+    if status not in (0, 1):
+        word = _STATUS[status] if 0 <= status < len(_STATUS) else f"status {status}"
+        raise Unsound(f"the authority answered {word}, not granted{_reasons(told)}")
+    if len(parts) != 2:
+        raise Unsound("the answer holds no token, or more than a token")
+    return parts[1]
+
+
+def _reasons(told: list[Node]) -> str:
+    """What an authority says of its refusal: its own words, and the names of its failure bits."""
+    words = [
+        text.body.decode("utf-8", "replace")[:200] for node in told if node.tag == 0x30 for text in node.children()
+    ]
+    for bits in (node.body[1:] for node in told if node.tag == 0x03):
+        words += [
+            name
+            for number, name in _FAILURES.items()
+            if bits[number // 8 :][:1] and bits[number // 8] & 0x80 >> number % 8
+        ]
+    return f": {plain(', '.join(words))}" if words else ""
+
+
+def _token(content: Node) -> Token:
+    """A ContentInfo with one signer's TSTInfo."""
+    kind, wrapped = content.children()
     if kind.body != _SIGNED_DATA:
         raise Unsound("the answer holds no signed data")
     parts = wrapped.children()[0].children()
-    content = parts[2].children()
-    if content[0].body != _TST_INFO:
+    signed_kind, signed_content = parts[2].children()
+    if signed_kind.body != _TST_INFO:
         raise Unsound("the signed data is no timestamp")
-    info = content[1].children()[0].body
+    info = signed_content.children()[0].body
     certificates = next((part for part in parts[3:] if part.tag == 0xA0), None)
-    (signer,) = next(part for part in reversed(parts) if part.tag == 0x31).children()
-    fields = signer.children()
+    signers = next(part for part in reversed(parts) if part.tag == 0x31).children()
+    if len(signers) != 1:
+        raise Unsound(f"the token has {len(signers)} signers, not one")
+    fields = signers[0].children()
+    if fields[1].tag != 0x30:
+        raise Unsound("the token names its signer by a key identifier, not by issuer and number")
+    if fields[3].tag != 0xA0:
+        raise Unsound("the token signs no attributes")
+    if fields[4].children()[0].body == _RSASSA_PSS:
+        raise Unsound("the authority signs with RSASSA-PSS, which is not checked here")
     issuer, serial = fields[1].children()
-    signed = next(field for field in fields if field.tag == 0xA0)
-    after = [field for field in fields if field.tag == 0x04]
-    (told,) = _nodes(info)
-    _, _, imprint, number, moment = told.children()[:5]
-    algorithm, digest = imprint.children()
     return Token(
         info=info,
-        imprint_algorithm=_HASHES[algorithm.children()[0].body],
-        imprint=digest.body,
-        time=_time(moment.body.decode("ascii")),
-        serial=int.from_bytes(number.body, "big"),
+        **_tst_info(info),
         certificates=tuple(
             x509.load_der_x509_certificate(one.whole) for one in certificates.children() if one.tag == 0x30
         )
         if certificates
         else (),
-        digest_algorithm=_HASHES[fields[2].children()[0].body],
-        attributes=b"\x31" + signed.whole[1:],
-        signature=after[0].body,
-        signer=(issuer.whole, int.from_bytes(serial.body, "big")),
+        digest_algorithm=_hash(fields[2]),
+        attributes=b"\x31" + fields[3].whole[1:],
+        signature=fields[5].body,
+        signer=(issuer.whole, _integer(serial)),
     )
 
 
+def _tst_info(info: bytes) -> dict[str, Any]:
+    """What TSTInfo tells, as Token has it."""
+    (told,) = _nodes(info)
+    version, policy, imprint, serial, moment, *rest = told.children()
+    if version.body != b"\x01":
+        raise Unsound("the token's version is not 1")
+    left = {node.tag: node for node in rest}
+    if set(left) - {0x30, 0x01, 0x02, 0xA0, 0xA1} or len(left) != len(rest):
+        raise Unsound("the token holds a field that RFC 3161 does not have")
+    extensions = [one.children() for one in left[0xA1].children()] if 0xA1 in left else []
+    return {
+        "policy": policy.body, "imprint": _imprint(imprint), "time": _time(moment.body.decode("ascii")),
+        "serial": int.from_bytes(serial.body, "big"), "nonce": _integer(left[0x02]) if 0x02 in left else None,
+        "demands": tuple(one[0].body for one in extensions if one[1].tag == 0x01 and one[1].body != b"\x00"),
+        "authority": _name(left[0xA0].children()[0]) if 0xA0 in left else None,
+    }  # fmt: skip
+
+
+def _imprint(node: Node) -> Imprint:
+    algorithm, digest = node.children()
+    return Imprint(_hash(algorithm), digest.body)
+
+
+def _hash(algorithm: Node) -> str:
+    """The name of a hash algorithm; raises Unsound for one that does not count here."""
+    known = _HASHES.get(algorithm.children()[0].body)
+    if known is None:
+        raise Unsound("it uses a hash other than SHA-256, SHA-384 and SHA-512")
+    return known
+
+
+def _integer(node: Node) -> int:
+    if node.tag != 0x02 or not node.body:
+        raise Unsound("the answer holds something else where a number belongs")
+    return int.from_bytes(node.body, "big", signed=True)
+
+
+Name = tuple[int, tuple[tuple[bytes, bytes], ...]]
+"""A GeneralName to compare: its tag, and type and text of each attribute, in lower case."""
+
+
+def _name(general: Node) -> Name:
+    if general.tag != 0xA4:
+        return general.tag, ((b"", general.body.lower()),)
+    parts = [one.children() for part in general.children()[0].children() for one in part.children()]
+    return 0xA4, tuple((kind.body, b" ".join(value.body.lower().split())) for kind, value in parts)
+
+
+def _of(name: x509.Name) -> Name:
+    der = name.public_bytes()
+    return _name(Node(0xA4, der, b""))
+
+
+def _names_of(certificate: x509.Certificate) -> list[Name]:
+    """What a certificate calls its holder: subject and alternative names."""
+    names = [_of(certificate.subject)]
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            (sequence,) = _nodes(extension.value.public_bytes())
+            names += [_name(one) for one in sequence.children()]
+    return names
+
+
 def _time(text: str) -> datetime:
+    """GeneralizedTime as RFC 3161, 2.4.2 wants it: UTC, a fraction without noughts at its end."""
+    if not re.fullmatch(r"[0-9]{14}(\.[0-9]*[1-9])?Z", text):
+        raise Unsound(f"its time {plain(text[:40])!r} is not written as RFC 3161 wants it")
     whole, _, fraction = text.removesuffix("Z").partition(".")
     moment = datetime.strptime(whole, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     return moment.replace(microsecond=int(fraction.ljust(6, "0")[:6])) if fraction else moment

@@ -307,7 +307,7 @@ class TestDamaged:
     def test_what_is_no_bundle(self, tmp_path: Path) -> None:
         assert not verify(tmp_path)[0].ok
         with pytest.raises(UnreadableBundle, match="no sealed evidence bundle"):
-            write_timestamps(tmp_path, [], signer())
+            write_timestamps(tmp_path, [], signer(), NOW)
 
 
 class TestAttacks:
@@ -484,15 +484,15 @@ class TestTimestamps:
         assert items["timestamps"].ok
         assert "not timestamped" in str(items["timestamps"].note)
         assert pending(folder) == ["ec", "away"]
-        failed = write_timestamps(folder, [*asked([one, other]), away], signer())
+        failed = write_timestamps(folder, [*asked([one, other]), away], signer(), NOW)
         assert [error.name for error in failed] == ["away"]
         assert pending(folder) == ["away"]
         assert problems(verify(folder)) == []
         before = (one.asked, other.asked)
-        write_timestamps(folder, asked([one, other]), signer())
+        write_timestamps(folder, asked([one, other]), signer(), NOW)
         assert (one.asked, other.asked) == before
         with pytest.raises(UnreadableBundle, match="another installation"):
-            write_timestamps(folder, asked([one]), signer(5))
+            write_timestamps(folder, asked([one]), signer(5), NOW)
 
     def test_an_answer_that_does_not_hold_is_not_kept(
         self, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path, sealed: Path

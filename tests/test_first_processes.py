@@ -1,4 +1,4 @@
-"""Several first processes at one new home: one of them makes what must be made, the others wait for it and use it."""
+"""Several first processes at one new home: one makes what must be made, the others wait for it."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class CaseDesk:
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
-        return write_timestamps(bundle, self.authorities, self.vault.sign)
+        return write_timestamps(bundle, self.authorities, self.vault.sign, self.clock())
 
     def note_request(self, case_id: str, by: str) -> Entry:
         """The person asks for a report of their case."""
