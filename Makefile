@@ -63,6 +63,8 @@ bench-faces: install
 	$(BIN)/python -m benchmarks.face_index.start_up
 	$(BIN)/python -m benchmarks.face_index.calibration
 	$(BIN)/python -m benchmarks.face_index.templates
+	$(BIN)/python -m benchmarks.face_index.mixtures
+	$(BIN)/python -m benchmarks.minor_names
 	$(BIN)/python -m benchmarks.face_index.broken_images
 	$(BIN)/python -m benchmarks.face_index.enrolment_kill
 

@@ -67,7 +67,7 @@ class EnrolmentRefused(FaceIndexError):
         if not report.photos:
             told = f"there are no image files in what was given; {report.needed} photos are needed"
         elif report.people:
-            told = f"{people_told(report)}; register each of them with photos of their own. {reasons}"
+            told = f"{people_told(report)}; register each of them with photos of their own"
         else:
             missing = report.needed - report.accepted
             told = f"{report.accepted} usable photos, {report.needed} are needed: add {missing} more. {reasons}"

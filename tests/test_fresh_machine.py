@@ -35,7 +35,7 @@ def without_pango(monkeypatch: pytest.MonkeyPatch) -> None:
         @staticmethod
         def find_spec(name: str, *_: object) -> None:
             if name == "weasyprint":
-                print("-----\nWeasyPrint could not import some external libraries.")  # noqa: T201  as WeasyPrint does
+                sys.stdout.write("-----\nWeasyPrint could not import some external libraries.\n")
                 raise NO_PANGO
 
     for name in [name for name in sys.modules if name.split(".")[0] == "weasyprint"]:

@@ -6,7 +6,7 @@ Drawn people, through the shipped face pack, its calibration and `make_template`
 small, dark or partly covered. Single people come with one look or with two of three photos each; the second look has
 glasses put on or taken off, another hair, or grey hair and another beard (years later). Mixes are of random pairs.
 The rate at which groups count as different people was chosen on the development people; nobody looked at the held-out
-ones before. Drawn and read once, about two minutes on two cores, then kept in .training/ (git-ignored).
+ones before. Drawn and read once, some minutes on two cores, then kept in .training/ (git-ignored).
 """
 
 from __future__ import annotations
