@@ -142,21 +142,10 @@ def _degraded() -> tuple[str, ...]:
 
 
 def _story_of(document: dict[str, Any]) -> Story:
-    several = {
-        name: tuple(document[name])
-        for name in (
-            "registered",
-            "rows",
-            "findings",
-            "reuploads",
-            "judged",
-            "bundle",
-            "reproduced",
-            "notices",
-            "degraded",
-        )
-        if name in document
-    }
+    names = (
+        "registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices", "degraded",
+    )  # fmt: skip
+    several: dict[str, Any] = {name: tuple(document[name]) for name in names if name in document}
     return Story(**{**document, **several, "withdrawn": Withdrawn(**document["withdrawn"])})
 
 
