@@ -31,6 +31,7 @@ def test_the_whole_mission_is_told_and_goes_on_after_a_kill(tmp_path: Path) -> N
     done = run("demo", "--json", home=home)
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)
+    assert (story["results"], story["degraded"]) == (story["rows"], [])  # as `scan --json` calls them
     found = {(one["person"], one["kind"], one["hub"]) for one in story["findings"]}
     assert found >= FORMATS
     assert {person for person, _, _ in found} == {f"person-{seed}" for seed in range(101, 111) if seed != 109}
