@@ -18,8 +18,8 @@ from sqlite_utils import Database, Migrations
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
 from reports.errors import CasesLost, EvidenceAltered, UnknownCase
-from reports.listings import ListingRecord, listing_details
-from reports.review import status_of
+from reports.listings import PLACE, ListingRecord, listing_details
+from reports.review import same_name, status_of, successor_of
 
 migrations = Migrations("cases")
 
@@ -74,11 +74,6 @@ def cases_by_person_and_weights(db: Database) -> None:
     db.table("summaries").create_index(["identity_id", "weights"])
 
 
-@migrations()
-def reasons_of_reviews(db: Database) -> None:
-    db.execute("create index reasons on entries (details ->> '$.reason') where kind = 'review'")
-
-
 # However many ids there are: SQLite takes a limited number of parameters, and of any length.
 _AMONG = "case_id in (select value from json_each(?))"
 
@@ -112,6 +107,20 @@ class CaseSummary:
     @property
     def status(self) -> str:
         return status_of(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The case that stands for another one: itself, or the one that took its place.
+
+    Attributes:
+        status: a CaseStatus.
+        identity_name: whom it is about.
+    """
+
+    case_id: str
+    status: str
+    identity_name: str
 
 
 class Docket:
@@ -171,13 +180,16 @@ class Docket:
             raise EvidenceAltered(str(path))
         return data
 
-    def open(self, case: Case, also: Sequence[tuple[str, Entry]] = ()) -> bool:
+    def open(self, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None) -> bool:
         """File a case; True if it is new. Filing the same case again changes nothing.
 
         Args:
             also: lines for the logs of cases, by case id, that are written with a new case or not at all.
+            unless_changed: a case as it was read; nothing is filed if a line was added to its log since then.
         """
         with self._transaction():
+            if unless_changed is not None and len(self.entries(unless_changed.case_id)) != len(unless_changed.entries):
+                return False
             self._db.table("cases").insert(
                 {
                     "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
@@ -228,13 +240,20 @@ class Docket:
 
     def attach(self, case_id: str, listing: ListingRecord, actor: str, now: datetime) -> bool:
         """Note another listing of a case's weights in its log, each once; whether it is new."""
-        details = json.dumps(listing_details(listing), ensure_ascii=False, sort_keys=True)
+        told = listing_details(listing)
+        same = " and ".join(f"details ->> '$.{name}' is :{name}" for name in PLACE)
         with self._transaction():
             return bool(
                 self._db.execute(
-                    "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :actor, :told "
-                    "where not exists (select 1 from entries where case_id = :case and kind = 'listing' and details = :told)",
-                    {"case": case_id, "at": now.isoformat(), "actor": actor, "told": details},
+                    "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :by, :told "
+                    f"where not exists (select 1 from entries where case_id = :case and kind = 'listing' and {same})",
+                    {
+                        **{name: told[name] for name in PLACE},
+                        "case": case_id,
+                        "at": now.isoformat(),
+                        "by": actor,
+                        "told": json.dumps(told, ensure_ascii=False, sort_keys=True),
+                    },
                 ).rowcount
             )
 
@@ -252,20 +271,31 @@ class Docket:
             Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
         )
 
-    def confirmed_with(self, reason: str) -> str | None:
-        """Id of a case that was confirmed with exactly these words; None without one."""
+    def confirmations(self, reason: str) -> list[tuple[str, str]]:
+        """Case id and reviewer of every confirmation in these words, however they are spelt."""
+        words = same_name(reason)
         query = (
-            "select case_id from entries where kind = 'review' and details ->> '$.reason' = ? "
-            "and details ->> '$.decision' = 'confirm' limit 1"
+            "select case_id, actor, details ->> '$.reason' from entries where kind = 'review' "
+            "and details ->> '$.decision' = 'confirm' order by number"
         )
-        found = self._db.execute(query, [reason.strip()]).fetchone()
-        return found[0] if found else None
+        rows = self._db.execute(query).fetchall()
+        return [(case_id, actor) for case_id, actor, told in rows if same_name(told) == words]
 
-    def standings(self, case_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Where each of these cases stands, and whom it is about; reads no record whole. Ids of no case are left out."""
+    def standings(self, case_ids: Iterable[str]) -> dict[str, Standing]:
+        """Where each of these cases stands; reads no record whole. Ids of no case are left out.
+
+        A case that was superseded stands where the case that took its place does.
+        """
         query = f"select case_id, json_extract(record, '$.identity_name') from cases where {_AMONG}"
         rows = self._db.execute(query, [json.dumps(list(case_ids))]).fetchall()
-        return {case_id: (status_of(self.entries(case_id)), name) for case_id, name in rows}
+        return {case_id: self._standing(case_id, name) for case_id, name in rows}
+
+    def _standing(self, case_id: str, name: str) -> Standing:
+        entries, seen = self.entries(case_id), {case_id}
+        while (successor := successor_of(entries)) is not None and successor not in seen:
+            seen.add(successor)
+            case_id, entries = successor, self.entries(successor)
+        return Standing(case_id, status_of(entries), name)
 
     def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
         """Case id and line of every line, or of every line of that kind, in order."""

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 
 from reports.case import Case
 
+# What tells one place from another; a hub that is sent the same upload again numbers it anew.
+PLACE = ("hub", "listing_url", "creator", "file", "sha256")
+
 
 @dataclass(frozen=True, slots=True)
 class ListingRecord:
@@ -28,10 +31,15 @@ class ListingRecord:
     sha256: str
     published_at: str | None
 
-    @property
-    def uploader(self) -> tuple[str, str]:
-        """Whom a licence or a person's word covers: a hub and an account on it."""
-        return self.hub, self.creator or ""
+    def is_place_of(self, other: ListingRecord) -> bool:
+        """Whether both are one place, whatever number and title the hub gives it."""
+        return all(getattr(self, name) == getattr(other, name) for name in PLACE)
+
+    def has_uploader_of(self, other: ListingRecord) -> bool:
+        """Whether a word for this listing's uploader covers the other: an account on a hub, or else the very listing."""
+        if self.creator:
+            return (self.hub, self.creator) == (other.hub, other.creator)
+        return self.listing_id == other.listing_id and self.is_place_of(other)
 
 
 def own_listing(case: Case) -> ListingRecord:

@@ -32,6 +32,8 @@ class CaseStatus(StrEnum):
     SUPERSEDED = "superseded"  # a later case shows the same with more captures, before anybody decided
 
 
+# A person must still decide.
+OPEN = (CaseStatus.APPEALED, CaseStatus.SECOND_REVIEW, CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
 _STATUS = {
     Decision.CONFIRM: CaseStatus.CONFIRMED,
     Decision.REJECT: CaseStatus.REJECTED,
@@ -62,8 +64,15 @@ def last_review(entries: Sequence[Entry]) -> Entry | None:
     return next((entry for entry in reversed(entries) if entry.kind == "review"), None)
 
 
+def successor_of(entries: Sequence[Entry]) -> str | None:
+    """Id of the case that took the place of a superseded one; None for a case that stands."""
+    if status_of(entries) != CaseStatus.SUPERSEDED:
+        return None
+    return next((str(entry.details["by"]) for entry in reversed(entries) if entry.kind == "superseded"), None)
+
+
 def same_name(name: str) -> str:
-    """A name without what spelling it another way changes: case, width, blanks and punctuation."""
+    """A name or reason without what spelling it another way changes: case, width, blanks and punctuation."""
     return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
 
 
@@ -82,6 +91,8 @@ def review_details(
         raise ReviewRefused("a review needs the reviewer's name (--reviewer)")
     if not reason.strip():
         raise ReviewRefused("a review needs a reason in words (--reason); it is part of the record")
+    if (successor := successor_of(case.entries)) is not None:
+        raise ReviewRefused(f"case {successor} took the place of {case.case_id}: decide about that one")
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
     last = last_review(case.entries)

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.case import Case
-from reports.listings import listings_of
+from reports.listings import ListingRecord, listings_of
 from reports.review import CaseStatus
 
 _STANDS = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.SECOND_REVIEW, CaseStatus.APPEALED)
 
 
-def standing_case(cases: Sequence[Case], uploader: tuple[str, str]) -> Case | None:
+def standing_case(cases: Sequence[Case], new: ListingRecord) -> Case | None:
     """Of the cases about one person and the same weights, the one that a new listing belongs to; None without one.
 
-    A decision stands until a case is opened because something changed. What was authorised was authorised for whoever
-    uploaded it: another uploader's listing does not belong there.
+    A decision stands until a case is opened because something changed. What was authorised was authorised for the
+    uploaders that the case named: another uploader's listing does not belong there.
 
     Args:
         cases: oldest first.
-        uploader: of the new listing, as `ListingRecord.uploader`.
+        new: the listing under which the weights were found now.
     """
     found = None
     for case in cases:
         if case.status == CaseStatus.AUTHORISED:
-            if any(listing.uploader == uploader for listing in listings_of(case)):
+            if any(listing.has_uploader_of(new) for listing in listings_of(case)):
                 return case
         elif case.status != CaseStatus.SUPERSEDED and (found is None or case.status in _STANDS or _reopens(case)):
             found = case
@@ -44,12 +44,8 @@ def material_change(known: Case, case: Case) -> str | None:
     """
     if known.status == CaseStatus.REJECTED and (known.outcome, case.outcome) == ("possible", "match"):
         return "it was rejected as possible, and is a match by now"
-    if known.status == CaseStatus.MORE_SAMPLES and _pixels(known) != _pixels(case):
-        return "more samples were asked for, and there are others now"
+    if known.status == CaseStatus.MORE_SAMPLES and len(known.samples) < len(case.samples):
+        return f"more samples were asked for, and there are {len(case.samples)} instead of {len(known.samples)} now"
     if known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and known.outcome != case.outcome:
         return f"it was {known.outcome}, and is {case.outcome} by now"
     return None
-
-
-def _pixels(case: Case) -> frozenset[str | None]:
-    return frozenset(sample.pixels_sha256 for sample in case.samples)

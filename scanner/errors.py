@@ -9,6 +9,7 @@ ScanError
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
+├── FilingBusy           other processes file about the same weights without a pause
 ├── FleetUnreachable     no Ray cluster answers at the address
 ├── WorkersLost          workers died one after another over the same checkpoint
 └── UnknownScan          no scan of that id
@@ -64,6 +65,13 @@ class RefusedToSample(NotScannable):
 
 class UnknownScan(ScanError):
     """No scan of that id."""
+
+
+class FilingBusy(ScanError):
+    """Other processes file cases about the same weights, one after another; the file is judged, and no case was filed."""
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(f"cases about {sha256} are being filed by other processes all the time; scan the file again")
 
 
 class FleetUnreachable(ScanError):

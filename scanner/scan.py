@@ -12,6 +12,7 @@ from crawlers.errors import ListingIncomplete
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.query import likely
 from crawlers.sweep import sweep
+from reports.docket import Standing
 from reports.review import CaseStatus
 from scanner.ledger import ScanRow
 from scanner.verdict import Outcome
@@ -86,10 +87,10 @@ def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
     return ScanResult(scan, tuple(_as_it_stands(row, standings) for row in rows))
 
 
-def _as_it_stands(row: dict[str, Any], standings: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _as_it_stands(row: dict[str, Any], standings: dict[str, Standing]) -> dict[str, Any]:
     """A row with where its case stands now: people decide after a scan has ended."""
     standing = standings.get(row.get("case_id") or "")
-    return {**row, "case_status": standing[0]} if standing else row
+    return {**row, "case_id": standing.case_id, "case_status": standing.status} if standing else row
 
 
 def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> tuple[str, ...]:

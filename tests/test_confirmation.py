@@ -14,6 +14,7 @@ from reports.errors import ConfirmationRefused
 from scanner.cases.confirmation import comparisons_of
 from scanner.cases.desk import CaseDesk
 from scanner.settings import Settings
+from scanner.web.desks import PageDesk
 from tests.cases import make_case, make_sighted_case
 from tests.conftest import NOON, proof
 
@@ -103,7 +104,8 @@ def test_every_confirmation_has_words_of_its_own(desk: CaseDesk, case: Case, per
     for one in (case, other):
         open_pairs(desk, one, 3)
     desk.review(case.case_id, "Li Na", "confirm", WORDS)
-    assert refusal(desk, other, f"  {WORDS} ") == "same-words"
+    for spelt in (WORDS, f"  {WORDS} ", WORDS.title(), f"{WORDS}."):
+        assert refusal(desk, other, spelt) == "same-words"
     assert desk.review(other.case_id, "Li Na", "confirm", "the mole and the chin in 12 of 16").status == "confirmed"
 
 
@@ -113,8 +115,25 @@ def test_a_second_reviewer_does_not_sign_the_first_ones_words(
     monkeypatch.setattr(desk, "settings", desk.settings.model_copy(update={"four_eyes": True}))
     open_pairs(desk, case, 3)
     assert desk.review(case.case_id, "Li Na", "confirm", WORDS).status == "second-review"
-    with pytest.raises(ConfirmationRefused, match="own words"):
+    with pytest.raises(ConfirmationRefused, match="the words of Li Na"):
         desk.review(case.case_id, "Omar", "confirm", WORDS)
+
+
+def test_after_an_appeal_the_same_reviewer_may_say_the_same(desk: CaseDesk, case: Case) -> None:
+    open_pairs(desk, case, 3)
+    desk.review(case.case_id, "Li Na", "confirm", WORDS)
+    desk.amend(case.case_id, "appeal", "the uploader", "it is a parody")
+    assert desk.review(case.case_id, "Li Na", "confirm", WORDS).status == "confirmed"
+
+
+def test_on_pages_a_saved_report_is_not_yet_looked_at(settings: Settings, case: Case, tmp_path: Path) -> None:
+    pages = PageDesk(settings, clock=lambda: NOON, any_thread=True)
+    pages.write_report(case.case_id, tmp_path, "en", redacted=False, pdf=False)
+    with pytest.raises(ConfirmationRefused, match="open at least 3"):
+        pages.review(case.case_id, "Li Na", "confirm", WORDS)
+    open_pairs(pages, case, 3)
+    assert pages.review(case.case_id, "Li Na", "confirm", WORDS).status == "confirmed"
+    pages.close()
 
 
 def test_nothing_is_confirmed_of_somebody_who_has_withdrawn(desk: CaseDesk, case: Case, person: str) -> None:

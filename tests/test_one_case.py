@@ -13,13 +13,17 @@ import pytest
 
 from face_index.vault import Submission
 from reports.case import Case, CheckpointRecord, Entry
-from reports.docket import Docket
-from reports.errors import NoticeRefused
+from reports.docket import Docket, Standing
+from reports.errors import NoticeRefused, ReviewRefused
 from reports.listings import listings_of
 from reports.notices.drafting import draft_notice
+from scanner.cases.desk import CaseDesk
 from scanner.cases.filing import file_case
+from scanner.ledger import Ledger
 from scanner.miniature.world import ADAPTERS
 from scanner.settings import Settings
+from scanner.web.store import WebStore
+from scanner.web.verdicts import WATCHED, KnownFiles, Standings, Telling
 from scanner.workshop import Workshop
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
@@ -107,10 +111,65 @@ class TestWhatStands:
 
     def test_more_samples_are_a_case_only_once_there_are_others(self, workshop: Workshop, verdict: Case) -> None:
         asked = decide(workshop, file_case(workshop, verdict), "more-samples")
-        assert file_case(workshop, verdict).case_id == asked.case_id
         others = tuple(replace(sample, pixels_sha256="99" * 32) for sample in verdict.samples)
-        assert file_case(workshop, replace(verdict, samples=others)).case_id != asked.case_id
+        for again in (verdict, replace(verdict, samples=others)):  # others, of a rewritten header, and no more of them
+            assert file_case(workshop, again).case_id == asked.case_id
+        assert file_case(workshop, replace(verdict, samples=others * 2)).case_id != asked.case_id
         assert workshop.docket.case(asked.case_id).status == "superseded"
+
+    def test_a_case_that_follows_takes_over_the_listings(self, workshop: Workshop, verdict: Case) -> None:
+        first = file_case(workshop, replace(verdict, outcome="possible"))
+        file_case(workshop, elsewhere(replace(verdict, outcome="possible"), hub="huggingface", creator="bob"))
+        following = file_case(workshop, elsewhere(verdict, hub="modelscope"))
+        assert following.case_id != first.case_id
+        case = workshop.docket.case(following.case_id)
+        assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface", "modelscope"}
+
+    def test_nobody_decides_about_a_case_whose_place_was_taken(self, workshop: Workshop, verdict: Case) -> None:
+        before = file_case(workshop, verdict)
+        after = file_case(workshop, replace(verdict, outcome="possible"))
+        desk = CaseDesk(workshop.settings, clock=lambda: NOON)
+        with pytest.raises(ReviewRefused, match=after.case_id):
+            desk.review(before.case_id, "Li Na", "reject", "not her")
+        desk.close()
+        assert workshop.docket.standings([before.case_id]) == {
+            before.case_id: Standing(after.case_id, "draft", verdict.identity_name)
+        }
+
+    def test_a_decision_in_the_middle_is_not_overwritten(
+        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = file_case(workshop, replace(verdict, outcome="possible"))
+        opened = Docket.open
+
+        def later(docket: Docket, *args: Any) -> bool:
+            monkeypatch.undo()
+            decide(workshop, first, "confirm")
+            return opened(docket, *args)
+
+        monkeypatch.setattr(Docket, "open", later)
+        assert file_case(workshop, verdict).case_id == first.case_id
+        assert [case.status for case in workshop.docket.cases()] == ["confirmed"]
+
+    def test_a_case_that_another_process_opened_meanwhile_gets_the_listing(
+        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened = Docket.open
+
+        def later(docket: Docket, *args: Any) -> bool:
+            monkeypatch.undo()
+            file_case(workshop, elsewhere(verdict, hub="huggingface"))
+            return opened(docket, *args)
+
+        monkeypatch.setattr(Docket, "open", later)
+        file_case(workshop, verdict)
+        [case] = workshop.docket.cases()
+        assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface"}
+
+    def test_the_same_upload_again_is_no_other_listing(self, workshop: Workshop, verdict: Case) -> None:
+        for number in ("job-1", "job-2", "job-3"):
+            case = file_case(workshop, elsewhere(verdict, listing_id=number, title=number))
+        assert len(listings_of(workshop.docket.case(case.case_id))) == 1
 
     def test_what_one_uploader_may_another_may_not(self, workshop: Workshop, verdict: Case) -> None:
         allowed = decide(workshop, file_case(workshop, verdict), "authorised")
@@ -119,6 +178,18 @@ class TestWhatStands:
         assert (thief.case_id != allowed.case_id, workshop.docket.case(thief.case_id).status) == (True, "draft")
         assert file_case(workshop, verdict).case_id == allowed.case_id
         assert file_case(workshop, elsewhere(verdict, creator="thief")).case_id == thief.case_id
+        nobody = file_case(workshop, elsewhere(verdict, creator=None, listing_url="https://other.example/3"))
+        assert nobody.case_id == thief.case_id
+
+    def test_what_was_allowed_to_nobody_known_is_allowed_to_that_listing_only(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
+        own = elsewhere(verdict, creator=None)
+        allowed = decide(workshop, file_case(workshop, own), "authorised")
+        assert file_case(workshop, own).case_id == allowed.case_id
+        assert (
+            file_case(workshop, elsewhere(verdict, creator=None, file="another.safetensors")).case_id != allowed.case_id
+        )
 
     def test_cases_of_an_older_version_keep_their_decision(self, workshop: Workshop, verdict: Case) -> None:
         """It opened a case for each scan; the decision about one of them holds for all."""
@@ -142,6 +213,44 @@ class TestWhatStands:
 def facts_for(notice: str) -> dict[str, str]:
     """What a person fills in; the addresses are the case's own."""
     return {name: value for name, value in given_for(notice).items() if name != "urls"}
+
+
+def row_of(case: Case) -> dict[str, Any]:
+    return {
+        "file": case.checkpoint.file, "sha256": case.checkpoint.sha256, "outcome": case.outcome, "case_id": case.case_id,
+        "score": 0.7, "threshold": 0.6, "lift": 0.6, "authorised": None, "samples": 8, "reason": "one face",
+    }  # fmt: skip
+
+
+class TestGate:
+    def test_a_rejection_counts_for_the_rows_of_the_case_before(self, workshop: Workshop, verdict: Case) -> None:
+        before = file_case(workshop, verdict)
+        after = file_case(workshop, replace(verdict, outcome="possible"))
+        standings = Standings(workshop.settings)
+        telling = Telling("https://gate.example", standings, with_names=False)
+        assert telling.verdict([row_of(before)]).action == "block"
+        decide(workshop, after, "reject")
+        told = telling.verdict([row_of(before)])
+        standings.close()
+        assert (told.action, told.findings[0].case_id, told.findings[0].case_status) == (
+            "allow",
+            after.case_id,
+            "rejected",
+        )
+
+    @pytest.mark.parametrize(("decision", "is_known"), [("reject", True), ("authorised", False)])
+    def test_what_one_uploader_may_is_no_known_answer_for_whoever_asks(
+        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch, decision: str, is_known: bool
+    ) -> None:
+        case = decide(workshop, file_case(workshop, verdict), decision)
+        store = WebStore(workshop.settings.web_path)
+        store.set_fact(WATCHED, f"{workshop.vault.gallery_version} fingerprint")
+        monkeypatch.setattr(Ledger, "newest_rows", lambda *_: [row_of(case)])
+        standings = Standings(workshop.settings)
+        known = KnownFiles(workshop.settings, store, standings)
+        assert (known.rows("ab" * 32) is not None) == is_known
+        for opened in (known, standings, store):
+            opened.close()
 
 
 class TestNotices:

@@ -9,6 +9,7 @@ from face_index.vault.audit import AuditEntry
 from reports.case import Case
 from reports.docket import Docket
 from reports.errors import ConfirmationRefused
+from reports.review import same_name
 
 # One face may come up by chance in one image, so one comparison is not enough to confirm that a file draws a person.
 LEAST_COMPARISONS = 3
@@ -43,12 +44,13 @@ def comparisons_of(case: Case) -> list[frozenset[str]]:
     return [frozenset(filter(None, (one.image_sha256, one.control_sha256))) for one in paired]
 
 
-def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str) -> Viewing:
-    """What somebody has looked at, by the audit log: single pictures, or a report or bundle that shows all of them.
+def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str, *, exports_count: bool) -> Viewing:
+    """What somebody has looked at, by the audit log.
 
     Args:
         log: entries about the case's person.
         actor: as they stand in the log.
+        exports_count: a report or bundle that shows every picture counts too, for those who work without pages.
     """
     comparisons = comparisons_of(case)
     needed = min(LEAST_COMPARISONS, len(comparisons))
@@ -56,14 +58,16 @@ def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str) -> Viewing:
     for entry in log:
         if entry.actor != actor or entry.details.get("case") != case.case_id:
             continue
-        if entry.event == "case-exported" and not entry.details.get("redacted"):
+        if exports_count and entry.event == "case-exported" and not entry.details.get("redacted"):
             return Viewing(len(comparisons), needed)
         if entry.event == "picture-shown":
             seen |= set(entry.details["sha256"])
     return Viewing(sum(pictures <= seen for pictures in comparisons), needed)
 
 
-def require_confirmable(case: Case, viewing: Viewing, docket: Docket, reason: str, *, withdrawn: bool) -> None:
+def require_confirmable(
+    case: Case, viewing: Viewing, docket: Docket, reviewer: str, reason: str, *, withdrawn: bool
+) -> None:
     """Raise ConfirmationRefused where a case may not be confirmed by this person with this reason."""
     if withdrawn:
         raise ConfirmationRefused(
@@ -76,8 +80,12 @@ def require_confirmable(case: Case, viewing: Viewing, docket: Docket, reason: st
             f"({viewing.opened} were opened under this login): "
             f"`portrait-scanner report {case.case_id} --out DIR` writes them all side by side",
         )
-    other = docket.confirmed_with(reason)
-    if other is not None:
-        raise ConfirmationRefused(
-            "same-words", f"the same words confirm case {other}: say in your own words what you saw in this one"
-        )
+    for other, confirmed_by in docket.confirmations(reason):
+        if other != case.case_id:
+            told = f"the same words confirm case {other}: say in your own words what you saw in this one"
+            raise ConfirmationRefused("same-words", told)
+        if same_name(confirmed_by) != same_name(reviewer):
+            told = (
+                f"these are the words of {confirmed_by}, who confirmed this case before: say in your own what you saw"
+            )
+            raise ConfirmationRefused("same-words", told)

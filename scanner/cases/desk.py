@@ -90,14 +90,14 @@ class CaseDesk:
         )
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
-            require_confirmable(case, self.viewing(case), self.docket, reason, withdrawn=withdrawn)
+            require_confirmable(case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn)
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         self._note("case-reviewed", case, reviewer, decision=decision)
         return self.case(case.case_id)
 
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened under this login."""
-        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor)
+        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor, exports_count=True)
 
     def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.

@@ -13,11 +13,12 @@ from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
 from reports.case import Case, Entry, MethodRecord, SampleRecord
 from reports.docket import weights_of
-from reports.listings import ListingRecord, own_listing
+from reports.listings import ListingRecord, listing_details, listings_of, own_listing
 from reports.review import CaseStatus
 from reports.standing import material_change, standing_case
 from scanner.cases.evidence import checkpoint_record
 from scanner.environment import environment_now
+from scanner.errors import FilingBusy
 from scanner.ledger import ScanRow
 from scanner.triage import Triage
 from scanner.verdict import Outcome
@@ -59,35 +60,58 @@ def file_cases(
     return sorted(rows, key=lambda row: (row["outcome"] != Outcome.MATCH, -row["score"]))
 
 
+_MOST_TRIES = 10
+
+
 def file_case(workshop: Workshop, case: Case) -> Case:
     """The case that stands for this person and these weights: one that is known, with this listing, or a new one.
 
     A decision holds, however often and wherever the file turns up, until something material changes
     (`reports.standing.material_change`).
     """
+    for _ in range(_MOST_TRIES):
+        if (filed := _filed(workshop, case)) is not None:
+            return filed
+    raise FilingBusy(case.checkpoint.sha256)
+
+
+def _filed(workshop: Workshop, case: Case) -> Case | None:
+    """The same; None where another process filed it or somebody decided meanwhile, so that it must be looked at again."""
     earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
-    listing = own_listing(case)
-    known = standing_case(earlier, listing.uploader)
+    known = standing_case(earlier, own_listing(case))
     because = material_change(known, case) if known else None
     if known is not None and because is None:
-        _attach(workshop, known, listing)
+        _attach(workshop, known, own_listing(case))
         return known
     name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{len(earlier)}".encode()).hexdigest()
     case = replace(case, case_id=name[:16])
-    at, actor = workshop.clock().isoformat(), workshop.settings.operator
-    also = []
     replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
-    if known is not None:
-        also.append((case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because})))
-        if replaces:
-            also.append((known.case_id, Entry(0, at, "superseded", actor, {"by": case.case_id})))
-    if open_case(workshop, case, also) and known is not None and replaces:
+    also = _lines_of_succession(workshop, known, case, str(because), replaces=replaces) if known else []
+    if not open_case(workshop, case, also, known):
+        return None
+    if known is not None and replaces:
         note_superseded(workshop, known, case)
     return case
 
 
+def _lines_of_succession(
+    workshop: Workshop, known: Case, case: Case, because: str, *, replaces: bool
+) -> list[tuple[str, Entry]]:
+    """What the logs of both say where a case follows another: why, every listing so far, and which one stands."""
+    at, actor = workshop.clock().isoformat(), workshop.settings.operator
+    lines = [(case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because}))]
+    lines += [
+        (case.case_id, Entry(0, at, "listing", actor, dict(listing_details(listing))))
+        for listing in listings_of(known)
+        if not listing.is_place_of(own_listing(case))
+    ]
+    if replaces:
+        lines.append((known.case_id, Entry(0, at, "superseded", actor, {"by": case.case_id})))
+    return lines
+
+
 def _attach(workshop: Workshop, case: Case, listing: ListingRecord) -> None:
-    if listing == own_listing(case):
+    if listing.is_place_of(own_listing(case)):
         return
     if workshop.docket.attach(case.case_id, listing, workshop.settings.operator, workshop.clock()):
         workshop.vault.note(
@@ -103,9 +127,11 @@ def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
     )  # fmt: skip
 
 
-def open_case(workshop: Workshop, case: Case, also: Sequence[tuple[str, Entry]] = ()) -> bool:
+def open_case(
+    workshop: Workshop, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None
+) -> bool:
     """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
-    is_new = workshop.docket.open(case, also)
+    is_new = workshop.docket.open(case, also, unless_changed)
     if is_new:
         workshop.vault.note(
             "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),

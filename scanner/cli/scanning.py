@@ -88,6 +88,8 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
 
 
 def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
+    from reports.review import OPEN
+
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
     opened = workshop.docket.named(result.case_ids)
@@ -109,7 +111,7 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
             typer.echo(f"No checkpoint was found in {result.scan.target}.")
         for case in opened:
             typer.echo(f"Case {case.case_id}: {case.identity_name} in {visible(case.checkpoint.file)}, {case.status}.")
-        if opened:
+        if any(case.status in OPEN for case in opened):
             typer.echo("Decide about one with: portrait-scanner review CASE --help")
         typer.echo(f"{note}\nReport: {path}")
     raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)

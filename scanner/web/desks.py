@@ -13,6 +13,7 @@ from face_index.packs import FacePack
 from face_index.registration import Registrar
 from face_index.vault import Vault
 from reports.case import Case
+from scanner.cases.confirmation import Viewing, viewing_of
 from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 from scanner.reception import Clock, open_calibration, open_pack, open_reader
@@ -25,6 +26,10 @@ class PageDesk(CaseDesk):
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.settings.scans_path, any_thread=True)
+
+    def viewing(self, case: Case) -> Viewing:
+        """How many of a case's pictures were opened on its page: a report that was saved is not yet looked at."""
+        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor, exports_count=False)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
         super()._note(event, case, self.actor, **details)

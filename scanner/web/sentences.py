@@ -59,7 +59,7 @@ def _unconfirmed(why: str, t: Translate) -> str:
     return {
         "withdrawn": t("This person has withdrawn: no case about them is confirmed."),
         "unseen": t("Open the pictures first, at least three pairs: nothing is confirmed unseen."),
-        "same-words": t("These words confirm another case already. Say what you saw in this one."),
+        "same-words": t("These words were used for a confirmation already. Say in your own what you saw in this case."),
     }[why]
 
 

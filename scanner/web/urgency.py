@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reports.docket import CaseSummary
-from reports.review import CaseStatus
+from reports.review import OPEN, CaseStatus
 
-OPEN = (CaseStatus.APPEALED, CaseStatus.SECOND_REVIEW, CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
 _BY_STATUS = {CaseStatus.APPEALED: 40, CaseStatus.SECOND_REVIEW: 20, CaseStatus.DRAFT: 10, CaseStatus.MORE_SAMPLES: 0}
 
 

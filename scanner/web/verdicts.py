@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from face_index.vault.state import gallery_version_of
-from reports.docket import Docket
+from reports.docket import Docket, Standing
 from reports.review import CaseStatus
 from scanner.ledger import Ledger
 from scanner.settings import Settings
@@ -91,8 +91,8 @@ class Standings:
         self._docket: Docket | None = None
         self._lock = threading.Lock()
 
-    def of(self, case_ids: set[str]) -> dict[str, tuple[str, str]]:
-        """Status and person's name of these cases."""
+    def of(self, case_ids: set[str]) -> dict[str, Standing]:
+        """Where these cases stand, by their ids."""
         if not case_ids:
             return {}
         with self._lock:
@@ -148,12 +148,12 @@ class Telling:
             url=f"{self.url}/api/v1/scans/{job.job_id}",
         )
 
-    def _finding(self, row: dict[str, Any], cases: dict[str, tuple[str, str]]) -> FindingDocument:
-        status, name = cases.get(row.get("case_id") or "", (None, None))
+    def _finding(self, row: dict[str, Any], cases: dict[str, Standing]) -> FindingDocument:
+        case = cases.get(row.get("case_id") or "")
         return FindingDocument(
-            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=row["case_id"] if status else None,
-            case_status=status,
-            identity_name=name if self.with_names else None, score=row["score"], threshold=row["threshold"],
+            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
+            case_status=case.status if case else None,
+            identity_name=case.identity_name if case and self.with_names else None, score=row["score"], threshold=row["threshold"],
             lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"],
         )  # fmt: skip
 
@@ -179,8 +179,8 @@ def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
 class KnownFiles:
     """Verdicts on bytes that were judged before; answers without a model, an open vault or a network."""
 
-    def __init__(self, settings: Settings, store: WebStore) -> None:
-        self._settings, self._store = settings, store
+    def __init__(self, settings: Settings, store: WebStore, standings: Standings) -> None:
+        self._settings, self._store, self._standings = settings, store, standings
         self._ledger: Ledger | None = None
         self._lock = threading.Lock()
 
@@ -199,10 +199,11 @@ class KnownFiles:
             if self._ledger is None:
                 self._ledger = Ledger(self._settings.scans_path, any_thread=True)
             found = self._ledger.newest_rows(sha256, fingerprint)
-        # A licence names an uploader: what was allowed to one is not known to be allowed to another.
         if not found or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in found):
             return None
-        return found
+        # A licence or a person's word is for an uploader: what one may is not known to be allowed to another.
+        cases = self._standings.of({row["case_id"] for row in found if row.get("case_id")})
+        return None if any(one.status == CaseStatus.AUTHORISED for one in cases.values()) else found
 
     def close(self) -> None:
         if self._ledger is not None:

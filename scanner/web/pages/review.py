@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from reports.case import Case
 from reports.errors import ReportError, ReviewRefused, UnknownCase
 from reports.notices.tracker import all_tracked
-from reports.review import CaseStatus, Decision
+from reports.review import OPEN, CaseStatus, Decision
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere
@@ -26,7 +26,7 @@ from scanner.web.showing import (
     picture_response,
     thumbnails,
 )
-from scanner.web.urgency import OPEN, queue_of
+from scanner.web.urgency import queue_of
 from scanner.web.visitors import asks, language_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
@@ -118,10 +118,10 @@ def add_entry(request: Request, case_id: str, here: Here, session: Decider, form
 
 @router.get("/{case_id}/report.{kind}")
 def report(request: Request, case_id: str, kind: str, here: Here, session: Exporter) -> Response:
-    """The report as HTML or PDF; `?redacted=yes` is the copy for a hub."""
+    """The report as HTML or PDF; `?redacted=yes`, or anything but `no`, is the copy for a hub."""
     with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
-        redacted = request.query_params.get("redacted") == "yes"
+        redacted = request.query_params.get("redacted", "no") != "no"
         return report_response(desk, case, kind, language_of(request), redacted=redacted)
 
 
