@@ -1,4 +1,7 @@
-"""The vault's owner: enrolments in, decisions on them, templates out, erasure for good."""
+"""The vault's owner: enrolments in, decisions on them, templates out, erasure for good.
+
+It is long because whatever changes the vault does so in one place, under one lock and its transactions.
+"""
 
 from __future__ import annotations
 
