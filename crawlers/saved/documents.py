@@ -26,29 +26,36 @@ class _Frames:
     """What each page embeds, read once."""
 
     def __init__(self, pages: Sequence[Resource], resources: Resources) -> None:
-        self._resources = resources
-        self._inside: dict[int, set[int]] = {}
-        self._pages: dict[str, list[Resource]] = {}
-        for page in pages:
-            self._pages.setdefault(_plain(page.url), []).append(page)
-            # Browsers tell other hosts no more than the host of the page.
-            self._pages.setdefault(f"{_origin(page.url)}/", []).append(page)
+        self._pages, self._resources = pages, resources
+        self._inside: dict[int, set[str]] = {}
 
     def has(self, one: Resource) -> bool:
-        """Whether its request says that it is a part of a page, else whether the page that asked does."""
+        """Whether its request says that it is a part of a page, else whether a page embeds it.
+
+        Where two pages embed each other, the one that asked for the other is the page.
+        """
         if one.asked_for:
             return one.asked_for != _DOCUMENT
-        askers = self._pages.get(_plain(one.referrer), []) if one.referrer else []
-        return any(one.number in self._embedded(page) for page in askers if page.url != one.url)
+        url = _plain(one.url)
+        around = [page for page in self._pages if _plain(page.url) != url and url in self._embedded(page)]
+        return any(
+            url_of_page in self._askers(one) or url_of_page not in self._embedded(one)
+            for url_of_page in (_plain(page.url) for page in around)
+        )
 
-    def _embedded(self, page: Resource) -> set[int]:
+    def _askers(self, one: Resource) -> set[str]:
+        """The pages that its referrer may name: browsers tell other hosts no more than the host of the page."""
+        asker = _plain(one.referrer or "")
+        return {url for page in self._pages if asker in ((url := _plain(page.url)), f"{_origin(page.url)}/")}
+
+    def _embedded(self, page: Resource) -> set[str]:
         if page.number not in self._inside:
             root = tree_of(decoded(page))
             base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
             places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
             urls = [joined(base, place.strip()) for place in places]
             found = [self._resources.find(url) for url in urls if url]
-            self._inside[page.number] = {one.number for one in found if one is not None}
+            self._inside[page.number] = {_plain(one.url) for one in found if one is not None}
         return self._inside[page.number]
 
 
