@@ -26,8 +26,14 @@ class _Frames:
     """What each page embeds, read once."""
 
     def __init__(self, pages: Sequence[Resource], resources: Resources) -> None:
-        self._pages, self._resources = pages, resources
-        self._inside: dict[int, set[str]] = {}
+        self._resources = resources
+        self._inside: dict[str, set[str]] = {}
+        for page in pages if len(pages) > 1 else ():
+            self._inside.setdefault(_plain(page.url), set()).update(self._embedded(page))
+        self._around: dict[str, list[str]] = {}
+        for around, inside in self._inside.items():
+            for url in inside - {around}:
+                self._around.setdefault(url, []).append(around)
 
     def has(self, one: Resource) -> bool:
         """Whether its request says that it is a part of a page, else whether a page embeds it.
@@ -36,27 +42,20 @@ class _Frames:
         """
         if one.asked_for:
             return one.asked_for != _DOCUMENT
-        url = _plain(one.url)
-        around = [page for page in self._pages if _plain(page.url) != url and url in self._embedded(page)]
+        url, asker = _plain(one.url), _plain(one.referrer or "")
+        # Browsers tell other hosts no more than the host of the page.
         return any(
-            url_of_page in self._askers(one) or url_of_page not in self._embedded(one)
-            for url_of_page in (_plain(page.url) for page in around)
+            around not in self._inside[url] or asker in (around, f"{_origin(around)}/")
+            for around in self._around.get(url, ())
         )
 
-    def _askers(self, one: Resource) -> set[str]:
-        """The pages that its referrer may name: browsers tell other hosts no more than the host of the page."""
-        asker = _plain(one.referrer or "")
-        return {url for page in self._pages if asker in ((url := _plain(page.url)), f"{_origin(page.url)}/")}
-
     def _embedded(self, page: Resource) -> set[str]:
-        if page.number not in self._inside:
-            root = tree_of(decoded(page))
-            base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
-            places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
-            urls = [joined(base, place.strip()) for place in places]
-            found = [self._resources.find(url) for url in urls if url]
-            self._inside[page.number] = {_plain(one.url) for one in found if one is not None}
-        return self._inside[page.number]
+        root = tree_of(decoded(page))
+        base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
+        places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
+        urls = [joined(base, place.strip()) for place in places]
+        found = [self._resources.find(url) for url in urls if url]
+        return {_plain(one.url) for one in found if one is not None}
 
 
 def _plain(url: str) -> str:

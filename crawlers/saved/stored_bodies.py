@@ -55,11 +55,11 @@ def stored_body(text: str, content: dict[str, Any], media_type: str, told: list[
             unmarked = None if says_base64 else "in base64 and not marked so: read as that"
             return _unpacking(data, media_type, told, odd or unmarked)
     plain = text.encode("utf-8", "replace")
-    data = _from_base64(text)
-    if says_base64 and data is not None:
-        is_plain = len(data) != content.get("size") == len(plain) and len(text) < _SURELY_BASE64_CHARS
+    meant = _from_base64(text) if says_base64 else None
+    if meant is not None:
+        is_plain = len(meant) != content.get("size") == len(plain) and len(text) < _SURELY_BASE64_CHARS
         if not is_plain or (media_type.startswith("image/") and media_type != "image/svg+xml"):
-            return _unpacking(data, media_type, told, None)
+            return _unpacking(meant, media_type, told, None)
     note = "marked as base64 and is plain text: read as that" if says_base64 else None
     if "\ufffd" in text and not _is_text(plain[:HEAD_BYTES]):
         return StoredBody(b"", note=note, loss="not read, since it was saved as text although it is none")
