@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from crawlers.saved.page import Body, Resources
@@ -11,7 +11,7 @@ from crawlers.saved.sniffing import HEAD_BYTES, is_recognised, looks_like_text
 from crawlers.saved.unpacking import CannotUnpack, UnknownCoding, is_packed_as, pieces_of, unpacked
 
 
-def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Resources) -> tuple[Body, bool]:
+def body_of(pieces: Iterator[bytes], codings: Sequence[str], url: str, resources: Resources) -> tuple[Body, bool]:
     """A body without its content codings, and whether it is all there.
 
     Many archives store a body unpacked and keep the header that says how it was packed; such a body
@@ -30,7 +30,7 @@ def body_of(pieces: Iterator[bytes], codings: list[str], url: str, resources: Re
         if stands and is_packed_as(codings[-1], head) is False:
             return body, _write(body, pieces_of(stored), url, resources) and complete
         try:
-            whole = _write_or_raise(body, unpacked(pieces_of(stored), codings))
+            whole = _write_or_raise(body, unpacked(pieces_of(stored), list(codings)))
         except CannotUnpack as problem:
             if stands:
                 stored.seek(0)

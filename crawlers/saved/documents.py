@@ -27,29 +27,35 @@ class _Frames:
 
     def __init__(self, pages: Sequence[Resource], resources: Resources) -> None:
         self._resources = resources
-        self._inside: dict[int, set[int]] = {}
-        self._pages: dict[str, list[Resource]] = {}
-        for page in pages:
-            self._pages.setdefault(_plain(page.url), []).append(page)
-            # Browsers tell other hosts no more than the host of the page.
-            self._pages.setdefault(f"{_origin(page.url)}/", []).append(page)
+        self._inside: dict[str, set[str]] = {}
+        for page in pages if len(pages) > 1 else ():
+            self._inside.setdefault(_plain(page.url), set()).update(self._embedded(page))
+        self._around: dict[str, list[str]] = {}
+        for around, inside in self._inside.items():
+            for url in inside - {around}:
+                self._around.setdefault(url, []).append(around)
 
     def has(self, one: Resource) -> bool:
-        """Whether its request says that it is a part of a page, else whether the page that asked does."""
+        """Whether its request says that it is a part of a page, else whether a page embeds it.
+
+        Where two pages embed each other, the one that asked for the other is the page.
+        """
         if one.asked_for:
             return one.asked_for != _DOCUMENT
-        askers = self._pages.get(_plain(one.referrer), []) if one.referrer else []
-        return any(one.number in self._embedded(page) for page in askers if page.url != one.url)
+        url, asker = _plain(one.url), _plain(one.referrer or "")
+        # Browsers tell other hosts no more than the host of the page.
+        return any(
+            around not in self._inside[url] or asker in (around, f"{_origin(around)}/")
+            for around in self._around.get(url, ())
+        )
 
-    def _embedded(self, page: Resource) -> set[int]:
-        if page.number not in self._inside:
-            root = tree_of(decoded(page))
-            base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
-            places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
-            urls = [joined(base, place.strip()) for place in places]
-            found = [self._resources.find(url) for url in urls if url]
-            self._inside[page.number] = {one.number for one in found if one is not None}
-        return self._inside[page.number]
+    def _embedded(self, page: Resource) -> set[str]:
+        root = tree_of(decoded(page))
+        base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
+        places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
+        urls = [joined(base, place.strip()) for place in places]
+        found = [self._resources.find(url) for url in urls if url]
+        return {_plain(one.url) for one in found if one is not None}
 
 
 def _plain(url: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.addresses import SAVED
+from crawlers.saved.charsets import page_text
 from crawlers.saved.image_formats import HEAD_BYTES, image_format
 from crawlers.saved.page import PageImage, Resources, SavedPage, Start
 from crawlers.saved.self_extracting import page_within
@@ -37,7 +38,7 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     if path.stat().st_size > _MOST_PAGE_BYTES:
         raise CaptureRefused(f"a page of more than {_MOST_PAGE_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
-    head = data[:8_000].decode("utf-8", "replace")
+    head = page_text(data[:8_000])
     url, saved_at, tool = _told_by_comment(head)
     own = f"saved:///{quote(os.fsencode(path.name))}"
     body = resources.body()

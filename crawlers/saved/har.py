@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import json
 import re
@@ -14,17 +12,18 @@ from typing import Any
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.bodies import body_of
+from crawlers.saved.charsets import charset_in
 from crawlers.saved.documents import pages_in
+from crawlers.saved.html import decoded
 from crawlers.saved.page import Resource, Resources, Start
-from crawlers.saved.sniffing import HEAD_BYTES, media_type_of
-from crawlers.saved.unpacking import GZIP, Members, is_packed_as
-from crawlers.saved.warc import charset_in, is_whole, redirect_of
+from crawlers.saved.stored_bodies import stored_body
+from crawlers.saved.unpacking import GZIP, Members, codings_in
+from crawlers.saved.warc import is_whole, redirect_of
 
 _MOST_BYTES = 250_000_000  # JSON is read whole
 _NOT_MODIFIED, _PART = 304, 206
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _NO_PAGES = frozenset({"OPTIONS", "HEAD", "CONNECT", "TRACE"})
-_MARKED = ("gzip", "zstd")  # codings that show in the first bytes
+_PAGES = ("text/html", "application/xhtml+xml")
 
 
 def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
@@ -48,7 +47,7 @@ def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None,
 def _log_of(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         packed = stream.peek(2).startswith(GZIP)
-        members = Members(stream, b"")
+        members = Members(stream)
         data = (io.BufferedReader(members) if packed else stream).read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise CaptureRefused(f"a HAR file of more than {_MOST_BYTES / 1e6:,.0f} MB is not read")
@@ -76,7 +75,11 @@ def _take_entry(entry: Any, resources: Resources) -> int:
         return int(status < 300 or status == _NOT_MODIFIED)
     media_type, _, parameters = str(content.get("mimeType") or told.get("content-type") or "").partition(";")
     media_type = media_type.strip().lower()
-    data, is_text = _decoded(str(text or ""), content, media_type, url, resources)
+    packed_as = codings_in(told.get("content-encoding"))
+    stored = stored_body(str(text or ""), content, media_type, packed_as)
+    data = stored.data
+    if stored.note:
+        resources.note(stored.note, url)
     whole = status != _PART or is_whole(told.get("content-range"))
     if not whole:
         resources.miss("only a part of it is in the capture (status 206)", url)
@@ -85,15 +88,13 @@ def _take_entry(entry: Any, resources: Resources) -> int:
     # A browser that kept an answer writes its body beside the status "not changed".
     if (status == _PART and whole) or (status == _NOT_MODIFIED and data):
         status = 200
-    # Bodies are stored unpacked; some proxies store them as they came.
-    codings = [
-        one for one in _MARKED if is_packed_as(one, data[:8]) and one in told.get("content-encoding", "").lower()
-    ]
-    body, complete = body_of(iter([data]), codings, url, resources)
+    if stored.loss:
+        resources.miss(stored.loss, url)
+    body, complete = body_of(iter([data]), stored.codings, url, resources)
     resources.add(
-        body, url, media_type=media_type, charset="utf-8" if is_text else charset_in(parameters), status=status,
-        referrer=asked.get("referer"), asked_for=_asked_for(asked), at=_utc(entry.get("startedDateTime")),
-        location=location, whole=whole and complete, group=str(entry.get("pageref") or "") or None,
+        body, url, media_type=media_type, charset="utf-8" if stored.is_text else charset_in(parameters), status=status,
+        referrer=asked.get("referer") or _parsed_in(entry, media_type), asked_for=_asked_for(asked), at=_utc(entry.get("startedDateTime")),
+        location=location, whole=whole and complete and not stored.loss, group=str(entry.get("pageref") or "") or None,
     )  # fmt: skip
     return 0
 
@@ -114,39 +115,12 @@ def _number(told: Any) -> int:
     return int(told) if isinstance(told, int | float) and abs(told) < 1e15 else 0
 
 
-def _decoded(text: str, content: dict[str, Any], media_type: str, url: str, resources: Resources) -> tuple[bytes, bool]:
-    """A body's bytes, and whether it was stored as text, which is UTF-8 then.
-
-    Some tools write plain text and say base64, others write base64 and do not say so: what a body
-    is tells which.
-    """
-    plain = text.encode("utf-8", "replace")
-    says_base64 = str(content.get("encoding") or "").strip().lower() == "base64"
-    data = _from_base64(text) if says_base64 or media_type.startswith("image/") else None
-    if says_base64:
-        size = _number(content.get("size"))
-        if data is not None and not (len(data) != size == len(plain)):
-            return data, False
-        resources.note("marked as base64 and is plain text: read as that", url)
-    elif data is not None and media_type_of(data[:HEAD_BYTES]).startswith("image/"):
-        resources.note("in base64 and not marked so: read as that", url)
-        return data, False
-    return plain, True
-
-
-def _from_base64(text: str) -> bytes | None:
-    """Bytes of base64 as browsers read it (Infra, "forgiving-base64 decode"), in either alphabet.
-
-    None for anything else.
-    """
-    told = re.sub(r"[\t\n\f\r ]+", "", text).replace("-", "+").replace("_", "/")
-    told = re.sub(r"={1,2}$", "", told) if len(told) % 4 == 0 else told
-    if len(told) % 4 == 1 or _NOT_BASE64.search(told):
+def _parsed_in(entry: dict[str, Any], media_type: str) -> str | None:
+    """The page in whose markup Chrome found the address of another one."""
+    initiator = entry.get("_initiator")
+    if not isinstance(initiator, dict) or initiator.get("type") != "parser" or media_type not in _PAGES:
         return None
-    try:
-        return base64.b64decode(told + "=" * (-len(told) % 4))
-    except (binascii.Error, ValueError):
-        return None
+    return str(initiator.get("url") or "") or None
 
 
 def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
@@ -183,8 +157,8 @@ def _main_of(pages: Sequence[Resource], title: str) -> list[Resource]:
 
 
 def _title_of(page: Resource) -> str:
-    found = re.search(rb"<title[^>]{0,200}>([^<]{0,2000})", page.read()[:200_000], re.IGNORECASE)
-    return " ".join(found[1].decode("utf-8", "replace").split()) if found else ""
+    found = re.search(r"<title[^>]{0,200}>([^<]{0,2000})", decoded(page)[:200_000], re.IGNORECASE)
+    return " ".join(found[1].split()) if found else ""
 
 
 def _utc(told: Any) -> str | None:

@@ -15,6 +15,7 @@ import lxml.html
 from lxml import etree
 
 from crawlers.saved.addresses import SAVED, data_of, host_of, joined
+from crawlers.saved.charsets import charset_in, page_text, plain_text
 from crawlers.saved.drawings import pictures_in_drawing
 from crawlers.saved.elements import image_places, is_hidden
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, open_image
@@ -56,9 +57,10 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     if not start.url.startswith(SAVED):  # whatever else lies in a saved page's folder is not on the page
         reading.add_what_scripts_loaded(start.url, loaded)
     title = start.title or _title(root)
+    notes = reading.notes if resource.size_bytes else ("the page is empty in the capture", *reading.notes)
     return SavedPage(
         start.url if start.url.startswith(("http://", "https://")) else None, title[:500], start.saved_at or resource.at, html,
-        "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), reading.notes,
+        "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), notes,
     )  # fmt: skip
 
 
@@ -80,21 +82,8 @@ def _is_cut_off(root: Any) -> bool:
 
 
 def decoded(resource: Resource) -> str:
-    """A page's text in the charset that was declared, by its server or in itself; UTF-8 with marks for what does not fit."""
-    data = resource.read()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    told = resource.charset
-    if told is None and (
-        found := re.search(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w-]{1,40})", data[:4096], re.IGNORECASE)
-    ):
-        told = found[1].decode("ascii")
-    if told and told.lower() in ("gb2312", "gbk"):
-        told = "gb18030"  # browsers read them so
-    try:
-        return data.decode(told or "utf-8", "replace")
-    except (LookupError, ValueError):  # names of no charset, and of codecs that are none
-        return data.decode("utf-8", "replace")
+    """A page's text in the charset that it is in (`page_text`)."""
+    return page_text(resource.read(), resource.charset)
 
 
 class _PageReading:
@@ -158,7 +147,7 @@ class _PageReading:
             url = joined(base, link.get("href") or "") if "stylesheet" in (link.get("rel") or "").lower() else None
             sheet = self._resources.find(url) if url else None
             if sheet is not None and sheet.size_bytes <= _MOST_SHEET_BYTES:
-                sheets.append((sheet.read().decode("utf-8", "replace"), sheet.url))
+                sheets.append((plain_text(sheet.read(), sheet.charset), sheet.url))
         for text, place in sheets:
             self._properties |= {name: (url, place) for name, url in custom_urls(text).items()}
             self._behind += [(url, place) for url in style_urls(text)]
@@ -259,7 +248,8 @@ class _PageReading:
         if place[:5].lower() == "data:":
             data = data_of(place)
             if data is not None and data[0] in ("text/html", "application/xhtml+xml"):
-                self.read(tree_of(data[1].decode("utf-8", "replace")), bases[0], depth + 1)
+                declared = charset_in(place.partition(",")[0].partition(";")[2])
+                self.read(tree_of(page_text(data[1], declared)), bases[0], depth + 1)
                 return
         found = self._resource(place, bases) if place else None
         if found is not None and found.is_image:
@@ -278,4 +268,4 @@ def _title(root: Any) -> str:
 def _answers(loaded: Sequence[Resource]) -> Iterator[tuple[str, str]]:
     for resource in loaded:
         if resource.is_json and resource.status < 300 and resource.size_bytes <= _MOST_ANSWER_BYTES:
-            yield resource.url, resource.read().decode("utf-8", "replace")
+            yield resource.url, plain_text(resource.read(), resource.charset)

@@ -23,15 +23,17 @@ from string import ascii_letters, digits
 from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.charsets import charset_in
 from crawlers.saved.page import Resource, Resources, Start
 from crawlers.saved.sniffing import HEAD_BYTES, media_type_of
-from crawlers.saved.warc import charset_in
 
 _MOST_BYTES = 250_000_000
 _MOST_DEPTH = 10
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NOT_BASE64 = bytes(set(range(256)) - set(f"{ascii_letters}{digits}+/=".encode()))
+# Mail folders put a line before each message (RFC 4155): "From - Sun Mar 01 10:00:00 2026".
+_BEFORE_HEADERS = re.compile(rb"(?:\xef\xbb\xbf|\s)*(?:From (?![ \t]*:)[^\r\n]*\r?\n(?=[!-9;-~]+:))?")
 _AS_IT_IS = ("", "7bit", "8bit", "binary")
 
 
@@ -57,8 +59,7 @@ def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | Non
     if path.stat().st_size > _MOST_BYTES:
         raise CaptureRefused(f"an MHTML file of more than {_MOST_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
-    begin = len(data) - len(data.lstrip(b"\xef\xbb\xbf \t\r\n"))
-    headers, body = _split(data[begin:])
+    headers, body = _split(data[message_begin(data) :])
     del data
     saved_as = _address(headers, "Snapshot-Content-Location")
     parts = list(_parts(headers, body, (), None, 0, closed=True))
@@ -74,6 +75,12 @@ def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | Non
     if not all(part.closed for part in parts):
         resources.notes.append("the MHTML was cut off: it ends inside a part, and what came after is missing")
     return [start] if start else [], str(headers.get("From") or "")[:200] or None, []
+
+
+def message_begin(data: bytes) -> int:
+    """Where the headers of a message begin: behind marks, blank lines and the line that mail folders put before them."""
+    found = _BEFORE_HEADERS.match(data)
+    return found.end() if found else 0
 
 
 def _split(data: bytes) -> tuple[Message, bytes]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.charsets import head_in_utf8
 from crawlers.saved.files import (
     BESIDE,
     PICTURE_ENDINGS,
@@ -24,8 +25,9 @@ from crawlers.saved.files import (
 from crawlers.saved.har import read_har
 from crawlers.saved.html import page_of
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, kind_of
-from crawlers.saved.mhtml import read_mhtml
+from crawlers.saved.mhtml import message_begin, read_mhtml
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
+from crawlers.saved.sniffing import looks_like_text
 from crawlers.saved.unpacking import GZIP, ZSTD, head_of
 from crawlers.saved.wacz import read_wacz
 from crawlers.saved.warc import read_warc
@@ -33,6 +35,9 @@ from crawlers.saved.warc import read_warc
 _MOST_REASON_CHARS = 1_000
 _HEADER = re.compile(rb"[!-9;-~]+:")
 _MESSAGE = re.compile(rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE)
+_HTML_WORDS = (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
+_HTML_ENDINGS = (".html", ".htm", ".xhtml")
+_TAG = re.compile(rb"<[a-z][a-z0-9-]{0,60}[\s/>]")
 _READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
     Format.WARC: read_warc, Format.WACZ: read_wacz, Format.HAR: read_har, Format.MHTML: read_mhtml, Format.HTML: read_html,
 }  # fmt: skip
@@ -94,7 +99,8 @@ def format_of(path: Path) -> Format:
     """What a capture is; raises CaptureRefused for anything that is not read."""
     with path.open("rb") as stream:
         head = stream.read(4_096)
-    plain = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    told = head_in_utf8(head)
+    plain = told[message_begin(told) :].lower()
     if plain.startswith(b"pk\x03\x04"):
         if zipfile.is_zipfile(path):
             return Format.WACZ
@@ -105,7 +111,7 @@ def format_of(path: Path) -> Format:
         return Format.PDF
     if image_format(head):
         return Format.IMAGE
-    if plain.startswith(b"{") and (path.suffix.lower() == ".har" or b'"log"' in head):
+    if plain.startswith(b"{") and (path.suffix.lower() == ".har" or b'"log"' in plain):
         return Format.HAR
     if plain.startswith(
         (
@@ -118,8 +124,9 @@ def format_of(path: Path) -> Format:
         )
     ) or (_HEADER.match(plain) and _MESSAGE.search(plain)):
         return Format.MHTML
-    if plain.startswith(b"<") and any(
-        word in plain for word in (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
+    if plain.startswith(b"<") and (
+        any(word in plain for word in _HTML_WORDS)
+        or (path.suffix.lower() in _HTML_ENDINGS and _TAG.match(plain) and looks_like_text(plain))
     ):
         return Format.HTML
     if path.suffix.lower() == ".csv":
@@ -146,7 +153,7 @@ def _packed(path: Path, head: bytes) -> Format | None:
         raise CaptureRefused("it is packed with zstd: unpack it first (`zstd -d`)")
     if not head.startswith(GZIP):
         return None
-    plain = inside.lstrip(b"\xef\xbb\xbf \t\r\n")
+    plain = head_in_utf8(inside).lstrip(b"\xef\xbb\xbf \t\r\n")
     if plain.startswith(b"{") and b'"log"' in plain:
         return Format.HAR
     raise CaptureRefused("it is a gzip that holds neither a WARC nor a HAR: unpack it first")
@@ -156,7 +163,7 @@ def parts_beside(path: Path) -> list[Path]:
     """The files that belong to a capture and lie beside it: a saved page's own, the pictures that a table names."""
     if path.suffix.lower() == ".csv":
         return [path.parent / shot.relative_to(path.parent.resolve()) for shot in shots_of(path)]
-    return list(beside(path)) if path.suffix.lower() in (".html", ".htm", ".xhtml") else []
+    return list(beside(path)) if path.suffix.lower() in _HTML_ENDINGS else []
 
 
 def captures_in(paths: list[Path]) -> list[Path]:
@@ -189,7 +196,7 @@ def _loose_files(folder: Path) -> list[Path]:
     inside = sorted(
         one for one in folder.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
     )
-    pages = [one for one in inside if one.suffix.lower() in (".html", ".htm", ".xhtml")]
+    pages = [one for one in inside if one.suffix.lower() in _HTML_ENDINGS]
     own = {page.with_name(page.stem + ending) for page in pages for ending in BESIDE}
     shots = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
     return [one for one in inside if own.isdisjoint(one.parents) and one.resolve() not in shots]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crawlers.saved.charsets import head_in_utf8
 from crawlers.saved.image_formats import image_format
 
 HEAD_BYTES = 1_445  # what the standard looks at
@@ -29,7 +30,7 @@ def media_type_of(head: bytes) -> str:
         return "image/x-icon"
     if head.startswith(b"%PDF-"):
         return "application/pdf"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\t\n\f\r ").lower()
+    text = head_in_utf8(head).removeprefix(b"\xef\xbb\xbf").lstrip(b"\t\n\f\r ").lower()
     if text.startswith(b"<?xml"):
         return "application/xhtml+xml" if b"<html" in text else "text/xml"
     if text.startswith(b"<!--") or any(

@@ -196,7 +196,7 @@ def head_of(stream: IO[bytes], most_bytes: int = 4_096) -> bytes:
     if not head.startswith(GZIP):
         return head
     stream.seek(0)
-    return io.BufferedReader(Members(stream, b"")).read(most_bytes)
+    return io.BufferedReader(Members(stream)).read(most_bytes)
 
 
 def is_packed_as(coding: str, head: bytes) -> bool | None:
@@ -213,13 +213,13 @@ class Members(io.RawIOBase):
 
     warcio refuses files whose members hold more or less than one record. `record_begins` tells where
     a record starts: one that starts a member is given a line of its own even where the record before
-    forgot to end its line.
+    forgot to end its line. Without it the members are joined as they are.
 
     Attributes:
         problem: how the file ended where it should not have.
     """
 
-    def __init__(self, stream: IO[bytes], record_begins: bytes) -> None:
+    def __init__(self, stream: IO[bytes], record_begins: bytes = b"") -> None:
         self._stream, self._begins = stream, record_begins
         self._unpacking = zlib.decompressobj(31)
         self._packed, self._ready, self._begin, self._last = b"", b"", b"", b"\n"
@@ -256,7 +256,7 @@ class Members(io.RawIOBase):
             if len(data) < len(self._begins) and not self._unpacking.eof:
                 return b""
             self._at_start, self._begin = False, b""
-            if data.startswith(self._begins) and self._last != b"\n":
+            if self._begins and data.startswith(self._begins) and self._last != b"\n":
                 data = b"\r\n\r\n" + data
         self._last = data[-1:] or self._last
         return data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import lzma
 import re
@@ -15,6 +14,7 @@ from urllib.parse import urljoin
 from warcio.exceptions import ArchiveLoadFailed
 
 from crawlers.saved.bodies import body_of
+from crawlers.saved.charsets import charset_in
 from crawlers.saved.documents import pages_in
 from crawlers.saved.page import Format, Resources, Start
 from crawlers.saved.record_digests import agrees, has_digest, records_of
@@ -186,14 +186,4 @@ def _software(record: Any) -> str | None:
         name, _, value = line.partition(":")
         if name.strip().lower() == "software":
             return value.strip()[:200] or None
-    return None
-
-
-def charset_in(parameters: str) -> str | None:
-    """The charset parameter of a Content-Type header."""
-    for part in parameters.split(";"):
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            with contextlib.suppress(LookupError):
-                return value.strip().strip("\"'") or None
     return None
