@@ -10,7 +10,6 @@ from pathlib import Path
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.files import (
-    BESIDE,
     PICTURE_ENDINGS,
     beside,
     read_html,
@@ -25,6 +24,7 @@ from crawlers.saved.har import read_har
 from crawlers.saved.html import page_of
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, kind_of
 from crawlers.saved.mhtml import read_mhtml
+from crawlers.saved.own_folders import PAGE_ENDINGS, folders_of_pages
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
 from crawlers.saved.unpacking import GZIP, ZSTD, head_of
 from crawlers.saved.wacz import read_wacz
@@ -156,7 +156,7 @@ def parts_beside(path: Path) -> list[Path]:
     """The files that belong to a capture and lie beside it: a saved page's own, the pictures that a table names."""
     if path.suffix.lower() == ".csv":
         return [path.parent / shot.relative_to(path.parent.resolve()) for shot in shots_of(path)]
-    return list(beside(path)) if path.suffix.lower() in (".html", ".htm", ".xhtml") else []
+    return list(beside(path)) if path.suffix.lower() in PAGE_ENDINGS else []
 
 
 def captures_in(paths: list[Path]) -> list[Path]:
@@ -186,11 +186,10 @@ def what_it_is(path: Path) -> str:
 
 def _loose_files(folder: Path) -> list[Path]:
     """The files of a folder that belong to no capture beside them; hidden ones and links are none."""
-    inside = sorted(
-        one for one in folder.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
-    )
-    pages = [one for one in inside if one.suffix.lower() in (".html", ".htm", ".xhtml")]
-    own = {page.with_name(page.stem + ending) for page in pages for ending in BESIDE}
+    everything = sorted(one for one in folder.rglob("*") if not one.is_symlink())
+    inside = [one for one in everything if one.is_file() and not one.name.startswith(".")]
+    pages = [one for one in inside if one.suffix.lower() in PAGE_ENDINGS]
+    own = {one for one, _ in folders_of_pages(pages, (one for one in everything if one.is_dir()))}
     shots = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
     return [one for one in inside if own.isdisjoint(one.parents) and one.resolve() not in shots]
 
