@@ -51,10 +51,13 @@ def imported_urls(style: str) -> Iterator[str]:
 
 def custom_urls(style: str) -> dict[str, str]:
     """Custom properties of a style sheet that stand for an image, and its address: `--name: url(...)`."""
-    found = {}
-    for name in _PROPERTY.finditer(style):
-        if image := _IMAGE.match(style, name.end()):
-            found[name[1]] = next(iter(_candidates(style, image)[0]), "")
+    found: dict[str, str] = {}
+    at = 0
+    while name := _PROPERTY.search(style, at):
+        at = name.end()
+        if image := _IMAGE.match(style, at):
+            addresses, at = _candidates(style, image)
+            found[name[1]] = next(iter(addresses), "")
     return found
 
 
