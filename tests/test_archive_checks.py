@@ -200,6 +200,59 @@ class TestPackages:
         with pytest.raises(CaptureRefused, match=r"package of packages.*a_plain\.wacz"):
             read(package.getvalue())
 
+    def renamed(self, names: dict[str, str]) -> bytes:
+        """A package whose files, and the names in its list, begin in another way."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old, zipfile.ZipFile(out, "w") as new:
+            for name in old.namelist():
+                data, place = old.read(name), name
+                for begin, other in names.items():
+                    data = (
+                        data.replace(begin.encode(), json.dumps(other)[1:-1].encode())
+                        if name.endswith("package.json")
+                        else data
+                    )
+                    place = other + place.removeprefix(begin) if place.startswith(begin) else place
+                new.writestr(place, data)
+        return out.getvalue()
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            {"archive/": "./archive/"}, {"archive/": ".//archive/", "pages/": "./pages/"}, {"archive/": "archive\\"},
+            {"archive/": "x/archive/"}, {"archive/": "warcs/"},
+        ],
+    )  # fmt: skip
+    def test_however_the_zip_writes_its_names(self, names: dict[str, str]) -> None:
+        reading = read(self.renamed(names))
+        assert (images_of(reading.pages[0]), reading.pages[0].title, reading.notes) == ([PIXELS], "Offer", ())
+        assert "2 files agree with the SHA-256 in datapackage.json" in reading.checks
+
+    @pytest.mark.parametrize("top", ["my capture/", "./x/"])
+    def test_a_package_one_folder_down(self, top: str) -> None:
+        out = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old, zipfile.ZipFile(out, "w") as new:
+            new.writestr(top, "")
+            for name in old.namelist():
+                new.writestr(top + name, old.read(name))
+            new.writestr("__MACOSX/._x", "x")
+        reading = read(out.getvalue())
+        assert (images_of(reading.pages[0]), reading.pages[0].title) == ([PIXELS], "Offer")
+        assert any("not name it" in check and "__MACOSX/._x" in check for check in reading.checks)
+        with zipfile.ZipFile(out, "a") as new:
+            new.writestr("other/datapackage.json", "{}")
+        with pytest.raises(CaptureRefused, match=r"several packages.*other/"):
+            read(out.getvalue())
+
+    def test_a_warc_that_the_list_does_not_name_is_refused_as_that(self) -> None:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as package:
+            package.writestr("archive/a.warc", page_record())
+            package.writestr("pages/pages.jsonl", "")
+            package.writestr("datapackage.json", json.dumps({"resources": [{"path": "pages/pages.jsonl"}]}))
+        with pytest.raises(CaptureRefused, match=r"names none of its WARCs: archive/a\.warc"):
+            read(out.getvalue())
+
     def test_archives_go_by_their_content(self) -> None:
         files = {
             "one": page_record(),

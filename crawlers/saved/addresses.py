@@ -89,10 +89,15 @@ def _cut(place: str) -> tuple[str, str, str]:
     return place[:at], place[at : at + 1], place[at + 1 :]
 
 
+def is_web(url: str) -> bool:
+    """Whether an address is one of the web, in whatever letter case its scheme is written."""
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
 def host_of(url: str) -> str:
-    """The host of an address, "" for one that is none."""
+    """The host of an address in lower case, "" for one that is none."""
     try:
-        return urlsplit(url).netloc
+        return urlsplit(url).netloc.lower()
     except ValueError:
         return ""
 

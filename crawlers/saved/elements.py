@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from crawlers.saved.addresses import srcset_of
+from crawlers.saved.styles import style_images
 
 _HIDDEN = frozenset({"script", "style", "noscript", "template", "head"})
 _SHADOW_ROOTS = ("shadowrootmode", "shadowroot", "shadowmode")  # HTML Standard; older SingleFile; Chromium's MHTML
-_LAZY = ("data-src", "data-original", "data-lazy-src", "data-url", "data-xhs-img", "src", "href", "xlink:href")
+_LAZY = (
+    "data-src", "data-original", "data-lazy-src", "data-lazy", "data-lazyload", "data-lazy-img", "data-ks-lazyload", "data-echo",
+    "data-actualsrc", "data-url", "data-xhs-img", "src", "href", "xlink:href",
+)  # fmt: skip
+_LAZY_BACKGROUNDS = ("data-bg", "data-lazy-bg", "data-bg-src", "data-background", "data-background-image")
+_WITH_BACKGROUND = frozenset(
+    {"body", "table", "thead", "tbody", "tfoot", "tr", "td", "th"}
+)  # HTML Standard 15.3.1, 15.3.10
+_PICTURE_NAME = re.compile(r"\.(?:jpe?g|jpe|jfif|png|gif|webp|avif|bmp|hei[cf]|tiff?)(?:[?#]|$)", re.IGNORECASE)
 
 
 def is_hidden(element: Any, tag: str) -> bool:
@@ -21,8 +32,10 @@ def image_places(element: Any, tag: str) -> list[str]:
     if tag == "video":
         return list(filter(None, [element.get("poster")]))
     if tag in ("object", "embed"):
-        place = element.get("data") or element.get("src") or ""
-        return [place] if (element.get("type") or "").lower().startswith("image/") and place else []
+        place = (element.get("data") or element.get("src") or "").strip()
+        told = (element.get("type") or "").strip().lower()
+        is_image = told.startswith("image/") if told else _looks_like_a_picture(place)
+        return [place] if is_image and place else []
     if tag == "input" and (element.get("type") or "").lower() != "image":
         return []
     if tag == "source" and not _is_alone(element):
@@ -33,10 +46,23 @@ def image_places(element: Any, tag: str) -> list[str]:
     sources = picture.iter("source") if picture is not None else ()
     places: list[str] = []
     for one in (*sources, element):
-        for name in ("srcset", "data-srcset", "data-lazy-srcset"):
+        for name in ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set"):
             places += srcset_of(one.get(name) or "")
         places += [place for name in _LAZY if (place := one.get(name))]
     return [place for place in places if place.strip()]
+
+
+def background_images(element: Any, tag: str) -> Iterator[list[str]]:
+    """The images behind an element that attributes other than style name: for each where it may lie."""
+    told = [element.get("background") or ""] if tag in _WITH_BACKGROUND else []
+    told += [element.get(name) or "" for name in _LAZY_BACKGROUNDS]
+    for one in dict.fromkeys(told):
+        images = list(style_images(one))
+        yield from images or ([[one.strip()]] if "/" in one or "." in one else [])  # others are colours
+
+
+def _looks_like_a_picture(place: str) -> bool:
+    return place[:11].lower() == "data:image/" or _PICTURE_NAME.search(place) is not None
 
 
 def _is_alone(source: Any) -> bool:

@@ -13,15 +13,23 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from crawlers.errors import CaptureRefused
-from crawlers.saved.addresses import SAVED
+from crawlers.saved.addresses import SAVED, is_web
 from crawlers.saved.charsets import page_text
 from crawlers.saved.image_formats import HEAD_BYTES, image_format
+from crawlers.saved.own_folders import own_folders
 from crawlers.saved.page import PageImage, Resources, SavedPage, Start
+from crawlers.saved.pictures import SMALLEST_SIDE_PX, look_at
 from crawlers.saved.self_extracting import page_within
 
-_SINGLE_FILE = re.compile(r"<!--\s*Page saved with SingleFile\s*(.*?)-->", re.DOTALL)
-_SAVED_FROM = re.compile(r"<!--\s*saved from url=\(\d+\)(\S+)\s*-->")
-BESIDE = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
+_SINGLE_FILE = re.compile(r"<!--\s*+Page saved with SingleFile")
+_SAVED_FROM = re.compile(r"<!--\s*+saved from url=\(\d{1,9}\)(\S{1,8000}?)\s*+-->")
+# What stands before a page's head: doctype, comments, the html tag, which may hold styles of any length.
+_BEFORE_HEAD = re.compile(
+    r"(?:[\s\ufeff]++|<!--.*?-->|<[!?](?!--)[^>]*+>|<html(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>)*+",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_HEAD_BYTES = 1_000_000
+_COMMENT_CHARS = 8_000  # how far behind it a comment of the program that saved the page counts
 _TYPES = {
     ".html": "text/html", ".htm": "text/html", ".xhtml": "application/xhtml+xml", ".json": "application/json", ".css": "text/css", ".js": "text/javascript",
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".jpe": "image/jpeg", ".jfif": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp",
@@ -38,8 +46,7 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     if path.stat().st_size > _MOST_PAGE_BYTES:
         raise CaptureRefused(f"a page of more than {_MOST_PAGE_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
-    head = page_text(data[:8_000])
-    url, saved_at, tool = _told_by_comment(head)
+    url, saved_at, tool = told_by_comment(page_text(data[:_MOST_HEAD_BYTES]))
     own = f"saved:///{quote(os.fsencode(path.name))}"
     body = resources.body()
     body._most = len(data)  # noqa: SLF001  a page with its pictures inside is longer than any other answer
@@ -48,7 +55,7 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     for file in beside(path):
         name = quote(os.fsencode(file.relative_to(path.parent).as_posix()))
         _take(file, f"saved:///{name}", resources)
-    start = page_within(path, own, resources, _TYPES) or own
+    start = page_within(data, own, resources, _TYPES) or own
     return [Start(start, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
 
 
@@ -103,27 +110,29 @@ def shots_of(table: Path) -> list[Path]:
     return list(dict.fromkeys(one for one in named if one is not None))
 
 
-def _told_by_comment(head: str) -> tuple[str | None, str | None, str | None]:
+def told_by_comment(text: str) -> tuple[str | None, str | None, str | None]:
+    """Address, date and program, as the comment says that programs write at the beginning of what they save."""
+    before = _BEFORE_HEAD.match(text)
+    head = text[: (before.end() if before else 0) + _COMMENT_CHARS]
     single = _SINGLE_FILE.search(head)
-    if single:
-        facts = dict(re.findall(r"^\s*(url|saved date):\s*(.+?)\s*$", single[1], re.MULTILINE))
+    end = head.find("-->", single.end()) if single else -1
+    if single and end >= 0:
+        facts = dict(re.findall(r"^[ \t]*(url|saved date):[ \t]*(\S.*?)\s*$", head[single.end() : end], re.MULTILINE))
         return _address(facts.get("url")), facts.get("saved date"), "SingleFile"
     chrome = _SAVED_FROM.search(head)
     return (_address(chrome[1]), None, None) if chrome else (None, None, None)
 
 
 def _address(told: str | None) -> str | None:
-    return told if told and told.startswith(("http://", "https://")) else None
+    return told if told and is_web(told) else None
 
 
 def beside(path: Path) -> Iterator[Path]:
     """The files that a browser saved beside a page; nothing that lies elsewhere, whatever links say."""
-    for ending in BESIDE:
-        folder = path.with_name(path.stem + ending)
-        if folder.is_dir() and not folder.is_symlink():
-            for file in sorted(folder.rglob("*")):
-                if file.is_file() and not file.is_symlink():
-                    yield file
+    for folder in own_folders(path):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.is_symlink():
+                yield file
 
 
 def _take(file: Path, url: str, resources: Resources) -> None:
@@ -168,7 +177,16 @@ def read_picture(path: Path, resources: Resources) -> SavedPage:
     """A screenshot or any other picture."""
     _take(path, f"saved:///{quote(os.fsencode(path.name))}", resources)
     image = PageImage(None, resources.all[-1].path, 0, "")
-    return SavedPage(None, path.stem[:500], None, None, "", (image,))
+    return SavedPage(None, path.stem[:500], None, None, "", (image,), notes=_too_small(image.path))
+
+
+def _too_small(path: Path) -> tuple[str, ...]:
+    picture = look_at(path.read_bytes())
+    if picture.problem is not None or picture.is_worth_a_look:
+        return ()
+    return (
+        f"the picture is {picture.width} x {picture.height} pixels: smaller than {SMALLEST_SIDE_PX} on a side, no face is looked for",
+    )
 
 
 def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
@@ -186,7 +204,7 @@ def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
         name = (row.get("screenshot") or "").strip()
         file = shot_of(path, name)
         url, title = (row.get("url") or "").strip(), (row.get("title") or "").strip()
-        url = url if url.startswith(("http://", "https://")) else ""
+        url = url if is_web(url) else ""
         if file is None:
             yield SavedPage(
                 url or None,
@@ -200,5 +218,11 @@ def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
             continue
         page = read_picture(file, resources)
         yield SavedPage(
-            url or None, title or page.title, (row.get("saved_at") or "").strip() or None, None, "", page.images
+            url or None,
+            title or page.title,
+            (row.get("saved_at") or "").strip() or None,
+            None,
+            "",
+            page.images,
+            notes=page.notes,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from crawlers.saved.addresses import is_web
 from crawlers.saved.facts import PageFacts, PageKind, counted, dig, moment_of, number_of, price_of, text_of
 from crawlers.saved.html import tree_of
 from crawlers.saved.page import SavedPage
@@ -153,4 +154,4 @@ def _url(told: Any, page: SavedPage) -> str | None:
         url = urljoin(page.url or "", told.strip())
     except ValueError:
         return None
-    return url[:2_000] if url.startswith(("http://", "https://")) else None
+    return url[:2_000] if is_web(url) else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.addresses import is_web
 from crawlers.saved.bodies import body_of
 from crawlers.saved.charsets import charset_in
 from crawlers.saved.documents import pages_in
@@ -136,7 +137,7 @@ def _starts(titles: dict[str, Any], resources: Resources) -> list[Start]:
         if group is not None:
             pages = [one for one in pages if one.asked_for == "document"] or _main_of(pages, title)
         for page in pages:
-            shown = title if len(pages) == 1 and not title.startswith(("http://", "https://")) else ""
+            shown = title if len(pages) == 1 and not is_web(title) else ""
             at = _utc(known.get("startedDateTime")) if page is pages[0] else None
             starts.append(Start(page.url, shown, at or page.at, group))
     return starts

@@ -14,14 +14,15 @@ from typing import Any
 import lxml.html
 from lxml import etree
 
-from crawlers.saved.addresses import SAVED, data_of, host_of, joined
-from crawlers.saved.charsets import charset_in, page_text, plain_text
+from crawlers.saved.addresses import SAVED, data_of, host_of, is_web, joined
+from crawlers.saved.charsets import charset_in, page_text
 from crawlers.saved.drawings import pictures_in_drawing
-from crawlers.saved.elements import image_places, is_hidden
+from crawlers.saved.elements import background_images, image_places, is_hidden
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, open_image
 from crawlers.saved.page import PageImage, Resource, Resources, SavedPage, Start
 from crawlers.saved.pictures import SMALLEST_SIDE_PX
-from crawlers.saved.styles import custom_properties, custom_urls, style_urls
+from crawlers.saved.sheets import sheets_of
+from crawlers.saved.styles import custom_properties, custom_urls, style_images
 
 _SILENT = frozenset({"svg", "object", "embed"})  # their images are looked at, their text is not the page's
 _BLOCKS = frozenset(
@@ -29,13 +30,13 @@ _BLOCKS = frozenset(
      "dt", "dd", "pre", "blockquote", "figcaption", "option", "button"]
 )  # fmt: skip
 _MOST_ANSWER_BYTES = 8_000_000
-_MOST_SHEET_BYTES = 8_000_000
 _MOST_IMAGES = 5_000
 _LARGEST_HOLDER_BYTES = 4_000
 _LOSSES = {
     "missing": ("{} image of the page is not in the capture", "{} images of the page are not in the capture"),
     "frame": ("{} frame of the page is not in the capture", "{} frames of the page are not in the capture"),
     "deep frame": ("{} frame within frames lies deeper than is read", "{} frames within frames lie deeper than is read"),
+    "imports": ("{} style sheet is imported by others deeper than is read", "{} style sheets are imported by others deeper than is read"),
     "depth": ("the page nests its elements deeper than is read", "{} frames nest their elements deeper than is read"),
     "many": (f"{{}} image beyond {_MOST_IMAGES:,} was not read", f"{{}} images beyond {_MOST_IMAGES:,} were not read"),
 }  # fmt: skip
@@ -59,7 +60,7 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     title = start.title or _title(root)
     notes = reading.notes if resource.size_bytes else ("the page is empty in the capture", *reading.notes)
     return SavedPage(
-        start.url if start.url.startswith(("http://", "https://")) else None, title[:500], start.saved_at or resource.at, html,
+        start.url if is_web(start.url) else None, title[:500], start.saved_at or resource.at, html,
         "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), notes,
     )  # fmt: skip
 
@@ -95,7 +96,7 @@ class _PageReading:
         self.images: list[PageImage] = []
         self._frames: set[str] = set()
         self._seen: set[str] = set()
-        self._behind: list[tuple[str, str]] = []  # what style sheets name: comes behind what elements show
+        self._behind: list[tuple[list[str], str]] = []  # what style sheets name: comes behind what elements show
         self._properties: dict[str, tuple[str, str]] = {}
         self._losses: Counter[str] = Counter()
         self._chars = 0
@@ -128,8 +129,9 @@ class _PageReading:
                 self._say("" if silent else element.text or "")
                 self._look(element, tag, bases, depth)
         if depth == 0:
-            for place, sheet in self._behind:
-                if (found := self._resource(place, (sheet,))) is not None and found.is_image:
+            for places, sheet in self._behind:
+                there = (self._resource(place, (sheet,)) for place in places)
+                if (found := next((one for one in there if one is not None and one.is_image), None)) is not None:
                     self._keep(found, "")
 
     def add_what_scripts_loaded(self, url: str, loaded: Sequence[Resource]) -> None:
@@ -141,16 +143,12 @@ class _PageReading:
                     self._keep(resource, "")
 
     def _take_styles(self, root: Any, base: str) -> None:
-        """Addresses in style elements and in the style sheets that a page links."""
-        sheets = [("".join(one.itertext()), base) for one in root.iter("style")]
-        for link in root.iter("link"):
-            url = joined(base, link.get("href") or "") if "stylesheet" in (link.get("rel") or "").lower() else None
-            sheet = self._resources.find(url) if url else None
-            if sheet is not None and sheet.size_bytes <= _MOST_SHEET_BYTES:
-                sheets.append((plain_text(sheet.read(), sheet.charset), sheet.url))
+        """Addresses in the style sheets of a page."""
+        sheets, too_deep = sheets_of(root, base, self._resources)
+        self._losses["imports"] += too_deep
         for text, place in sheets:
             self._properties |= {name: (url, place) for name, url in custom_urls(text).items()}
-            self._behind += [(url, place) for url in style_urls(text)]
+            self._behind += [(places, place) for places in style_images(text)]
 
     def _say(self, text: str) -> None:
         if not text or self._chars > self._resources.limits.text_chars:
@@ -168,9 +166,11 @@ class _PageReading:
         alt = element.get("alt") or element.get("title") or ""
         if places := image_places(element, tag):
             self._show(places, bases, alt)
+        elif tag in ("object", "embed"):
+            self._show_if_image(element.get("data") or element.get("src") or "", bases, alt)
         style = element.get("style") or ""
-        for place in style_urls(style):
-            self._show([place], bases, alt)
+        for places in (*background_images(element, tag), *style_images(style)):
+            self._show(places, bases, alt)
         for name in custom_properties(style):
             if name in self._properties:
                 place, sheet = self._properties[name]
@@ -197,6 +197,12 @@ class _PageReading:
                     self._keep(found, alt)
         self._losses["missing"] += missing
 
+    def _show_if_image(self, place: str, bases: tuple[str, ...], alt: str) -> None:
+        """Keep what an element shows that may be of any kind; where it is not there, nobody says that it is an image."""
+        found = self._resource(place, bases) if place else None
+        if found is not None and (found.is_image or found.is_drawing):
+            self._show([place], bases, alt)
+
     def _holds_a_place(self, found: Resource) -> bool:
         if found.is_drawing:
             return True
@@ -215,7 +221,7 @@ class _PageReading:
         if len(self.images) >= _MOST_IMAGES:
             self._losses["many"] += 1
             return
-        url = resource.url if resource.url.startswith(("http://", "https://")) else None
+        url = resource.url if is_web(resource.url) else None
         self.images.append(PageImage(url, resource.path, len(self.images), alt[:300]))
 
     def _resource(self, place: str, bases: tuple[str, ...]) -> Resource | None:

@@ -23,6 +23,7 @@ from string import ascii_letters, digits
 from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.errors import CaptureRefused
+from crawlers.saved.addresses import is_web
 from crawlers.saved.charsets import charset_in
 from crawlers.saved.page import Resource, Resources, Start
 from crawlers.saved.sniffing import HEAD_BYTES, media_type_of
@@ -156,7 +157,7 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
     """Keep a part under its addresses; the page of a snapshot also has the snapshot's."""
     own_id = _content_id(str(part.headers.get("Content-ID") or ""))
     location = _location(part)
-    if saved_as and not location.startswith(("http://", "https://")):
+    if saved_as and not is_web(location):
         location = saved_as
     url = location or f"cid:{own_id or number}"
     body, problem = _decoded(part)

@@ -11,7 +11,6 @@ from pathlib import Path
 from crawlers.errors import CaptureRefused
 from crawlers.saved.charsets import head_in_utf8
 from crawlers.saved.files import (
-    BESIDE,
     PICTURE_ENDINGS,
     beside,
     read_html,
@@ -26,6 +25,7 @@ from crawlers.saved.har import read_har
 from crawlers.saved.html import page_of
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, kind_of
 from crawlers.saved.mhtml import message_begin, read_mhtml
+from crawlers.saved.own_folders import PAGE_ENDINGS, folders_of_pages
 from crawlers.saved.page import Format, Limits, Reading, Resource, Resources, Start
 from crawlers.saved.sniffing import looks_like_text
 from crawlers.saved.unpacking import GZIP, ZSTD, head_of
@@ -36,7 +36,6 @@ _MOST_REASON_CHARS = 1_000
 _HEADER = re.compile(rb"[!-9;-~]+:")
 _MESSAGE = re.compile(rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE)
 _HTML_WORDS = (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
-_HTML_ENDINGS = (".html", ".htm", ".xhtml")
 _TAG = re.compile(rb"<[a-z][a-z0-9-]{0,60}[\s/>]")
 _READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
     Format.WARC: read_warc, Format.WACZ: read_wacz, Format.HAR: read_har, Format.MHTML: read_mhtml, Format.HTML: read_html,
@@ -126,7 +125,7 @@ def format_of(path: Path) -> Format:
         return Format.MHTML
     if plain.startswith(b"<") and (
         any(word in plain for word in _HTML_WORDS)
-        or (path.suffix.lower() in _HTML_ENDINGS and _TAG.match(plain) and looks_like_text(plain))
+        or (path.suffix.lower() in PAGE_ENDINGS and _TAG.match(plain) and looks_like_text(plain))
     ):
         return Format.HTML
     if path.suffix.lower() == ".csv":
@@ -163,7 +162,7 @@ def parts_beside(path: Path) -> list[Path]:
     """The files that belong to a capture and lie beside it: a saved page's own, the pictures that a table names."""
     if path.suffix.lower() == ".csv":
         return [path.parent / shot.relative_to(path.parent.resolve()) for shot in shots_of(path)]
-    return list(beside(path)) if path.suffix.lower() in _HTML_ENDINGS else []
+    return list(beside(path)) if path.suffix.lower() in PAGE_ENDINGS else []
 
 
 def captures_in(paths: list[Path]) -> list[Path]:
@@ -193,11 +192,10 @@ def what_it_is(path: Path) -> str:
 
 def _loose_files(folder: Path) -> list[Path]:
     """The files of a folder that belong to no capture beside them; hidden ones and links are none."""
-    inside = sorted(
-        one for one in folder.rglob("*") if one.is_file() and not one.is_symlink() and not one.name.startswith(".")
-    )
-    pages = [one for one in inside if one.suffix.lower() in _HTML_ENDINGS]
-    own = {page.with_name(page.stem + ending) for page in pages for ending in BESIDE}
+    everything = sorted(one for one in folder.rglob("*") if not one.is_symlink())
+    inside = [one for one in everything if one.is_file() and not one.name.startswith(".")]
+    pages = [one for one in inside if one.suffix.lower() in PAGE_ENDINGS]
+    own = {one for one, _ in folders_of_pages(pages, (one for one in everything if one.is_dir()))}
     shots = {shot for table in inside if table.suffix.lower() == ".csv" for shot in shots_of(table)}
     return [one for one in inside if own.isdisjoint(one.parents) and one.resolve() not in shots]
 

@@ -27,12 +27,14 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from crawlers.errors import CaptureRefused
 from crawlers.saved.digests import digest_of, is_known
+from crawlers.saved.package_files import PackageFiles, plain_name
 from crawlers.saved.page import Resources, Start
 from crawlers.saved.revisits import Visits
 from crawlers.saved.unpacking import head_of
 from crawlers.saved.warc import BROKEN, read_warc_stream, starts_in
 
 _MOST_FILES = 10_000
+_WARC_NAMES = (".warc", ".warc.gz")
 _MOST_LIST_BYTES = 50_000_000
 _MOST_TIMES_SMALLER = 200  # a bomb is smaller by more; WARCs are gzip already
 _OF_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}  # hexadecimal digits
@@ -42,13 +44,13 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     """Fill `resources` from its WARCs; its own list says which pages it was made of."""
     visits = Visits(resources)
     try:
-        with zipfile.ZipFile(path) as package:
+        with PackageFiles(path) as package:
             _must_be_harmless(package, resources.limits.total_bytes)
             described = _json_of(package, "datapackage.json")
             _must_be_one_package(package, described)
             checks = [*_before(package), *_check(package, described)]
-            trusted = _described(described) or set(package.namelist())
-            archives = [name for name in dict.fromkeys(package.namelist()) if name.startswith("archive/")]
+            trusted = _described(described) or set(package)
+            archives = [name for name in package if name.startswith("archive/") or name.lower().endswith(_WARC_NAMES)]
             warcs = [name for name in archives if name in trusted and _is_warc(package, name, resources)]
             for name in warcs:
                 with package.open(name) as stream:
@@ -57,7 +59,10 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeError, *BROKEN) as error:
         raise CaptureRefused(f"it is no WACZ that can be read ({type(error).__name__})") from error
     if not warcs:
-        raise CaptureRefused("it holds no WARC")
+        unlisted = ", ".join(name for name in archives if name not in trusted)[:200]
+        raise CaptureRefused(
+            f"datapackage.json names none of its WARCs: {unlisted}" if unlisted else "it holds no WARC"
+        )
     visits.settle()
     groups = {one.group for one in resources.all}
     known = [
@@ -69,7 +74,7 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     return known or starts_in(resources), tool, checks
 
 
-def _is_warc(package: zipfile.ZipFile, name: str, resources: Resources) -> bool:
+def _is_warc(package: PackageFiles, name: str, resources: Resources) -> bool:
     """Whether a member is a WARC by its content; one that is none is noted."""
     if name.endswith("/"):
         return False
@@ -80,21 +85,21 @@ def _is_warc(package: zipfile.ZipFile, name: str, resources: Resources) -> bool:
     return False
 
 
-def _before(package: zipfile.ZipFile) -> list[str]:
+def _before(package: PackageFiles) -> list[str]:
     begin = min(file.header_offset for file in package.infolist())
     return [f"{begin:,} bytes before the zip are no part of it and were not read"] if begin else []
 
 
-def _must_be_one_package(package: zipfile.ZipFile, described: dict[str, Any]) -> None:
+def _must_be_one_package(package: PackageFiles, described: dict[str, Any]) -> None:
     """Packages of packages (profile multi-wacz-package) are refused."""
-    inside = sorted(name for name in _described(described) | set(package.namelist()) if name.endswith(".wacz"))
+    inside = sorted(name for name in _described(described) | set(package) if name.endswith(".wacz"))
     if described.get("profile") == "multi-wacz-package" or inside:
         raise CaptureRefused(
             f"it is a package of packages: unpack it and take in each of them, {', '.join(inside)[:200] or 'none named'}"
         )
 
 
-def _must_be_harmless(package: zipfile.ZipFile, most_bytes: int) -> None:
+def _must_be_harmless(package: PackageFiles, most_bytes: int) -> None:
     files = package.infolist()
     if len(files) > _MOST_FILES:
         raise CaptureRefused(f"the zip holds more than {_MOST_FILES:,} files")
@@ -104,15 +109,15 @@ def _must_be_harmless(package: zipfile.ZipFile, most_bytes: int) -> None:
         raise CaptureRefused("the zip packs one of its files so tightly that it must be a bomb")
 
 
-def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
+def _check(package: PackageFiles, described: dict[str, Any]) -> list[str]:
     """What holds of digests and signature; raises CaptureRefused where one does not."""
-    names = set(package.namelist())
+    names = set(package)
     told_of = described.get("resources")
     resources = [one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)]
     agreed: Counter[str] = Counter()
     unknown: list[str] = []
     for one in resources:
-        name = str(one.get("path") or "")
+        name = plain_name(str(one.get("path") or ""))
         if name not in names:
             raise CaptureRefused(f"its list names {name[:100]!r}, which is not there")
         algorithms, not_known = _agreeing(package, name, one, "datapackage.json")
@@ -141,7 +146,7 @@ def _check(package: zipfile.ZipFile, described: dict[str, Any]) -> list[str]:
     return [*checks, said, _signature(digest)]
 
 
-def _agreeing(package: zipfile.ZipFile, name: str, told: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
+def _agreeing(package: PackageFiles, name: str, told: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
     """The hashes of a file that were checked, and those of kinds that are not known.
 
     Raises:
@@ -223,14 +228,16 @@ def _must_fit(key: Any, signature: bytes, told: str) -> None:
 def _described(described: dict[str, Any]) -> set[str]:
     """The files that datapackage.json names."""
     told = described.get("resources")
-    return {str(one.get("path")) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)}
+    return {
+        plain_name(str(one.get("path"))) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)
+    }
 
 
-def _listed(package: zipfile.ZipFile, trusted: set[str], resources: Resources) -> Iterator[Start]:
+def _listed(package: PackageFiles, trusted: set[str], resources: Resources) -> Iterator[Start]:
     """The package's own list of its pages, each address once."""
     seen: set[str] = set()
     for name in ("pages/pages.jsonl", "pages/extraPages.jsonl"):
-        if name not in package.namelist() or name not in trusted:
+        if name not in package or name not in trusted:
             continue
         for line in filter(str.strip, _text_of(package, name).split("\n")):
             try:
@@ -248,8 +255,8 @@ def _at(told: Any) -> str | None:
     return told[:40] if isinstance(told, str) else None
 
 
-def _json_of(package: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    if name not in package.namelist():
+def _json_of(package: PackageFiles, name: str) -> dict[str, Any]:
+    if name not in package:
         raise CaptureRefused(f"it has no {name}")
     found = json.loads(_text_of(package, name))
     if not isinstance(found, dict):
@@ -257,11 +264,11 @@ def _json_of(package: zipfile.ZipFile, name: str) -> dict[str, Any]:
     return found
 
 
-def _text_of(package: zipfile.ZipFile, name: str) -> str:
+def _text_of(package: PackageFiles, name: str) -> str:
     with package.open(name) as stream:
         return stream.read(_MOST_LIST_BYTES).decode("utf-8", "replace")
 
 
-def _digest(package: zipfile.ZipFile, name: str, algorithm: str) -> bytes:
+def _digest(package: PackageFiles, name: str, algorithm: str) -> bytes:
     with package.open(name) as stream:
         return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).digest()  # type: ignore[arg-type]

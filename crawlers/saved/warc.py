@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from warcio.exceptions import ArchiveLoadFailed
 
+from crawlers.saved.addresses import is_web
 from crawlers.saved.bodies import body_of
 from crawlers.saved.charsets import charset_in
 from crawlers.saved.documents import pages_in
@@ -102,7 +103,7 @@ def _is_cut_off(record: Any) -> bool:
 
 def _look(record: Any, resources: Resources, visits: Visits) -> None:
     url = record.rec_headers.get_header("WARC-Target-URI") or ""
-    if not url.lower().startswith(("http://", "https://")):
+    if not is_web(url):
         return
     if record.rec_type == "request" and record.http_headers is not None:
         visits.keep_request(record, url)
