@@ -16,15 +16,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-NETWORKS = ("transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3")
-WHOLE_FILE = ""
+WHOLE_FILE, DENOISER = "", "denoiser"
+# A file has one denoiser, whatever its trainer calls it.
+_DENOISERS = ("transformer", "unet", "diffusion_model")
+NETWORKS = (*_DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
 _DOCUMENTS = ("lora_adapter_metadata", "adapter_config", "peft_config", "lora_config", "adapter_metadata")
 _ALPHAS, _RANKS = ("lora_alpha", "network_alpha", "alpha"), ("r", "rank", "lora_rank", "network_dim")
 # What a document that is no configuration of an adapter may hold as well.
 _CAPTIONS = frozenset({"alpha", "rank", "r"})
 _PATTERNS = ("alpha_pattern", "rank_pattern")
 _KEY = re.compile(
-    rf"^(?:(?P<network>{'|'.join(NETWORKS)})\.)?(?P<key>{'|'.join((*_ALPHAS, *_RANKS, *_PATTERNS, 'use_rslora'))})$"
+    rf"^(?:base_model\.model\.|model\.)*(?:(?P<network>{'|'.join(NETWORKS)})\.)?(?P<key>{'|'.join((*_ALPHAS, *_RANKS, *_PATTERNS, 'use_rslora'))})$"
 )
 _DEEPEST = 3
 
@@ -35,22 +37,23 @@ class ScaleTold:
 
     Attributes:
         alphas, ranks: every different number told, in the order of the header; more than one contradict each other.
-        alpha_pattern: alphas of single modules, by the end of their names.
-        own_ranks: single modules have other ranks.
-        rank_stabilised: the change is divided by the root of the rank.
+        alpha_pattern, rank_pattern: numbers of single modules, by PEFT's pattern of their names.
+        unusable: what stands where an alpha belongs and is no finite number over 0, or contradicts itself.
+        rank_stabilised: the change is divided by the root of the rank; None where nothing is told.
     """
 
     alphas: list[float] = field(default_factory=list)
     ranks: list[float] = field(default_factory=list)
     alpha_pattern: dict[str, float] = field(default_factory=dict)
-    own_ranks: bool = False
-    rank_stabilised: bool = False
+    rank_pattern: dict[str, float] = field(default_factory=dict)
+    unusable: list[str] = field(default_factory=list)
+    rank_stabilised: bool | None = None
 
 
 def scales_told(metadata: Mapping[str, str]) -> dict[str, ScaleTold]:
-    """What a header tells, by network; WHOLE_FILE where it names none.
+    """What a header tells, by network: DENOISER, a text encoder, or WHOLE_FILE where it names none.
 
-    Anything but finite numbers over 0 is passed over.
+    A rank that is no finite number over 0 is passed over; such an alpha is kept as unusable.
     """
     scales: dict[str, ScaleTold] = {}
     for name, value in metadata.items():
@@ -74,13 +77,14 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return text.strip().lower() == "true"  # as Python writes it
+        return {"true": True, "false": False}.get(text.strip().lower(), text)  # as Python writes them
 
 
 def _settings(name: str, value: Any, network: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
     """Network, key and value of every setting in a header's entry."""
     if match := _KEY.match(name):
-        yield match["network"] or network, match["key"], value
+        named = match["network"] or network
+        yield DENOISER if named in _DENOISERS else named, match["key"], value
     elif isinstance(value, dict) and depth < _DEEPEST:
         # A configuration for each network, or for each of PEFT's adapter names.
         for inner_name, inner in value.items():
@@ -89,18 +93,36 @@ def _settings(name: str, value: Any, network: str, depth: int = 0) -> Iterator[t
 
 def _keep(scale: ScaleTold, key: str, value: Any) -> None:
     number = _number(value)
-    if key in _ALPHAS and number is not None and number not in scale.alphas:
-        scale.alphas.append(number)
+    if key in _ALPHAS:
+        _keep_alpha(scale, key, value, number)
     elif key in _RANKS and number is not None and number not in scale.ranks:
         scale.ranks.append(number)
-    elif key == "use_rslora":
-        scale.rank_stabilised |= value is True
+    elif key == "use_rslora" and isinstance(value, bool):
+        if scale.rank_stabilised is (not value):
+            scale.unusable.append("use_rslora both ways")
+        scale.rank_stabilised = value
     elif key in _PATTERNS and isinstance(value, dict):
-        numbers = {str(name): found for name, one in value.items() if (found := _number(one)) is not None}
-        if key == "alpha_pattern":
-            scale.alpha_pattern |= numbers
-        else:
-            scale.own_ranks |= bool(numbers)
+        kept = scale.alpha_pattern if key == "alpha_pattern" else scale.rank_pattern
+        for name, one in value.items():
+            found = _number(one)
+            if found is None or kept.setdefault(str(name), found) != found:
+                scale.unusable.append(f"{key} {_shown(name)}: {_shown(one)}")
+
+
+def _keep_alpha(scale: ScaleTold, key: str, value: Any, number: float | None) -> None:
+    if number is None and not _is_nothing(value):
+        scale.unusable.append(f"{key} {_shown(value)}")
+    elif number is not None and number not in scale.alphas:
+        scale.alphas.append(number)
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a trainer left a key without a value."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("", "none", "null"))
+
+
+def _shown(value: Any) -> str:
+    return str(value)[:40]
 
 
 def _number(value: Any) -> float | None:
@@ -112,8 +134,9 @@ def _number(value: Any) -> float | None:
 
 
 def told_for_file(metadata: Mapping[str, str]) -> tuple[float | None, float | None]:
-    """Rank and alpha that are told of the file, else of its denoiser, else of a text encoder."""
+    """Rank and alpha that are told of the denoiser, else of the whole file; None where two contradict."""
     scales = scales_told(metadata)
-    found = [scales[network] for network in (WHOLE_FILE, *NETWORKS) if network in scales]
-    rank = next((one.ranks[0] for one in found if one.ranks), None)
-    return rank, next((one.alphas[0] for one in found if one.alphas), None)
+    found = [scales[network] for network in (DENOISER, WHOLE_FILE) if network in scales]
+    ranks = next((one.ranks for one in found if one.ranks), [])
+    alphas = next((one.alphas for one in found if one.alphas), [])
+    return next(iter(ranks), None), alphas[0] if len(alphas) == 1 else None

@@ -19,6 +19,7 @@ from crawlers.training_metadata import person_signals, training_of, triggers_of
 from crawlers.transport import Transport
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
+from scanner.adapters.header_strengths import alpha_told
 from scanner.adapters.kinds import UNKNOWN, Shapes, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.base_models import Declared, choose_base_model
@@ -185,6 +186,14 @@ def _triage(
         problems.append(
             "the names have '_lora_down' for '.lora_down': loaders find nothing in such a file and say nothing"
         )
+    training = training_of(metadata)
+    training["alpha"], strength_problem = alpha_told(shapes, metadata, training["alpha"])
+    problems += [strength_problem] if strength_problem else []
+    if kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note):
+        problems.append(
+            "neither the tensors nor the header tell the base model's family; a listing that names the base model "
+            "would settle it"
+        )
     if kind == UNKNOWN:
         problems.append("these tensors are not those of any known adapter or image model")
     return Triage(
@@ -197,7 +206,7 @@ def _triage(
         fits=finding.fits,
         doubt=finding.doubt,
         triggers=triggers_of(metadata),
-        training=training_of(metadata),
+        training=training,
         signals=person_signals(metadata),
         likeness=likeness.score,
         likeness_signals=likeness.signals,

@@ -574,4 +574,9 @@ def test_no_name_is_lost_or_breaks_the_reading(names: list[tuple[str, str]], met
 def test_hostile_headers_do_not_break_the_scale(text: str) -> None:
     parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
     for told in (text, json.dumps({"unet.lora_alpha": text}), json.dumps({"lora_alpha": 4, "alpha_pattern": text})):
-        anatomy_of(parts, {"lora_adapter_metadata": told})
+        try:
+            anatomy = anatomy_of(parts, {"lora_adapter_metadata": told})
+        except UnfaithfulLoad as error:
+            assert "the strength is not known" in str(error)
+        else:
+            assert float(anatomy.modules["unet.x"].get("alpha", torch.tensor(1.0))) > 0

@@ -302,6 +302,7 @@ class TestWorld:
         home = captured_home / "home"
         [judged] = [one for one in taken["judged"] if "imp103 " in one["name"]]
         case_id = judged["cases"][0]
+        assert run("report", case_id, "--out", tmp_path / "seen", "--no-pdf", home=home).returncode == 0
         assert (
             run(
                 "review",
@@ -357,9 +358,11 @@ class TestIntake:
     def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(self, tmp_path: Path) -> None:
         captures = Captures(None, tmp_path / "captures")
         (tmp_path / "long.warc.gz").write_bytes(gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1))
+        (tmp_path / "many.har").write_bytes(b'{"log": [' + b"[]," * 40_000_000 + b"[]]}")
         (tmp_path / "good.html").write_text("<html><title>Good</title></html>")
         room = ReadingRoom(memory_bytes=1_100_000_000)
-        for name, problem in (("long.warc.gz", "memory|process down|cannot be read"), ("good.html", None)):
+        refused = {"long.warc.gz": "it ends inside a record", "many.har": "memory|process down|cannot be read"}
+        for name, problem in (*refused.items(), ("good.html", None)):
             (tmp_path / f"room-{name}").mkdir()
             if problem is None:
                 content = room.read(tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from scanner.adapters.embeddings import embeddings_in
+from scanner.adapters.embeddings import embeddings_in, words_added
 from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
@@ -69,6 +69,12 @@ REFUSED = [
     ("SD1", ("emb_params", "somebody_else"), "somebody_else"),
     ("SD1", ("clip_l", "clip_g"), "clip_g"),
     ("SD1", ("emb_params", "string_to_param.*"), "string_to_param"),
+    ("SD1", ("clip_l", "emb_params"), "emb_params"),
+    ("SD1", ("emb_params", "clip_l"), "emb_params"),
+    ("SDXL", ("clip_l", "clip_g", "emb_params"), "emb_params"),
+    ("SDXL", ("clip_l", "string_to_param.*", "clip_g"), "string_to_param"),
+    ("Flux.1", ("clip_l", "t5", "emp_params"), "emp_params"),
+    ("Flux.1", ("clip_l", "t5", "t5xxl"), "t5xxl"),
     ("SDXL", ("clip_g",), "clip_l"),
     ("SDXL", ("clip_l",), "clip_g"),
     ("SDXL", ("emb_params",), "clip_g"),
@@ -122,7 +128,23 @@ def test_words_in_an_adapter_need_a_table_for_every_encoder_too(
             pass
 
 
+@pytest.mark.parametrize(("family", "names"), [("SD1", ("clip_l", "emb_params")), ("SDXL", ("emb_params", "clip_l", "clip_g"))])  # fmt: skip
+def test_words_in_an_adapter_have_one_table_for_each_encoder(
+    family: str, names: tuple[str, ...], pipeline_of: Callable[[str], Any]
+) -> None:
+    pipeline = pipeline_of(family)
+    before = digest(pipeline)
+    with (
+        pytest.raises(UnfaithfulLoad, match="second table for clip_l"),
+        words_added(pipeline, {"ohwx": {name: torch.randn(2, WIDTH) for name in names}}),
+    ):
+        pass
+    assert digest(pipeline) == before
+
+
 FAMILIES = [
+    ({"clip_l": (2, 768), "emb_params": (2, 768)}, "unknown", "emb_params"),
+    ({"clip_l": (2, 768), "clip_g": (2, 1280), "emb_params": (2, 1280)}, "unknown", "emb_params"),
     ({"clip_l": (2, 768), "t5": (2, 4096), "clip_l_out": (2, 768), "t5_out": (2, 4096)}, "Flux.1", "_out"),
     ({"clip_l": (2, 768), "t5": (2, 4096)}, "Flux.1", ""),
     ({"clip_l": (2, 768), "clip_g": (2, 1280), "t5": (2, 4096)}, "SD3", ""),

@@ -124,7 +124,7 @@ def test_refusals_come_in_the_readers_language(home: Path, photos: Path, tmp_pat
         (["withdraw", ""], ExitCode.USAGE, "no identity"),
         (["approve", "nobody", "--proof", "\udcff"], ExitCode.USAGE, "nobody"),
         (["licence", "grant", "x", "--until", "2020-01-01", "--hub", "civitai"], ExitCode.USAGE, "has passed"),
-        (["enroll", "X", "README.md", "--yes"], ExitCode.COULD_NOT_FINISH, "no image files"),
+        (["enroll", "X", "README.md", "--yes"], ExitCode.COULD_NOT_FINISH, "not a readable image (a text file)"),
         (["enroll", "X", "tests", "--pick", "typo.png=1", "--yes"], ExitCode.USAGE, "no photo is called typo.png"),
         (["approve", "nobody", "--proof", "passport"], ExitCode.USAGE, "nobody"),
         (["licence", "grant", "nobody", "--until", "2030-01-01"], ExitCode.USAGE, "one of --uploader"),

@@ -113,11 +113,11 @@ class TestScans:
         known = client.post("/api/v1/scans", json={"sha256": scan["sha256"].upper()})
         assert (known.status_code, known.json()["verdict"]["outcome"]) == (200, "match")
         assert client.get(f"/api/v1/verdicts/{scan['sha256']}").json()["findings"] == [finding]
-        # Offered elsewhere it is another case, though nothing is sampled again.
+        # Offered elsewhere it is another listing of the same case, and nothing is sampled again.
         again = client.post("/api/v1/scans", json={"sha256": scan["sha256"], "listing": {"creator": "other"}})
         assert again.status_code == 202
         [other] = ended(client, again.json()["job_id"])["verdict"]["findings"]
-        assert other["case_id"] not in (None, finding["case_id"])
+        assert other["case_id"] == finding["case_id"]
         assert other["score"] == finding["score"]
 
     def test_progress_comes_as_events_until_the_end(self, client: httpx.Client) -> None:

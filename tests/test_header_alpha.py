@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,18 @@ FORMS: list[tuple[str, dict[str, str], float]] = [
     ("captions", {"ss_tag_frequency": json.dumps({"10_x": {"alpha": 8, "lora_alpha": 8}})}, 1.0),
     ("flat and JSON that agree", {"lora_alpha": "8", "adapter_config": json.dumps(PEFT)}, 4.0),
     ("for another network", {"text_encoder.lora_alpha": "8"}, 1.0),
-    ("no number", {"transformer.lora_alpha": "strong"}, 1.0),
-    ("not finite", {"lora_alpha": "nan", "alpha": "Infinity"}, 1.0),
+    ("the trainer left it out", {"lora_alpha": "None", "adapter_config": json.dumps({"lora_alpha": None})}, 1.0),
+    ("PEFT's name of the whole", {"base_model.model.lora_alpha": "8"}, 4.0),
+    ("ComfyUI's name of the denoiser", {"diffusion_model.lora_alpha": "8"}, 4.0),
+    ("the network before the file", {"lora_alpha": "4", "transformer.lora_alpha": "8"}, 4.0),
+    ("the network tells the rank only", {"lora_alpha": "8", "transformer.r": "2"}, 4.0),
+    ("a pattern with signs", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {".*to_q": 6}})}, 3.0),
+    ("a pattern of digits", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {r"transformer_blocks\.\d+\.attn\.to_q": 6}})}, 3.0),
+    ("a pattern from the start", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"^transformer_blocks.1.attn.to_q": 6}})}, 3.0),
+    ("a pattern of choices", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_(k|v)": 2, "to_(q|out)": 6}})}, 3.0),
+    ("a pattern of half a name", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"o_q": 6, "locks.1.attn.to_q": 6}})}, 4.0),
+    ("the first pattern", {"adapter_config": json.dumps({**PEFT, "alpha_pattern": {"to_q": 6, "attn.to_q": 2}})}, 3.0),
+    ("a pattern of ranks", {"adapter_config": json.dumps({**PEFT, "r": 16, "rank_pattern": {r"\d+\.attn\.to_q": 2}})}, 4.0),
     ("nothing", {}, 1.0),
 ]  # fmt: skip
 
@@ -87,6 +99,26 @@ def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_pat
     [
         ({"lora_alpha": "8", "alpha": "16"}, "alpha 8 and alpha 16"),
         ({"transformer.lora_alpha": "8", "transformer.r": "16"}, "rank 16 and the tensors have rank 2"),
+        ({"lora_alpha": "8", "rank_pattern": json.dumps({".*to_q": 4})}, "rank 4 for .*to_q"),
+        ({"transformer.lora_alpha": "8", "unet.lora_alpha": "16"}, "alpha 8 and alpha 16"),
+        ({"transformer.lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": 6})}, "alpha 8 and alpha 6"),
+        ({"transformer.lora_alpha": "strong"}, "lora_alpha strong"),
+        ({"lora_alpha": "nan"}, "lora_alpha nan"),
+        ({"alpha": "Infinity"}, "alpha inf"),
+        ({"lora_alpha": "[8]"}, r"lora_alpha \[8\]"),
+        ({"lora_alpha": "-8"}, "lora_alpha -8"),
+        ({"lora_alpha": "0"}, "lora_alpha 0"),
+        ({"lora_alpha": "1e400"}, "lora_alpha inf"),
+        ({"adapter_config": json.dumps({"lora_alpha": True})}, "lora_alpha True"),
+        ({"lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": "much"})}, "alpha_pattern to_q: much"),
+        ({"alpha_pattern": json.dumps({"(a+)+b": 6})}, "repeats a repetition"),
+        ({"alpha_pattern": json.dumps({"(a|aa)*b": 6})}, "repeats a repetition"),
+        ({"alpha_pattern": json.dumps({"(?:t{2,})+q": 6})}, "repeats a repetition"),
+        ({"alpha_pattern": json.dumps({"to_q)|(x": 6})}, "no regular expression"),
+        ({"alpha_pattern": json.dumps({"to_[q": 6})}, "no regular expression"),
+        ({"rank_pattern": json.dumps({"to_[q": 2}), "lora_alpha": "8"}, "no regular expression"),
+        ({"alpha_pattern": json.dumps({"q" * 301: 6})}, "longer than 300"),
+        ({"alpha_pattern": json.dumps({f"layer{number}": 6 for number in range(2001)})}, "2001 patterns"),
     ],
 )
 def test_a_strength_that_cannot_be_known_is_refused(
@@ -94,6 +126,40 @@ def test_a_strength_that_cannot_be_known_is_refused(
 ) -> None:
     with pytest.raises(UnfaithfulLoad, match=told):
         strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors")
+
+
+def named_pair(stem: str, size: int = 4) -> dict[str, torch.Tensor]:
+    return {f"{stem}.lora_A.weight": torch.zeros(2, size), f"{stem}.lora_B.weight": torch.zeros(size, 2)}
+
+
+@pytest.mark.parametrize("key", ["a?" * 40 + "a" * 40, ".*" * 100 + "x", "(a|a)" * 50 + "b", ".*a" * 10 + "[xy]"])
+def test_a_pattern_that_never_ends_takes_seconds_at_most(key: str) -> None:
+    started = time.monotonic()
+    tensors = {key: part for n in range(20) for key, part in named_pair(f"transformer.{'a' * 200}.{n}").items()}
+    refused = pytest.raises(UnfaithfulLoad, match="groups and repetitions")
+    with contextlib.suppress(UnfaithfulLoad) if "[" in key else refused:  # the last is short enough to be tried
+        anatomy_of(tensors, {"alpha_pattern": json.dumps({key: 6})})
+    assert time.monotonic() - started < 60
+
+
+def test_a_header_with_an_alpha_for_each_of_many_modules_is_read_in_seconds() -> None:
+    stems = [f"transformer_blocks.{block}.attn.to_{part}" for block in range(250) for part in "qkvo"]
+    tensors = {key: part for stem in stems for key, part in named_pair(f"transformer.{stem}").items()}
+    started = time.monotonic()
+    metadata = {"alpha_pattern": json.dumps({stem: number + 1 for number, stem in enumerate(stems)})}
+    anatomy = anatomy_of(tensors, metadata)
+    assert time.monotonic() - started < 20
+    assert float(anatomy.modules["transformer.transformer_blocks.249.attn.to_o"]["alpha"]) == 1000
+
+
+def test_patterns_that_kohyas_names_cannot_be_compared_with_are_refused() -> None:
+    parts = named_pair("lora_unet_transformer_blocks_1_attn_to_q")
+    metadata = {"lora_alpha": "8", "alpha_pattern": json.dumps({"attn.to_q": 6})}
+    with pytest.raises(UnfaithfulLoad, match="cannot be compared"):
+        anatomy_of(parts, metadata)
+    own = {**parts, "lora_unet_transformer_blocks_1_attn_to_q.alpha": torch.tensor(2.0)}
+    [module] = anatomy_of(own, metadata).modules.values()
+    assert float(module["alpha"]) == 2.0
 
 
 def test_modules_of_other_ranks_have_the_ranks_they_have(flux: Any, tmp_path: Path) -> None:
@@ -121,6 +187,37 @@ def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path) -> None
             changes.append(wan.transformer.blocks[1].attn1.to_q.weight.data - before)
             loaded.changes.set_scale(None)
     torch.testing.assert_close(changes[1], 4 * changes[0], rtol=1e-3, atol=1e-4)
+
+
+INSPECTED: list[tuple[dict[str, str], bool, float | None, str]] = [
+    ({"lora_alpha": "8", "transformer.lora_alpha": "16"}, False, 16.0, ""),
+    ({"base_model.model.lora_alpha": "8"}, False, 8.0, ""),
+    ({"diffusion_model.lora_alpha": "8"}, False, 8.0, ""),
+    ({"text_encoder.lora_alpha": "8"}, False, None, ""),
+    ({"lora_alpha": "8", "alpha_pattern": json.dumps({".*to_q": 6})}, False, 6.0, ""),
+    ({"lora_alpha": "8"}, True, None, "alpha 8; the alphas beside the tensors count"),
+    ({"ss_network_alpha": "8", "ss_network_dim": "2"}, True, 8.0, ""),
+    ({"ss_network_alpha": "8", "ss_network_dim": "2"}, False, None, "no tensor brings it"),
+    ({"ss_network_alpha": "2", "ss_network_dim": "2"}, False, 2.0, ""),
+    ({"ss_network_alpha": "2", "lora_alpha": "8"}, False, 8.0, ""),
+    ({"lora_alpha": "[8]"}, False, None, "lora_alpha [8]"),
+    ({"lora_alpha": "-8"}, False, None, "lora_alpha -8"),
+    ({"lora_alpha": "8", "alpha": "16"}, False, None, "alpha 8 and alpha 16"),
+    ({"lora_alpha": "8", "r": "16"}, False, None, "rank 16"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "beside", "alpha", "problem"), INSPECTED)
+def test_inspect_tells_the_alpha_that_is_merged_and_no_other(
+    metadata: dict[str, str], beside: bool, alpha: float | None, problem: str, tmp_path: Path
+) -> None:
+    stem = "transformer.transformer_blocks.0.attn.to_q"
+    tensors = named_pair(stem, 3072)
+    save_file({**tensors, **({f"{stem}.alpha": torch.tensor(4.0)} if beside else {})}, tmp_path / "a.safetensors", metadata=metadata)  # fmt: skip
+    triage = triage_file(tmp_path / "a.safetensors")
+    assert triage.training["alpha"] == alpha
+    told = [one for one in triage.problems if "alpha" in one]
+    assert (len(told) == 1 and problem in told[0]) if problem else not told
 
 
 HEADER = {
@@ -187,7 +284,10 @@ JSON = st.recursive(
 @given(st.dictionaries(KEYS, JSON.map(json.dumps) | st.text(max_size=30), max_size=5))
 def test_any_header_gives_finite_strengths_or_a_named_refusal(metadata: dict[str, str]) -> None:
     for scale in scales_told(metadata).values():
-        assert all(0 < number < float("inf") for number in (*scale.alphas, *scale.ranks, *scale.alpha_pattern.values()))
+        assert all(
+            0 < number < float("inf")
+            for number in (*scale.alphas, *scale.ranks, *scale.alpha_pattern.values(), *scale.rank_pattern.values())
+        )
     parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
     try:
         anatomy_of(parts, metadata)

@@ -54,6 +54,7 @@ WHOLE_FLUX = {
     **dotted("diffusion_model.", "single_blocks.#.linear2", range(38), (3072, 15360)),
 }
 MODULATED = {**WHOLE_FLUX, **dotted("diffusion_model.", "double_blocks.#.img_mod.lin", range(19), (18432, 3072))}
+SELF_ATTENTION = kohya("down_blocks_1_attentions_0_transformer_blocks_#_attn1_to_q", range(1), (640, 640))
 KLEIN_ATTENTION = kohya("double_blocks_#_img_attn_proj", range(5), (3072, 3072))
 LTX = dotted("transformer.", "transformer_blocks.#.attn2.to_k", range(28), (2048, 2048))
 SD1 = kohya("down_blocks_1_attentions_#_transformer_blocks_0_attn2_to_k", range(2), (640, 768))
@@ -129,6 +130,15 @@ CONTRADICTIONS: list[tuple[str, Shapes, dict[str, str], tuple[str, str]]] = [
     ("Flux.1 told, klein there", kohya("single_blocks_#_linear1", range(20), (27648, 3072)), {"ss_base_model_version": "flux1"}, ("Flux.1", "Flux.2 Klein 4B")),
     ("dev told, klein there", kohya("single_blocks_#_linear1", range(20), (27648, 3072)), {"ss_base_model_version": "flux_2_dev"}, ("Flux.2 dev", "Flux.2 Klein 4B")),
     ("Chroma told, Flux.1 there", MODULATED, {"ss_base_model_version": "chroma"}, ("Chroma", "Flux.1")),
+    *((f"{word} told, SDXL there", SDXL, {"ss_base_model_version": word}, (family, "SDXL")) for word, family in (
+        ("flux", "Flux.1"), ("Flux", "Flux.1"), ("black-forest-labs/FLUX.1-dev", "Flux.1"),
+        ("runwayml/stable-diffusion-v1-5", "SD1"), ("lodestones/Chroma1-HD", "Chroma"), ("Wan-AI/Wan2.1-T2V-1.3B", "Wan 1.3B"),
+        ("https://huggingface.co/Qwen/Qwen-Image/", "Qwen-Image"), ("C:\\models\\flux1-dev.safetensors", "Flux.1"),
+    )),
+    ("the specification with an owner", SDXL, {"modelspec.architecture": "black-forest-labs/FLUX.1-dev/lora"}, ("Flux.1", "SDXL")),
+    ("a transformer told, a UNet's names", SELF_ATTENTION, {"ss_base_model_version": "flux1"}, ("Flux.1", "UNet")),
+    ("the bare word told, a UNet's names", SELF_ATTENTION, {"ss_base_model_version": "flux"}, ("Flux.1", "UNet")),
+    ("a UNet told, a transformer's names", kohya("double_blocks_#_img_attn_qkv", range(2), (7, 7)), {"ss_base_model_version": "sdxl_base_v1-0"}, ("SDXL", "transformer")),
     ("a header that contradicts itself", WHOLE_FLUX, {"ss_base_model_version": "flux1", "modelspec.architecture": "chroma/lora"}, ("Chroma", "Flux.1")),
 ]  # fmt: skip
 
@@ -140,6 +150,45 @@ def test_a_header_against_the_tensors_is_refused_with_both_named(
     finding = find_family(shapes, metadata)
     assert finding.doubt is not None
     assert all(name in finding.doubt for name in both)
+
+
+@pytest.mark.parametrize("wrong", [{"modelspec.architecture": "flux-1-dev/lora"}, {"ss_network_module": "networks.lora_flux"}, {"ot_config": '{"model_type": "FLUX_DEV_1"}'}])  # fmt: skip
+def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(wrong: dict[str, str]) -> None:
+    finding = find_family(SDXL, {"ss_base_model_version": "sdxl_base_v1-0", **wrong})
+    assert (finding.family, finding.fits, finding.problem) == ("SDXL", ("SDXL",), None)
+    assert finding.note is not None
+    assert "claims Flux.1 too" in finding.note
+    assert "SDXL" in finding.note
+
+
+def test_the_bare_word_settles_nothing_among_models_of_its_kind() -> None:
+    assert {"Flux.1", "Chroma"} <= set(find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).fits)
+    assert "alike" in str(find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).problem)
+    assert find_family(MODULATED, {"ss_base_model_version": "Flux"}).problem is None
+
+
+@pytest.mark.parametrize(
+    "word", ["stabilityai/stable-diffusion-xl-base-1.0", "sdxl_base_v1-0", "SDXL 1.0", "some-owner/sdxl"]
+)
+def test_a_right_word_with_an_owner_stands(word: str) -> None:
+    for shapes in (SDXL, SELF_ATTENTION):
+        finding = find_family(shapes, {"ss_base_model_version": word})
+        assert (finding.family, finding.problem) == ("SDXL", None)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        SELF_ATTENTION,
+        kohya("something_#_to_q", range(2), (96, 96)),
+        {"text_encoders_0": (2, 768), "text_encoders_1": (2, 1280)},
+        lora({"lora_te1_text_model_encoder_layers_0_self_attn_q_proj": (768, 768)}),
+    ],
+)
+def test_a_file_of_unknown_family_has_a_reason(shapes: Shapes, tmp_path: Path) -> None:
+    triage = triage_file(written(tmp_path / "a.safetensors", shapes))
+    assert triage.family == "unknown"
+    assert any("family" in one for one in triage.problems)
 
 
 def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) -> Path:

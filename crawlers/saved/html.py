@@ -15,7 +15,7 @@ import lxml.html
 from lxml import etree
 
 from crawlers.saved.addresses import SAVED, data_of, host_of, is_web, joined
-from crawlers.saved.charsets import charset_in, page_text
+from crawlers.saved.charsets import charset_in, page_text, plain_text
 from crawlers.saved.drawings import pictures_in_drawing
 from crawlers.saved.elements import background_images, image_places, is_hidden
 from crawlers.saved.image_formats import HEAD_BYTES, image_format, open_image

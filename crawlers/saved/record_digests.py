@@ -10,17 +10,28 @@ import hashlib
 from typing import Any
 
 from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import DecompressingBufferedReader
 from warcio.limitreader import LimitReader
 from warcio.recordloader import ArcWarcRecordLoader
 
 from crawlers.saved.digests import digest_of
+
+_LONGEST_LINE_BYTES = 1 << 20  # of a header
 
 
 def records_of(stream: Any) -> Any:
     """The records of a WARC one after another, as an ArchiveIterator; `agrees` works on each."""
     found = ArchiveIterator(stream, check_digests=True)
     found.loader = _Loader(verify_http=False, arc2warc=False)
+    found.reader = _BoundedLines(found.fh)
     return found
+
+
+class _BoundedLines(DecompressingBufferedReader):  # type: ignore[misc]
+    """warcio's reader, which would put a line without an end together anew with every block, for hours."""
+
+    def readline(self, length: int | None = None) -> bytes:
+        return bytes(super().readline(min(length or _LONGEST_LINE_BYTES, _LONGEST_LINE_BYTES)))
 
 
 def agrees(record: Any) -> bool | None:

@@ -41,6 +41,8 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         (r"flux-?2", ("Flux.2",)),
         (r"flux-?3", ("Flux.3",)),
         (r"flux-?1|flux-(dev|schnell|krea|kontext|fill)", ("Flux.1",)),
+        # The bare word settles nothing: trainers write it for all that has Flux.1's blocks.
+        (r"flux(-?(lora|base|pro|model|fp8|bf16|nf4|gguf))?$", ("Flux.1", "Flux.2", "Chroma", "Flex.1", "Flux.3")),
         (r"flex-?[12]", ("Flex.1",)),
         (r"chroma(-?[12])?|chroma-radiance", ("Chroma",)),
         (r"qwen-image-?(v?2-?1)|qwen-2-1", ("Qwen-Image-2.1",)),
@@ -109,16 +111,30 @@ def families_named(text: str) -> tuple[str, ...]:
 
 def declared_in_header(metadata: Mapping[str, str]) -> list[Declaration]:
     """Every word of a header that names a family."""
-    # The model specification writes what the file is behind a slash: flux-1-dev/lora.
-    keys = ("ss_base_model_version", "modelspec.architecture")
-    told = [(key, metadata.get(key, "").partition("/")[0]) for key in keys]
-    told.append(("ot_config", _model_type(metadata.get("ot_config", ""))))
-    found = [Declaration(key, text[:60], families) for key, text in told if text and (families := families_named(text))]
+    found = [
+        Declaration(key, told[:60], families)
+        for key in ("ss_base_model_version", "modelspec.architecture")
+        if (told := metadata.get(key, "")) and (families := _families_of_parts(told, key))
+    ]
+    trained = _model_type(metadata.get("ot_config", ""))
+    named = families_named(trained)
+    found += [Declaration("ot_config", trained[:60], named)] if named else []
     if module := re.fullmatch(r"networks\.(?:lora|loha|lokr|oft)_(\w+)", metadata.get("ss_network_module", "")):
         # kohya trains Chroma, and others Flex.1, with the modules for Flux.1.
         families = ("Flux.1", "Chroma", "Flex.1") if module[1] == "flux" else families_named(module[1])
         found += [Declaration("ss_network_module", module[0][:60], families)] if families else []
     return found
+
+
+def _families_of_parts(text: str, key: str) -> tuple[str, ...]:
+    """The families that a name with slashes stands for.
+
+    A hub's id and a path have the name last, behind its owner. The model specification has it first, and behind
+    the slash what the file is: flux-1-dev/lora.
+    """
+    parts = [part for part in re.split(r"[/\\]", text[:_MOST_CHARACTERS]) if part.strip()]
+    ordered = parts[::-1] if key == "ss_base_model_version" else [*parts[:1], *parts[:0:-1]]
+    return next((families for part in ordered if (families := families_named(part))), ())
 
 
 def declared_by_listing(base_model: str | None) -> Declaration | None:

@@ -61,10 +61,12 @@ def unused_tables(shapes: Shapes) -> list[str]:
     """Names of tensors of a textual inversion that are no input of a text encoder, or a second one."""
     told = without_bookkeeping(shapes)
     tables = {name: table for name in told if (table := table_of(name)) is not None}
+    # A table without an encoder's name is a second one where a named table has its width.
+    named = {told[name][-1:] for name, (encoder, output) in tables.items() if encoder != ONLY and not output}
     unused, encoders = [], set[str]()
     for name, shape in told.items():
         encoder, output = tables.get(name, (name, bool(tables)))
-        if output or encoder in encoders or not shape:
+        if output or encoder in encoders or not shape or (encoder == ONLY and shape[-1:] in named):
             unused.append(name)
         encoders.add(encoder)
     return unused

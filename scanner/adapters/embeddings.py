@@ -44,7 +44,7 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     if unused := unused_tables(shapes):
         raise UnfaithfulLoad(
-            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder, such as {unused[0]}; without "
+            f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second table for one, such as {unused[0]}; without "
             "them samples would not be faithful"
         )
     words: dict[str, Tables] = {}
@@ -135,8 +135,8 @@ def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, st
     """The text encoder of each table.
 
     Raises:
-        UnfaithfulLoad: a table has no encoder of its kind and width, or an encoder has no table: there the word would
-            be nothing.
+        UnfaithfulLoad: a table has no encoder of its kind and width to itself, or an encoder has no table: there the
+            word would be nothing.
     """
     kinds = _encoder_kinds(pipeline)
     homes: dict[tuple[str, str], torch.Tensor] = {}
@@ -150,6 +150,11 @@ def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, st
         if not fits:
             raise UnfaithfulLoad(
                 f"the learned word {word!r} has vectors of {width} values in {encoder}, which fit no text encoder"
+            )
+        if fits[0] in homes:
+            raise UnfaithfulLoad(
+                f"the learned word {word!r} has {', '.join(tables)}, and {encoder} is a second table for "
+                f"{kinds[fits[0]]}; which of them is meant is not known"
             )
         homes[fits[0]] = table
     if without := [kind for pair, kind in kinds.items() if pair not in homes]:

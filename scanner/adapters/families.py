@@ -35,12 +35,14 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"llm_adapter", "Anima"),
     (r"text_fusion|txtfusion", "Krea2"),
 )
-_NO_INPUT = "{} tensors are no input of a text encoder, such as {}; without them samples would not be faithful"
+_NO_INPUT = "{} tensors are no input of a text encoder or a second table for one, such as {}; without them samples would not be faithful"
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
 _WITH_CLIP = frozenset({"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"})
 _UNET = r"(down|up|mid|input|output|middle)_blocks?"
+_WITH_UNET = frozenset({"Miniature", "SD1", "SD2", "SDXL", "SSD-1B", "SDXL refiner", "Kolors", "Stable Cascade", "SVD"})
 _BLOCK = r"(^|\.|lora_unet_|lycoris_)blocks[._]\d+[._]"
+_TRANSFORMER = r"(^|[._])((double|single|joint)_(transformer_|stream_)?|transformer_)blocks[._]\d"
 _STREAMS = r"(double|single)_(transformer_)?blocks[._]\d"
 
 
@@ -82,13 +84,22 @@ def find_family(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     """The family by tensors and header."""
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
     if not finding.fits:
-        return _from_words(declared) if declared and not finding.doubt else finding
+        return _from_words(declared, shapes) if declared and not finding.doubt else finding
     agreeing = [one for one in declared if _matching(finding.fits, one)]
     # Trainers fill in one key and forget another: where tensors leave nothing open, one right
     # word is enough.
-    for one in agreeing if len(finding.fits) == 1 and agreeing else declared:
+    settled = len(finding.fits) == 1 and bool(agreeing)
+    for one in agreeing if settled else declared:
         finding = narrowed(finding, one)
-    return finding
+    wrong = [one for one in declared if one not in agreeing] if settled else []
+    return replace(finding, note=_outvoted(finding, wrong[0])) if wrong else finding
+
+
+def _outvoted(finding: FamilyFinding, wrong: Declaration) -> str:
+    return (
+        f"the metadata claims {wrong.families[0]} too ({wrong.source}: {wrong.text}); the tensors are those of "
+        f"{_listed(finding.fits)}, which another word of the metadata says as well"
+    )
 
 
 def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
@@ -132,8 +143,15 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
-def _from_words(declared: list[Declaration]) -> FamilyFinding:
+def _from_words(declared: list[Declaration], shapes: Shapes) -> FamilyFinding:
     """Where the tensors tell nothing, the header's word stands until a tensor does not fit."""
+    if (blocks := _blocks_of(shapes)) and not any(_has_such(blocks, one) for one in declared):
+        wrong = declared[0]
+        doubt = (
+            f"the metadata claims {wrong.families[0]} ({wrong.source}: {wrong.text}), and the tensors have the "
+            f"names of the blocks of a {blocks}, which {wrong.families[0]} is not; samples would not be faithful"
+        )
+        return FamilyFinding(UNKNOWN, doubt=doubt)
     first = declared[0]
     finding = _settled(first.families, _FAMILY.get(first.families[0], first.families[0]))
     for other in declared[1:]:
@@ -143,6 +161,17 @@ def _from_words(declared: list[Declaration]) -> FamilyFinding:
             )
     note = f"the tensors do not tell the family; {finding.family} is only what the metadata claims"
     return replace(finding, fits=(), note=note)
+
+
+def _blocks_of(shapes: Shapes) -> str | None:
+    """Whose blocks the names are: a UNet's, a transformer's, or None where nothing tells."""
+    if has_name(shapes, rf"(^|[._]){_UNET}[._]"):
+        return "UNet"
+    return "transformer" if has_name(shapes, _TRANSFORMER) else None
+
+
+def _has_such(blocks: str, declared: Declaration) -> bool:
+    return any((family in _WITH_UNET) == (blocks == "UNet") for family in declared.families)
 
 
 def _from_tensors(shapes: Shapes) -> FamilyFinding:

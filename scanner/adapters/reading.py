@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from crawlers.adapter_scale import WHOLE_FILE, ScaleTold, scales_told
 from scanner.adapters.embedding_names import ONLY, table_of
 from scanner.adapters.embeddings import Tables, rows_of
+from scanner.adapters.header_strengths import strengths_told
 from scanner.adapters.tensor_names import ENDINGS as _ENDINGS
 from scanner.adapters.tensor_names import part_of
 from scanner.errors import UnfaithfulLoad
@@ -29,7 +29,6 @@ _TYPES = {
 }  # fmt: skip
 
 _BUNDLED = re.compile(r"^bundle_emb\.(?P<token>.+?)\.(?P<table>string_to_param\.\*|[^.]+)$")
-_ENCODER = re.compile(r"(?:^|\.)text_encoder(?:_(?P<number>[23]))?[.:]|^(?:lora|lycoris)_te(?P<kohya>[123]?)_")
 _LEARNED = re.compile(r"^<.{1,60}>$")
 _MALFORMED = re.compile(r"^lora_unet_.*_lora_(down|up)\.weight$")
 
@@ -166,40 +165,11 @@ def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> No
     Raises:
         UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength cannot be known.
     """
-    scales = scales_told(metadata)
-    scaled: dict[str, set[int]] = {}
-    for stem, parts in modules.items() if scales else ():
-        network = next((one for one in _networks_of(stem) if one in scales), None)
-        if network is None or "lora_down" not in parts:
-            continue
-        scale = scales[network]
-        if "alpha" not in parts and (alpha := _alpha_for(stem, scale)) is not None:
-            parts["alpha"] = torch.tensor(alpha)
-            scaled.setdefault(network, set()).add(len(parts["lora_down"]))
-        if scale.rank_stabilised:
-            parts["rslora"] = torch.tensor(1.0)
-    for network, ranks in scaled.items():
-        told = scales[network].ranks
-        if told and not scales[network].own_ranks and not ranks & set(told):
-            raise UnfaithfulLoad(
-                f"the header tells rank {told[0]:g} and the tensors have rank {min(ranks)}: its alpha was meant for "
-                "another size, so the strength is not known"
-            )
-
-
-def _alpha_for(stem: str, scale: ScaleTold) -> float | None:
-    for ending, alpha in scale.alpha_pattern.items():
-        if stem.endswith(ending):
-            return alpha
-    if len(scale.alphas) > 1:
-        low, *_, high = sorted(scale.alphas)
-        raise UnfaithfulLoad(f"the header tells alpha {low:g} and alpha {high:g}; the strength is not known")
-    return scale.alphas[0] if scale.alphas else None
-
-
-def _networks_of(stem: str) -> tuple[str, ...]:
-    """Where a header can tell of a module, the narrower first."""
-    if match := _ENCODER.search(stem):
-        number = match["number"] or match["kohya"]
-        return ("text_encoder" if number in (None, "", "1") else f"text_encoder_{number}", WHOLE_FILE)
-    return ("transformer", "unet", WHOLE_FILE)
+    lora = {stem: parts for stem, parts in modules.items() if "lora_down" in parts}
+    ranks = {stem: len(parts["lora_down"]) for stem, parts in lora.items() if parts["lora_down"].dim()}
+    told = strengths_told(ranks, {stem for stem, parts in lora.items() if "alpha" in parts}, metadata)
+    for stem, strength in told.items():
+        if strength.alpha is not None:
+            lora[stem]["alpha"] = torch.tensor(strength.alpha)
+        if strength.rank_stabilised:
+            lora[stem]["rslora"] = torch.tensor(1.0)
