@@ -80,6 +80,8 @@ def test_wacz(body: bytes, in_two: bool) -> None:
 
 
 @given(bodies, st.booleans(), st.booleans())
+@example(b"\x1f\x8b", False, False)
+@example(b"\x28\xb5\x2f\xfd", False, False)
 @exactly
 def test_har(body: bytes, folded: bool, packed: bool) -> None:
     content = archives.in_base64(body)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -281,6 +281,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(KEYS, JSON.map(json.dumps) | st.text(max_size=30), max_size=5))
 def test_any_header_gives_finite_strengths_or_a_named_refusal(metadata: dict[str, str]) -> None:
     for scale in scales_told(metadata).values():

@@ -14,7 +14,7 @@ from tests.test_cli import run
 from tests.test_scan import COMMAND
 
 FORMATS = {
-    ("person-101", "locon", "civitai"), ("person-101", "locon", "huggingface"), ("person-102", "checkpoint", "folder"),
+    ("person-101", "locon", "civitai"), ("person-102", "checkpoint", "folder"),
     ("person-108", "loha", "huggingface"), ("person-108", "dora", "huggingface"), ("person-110", "textual-inversion", "huggingface"),
 }  # fmt: skip
 
@@ -34,6 +34,8 @@ def test_the_whole_mission_is_told_and_goes_on_after_a_kill(tmp_path: Path) -> N
     assert (story["results"], story["degraded"]) == (story["rows"], [])  # as `scan --json` calls them
     found = {(one["person"], one["kind"], one["hub"]) for one in story["findings"]}
     assert found >= FORMATS
+    reuploaded = [one for one in story["findings"] if (one["person"], one["kind"]) == ("person-101", "locon")]
+    assert [one["listings"] for one in reuploaded] == [["civitai", "huggingface"]]  # the same weights are one case
     assert {person for person, _, _ in found} == {f"person-{seed}" for seed in range(101, 111) if seed != 109}
     assert [one["file"] for one in story["reuploads"]] == ["evening_light.safetensors"]
     assert sum(one["outcome"] == "clear" for one in story["rows"]) == 8

@@ -122,6 +122,9 @@ def _codings_of(data: bytes, media_type: str, told: list[str]) -> list[str]:
         return [] if is_recognised(head) else told
     is_shown = is_unknown(media_type) or media_type in _PAGES or media_type.startswith(("text/", "image/"))
     marked = [one for one in _MARKED if is_packed_as(one, head)] if is_shown or "json" in media_type else []
+    if is_unknown(media_type) or media_type.startswith("image/"):
+        # Any two bytes may begin as a packed body does: what is in it must be an image.
+        marked = [one for one in marked if is_recognised(_head_of(data, [one]))]
     if marked or media_type not in _PAGES or _is_text(head):
         return marked
     return [coding for coding in _UNMARKED if is_recognised(_head_of(data, [coding]))][:1]

@@ -20,6 +20,7 @@ from reports.case import Case
 from reports.case_report import pdf_problem
 from reports.docket import Docket
 from reports.errors import BundleExists
+from reports.listings import listings_of
 from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
@@ -153,7 +154,7 @@ def _story_of(document: dict[str, Any]) -> Story:
 def _finding(case: Case) -> dict[str, Any]:
     file = case.checkpoint
     return {
-        "person": case.identity_name, "file": file.file, "kind": file.kind, "hub": file.hub, "outcome": case.outcome, "score": case.score,
+        "person": case.identity_name, "file": file.file, "kind": file.kind, "hub": file.hub, "listings": [one.hub for one in listings_of(case)], "outcome": case.outcome, "score": case.score,
         "threshold": case.threshold, "lift": case.lift,
     }  # fmt: skip
 
