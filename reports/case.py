@@ -302,7 +302,7 @@ class Entry:
 
     Attributes:
         number: over all cases, rising.
-        kind: "review", "appeal", "correction" or "notice".
+        kind: "review", "appeal", "correction", "notice", "request", "listing", "reopens" or "superseded".
         actor: who, as they named themselves.
         details: facts; what they are depends on the kind.
     """

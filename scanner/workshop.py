@@ -103,19 +103,11 @@ class Workshop(Reception):
         return Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
 
     @property
-    def bench(self) -> Bench:
-        """The models of this machine, with whom to look for now."""
-        return self._bench_for(self.watch)
-
-    def _bench_for(self, watch: Watch) -> Bench:
-        return self._bench.looking_for(watch)
-
-    @property
     def crew(self) -> Crew:
         """Who judges: a thread of this program, or a Ray cluster where one is configured."""
         if self._crew is None:
             if self.settings.ray is None:
-                self._crew = LocalCrew(self._bench_for)
+                self._crew = LocalCrew(self._bench.looking_for)
             else:
                 from scanner.fleet import RayCrew
 
