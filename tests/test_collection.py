@@ -11,7 +11,18 @@ ROOT = Path(__file__).parent.parent
 
 
 def collect(file: Path, seed: str) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        str(file),
+    ]
     environment = {"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return [line for line in ran.stdout.splitlines() if "::" in line]
@@ -23,8 +34,7 @@ def test_ids_do_not_follow_the_bytes_of_a_parameter(tmp_path: Path) -> None:
         packed = gzip.compress(b"", mtime=time)
         file = tmp_path / "test_packed.py"
         file.write_text(
-            "import pytest\n"
-            f"@pytest.mark.parametrize('data', [{packed!r}, b'plain'])\ndef test_it(data): pass\n"
+            f"import pytest\n@pytest.mark.parametrize('data', [{packed!r}, b'plain'])\ndef test_it(data): pass\n"
         )
         found.append(collect(file, str(time)))
     assert len(found[0]) == 2
