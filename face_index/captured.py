@@ -162,6 +162,11 @@ def _scaled(face: Face, scale: float) -> Face:
     return replace(face, box=(left, top, right, bottom), landmarks=face.landmarks * np.float32(scale))
 
 
+def faces_in_pieces(reader: FaceReader, image: Image, detector_side: int) -> list[Face]:
+    """The faces that overlapping pieces of one image show, largest first; none where it is no larger than one piece."""
+    return _with_pieces(reader, image, (), detector_side * _PIECE_TO_DETECTOR)
+
+
 def _with_pieces(reader: FaceReader, image: Image, faces: Sequence[Face], side: int) -> list[Face]:
     """The faces found in the whole, and those of overlapping squares of several sizes, each face once.
 
