@@ -178,7 +178,8 @@ class Worker:
             return
         except Exception as error:  # the outermost frame: what one job brings must not end the worker for all others
             log.exception("job %s", job.job_id)
-            self.jobs.finish(job.job_id, [], None, f"{type(error).__name__}: {error}"[:300], self._tell_webhook)
+            problem = f"a mistake of the program's ({type(error).__name__}); its log has more under job {job.job_id}"
+            self.jobs.finish(job.job_id, [], None, problem, self._tell_webhook)
             return
         self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
         self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
