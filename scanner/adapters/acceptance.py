@@ -146,7 +146,7 @@ def _size_of(parts: Mapping[str, tuple[int, ...]]) -> Size:
         return product(factor("lokr_w1", 0), factor("lokr_w2", 0)), product(factor("lokr_w1", 1), factor("lokr_w2", 1))
     if "diff" in parts and len(parts["diff"]) > 1:
         return number("diff", 0), number("diff", 1)
-    blocks = parts.get("oft_blocks", ())
-    if len(blocks) in (3, 4):
-        return blocks[-3] * blocks[-2], None
+    rotations = [shape for what, shape in parts.items() if what.startswith("oft_blocks")]
+    if rotations and all(len(shape) in (3, 4) for shape in rotations):
+        return sum(shape[-3] * shape[-2] for shape in rotations), None
     return None, None
