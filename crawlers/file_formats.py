@@ -79,10 +79,6 @@ def refuse_other_formats(first_bytes: bytes) -> None:
             raise NotSafetensors("unknown", f"{name}, not weights; `portrait-scanner intake` takes it in")
     if _is_onnx(first_bytes):
         raise NotSafetensors("unknown", f"an ONNX model, not safetensors: {_CONVERT}")
-    if len(first_bytes) >= 512 and not any(first_bytes):
-        raise NotSafetensors(
-            "unknown", f"a file that begins with nothing but zeros, as unfinished downloads do: {_AGAIN}"
-        )
     _refuse_texts(first_bytes)
 
 

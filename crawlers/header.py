@@ -122,6 +122,8 @@ def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     if len(first) < 8:
         raise MalformedHeader(f"the file has {len(first)} bytes, too few to hold a safetensors header")
     (length,) = struct.unpack("<Q", first[:8])
+    if length == 0:
+        raise MalformedHeader("the file begins with zeros, as an unfinished download does; download it again")
     if length > MAX_HEADER_BYTES:
         raise HeaderTooLarge(length, MAX_HEADER_BYTES)
     if source.size_bytes is not None and 8 + length > source.size_bytes:

@@ -183,9 +183,10 @@ def _triage(
     complete: bool = True,
 ) -> Triage:
     kind, finding = kind_of(shapes), find_family(shapes, metadata, complete=complete)
-    problems += [told for told in (finding.problem, finding.note) if told]
-    if finding.family != UNKNOWN and (unsupported := not_sampled(kind, finding)):
-        problems.append(unsupported)
+    unsupported = _not_sampled(kind, finding)
+    # Of a checkpoint that is not sampled anyway no word of a listing would make a difference.
+    problem = finding.doubt if kind == "checkpoint" and unsupported else finding.problem
+    problems += [told for told in (problem, finding.note, unsupported) if told]
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
     naming, likeness = naming_of(shapes, metadata, finding.family), likeness_of_header(metadata)
@@ -198,7 +199,7 @@ def _triage(
     problems += [strength_problem] if strength_problem else []
     if kind in NOT_ALONE:
         problems.append(NOT_ALONE[kind])
-    elif kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note):
+    elif kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note or unsupported):
         problems.append(
             "neither the tensors nor the header tell the base model's family; a listing that names the base model "
             "would settle it"
@@ -227,14 +228,14 @@ def _triage(
     )
 
 
-def not_sampled(kind: str, finding: FamilyFinding) -> str | None:
+def _not_sampled(kind: str, finding: FamilyFinding) -> str | None:
     """Why a file of a known family is not sampled; None if it is."""
-    if kind == "checkpoint" and (told := checkpoint_not_sampled(finding.family, finding.model)):
-        return told
+    if kind == "checkpoint":
+        return checkpoint_not_sampled(finding.family, finding.model, finding.fits)
     try:
         choose_base_model(finding.family, None, Declared(model=finding.model))
     except NotScannable as error:
-        return str(error)
+        return str(error) if finding.family != UNKNOWN else None
     return None
 
 

@@ -18,7 +18,6 @@ from crawlers.archives import Member
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
-from scanner.adapters.kinds import UNKNOWN
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import Declared, choose_base_model
 from scanner.cases.filing import file_cases
@@ -226,15 +225,17 @@ def _problem_of(triage: Triage) -> str | None:
             refuse_minors(triage.triggers, flagged_by_hub=False)
         except NotScannable as error:
             return str(error)
-        return triage.finding.problem or _never_sampled(triage)
+        return _never_sampled(triage) or triage.finding.problem
     told = "; ".join(triage.problems)
     return told or f"sampling {triage.kind} files is not supported; nothing can be said about this file"
 
 
 def _never_sampled(triage: Triage) -> str | None:
-    # Before a base model is loaded, which may have to be fetched first.
-    known = triage.kind == "checkpoint" and triage.family != UNKNOWN
-    return checkpoint_not_sampled(triage.family, triage.model) if known else None
+    """Why nothing of a whole model is sampled, told before a base model is loaded or fetched."""
+    if triage.kind != "checkpoint":
+        return None
+    told = checkpoint_not_sampled(triage.family, triage.model, triage.fits)
+    return "; ".join(filter(None, (triage.doubt, told))) if told else None
 
 
 def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tuple[RemoteFile, Path]]:

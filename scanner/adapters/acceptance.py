@@ -15,11 +15,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _PREFIX = re.compile(
     r"^(?:lycoris_unet_|lora_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
-    r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.)+"
+    r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.|pipe\.|dit\.|net\.)+"
 )
 _ENCODER = re.compile(r"^(?:base_model\.(?:model\.)?)?(?:lora_|lycoris_)?(?:te\d?_|text_encoder)")
-_DOTTED = re.compile(r"^(?P<stack>.*?(?:blocks|layers))\.(?P<number>\d+)\.(?P<rest>.+)$")
-_FLAT = re.compile(r"^(?P<stack>.*?(?:blocks|layers))_(?P<number>\d+)_(?P<rest>.+)$")
+_DOTTED = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))\.(?P<number>\d+)\.(?P<rest>.+)$")
+_FLAT = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))_(?P<number>\d+)_(?P<rest>.+)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+UNKNOWN = "unknown"
 # Families whose full checkpoints are sampled.
 SINGLE_FILE_FAMILIES = ("Miniature", "SD1", "SD2", "SDXL")
 
@@ -88,11 +89,16 @@ _QUANTISED = re.compile(
 _PREDICTION = frozenset({"v_pred", "ztsnr"})
 
 
-def checkpoint_not_sampled(family: str, model: str | None = None) -> str | None:
-    """Why full checkpoints of a family, or a size of it, are not sampled; None if they are."""
-    if family in SINGLE_FILE_FAMILIES:
+def checkpoint_not_sampled(family: str, model: str | None = None, fits: Sequence[str] = ()) -> str | None:
+    """Why full checkpoints of a family, or a size of it, are not sampled; None if they are, or nothing tells.
+
+    Args:
+        fits: the models that it may be of, where it is not known which.
+    """
+    names = [model or family] if family != UNKNOWN else list(fits)
+    if family in SINGLE_FILE_FAMILIES or not names or any(name in SINGLE_FILE_FAMILIES for name in names):
         return None
-    return f"full checkpoints of {model or family} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
+    return f"full checkpoints of {' or '.join(names)} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
 
 
 def is_harmless(name: str, shape: tuple[int, ...]) -> bool:

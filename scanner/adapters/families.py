@@ -17,7 +17,7 @@ from scanner.adapters.embedding_names import embedding_families
 from scanner.adapters.geometries import GEOMETRIES
 from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
 from scanner.adapters.leftovers import leftover_problem, leftovers
-from scanner.adapters.unets import checkpoint_families, encoder_families, unet_families
+from scanner.adapters.unets import checkpoint_families, encoder_families, self_attention_families, unet_families
 
 __all__ = ["UNKNOWN", "FamilyFinding", "Shapes", "family_of", "find_family", "kind_of", "narrowed", "unpaired"]
 
@@ -35,6 +35,8 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"audio_attn\d|audio_to_video_attn|audio_ff[._]", "LTX-2"),
     (r"llm_adapter", "Anima"),
     (r"text_fusion|txtfusion", "Krea2"),
+    (r"vace_blocks[._]\d", "Wan"),
+    (r"(^|[._])(double|single)_layers[._]\d+[._](attn|mlp)", "AuraFlow"),
 )
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
@@ -72,7 +74,7 @@ class FamilyFinding:
         if self.doubt is not None or len(self.fits) < 2:
             return self.doubt
         return (
-            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which it is; "
+            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which family it is; "
             "a listing that names the base model would settle it"
         )
 
@@ -97,6 +99,8 @@ def find_family(shapes: Shapes, metadata: Mapping[str, str], *, complete: bool =
 
 def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
+    if not finding.fits and not declared and (shared := self_attention_families(shapes)):
+        return _settled(shared, UNKNOWN)
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
     agreeing = [one for one in declared if _matching(finding.fits, one)]

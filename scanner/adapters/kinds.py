@@ -86,11 +86,11 @@ _WHOLE = ("model.diffusion_model.", "cond_stage_model.", "conditioner.embedders.
 _UNET = re.compile(r"^(unet\.)?(down|up|mid)_blocks?\.")
 # The weight of one layer in the blocks of a transformer; adapters of it have other endings.
 _DENOISER = (
-    r"^(?:(?:model|net|transformer|diffusion_model|unet|base_model)\.)*(?:"
+    r"^(?:(?:model|net|dit|transformer|diffusion_model|unet|base_model)\.)*(?:"
     r"(?:double|single|joint)(?:_transformer|_stream)?_(?:blocks|layers)\.\d+\.(?!.*layer_norm)\w+"
-    r"|(?:visual_|text_)?transformer_blocks\.\d+\.(?:attn|ff|img_|txt_)|txt_mode_blocks\.\d"
+    r"|(?:visual_|text_)?transformer_blocks\.\d+\.(?:attn|ff|img_|txt_|qkv_proj|mlp_)|txt_mode_blocks\.\d"
     r"|(?:layers|noise_refiner|context_refiner)\.\d+\.(?:attention\.|attn\.|adaLN_modulation|feed_forward\.w)"
-    r"|blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.|attn\.w|attn1\.|attn2\.|adaln_modulation|cross_attn_layer))"
+    r"|(?:vace_)?blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.|attn\.w|attn1\.|attn2\.|adaln_modulation|cross_attn_layer))"
 )
 _VAE = r"^(?:vae\.|first_stage_model\.)?(?:(?:en|de)coder\.(?:conv_in|conv1|mid|middle|down|up|layers\.\d+\.conv)|post_quant_conv)\b"
 _LANGUAGE = (

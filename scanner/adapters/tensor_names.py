@@ -46,11 +46,12 @@ _NUMBERED = re.compile(r"^(?P<stem>(?:unet|text_encoder):\d+):(?P<end>down|up)$"
 # that it saves itself; a state dict that was saved as it stands keeps it (peft/utils/save_and_load.py).
 _NAMED = re.compile(
     r"^(?P<stem>.+)\.(?:"
-    r"lora_(?P<end>A|B|magnitude_vector)\.[^.]+\.weight"
+    r"lora_(?P<end>A|B|down|up|magnitude_vector)\.[^.]+\.weight"
     r"|lora_(?P<vector>magnitude_vector)\.(?!weight$)[^.]+"
     r"|lora_B\.[^.]+\.(?P<bias>bias)"
     r"|(?P<product>(?:hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)))\.[^.]+)$"
 )
+_LETTERED = re.compile(r"\.lora_(A|B)\.[^.]+\.(weight|bias)$")
 # kohya's OFT for Flux.1 rotates each part of a fused matrix by itself (networks/oft_flux.py).
 _ROTATION = re.compile(r"^(?P<stem>.+)\.(?P<what>oft_blocks\.\d{1,3})$")
 _PARTS = {
@@ -70,6 +71,11 @@ def part_of(name: str, endings: tuple[tuple[str, str], ...] = ENDINGS) -> tuple[
     if match := _ROTATION.match(name):
         return match["stem"], match["what"]
     return next(((name.removesuffix(ending), what) for ending, what in endings if name.endswith(ending)), None)
+
+
+def without_adapter_name(name: str) -> str:
+    """The name as PEFT saves it, without what the adapter was called."""
+    return _LETTERED.sub(r".lora_\1.\2", name)
 
 
 def is_numbered_rotation(what: str) -> bool:
