@@ -27,6 +27,8 @@ from scanner.adapters.naming import naming_of
 from scanner.base_models import Declared, choose_base_model
 from scanner.errors import NotScannable
 
+MOST_LEFTOVERS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Triage:
@@ -41,7 +43,7 @@ class Triage:
         fits: names of all models that take the tensors and that the header does not exclude.
         doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         naming: whose names the tensors bear; see scanner.adapters.naming.
-        leftovers: names of tensors that nothing here explains; the doubt says so too.
+        leftovers: names of the first tensors that nothing here explains; the doubt says how many there are.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
@@ -215,7 +217,7 @@ def _triage(
         model=finding.model,
         fits=finding.fits,
         doubt=finding.doubt,
-        leftovers=finding.leftovers,
+        leftovers=finding.leftovers[:MOST_LEFTOVERS],
         triggers=triggers_of(metadata),
         training=training,
         signals=person_signals(metadata),

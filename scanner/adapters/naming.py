@@ -52,7 +52,7 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
             r"^(unet|transformer(_[12])?|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"
         ),
     ),
-    ("bare", _any(r"\.lora_([AB](\.[^.]+)?|down|up)\.weight$|\.lora_magnitude_vector")),
+    ("bare", _any(r"\.lora_([AB]|down|up)(\.[^.]+)?\.weight$|\.lora_magnitude_vector")),
 )
 
 
