@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from itertools import islice
+from pickletools import OpcodeInfo, StackObject, markobject
 
 from crawlers.errors import NotSafetensors
 
@@ -109,11 +110,30 @@ def is_pickle(first_bytes: bytes) -> bool:
 
 
 def _opcodes(first_bytes: bytes) -> Iterator[tuple[str, str]]:
-    """The names of the opcodes with what stands behind them, until the bytes end or are no opcode."""
+    """The opcodes that an unpickler would go through, by name, with what stands behind them; until one fails."""
+    stack: list[StackObject] = []
     # pickletools lets through whatever int(), str.decode() and the like raise.
     with contextlib.suppress(Exception):
         for opcode, argument, _ in islice(pickletools.genops(io.BytesIO(first_bytes)), _MOST_OPCODES):
+            if not _applies(opcode, stack):
+                return
             yield opcode.name, str(argument)
+
+
+def _applies(opcode: OpcodeInfo, stack: list[StackObject]) -> bool:
+    """Take from the stack what an opcode takes, and put on it what it leaves; False where it is not there."""
+    taken = opcode.stack_before
+    if markobject in taken or (opcode.name == "POP" and stack[-1:] == [markobject]):
+        if markobject not in stack:
+            return False
+        while stack.pop() is not markobject:
+            pass
+        taken = taken[: taken.index(markobject)] if markobject in taken else []
+    if len(stack) < len(taken):
+        return False
+    del stack[len(stack) - len(taken) :]
+    stack.extend(opcode.stack_after)
+    return True
 
 
 def _zip(first_bytes: bytes) -> NotSafetensors:

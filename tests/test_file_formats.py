@@ -70,7 +70,7 @@ FORMATS: dict[str, tuple[bytes, str, str]] = {
     "npz": (arrays(a=np.zeros(3), b=np.zeros(4)), "a NumPy archive", "convert it to safetensors"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "an HDF5 file", "convert it to safetensors"),
     "ONNX": (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(30), "an ONNX model", "convert it to safetensors"),
-    "ONNX, another writer": (b"\x08\x0a\x12\x0eonnx.quantize" + bytes(30), "an ONNX model", "convert it to safetensors"),
+    "ONNX, another writer": (b"\x08\x0a\x12\x0donnx.quantize" + bytes(30), "an ONNX model", "convert it to safetensors"),
     "ONNX, no name": (b"\x08\x08\x3a\xf4\x03\x0a\x1d" + bytes(30), "an ONNX model", "convert it to safetensors"),
     "TFLite": (b"\x1c\0\0\0TFL3" + bytes(30), "a TensorFlow Lite model", "no image model"),
     "SQLite": (b"SQLite format 3\0" + bytes(30), "an SQLite database", "the model's own file"),
