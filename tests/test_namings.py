@@ -280,6 +280,9 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     written(folder / "wan.safetensors", WHOLE[0][1])
     written(folder / "hidream.safetensors", lora("diffusion_model.double_stream_blocks.0.block.attn1.to_q", 2560, 2560))
     written(folder / "vae.safetensors", {"decoder.conv_in.weight": (2, 2, 3, 3)})
+    written(folder / "hidream-2.sft", lora("diffusion_model.single_stream_blocks.0.block.attn1.to_q", 2560, 2560))
+    (folder / "flux.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(30))
+    (folder / "person.7z").write_bytes(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(30))
     monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
     rows = {row["file"]: row for row in run_scan(workshop, [str(folder)], Silent()).rows}
     assert {row["outcome"] for row in rows.values()} == {"failed"}
@@ -287,4 +290,7 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     assert "<clean>, <person>" in rows["word.safetensors"]["reason"]
     assert "full checkpoints of Wan are not sampled" in rows["wan.safetensors"]["reason"]
     assert "family not supported: HiDream" in rows["hidream.safetensors"]["reason"]
+    assert "family not supported: HiDream" in rows["hidream-2.sft"]["reason"]
+    assert "a GGUF file" in rows["flux.gguf"]["reason"]
+    assert "a 7z archive" in rows["person.7z"]["reason"]
     assert "a VAE alone" in rows["vae.safetensors"]["reason"]

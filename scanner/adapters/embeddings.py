@@ -42,9 +42,9 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
         UnfaithfulLoad: a tensor is none that a prompt could make use of.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    if words := competing_words(shapes):
+    if several := competing_words(shapes):
         raise UnfaithfulLoad(
-            f"the file holds {len(words)} learned words, {', '.join(words[:3])}; programs differ in which one they load"
+            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs differ in which one they load"
         )
     if unused := unused_tables(shapes):
         raise UnfaithfulLoad(

@@ -84,8 +84,8 @@ def _unused(parts: AbstractSet[str]) -> set[str]:
     if rotations:
         used = frozenset({"alpha"}) | (rotations if _counted(rotations) else frozenset())
     else:
-        used = next((together for mark, together in _TOGETHER if mark in rest), rest)
-    unused = (rest | rotations) - used | set(biases[1:])
+        used = next((together for mark, together in _TOGETHER if mark in rest), frozenset(rest))
+    unused = {*((rest | rotations) - used), *biases[1:]}
     if "lokr_w2" in parts:  # a whole factor beside the product of two
         unused |= parts & {"lokr_w2_a", "lokr_w2_b", "lokr_t2"}
     return unused
