@@ -136,6 +136,18 @@ def test_the_reason_says_what_the_rest_is() -> None:
     assert "another program may draw" in told("model_ema.diffusion_modelout2bias", "emb_params")
 
 
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        ({"lora_unet_unet_attn2_to_k_lora_down.weight": (4, 768)}, "loaders find nothing"),
+        ({"unet.down_blocks.0.attn1.to_q.oft_R.weight": (4, 28)}, "PEFT's own form of OFT"),
+        ({"unet.down_blocks.0.attn1.to_q.oft_R.person.weight": (4, 28)}, "PEFT's own form of OFT"),
+    ],
+)
+def test_forms_that_are_not_sampled_are_told_by_their_own_reason(shapes: Shapes, told: str) -> None:
+    assert told in str(find_family(shapes, {}).problem)
+
+
 ADAPTERS: list[tuple[str, Shapes, Shapes]] = [
     ("a learned word's output", LORA, {"emb_params_out": (4, 768)}),
     ("a second table for the word", {**LORA, "bundle_emb.a.emb_params": (4, 768)}, {"bundle_emb.a.string_to_param.*": (4, 768)}),
@@ -233,6 +245,12 @@ def test_parts_of_a_model_are_named_and_not_examined(shapes: Shapes, kind: str, 
     assert "alone" in problem
     with_person = find_family({**shapes, **PERSON}, {})
     assert set(with_person.leftovers) >= set(shapes)
+
+
+def test_a_beginning_of_a_header_leaves_nothing_over_that_the_rest_may_explain() -> None:
+    cut = {"lora_unet_x.weight": (320, 1), **LORA}  # its on_input comes later
+    assert find_family(cut, {}).leftovers == ("lora_unet_x.weight",)
+    assert find_family(cut, {}, complete=False).problem is None
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from scanner.adapters.kinds import ADAPTER_KINDS, Shapes
 from scanner.adapters.tensor_names import part_of
 
 MOST_NAMED = 3
+_MALFORMED = re.compile(r"^lora_unet_.*_lora_(down|up)\.weight$")
+_PEFT_OFT = re.compile(r"\.oft_R(\.[^.]+)?\.weight$")
 _CONTROL = re.compile(r"norm\.(query|key)_norm\.scale$")
 
 
@@ -56,4 +58,8 @@ def _why(names: tuple[str, ...], kind: str) -> str:
         )
     if kind in ADAPTER_KINDS and all(_CONTROL.search(name) for name in names):
         return "this is a control LoRA, which needs an image to draw from and is not sampled"
+    if all(_MALFORMED.search(name) for name in names):
+        return "they have '_lora_' for '.lora_', and loaders find nothing in such a file"
+    if all(_PEFT_OFT.search(name) for name in names):
+        return "this is PEFT's own form of OFT, which is not sampled"
     return "another program may draw with what would be passed over here"
