@@ -29,8 +29,8 @@ from crawlers.errors import (
     NotWeights,
     UnreadableEncoding,
 )
+from crawlers.file_formats import refuse_other_formats
 from crawlers.hashes import sha256_of
-from crawlers.header import refuse_other_formats
 from crawlers.listing import RemoteFile
 from crawlers.storage import chunks, is_storage, revision_of
 from crawlers.transport import Transport
@@ -272,7 +272,7 @@ def must_be_weights(url: str, first_bytes: bytes) -> None:
     try:
         refuse_other_formats(first_bytes)
     except NotSafetensors as error:
-        if error.kind != "pickle":
+        if error.kind not in ("pickle", "zip"):
             raise NotWeights(f"{shown(url)} gave {error}") from error
 
 

@@ -39,7 +39,7 @@ class UnreadableCheckpoint(CrawlError):
 
 
 class NotSafetensors(UnreadableCheckpoint):
-    """The file is of another format; pickles end here and are never opened."""
+    """The file is of another format, as `kind` says: "pickle", which is never opened, "zip", or "unknown"."""
 
     def __init__(self, kind: str, advice: str) -> None:
         super().__init__(advice)

@@ -9,7 +9,10 @@ from typing import Any
 
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing
 
-CHECKPOINT_ENDINGS = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".zip"})
+# Also those of weights and archives that are not read here: they are listed, and fail by name.
+CHECKPOINT_ENDINGS = frozenset(
+    {".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".zip", ".gguf", ".7z", ".rar", ".npz", ".npy"}
+)
 PAGE_SIZE = 1_000
 
 

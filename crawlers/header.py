@@ -17,17 +17,20 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
-from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors
+from crawlers.errors import HeaderTooLarge, MalformedHeader, TooManyTensors
+from crawlers.file_formats import refuse_other_formats
 
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_TENSORS = 20_000
 MAX_METADATA = 10_000
 FIRST_READ_BYTES = 64 * 1024  # one request holds all metadata and hundreds of tensors, and often the whole header
 ENOUGH_TENSORS = 64
+_FIELDS = ("dtype", "shape", "data_offsets")
 # Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
 _LISTS, _COMMAS, _QUOTES = 2, 24, 10
 _SMALL_TEXT_BYTES = 64 * 1024
 _SPACE = re.compile(r"[ \n\r\t]*")
+_WHITE = b" \n\r\t"  # safetensors' own reader takes it before the JSON too
 
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -103,35 +106,6 @@ class Header:
         return {name: entry.shape for name, entry in self.tensors.items()}
 
 
-_COMPRESSED = (b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
-_CAPTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%PDF", b"WARC/")
-
-
-def refuse_other_formats(first_bytes: bytes) -> None:
-    """Raise NotSafetensors for formats known by their first bytes, whatever the file is called."""
-    if first_bytes.startswith(b"PK\x03\x04"):
-        raise NotSafetensors(
-            "pickle", "a zip archive, the form of PyTorch pickles: listed by static analysis, not opened"
-        )
-    # A header of 640 to 1,535 bytes has a length that begins like a pickle's protocol mark.
-    claims_header = first_bytes[4:8] == bytes(4) and first_bytes[8:9] in (b"{", b" ")
-    if not claims_header and len(first_bytes) > 1 and first_bytes[0] == 0x80 and 2 <= first_bytes[1] <= 5:
-        raise NotSafetensors("pickle", "a Python pickle: listed by static analysis, not opened")
-    if first_bytes.startswith(_COMPRESSED) and not claims_header:
-        raise NotSafetensors("unknown", "a compressed file (gzip, xz, zstandard, bzip2, 7z or rar): unpack it first")
-    if first_bytes.startswith(b"GGUF"):
-        raise NotSafetensors("unknown", "a GGUF file; convert it to safetensors to have it scanned")
-    if first_bytes.startswith(b"version https://git-lfs"):
-        raise NotSafetensors("unknown", "a Git LFS pointer, not the file itself; fetch the real file")
-    if first_bytes.startswith(_CAPTURES) or first_bytes[8:12] == b"WEBP":
-        raise NotSafetensors("unknown", "a picture or a saved page, not weights; `portrait-scanner intake` takes it in")
-    if first_bytes[:64].lstrip()[:1] == b"<":
-        raise NotSafetensors("unknown", "an HTML or XML page saved in place of the file; download it again")
-    # As a length, eight printable characters would mean more than 2**61 bytes.
-    if len(first_bytes) >= 8 and all(9 <= byte < 127 for byte in first_bytes[:8]):
-        raise NotSafetensors("unknown", "a text file, not weights")
-
-
 def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     """Read and check the header of a safetensors file.
 
@@ -148,6 +122,8 @@ def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     if len(first) < 8:
         raise MalformedHeader(f"the file has {len(first)} bytes, too few to hold a safetensors header")
     (length,) = struct.unpack("<Q", first[:8])
+    if length == 0:
+        raise MalformedHeader("the file begins with zeros, as an unfinished download does; download it again")
     if length > MAX_HEADER_BYTES:
         raise HeaderTooLarge(length, MAX_HEADER_BYTES)
     if source.size_bytes is not None and 8 + length > source.size_bytes:
@@ -174,13 +150,14 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
             problems.append("the header repeats a name; readers disagree on which one counts")
         return dict(pairs)
 
-    if not text.lstrip(b" ").startswith(b"{"):
+    if not text.lstrip(_WHITE).startswith(b"{"):
         raise MalformedHeader("the header is not a JSON object")
     try:
         document = json.loads(text, object_pairs_hook=collect)
     except (ValueError, RecursionError) as error:
         raise MalformedHeader(f"the header is not valid JSON: {type(error).__name__}") from error
-    metadata = document.pop("__metadata__", {})
+    metadata = document.pop("__metadata__", None)
+    metadata = {} if metadata is None else metadata  # safetensors' own reader takes null for none
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise MalformedHeader("__metadata__ must map strings to strings")
     if len(document) > MAX_TENSORS:
@@ -205,11 +182,11 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
         MalformedHeader: what came is no header.
     """
     plain, decoder = text.decode("utf-8", "ignore"), json.JSONDecoder()
-    if not plain.startswith("{"):
+    place = _after_space(plain, 0) + 1
+    if plain[place - 1 : place] != "{":
         raise MalformedHeader("the header is not a JSON object")
     metadata: dict[str, str] = {}
     tensors: dict[str, TensorEntry] = {}
-    place = 1
     while True:
         try:
             name, place = decoder.raw_decode(plain, _after_space(plain, place))
@@ -223,7 +200,7 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
         place = comma + 1
         if name == "__metadata__" and isinstance(fields, dict) and all(isinstance(one, str) for one in fields.values()):
             metadata = fields
-        elif isinstance(name, str):
+        elif isinstance(name, str) and not (name == "__metadata__" and fields is None):
             tensors[name] = _entry(name, fields)
     if len(tensors) < ENOUGH_TENSORS:
         return None
@@ -262,9 +239,11 @@ def _must_be_bounded(text: bytes) -> None:
 
 def _entry(name: str, fields: Any) -> TensorEntry:
     short = name if len(name) <= 80 else name[:77] + "..."
+    if isinstance(fields, list) and len(fields) == len(_FIELDS):  # safetensors' own reader takes the values alone
+        fields = dict(zip(_FIELDS, fields, strict=True))
     if not isinstance(fields, dict):
         raise MalformedHeader(f"tensor {short!r} is not described by an object")
-    dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
+    dtype, shape, offsets = (fields.get(field) for field in _FIELDS)
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise MalformedHeader(f"tensor {short!r} has the unknown dtype {str(dtype)[:20]!r}")
     if not _are_sizes(shape) or len(shape) > 16:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from face_index.face import Face, FaceReader
 from face_index.quality import QualityBar
 from scanner.depictions import Depiction, control_score, depictions, usable
+from scanner.errors import NotScannable
 from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.safety import MAX_SCALE
 from scanner.sampling import Sampler
@@ -119,6 +120,22 @@ class _Course:
     clusters: int = 0
 
 
+def words_asked(words: Iterable[str]) -> list[str | None]:
+    """How the words are asked for that a file teaches: together, as words of one subject are written, and each alone.
+
+    Raises:
+        NotScannable: there are more than can be asked for; a person may be behind any of them.
+    """
+    single = list(words)
+    asked: list[str | None] = [" ".join(single), *single] if len(single) > 1 else [*single]
+    if len(asked) > MAX_TRIGGERS:
+        raise NotScannable(
+            f"the file brings {len(single)} learned words, and at most {MAX_TRIGGERS - 1} can be asked for; "
+            "the rest would not be looked at"
+        )
+    return asked
+
+
 class Examiner:
     """Everything that stays the same from one checkpoint to the next."""
 
@@ -141,8 +158,7 @@ class Examiner:
         """
         before = self._sampler.denoiser_calls
         with self._sampler.adapter(path, kind) as loaded:
-            named: list[str | None] = [" ".join(loaded.words)] if loaded.words else []
-            course = _Course(sha256, [*named, *triggers][:MAX_TRIGGERS], candidates)
+            course = _Course(sha256, [*words_asked(loaded.words), *triggers][:MAX_TRIGGERS], candidates)
             near = self._screen(course)
             ranked = self._gather_evidence(course, near) if near else []
             calls = self._sampler.denoiser_calls - before

@@ -10,20 +10,24 @@ from typing import Any
 
 from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
 from crawlers.fetch import HttpSource, source_of
+from crawlers.file_formats import claims_header
 from crawlers.hashes import sha256_of, weights_hash_of
 from crawlers.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
 from crawlers.likeness import likeness_of_header
 from crawlers.listing import RemoteFile
-from crawlers.pickles import pickle_findings
+from crawlers.pickles import pickle_findings, pickles_inside
 from crawlers.training_metadata import person_signals, training_of, triggers_of
 from crawlers.transport import Transport
+from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
 from scanner.adapters.header_strengths import alpha_told
-from scanner.adapters.kinds import UNKNOWN, Shapes, kind_of
+from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, Shapes, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.base_models import Declared, choose_base_model
 from scanner.errors import NotScannable
+
+MOST_LEFTOVERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,13 @@ class Triage:
     Attributes:
         sha256: of the whole file, None if it was not read whole and nobody said.
         weights_hash: SHA-256 of the tensor bytes, None likewise or without a safetensors header.
-        kind: see scanner.adapters.families.kind_of; "pickle" for a file that was not opened.
+        kind: see scanner.adapters.kinds.kind_of; "pickle" or "zip" for a file that was not opened.
         family: of the base model, "unknown" if nothing says; of several that fit, the likeliest.
         model: which size of the family, None where there is one or nothing tells.
         fits: names of all models that take the tensors and that the header does not exclude.
         doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         naming: whose names the tensors bear; see scanner.adapters.naming.
+        leftovers: names of the first tensors that nothing here explains; the doubt says how many there are.
         triggers: words from the header that the adapter was trained on.
         training: see crawlers.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
@@ -58,6 +63,7 @@ class Triage:
     model: str | None = None
     fits: tuple[str, ...] = ()
     doubt: str | None = None
+    leftovers: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
@@ -71,7 +77,7 @@ class Triage:
     @property
     def finding(self) -> FamilyFinding:
         """What is known of the family."""
-        return FamilyFinding(self.family, self.model, self.fits, self.doubt)
+        return FamilyFinding(self.family, self.model, self.fits, self.doubt, leftovers=self.leftovers)
 
 
 def triage_from_dict(record: Mapping[str, Any]) -> Triage:
@@ -92,12 +98,12 @@ def triage_file(path: Path) -> Triage:
         sha256, size = sha256_of(path), path.stat().st_size
     except OSError as error:
         raise CrawlError(f"{path} cannot be read: {error.strerror}") from error
-    if path.suffix.lower() == ".json" and size <= MAX_HEADER_BYTES:
+    if path.suffix.lower() == ".json" and size <= MAX_HEADER_BYTES and _begins_as_json(path):
         return _triage_dump(path, sha256)
     try:
         header = read_header(FileSource(path))
     except NotSafetensors as error:
-        problems = pickle_findings(path) if error.kind == "pickle" else (str(error),)
+        problems = pickle_findings(path) if error.kind == "pickle" else (str(error), *_inside(path, error))
         return Triage(sha256, None, error.kind, UNKNOWN, size_bytes=size, bytes_read=size, problems=problems)
     except UnreadableCheckpoint as error:
         return Triage(sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=(str(error),))
@@ -163,7 +169,8 @@ def triage_header(
         problems.append(
             f"only the beginning of the header was read ({len(header.tensors)} tensors); later ones may add to the kind"
         )
-    return _triage(header.shapes, header.metadata, sha256, weights_hash, size, bytes_read, problems)
+    complete = header.complete
+    return _triage(header.shapes, header.metadata, sha256, weights_hash, size, bytes_read, problems, complete=complete)
 
 
 def _triage(
@@ -174,11 +181,14 @@ def _triage(
     size: int | None,
     bytes_read: int,
     problems: list[str],
+    *,
+    complete: bool = True,
 ) -> Triage:
-    kind, finding = kind_of(shapes), find_family(shapes, metadata)
-    problems += [told for told in (finding.problem, finding.note) if told]
-    if finding.family != UNKNOWN and (unsupported := _unsupported(finding)):
-        problems.append(unsupported)
+    kind, finding = kind_of(shapes), find_family(shapes, metadata, complete=complete)
+    unsupported = _not_sampled(kind, finding)
+    # Of a checkpoint that is not sampled anyway no word of a listing would make a difference.
+    problem = finding.doubt if kind == "checkpoint" and unsupported else finding.problem
+    problems += [told for told in (problem, finding.note, unsupported) if told]
     if kind == UNKNOWN and "ss_network_module" in metadata and not shapes:
         kind = "locon" if "locon" in metadata["ss_network_module"] else "lora"
     naming, likeness = naming_of(shapes, metadata, finding.family), likeness_of_header(metadata)
@@ -189,7 +199,9 @@ def _triage(
     training = training_of(metadata)
     training["alpha"], strength_problem = alpha_told(shapes, metadata, training["alpha"])
     problems += [strength_problem] if strength_problem else []
-    if kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note):
+    if kind in NOT_ALONE:
+        problems.append(NOT_ALONE[kind])
+    elif kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note or unsupported):
         problems.append(
             "neither the tensors nor the header tell the base model's family; a listing that names the base model "
             "would settle it"
@@ -205,6 +217,7 @@ def _triage(
         model=finding.model,
         fits=finding.fits,
         doubt=finding.doubt,
+        leftovers=finding.leftovers[:MOST_LEFTOVERS],
         triggers=triggers_of(metadata),
         training=training,
         signals=person_signals(metadata),
@@ -217,11 +230,14 @@ def _triage(
     )
 
 
-def _unsupported(finding: FamilyFinding) -> str | None:
+def _not_sampled(kind: str, finding: FamilyFinding) -> str | None:
+    """Why a file of a known family is not sampled; None if it is."""
+    if kind == "checkpoint":
+        return checkpoint_not_sampled(finding.family, finding.model, finding.fits)
     try:
         choose_base_model(finding.family, None, Declared(model=finding.model))
     except NotScannable as error:
-        return str(error)
+        return str(error) if finding.family != UNKNOWN else None
     return None
 
 
@@ -232,6 +248,17 @@ def _hash_problems(metadata: Mapping[str, str], weights_hash: str | None) -> lis
     return [
         f"the header claims the weights hash {claimed[:12]}, it really is {weights_hash[:12]}: the file was changed after training"
     ]
+
+
+def _inside(path: Path, error: NotSafetensors) -> tuple[str, ...]:
+    """What archives and arrays of other formats hold of pickles."""
+    return pickles_inside(path) if error.kind == "zip" or "NumPy" in str(error) else ()
+
+
+def _begins_as_json(path: Path) -> bool:
+    with path.open("rb") as stream:
+        first = stream.read(512)
+    return not claims_header(first) and first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
 
 
 def _triage_dump(path: Path, sha256: str) -> Triage:

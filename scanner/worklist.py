@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from crawlers.archives import Member
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
+from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import Declared, choose_base_model
 from scanner.cases.filing import file_cases
@@ -173,7 +174,7 @@ class Worklist:
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         remembered = self._workshop.ledger.known_triage(file.sha256)
-        if remembered is None or "fits" not in remembered:  # of a version that took one width for a family
+        if remembered is None or "leftovers" not in remembered:  # of a version that passed over tensors
             return None
         triage = with_listing(triage_from_dict(remembered), listing.base_model)
         if named_minor(self._workshop, listing, file, triage):
@@ -224,9 +225,17 @@ def _problem_of(triage: Triage) -> str | None:
             refuse_minors(triage.triggers, flagged_by_hub=False)
         except NotScannable as error:
             return str(error)
-        return triage.finding.problem
+        return _never_sampled(triage) or triage.finding.problem
     told = "; ".join(triage.problems)
     return told or f"sampling {triage.kind} files is not supported; nothing can be said about this file"
+
+
+def _never_sampled(triage: Triage) -> str | None:
+    """Why nothing of a whole model is sampled, told before a base model is loaded or fetched."""
+    if triage.kind != "checkpoint":
+        return None
+    told = checkpoint_not_sampled(triage.family, triage.model, triage.fits)
+    return "; ".join(filter(None, (triage.doubt, told))) if told else None
 
 
 def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tuple[RemoteFile, Path]]:

@@ -343,20 +343,54 @@ def test_a_naming_that_only_diffusers_knows_goes_through_it(
     loads(flux, tensors, expected, route="diffusers")
 
 
-def test_wans_own_names_go_through_diffusers(loads: Callable[..., None]) -> None:
-    """`diffusion_model.blocks.0.self_attn.q` is attn1.to_q there; only its converter knows."""
-    wan, tensors, expected = tiny_wan(), {}, {}
-    layers = {"self_attn": "attn1", "cross_attn": "attn2"}
-    letters = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
+WAN_LAYERS = {
+    f"{theirs}.{letter}": f"{ours}.{layer}"
+    for theirs, ours in (("self_attn", "attn1"), ("cross_attn", "attn2"))
+    for letter, layer in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0"))
+} | {"ffn.0": "ffn.net.0.proj", "ffn.2": "ffn.net.2"}
+
+
+def of_wan(wan: Any, prefix: str, ends: tuple[str, str], *, original: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A LoRA of every layer of a tiny Wan, and the change that it makes to each."""
+    tensors, expected = {}, {}
     for block in range(2):
-        for theirs, ours in layers.items():
-            for letter, layer in letters.items():
-                place = f"transformer:blocks.{block}.{ours}.{layer}"
-                down, up = pair(*weight_of(wan, place).shape, len(tensors))
-                stem = f"diffusion_model.blocks.{block}.{theirs}.{letter}"
-                tensors |= {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up}
-                expected[place] = delta_of(down, up)
-    loads(wan, tensors, expected, route="diffusers")
+        for theirs, ours in WAN_LAYERS.items():
+            place = f"transformer:blocks.{block}.{ours}"
+            down, up = pair(*weight_of(wan, place).shape, len(tensors))
+            path = f"blocks.{block}.{theirs if original else ours}"
+            stem = prefix + (path.replace(".", "_") if prefix.endswith("_") else path)
+            tensors |= {stem + ends[0]: down, stem + ends[1]: up}
+            expected[place] = delta_of(down, up)
+    return tensors, expected
+
+
+AB = (".lora_A.weight", ".lora_B.weight")
+WAN_NAMINGS = [
+    ("diffusion_model.", AB, True),
+    ("", (".lora_A.default.weight", ".lora_B.default.weight"), True),
+    ("pipe.dit.", (".lora_A.weight", ".lora_B.weight"), True),
+    ("base_model.model.", (".lora_A.person.weight", ".lora_B.person.weight"), True),
+    ("lora_unet_", (".lora_down.weight", ".lora_up.weight"), True),
+    ("transformer.", AB, False),
+    ("", AB, False),
+    ("transformer.", (".lora_A.person.weight", ".lora_B.person.weight"), False),
+]
+
+
+@pytest.mark.parametrize(("prefix", "ends", "original"), WAN_NAMINGS)
+def test_wan_in_its_own_names_and_in_diffusers(
+    loads: Callable[..., None], prefix: str, ends: tuple[str, str], original: bool
+) -> None:
+    wan = tiny_wan()
+    loads(wan, *of_wan(wan, prefix, ends, original=original))
+
+
+def test_wans_own_names_go_through_diffusers(loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`diffusion_model.blocks.0.self_attn.q` is attn1.to_q there; what its converter makes is what we make."""
+    monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
+    wan = tiny_wan()
+    loads(wan, *of_wan(wan, "diffusion_model.", AB, original=True), route="diffusers")
 
 
 def test_qwen_lokr_in_kohya_names_which_diffusers_refuses(loads: Callable[..., None]) -> None:

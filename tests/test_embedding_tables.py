@@ -153,7 +153,7 @@ FAMILIES = [
     ({"<person>": (1280,)}, "unknown", "Stable Cascade and SDXL"),
     ({"clip_l": (4, 768)}, "unknown", "SD1, SDXL and Flux.1"),
     ({"t5": (4, 4096)}, "unknown", "Flux.1"),
-    ({"<one>": (768,), "<two>": (1024,)}, "unknown", ""),
+    ({"<one>": (768,), "<two>": (1024,)}, "unknown", "<one>, <two>"),
 ]
 
 

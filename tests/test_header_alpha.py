@@ -7,6 +7,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -169,7 +170,9 @@ def test_modules_of_other_ranks_have_the_ranks_they_have(flux: Any, tmp_path: Pa
     assert got == pytest.approx(4.0, rel=1e-3)
 
 
-def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path) -> None:
+def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
+    monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     wan, tensors = tiny_wan(), {}
     for kind in ("self_attn", "cross_attn"):
         for block in range(2):

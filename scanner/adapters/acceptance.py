@@ -15,11 +15,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _PREFIX = re.compile(
     r"^(?:lycoris_unet_|lora_unet_|lora_transformer_|lycoris_|oft_unet_|base_model\.model\.|base_model\.|"
-    r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.)+"
+    r"model\.diffusion_model\.|diffusion_model\.|model\.|unet\.|transformer(?:_[12])?\.|pipe\.|dit\.|net\.)+"
 )
 _ENCODER = re.compile(r"^(?:base_model\.(?:model\.)?)?(?:lora_|lycoris_)?(?:te\d?_|text_encoder)")
-_DOTTED = re.compile(r"^(?P<stack>.*?(?:blocks|layers))\.(?P<number>\d+)\.(?P<rest>.+)$")
-_FLAT = re.compile(r"^(?P<stack>.*?(?:blocks|layers))_(?P<number>\d+)_(?P<rest>.+)$")
+_DOTTED = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))\.(?P<number>\d+)\.(?P<rest>.+)$")
+_FLAT = re.compile(r"^(?P<stack>.*?(?:blocks|layers|refiner))_(?P<number>\d+)_(?P<rest>.+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _size_of(parts: Mapping[str, tuple[int, ...]]) -> Size:
         return product(factor("lokr_w1", 0), factor("lokr_w2", 0)), product(factor("lokr_w1", 1), factor("lokr_w2", 1))
     if "diff" in parts and len(parts["diff"]) > 1:
         return number("diff", 0), number("diff", 1)
-    blocks = parts.get("oft_blocks", ())
-    if len(blocks) in (3, 4):
-        return blocks[-3] * blocks[-2], None
+    rotations = [shape for what, shape in parts.items() if what.startswith("oft_blocks")]
+    if rotations and all(len(shape) in (3, 4) for shape in rotations):
+        return sum(shape[-3] * shape[-2] for shape in rotations), None
     return None, None

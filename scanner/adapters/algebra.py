@@ -189,6 +189,18 @@ def _orthogonal(parts: Parts, weight: Tensor) -> Tensor:
     return turned - weight
 
 
+def _orthogonal_parts(parts: Parts, weight: Tensor) -> Tensor:
+    """OFT of a fused matrix, as kohya trains it: each of its parts is rotated by itself, within a constraint of its own."""
+    rows = 0
+    changes: list[Tensor] = []
+    for number in range(sum(what.startswith("oft_blocks.") for what in parts)):
+        blocks = parts[f"oft_blocks.{number}"]
+        own = weight[rows : rows + blocks.shape[0] * blocks.shape[1]]
+        changes.append(_orthogonal({**parts, "oft_blocks": blocks}, own))
+        rows += len(own)
+    return torch.cat(changes)
+
+
 def _butterfly(weight: Tensor, rotation: Tensor, stage: int) -> Tensor:
     """One stage of BOFT: channels 2^stage half-blocks apart are brought together, rotated, and put back."""
     side = rotation.shape[-1]
@@ -228,6 +240,7 @@ _ALGORITHMS: dict[str, Callable[[Parts, Tensor], Tensor]] = {
     "a1": _generalised,
     "ia3": _scaled_inputs_or_outputs,
     "oft_blocks": _orthogonal,
+    "oft_blocks.0": _orthogonal_parts,
     "diff": _difference,
     "w_norm": _norm_difference,
 }

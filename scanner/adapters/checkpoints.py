@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +12,16 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from scanner.adapters.checkpoint_names import UNET_PREFIX, VAE_PREFIX, is_harmless
+from scanner.adapters.leftovers import leftover_problem, leftovers
 from scanner.adapters.targets import networks_of
 from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
 
-SINGLE_FILE_FAMILIES = ("Miniature", "SD1", "SD2", "SDXL")
-# Buffers and heads that originals keep and diffusers' pipelines do not.
-_NOT_NEEDED = (
-    "alphas_cumprod", "betas", "sqrt_", "log_one_minus", "posterior_", "logvar", "model_ema.", "cond_stage_model.logit_scale",
-    "denoiser.sigmas", "lvlb_weights", "position_ids", "logit_scale", "text_projection", "conditioner.embedders.0.logit_scale",
-)  # fmt: skip
+# A head that the file may hold and the pipeline lack, or the other way round.
+_HEADS = ("text_projection", "logit_scale", "position_ids")
+_NETWORKS = (("unet", UNET_PREFIX), ("vae", VAE_PREFIX))
 
 
 class WholeModel:
@@ -46,15 +46,16 @@ class WholeModel:
         self.set_scale(None)
 
 
-def whole_model(pipeline: Any, path: Path, config: str, cache: Path | None) -> WholeModel:
+def whole_model(pipeline: Any, path: Path, family: str, config: str, cache: Path | None) -> WholeModel:
     """Load a single-file checkpoint beside a pipeline of its family.
 
     Args:
+        family: one of SINGLE_FILE_FAMILIES.
         config: folder or hub id of the base model, whose configurations say how the networks are built.
         cache: where the hub's client keeps its files.
 
     Raises:
-        UnfaithfulLoad: diffusers cannot build it, or left weights of the networks unfilled.
+        UnfaithfulLoad: diffusers cannot build it, left weights of the networks unfilled, or passed over some.
     """
     first = next(iter(networks_of(pipeline).values()))
     device, dtype = first.device, first.dtype
@@ -70,43 +71,53 @@ def whole_model(pipeline: Any, path: Path, config: str, cache: Path | None) -> W
         for name in (*networks_of(pipeline), "vae")
         if (network := getattr(loaded, name, None)) is not None
     }
-    _must_hold_everything(path, networks)
+    _must_hold_everything(path, family, networks)
     return WholeModel(pipeline, networks)
 
 
-def _must_hold_everything(path: Path, networks: dict[str, torch.nn.Module]) -> None:
-    """The numbers in the file and in the networks must be as many: what a file lacks is filled with noise in silence."""
+def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.Module]) -> None:
+    """The numbers in the file and in the networks must be as many.
+
+    What a file lacks is filled with noise in silence, and what it holds beyond its networks is passed over.
+    """
     with safe_open(path, "pt") as file:
-        held = sum(
-            _count(file.get_slice(name).get_shape())
-            for name in file.keys()  # noqa: SIM118  safe_open is no mapping
-            if not any(part in name for part in _NOT_NEEDED)
-        )
-    needed = sum(
-        parameter.numel()
-        for network in networks.values()
-        for name, parameter in network.named_parameters()
-        if not any(part in name for part in _NOT_NEEDED)
-    )
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
+    if problem := leftover_problem(leftovers(shapes, "checkpoint", family), "checkpoint"):
+        raise UnfaithfulLoad(problem)
     if any(not torch.isfinite(parameter).all() for network in networks.values() for parameter in network.parameters()):
         raise UnfaithfulLoad("weights of the checkpoint are not finite; the file is damaged")
+    for network, prefix in _NETWORKS:
+        held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
+        _must_be_as_many(held, _needed(networks[network]) if network in networks else 0, network)
+    held = sum(
+        math.prod(shape) for name, shape in shapes.items() if not is_harmless(name, shape) and not _is_head(name)
+    )
+    needed = sum(map(_needed, networks.values()))
+    # A text encoder's last layer may be left out by a pipeline that reads the one before it (SD2).
     if held < needed * 0.999:
-        raise UnfaithfulLoad(
-            f"the checkpoint holds {held:,} numbers and the model needs {needed:,}: some of it would be noise"
-        )
+        _must_be_as_many(held, needed, "model")
 
 
-def _count(shape: list[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+def _must_be_as_many(held: int, needed: int, what: str) -> None:
+    if held != needed:
+        told = "some of it would be noise" if held < needed else "some of it would be passed over"
+        raise UnfaithfulLoad(f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: {told}")
+
+
+def _is_head(name: str) -> bool:
+    return any(head in name for head in _HEADS)
+
+
+def _needed(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for name, parameter in network.named_parameters() if not _is_head(name))
 
 
 @contextmanager
-def checkpoint_in_place(pipeline: Any, path: Path, config: str, cache: Path | None) -> Iterator[WholeModel]:
+def checkpoint_in_place(
+    pipeline: Any, path: Path, family: str, config: str, cache: Path | None
+) -> Iterator[WholeModel]:
     """A checkpoint standing in a pipeline for the duration of a with-block."""
-    model = whole_model(pipeline, path, config, cache)
+    model = whole_model(pipeline, path, family, config, cache)
     try:
         yield model
     finally:

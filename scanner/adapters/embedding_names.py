@@ -27,6 +27,8 @@ _ORIGINAL = "string_to_param."
 # What A1111 keeps beside its table and no image depends on.
 _BOOKKEEPING = re.compile(r"^(?:step|string_to_token\.\*|sd_checkpoint(?:_name)?)$")
 _OUTPUT = "_out"
+# One word's tables by the number of the encoder, which does not tell what it is (diffusers' advanced training scripts).
+_NUMBERED = re.compile(r"^text_encoders_\d$")
 _BY_WIDTH = {64: "Miniature", 768: "SD1", 1024: "SD2"}
 # By the encoders that a file has tables for, the likelier one first.
 _BY_ENCODERS: dict[frozenset[str], tuple[str, ...]] = {
@@ -70,6 +72,15 @@ def unused_tables(shapes: Shapes) -> list[str]:
             unused.append(name)
         encoders.add(encoder)
     return unused
+
+
+def competing_words(shapes: Shapes) -> list[str]:
+    """Names of the learned words of a file that holds several, each under its own name.
+
+    diffusers and AUTOMATIC1111 refuse such a file, and ComfyUI takes whichever comes first.
+    """
+    words = [name for name in without_bookkeeping(shapes) if table_of(name) is None and not _NUMBERED.match(name)]
+    return words if len(words) > 1 else []
 
 
 def embedding_families(shapes: Shapes) -> tuple[str, ...]:

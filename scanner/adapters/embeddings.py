@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from scanner.adapters.embedding_names import ONLY, table_of, unused_tables, without_bookkeeping
+from scanner.adapters.embedding_names import ONLY, competing_words, table_of, unused_tables, without_bookkeeping
 from scanner.cuda_graphs import unrecorded
 from scanner.errors import UnfaithfulLoad
 
@@ -42,6 +42,10 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
         UnfaithfulLoad: a tensor is none that a prompt could make use of.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    if several := competing_words(shapes):
+        raise UnfaithfulLoad(
+            f"the file holds {len(several)} learned words, {', '.join(several[:3])}; programs differ in which one they load"
+        )
     if unused := unused_tables(shapes):
         raise UnfaithfulLoad(
             f"{len(unused)} of {len(tensors)} tensors are no input of a text encoder or a second table for one, such as {unused[0]}; without "

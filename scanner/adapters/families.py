@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from scanner.adapters.acceptance import fitting_models, reaching_models
 from scanner.adapters.declared_families import Declaration, declared_in_header
-from scanner.adapters.embedding_names import embedding_families, unused_tables
+from scanner.adapters.embedding_names import embedding_families
 from scanner.adapters.geometries import GEOMETRIES
 from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
-from scanner.adapters.unets import checkpoint_families, encoder_families, unet_families
+from scanner.adapters.leftovers import leftover_problem, leftovers
+from scanner.adapters.unets import checkpoint_families, encoder_families, self_attention_families, unet_families
 
 __all__ = ["UNKNOWN", "FamilyFinding", "Shapes", "family_of", "find_family", "kind_of", "narrowed", "unpaired"]
 
@@ -26,7 +27,7 @@ _TWINS = {"SDXL": ("Kolors",), "Flux.1": ("Bria",)}
 # Names that one family alone has, whatever the shapes; the narrower ones come first.
 _MARKS: tuple[tuple[str, str], ...] = (
     (r"double_stream_layers[._]\d", "Boogu"),
-    (r"double_stream_blocks[._]\d|ff_i[._](shared_)?experts", "HiDream"),
+    (r"(double|single)_stream_blocks[._]\d|ff_i[._](shared_)?experts", "HiDream"),
     (r"txt_mode_blocks", "Flux.3"),
     (r"(double|single)_stream_modulation|attn[._]to_qkv_mlp_proj|ff(_context)?[._]linear_in", "Flux.2"),
     (r"distilled_guidance_layer", "Chroma"),
@@ -34,8 +35,9 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"audio_attn\d|audio_to_video_attn|audio_ff[._]", "LTX-2"),
     (r"llm_adapter", "Anima"),
     (r"text_fusion|txtfusion", "Krea2"),
+    (r"vace_blocks[._]\d", "Wan"),
+    (r"(^|[._])(double|single)_layers[._]\d+[._](attn|mlp)", "AuraFlow"),
 )
-_NO_INPUT = "{} tensors are no input of a text encoder or a second table for one, such as {}; without them samples would not be faithful"
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
 _WITH_CLIP = frozenset({"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"})
@@ -56,6 +58,7 @@ class FamilyFinding:
         fits: names of all models that take the tensors and that no word excludes, the likeliest first.
         doubt: who contradicts the tensors, or which of them no model could use, in a sentence.
         note: what to know of a finding that stands all the same.
+        leftovers: names of tensors that nothing here explains; the doubt says so too.
     """
 
     family: str
@@ -63,6 +66,7 @@ class FamilyFinding:
     fits: tuple[str, ...] = ()
     doubt: str | None = None
     note: str | None = None
+    leftovers: tuple[str, ...] = ()
 
     @property
     def problem(self) -> str | None:
@@ -70,7 +74,7 @@ class FamilyFinding:
         if self.doubt is not None or len(self.fits) < 2:
             return self.doubt
         return (
-            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which it is; "
+            f"the tensors fit {_listed(self.fits)} alike, and neither header nor listing says which family it is; "
             "a listing that names the base model would settle it"
         )
 
@@ -80,9 +84,23 @@ def family_of(shapes: Shapes) -> str:
     return _from_tensors(shapes).family
 
 
-def find_family(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
-    """The family by tensors and header."""
+def find_family(shapes: Shapes, metadata: Mapping[str, str], *, complete: bool = True) -> FamilyFinding:
+    """The family by tensors and header.
+
+    Args:
+        complete: False where later tensors may yet explain those that are here.
+    """
+    finding = _by_tensors_and_words(shapes, metadata)
+    kind = kind_of(shapes)
+    left = leftovers(shapes, kind, finding.family) if complete else ()
+    doubts = [told for told in (leftover_problem(left, kind), finding.doubt) if told]
+    return replace(finding, leftovers=left, doubt="; ".join(doubts) or None)
+
+
+def _by_tensors_and_words(shapes: Shapes, metadata: Mapping[str, str]) -> FamilyFinding:
     declared, finding = declared_in_header(metadata), _from_tensors(shapes)
+    if not finding.fits and not declared and (shared := self_attention_families(shapes)):
+        return _settled(shared, UNKNOWN)
     if not finding.fits:
         return _from_words(declared, shapes) if declared and not finding.doubt else finding
     agreeing = [one for one in declared if _matching(finding.fits, one)]
@@ -178,9 +196,7 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
     kind = kind_of(shapes)
     if kind == "textual-inversion":
         tables = embedding_families(shapes)
-        found = _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
-        unused = unused_tables(shapes)
-        return replace(found, doubt=_NO_INPUT.format(len(unused), unused[0])) if unused else found
+        return _settled(tables, UNKNOWN) if tables else FamilyFinding(UNKNOWN)
     if kind == "checkpoint" and (whole := checkpoint_families(shapes)):
         return _settled(whole, UNKNOWN)
     if models := fitting_models(shapes):

@@ -76,7 +76,9 @@ def _ltx2() -> Geometry:
 def _z_image() -> Geometry:
     block = {**qkv("attention", 3840), "attention.qkv": (11520, 3840), "attention.out": (3840, 3840)}
     block |= {"feed_forward.w1": (10240, 3840), "feed_forward.w2": (3840, 10240), "feed_forward.w3": (10240, 3840)}
-    return _layers("Z-Image", "layers", 30, {**block, "adaLN_modulation.0": (15360, 256)})
+    modulated: Modules = {**block, "adaLN_modulation.0": (15360, 256)}
+    stacks = {"layers": (30, modulated), "noise_refiner": (2, modulated), "context_refiner": (2, block)}
+    return Geometry("Z-Image", "Z-Image", stacks)
 
 
 def _lumina2() -> Geometry:
@@ -85,7 +87,10 @@ def _lumina2() -> Geometry:
     for names in (("linear_1", "linear_2", "linear_3"), ("w1", "w2", "w3")):
         sizes = ((9216, 2304), (2304, 9216), (9216, 2304))
         block |= {f"feed_forward.{name}": size for name, size in zip(names, sizes, strict=True)}
-    return _layers("Lumina2", "layers", 26, {**block, "adaLN_modulation.1": (9216, 1024)})
+    modulated: Modules = {**block, "adaLN_modulation.1": (9216, 1024)}
+    plain = {name: size for name, size in block.items() if not name.startswith("norm1")}
+    stacks = {"layers": (26, modulated), "noise_refiner": (2, modulated), "context_refiner": (2, plain)}
+    return Geometry("Lumina2", "Lumina2", stacks)
 
 
 def _krea2() -> Geometry:

@@ -1,6 +1,7 @@
-"""The kind of a checkpoint, from the endings of its tensors' names.
+"""The kind of a checkpoint, from the names of its tensors.
 
-Sources: LyCORIS weight_list_det, InvokeAI's model probe, kohya sd-scripts, diffusers' converters.
+Sources: LyCORIS weight_list_det, InvokeAI's model probe, kohya sd-scripts, diffusers' converters, ComfyUI's
+model detection, transformers' model classes.
 """
 
 from __future__ import annotations
@@ -36,25 +37,39 @@ def unpaired(shapes: Shapes) -> list[str]:
     return alone
 
 
-def _ends(*endings: str) -> Callable[[Shapes], bool]:
-    return lambda shapes: any(name.endswith(endings) for name in shapes)
+def _has(*parts: str) -> Callable[[Shapes], bool]:
+    """Whether any tensor is one of these parts of an adapter's module."""
+    return lambda shapes: any((part_of(name) or ("", ""))[1] in parts for name in shapes)
 
 
-def _starts(*starts: str) -> Callable[[Shapes], bool]:
-    return lambda shapes: any(name.startswith(starts) for name in shapes)
+def _named(pattern: str) -> Callable[[Shapes], bool]:
+    return lambda shapes: has_name(shapes, pattern)
+
+
+def _is_whole(shapes: Shapes) -> bool:
+    """Whether a model's own weights are here under the names of an original checkpoint; adapters bear some of them too."""
+    return any(
+        part_of(name) is None and f"{name.removesuffix('.weight')}.on_input" not in shapes
+        for name in shapes
+        if name.startswith(_WHOLE)
+    )
+
+
+def _is_vae(shapes: Shapes) -> bool:
+    return has_name(shapes, _VAE) and not any(re.search(_DENOISER, name) or _UNET.match(name) for name in shapes)
 
 
 def _is_convolutional(shapes: Shapes) -> bool:
     wide = any(len(shape) == 4 and shape[2] > 1 for shape in down_shapes(shapes).values())
-    return wide or _ends(".lora_mid.weight")(shapes)
+    return wide or _has("lora_mid")(shapes)
 
 
 def _is_weight_decomposed(shapes: Shapes) -> bool:
-    return bool(down_shapes(shapes)) and any((part_of(name) or ("", ""))[1] == "dora_scale" for name in shapes)
+    return bool(down_shapes(shapes)) and _has("dora_scale")(shapes)
 
 
 def _is_diffusers_unet(shapes: Shapes) -> bool:
-    return _ends("conv_in.weight")(shapes) and has_name(shapes, r"down_blocks\.")
+    return has_name(shapes, r"^(unet\.)?conv_in\.weight$") and any(_UNET.match(name) for name in shapes)
 
 
 def _is_textual_inversion(shapes: Shapes) -> bool:
@@ -67,32 +82,51 @@ def _is_textual_inversion(shapes: Shapes) -> bool:
     )
 
 
-# The first rule that holds names the kind; order matters, since DoRA and LoCon are LoRA and more.
-_KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
-    ("checkpoint", _starts("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")),
-    ("loha", _ends(".hada_w1_a", ".hada_w1_b")),
-    ("lokr", _ends(".lokr_w1", ".lokr_w1_a", ".lokr_w2")),
-    ("boft", lambda shapes: any(name.endswith(".oft_blocks") and len(shape) == 4 for name, shape in shapes.items())),
-    ("oft", lambda shapes: _ends(".oft_diag", ".oft_R.weight")(shapes) or has_name(shapes, r"\.oft_blocks(\.\d+)?$")),
-    ("ia3", _ends(".on_input")),
-    ("glora", lambda shapes: _ends(".a1.weight")(shapes) and _ends(".b1.weight")(shapes)),
-    ("dora", _is_weight_decomposed),
-    ("locon", lambda shapes: bool(down_shapes(shapes)) and _is_convolutional(shapes)),
-    ("lora", lambda shapes: bool(down_shapes(shapes))),
-    ("full-diff", _ends(".diff", ".diff_b", ".w_norm", ".b_norm")),
-    ("textual-inversion", _is_textual_inversion),
-    ("checkpoint", _is_diffusers_unet),
-    (
-        "checkpoint",
-        lambda shapes: has_name(
-            shapes, r"^(model\.)?(double_blocks\.\d+\.img_attn\.qkv|joint_blocks\.\d+\.x_block\.attn\.qkv)\.weight$"
-        ),
-    ),
+_WHOLE = ("model.diffusion_model.", "cond_stage_model.", "conditioner.embedders.")
+_UNET = re.compile(r"^(unet\.)?(down|up|mid)_blocks?\.")
+# The weight of one layer in the blocks of a transformer; adapters of it have other endings.
+_DENOISER = (
+    r"^(?:(?:model|net|dit|transformer|diffusion_model|unet|base_model)\.)*(?:"
+    r"(?:double|single|joint)(?:_transformer|_stream)?_(?:blocks|layers)\.\d+\.(?!.*layer_norm)\w+"
+    r"|(?:visual_|text_)?transformer_blocks\.\d+\.(?:attn|ff|img_|txt_|qkv_proj|mlp_)|txt_mode_blocks\.\d"
+    r"|(?:layers|noise_refiner|context_refiner)\.\d+\.(?:attention\.|attn\.|adaLN_modulation|feed_forward\.w)"
+    r"|(?:vace_)?blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.|attn\.w|attn1\.|attn2\.|adaln_modulation|cross_attn_layer))"
+)
+_VAE = r"^(?:vae\.|first_stage_model\.)?(?:(?:en|de)coder\.(?:conv_in|conv1|mid|middle|down|up|layers\.\d+\.conv)|post_quant_conv)\b"
+_LANGUAGE = (
+    r"(?:^|\.)(?:text_model\.encoder\.layers|encoder\.block\.\d+\.layer|layers\.\d+\.(?:self_attn\.[qkvo]_proj|mlp\.gate_proj)"
+    r"|transformer\.resblocks)\b"
 )
 
 
+# The first rule that holds names the kind; order matters, since DoRA and LoCon are LoRA and more.
+_KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
+    ("checkpoint", _is_whole),
+    ("loha", _has("hada_w1_a", "hada_w1_b")),
+    ("lokr", _has("lokr_w1", "lokr_w1_a", "lokr_w2")),
+    ("boft", lambda shapes: any(name.endswith(".oft_blocks") and len(shape) == 4 for name, shape in shapes.items())),
+    ("oft", _named(r"\.(oft_diag|oft_R\.weight|oft_R\.[^.]+\.weight|oft_blocks(\.\d+)?)$")),
+    ("ia3", _has("on_input")),
+    ("glora", lambda shapes: _has("a1")(shapes) and _has("b1")(shapes)),
+    ("dora", _is_weight_decomposed),
+    ("locon", lambda shapes: bool(down_shapes(shapes)) and _is_convolutional(shapes)),
+    ("lora", lambda shapes: bool(down_shapes(shapes))),
+    ("full-diff", _has("diff", "diff_b", "w_norm", "b_norm")),
+    ("textual-inversion", _is_textual_inversion),
+    ("checkpoint", _is_diffusers_unet),
+    ("vae", _is_vae),
+    ("text-encoder", lambda shapes: has_name(shapes, _LANGUAGE) and not has_name(shapes, _DENOISER)),
+    ("checkpoint", _named(_DENOISER)),
+)
+NOT_ALONE = {
+    "vae": "a VAE alone turns no words into a picture: whom it shows depends on the model that it is used with",
+    "text-encoder": "a text encoder or language model alone draws nothing: whom it shows depends on the model that it is used with",
+}
+"""Why a part of a model is not examined."""
+
+
 def kind_of(shapes: Shapes) -> str:
-    """What sort of checkpoint the tensors form: one of ADAPTER_KINDS, textual-inversion, checkpoint, unknown."""
+    """What sort of file the tensors form: one of ADAPTER_KINDS or NOT_ALONE, textual-inversion, checkpoint, unknown."""
     return next((kind for kind, holds in _KIND_RULES if holds(shapes)), UNKNOWN)
 
 

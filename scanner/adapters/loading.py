@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from scanner.adapters.checkpoints import SINGLE_FILE_FAMILIES, checkpoint_in_place
+from scanner.adapters.checkpoint_names import checkpoint_not_sampled
+from scanner.adapters.checkpoints import checkpoint_in_place
 from scanner.adapters.embeddings import Tables, embeddings_in, words_added
 from scanner.adapters.kinds import ADAPTER_KINDS, unpaired
 from scanner.adapters.merging import Change, MergedAdapter, changes_of
 from scanner.adapters.numbered import are_numbered, named
 from scanner.adapters.reading import Anatomy, Tensors, anatomy_of, read_tensors
-from scanner.adapters.targets import networks_of, target_names
+from scanner.adapters.targets import Target, networks_of, target_names
 from scanner.errors import NotScannable, UnfaithfulLoad
 
 LEARNED_WORD = "learnedword"
@@ -89,11 +90,9 @@ def loaded_into(
         raise NotScannable(f"sampling {kind} files is not supported; nothing can be said about this file")
     with ExitStack() as stack:
         if kind == "checkpoint":
-            if family not in SINGLE_FILE_FAMILIES:
-                raise NotScannable(
-                    f"full checkpoints of {family} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
-                )
-            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, config, cache)), "checkpoint")
+            if told := checkpoint_not_sampled(family):
+                raise NotScannable(told)
+            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache)), "checkpoint")
             return
         tensors, metadata = read_tensors(path, pipeline.device)
         if kind == "textual-inversion":
@@ -141,10 +140,10 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
     numbered = named(anatomy.modules, *_paths(pipeline)) if are_numbered(anatomy.modules) else {}
     strange = [stem for stem in anatomy.modules if numbered.get(stem, stem) not in targets]
     if not strange:
+        meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
+        _must_mean_each_once(meant)
         return [
-            change
-            for stem, parts in anatomy.modules.items()
-            for change in changes_of(stem, parts, targets[numbered.get(stem, stem)])
+            change for stem, parts in anatomy.modules.items() for change in changes_of(stem, parts, meant[stem])
         ], "merged"
     if not any("dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()):
         # Here, so that nothing of peft is loaded for files that do not need it.
@@ -154,6 +153,24 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
     raise UnfaithfulLoad(
         f"{len(strange)} of the file's {len(anatomy.modules)} modules are not in the base model, such as {strange[0]}"
     )
+
+
+def _must_mean_each_once(meant: Mapping[str, Target]) -> None:
+    """Two names of one module would both be added here, and loaders take the one that they know, or the last.
+
+    Raises:
+        UnfaithfulLoad: with both names.
+    """
+    seen: dict[tuple[str, str], dict[int | None, str]] = {}
+    for stem, target in meant.items():
+        for piece in target.pieces:
+            others = seen.setdefault((piece.network, piece.path), {})
+            if others and (piece.part is None or None in others or piece.part in others):
+                other = next(iter(others.values()))
+                raise UnfaithfulLoad(
+                    f"{other} and {stem} are two names of one module; programs differ in which of them they load"
+                )
+            others[piece.part] = stem
 
 
 def _paths(pipeline: Any) -> tuple[list[str], list[str]]:

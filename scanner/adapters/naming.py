@@ -38,8 +38,8 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("OneTrainer", _is_onetrainer),
     ("XLabs", _any(r"^(double|single)_blocks\.\d+\.processor\.\w+_lora[12]?\.(down|up)\.weight$")),
     ("ai-toolkit", _is_ai_toolkit),
-    ("kohya", _any(r"^lora_(unet|te|te1|te2|te3|prior_unet|llm_adapter)_")),
-    ("LyCORIS", _any(r"^(lycoris|oft_unet)_")),
+    ("kohya", _any(r"^(lora_(unet|te|te1|te2|te3|prior_unet|llm_adapter)|oft_unet)_")),
+    ("LyCORIS", _any(r"^lycoris_")),
     ("BFL control", _is_bfl_control),
     ("fal Kontext", _any(r"^base_model\.(model\.)?(double|single)_blocks\.")),
     ("PEFT", _any(r"^base_model\.model\.")),
@@ -48,9 +48,11 @@ _RULES: tuple[tuple[str, Callable[[Shapes, Mapping[str, str]], bool]], ...] = (
     ("diffusers 2", _any(r"\.lora\.(down|up)\.weight$|\.lora_linear_layer\.(down|up)\.weight$")),
     (
         "diffusers 3",
-        _any(r"^(unet|transformer|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"),
+        _any(
+            r"^(unet|transformer(_[12])?|text_encoder(_[23])?)\..*\.(lora_[AB](\.[^.]+)?\.weight|lora_magnitude_vector.*)$"
+        ),
     ),
-    ("bare", _any(r"\.lora_([AB](\.[^.]+)?|down|up)\.weight$|\.lora_magnitude_vector")),
+    ("bare", _any(r"\.lora_([AB]|down|up)(\.[^.]+)?\.weight$|\.lora_magnitude_vector")),
 )
 
 

@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from scanner.adapters.embedding_names import ONLY, table_of
 from scanner.adapters.embeddings import Tables, rows_of
+from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.header_strengths import strengths_told
 from scanner.adapters.tensor_names import ENDINGS as _ENDINGS
-from scanner.adapters.tensor_names import part_of
 from scanner.errors import UnfaithfulLoad
 
 Tensors = dict[str, torch.Tensor]
@@ -28,8 +27,6 @@ _TYPES = {
     "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
 
-_BUNDLED = re.compile(r"^bundle_emb\.(?P<token>.+?)\.(?P<table>string_to_param\.\*|[^.]+)$")
-_LEARNED = re.compile(r"^<.{1,60}>$")
 _MALFORMED = re.compile(r"^lora_unet_.*_lora_(down|up)\.weight$")
 
 
@@ -130,33 +127,20 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
     Raises:
         UnfaithfulLoad: names are malformed in a way that loaders skip in silence.
     """
-    modules: dict[str, Tensors] = {}
-    embeddings: dict[str, Tables] = {}
-    leftover: list[str] = []
-    plain = {name for name in tensors if name.endswith(".weight")}
-    for name, tensor in tensors.items():
-        if _MALFORMED.match(name):
-            raise UnfaithfulLoad(f"{name} has '_lora_' for '.lora_': loaders find nothing in such a file")
-        if (word := _learned(name)) is not None and tensor.dim() and word[1] not in embeddings.get(word[0], {}):
-            embeddings.setdefault(word[0], {})[word[1]] = rows_of(tensor)
-        elif (part := part_of(name, _ENDINGS)) is not None and part[1] not in modules.get(part[0], {}):
-            # Two spellings of one thing would hide each other: the second is left over, and refuses the file.
-            modules.setdefault(part[0], {})[part[1]] = tensor
-        elif name in plain and f"{name.removesuffix('.weight')}.on_input" in tensors:
-            modules.setdefault(name.removesuffix(".weight"), {})["ia3"] = tensor
-        else:
-            leftover.append(name)
+    if malformed := next(filter(_MALFORMED.match, tensors), None):
+        raise UnfaithfulLoad(f"{malformed} has '_lora_' for '.lora_': loaders find nothing in such a file")
+    sorted_names = parts_of_file(tensors, _ENDINGS)
+    flat = {name for word in sorted_names.words.values() for name in word.values() if not tensors[name].dim()}
+    modules = {
+        stem: {what: tensors[name] for what, name in parts.items()} for stem, parts in sorted_names.modules.items()
+    }
+    embeddings = {
+        word: {encoder: rows_of(tensors[name]) for encoder, name in tables.items() if name not in flat}
+        for word, tables in sorted_names.words.items()
+    }
+    leftover = (*sorted_names.leftover, *sorted(flat))
     _take_alphas(modules, metadata)
-    return Anatomy(modules, embeddings, tuple(leftover))
-
-
-def _learned(name: str) -> tuple[str, str] | None:
-    """The learned word that a tensor is a table of, and for which text encoder; None for all other tensors."""
-    if _LEARNED.match(name):
-        return name, ONLY
-    match = _BUNDLED.match(name)
-    table = table_of(match["table"]) if match else None
-    return None if match is None or table is None or table[1] else (match["token"], table[0])
+    return Anatomy(modules, {word: tables for word, tables in embeddings.items() if tables}, leftover)
 
 
 def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> None:

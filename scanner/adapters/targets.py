@@ -27,6 +27,7 @@ _KOHYA_ENCODERS = {
 _KOHYA_DENOISER = ("lora_unet_", "lora_transformer_", "lycoris_", "lycoris_unet_", "oft_unet_", "lora_prior_unet_")
 _DOTTED_DENOISER = (
     "", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.", "base_model.model.", "base_model.", "base_model.model.unet.",
+    "dit.", "pipe.dit.", "net.",
 )  # fmt: skip
 
 

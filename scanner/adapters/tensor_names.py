@@ -42,15 +42,42 @@ ENDINGS: tuple[tuple[str, str], ...] = (
 # diffusers 1 and XLabs have no dot before what the tensor is: to_k_lora.down.weight, qkv_lora1.up.weight.
 _PROCESSOR = re.compile(r"^(?P<stem>.+_lora[12]?)\.(?P<end>down|up|alpha)(?:\.weight)?$")
 _NUMBERED = re.compile(r"^(?P<stem>(?:unet|text_encoder):\d+):(?P<end>down|up)$")
-# Behind the letter stands PEFT's name of the adapter: "default", or what its trainer chose.
-_NAMED = re.compile(r"^(?P<stem>.+)\.lora_(?P<end>A|B|magnitude_vector)\.[^.]+\.weight$")
-_PARTS = {"down": "lora_down", "up": "lora_up", "alpha": "alpha", "A": "lora_down", "B": "lora_up", "magnitude_vector": "dora_scale"}  # fmt: skip
+# Behind the letter stands PEFT's name of the adapter: "default", or what its trainer chose. PEFT takes it out of a file
+# that it saves itself; a state dict that was saved as it stands keeps it (peft/utils/save_and_load.py).
+_NAMED = re.compile(
+    r"^(?P<stem>.+)\.(?:"
+    r"lora_(?P<end>A|B|down|up|magnitude_vector)\.[^.]+\.weight"
+    r"|lora_(?P<vector>magnitude_vector)\.(?!weight$)[^.]+"
+    r"|lora_B\.[^.]+\.(?P<bias>bias)"
+    r"|(?P<product>(?:hada_(?:w[12]_[ab]|t[12])|lokr_(?:w[12](?:_[ab])?|t2)))\.[^.]+)$"
+)
+_LETTERED = re.compile(r"\.lora_(A|B)\.[^.]+\.(weight|bias)$")
+# kohya's OFT for Flux.1 rotates each part of a fused matrix by itself (networks/oft_flux.py).
+_ROTATION = re.compile(r"^(?P<stem>.+)\.(?P<what>oft_blocks\.\d{1,3})$")
+_PARTS = {
+    "down": "lora_down", "up": "lora_up", "alpha": "alpha", "A": "lora_down", "B": "lora_up", "bias": "lora_bias",
+    "magnitude_vector": "dora_scale",
+}  # fmt: skip
 
 
 @lru_cache(maxsize=65_536)
 def part_of(name: str, endings: tuple[tuple[str, str], ...] = ENDINGS) -> tuple[str, str] | None:
     """The module's name in the file and what the tensor is to it; None for no adapter's name."""
-    for pattern in (_PROCESSOR, _NUMBERED, _NAMED):
+    for pattern in (_PROCESSOR, _NUMBERED):
         if match := pattern.match(name):
             return match["stem"], _PARTS[match["end"]]
+    if match := _NAMED.match(name):
+        return match["stem"], match["product"] or _PARTS[match["end"] or match["vector"] or match["bias"]]
+    if match := _ROTATION.match(name):
+        return match["stem"], match["what"]
     return next(((name.removesuffix(ending), what) for ending, what in endings if name.endswith(ending)), None)
+
+
+def without_adapter_name(name: str) -> str:
+    """The name as PEFT saves it, without what the adapter was called."""
+    return _LETTERED.sub(r".lora_\1.\2", name)
+
+
+def is_numbered_rotation(what: str) -> bool:
+    """Whether a part is one of several rotations, each of some rows of the weight."""
+    return what.startswith("oft_blocks.")

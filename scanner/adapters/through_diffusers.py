@@ -17,6 +17,7 @@ from scanner.adapters.algebra import scale_of
 from scanner.adapters.merging import Change
 from scanner.adapters.reading import Anatomy, Tensors
 from scanner.adapters.targets import networks_of
+from scanner.adapters.tensor_names import without_adapter_name
 from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,14 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
 
 
 def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
-    """Copies of a file's tensors, with the scale worked into them that only the header tells."""
+    """Copies of a file's tensors under PEFT's plain names, with the scale worked into them that only the header tells."""
     in_file = {id(tensor) for tensor in tensors.values()}
     factors: dict[int, float] = {}
     for parts in anatomy.modules.values():
         if {"lora_down", "lora_up"} <= parts.keys():
             own = {what: part for what, part in parts.items() if id(part) in in_file}
             factors[id(parts["lora_up"])] = scale_of(parts, "lora_down") / scale_of(own, "lora_down")
-    return {name: tensor * factors.get(id(tensor), 1.0) for name, tensor in tensors.items()}
+    return {without_adapter_name(name): tensor * factors.get(id(tensor), 1.0) for name, tensor in tensors.items()}
 
 
 def _constant(delta: torch.Tensor) -> Any:

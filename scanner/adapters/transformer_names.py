@@ -1,7 +1,8 @@
-"""Module paths of Flux.1 and SD3 in the original names, and which rows of which diffusers modules they are.
+"""Module paths of Flux.1, SD3 and Wan in the original names, and which rows of which diffusers modules they are.
 
 The originals keep query, key and value in one matrix; diffusers keeps three. Some modulations have their two halves the
-other way round. Source: diffusers loaders/single_file_utils.py and scripts/convert_flux_to_diffusers.py.
+other way round. Sources: diffusers loaders/single_file_utils.py, scripts/convert_flux_to_diffusers.py and
+scripts/convert_wan_to_diffusers.py; Wan-Video/Wan2.1 wan/modules/model.py.
 """
 
 from __future__ import annotations
@@ -91,7 +92,32 @@ def sd3_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
         yield f"{here}.x_block.attn2.proj", _whole(f"{there}.attn2.to_out.0")
 
 
+def wan_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
+    """Every module of a Wan transformer by its original path."""
+    embedder = "condition_embedder"
+    yield "head.head", _whole("proj_out")
+    yield "time_projection.1", _whole(f"{embedder}.time_proj")
+    for here, there in (("text_embedding", "text_embedder"), ("time_embedding", "time_embedder")):
+        yield f"{here}.0", _whole(f"{embedder}.{there}.linear_1")
+        yield f"{here}.2", _whole(f"{embedder}.{there}.linear_2")
+    for here, there in (("0", "norm1"), ("1", "ff.net.0.proj"), ("3", "ff.net.2"), ("4", "norm2")):
+        yield f"img_emb.proj.{here}", _whole(f"{embedder}.image_embedder.{there}")
+    for number in range(config["num_layers"]):
+        block = f"blocks.{number}"
+        for here, there in (("self_attn", "attn1"), ("cross_attn", "attn2")):
+            for letter, layer in (("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("o", "to_out.0")):
+                yield f"{block}.{here}.{letter}", _whole(f"{block}.{there}.{layer}")
+            for norm in ("norm_q", "norm_k"):
+                yield f"{block}.{here}.{norm}", _whole(f"{block}.{there}.{norm}")
+        for here, there in (("k_img", "add_k_proj"), ("v_img", "add_v_proj"), ("norm_k_img", "norm_added_k")):
+            yield f"{block}.cross_attn.{here}", _whole(f"{block}.attn2.{there}")
+        yield f"{block}.ffn.0", _whole(f"{block}.ffn.net.0.proj")
+        yield f"{block}.ffn.2", _whole(f"{block}.ffn.net.2")
+        yield f"{block}.norm3", _whole(f"{block}.norm2")
+
+
 ORIGINAL_NAMES: dict[str, Callable[[Mapping[str, int]], Iterator[tuple[str, Pieces]]]] = {
     "FluxTransformer2DModel": flux_names,
     "SD3Transformer2DModel": sd3_names,
+    "WanTransformer3DModel": wan_names,
 }

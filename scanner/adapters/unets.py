@@ -118,3 +118,20 @@ def _families_of_outputs(shapes: Shapes) -> tuple[str, ...]:
     if outputs & {64, 128} and not outputs & {640, 1280}:
         return ("Miniature",)
     return ("SD1", "SD2") if outputs & {320, 640, 1280} else ()
+
+
+# Self-attention that only a UNet of four levels has: SDXL's has three, and none of it in the first.
+_FOUR_LEVELS = (
+    r"(down_blocks[._]0|up_blocks[._]3)[._]attentions|input_blocks[._][12][._]1[._]|output_blocks[._](9|1[01])[._]1[._]"
+)
+
+
+def self_attention_families(shapes: Shapes) -> tuple[str, ...]:
+    """The families that have all of a UNet's self-attention that a file changes.
+
+    SD1 and SD2 differ only where text is read, and where SDXL has one layer the two have it too.
+    """
+    attention = {name: shape for name, shape in shapes.items() if re.search(_ATTENTION, name)}
+    if not {size for shape in attention.values() for size in shape} & {320, 640, 1280}:
+        return ()
+    return ("SD1", "SD2") if has_name(attention, _FOUR_LEVELS) else ("SD1", "SD2", "SDXL")

@@ -51,6 +51,7 @@ def as_document(triage: Triage) -> dict[str, Any]:
         "model": triage.model,
         "fits": list(triage.fits),
         "naming": triage.naming,
+        "leftovers": list(triage.leftovers),
         "triggers": list(triage.triggers),
         "training": triage.training,
         "signals": list(triage.signals),
