@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 _CHUNK_BYTES = 1024 * 1024
-# SHA-256 and BLAKE3 of no bytes at all. Hubs and generators write them for files that have no tensors, are too short, or were not there.
+# SHA-256 and BLAKE3 of no bytes at all. Hubs and generators write them for files that have no tensors, are too short,
+# or were not there.
 _OF_NOTHING = (
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",

@@ -31,7 +31,7 @@ class RemoteFile:
         size_bytes: as the hub says, None if it does not.
         sha256: as the hub says, lower-case hex, None if it does not.
         weights_hash: SHA-256 of the tensor bytes as the hub says (AutoV3), 12 to 64 lower-case hex digits.
-        other_hashes: "blake3:", "autov1:" or "crc32:" with their digits, as the hub says; no part of a listing's version.
+        other_hashes: "blake3:", "autov1:" or "crc32:" with their digits, as the hub says; no part of a version.
     """
 
     name: str

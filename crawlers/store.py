@@ -194,7 +194,8 @@ class CrawlStore:
 
     def _keep_other_hashes(self, listings: Sequence[Listing]) -> None:
         self.db.conn.executemany(
-            "insert into file_hashes (hash, hub, listing_id, name, sha256) values (?, ?, ?, ?, ?) on conflict do nothing",
+            "insert into file_hashes (hash, hub, listing_id, name, sha256) values (?, ?, ?, ?, ?) "
+            "on conflict do nothing",
             [
                 (told, listing.hub, listing.listing_id, file.name, file.sha256 or "")
                 for listing in listings

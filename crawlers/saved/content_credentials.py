@@ -1,8 +1,9 @@
-"""Content Credentials of an image: its C2PA manifest, with what validates of it (c2pa-python, the reference library).
+"""Content Credentials of an image: its C2PA manifest, with what validates of it (c2pa-python, the reference
+library).
 
-States are those of the C2PA specification (2.2, section 14.3, Validation states). What a manifest says are claims of whoever signed it. That
-they validate says that the claims were not changed since, never that they are true; C2PA's guidance for user experience asks for words that
-leave that judgement to the reader.
+States are those of the C2PA specification (2.2, section 14.3, Validation states). What a manifest says are
+claims of whoever signed it. That they validate says that the claims were not changed since, never that they are
+true; C2PA's guidance for user experience asks for words that leave that judgement to the reader.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-# A JUMBF superbox whose description box has the type of a C2PA manifest store (specification, 11.1.4.2). The words alone
-# stand in prompts, web pages and documents about it.
+# A JUMBF superbox whose description box has the type of a C2PA manifest store (specification, 11.1.4.2). The words
+# alone stand in prompts, web pages and documents about it.
 _STORE = re.compile(rb"jumb.{4}jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71", re.DOTALL)
 # The library's ways to say that a signer is on no trust list, of which none is used here.
 _OF_NO_LIST = frozenset({"signingCredential.untrusted"})
 UNREAD, ELSEWHERE = "Unread", "Elsewhere"
 _STATES = {
     "Invalid": "present, but does not validate / 存在，但未通过验证",
-    "Valid": "present and valid: what was signed was not changed since; who signed it was checked against no trust list / "
-    "存在且有效：签名后内容未被更改；签名者身份未经信任列表核对",
-    "Trusted": "present and trusted: what was signed was not changed since, and the signer's certificate is on a trust list / "
-    "存在且可信：签名后内容未被更改，且签名证书在信任列表内",
+    "Valid": "present and valid: what was signed was not changed since; "
+    "who signed it was checked against no trust list / 存在且有效：签名后内容未被更改；签名者身份未经信任列表核对",
+    "Trusted": "present and trusted: what was signed was not changed since, "
+    "and the signer's certificate is on a trust list / 存在且可信：签名后内容未被更改，且签名证书在信任列表内",
     UNREAD: "present, but could not be read, so that nothing was validated / 存在，但无法读取，未作任何验证",
-    ELSEWHERE: "not in the file, which says that they are kept elsewhere; they were not fetched and nothing was validated / "
-    "不在文件内；文件称其存放于他处，未获取，未作任何验证",
+    ELSEWHERE: "not in the file, which says that they are kept elsewhere; "
+    "they were not fetched and nothing was validated / 不在文件内；文件称其存放于他处，未获取，未作任何验证",
 }
 
 
@@ -37,8 +38,9 @@ class Credentials:
     """What a manifest says.
 
     Attributes:
-        state: Invalid, Valid (nothing was changed, by whoever signed) or Trusted (the signer is on a list that counts here), as the
-            specification has them; Unread where there is a manifest that cannot be read, Elsewhere where the file names its address.
+        state: Invalid, Valid (nothing was changed, by whoever signed) or Trusted (the signer is on a list that counts
+            here), as the specification has them; Unread where there is a manifest that cannot be read, Elsewhere where
+            the file names its address.
         generator: the program that wrote the claim.
         issuer: of the signing certificate, as it says.
         signed_at: UTC, ISO 8601.
@@ -67,7 +69,7 @@ class Credentials:
 
 
 def credentials_in(data: bytes) -> Credentials | None:
-    """The active manifest of an image file's bytes; None without one. Nothing is fetched: remote manifests are not followed."""
+    """The active manifest of an image file's bytes; None without one. Nothing is fetched."""
     if _STORE.search(data) is None:
         return None
     import c2pa
@@ -78,7 +80,9 @@ def credentials_in(data: bytes) -> Credentials | None:
         with c2pa.Context(settings) as context:
             reader = c2pa.Reader.try_create(None, io.BytesIO(data), context=context)
             if reader is None:
-                return Credentials(UNREAD, None, None, None, (), ("this kind of file cannot hold them where they stand",))
+                return Credentials(
+                    UNREAD, None, None, None, (), ("this kind of file cannot hold them where they stand",)
+                )
             with reader:
                 return _credentials(json.loads(reader.json()), str(reader.get_validation_state() or "Invalid"))
     except (c2pa.C2paError, ValueError, TypeError, KeyError) as error:
@@ -86,10 +90,10 @@ def credentials_in(data: bytes) -> Credentials | None:
 
 
 def credentials_elsewhere(address: str) -> Credentials | None:
-    """What XMP's dcterms:provenance says: where the manifest is kept (specification, 11.4); None for anything but an address."""
+    """Credentials that XMP's dcterms:provenance says are kept at an address (specification, 11.4), else None."""
     if not address.startswith(("https://", "http://")):
         return None
-    return Credentials(ELSEWHERE, None, None, None, (), (address.split()[0][:300],))
+    return Credentials(ELSEWHERE, None, None, None, (), (address.split(maxsplit=1)[0][:300],))
 
 
 def _credentials(store: dict[str, Any], state: str) -> Credentials:

@@ -1,4 +1,4 @@
-"""What ties a captured page or picture to checkpoints that hubs list: hashes and names that it writes, links that it holds."""
+"""What ties a captured page or picture to checkpoints that hubs list: hashes, numbers and names in it, and links."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Tie:
 
     Attributes:
         said: what it writes.
-        strength: "hash" (the bytes are meant), "link" (a listing), "short hash" (8 digits over a part of the file, which others may
-            share), "name" (a file of that name).
+        strength: "hash" (the bytes are meant), "link" (a listing), "short hash" (8 digits over a part of the file,
+            which others may share), "name" (a file of that name).
         sha256: of the file, where it is known.
     """
 
@@ -64,12 +64,13 @@ def ties_of_page(store: CrawlStore, facts: PageFacts) -> list[Tie]:
 
 
 def _by_hash(store: CrawlStore, digest: str) -> Iterator[Tie]:
-    """Files whose SHA-256, or whose tensors' SHA-256, begins so. Of the latter hubs tell 12 digits, and generators all 64."""
+    """Files whose SHA-256, or whose tensors', begins so; of the latter hubs tell 12 digits and generators all 64."""
     if len(digest) < _SHORTEST or is_of_nothing(digest):
         return
     end = digest + "g"  # after every hexadecimal digit: a range, so that the index is used
     fits = "where (sha256 >= :a and sha256 < :b) or (weights_hash >= :a and weights_hash < :b) or weights_hash = :short"
-    query = f"select sha256, name, hub, listing_id from files {fits} union select sha256, name, hub, listing_id from triages {fits} limit 20"
+    columns = "select sha256, name, hub, listing_id from"
+    query = f"{columns} files {fits} union {columns} triages {fits} limit 20"
     known = {"a": digest, "b": end, "short": digest[:_AUTO_V3] if len(digest) > _AUTO_V3 else digest}
     for sha256, name, hub, listing_id in store.db.execute(query, known).fetchall():
         yield Tie(digest, "hash", hub, listing_id, _url(store, hub, listing_id), name, sha256 or None)
@@ -118,7 +119,8 @@ def _by_name(store: CrawlStore, one: Ingredient) -> list[Tie]:
     if len(stem) < 4:
         return []
     escaped = "".join(f"\\{sign}" if sign in "\\%_" else sign for sign in stem)
-    query = "select sha256, name, hub, listing_id, weights_hash from files where name = ? or name like ? escape '\\' limit 200"
+    columns = "select sha256, name, hub, listing_id, weights_hash from files"
+    query = f"{columns} where name = ? or name like ? escape '\\' limit 200"
     rows = store.db.execute(query, [f"{stem}.safetensors", f"%/{escaped}.safetensors"]).fetchall()
     said = f'file name "{one.name}"' if not set(stem.lower()) - set("0123456789abcdef") else str(one.name)
     return _of_few(

@@ -20,7 +20,9 @@ A1111 = (
 )
 
 
-def tiff(order: str, ifd0: Mapping[int, tuple[int, bytes]], exif: Mapping[int, tuple[int, bytes]] | None = None) -> bytes:
+def tiff(
+    order: str, ifd0: Mapping[int, tuple[int, bytes]], exif: Mapping[int, tuple[int, bytes]] | None = None
+) -> bytes:
     """The TIFF structure of EXIF: tags with their type and bytes."""
     sizes = {1: 1, 2: 1, 4: 4, 7: 1}
 
@@ -84,7 +86,9 @@ def hidden(text: bytes, signature: bytes, mode: str = "RGBA", kind: str = "PNG",
     flat[: len(bits)] = flat[: len(bits)] & 0xFE | bits
     channels[...] = flat.reshape(channels.shape)
     data = io.BytesIO()
-    Image.fromarray(pixels.transpose(1, 0, 2), mode).save(data, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    Image.fromarray(pixels.transpose(1, 0, 2), mode).save(
+        data, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {})
+    )
     return data.getvalue()
 
 

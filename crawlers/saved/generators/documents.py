@@ -1,7 +1,8 @@
 """Parameters that generators write as a JSON document of their own, each told by the fields that only it has.
 
-SwarmUI: docs/Image Metadata Format.md there. InvokeAI: invokeai/app/invocations/metadata.py (names and hashes of models changed with version 4), and what
-it wrote before. Fooocus: modules/meta_parser.py; NovelAI, Draw Things, Easy Diffusion and Tensor.Art as they are written today.
+SwarmUI: docs/Image Metadata Format.md there. InvokeAI: invokeai/app/invocations/metadata.py (names and hashes
+of models changed with version 4), and what it wrote before. Fooocus: modules/meta_parser.py; NovelAI, Draw
+Things, Easy Diffusion and Tensor.Art as they are written today.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every text that an image file holds beside its picture: chunks of PNG, EXIF, XMP, comments, and what is hidden in its pixels."""
+"""Every text that an image file holds beside its picture: chunks, EXIF, XMP, comments, and what its pixels hide."""
 
 from __future__ import annotations
 

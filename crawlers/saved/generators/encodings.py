@@ -1,7 +1,8 @@
 """Texts in EXIF: their bytes in whatever encoding they are really in, whatever their charset says.
 
-Exif 3.0, 4.6.5: a UserComment begins with eight bytes that name its charset. "UNICODE" does not say which of the encodings of
-Unicode, nor which byte order; programs write both orders, UTF-8, and UTF-8 under the name of ASCII.
+Exif 3.0, 4.6.5: a UserComment begins with eight bytes that name its charset. "UNICODE" does not say which of
+the encodings of Unicode, nor which byte order; programs write both orders, UTF-8, and UTF-8 under the name of
+ASCII.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Parameters hidden in the lowest bits of a picture's pixels (stealth_pnginfo; NovelAI writes the same).
 
-Column by column, in the alpha channel one bit of each pixel, else one of red, green and blue each: a signature, the length of the text in
-bits (32 bits, big-endian), and the text as UTF-8, packed with gzip or not, as the signature says.
+Column by column, in the alpha channel one bit of each pixel, else one of red, green and blue each: a signature,
+the length of the text in bits (32 bits, big-endian), and the text as UTF-8, packed with gzip or not, as the
+signature says.
 """
 
 from __future__ import annotations

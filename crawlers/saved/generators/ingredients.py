@@ -1,8 +1,9 @@
 """The models that a picture says it was made with, and the ways in which generators name them.
 
-Hashes: AutoV1 is 8 digits of SHA-256 over 64 kB of a file, AutoV2 the first 10 digits of SHA-256 over all of it, AutoV3 the
-first 12 over its tensors (Civitai's names for what AUTOMATIC1111 writes); SwarmUI writes all 64 digits over the tensors, InvokeAI
-BLAKE3 and others with the algorithm in front. AIR: github.com/civitai/civitai/wiki/AIR-%E2%80%90-Uniform-Resource-Names-for-AI.
+Hashes: AutoV1 is 8 digits of SHA-256 over 64 kB of a file, AutoV2 the first 10 digits of SHA-256 over all of
+it, AutoV3 the first 12 over its tensors (Civitai's names for what AUTOMATIC1111 writes); SwarmUI writes all 64
+digits over the tensors, InvokeAI BLAKE3 and others with the algorithm in front. AIR:
+github.com/civitai/civitai/wiki/AIR-%E2%80%90-Uniform-Resource-Names-for-AI.
 """
 
 from __future__ import annotations
@@ -23,11 +24,9 @@ _AIR = re.compile(
 )
 _TAG = re.compile(r"<\s*(?:lora|lyco|lycoris|hypernet)\s*:\s*([^<>\n]{1,400})>", re.IGNORECASE)
 _ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
-_ROLES = {
-    "checkpoint": BASE, "model": BASE, "diffusionmodel": BASE, "unet": BASE, "diffusion_models": BASE, "base": BASE, "refiner": BASE,
-    "lora": ADAPTER, "loras": ADAPTER, "lycoris": ADAPTER, "lyco": ADAPTER, "locon": ADAPTER, "loha": ADAPTER, "lokr": ADAPTER, "dora": ADAPTER,
-    "embed": ADAPTER, "embedding": ADAPTER, "embeddings": ADAPTER, "textualinversion": ADAPTER, "hypernet": ADAPTER, "hypernetwork": ADAPTER,
-}  # fmt: skip
+_ROLES = dict.fromkeys(("checkpoint", "model", "diffusionmodel", "diffusion_models", "unet", "base", "refiner"), BASE)
+_ROLES |= dict.fromkeys(("lora", "loras", "lycoris", "lyco", "locon", "loha", "lokr", "dora"), ADAPTER)
+_ROLES |= dict.fromkeys(("embed", "embedding", "embeddings", "textualinversion", "hypernet", "hypernetwork"), ADAPTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,8 @@ class Ingredient:
 
     Attributes:
         role: "base model" or "adapter".
-        digest: 8 to 64 hexadecimal digits as the generator wrote them: the beginning of an AutoV1, AutoV2 or AutoV3 hash.
+        digest: 8 to 64 hexadecimal digits as the generator wrote them: the beginning of an AutoV1, AutoV2 or
+            AutoV3 hash.
         other_hash: one of another algorithm, e.g. "blake3:" and its digits.
         listing: hub and number of the listing that it names, e.g. "civitai:67890".
     """

@@ -1,7 +1,8 @@
 """The drawing of a ComfyUI graph (`workflow`), where a file has no graph as it was run: turned into one.
 
-Muted nodes are left out, and bypassed ones pass on their input of the same type, as the front end does when it runs a drawing. A drawing names the
-values of widgets by their place only; those of common nodes are known, others are told by being names of model files.
+Muted nodes are left out, and bypassed ones pass on their input of the same type, as the front end does when it
+runs a drawing. A drawing names the values of widgets by their place only; those of common nodes are known,
+others are told by being names of model files.
 """
 
 from __future__ import annotations
@@ -13,17 +14,42 @@ from crawlers.saved.generators.node_graph import MOST_NODES, Graph, Node
 
 _MUTED, _BYPASSED = 2, 4
 _DEEPEST = 8  # subgraphs in one another
+_STACKED = ("lora_name", "lora_wt", "model_str", "clip_str")
+_SWITCHED = ("switch", "lora_name", "model_weight", "clip_weight")
 _WIDGETS: dict[str, tuple[str, ...]] = {
-    "CheckpointLoaderSimple": ("ckpt_name",), "UNETLoader": ("unet_name",), "UnetLoaderGGUF": ("unet_name",), "LoraLoader": ("lora_name", "strength_model", "strength_clip"),
-    "LoraLoaderModelOnly": ("lora_name", "strength_model"), "CLIPTextEncode": ("text",), "CLIPTextEncodeFlux": ("clip_l", "t5xxl"),
-    "PrimitiveStringMultiline": ("value",), "PrimitiveString": ("value",),
-    "Efficient Loader": ("ckpt_name", "vae_name", "clip_skip", "lora_name", "lora_model_strength", "lora_clip_strength", "positive", "negative"),
-    "Eff. Loader SDXL": (
-        "base_ckpt_name", "base_clip_skip", "refiner_ckpt_name", "refiner_clip_skip", "positive_ascore", "negative_ascore", "vae_name", "positive", "negative",
+    "CheckpointLoaderSimple": ("ckpt_name",),
+    "UNETLoader": ("unet_name",),
+    "UnetLoaderGGUF": ("unet_name",),
+    "LoraLoader": ("lora_name", "strength_model", "strength_clip"),
+    "LoraLoaderModelOnly": ("lora_name", "strength_model"),
+    "CLIPTextEncode": ("text",),
+    "CLIPTextEncodeFlux": ("clip_l", "t5xxl"),
+    "PrimitiveStringMultiline": ("value",),
+    "PrimitiveString": ("value",),
+    "Efficient Loader": (
+        "ckpt_name",
+        "vae_name",
+        "clip_skip",
+        "lora_name",
+        "lora_model_strength",
+        "lora_clip_strength",
+        "positive",
+        "negative",
     ),
-    "LoRA Stacker": ("input_mode", "lora_count", *(f"{name}_{n}" for n in range(1, 51) for name in ("lora_name", "lora_wt", "model_str", "clip_str"))),
-    "CR LoRA Stack": tuple(f"{name}_{n}" for n in range(1, 4) for name in ("switch", "lora_name", "model_weight", "clip_weight")),
-}  # fmt: skip
+    "Eff. Loader SDXL": (
+        "base_ckpt_name",
+        "base_clip_skip",
+        "refiner_ckpt_name",
+        "refiner_clip_skip",
+        "positive_ascore",
+        "negative_ascore",
+        "vae_name",
+        "positive",
+        "negative",
+    ),
+    "LoRA Stacker": ("input_mode", "lora_count", *(f"{name}_{n}" for n in range(1, 51) for name in _STACKED)),
+    "CR LoRA Stack": tuple(f"{name}_{n}" for n in range(1, 4) for name in _SWITCHED),
+}
 _NOTES = ("Note", "MarkdownNote", "GetNode", "SetNode")
 _MODEL_FILES = (".safetensors", ".ckpt", ".gguf", ".sft", ".pt", ".pth")
 
@@ -103,7 +129,7 @@ def _inputs(
 
 
 def _everywhere(nodes: Mapping[str, Any], links: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
-    """What cg-use-everywhere gives to inputs that nothing is connected to: by their type, prompts by the names of the inputs."""
+    """What cg-use-everywhere gives to inputs that nothing is connected to: by their type, prompts by their names."""
     found: dict[str, tuple[str, int]] = {}
     for node in nodes.values():
         if "everywhere" not in node["type"].lower() or node.get("mode") in (_MUTED, _BYPASSED):

@@ -1,7 +1,8 @@
 """ComfyUI's graph as it was run: which nodes led to the picture.
 
-A graph holds every node of the drawing, used or not, so that nothing in it was used merely because it is there. What was used is what
-leads, from input to input, to the picture: from the nodes that save it, else from the samplers.
+A graph holds every node of the drawing, used or not, so that nothing in it was used merely because it is there.
+What was used is what leads, from input to input, to the picture: from the nodes that save it, else from the
+samplers.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ class Graph:
     def _passes_model(self, number: str, *, draws: bool, encodes: bool) -> bool:
         """Whether what a node takes as a model draws.
 
-        A scheduler asks it for steps only, a text encoder's loader passes on the encoder, and what loads a checkpoint gives out that one.
+        A scheduler asks it for steps only, a text encoder's loader passes on the encoder, and what loads a
+        checkpoint gives out that one.
         """
         asks = "scheduler" in self.nodes[number].word and not is_sampler(self, number)
         loads = any(isinstance(self.nodes[number].inputs.get(name), str) for name in LOADED)

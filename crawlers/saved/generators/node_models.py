@@ -1,8 +1,9 @@
 """Models that the nodes of a ComfyUI graph load: checkpoints, and adapters by every loader and stack.
 
-Loaders are told by what their inputs are called, since there are hundreds of kinds of them: `lora_name`, `lora_name_1` with `switch_1` and
-`model_weight_1` (Comfyroll, Efficiency Nodes), `lora_1_name` (Easy Use), `lora_01` with `strength_01`, `lora_1` as {on, lora, strength} (rgthree),
-`loras` as a list of {name, active, strength} (Lora Manager), and tags in a text.
+Loaders are told by what their inputs are called, since there are hundreds of kinds of them: `lora_name`,
+`lora_name_1` with `switch_1` and `model_weight_1` (Comfyroll, Efficiency Nodes), `lora_1_name` (Easy Use),
+`lora_01` with `strength_01`, `lora_1` as {on, lora, strength} (rgthree), `loras` as a list of {name, active,
+strength} (Lora Manager), and tags in a text.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _LOADS_MODEL = re.compile(
     r"checkpoint|unet|diffusion|\bdit|ditloader|gguf|model\s*(?:loader|selector)|load\w*\s*model|settings"
 )
 _LOADS_OTHER = re.compile(
-    r"upscale|control|clip|vae|vision|style|ipadapter|ip-adapter|\bsam|detector|lora|gligen|hypernet|photomaker|instantid|pulid|face|depth|audio|text|bbox|"
+    r"upscale|control|clip|vae|vision|style|ipadapter|ip-adapter|\bsam|detector|lora|gligen|hypernet|photomaker|"
+    r"instantid|pulid|face|depth|audio|text|bbox|"
     r"ultralytics|onnx|llm|caption|rembg|segment|latent"
 )
 _EMBEDDING = re.compile(r"\bembedding:([^\s,():<>\[\]]{1,200})", re.IGNORECASE)
@@ -120,7 +122,7 @@ def _listed(told: Any) -> list[dict[str, Any]] | None:
 
 
 def _loads_tags(node: Node, graph: Graph) -> bool:
-    """Whether a node makes models of tags: CLIPTextEncode reads them as words, loaders that take a model or a checkpoint load them."""
+    """Whether a node makes models of tags: CLIPTextEncode reads them as words, loaders of models load them."""
     if "cliptextencode" in node.word:
         return False
     names = {name.lower() for name in node.inputs}

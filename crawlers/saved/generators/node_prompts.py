@@ -12,17 +12,19 @@ _MOST_CHARS = 200_000
 _DEEPEST = 200
 _TEXT_INPUT = re.compile(
     r"(?:base_|refiner_|opt_|input_|output_|user_|populated_|conditioning\.|lora_)?"
-    r"(?:text|prompt|positive|positive_prompt|text_positive|prompt_positive|positive_text|string|value|multiline|content|clip_l|clip_g|t5xxl|t5|llama|qwen\w*|"
+    r"(?:text|prompt|positive|positive_prompt|text_positive|prompt_positive|positive_text|string|value|multiline|"
+    r"content|clip_l|clip_g|t5xxl|t5|llama|qwen\w*|"
     r"prefix|suffix|prepend|append|any|line)(?:_?(?:[a-h]|g|l|\d{1,3}))?",
     re.IGNORECASE,
 )
 _NO_TEXT = re.compile(
-    r"model\w*|clip|clip_vision\w*|vae\w*|image\w*|pixels|mask\w*|samples|latent\w*|control_?net\w*|style_model|seed|noise\w*|sigmas|sampler|steps|cfg|width|height|"
-    r"batch_size|denoise|guidance|strength\w*|upscale_model|lora_stack|bbox\w*|segm\w*|sam_\w*|start_percent|end_percent|start_image|end_image|audio|video|image_embeds",
+    r"model\w*|clip|clip_vision\w*|vae\w*|image\w*|pixels|mask\w*|samples|latent\w*|control_?net\w*|style_model|seed|"
+    r"noise\w*|sigmas|sampler|steps|cfg|width|height|batch_size|denoise|guidance|strength\w*|upscale_model|lora_stack|"
+    r"bbox\w*|segm\w*|sam_\w*|start_percent|end_percent|start_image|end_image|audio|video|image_embeds",
     re.IGNORECASE,
 )
 _SAMPLER_INPUTS = re.compile(
-    r"positive\w*|conditioning\w*|cond\d?|guider|text_embeds|prompt\w*|basic_pipe|\w*pipe|sdxl_tuple|ctx|context|base_ctx|script",
+    r"positive\w*|conditioning\w*|cond\d?|guider|text_embeds|prompt\w*|\w*pipe|sdxl_tuple|ctx|context|base_ctx|script",
     re.IGNORECASE,
 )
 _TWO_OUTPUTS = re.compile(r"controlnet\w*apply|controlnetapply|apply\w*controlnet|inpaintmodelconditioning")

@@ -1,7 +1,8 @@
 """Parameters as AUTOMATIC1111's web UI writes them, and every program that writes them in its way.
 
-A prompt of any number of lines, lines from "Negative prompt:" on, and one line of settings, `Steps: 20, Sampler: Euler a, ...`, whose values
-are quoted as JSON where they hold commas or colons (modules/infotext_utils.py there). Uploaders' tools put all into one line.
+A prompt of any number of lines, lines from "Negative prompt:" on, and one line of settings, `Steps: 20,
+Sampler: Euler a, ...`, whose values are quoted as JSON where they hold commas or colons
+(modules/infotext_utils.py there). Uploaders' tools put all into one line.
 """
 
 from __future__ import annotations
@@ -27,10 +28,32 @@ from crawlers.saved.generators.ingredients import (
 )
 
 _KNOWN = frozenset(
-    "steps sampler|cfg scale|seed|size|model|model hash|schedule type|scheduler|distilled cfg scale|clip skip|lora hashes|hashes|version|civitai "
-    "resources|civitai metadata|denoising strength|vae hash|vae|ensd|guidance scale|resolution|base model|cfg".replace(
-        "steps ", "steps|"
-    ).split("|")
+    [
+        "steps",
+        "sampler",
+        "cfg scale",
+        "seed",
+        "size",
+        "model",
+        "model hash",
+        "schedule type",
+        "scheduler",
+        "distilled cfg scale",
+        "clip skip",
+        "version",
+        "lora hashes",
+        "hashes",
+        "civitai resources",
+        "civitai metadata",
+        "denoising strength",
+        "vae hash",
+        "vae",
+        "ensd",
+        "guidance scale",
+        "resolution",
+        "base model",
+        "cfg",
+    ]
 )
 _FEWEST_KNOWN = 3
 _LABEL = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
@@ -69,7 +92,7 @@ def read_webui(text: str) -> Reading | None:
 
 
 def _one_base(models: list[Ingredient | None]) -> list[Ingredient | None]:
-    """The checkpoint is named by its file and again by its page, under another name: put together where there is one of each."""
+    """A checkpoint named by its file and again by its page, under another name: one where there is one of each."""
     present = [one for one in models if one is not None]
     pages = [one for one in present if one.listing]
     files = [one for one in present if not one.listing]
@@ -96,7 +119,7 @@ def _parts(text: str) -> _Parts | None:
 
 
 def _settings(text: str) -> tuple[int | None, dict[str, Any]]:
-    """Where the settings begin, and what they say: the last line that is one, else the first place in a line that is."""
+    """Where the settings begin, and what they say: the last line of settings, else the first place in a line."""
     lines = list(re.finditer(r"^[^\n]+$", text, re.MULTILINE))[-_MOST_STARTS:]
     for line in reversed(lines):
         if _START.match(line[0].lstrip()) and _is_enough(settings := _settings_of(line[0])):
