@@ -19,6 +19,7 @@ from crawlers.saved.generators.ingredients import (
     Ingredient,
     Reading,
     civitai_resource,
+    hashes_of,
     is_nothing,
     joined,
     named,
@@ -27,48 +28,29 @@ from crawlers.saved.generators.ingredients import (
     tags_in,
 )
 
-_KNOWN = frozenset(
-    [
-        "steps",
-        "sampler",
-        "cfg scale",
-        "seed",
-        "size",
-        "model",
-        "model hash",
-        "schedule type",
-        "scheduler",
-        "distilled cfg scale",
-        "clip skip",
-        "version",
-        "lora hashes",
-        "hashes",
-        "civitai resources",
-        "civitai metadata",
-        "denoising strength",
-        "vae hash",
-        "vae",
-        "ensd",
-        "guidance scale",
-        "resolution",
-        "base model",
-        "cfg",
-    ]
-)
+_KNOWN = frozenset({
+    "steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type", "scheduler", "clip skip", "version",
+    "distilled cfg scale", "lora hashes", "hashes", "civitai resources", "civitai metadata", "denoising strength", "vae hash", "vae",
+    "ensd", "guidance scale", "resolution", "base model", "cfg",
+})  # fmt: skip
+_LOOKED_UP = frozenset({
+    "app", "lyco hashes", "ti hashes", "hypernet", "hypernet hash", "hypernet strength", "used embeddings", "refiner", "hires checkpoint",
+})  # fmt: skip
 _FEWEST_KNOWN = 3
 _LABEL = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
 _START = re.compile(r"Steps:\s*\d+", re.IGNORECASE)
-_NEGATIVE_LINE = re.compile(r"^\s*Negative prompt:", re.MULTILINE | re.IGNORECASE)
-_NEGATIVE_INLINE = re.compile(r"(?:^|(?<=[.,;>\s]))Negative prompt:", re.IGNORECASE)
+_NEGATIVE_LINE = re.compile(r"^\s*Negative prompt[:：]", re.MULTILINE | re.IGNORECASE)
+_NEGATIVE_INLINE = re.compile(r"Negative prompt[:：]", re.IGNORECASE)
 _KEY = re.compile(r"\s*([A-Za-z][\w \-/+().'&|#]{0,60}?)\s*:\s*")
 _NEXT_KEY = re.compile(r",\s*(?=[A-Za-z][\w \-/+().'&|#]{0,60}?\s*:(?:\s|$|[\"{\[]))")
 _BETWEEN = " \t\r\n.,;"
 _IN_BRACKETS = re.compile(r"(.*?)\s*\[([0-9a-fA-F]{4,64})\]")
 _IN_PARENTHESES = re.compile(r"(.*?)\(([0-9a-fA-F]{8,64})\)")
+_LISTS = ("lora hashes", "lyco hashes", "ti hashes")
 _MOST_STARTS = 20
 _MOST_CHARS = 200_000  # of one line of settings
 _DECODER = json.JSONDecoder(strict=False)
-_MORE_PROMPTS = re.compile(r"(?:hires prompt|adetailer prompt(?: \w+)?|regional prompt|template)", re.IGNORECASE)
+_MORE_PROMPTS = re.compile(r"(?:hires prompt|adetailer prompt(?: \w+)?|regional prompt)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +106,7 @@ def _settings(text: str) -> tuple[int | None, dict[str, Any]]:
     for line in reversed(lines):
         if _START.match(line[0].lstrip()) and _is_enough(settings := _settings_of(line[0])):
             return line.start(), settings
-    inside = [found for found in _START.finditer(text) if text[max(0, found.start() - 1)] in _BETWEEN + ">"]
-    for found in [one for one in inside if _goes_on(text, one.end())][:_MOST_STARTS]:
+    for found in [one for one in _START.finditer(text) if _goes_on(text, one.end())][:_MOST_STARTS]:
         if _is_enough(settings := _settings_of(text[found.start() :].partition("\n")[0])):
             return found.start(), settings
     if lines and _is_enough(settings := _settings_of(lines[-1][0])):
@@ -144,19 +125,25 @@ def _goes_on(text: str, place: int) -> bool:
 
 
 def _is_enough(settings: dict[str, Any]) -> bool:
-    names = {name.lower() for name in settings}
-    return len(names & _KNOWN) >= _FEWEST_KNOWN or bool(names & {"civitai resources", "civitai metadata"})
+    return (
+        len(settings.keys() & _KNOWN) >= _FEWEST_KNOWN
+        or "civitai resources" in settings
+        or "civitai metadata" in settings
+    )
 
 
 def _pairs(line: str) -> Iterator[tuple[str, Any]]:
-    """Keys and values of a line of settings; of a key that comes twice the first counts."""
+    """Keys, those that are known in small letters, and values of a line; of a key that comes twice the first counts."""
     seen: set[str] = set()
     place = 0
     while (key := _KEY.match(line, place)) is not None:
         value, place = _value(line, key.end())
-        if key[1] not in seen:
-            seen.add(key[1])
-            yield key[1], value
+        name = (
+            key[1].lower() if key[1].lower() in _KNOWN | _LOOKED_UP or key[1].lower().startswith("addnet") else key[1]
+        )
+        if name not in seen:
+            seen.add(name)
+            yield name, value
         following = _NEXT_KEY.match(line, place)
         if following is None:
             following = _NEXT_KEY.search(line, place)
@@ -181,7 +168,7 @@ def _value(line: str, place: int) -> tuple[Any, int]:
 
 def _program(settings: dict[str, Any]) -> str:
     """AUTOMATIC1111, whose form it is, unless another program names itself."""
-    version, app = str(settings.get("Version", "")), str(settings.get("App", ""))
+    version, app = str(settings.get("version", "")), str(settings.get("app", ""))
     for program in ("Fooocus", "ComfyUI", "SD.Next", "Draw Things"):
         if version.startswith(program) or app.startswith(program):
             return program
@@ -190,9 +177,9 @@ def _program(settings: dict[str, Any]) -> str:
 
 def _models(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
     hashes = _named_hashes(settings)
-    name, told = settings.get("Model"), settings.get("Model hash")
+    name, told = settings.get("model"), settings.get("model hash")
     yield named(BASE, name, told or hashes.get("model"))
-    for key in ("Refiner", "Hires checkpoint"):
+    for key in ("refiner", "hires checkpoint"):
         if isinstance(settings.get(key), str) and "use same" not in settings[key].lower():
             found = _IN_BRACKETS.fullmatch(settings[key].strip())
             yield named(BASE, found[1] if found else settings[key], found[2] if found else None)
@@ -200,7 +187,7 @@ def _models(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
 
 def _named_hashes(settings: dict[str, Any]) -> dict[str, Any]:
     """The field Hashes of Civitai's extension: what kind, a colon and the name, with the hash."""
-    hashes = settings.get("Hashes")
+    hashes = settings.get("hashes")
     return hashes if isinstance(hashes, dict) else {}
 
 
@@ -217,8 +204,8 @@ def _adapters(parts: _Parts) -> tuple[list[Ingredient | None], set[str]]:
         kind, _, bare = str(name).partition(":")
         if bare and role_of(kind) == ADAPTER:
             found.append(named(ADAPTER, bare, told))
-    for key in ("Lora hashes", "LoRA hashes", "Lyco hashes", "TI hashes"):
-        found += [named(ADAPTER, name, told) for name, told in _listed(settings.get(key))]
+    for key in _LISTS:
+        found += [named(ADAPTER, name, told) for name, told in [*_listed(settings.get(key)), *_behind(settings, key)]]
     found += _others(settings)
     written = {stem_of(name.split(":")[0].strip()) for prompt in prompts for name in _all_tags(prompt)}
     return found, written - {stem_of(name) for name in tagged}
@@ -239,19 +226,33 @@ def _listed(told: Any) -> Iterator[tuple[str, str | None]]:
             yield name.strip(), value.strip()
 
 
+def _behind(settings: dict[str, Any], key: str) -> Iterator[tuple[str, str]]:
+    """More of a list that was not quoted: what follows it is a name and a hash each, and no setting."""
+    names = list(settings)
+    for name in names[names.index(key) + 1 :] if key in settings else ():
+        if (
+            name in _KNOWN
+            or name.endswith("hash")
+            or not isinstance(settings[name], str)
+            or hashes_of(settings[name])[0] is None
+        ):
+            return
+        yield name, settings[name]
+
+
 def _others(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
     """Hypernetworks, the extension Additional Networks, and embeddings of older versions."""
-    if isinstance(settings.get("Hypernet"), str) and not is_nothing(settings.get("Hypernet strength")):
-        yield named(ADAPTER, settings["Hypernet"], settings.get("Hypernet hash"))
-    if str(settings.get("AddNet Enabled", "")).lower() == "true":
+    if isinstance(settings.get("hypernet"), str) and not is_nothing(settings.get("hypernet strength")):
+        yield named(ADAPTER, settings["hypernet"], settings.get("hypernet hash"))
+    if str(settings.get("addnet enabled", "")).lower() == "true":
         for number in range(1, 11):
-            model = settings.get(f"AddNet Model {number}")
-            weights = [settings.get(f"AddNet Weight{which} {number}") for which in ("", " A", " B")]
+            model = settings.get(f"addnet model {number}")
+            weights = [settings.get(f"addnet weight{which} {number}") for which in ("", " a", " b")]
             told = [one for one in weights if one is not None]
             if isinstance(model, str) and not (told and all(map(is_nothing, told))):
                 found = _IN_PARENTHESES.fullmatch(model.strip())
                 yield named(ADAPTER, found[1] if found else model, found[2] if found else None)
-    embeddings = settings.get("Used embeddings")
+    embeddings = settings.get("used embeddings")
     for part in embeddings.split(",") if isinstance(embeddings, str) else ():
         found = _IN_BRACKETS.fullmatch(part.strip())
         yield named(ADAPTER, found[1] if found else part)
@@ -259,10 +260,10 @@ def _others(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
 
 def _resources(settings: dict[str, Any]) -> Iterator[Ingredient]:
     """What Civitai names by the numbers of its pages; its metadata repeat the list without names."""
-    told = settings.get("Civitai resources")
+    told = settings.get("civitai resources")
     entries = told if isinstance(told, list) else []
     known = {found.listing for entry in entries if (found := civitai_resource(entry))}
-    metadata = settings.get("Civitai metadata")
+    metadata = settings.get("civitai metadata")
     more = metadata.get("resources") if isinstance(metadata, dict) else None
     for entry in entries:
         if (found := civitai_resource(entry)) is not None:
