@@ -43,7 +43,10 @@ class TestWhereGraphsStand:
         assert provenance_of(chunked(prompt=told, workflow='{"nodes": [], "x": NaN}')).statements() == self.SAID
 
     def test_beside_a_text_with_hashes_it_gets_them(self) -> None:
-        text = 'portrait\nNegative prompt: blurry\nSteps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, Model hash: aabbccddee, Lora hashes: "ohwx: 0123456789ab", Version: ComfyUI'
+        text = (
+            "portrait\nNegative prompt: blurry\nSteps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, "
+            'Model hash: aabbccddee, Lora hashes: "ohwx: 0123456789ab", Version: ComfyUI'
+        )
         found = provenance_of(graph_picture(self.GRAPH, parameters=text)).statements()
         assert found == [
             ("generator", "ComfyUI"),

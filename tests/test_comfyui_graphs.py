@@ -1,4 +1,4 @@
-"""ComfyUI's graphs: only what led to the picture is told, only the positive text is the prompt, and every loader of adapters is known."""
+"""ComfyUI's graphs: only what led to the picture is told, the prompt is the positive text, every loader is known."""
 
 from __future__ import annotations
 

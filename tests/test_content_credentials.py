@@ -1,4 +1,4 @@
-"""Content Credentials are told in the specification's words: whether they are there, whether they validate, and what they claim."""
+"""Content Credentials are told in the specification's words: whether they are there, validate, and what they claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators that write documents of their own: SwarmUI, InvokeAI, Fooocus, NovelAI, Draw Things, Easy Diffusion, Tensor.Art."""
+"""Generators that write documents of their own, from SwarmUI to Tensor.Art, and texts that are no generator's."""
 
 from __future__ import annotations
 
@@ -165,7 +165,11 @@ class TestFooocus:
         assert said(pictures.plain("JPEG", comment=text.encode())) == self.SAID
 
     def test_the_web_uis_form(self) -> None:
-        text = 'portrait of ohwx\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, CFG scale: 4, Model: someXL, Model hash: 1a2b3c4d5e, Lora hashes: "ohwx: 95d20eda2f", Lora weights: "ohwx: 0.8", Version: Fooocus v2.5.5'
+        text = (
+            "portrait of ohwx\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, "
+            'CFG scale: 4, Model: someXL, Model hash: 1a2b3c4d5e, Lora hashes: "ohwx: 95d20eda2f", '
+            'Lora weights: "ohwx: 0.8", Version: Fooocus v2.5.5'
+        )
         assert said(chunked(parameters=text, fooocus_scheme="a1111")) == self.SAID
 
     def test_the_labels_of_its_log(self) -> None:

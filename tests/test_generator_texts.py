@@ -1,4 +1,4 @@
-"""Where generators write their parameters, in whatever encoding: EXIF, chunks, XMP, pixels; and AUTOMATIC1111's text."""
+"""Where generators write parameters, in whatever encoding: EXIF, chunks, XMP, pixels; AUTOMATIC1111's text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tests.servers.parameters import A1111, chunked, commented, hidden, tiff, wi
 
 SAID = [("generator", "AUTOMATIC1111"), ("base model", "someXL (aabbccddee)"), ("adapter", "ohwx_v2 (0123456789ab)")]
 PROMPT = "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>"
-SETTINGS = "Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x768, Model hash: 6ce0161689, Model: v1-5-pruned"
+SETTINGS = (
+    "Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x768, "
+    "Model hash: 6ce0161689, Model: v1-5-pruned"
+)
 UNICODE, ASCII, JIS, UNDEFINED = b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", b"\0" * 8
 LITTLE, BIG, UTF8 = A1111.encode("utf-16-le"), A1111.encode("utf-16-be"), A1111.encode()
 COMMENTS = {
@@ -38,6 +41,7 @@ COMMENTS = {
     "with zeros behind": UNICODE + LITTLE + b"\0\0\0\0",
     "with an odd byte behind": UNICODE + BIG + b"\0",
     "no charset, GB 18030": A1111.encode("gb18030"),
+    "as Exiv2's command line has it": UNICODE + f"charset=Unicode {A1111}".encode("utf-16-le"),
 }
 
 
@@ -63,6 +67,8 @@ def test_a_user_comment_is_read_in_every_format(kind: str) -> None:
         (0x9286, 7, UNICODE + LITTLE),
         (0x9286, 1, UNICODE + BIG),
         (0x9286, 2, UTF8 + b"\0"),
+        (0x9286, 2, UNICODE + BIG + b"\0"),
+        (0x9286, 3, LITTLE),
         (0x010E, 2, UTF8 + b"\0"),
         (0x9C9C, 1, LITTLE + b"\0\0"),
     ],
@@ -83,6 +89,11 @@ def test_chunks_of_every_kind_are_read(kind: str) -> None:
 def test_comments_and_xmp_are_read() -> None:
     assert said(pictures.plain("JPEG", comment=A1111.encode())) == SAID
     assert said(pictures.xmp(dc__description=A1111.replace("<", "&lt;"))) == [*SAID]
+
+
+def test_a_long_workflow_hides_nothing() -> None:
+    """Pillow opens no PNG with a packed text of more than a megabyte."""
+    assert said(chunked(parameters=A1111, workflow=(json.dumps({"x": "y" * 3_000_000}), "zTXt"))) == SAID
 
 
 def test_an_old_raw_profile_is_read() -> None:
@@ -149,6 +160,8 @@ class TestWebUi:
             f"portrait of ohwx, <lora:ohwx:1>\n{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\nsecond line, <lora:not_loaded:1>\n{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n{SETTINGS}\nTemplate: a {{b|c}}\nNegative Template: d",
+            f"portrait of ohwx, <lora:ohwx:1>Negative prompt: blurry{SETTINGS}",
+            f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt：blurry\n{SETTINGS.lower()}",
         ],
     )
     def test_the_prompt_is_the_positive_one_in_every_layout(self, text: str) -> None:
@@ -158,7 +171,10 @@ class TestWebUi:
         assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "ohwx"]
 
     def test_words_of_settings_in_a_prompt_stay_in_it(self) -> None:
-        prompt = "portrait of ohwx climbing, Steps: many\nthe sign says Negative prompt: none, Seed: of doubt\nSteps: 3 up, then down"
+        prompt = (
+            "portrait of ohwx climbing, Steps: many\nthe sign says Negative prompt: none, Seed: of doubt\n"
+            "Steps: 3 up, then down"
+        )
         found = read_webui(f"{prompt}\nNegative prompt: blurry\n{SETTINGS}")
         assert found is not None
         assert (found.prompt, [one.told for one in found.ingredients]) == (prompt, ["v1-5-pruned (6ce0161689)"])
@@ -174,8 +190,12 @@ class TestWebUi:
         [
             ('Lora hashes: "ohwx: aaaabbbbcccc, style: 444455556666"', ["ohwx (aaaabbbbcccc)", "style (444455556666)"]),
             ('Lora hashes: "ohwx: 0xAAAABBBBCCCC"', ["ohwx (aaaabbbbcccc)"]),
+            ("Lora hashes: ohwx: aaaabbbbcccc, Style: 444455556666", ["ohwx (aaaabbbbcccc)", "Style (444455556666)"]),
             (
-                'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", Steps: 3", ADetailer version: 24, Lora hashes: "face: 111122223333"',
+                (
+                    'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", Steps: 3", ADetailer version: 24, '
+                    'Lora hashes: "face: 111122223333"'
+                ),
                 ["face (111122223333)"],
             ),
             (
@@ -184,15 +204,24 @@ class TestWebUi:
             ),
             ('Hires prompt: "<lora:hires:1>"', ["hires"]),
             (
-                'TI hashes: "easynegative: c74b4e810b03", Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": "aaaabbbbcc", "vae": "1234567890"}',
+                (
+                    'TI hashes: "easynegative: c74b4e810b03", '
+                    'Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": "aaaabbbbcc", "vae": "1234567890"}'
+                ),
                 ["ohwx (aaaabbbbcc)", "easynegative (c74b4e810b03)"],
             ),
             (
-                "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), AddNet Weight A 1: 0.8, AddNet Weight B 1: 0.8",
+                (
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Weight A 1: 0.8, AddNet Weight B 1: 0.8"
+                ),
                 ["ohwx (a68c0549f355)"],
             ),
             (
-                "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), AddNet Weight A 1: 0, AddNet Weight B 1: 0",
+                (
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Weight A 1: 0, AddNet Weight B 1: 0"
+                ),
                 [],
             ),
             ("AddNet Enabled: False, AddNet Model 1: ohwx(a68c0549f355)", []),
@@ -246,7 +275,8 @@ class TestWebUi:
             ],
         }
         found = read_webui(
-            f"portrait\nNegative prompt: x\nSteps: 40, Sampler: DPM++ 2M Karras, Civitai resources: {json.dumps(resources)}, Civitai metadata: {json.dumps(metadata)}"
+            "portrait\nNegative prompt: x\nSteps: 40, Sampler: DPM++ 2M Karras, "
+            f"Civitai resources: {json.dumps(resources)}, Civitai metadata: {json.dumps(metadata)}"
         )
         assert found is not None
         assert [(one.role, one.listing) for one in found.ingredients] == [
@@ -338,9 +368,12 @@ def test_long_texts_take_no_long_time() -> None:
 
 def test_damaged_files_are_told() -> None:
     whole = chunked(parameters=A1111)
-    [*_, (about, why)] = said(whole[: len(whole) - 30])
+    *told, (about, why) = said(whole[: len(whole) - 30])
+    assert told == SAID  # what stands in front of the damage is read
     assert about == "not read"
-    assert "cannot be read" in why or "damaged" in why
+    assert "pixels" in why
+    [(about, why)] = said(whole[:60])
+    assert (about, "cannot be" in why) == ("not read", True)
     broken = said(chunked(prompt='{"3": {"class_type": "KSampler", "inputs": {'))
     assert [about for about, _ in broken] == ["not read"]
     assert "prompt" in broken[0][1]

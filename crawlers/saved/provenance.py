@@ -93,7 +93,7 @@ def provenance_of(data: bytes) -> Provenance:
     except ImageRefused:
         return Provenance(credentials=credentials_in(data))
     except Exception as error:  # Pillow's plugins raise anything at damaged files
-        told = f"the file is damaged ({type(error).__name__}), so that nothing in it was looked at"
+        told = f"the file cannot be opened ({type(error).__name__}: {str(error)[:120]}), so that nothing in it was looked at"
         return Provenance(credentials=credentials_in(data), problems=(told,))
     xmp, exif = texts.xmp, texts.exif
     descriptions = list(_xmp_values(xmp, "description"))

@@ -47,7 +47,7 @@ def ties_of_image(store: CrawlStore, provenance: Provenance) -> list[Tie]:
     for one in provenance.ingredients:
         exact = [
             *(_by_hash(store, one.digest) if one.digest else ()),
-            *(_by_other_hash(store, one) if one.other_hash else ()),
+            *(_by_other_hash(store, one.other_hash) if one.other_hash else ()),
         ]
         listed = list(_by_number(store, one)) if one.listing else []
         found += exact + [tie for tie in listed if tie.listing_id not in {other.listing_id for other in exact}]
@@ -76,10 +76,13 @@ def _by_hash(store: CrawlStore, digest: str) -> Iterator[Tie]:
         yield Tie(digest, "hash", hub, listing_id, _url(store, hub, listing_id), name, sha256 or None)
 
 
-def _by_other_hash(store: CrawlStore, one: Ingredient) -> Iterator[Tie]:
-    for hub, listing_id, name, sha256 in _with_hash(store, str(one.other_hash)):
-        strength = "short hash" if str(one.other_hash).startswith("crc32:") else "hash"
-        yield Tie(str(one.other_hash), strength, hub, listing_id, _url(store, hub, listing_id), name, sha256 or None)
+def _by_other_hash(store: CrawlStore, told: str) -> list[Tie]:
+    is_short = told.startswith("crc32:")
+    ties = [
+        Tie(told, "short hash" if is_short else "hash", hub, number, _url(store, hub, number), name, sha256 or None)
+        for hub, number, name, sha256 in _with_hash(store, told)
+    ]
+    return _of_few(ties) if is_short else ties
 
 
 def _by_short_hash(store: CrawlStore, one: Ingredient) -> list[Tie]:

@@ -24,7 +24,7 @@ def tiff(
     order: str, ifd0: Mapping[int, tuple[int, bytes]], exif: Mapping[int, tuple[int, bytes]] | None = None
 ) -> bytes:
     """The TIFF structure of EXIF: tags with their type and bytes."""
-    sizes = {1: 1, 2: 1, 4: 4, 7: 1}
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}
 
     def directory(tags: Mapping[int, tuple[int, bytes]], start: int) -> bytes:
         after = start + 2 + 12 * len(tags) + 4
@@ -100,12 +100,24 @@ def graph(*, model: list[Any] | None = None, clip: list[Any] | None = None, **no
     """ComfyUI's usual graph; what is given takes the place of its nodes, or comes beside them."""
     model, clip = model or ["4", 0], clip or ["4", 1]
     usual = {
-        "7": node("CLIPTextEncode", text="blurry, watermark", clip=clip), "6": node("CLIPTextEncode", text="portrait of ohwx", clip=clip),
+        "7": node("CLIPTextEncode", text="blurry, watermark", clip=clip),
+        "6": node("CLIPTextEncode", text="portrait of ohwx", clip=clip),
         "3": node(
-            "KSampler", seed=1, steps=20, cfg=7.0, sampler_name="euler", scheduler="normal", denoise=1.0, model=model, positive=["6", 0],
-            negative=["7", 0], latent_image=["5", 0],
+            "KSampler",
+            seed=1,
+            steps=20,
+            cfg=7.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+            model=model,
+            positive=["6", 0],
+            negative=["7", 0],
+            latent_image=["5", 0],
         ),
-        "4": node("CheckpointLoaderSimple", ckpt_name="someXL.safetensors"), "5": node("EmptyLatentImage", width=8, height=8, batch_size=1),
-        "8": node("VAEDecode", samples=["3", 0], vae=["4", 2]), "9": node("SaveImage", images=["8", 0], filename_prefix="x"),
-    }  # fmt: skip
+        "4": node("CheckpointLoaderSimple", ckpt_name="someXL.safetensors"),
+        "5": node("EmptyLatentImage", width=8, height=8, batch_size=1),
+        "8": node("VAEDecode", samples=["3", 0], vae=["4", 2]),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="x"),
+    }
     return usual | {name.removeprefix("n"): one for name, one in nodes.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import ExifTags, Image, PngImagePlugin
 
@@ -12,6 +13,8 @@ from crawlers.saved.generators.encodings import exif_text
 from crawlers.saved.generators.hidden_texts import HiddenTextUnreadable, hidden_text
 
 MOST_CHARS = 4_000_000
+# Pillow opens no PNG with a packed text of more than 1 MB, so that a long workflow would hide the picture.
+PngImagePlugin.MAX_TEXT_CHUNK = 2 * MOST_CHARS
 HIDDEN = "hidden in its pixels"
 _XMP = ("xmp", "XML:com.adobe.xmp")
 _NO_TEXT = frozenset({"exif", "icc_profile", "photoshop", "mpf", "adobe", "jfif"})
@@ -38,23 +41,33 @@ class EmbeddedTexts:
 def texts_of(picture: Image.Image, data: bytes) -> EmbeddedTexts:
     """All texts of a picture that was opened from these bytes."""
     problems: list[str] = []
-    exif = {}
+    is_whole = _loaded(picture, problems)
+    chunks, xmp = _chunks(picture, problems, is_whole=is_whole)
+    exif: dict[str, str] = {}
     try:
-        exif = dict(_exif(picture))
+        for name, text in _exif(picture) if is_whole or "exif" in picture.info else ():
+            exif[name if name not in exif else f"{name} once more"] = text
     except Exception as error:  # Pillow raises anything at damaged EXIF
         problems.append(f"its EXIF is damaged ({type(error).__name__})")
-    if isinstance(picture, PngImagePlugin.PngImageFile):
-        try:
-            picture.load()  # texts may stand behind the pixels
-        except Exception as error:  # and at damaged pixels
-            problems.append(f"its pixels, and texts behind them, cannot be read ({type(error).__name__})")
-    chunks, xmp = _chunks(picture, problems)
     try:
-        if _is_lossless(data) and not problems and (hidden := hidden_text(picture)) is not None:
+        if is_whole and _is_lossless(data) and (hidden := hidden_text(picture)) is not None:
             chunks[HIDDEN] = hidden
     except HiddenTextUnreadable as error:
         problems.append(str(error))
+    except Exception as error:  # and at damaged pixels
+        problems.append(f"its pixels, and texts hidden in them, cannot be read ({type(error).__name__})")
     return EmbeddedTexts(chunks, exif, xmp, tuple(problems))
+
+
+def _loaded(picture: Image.Image, problems: list[str]) -> bool:
+    """Read a PNG to its end, since texts may stand behind the pixels; False where it has none."""
+    if isinstance(picture, PngImagePlugin.PngImageFile):
+        try:
+            picture.load()
+        except Exception as error:  # Pillow raises anything at damaged pixels
+            problems.append(f"its pixels, and texts behind them, cannot be read ({type(error).__name__})")
+            return False
+    return True
 
 
 def _is_lossless(data: bytes) -> bool:
@@ -62,15 +75,12 @@ def _is_lossless(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") or (data.startswith(b"RIFF") and _LOSSLESS_WEBP in data[:4_096])
 
 
-def _chunks(picture: Image.Image, problems: list[str]) -> tuple[dict[str, str], str]:
+def _chunks(picture: Image.Image, problems: list[str], *, is_whole: bool) -> tuple[dict[str, str], str]:
     found: dict[str, str] = {}
     xmp = ""
-    known = dict(picture.info)
-    known |= (
-        {name: value for name, value in getattr(picture, "text", {}).items() if name not in known}
-        if picture.format == "PNG"
-        else {}
-    )
+    known: dict[Any, Any] = dict(picture.info)
+    if isinstance(picture, PngImagePlugin.PngImageFile) and is_whole:
+        known = {**picture.text, **known}
     for name, value in known.items():
         if name in _NO_TEXT or not isinstance(value, str | bytes) or str(name).startswith("Raw profile"):
             continue

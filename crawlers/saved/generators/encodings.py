@@ -8,10 +8,13 @@ ASCII.
 from __future__ import annotations
 
 import contextlib
+import re
+import struct
 from typing import Any
 
 _CHARSETS = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", b"\0\0\0\0\0\0\0\0")
 _CHARSET_BYTES = 8
+_EXIV2 = re.compile(r'^charset="?(?:ascii|jis|unicode|undefined)"?\s+', re.IGNORECASE)  # as its command line has it
 _LOOKED_AT = 4_000
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -28,12 +31,14 @@ def exif_text(value: Any, order: str = "<") -> str:
             value = value.encode("latin-1")
     if isinstance(value, str):
         return value.strip("\0 \n")
-    if isinstance(value, tuple) and value and all(isinstance(one, int) and 0 <= one < 256 for one in value):
-        value = bytes(value)
+    if isinstance(value, tuple) and value and all(isinstance(one, int) and 0 <= one < 65_536 for one in value):
+        is_narrow = all(one < 256 for one in value)  # numbers of two bytes are UTF-16's
+        value = bytes(value) if is_narrow else struct.pack(f"{order}{len(value)}H", *value)
     if not isinstance(value, bytes):
         return str(value).strip("\0 \n") if isinstance(value, int | float) else ""
     charset = next((one for one in _CHARSETS if value[:_CHARSET_BYTES].upper() == one), None)
-    return _decoded(value if charset is None else value[_CHARSET_BYTES:], charset, order).strip("\0 \n\ufeff")
+    text = _decoded(value if charset is None else value[_CHARSET_BYTES:], charset, order).strip("\0 \n\ufeff")
+    return _EXIV2.sub("", text, count=1)
 
 
 def _decoded(data: bytes, charset: bytes | None, order: str) -> str:
