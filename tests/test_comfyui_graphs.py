@@ -229,6 +229,17 @@ NOT_LOADED = {
         n20=node("Any Switch (rgthree)", any_01=["4", 0], any_02=["10", 0]),
         n10=node("LoraLoaderModelOnly", model=["4", 0], lora_name="x.safetensors", strength_model=1),
     ),
+    "behind WAS's switch": graph(
+        model=["20", 0],
+        n20=node("Model Input Switch", boolean=False, model_a=["10", 0], model_b=["4", 0]),
+        n10=node("LoraLoaderModelOnly", model=["4", 0], lora_name="x.safetensors", strength_model=1),
+    ),
+    "a stack that is not applied": graph(
+        model=["10", 0],
+        n10=node("CR Apply LoRA Stack", switch="Off", model=["4", 0], clip=["4", 1], lora_stack=["11", 0]),
+        n11=node("CR LoRA Stack", switch_1="On", lora_name_1="x.safetensors", model_weight_1=1),
+    ),
+    "no strength in words": loaded("LoraLoader", lora_name="x.safetensors", strength_model="0.0", strength_clip="0"),
     "only a scheduler's": graph(
         n3=node("SamplerCustomAdvanced", guider=["30", 0], sigmas=["31", 0], latent_image=["5", 0]),
         n30=node("BasicGuider", model=["4", 0], conditioning=["6", 0]),
@@ -391,6 +402,24 @@ PROMPTS = {
 @pytest.mark.parametrize("form", PROMPTS)
 def test_the_prompt_is_what_positive_leads_to(form: str) -> None:
     assert prompt(PROMPTS[form]) == "portrait of ohwx"
+
+
+def test_a_task_for_a_language_model_is_no_prompt() -> None:
+    asked = node("OllamaGenerate", prompt="write me a prompt", model="llama")
+    assert prompt(graph(n6=node("CLIPTextEncode", text=["20", 0], clip=["4", 1]), n20=asked)) is None
+    shown = node("easy showAnything", anything=["21", 0], text="portrait of ohwx")
+    told = graph(n6=node("CLIPTextEncode", text=["20", 0], clip=["4", 1]), n20=shown, n21=asked)
+    assert prompt(told) == "portrait of ohwx"
+
+
+def test_a_part_of_a_stack_that_is_off_passes_the_others_on() -> None:
+    told = graph(
+        model=["10", 0],
+        n10=node("Sage_LoraStackLoader", model=["4", 0], clip=["4", 1], lora_stack=["11", 0]),
+        n11=node("Sage_LoraStack", enabled=False, lora_name="off.safetensors", model_weight=1, lora_stack=["12", 0]),
+        n12=node("Sage_LoraStack", enabled=True, lora_name=OHWX, model_weight=1.0, clip_weight=1.0),
+    )
+    assert adapters(told) == [OHWX]
 
 
 def test_the_order_of_nodes_does_not_matter() -> None:

@@ -35,6 +35,7 @@ _SELECTORS = frozenset(
     }
 )
 LOADED = frozenset({"ckpt_name", "unet_name", "base_ckpt_name", "refiner_ckpt_name", "unet", "ckpt", "gguf_name"})
+_FALSE = frozenset({"off", "false", "no", "disable", "disabled", "0"})
 _NO_IMAGE = ("vae", "upscale_model")  # what is reached through these only draws nothing
 _WORDS_OF_VALUES = (
     "value",
@@ -104,8 +105,13 @@ class Graph:
 
     def followed(self, number: str) -> list[Link]:
         """The links through which a node really takes something: a switch takes one of its inputs."""
+        node = self.nodes[number]
         links = self.links(number)
-        switches = "switch" in self.nodes[number].word or _decides(links)
+        if any(is_false(self.value(name, node.inputs[name])) for name in ("switch", "enabled") if name in node.inputs):
+            # What applies a stack of adapters and is off takes none; a part of a stack passes the others on.
+            is_part = any(name.lower().startswith("lora_name") for name in node.inputs)
+            links = [link for link in links if is_part or "lora" not in link.name.lower()]
+        switches = "switch" in node.word or _decides(links)
         return _chosen(self, number, links) if links and switches else links
 
     def used(self) -> dict[str, bool]:
@@ -193,6 +199,11 @@ def graph_of(document: Any) -> Graph | None:
     return Graph(nodes) if nodes else None
 
 
+def is_false(value: Any) -> bool:
+    """Whether a switch is off, by whatever word."""
+    return value is False or (isinstance(value, str) and value.strip().lower() in _FALSE)
+
+
 def is_sampler(graph: Graph, number: str) -> bool:
     """Whether a node draws: it takes a model and a prompt, by whatever names."""
     node = graph.nodes[number]
@@ -222,8 +233,8 @@ def _chosen(graph: Graph, number: str, links: list[Link]) -> list[Link]:
     told = {name.lower(): graph.value(name, value) for name, value in inputs.items() if name.lower() in _SELECTORS}
     for value in told.values():
         if isinstance(value, bool):
-            ways = _ON if value else _OFF
-            if found := [link for link in links if link.name.lower() in ways]:
+            ways, ending = (_ON, "_a") if value else (_OFF, "_b")
+            if found := [link for link in links if link.name.lower() in ways or link.name.lower().endswith(ending)]:
                 return found
         number_told = int(value) if isinstance(value, str | int) and str(value).isdigit() else None
         if number_told is not None and (found := [one for one in links if _number_of(one.name) == number_told]):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crawlers.saved.generators.ingredients import ADAPTER, BASE, Ingredient, is_nothing, named, tags_in
-from crawlers.saved.generators.node_graph import LOADED, Graph, Node
+from crawlers.saved.generators.node_graph import LOADED, Graph, Node, is_false
 from crawlers.saved.generators.node_prompts import text_in
 
 _LORA_INPUT = re.compile(
@@ -31,7 +31,6 @@ _LOADS_OTHER = re.compile(
     r"ultralytics|onnx|llm|caption|rembg|segment|latent"
 )
 _EMBEDDING = re.compile(r"\bembedding:([^\s,():<>\[\]]{1,200})", re.IGNORECASE)
-_FALSE = frozenset({"off", "false", "no", "disable", "disabled", "0"})
 _GATES = ("switch", "toggle", "enabled", "enable", "active", "on", "lora_on", "lora_enabled")
 _COUNTS = ("lora_count", "num_loras", "loras_count")
 _BOTH = ("strength", "lora_wt", "wt", "weight", "lora_strength", "lora_weight")
@@ -101,7 +100,7 @@ def _adapters(graph: Graph, node: Node, *, only_text: bool) -> Iterator[str]:
 
 def _of_entry(entry: Mapping[str, Any]) -> Iterator[str]:
     """One entry of a list: on unless it says otherwise, and with some strength."""
-    if any(_is_false(entry.get(name)) for name in ("on", "active", "enabled")):
+    if any(is_false(entry.get(name)) for name in ("on", "active", "enabled")):
         return
     if not _is_weak(*(entry.get(name) for name in ("strength", "strengthTwo", "clipStrength"))):
         yield from _words(entry.get("lora") or entry.get("name") or entry.get("lora_name"))
@@ -140,7 +139,7 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
         names = (
             (f"{gate}_{place}", f"{gate}{place}", f"lora_{place}_{gate}", f"{gate}_lora_{place}") if place else (gate,)
         )
-        if any(name in values and _is_false(graph.value(name, values[name])) for name in names):
+        if any(name in values and is_false(graph.value(name, values[name])) for name in names):
             return True
     if not place:
         return values.get("bypass") is True or str(values.get("bypass", "")).lower() == "true"
@@ -149,10 +148,6 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
         if place.isdigit() and isinstance(count, int) and not isinstance(count, bool) and int(place) > count:
             return True
     return False
-
-
-def _is_false(value: Any) -> bool:
-    return value is False or (isinstance(value, str) and value.strip().lower() in _FALSE)
 
 
 def _has_no_strength(graph: Graph, node: Node, place: str, *, only_text: bool) -> bool:
@@ -175,7 +170,7 @@ def _strength(graph: Graph, values: Mapping[str, Any], kind: str, place: str) ->
     for name in names:
         if name in values:
             value = graph.value(name, values[name])
-            return value if isinstance(value, int | float) else "1"
+            return value if isinstance(value, int | float | str) else "1"
     return None
 
 

@@ -28,7 +28,11 @@ _SAMPLER_INPUTS = re.compile(
     re.IGNORECASE,
 )
 _TWO_OUTPUTS = re.compile(r"controlnet\w*apply|controlnetapply|apply\w*controlnet|inpaintmodelconditioning")
-_SHOWS = ("showtext", "show text", "previewany", "preview any", "display")
+_SHOWS = ("showtext", "show text", "showany", "previewany", "preview any", "display")
+# What these make of a text or a picture is not in the graph; what they are told is not the prompt.
+_MAKES_TEXT = re.compile(
+    r"llm|ollama|gpt|gemini|llava|florence|joy.?caption|caption|interrogat|tagger|qwen.?vl|translat|prompt.?(?:generat|enhanc|upsampl)"
+)
 _SEPARATORS = ("delimiter", "separator", "sep", "join_with")
 
 
@@ -62,22 +66,26 @@ def _of_sampler(graph: Graph, number: str) -> Iterator[str]:
 def _text(graph: Graph, link: Link, seen: frozenset[str]) -> str:
     """What one output of a node says."""
     node = graph.nodes[link.source]
-    if link.source in seen or len(seen) > _DEEPEST or "zeroout" in node.word:
+    makes_text = _MAKES_TEXT.search(node.word) and "encode" not in node.word
+    if link.source in seen or len(seen) > _DEEPEST or "zeroout" in node.word or makes_text:
         return ""
     seen = seen | {link.source}
     # The second output of these is their negative conditioning.
     turned = link.slot == 1 and bool(_TWO_OUTPUTS.search(node.word.replace(" ", "").replace("_", "")))
     followed = {one.name for one in graph.followed(link.source)}
-    parts = []
+    parts: list[str] = []
+    own: list[str] = []
     for name, value in _inputs(node):
         if _is_negative(name) != turned:
             continue
         inner = graph.link(name, value)
         if inner is not None and name in followed and not _NO_TEXT.fullmatch(name):
             parts.append(_text(graph, inner, seen))
-        elif isinstance(value, str) and _TEXT_INPUT.fullmatch(name) and not any(word in node.word for word in _SHOWS):
-            parts.append(value.strip())
-    return _joined(parts, _separator(node))
+        elif isinstance(value, str) and _TEXT_INPUT.fullmatch(name):
+            own.append(value.strip())
+            parts.append("" if any(word in node.word for word in _SHOWS) else value.strip())
+    # What shows a text keeps the one of an earlier run, unless it is all there is.
+    return _joined(parts, _separator(node)) or _joined(own[-1:], "")
 
 
 def _inputs(node: Node) -> list[tuple[str, Any]]:

@@ -29,12 +29,13 @@ from crawlers.saved.generators.ingredients import (
 )
 
 _KNOWN = frozenset({
-    "steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type", "scheduler", "clip skip", "version",
-    "distilled cfg scale", "lora hashes", "hashes", "civitai resources", "civitai metadata", "denoising strength", "vae hash", "vae",
-    "ensd", "guidance scale", "resolution", "base model", "cfg",
+    "steps", "sampler", "cfg scale", "seed", "size", "model", "model hash", "schedule type", "scheduler", "clip skip",
+    "version", "distilled cfg scale", "lora hashes", "hashes", "civitai resources", "civitai metadata", "ensd",
+    "denoising strength", "vae hash", "vae", "guidance scale", "resolution", "base model", "cfg",
 })  # fmt: skip
 _LOOKED_UP = frozenset({
-    "app", "lyco hashes", "ti hashes", "hypernet", "hypernet hash", "hypernet strength", "used embeddings", "refiner", "hires checkpoint",
+    "app", "lyco hashes", "ti hashes", "hypernet", "hypernet hash", "hypernet strength", "used embeddings", "refiner",
+    "hires checkpoint",
 })  # fmt: skip
 _FEWEST_KNOWN = 3
 _LABEL = re.compile(r"\s*parameters\s*:\s*", re.IGNORECASE)
