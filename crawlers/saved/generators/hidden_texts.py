@@ -10,7 +10,6 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 _SIGNATURES = {  # whether the text is packed
@@ -35,26 +34,25 @@ def hidden_text(picture: Image.Image) -> str | None:
     """
     if picture.mode not in ("RGBA", "RGB"):
         return None
-    pixels = np.asarray(picture)
-    columns = pixels.transpose(1, 0, 2)
     for place, signatures in _SIGNATURES.items():
-        if place == "alpha" and pixels.shape[2] < 4:
+        if place == "alpha" and picture.mode != "RGBA":
             continue
         channels = slice(3, 4) if place == "alpha" else slice(0, 3)
-        head = _bytes(columns, channels, 0, _SIGNATURE_BYTES + _LENGTH_BYTES)
+        head = _bytes(picture, channels, 0, _SIGNATURE_BYTES + _LENGTH_BYTES)
         packed = signatures.get(head[:_SIGNATURE_BYTES])
         if packed is not None:
             length = int.from_bytes(head[_SIGNATURE_BYTES:], "big") // 8
-            return _text(_bytes(columns, channels, _SIGNATURE_BYTES + _LENGTH_BYTES, length), length, packed=packed)
+            return _text(_bytes(picture, channels, _SIGNATURE_BYTES + _LENGTH_BYTES, length), length, packed=packed)
     return None
 
 
-def _bytes(columns: npt.NDArray[np.uint8], channels: slice, start: int, length: int) -> bytes:
+def _bytes(picture: Image.Image, channels: slice, start: int, length: int) -> bytes:
     """Bytes from the lowest bits, as many of them as there are."""
     each = channels.stop - channels.start
-    high = columns.shape[1]
-    last = -(-(start + length) * 8 // each) // high + 1  # columns that hold them
-    bits = (columns[:last, :, channels] & 1).reshape(-1)
+    wide, high = picture.size
+    last = min(wide, -(-(start + length) * 8 // each) // high + 1)  # columns that hold them
+    columns = np.asarray(picture.crop((0, 0, last, high))).transpose(1, 0, 2)
+    bits = (columns[:, :, channels] & 1).reshape(-1)
     return np.packbits(bits[start * 8 : (start + length) * 8]).tobytes()
 
 
