@@ -19,6 +19,7 @@ from typing import Any
 from crawlers.asking_again import ask_until_believed
 from crawlers.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
 from crawlers.errors import HubError, HubRefused
+from crawlers.hashes import is_of_nothing
 from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
 from crawlers.transport import Transport
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
@@ -234,11 +235,19 @@ class CivitaiHub(OneStrand):
             size_bytes=None if size is None else round(float(entry["sizeKB"]) * 1024),
             sha256=hex_digest(hashes.get("SHA256")),
             weights_hash=hex_digest(hashes.get("AutoV3"), 12),
+            other_hashes=tuple(_other_hashes(hashes)),
         )
 
     def _own_url(self, url: str) -> str:
         # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
         return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
+
+
+def _other_hashes(hashes: dict[str, Any]) -> Iterator[str]:
+    for kind, digits_least in (("BLAKE3", 64), ("AutoV1", 8), ("CRC32", 8)):
+        digits = hex_digest(hashes.get(kind), digits_least)
+        if digits and not is_of_nothing(digits):
+            yield f"{kind.lower()}:{digits}"
 
 
 def _standing(model: dict[str, Any]) -> Presence:

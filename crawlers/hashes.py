@@ -6,6 +6,12 @@ import hashlib
 from pathlib import Path
 
 _CHUNK_BYTES = 1024 * 1024
+# SHA-256 and BLAKE3 of no bytes at all. Hubs and generators write them for files that have no tensors, are too short,
+# or were not there.
+_OF_NOTHING = (
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+)
 
 
 def sha256_of(path: Path) -> str:
@@ -19,6 +25,11 @@ def weights_hash_of(path: Path, header_bytes: int) -> str:
     Civitai's AutoV3 and kohya's sshs_model_hash; it survives a rewritten header.
     """
     return _sha256_from(path, 8 + header_bytes)
+
+
+def is_of_nothing(digits: str) -> bool:
+    """Whether a hash, or its beginning, is that of no bytes, or all zeros: it names no file."""
+    return not digits.strip("0") or any(nothing.startswith(digits) for nothing in _OF_NOTHING)
 
 
 def _sha256_from(path: Path, start: int) -> str:

@@ -31,6 +31,7 @@ class RemoteFile:
         size_bytes: as the hub says, None if it does not.
         sha256: as the hub says, lower-case hex, None if it does not.
         weights_hash: SHA-256 of the tensor bytes as the hub says (AutoV3), 12 to 64 lower-case hex digits.
+        other_hashes: "blake3:", "autov1:" or "crc32:" with their digits, as the hub says; no part of a version.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RemoteFile:
     size_bytes: int | None = None
     sha256: str | None = None
     weights_hash: str | None = None
+    other_hashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def listings_of(hub: Hub) -> Iterator[Listing]:
         raise ListingIncomplete("; ".join(dict.fromkeys(gaps)))
 
 
-_FILE_FIELDS = tuple(field.name for field in fields(RemoteFile))
+_FILE_FIELDS = tuple(field.name for field in fields(RemoteFile) if field.name != "other_hashes")
 _LISTING_FIELDS = tuple(
     field.name for field in fields(Listing) if field.name not in ("files", "training_data", "raw", "complete", "gaps")
 )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from sqlite_utils import Database, Migrations
+
+from crawlers.hashes import is_of_nothing
 
 migrations = Migrations("crawl")
 
@@ -129,3 +134,28 @@ def gaps_of_strands(db: Database) -> None:
     # Why the first page at which listings may be missing was not believed, and the cursor at which it was asked for.
     db.table("strands").add_column("gap", str)
     db.table("strands").add_column("gap_cursor", str)
+
+
+@migrations()
+def other_hashes_of_files(db: Database) -> None:
+    # By which generators and hubs name files beside SHA-256; what was listed before is read from the hub's own answer, once.
+    db.table("file_hashes").create(
+        {"hash": str, "hub": str, "listing_id": str, "name": str, "sha256": str},
+        pk=("hash", "hub", "listing_id", "name"),
+    )
+    for listing_id, raw in db.execute("select listing_id, raw from listings where hub = 'civitai' and raw is not null"):
+        rows = [(told, listing_id, name, sha256) for told, name, sha256 in _hashes_in(raw)]
+        db.conn.executemany("insert or ignore into file_hashes values (?, 'civitai', ?, ?, ?)", rows)
+
+
+def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:
+    try:
+        files = json.loads(raw)["version"]["files"]
+        for file in files:
+            hashes = {str(kind).lower(): str(digits).lower() for kind, digits in file["hashes"].items()}
+            for kind, length in (("blake3", 64), ("autov1", 8), ("crc32", 8)):
+                digits = hashes.get(kind, "")
+                if len(digits) == length and not set(digits) - set("0123456789abcdef") and not is_of_nothing(digits):
+                    yield f"{kind}:{digits}", str(file["name"]), hashes.get("sha256", "")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return  # an answer of another shape: it is known by its other hashes

@@ -17,8 +17,9 @@ from sqlite_utils import Database
 
 from crawlers.errors import PlaceBusy
 from crawlers.events import EXPECTED_AT_FIRST, Event, EventKind
+from crawlers.hashes import is_of_nothing
 from crawlers.likeness import likeness_of
-from crawlers.listing import Listing, listing_from_dict, listing_to_dict
+from crawlers.listing import Listing, RemoteFile, listing_from_dict, listing_to_dict
 from crawlers.schema import migrations
 from crawlers.versions import Known, Version, happened_to, version_of
 
@@ -107,6 +108,7 @@ class CrawlStore:
             if (before := known.get(version.listing_id)) and before.content_sha256 != version.content_sha256
         }
         self._keep_versions(listings, versions, moment)
+        self._keep_other_hashes(listings)
         self.db.conn.executemany(
             "insert into presence (hub, listing_id, content_sha256, state, missing_since, revision, likeness, downloads) "
             "values (?, ?, ?, ?, null, ?, ?, ?) on conflict (hub, listing_id) do update set "
@@ -190,6 +192,18 @@ class CrawlStore:
             ],
         )  # fmt: skip
 
+    def _keep_other_hashes(self, listings: Sequence[Listing]) -> None:
+        self.db.conn.executemany(
+            "insert into file_hashes (hash, hub, listing_id, name, sha256) values (?, ?, ?, ?, ?) "
+            "on conflict do nothing",
+            [
+                (told, listing.hub, listing.listing_id, file.name, file.sha256 or "")
+                for listing in listings
+                for file in listing.files
+                for told in file.other_hashes
+            ],
+        )
+
     def _changed_fields(self, listing: Listing, before: Known) -> list[str]:
         query = "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
         row = self.db.execute(query, [listing.hub, listing.listing_id, before.content_sha256]).fetchone()
@@ -207,20 +221,18 @@ class CrawlStore:
             (listing.listing_id, file)
             for listing in listings
             for file in (*listing.files, *listing.training_data)
-            if file.sha256 or file.weights_hash
+            if file.sha256 or _weights_hash(file)
         ]
         if not named:
             return []
         same_bytes = self._first_holders("sha256", [file.sha256 for _, file in named if file.sha256])
-        same_weights = self._first_holders(
-            "weights_hash", [file.weights_hash[:12] for _, file in named if file.weights_hash]
-        )
+        same_weights = self._first_holders("weights_hash", [told for _, file in named if (told := _weights_hash(file))])
         before = self.db.execute("select coalesce(max(rowid), 0) from files").fetchone()[0]
         self.db.conn.executemany(
             "insert into files (sha256, hub, listing_id, name, first_seen, weights_hash) values (?, ?, ?, ?, ?, ?) "
             "on conflict (sha256, hub, listing_id) do nothing",
             [
-                (file.sha256 or "", hub, listing_id, file.name, moment, file.weights_hash and file.weights_hash[:12])
+                (file.sha256 or "", hub, listing_id, file.name, moment, _weights_hash(file))
                 for listing_id, file in named
             ],
         )
@@ -233,8 +245,8 @@ class CrawlStore:
             # Of two listings on one page the first one holds the file first.
             first = same_bytes.setdefault(file.sha256, (hub, listing_id)) if file.sha256 else (hub, listing_id)
             same = "sha256"
-            if first == (hub, listing_id) and file.weights_hash:
-                first, same = same_weights.setdefault(file.weights_hash[:12], (hub, listing_id)), "weights"
+            if first == (hub, listing_id) and (told := _weights_hash(file)):
+                first, same = same_weights.setdefault(told, (hub, listing_id)), "weights"
             if first != (hub, listing_id) and (listing_id, file.sha256 or "") in new:
                 new.remove((listing_id, file.sha256 or ""))
                 details = {"sha256": file.sha256, "file": file.name, "same": same, "first": {"hub": first[0], "listing_id": first[1]}}  # fmt: skip
@@ -293,3 +305,9 @@ class CrawlStore:
 def stored_listing(row: dict[str, Any]) -> Listing:
     """A listing from a row with `record`, `raw` and `downloads`."""
     return listing_from_dict({**json.loads(row["record"]), "raw": row["raw"] or "", "downloads": row["downloads"]})
+
+
+def _weights_hash(file: RemoteFile) -> str | None:
+    """12 digits; None where the hub told none, or that of no tensors at all, which many files have in common."""
+    told = (file.weights_hash or "")[:12]
+    return told if told and not is_of_nothing(told) else None

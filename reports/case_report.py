@@ -28,6 +28,7 @@ from reports.words import (
     entry_word,
     plot_words,
     ratio_words,
+    tie_kind,
     training_facts,
     verbal_scale,
     words_of,
@@ -96,6 +97,9 @@ def case_html(
             status_word=words["status"][shown.status],
             outcome_word=words["outcome"][shown.outcome],
             terms_word=words["terms"].get(shown.terms, shown.terms),
+            says_word=lambda about: words["says"].get(about, about),
+            tie_word=lambda said: words["tie"][tie_kind(said)],
+            has_credentials=_has_credentials(shown),
             event_word=lambda what: words["event"].get(what, what),
             entry_word=lambda entry: entry_word(entry, words),
             entry_text=entry_text,
@@ -110,6 +114,11 @@ def case_html(
             fingerprint=fingerprint,
         )
     )
+
+
+def _has_credentials(case: Case) -> bool:
+    images = case.sighting.images if case.sighting else ()
+    return any(about == "credentials" for image in images for about, _ in image.says)
 
 
 def case_pdf(html: str, case: Case, language: str) -> bytes:

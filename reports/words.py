@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from reports.case import Entry
 
 Translate = Callable[[str], str]
+_HASH = re.compile(r"(?:[a-z][a-z0-9_-]+:)?[0-9a-f]{10,128}")
+_SHORT_HASH = re.compile(r"(?:crc32:)?[0-9a-f]{8,9}")
+_NUMBER = re.compile(r"(?:civitai:\d+|huggingface:[^/\s]+/[^/\s]+)")
+
+
+def tie_kind(said: str) -> str:
+    """How something captured points to a file, by what it writes: a key of the words for ties."""
+    if said.startswith(("http://", "https://")):
+        return "link"
+    if _NUMBER.fullmatch(said):
+        return "number"
+    if _SHORT_HASH.fullmatch(said):
+        return "short hash"
+    return "hash" if _HASH.fullmatch(said) else "name"
 
 
 def words_of(translate: Translate) -> dict[str, dict[str, str]]:
-    """Words for outcomes, statuses, terms, listing events and log entries."""
+    """Words for outcomes, statuses, terms, what images say, ties, listing events and log entries."""
     return {
         "outcome": {"match": translate("match"), "possible": translate("possible")},
         "status": {
@@ -28,6 +43,26 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "prohibited": translate("nothing"),
             "permitted-with-terms": translate("use on terms"),
             "permitted": translate("use"),
+        },
+        "says": {
+            "generator": translate("generator"),
+            "base model": translate("base model"),
+            "adapter": translate("adapter"),
+            "source type": translate("IPTC digital source type"),
+            "label": translate("GB 45438 label"),
+            "credentials": translate("Content Credentials"),
+            "credentials: signer": translate("their signer, as the certificate names it"),
+            "credentials: program": translate("their program, as claimed"),
+            "credentials: source type": translate("their source type, as claimed"),
+            "camera": translate("camera"),
+            "not read": translate("could not be read"),
+        },
+        "tie": {
+            "hash": translate("by hash: these bytes are meant"),
+            "short hash": translate("by a hash of 8 digits over a part of the file; other files may share it"),
+            "link": translate("by a link to the listing"),
+            "number": translate("by the number of the listing"),
+            "name": translate("by the file's name only; another file may have the same name"),
         },
         "event": {
             "seen": translate("seen by the crawler"),

@@ -18,9 +18,10 @@ from typing import Any
 from crawlers.errors import UnknownCapture
 from crawlers.saved.content_credentials import Credentials
 from crawlers.saved.facts import FIELDS, PageFacts, PageKind, edited, facts_from_dict, well_formed
+from crawlers.saved.generators.ingredients import Ingredient
 from crawlers.saved.page import SavedPage
 from crawlers.saved.pictures import Picture
-from crawlers.saved.provenance import Ingredient, Provenance
+from crawlers.saved.provenance import Provenance
 from crawlers.store import CrawlStore
 
 
@@ -299,7 +300,9 @@ def _image(row: dict[str, Any]) -> ImageRow:
     told = json.loads(row["provenance"])
     credentials = told.pop("credentials")
     provenance = Provenance(
-        **{**told, "ingredients": tuple(Ingredient(**one) for one in told["ingredients"])},
+        **{
+            **told, "ingredients": tuple(Ingredient(**one) for one in told["ingredients"]), "problems": tuple(told.get("problems", ())),
+        },
         credentials=None if credentials is None else Credentials(
             **{**credentials, "source_types": tuple(credentials["source_types"]), "problems": tuple(credentials["problems"])}
         ),
