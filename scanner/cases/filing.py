@@ -57,7 +57,7 @@ def file_cases(
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
         authorised = authorised_by(workshop, case, uploader_known=not listing.declared)
         if authorised:
-            _note_authorised(workshop, case, authorised)
+            note_authorised(workshop, case, authorised)
         standing = None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
         rows.append(
             {
@@ -179,12 +179,12 @@ def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True
     )
 
 
-def _note_authorised(workshop: Workshop, case: Case, because: str) -> None:
+def note_authorised(workshop: Workshop, case: Case, because: str) -> None:
     """Note in the audit log, once for each listing, that a use was found and is allowed: no case tells of it."""
     told = {"checkpoint": case.checkpoint.sha256, "hub": case.checkpoint.hub, "listing": case.checkpoint.listing_url}
     about = workshop.vault.audit.about(case.identity_id)
     details = {**told, "because": because}
-    if not any(entry.event == _AUTHORISED and entry.details == details for entry in about):
+    if not any(entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about):
         workshop.vault.note(_AUTHORISED, case.identity_id, workshop.settings.operator, workshop.clock(), **details)
 
 
