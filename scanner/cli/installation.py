@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from scanner.cli.context import BaseModelOption, FacePackOption, Flags, JsonFlag, print_json
-from scanner.logins import system_login
 from scanner.versions import MISSING, library_versions
 
 if TYPE_CHECKING:
@@ -214,6 +213,8 @@ def _pdf(missing: list[str]) -> dict[str, str]:
 
 def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
     """Whether what needs two people needs two logins."""
+    from scanner.logins import system_login
+
     if not settings.two_people:
         missing.append(
             "a second person: two_people = false lets one login register somebody and approve them, and confirm a case twice; "
