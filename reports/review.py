@@ -72,8 +72,9 @@ def successor_of(entries: Sequence[Entry]) -> str | None:
 
 
 def same_name(name: str) -> str:
-    """A name or reason without what spelling it another way changes: case, width, blanks and punctuation."""
-    return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
+    """A name or reason without what spelling it another way changes: case, width, accents, blanks and punctuation."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN")
 
 
 def review_details(

@@ -24,6 +24,9 @@ from scanner.errors import SettingsInvalid
 from scanner.logins import system_login
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings, load_settings
+from scanner.web.access import Role
+from scanner.web.errors import AccountRefused
+from scanner.web.premises import Premises
 from tests.cases import AT, make_case
 from tests.conftest import NOON, proof
 from tests.test_cli import run
@@ -180,6 +183,18 @@ class TestReviews:
         assert desk.viewing(case).opened
         desk.vault.login = BOB  # under the same name, as an installation's settings give it to everybody
         assert not desk.viewing(case).opened
+
+
+class TestAccounts:
+    @pytest.mark.parametrize("name", ["LI NA", "Li-Na", "Lí Nà", "Ｌｉ　Ｎａ", "LiNa"])
+    def test_two_of_the_staff_are_not_called_the_same_however_it_is_written(
+        self, settings: Settings, name: str
+    ) -> None:
+        premises = Premises(settings)
+        premises.accounts.create("li@example.org", "Li Na", [Role.REVIEWER], None)
+        with pytest.raises(AccountRefused, match="name-taken"):
+            premises.accounts.create("other@example.org", name, [Role.LEGAL], None)
+        premises.close()
 
 
 class TestLogins:
