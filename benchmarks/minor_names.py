@@ -54,7 +54,7 @@ def fill(workshop: Workshop, people: int) -> None:
         )
         identity = workshop.vault.submit(submission, NOW)
         proof = Proof("passport", None, "olga", NOW)
-        workshop.vault.approve(identity.identity_id, "olga", proof, NOW, "benchmark")
+        workshop.vault.approve(identity.identity_id, "olga", proof, NOW, "benchmark", two_people=False)
         count = people // 10 if minor else people - people // 10
         _copy(workshop.vault.db.conn, identity.identity_id, count - 1, rng)
 

@@ -61,6 +61,7 @@ class Listing:
         standing: what the hub says has become of it, where it lists it all the same.
         complete: False while `Hub.complete` has more to ask.
         gaps: which of its files may be missing here and why, in sentences.
+        declared: what is said of it is the word of whoever sent the file, not a hub's; it proves nothing about the uploader.
     """
 
     hub: str
@@ -82,6 +83,7 @@ class Listing:
     standing: Presence = Presence.LISTED
     complete: bool = True
     gaps: tuple[str, ...] = ()
+    declared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,9 @@ def listings_of(hub: Hub) -> Iterator[Listing]:
 
 _FILE_FIELDS = tuple(field.name for field in fields(RemoteFile) if field.name != "other_hashes")
 _LISTING_FIELDS = tuple(
-    field.name for field in fields(Listing) if field.name not in ("files", "training_data", "raw", "complete", "gaps")
+    field.name
+    for field in fields(Listing)
+    if field.name not in ("files", "training_data", "raw", "complete", "gaps", "declared")
 )
 
 
@@ -190,7 +194,8 @@ def listing_to_dict(listing: Listing) -> dict[str, Any]:
     record = {name: getattr(listing, name) for name in _LISTING_FIELDS}
     for part in ("files", "training_data"):
         record[part] = [{name: getattr(file, name) for name in _FILE_FIELDS} for file in getattr(listing, part)]
-    return record
+    # Named only where it is so: what hubs say keeps its hash.
+    return record | ({"declared": True} if listing.declared else {})
 
 
 def listing_from_dict(record: Mapping[str, Any]) -> Listing:

@@ -51,7 +51,9 @@ def redacted_case(case: Case) -> Case:
         replace(
             entry,
             actor="–",
-            details={**entry.details, "reason": "", "operator": ""} if entry.kind == "review" else entry.details,
+            details={**entry.details, "reason": "", "operator": "", "login": []}
+            if entry.kind == "review"
+            else entry.details,
         )
         for entry in case.entries
         if entry.kind in kept

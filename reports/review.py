@@ -72,17 +72,21 @@ def successor_of(entries: Sequence[Entry]) -> str | None:
 
 
 def same_name(name: str) -> str:
-    """A name or reason without what spelling it another way changes: case, width, blanks and punctuation."""
-    return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
+    """A name or reason without what spelling it another way changes: case, width, accents, blanks and punctuation."""
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN")
 
 
 def review_details(
-    case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool, operator: str = ""
-) -> dict[str, object]:
+    case: Case, reviewer: str, decision: str, reason: str, *, four_eyes: bool, operator: str = "", login: Sequence[str] = (),
+    two_people: bool = True,
+) -> dict[str, object]:  # fmt: skip
     """What a review's entry holds.
 
     Args:
-        operator: whose login it was entered under.
+        operator: who was at work, as they named themselves.
+        login: marks of the login it was entered under; two logins that share one are one person's.
+        two_people: False where somebody works alone: the second review may come from the first one's login, and the entry says so.
 
     Raises:
         ReviewRefused: no name, no reason, an unknown decision, or the second pair of eyes is the first again.
@@ -95,11 +99,33 @@ def review_details(
         raise ReviewRefused(f"case {successor} took the place of {case.case_id}: decide about that one")
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
+    details: dict[str, object] = {
+        "decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1, "operator": operator, "login": list(login),
+    }  # fmt: skip
     last = last_review(case.entries)
-    again = last is not None and same_name(last.actor) == same_name(reviewer)
-    if case.status == CaseStatus.SECOND_REVIEW and again and decision == Decision.CONFIRM:
+    if last is None or case.status != CaseStatus.SECOND_REVIEW or decision != Decision.CONFIRM:
+        return details
+    if same_name(last.actor) == same_name(reviewer):
         raise ReviewRefused(f"{reviewer} has confirmed this case already; the second review is somebody else's")
-    return {"decision": decision, "reason": reason.strip(), "eyes": 2 if four_eyes else 1, "operator": operator}
+    if _is_of(last.details.get("login", ()), login, last.actor, reviewer):
+        if two_people:
+            raise ReviewRefused(
+                f"{last.actor} confirmed this case from this login: the second reviewer confirms from a login of their own. "
+                "Whoever works alone sets two_people = false (docs/evidence.md)"
+            )
+        details["two_people"] = "off: one login confirmed twice"
+    return details
+
+
+def _is_of(first: Sequence[str], second: Sequence[str], first_name: str, second_name: str) -> bool:
+    """Whether two reviews come from one person's login, under whatever names they were given."""
+    if {mark.casefold() for mark in first} & {mark.casefold() for mark in second}:
+        return True
+    return _is_named(first, second_name) or _is_named(second, first_name)
+
+
+def _is_named(login: Sequence[str], name: str) -> bool:
+    return any(same_name(mark.removeprefix("user ")) == same_name(name) for mark in login if mark.startswith("user "))
 
 
 def require_confirmed(case: Case) -> Entry:

@@ -11,7 +11,7 @@ from reports.review import CaseStatus
 _STANDS = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.SECOND_REVIEW, CaseStatus.APPEALED)
 
 
-def standing_case(cases: Sequence[Case], new: ListingRecord) -> Case | None:
+def standing_case(cases: Sequence[Case], new: ListingRecord, *, uploader_known: bool = True) -> Case | None:
     """Of the cases about one person and the same weights, the one that a new listing belongs to; None without one.
 
     A decision stands until a case is opened because something changed. What was authorised was authorised for the
@@ -20,11 +20,12 @@ def standing_case(cases: Sequence[Case], new: ListingRecord) -> Case | None:
     Args:
         cases: oldest first.
         new: the listing under which the weights were found now.
+        uploader_known: False where nobody but the sender says whose listing it is; no word for an uploader covers it then.
     """
     found = None
     for case in cases:
         if case.status == CaseStatus.AUTHORISED:
-            if any(listing.has_uploader_of(new) for listing in listings_of(case)):
+            if uploader_known and any(listing.has_uploader_of(new) for listing in listings_of(case)):
                 return case
         elif case.status != CaseStatus.SUPERSEDED and (found is None or case.status in _STANDS or _reopens(case)):
             found = case

@@ -145,6 +145,12 @@ def choose_base_model(
     )
 
 
+def place_of(location: str) -> str:
+    """Where a base model lies, as others may read it: of a folder its name says enough, the machine's paths are nobody's business."""
+    is_path = location.startswith(("/", "~", "."))
+    return location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if is_path else location
+
+
 def _accelerator(entry: Mapping[str, Any], size: int) -> Accelerator:
     stage = Stage("screening", entry["steps"], entry["guidance"], size)
     return Accelerator(entry["repository"], entry["file"], entry["scheduler"], stage)

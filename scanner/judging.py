@@ -14,7 +14,7 @@ from face_index.face import FaceReader, Prototypes
 from face_index.faiss_gallery import IndexKind
 from face_index.packs import FacePack
 from scanner.adapters.loading import SCANNABLE_KINDS
-from scanner.base_models import BaseModel, Declared, choose_base_model
+from scanner.base_models import BaseModel, Declared, choose_base_model, place_of
 from scanner.comparison import comparison_record
 from scanner.errors import NotScannable, ScanError
 from scanner.examination import Budget, Examination, Examiner, Finding, SampleScore
@@ -177,7 +177,7 @@ class Bench:
     def _method(self, sampler: Sampler, examination: Examination) -> dict[str, Any]:
         base, threshold = sampler.base, self.watch.thresholds.match
         return {
-            "base_model": f"{base.family}: {_place_of(base.location)} ({base.reason})",
+            "base_model": f"{base.family}: {place_of(base.location)} ({base.reason})",
             "base_model_sha256": sampler.base_sha256,
             **comparison_record(self.pack, self.reader.version, self.watch, threshold),
             "settings": {**sampler.settings, "loaded_by": examination.route},
@@ -259,10 +259,3 @@ def _sample(one: SampleScore) -> dict[str, Any]:
 
 def _digest(made: Made | None) -> str | None:
     return None if made is None else hashlib.sha256(made.picture.tobytes()).hexdigest()
-
-
-def _place_of(location: str) -> str:
-    # A report travels: the name of a folder says enough, the machine's paths are nobody's business.
-    return (
-        location.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if location.startswith(("/", "~", ".")) else location
-    )

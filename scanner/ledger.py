@@ -79,6 +79,13 @@ def sightings_of_captures(db: Database) -> None:
     )
 
 
+@migrations()
+def settings_of_verdicts(db: Database) -> None:
+    db.table("verdicts").add_column(
+        "searched", str
+    )  # none for those of before: they answer for their own questions only
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -103,6 +110,22 @@ class Item:
     sha256: str | None
     triage: dict[str, Any] | None
     verdict: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedItem:
+    """What one scan found of a file, and under which listing.
+
+    Attributes:
+        target: of the scan, as `ScanRow` has it.
+        listing: as `crawlers.listing.listing_to_dict` has it.
+        rows: results.
+    """
+
+    target: str
+    listing: dict[str, Any]
+    file_number: int
+    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +232,17 @@ class Ledger:
             yield ScanRow(**row)
 
     def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
-        """Add a listed file; one that is already there stays as it is."""
+        """Add a listed file; one that is already there stays as it is, unless its listing says other things by now."""
         row = {
             "scan_id": scan_id, "item_key": item_key, "state": "listed", "listing": json.dumps(listing, ensure_ascii=False),
             "file_number": file_number, "sha256": None, "triage": None, "verdict": None,
         }  # fmt: skip
         with self._transaction():
             position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
+            query = "select listing from items where scan_id = ? and item_key = ?"
+            known = self._db.execute(query, [scan_id, item_key]).fetchone()
+            if known is not None and _said(json.loads(known[0]), file_number) != _said(listing, file_number):
+                self._db.table("items").update((scan_id, item_key), row)
             self._db.table("items").insert({**row, "position": position}, ignore=True)
 
     def mark_listed(self, scan_id: str, now: datetime) -> None:
@@ -250,30 +277,45 @@ class Ledger:
                 verdict=json.loads(row["verdict"]) if row["verdict"] else None,
             )
 
-    def newest_rows(self, sha256: str, fingerprint: str) -> list[dict[str, Any]] | None:
-        """The result rows of these bytes as they were last listed, under these settings and this gallery."""
+    def judged(self, sha256: str, fingerprint: str) -> list[JudgedItem]:
+        """What was found of these bytes under these settings and this gallery, listing by listing, the newest first."""
         query = (
-            "select i.verdict from items i join scans s using (scan_id) where i.sha256 = ? and i.state = 'judged' "
-            "and s.fingerprint = ? order by i.rowid desc limit 1"
+            "select s.target, i.listing, i.file_number, i.verdict from items i join scans s using (scan_id) "
+            "where i.sha256 = ? and i.state = 'judged' and s.fingerprint = ? order by i.rowid desc"
         )
-        for row in self._db.query(query, [sha256, fingerprint]):
-            return list(json.loads(row["verdict"])["rows"])
-        return None
+        return [
+            JudgedItem(
+                row["target"], json.loads(row["listing"]), row["file_number"], list(json.loads(row["verdict"])["rows"])
+            )
+            for row in self._db.query(query, [sha256, fingerprint])
+        ]
 
     def known_verdict(self, sha256: str, fingerprint: str) -> dict[str, Any] | None:
-        """What was found for these bytes under the same settings and gallery, if they were judged before."""
+        """What was found for these bytes under that name of settings, gallery and questions, if they were judged so."""
         for row in self._db.table("verdicts").rows_where(
             "sha256 = ? and fingerprint = ?", [sha256, fingerprint], limit=1
         ):
             return dict(json.loads(row["record"]))
         return None
 
-    def remember_verdict(self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime) -> None:
-        """Keep a verdict for the next time the same bytes turn up, and how every sample of it was made and scored."""
+    def other_verdicts(self, sha256: str, searched: str) -> list[dict[str, Any]]:
+        """What was found for these bytes, whatever was asked, under settings and gallery of that fingerprint."""
+        rows = self._db.table("verdicts").rows_where("sha256 = ? and searched = ?", [sha256, searched])
+        return [dict(json.loads(row["record"])) for row in rows]
+
+    def remember_verdict(
+        self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime, searched: str | None = None
+    ) -> None:
+        """Keep a verdict for the next time the same bytes turn up, and how every sample of it was made and scored.
+
+        Args:
+            fingerprint: names settings, gallery and questions.
+            searched: names settings and gallery alone.
+        """
         plain = {name: value for name, value in record.items() if name != "all_samples"}
         row = {
             "sha256": sha256, "fingerprint": fingerprint, "record": json.dumps(plain, ensure_ascii=False),
-            "judged_at": now.isoformat(),
+            "judged_at": now.isoformat(), "searched": searched,
         }  # fmt: skip
         samples = [{"sha256": sha256, "fingerprint": fingerprint, **one} for one in record.get("all_samples", [])]
         with self._transaction():
@@ -302,3 +344,11 @@ class Ledger:
         row = {"sha256": sha256, "record": json.dumps(record, ensure_ascii=False), "triaged_at": now.isoformat()}
         with self._transaction():
             self._db.table("triages").upsert(row, pk="sha256")
+
+
+def _said(listing: Mapping[str, Any], file_number: int) -> list[Any]:
+    """What of a listing decides how its file is judged and filed; counters and addresses move without anybody's doing."""
+    told = [listing.get(name) for name in ("title", "creator", "base_model", "minor_flag", "real_person_flag")]
+    words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
+    file = listing["files"][file_number]
+    return [*told, *words, file["name"], file.get("sha256"), file.get("size_bytes")]

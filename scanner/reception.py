@@ -13,6 +13,7 @@ from face_index.packs import FacePack, find_pack
 from face_index.vault import Vault
 from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from scanner.base_models import MINIATURE_WEIGHTS
+from scanner.logins import system_login
 from scanner.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def key_store(settings: Settings) -> KeyStore:
 
 
 def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
-    """The vault of this home folder, unlocked; `any_thread` where threads take turns with it."""
+    """The vault of this home folder, unlocked; `any_thread` where threads take turns with it, each saying whose login it serves."""
     vault = Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
+    if not any_thread:
+        vault.login = system_login()
     if vault.is_new:  # a mistyped --home must not look like a healthy one in which nobody is registered
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
     return vault

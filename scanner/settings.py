@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -186,6 +187,9 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
     four_eyes: bool = False
+    two_people: bool = (
+        True  # False where somebody works alone: one login may submit and approve, and the audit log says so
+    )
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
@@ -275,7 +279,9 @@ def load_settings(flags: dict[str, Any]) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         home = _settings_from(given, [Path(FILE_NAME)]).home
-        return _settings_from(given, [Path(FILE_NAME), home / FILE_NAME])
+        settings = _settings_from(given, [Path(FILE_NAME), home / FILE_NAME])
+        _must_keep_two_people(settings)
+        return settings
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
@@ -283,6 +289,24 @@ def load_settings(flags: dict[str, Any]) -> Settings:
         raise SettingsInvalid(f"settings are not valid: {problems}") from error
     except ValueError as error:
         raise SettingsInvalid(f"{FILE_NAME} cannot be read: {error}") from error
+
+
+def _must_keep_two_people(settings: Settings) -> None:
+    """Refuse what a command's environment or folder says against a rule that needs two people: the home's own file decides.
+
+    Raises:
+        SettingsInvalid: it was turned off elsewhere.
+    """
+    file = settings.home / FILE_NAME
+    told = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    for name, off in (
+        ("two_people", told.get("two_people") is False),
+        ("four_eyes", told.get("four_eyes") is not True),
+    ):
+        if not getattr(settings, name) and not off:
+            raise SettingsInvalid(
+                f"{name} can be turned off in {file} only: whoever may change that file decides it for all"
+            )
 
 
 def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:

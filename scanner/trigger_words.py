@@ -34,6 +34,8 @@ def words_of(
 
 def _words_of_examples(workshop: Workshop, listing: Listing) -> list[str]:
     """Words at the beginning of most of the creator's example prompts; only words, and only after the safety filter."""
+    if listing.declared:  # whatever it calls itself, no hub's answer is about it
+        return []
     raw = next((one.raw for one in workshop.crawl.newest(listing.hub, listing.listing_id)), "")
     try:
         prompts = [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]

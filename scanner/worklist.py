@@ -7,7 +7,6 @@ what was under way.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -19,12 +18,13 @@ from crawlers.errors import CrawlError
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
-from scanner.base_models import Declared, choose_base_model
-from scanner.cases.filing import file_cases
+from scanner.base_models import Declared
+from scanner.cases.filing import file_cases, is_registered
 from scanner.crew import raise_unless_expected
 from scanner.errors import NotScannable, ScanError
 from scanner.judging import Judgement, Task
 from scanner.ledger import Item, ScanRow
+from scanner.questions import Questions, questions_of
 from scanner.safety import refuse_minors
 from scanner.triage import Triage, triage_file, triage_from_dict, with_listing
 from scanner.trigger_words import named_minor, words_of
@@ -45,7 +45,7 @@ class _Part:
 
     file: RemoteFile
     triage: Triage | None = None
-    task: Task | None = None
+    questions: Questions | None = None
     rows: list[dict[str, Any]] | None = None
 
 
@@ -98,8 +98,10 @@ class Worklist:
                 return self._finish_if_done(entry)
             known = self._known_before_fetching(listing, file)
             if known is not None:
+                part, record, fingerprint = known
                 self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", sha256=sha256)
-                entry.parts = [_Part(file, rows=file_cases(self._workshop, self._scan, listing, file, *known))]
+                part.rows = self._filed(entry, part, record, fingerprint)
+                entry.parts = [part]
                 return self._finish_if_done(entry)
             stored = self._workshop.acquisition.obtain(listing, file, ask_again=True)
             sha256 = stored.sha256
@@ -117,18 +119,21 @@ class Worklist:
         workshop, ledger = self._workshop, self._workshop.ledger
         try:
             alone = triage_file(path)
-            ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
+            if path.suffix.lower() != ".json":  # read as what its name says, which the same bytes need not be elsewhere
+                ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
             part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
             if minor := named_minor(workshop, entry.listing, part.file, triage):
                 part.rows = [_minor_row(part.file, minor)]
                 return
             watch = workshop.watch
-            part.task = task = self._task(entry.listing, part.file, triage, path)
-            key = self._verdict_key(task, workshop.fingerprint_of(watch))
+            task = self._task(entry.listing, part.file, triage, path)
+            part.questions = questions_of(task, workshop.settings)
+            fingerprint = workshop.fingerprint_of(watch)
+            key = part.questions.key(fingerprint)
             known = ledger.known_verdict(task.sha256, key)
             if known is not None:
-                part.rows = file_cases(workshop, self._scan, entry.listing, part.file, triage, known)
+                part.rows = self._filed(entry, part, known, fingerprint)
                 return
         except (CrawlError, ScanError) as error:
             part.rows = [_failed_row(part.file, part.file.sha256, str(error), time.monotonic() - entry.started)]
@@ -152,25 +157,8 @@ class Worklist:
             _problem_of(triage),
         )
 
-    def _verdict_key(self, task: Task, fingerprint: str) -> str:
-        """What a verdict depends on besides the bytes, as a hash.
-
-        Args:
-            fingerprint: of settings and the gallery that is searched (`Workshop.fingerprint_of`).
-        """
-        try:
-            settings = self._workshop.settings
-            base = choose_base_model(task.family, settings.base_model, task.declared, settings.base_models_path)
-            location = f"{base.location} {base.reason}"
-        except NotScannable as error:
-            location = str(error)
-        parts = f"{fingerprint} {task.triggers} {task.candidates} {location}"
-        if task.problem is not None:  # one listing's words can refuse what another's do not
-            parts += f" {task.problem}"
-        return hashlib.sha256(parts.encode()).hexdigest()
-
-    def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[Triage, dict[str, Any]] | None:
-        """Triage and verdict of bytes that were judged before under their SHA-256, so that nothing has to be fetched."""
+    def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[_Part, dict[str, Any], str] | None:
+        """The verdict on bytes that were asked the same before under their SHA-256, so that nothing has to be fetched."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         remembered = self._workshop.ledger.known_triage(file.sha256)
@@ -179,10 +167,30 @@ class Worklist:
         triage = with_listing(triage_from_dict(remembered), listing.base_model)
         if named_minor(self._workshop, listing, file, triage):
             return None
+        questions = questions_of(self._task(listing, file, triage, Path()), self._workshop.settings)
         fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
-        key = self._verdict_key(self._task(listing, file, triage, Path()), fingerprint)
-        record = self._workshop.ledger.known_verdict(file.sha256, key)
-        return None if record is None else (triage, record)
+        record = self._workshop.ledger.known_verdict(file.sha256, questions.key(fingerprint))
+        return None if record is None else (_Part(file, triage, questions), record, fingerprint)
+
+    def _filed(self, entry: _Entry, part: _Part, record: dict[str, Any], fingerprint: str) -> list[dict[str, Any]]:
+        """Rows of a verdict, and its cases.
+
+        What was found in these bytes stays found: who asks again with other words, or with none, is told of it as well.
+
+        Args:
+            fingerprint: of settings and the gallery that was searched.
+        """
+        if part.triage is None or part.questions is None:
+            raise AssertionError("only triaged files are judged")
+        if not record["findings"]:
+            others = self._workshop.ledger.other_verdicts(part.triage.sha256 or "", fingerprint)
+            found = [one for one in others if self._shows_somebody(one)]
+            record = min(found, key=_weakness, default=record)
+        asked = part.questions.as_record()
+        return file_cases(self._workshop, self._scan, entry.listing, part.file, part.triage, record, asked)
+
+    def _shows_somebody(self, record: dict[str, Any]) -> bool:
+        return any(is_registered(self._workshop, finding["identity_id"]) for finding in record["findings"])
 
     def _collect(self, *, wait: bool) -> None:
         for key, judgement in self._workshop.crew.finished(wait=wait):
@@ -199,15 +207,16 @@ class Worklist:
             raise_unless_expected(judgement)
             return [_failed_row(part.file, key.split(maxsplit=1)[0], str(judgement), time.monotonic() - entry.started)]
         workshop = self._workshop
-        if part.triage is None or part.task is None:
+        if part.triage is None or part.questions is None:
             raise AssertionError("only triaged files are judged")
+        # Somebody may have entered or left since the task was given out: the gallery that was searched counts.
+        searched = workshop.fingerprint_at(judgement.snapshot)
         if remember:
             for png in judgement.images.values():
                 workshop.docket.keep(png)
-            # Somebody may have entered or left since the task was given out: the gallery that was searched counts.
-            searched = self._verdict_key(part.task, workshop.fingerprint_at(judgement.snapshot))
-            workshop.ledger.remember_verdict(part.task.sha256, searched, judgement.record, workshop.clock())
-        return file_cases(workshop, self._scan, entry.listing, part.file, part.triage, judgement.record)
+            sha256, asked = part.triage.sha256 or "", part.questions.key(searched)
+            workshop.ledger.remember_verdict(sha256, asked, judgement.record, workshop.clock(), searched)
+        return self._filed(entry, part, judgement.record, searched)
 
     def _finish_if_done(self, entry: _Entry) -> None:
         if any(part.rows is None for part in entry.parts):
@@ -216,6 +225,10 @@ class Worklist:
         self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "judged", verdict={"rows": rows})
         self._done += 1
         self._tell(entry.parts[0].file.name)
+
+
+def _weakness(record: dict[str, Any]) -> tuple[bool, float]:
+    return record["outcome"] != Outcome.MATCH, -max(finding["score"] for finding in record["findings"])
 
 
 def _problem_of(triage: Triage) -> str | None:
@@ -256,5 +269,5 @@ def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: floa
     return {
         "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,
-        "gallery_version": None, "authorised": None,
+        "gallery_version": None, "authorised": None, "asked": None,
     }  # fmt: skip

@@ -259,6 +259,14 @@ def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Pa
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _one_process_plays_many_people() -> Iterator[None]:
+    """Nobody is logged in where a test submits and approves in its own process; commands that tests start know their login."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scanner.reception.system_login", lambda: ())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _hubs_are_asked_again_at_once() -> Iterator[None]:
     """Nothing but the waiting between questions is turned off."""
     with pytest.MonkeyPatch.context() as patch:

@@ -47,6 +47,10 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     same = run("approve", "Erika Mustermann", "--operator", "Sam", "--proof", "passport", home=home)
     assert same.returncode == ExitCode.COULD_NOT_FINISH
     assert "another operator must" in same.stderr
+    alone = run("approve", "Erika Mustermann", "--proof", "passport", home=home)
+    assert "login of their own" in alone.stderr
+    with (home / "portrait-scanner.toml").open("a") as settings:
+        settings.write("two_people = false\n")
     assert "active" in run("approve", "Erika Mustermann", "--proof", "passport", home=home).stdout
     assert "No" in run("identities", "--waiting", home=home).stdout
     renewed = run(

@@ -36,12 +36,12 @@ from scanner.settings import Settings, WebSettings
 from scanner.web.access import Role, Scope
 from scanner.web.app import create_app
 from scanner.web.client import Gate, GateError, is_from_gate
+from scanner.web.declaring import with_declared
 from scanner.web.jobs import JobKind, Order
 from scanner.web.outbox import WAITS_S, Outbox
 from scanner.web.premises import Premises
 from scanner.web.supervision import WorkerProcess
 from scanner.web.uploads import safe_name
-from scanner.web.worker import with_declared
 from tests.conftest import raw_safetensors
 from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers

@@ -19,11 +19,13 @@ from reports.listings import listings_of
 from reports.notices.drafting import draft_notice
 from scanner.cases.desk import CaseDesk
 from scanner.cases.filing import file_case
-from scanner.ledger import Ledger
+from scanner.ledger import JudgedItem, Ledger
 from scanner.miniature.world import ADAPTERS
 from scanner.settings import Settings
+from scanner.web.jobs import JobKind, Jobs, Order
+from scanner.web.known_files import KnownFiles
 from scanner.web.store import WebStore
-from scanner.web.verdicts import WATCHED, KnownFiles, Standings, Telling
+from scanner.web.verdicts import WATCHED, Standings, Telling
 from scanner.workshop import Workshop
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
@@ -245,10 +247,12 @@ class TestGate:
         case = decide(workshop, file_case(workshop, verdict), decision)
         store = WebStore(workshop.settings.web_path)
         store.set_fact(WATCHED, f"{workshop.vault.gallery_version} fingerprint")
-        monkeypatch.setattr(Ledger, "newest_rows", lambda *_: [row_of(case)])
+        listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}
+        monkeypatch.setattr(Ledger, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])])
         standings = Standings(workshop.settings)
-        known = KnownFiles(workshop.settings, store, standings)
-        assert (known.rows("ab" * 32) is not None) == is_known
+        known = KnownFiles(workshop.settings, store, standings, Jobs(store, lambda: NOON))
+        order = Order("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
+        assert (known.rows_for(order) is not None) == is_known
         for opened in (known, standings, store):
             opened.close()
 

@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from face_index.errors import ClockWentBackwards, VaultLocked
 from face_index.vault.keys import seal, unseal
+from face_index.vault.logins import Login
 
 # Clocks are set back by a second or two by time servers; more than this is a wrong clock.
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -50,10 +51,15 @@ class AuditEntry:
 
 
 class AuditLog:
-    """The log in one database; `append` belongs inside the transaction of what it records."""
+    """The log in one database; `append` belongs inside the transaction of what it records.
+
+    Attributes:
+        login: who is logged in, whoever they say they are; in every entry that is written from now on.
+    """
 
     def __init__(self, db: Database, key: bytes) -> None:
         self._db, self._key = db, key
+        self.login: Login = ()
 
     def append(self, event: str, subject: str, actor: str, now: datetime, **details: Any) -> None:
         """Add an entry.
@@ -86,6 +92,7 @@ class AuditLog:
         self, last: AuditEntry | None, event: str, subject: str, actor: str, now: datetime, details: dict[str, Any]
     ) -> None:
         number, previous = (last.number + 1, last.sha256) if last else (1, "")
+        details = {**details, "login": list(self.login)} if self.login else details
         row = {
             "entry": number, "at": now.isoformat(), "actor": actor, "event": event, "subject": subject,
             "details": json.dumps(details, ensure_ascii=False, sort_keys=True, default=str), "previous": previous,

@@ -145,11 +145,6 @@ def empty_write_ahead_log(db: Database) -> None:
         )
 
 
-def same_person(one: str, other: str) -> bool:
-    """Whether two operators' names mean one person."""
-    return one.strip().casefold() == other.strip().casefold()
-
-
 def adult_on(born_on: date | None, day: date) -> str | None:
     """The day on which someone who is under 18 comes of age, ISO 8601; None for an adult."""
     if born_on is None or not is_minor(born_on, day):

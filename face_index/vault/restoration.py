@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from face_index.errors import BackupUnusable, ReceiptInvalid, VaultDamaged, VaultError
 from face_index.vault.backups import ERASURES_FILE, noted_place
 from face_index.vault.keys import KeyStore
+from face_index.vault.logins import Login
 from face_index.vault.receipts import ErasureReceipt, receipt_of, record_erasure, verify_receipt
 from face_index.vault.records import empty_write_ahead_log, erase_rows
 from face_index.vault.schema import set_fact, transaction
@@ -22,7 +23,7 @@ from face_index.vault.vault import Vault
 
 
 def restore(
-    backup: Path, path: Path, keys: KeyStore, receipts: Sequence[Path], actor: str, now: datetime
+    backup: Path, path: Path, keys: KeyStore, receipts: Sequence[Path], actor: str, now: datetime, login: Login = ()
 ) -> dict[str, Any]:
     """Put a backup in the vault's place, without anyone who was erased since.
 
@@ -52,6 +53,7 @@ def restore(
     incoming.write_bytes(backup.read_bytes())
     try:
         vault = Vault(incoming, keys)
+        vault.login = login
     except VaultDamaged as error:
         incoming.unlink(missing_ok=True)
         raise BackupUnusable(

@@ -25,6 +25,7 @@ from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
 from face_index.vault.backups import ERASURES_FILE, erase_from_backups, note_erasure
 from face_index.vault.keys import KeyStore, new_key, seal, unseal
+from face_index.vault.logins import Login, is_named, same_person, share_a_mark
 from face_index.vault.receipts import (
     ErasureReceipt,
     public_fingerprint,
@@ -44,7 +45,6 @@ from face_index.vault.records import (
     identity_of,
     keep_documents,
     said,
-    same_person,
     without_name,
 )
 from face_index.vault.schema import connect, fact, read_transaction, set_fact, transaction, unlock
@@ -67,6 +67,7 @@ class Vault:
 
     def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
         self.path, self.keys = path, keys
+        self._login: Login = ()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Of several first processes one makes the tables and the master key; the others wait for both.
         with FileLock(path.with_suffix(".lock")):
@@ -90,7 +91,20 @@ class Vault:
 
     @cached_property
     def audit(self) -> AuditLog:
-        return AuditLog(self.db, unseal(self.key, fact(self.db, "audit_key") or b"", "audit_key"))
+        log = AuditLog(self.db, unseal(self.key, fact(self.db, "audit_key") or b"", "audit_key"))
+        log.login = self._login
+        return log
+
+    @property
+    def login(self) -> Login:
+        """Who is logged in; recorded with everything that is done, and compared where two people are needed."""
+        return self._login
+
+    @login.setter
+    def login(self, login: Login) -> None:
+        self._login = login
+        if "audit" in self.__dict__:
+            self.audit.login = login
 
     @property
     def fingerprint(self) -> str:
@@ -162,11 +176,14 @@ class Vault:
             )  # fmt: skip
         return self.find(identity_id)
 
-    def approve(self, name_or_id: str, operator: str, proof: Proof, now: datetime, reason: str = "") -> Identity:
+    def approve(
+        self, name_or_id: str, operator: str, proof: Proof, now: datetime, reason: str = "", *, two_people: bool = True
+    ) -> Identity:
         """Let a person into the gallery, once an operator has seen who they are.
 
         Args:
             reason: needed where the person looks like someone registered under another name.
+            two_people: False where somebody works alone: the login that submitted may approve, and the log says so.
 
         Raises:
             NotDecidable: already decided, decided by the submitter, or a look-alike or namesake without a reason.
@@ -175,9 +192,15 @@ class Vault:
             identity = self.find(name_or_id)
             if identity.status not in (Status.PENDING, Status.CONFLICT):
                 raise NotDecidable(f"{identity.name} is {identity.status} already")
-            if same_person(operator, identity.submitted_by):
+            same, alone = same_person(operator, identity.submitted_by), self._is_submitters(identity, operator)
+            if same and two_people:
                 raise NotDecidable(
                     f"{operator} submitted {identity.name} and cannot approve as well; another operator must"
+                )
+            if alone and two_people:
+                raise NotDecidable(
+                    f"{identity.name} was submitted from this login, or by whom it belongs to, under whatever name: another operator "
+                    "must approve from a login of their own. Whoever works alone sets two_people = false (docs/face_index.md)"
                 )
             said(operator, "who approves")
             said(proof.kind, "what was seen as proof")
@@ -208,8 +231,16 @@ class Vault:
             self.audit.append(
                 "approved", identity.identity_id, operator, now,
                 document_sha256=proof.document_sha256, reason=without_name(reason, identity),
+                **({"two_people": "off: who submitted approved"} if same or alone else {}),
             )  # fmt: skip
         return self.find(identity.identity_id)
+
+    def _is_submitters(self, identity: Identity, operator: str) -> bool:
+        """Whether the present login, or whom it is said to be, brought a person in; the audit log knows from where."""
+        entries = [one for one in self.audit.about(identity.identity_id) if one.event == "submitted"]
+        brought_from = entries[-1].details.get("login", ()) if entries else ()
+        named = is_named(brought_from, operator) or is_named(self.login, identity.submitted_by)
+        return named or share_a_mark(brought_from, self.login)
 
     def reject(self, name_or_id: str, operator: str, reason: str, now: datetime) -> ErasureReceipt:
         """Refuse an enrolment that was not approved: everything of it is erased, the reason stays."""

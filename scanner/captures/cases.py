@@ -26,7 +26,14 @@ from reports.case import (
 )
 from reports.review import CaseStatus
 from scanner.captures.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
-from scanner.cases.filing import authorised_by, is_registered, method_record, note_superseded, open_case
+from scanner.cases.filing import (
+    authorised_by,
+    is_registered,
+    method_record,
+    note_authorised,
+    note_superseded,
+    open_case,
+)
 from scanner.comparison import comparison_record
 from scanner.environment import environment_now
 from scanner.verdict import Outcome
@@ -106,6 +113,7 @@ def _filed(workshop: Workshop, captures: Captures, watch: Watch, sighting: Sight
         case = _case(workshop, captures, sighting, found, ties, method)
         allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, sighting.subject)
         if allowed is not None:
+            note_authorised(workshop, case, allowed)
             authorised.append(allowed)
             continue
         cases.append(_opened_or_noted(workshop, case))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from face_index.vault.audit import AuditEntry
+from face_index.vault.logins import Login, share_a_mark
 from reports.case import Case
 from reports.docket import Docket
 from reports.errors import ConfirmationRefused
@@ -44,12 +45,13 @@ def comparisons_of(case: Case) -> list[frozenset[str]]:
     return [frozenset(filter(None, (one.image_sha256, one.control_sha256))) for one in paired]
 
 
-def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str, *, exports_count: bool) -> Viewing:
+def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str, login: Login = (), *, exports_count: bool) -> Viewing:
     """What somebody has looked at, by the audit log.
 
     Args:
         log: entries about the case's person.
         actor: as they stand in the log.
+        login: theirs; what was opened from another login under their name was opened by somebody else.
         exports_count: a report or bundle that shows every picture counts too, for those who work without pages.
     """
     comparisons = comparisons_of(case)
@@ -57,6 +59,9 @@ def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str, *, exports_cou
     seen: set[str] = set()
     for entry in log:
         if entry.actor != actor or entry.details.get("case") != case.case_id:
+            continue
+        opened_from = entry.details.get("login", ())
+        if login and opened_from and not share_a_mark(login, opened_from):
             continue
         if exports_count and entry.event == "case-exported" and not entry.details.get("redacted"):
             return Viewing(len(comparisons), needed)

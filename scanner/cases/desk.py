@@ -86,18 +86,21 @@ class CaseDesk:
         """
         case = self.docket.case(case_id)
         details = review_details(
-            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor
-        )
+            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor,
+            login=self.vault.login, two_people=self.settings.two_people,
+        )  # fmt: skip
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
             require_confirmable(case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn)
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
-        self._note("case-reviewed", case, reviewer, decision=decision)
+        alone = {"two_people": details["two_people"]} if "two_people" in details else {}
+        self._note("case-reviewed", case, reviewer, decision=decision, **alone)
         return self.case(case.case_id)
 
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened under this login."""
-        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor, exports_count=True)
+        log = self.vault.audit.about(case.identity_id)
+        return viewing_of(case, log, self.actor, self.vault.login, exports_count=True)
 
     def amend(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         """Add an appeal or a correction; nothing is overwritten. An appeal asks for a new review.

@@ -26,13 +26,20 @@ from scanner.workshop import Workshop
 
 
 def file_cases(
-    workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """The result rows of one file, one per finding; a case is filed for each that nobody authorised."""
+    workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any],
+    asked: dict[str, Any],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The result rows of one file, one per finding; a case is filed for each that nobody authorised.
+
+    Args:
+        asked: the words and the base model that the listing led to (`Questions.as_record`).
+    """
     shared = {
         "file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"],
-        "gallery_version": record["method"].get("gallery_version"), "authorised": None,
+        "gallery_version": record["method"].get("gallery_version"), "authorised": None, "asked": asked,
     }  # fmt: skip
+    if listing.declared:  # whatever it says of itself, it was sent to the gate, and that is where it is
+        listing = replace(listing, hub=workshop.settings.web.hub_name)
     here = [finding for finding in record["findings"] if is_registered(workshop, finding["identity_id"])]
     if not here:
         gone = bool(record["findings"])
@@ -48,8 +55,10 @@ def file_cases(
     rows = []
     for finding in here:
         case = _case(workshop, scan, listing, file, triage, record["method"], finding)
-        authorised = authorised_by(workshop, case)
-        standing = None if authorised else file_case(workshop, case)
+        authorised = authorised_by(workshop, case, uploader_known=not listing.declared)
+        if authorised:
+            note_authorised(workshop, case, authorised)
+        standing = None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
@@ -61,24 +70,28 @@ def file_cases(
 
 
 _MOST_TRIES = 10
+_AUTHORISED = "authorised-use-found"
 
 
-def file_case(workshop: Workshop, case: Case) -> Case:
+def file_case(workshop: Workshop, case: Case, *, uploader_known: bool = True) -> Case:
     """The case that stands for this person and these weights: one that is known, with this listing, or a new one.
 
     A decision holds, however often and wherever the file turns up, until something material changes
     (`reports.standing.material_change`).
+
+    Args:
+        uploader_known: False where only the sender says whose upload it is.
     """
     for _ in range(_MOST_TRIES):
-        if (filed := _filed(workshop, case)) is not None:
+        if (filed := _filed(workshop, case, uploader_known=uploader_known)) is not None:
             return filed
     raise FilingBusy(case.checkpoint.sha256)
 
 
-def _filed(workshop: Workshop, case: Case) -> Case | None:
+def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | None:
     """The same; None where another process filed it or somebody decided meanwhile, so that it must be looked at again."""
     earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
-    known = standing_case(earlier, own_listing(case))
+    known = standing_case(earlier, own_listing(case), uploader_known=uploader_known)
     because = material_change(known, case) if known else None
     if known is not None and because is None:
         _attach(workshop, known, own_listing(case))
@@ -148,19 +161,31 @@ def is_registered(workshop: Workshop, identity_id: str) -> bool:
         return False
 
 
-def authorised_by(workshop: Workshop, case: Case) -> str | None:
-    """What allows this use, in words; None if nothing does. Authorised use opens no case."""
+def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True) -> str | None:
+    """What allows this use, in words; None if nothing does. Authorised use opens no case.
+
+    Args:
+        uploader_known: False where only the sender says whose upload it is: a licence for an uploader does not count then.
+    """
     if case.terms == Terms.PERMITTED:
         return "the person's terms permit it"
     checkpoint = case.checkpoint
-    licence = covering_licence(
-        workshop.vault, case.identity_id, checkpoint.hub, checkpoint.creator, checkpoint.sha256, workshop.clock().date()
-    )
+    creator, day = checkpoint.creator if uploader_known else None, workshop.clock().date()
+    licence = covering_licence(workshop.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day)
     return (
         f"licence {licence.licence_id[:8]} for {licence.kind} {licence.value} until {licence.until}"
         if licence
         else None
     )
+
+
+def note_authorised(workshop: Workshop, case: Case, because: str) -> None:
+    """Note in the audit log, once for each listing, that a use was found and is allowed: no case tells of it."""
+    told = {"checkpoint": case.checkpoint.sha256, "hub": case.checkpoint.hub, "listing": case.checkpoint.listing_url}
+    about = workshop.vault.audit.about(case.identity_id)
+    details = {**told, "because": because}
+    if not any(entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about):
+        workshop.vault.note(_AUTHORISED, case.identity_id, workshop.settings.operator, workshop.clock(), **details)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -199,7 +224,7 @@ def _case(
         share=finding["share"],
         authorisation=(
             f"terms: {identity.consent.terms}; no licence of this person covers the file, its uploader or the hub on "
-            f"{workshop.clock():%Y-%m-%d}"
+            f"{workshop.clock():%Y-%m-%d}" + ("; who uploaded it is the sender's word" if listing.declared else "")
         ),
         environment=environment_now(workshop.settings.operator, workshop.clock()),
         method=method_record(method),

@@ -46,7 +46,7 @@ def approve(
     who, now = operator or settings.operator, utc_now()
     sha256 = hashlib.sha256(proof_document.read_bytes()).hexdigest() if proof_document else None
     vault = open_vault(settings)
-    identity = vault.approve(name, who, Proof(proof, sha256, who, now), now, reason)
+    identity = vault.approve(name, who, Proof(proof, sha256, who, now), now, reason, two_people=settings.two_people)
     version = vault.gallery_version
     vault.close()
     if as_json:

@@ -194,7 +194,7 @@ def _tell_submitted(
         typer.echo(f"The face looks like {others}, registered already: an operator must find out who is who.")
         reason = ' --reason "how they were told apart"'
     typer.echo(
-        f"Not searched yet. Another operator approves: "
+        f"Not searched yet. Another operator approves, from a login of their own: "
         f"portrait-scanner approve {identity.identity_id[:8]} --operator NAME --proof passport{reason}"
     )
     typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")

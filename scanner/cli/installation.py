@@ -38,6 +38,7 @@ def doctor(
         "base_models",
         "image_check",
         "identities",
+        "two_people",
         "databases",
         "pdf",
     ):
@@ -60,6 +61,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "base_models": _base_models(settings, missing),
         "image_check": _image_check(settings, missing),
         "identities": _identities(settings, missing),
+        "two_people": _two_people(settings, missing),
         "databases": _databases(settings, missing),
         "pdf": _pdf(missing),
         "missing": missing,
@@ -207,6 +209,22 @@ def _pdf(missing: list[str]) -> dict[str, str]:
     problems = {language: pdf_problem(language) for language in LANGUAGES}
     missing += dict.fromkeys(filter(None, problems.values()))
     return {language: "no" if problem else "yes" for language, problem in problems.items()}
+
+
+def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether what needs two people needs two logins."""
+    from scanner.logins import system_login
+
+    if not settings.two_people:
+        missing.append(
+            "a second person: two_people = false lets one login register somebody and approve them, and confirm a case twice; "
+            "the audit log says where it did. Take the line away where more than one person works"
+        )
+    return {
+        "register and approve": "two logins" if settings.two_people else "ONE login may do both",
+        "confirm a case": ("two reviewers" if settings.four_eyes else "one reviewer (four_eyes is off)"),
+        "logged in as": ", ".join(system_login()),
+    }
 
 
 def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:

@@ -112,12 +112,19 @@ def restore(
 ) -> None:
     """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
     from face_index.vault.restoration import restore as restore_backup
+    from scanner.logins import system_login
     from scanner.reception import key_store, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
     result = restore_backup(
-        file, settings.vault_path, key_store(settings), receipts or [], operator or settings.operator, utc_now()
+        file,
+        settings.vault_path,
+        key_store(settings),
+        receipts or [],
+        operator or settings.operator,
+        utc_now(),
+        system_login(),
     )
     if as_json:
         print_json(result)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from face_index.vault.logins import same_person
 from reports.translation import LANGUAGES
 from scanner.web.access import Permission, Role, permissions_of
 from scanner.web.errors import AccountRefused, LinkExpired
@@ -269,7 +269,7 @@ class Accounts:
     def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
         """Raise AccountRefused where two of the staff would share a name: it signs decisions, and two must be two."""
         if STAFF & set(roles) and any(
-            one.is_staff and one.account_id != but and _folded(one.name) == _folded(name) for one in self.all()
+            one.is_staff and one.account_id != but and same_person(one.name, name) for one in self.all()
         ):
             raise AccountRefused("name-taken")
 
@@ -294,10 +294,6 @@ def _checked_name(name: str) -> str:
     if not told or len(told) > 120 or not told.isprintable():
         raise AccountRefused("no-name")
     return told
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _joined(roles: Iterable[Role]) -> str:

@@ -39,8 +39,8 @@ class CaseDocument(BaseModel):
     outcome: str
     identity_name: str | None = Field(description="Only with the scope names:read.")
     opened_at: str
-    score: float
-    threshold: float
+    score: float | None = Field(description="Of what was rejected or authorised only with the scope names:read.")
+    threshold: float | None = Field(description="As `score`.")
     file: str
     sha256: str
     hub: str
@@ -141,7 +141,10 @@ def _case(desk: PageDesk, case_id: str) -> Case:
 def _document(here: Premises, token: Token, case: CaseSummary) -> CaseDocument:
     fields = {name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)}
     names = Scope.NAMES_READ in token.scopes
+    hidden: dict[str, Any] = {} if names else {"identity_name": None}
+    if not names and case.status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED):
+        hidden |= {"score": None, "threshold": None}
     return CaseDocument(
-        **{**fields, "identity_name": case.identity_name if names else None},
+        **{**fields, **hidden},
         url=f"{here.settings.web.url}/cases/{case.case_id}",
     )

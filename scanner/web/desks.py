@@ -29,7 +29,8 @@ class PageDesk(CaseDesk):
 
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened on its page: a report that was saved is not yet looked at."""
-        return viewing_of(case, self.vault.audit.about(case.identity_id), self.actor, exports_count=False)
+        log = self.vault.audit.about(case.identity_id)
+        return viewing_of(case, log, self.actor, self.vault.login, exports_count=False)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
         super()._note(event, case, self.actor, **details)
@@ -55,6 +56,7 @@ class Desks:
         except queue.Empty:
             desk = PageDesk(self._settings, self._clock, any_thread=True)
         desk.actor = actor
+        desk.vault.login = (f"account {actor}",)
         try:
             yield desk
         except BaseException:

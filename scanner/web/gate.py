@@ -22,7 +22,7 @@ from scanner.web.outbox import must_be_postable
 from scanner.web.premises import Premises, premises_of
 from scanner.web.sessions import Token
 from scanner.web.tokens import requires
-from scanner.web.verdicts import ScanDocument, Telling, VerdictDocument, shows_somebody
+from scanner.web.verdicts import ScanDocument, Telling, VerdictDocument
 
 _MOST_JSON_BYTES = 100_000
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")]
@@ -85,7 +85,8 @@ async def ask_for_scan(
 ) -> ScanDocument:
     """Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
 
-    Answers 200 with the verdict where the same bytes were judged before for the people registered now, else 202.
+    Answers 200 with the verdict where the same was asked of the same bytes before, for the people registered now, or where
+    somebody was found in them; else 202. By SHA-256 an account asks about what it sent, or what a crawled listing names.
     """
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
         order = await _order_of_document(request, token.account.account_id)
@@ -156,8 +157,11 @@ async def follow_scan(
 
 @router.get("/verdicts/{sha256}", response_model=VerdictDocument, responses={**_SAYS_NO, 404: {"model": Problem, "description": "Not judged for the people registered now: ask for a scan."}})  # fmt: skip
 def known_verdict(sha256: Sha256, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]) -> VerdictDocument:
-    """The verdict on bytes that were judged before; never starts a scan."""
-    rows = here.known.rows(sha256.lower())
+    """The verdict on bytes that were judged before, as `asked` in each finding says; never starts a scan.
+
+    Answers about what this account sent, or what a crawled listing names; all else is as little known as any bytes.
+    """
+    rows = here.known.rows_of(sha256.lower(), token.account.account_id)
     if rows is None:
         raise NotThere("these bytes were not judged for the people who are registered now; ask for a scan")
     return _telling(here, token).verdict(rows)
@@ -178,12 +182,7 @@ def _own(here: Premises, token: Token, job_id: str) -> Job:
 def _take_in(
     here: Premises, token: Token, order: Order, key: str | None, job_id: str | None, response: Response
 ) -> ScanDocument:
-    rows = here.known.rows(order.sha256) if order.sha256 else None
-    if rows and order.declared and shows_somebody(rows):
-        rows = (
-            None  # another listing of it is added to its case, or is under a licence; nothing is sampled again for that
-        )
-    job, new = here.jobs.take_in(order, key, job_id, rows)
+    job, new = here.jobs.take_in(order, key, job_id, here.known.rows_for(order))
     if order.kind == JobKind.UPLOAD and (not new or job.ended):
         here.forget_upload(order.source)
     if job.ended:

@@ -156,9 +156,19 @@ class Jobs:
 
     def one(self, job_id: str) -> Job:
         """Raises NotThere."""
-        for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id]):
-            return _job(row)
-        raise NotThere(f"no job has the id {job_id!r}")
+        if (found := self.find(job_id)) is None:
+            raise NotThere(f"no job has the id {job_id!r}")
+        return found
+
+    def find(self, job_id: str) -> Job | None:
+        """The job of that id; None where there is none, or none any more."""
+        return next((_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])), None)
+
+    def sent_by(self, account_id: str, sha256: str) -> Job | None:
+        """The newest upload of these bytes by an account; None if it never sent them, or so long ago that it is forgotten."""
+        where, values = "account_id = ? and sha256 = ? and kind = ?", [account_id, sha256, str(JobKind.UPLOAD)]
+        rows = self._store.db.table("jobs").rows_where(where, values, order_by="rowid desc", limit=1)
+        return next(map(_job, rows), None)
 
     def has_ended(self, job_id: str) -> bool:
         """Whether no job of that id waits or runs."""

@@ -17,13 +17,14 @@ from scanner.web.desks import Desks, FaceDesk
 from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
 from scanner.web.jobs import SENT, Job, Jobs
+from scanner.web.known_files import KnownFiles
 from scanner.web.outbox import Outbox
 from scanner.web.second_factors import SecondFactors
 from scanner.web.sessions import Sessions
 from scanner.web.slots import Slots
 from scanner.web.store import WebStore, web_key
 from scanner.web.uploads import Receiver
-from scanner.web.verdicts import KnownFiles, Standings
+from scanner.web.verdicts import Standings
 
 _PHOTO_FORMS = 4  # forms with photos at a time: each may hold 200 MB in memory
 
@@ -39,7 +40,7 @@ class Premises:
         self.sessions = Sessions(self.store, self.accounts, clock)
         self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
         self.standings = Standings(settings)
-        self.known = KnownFiles(settings, self.store, self.standings)
+        self.known = KnownFiles(settings, self.store, self.standings, self.jobs)
         self.receiver = Receiver(settings)
         self.photo_slots = Slots(_PHOTO_FORMS, wait_s=30.0, each=2)
         self.outbox = Outbox(settings, self.store, clock)

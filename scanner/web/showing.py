@@ -112,10 +112,10 @@ def allowed_now(desk: PageDesk, case: Case) -> str | None:
         return None
     if identity.consent.terms == Terms.PERMITTED:
         return str(identity.consent.terms)
-    checkpoint = case.checkpoint
-    licence = covering_licence(
-        desk.vault, case.identity_id, checkpoint.hub, checkpoint.creator, checkpoint.sha256, desk.clock().date()
-    )
+    checkpoint, day = case.checkpoint, desk.clock().date()
+    # Of what was sent to the gate only the sender says whose it is.
+    creator = None if checkpoint.hub == desk.settings.web.hub_name else checkpoint.creator
+    licence = covering_licence(desk.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day)
     return f"{licence.value} – {licence.until}" if licence else None
 
 

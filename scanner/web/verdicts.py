@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from face_index.vault.state import gallery_version_of
 from reports.docket import Docket, Standing
 from reports.review import CaseStatus
-from scanner.ledger import Ledger
 from scanner.settings import Settings
 from scanner.verdict import NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState
-from scanner.web.store import WebStore
 
 # Name of the fact: gallery version and fingerprint that the worker scans with.
 WATCHED = "watched"
@@ -32,6 +29,14 @@ _ACTION = {
 }
 
 
+class AskedDocument(BaseModel):
+    """What the samples were asked for: a verdict holds for these words and this base model, and for no others."""
+
+    triggers: list[str] = Field(description="Words that stood in the prompts.")
+    words_tried: list[str] = Field(description="Words that were tried because no trigger was known.")
+    base_model: str | None = Field(description="What the file was drawn with; none if no base model is known for it.")
+
+
 class FindingDocument(BaseModel):
     """One file and one person, or one file and nobody."""
 
@@ -43,11 +48,18 @@ class FindingDocument(BaseModel):
     )
     case_status: str | None = Field(description="draft until a person decided: confirmed, rejected and so on.")
     identity_name: str | None = Field(description="Only with the scope names:read.")
-    score: float | None = Field(description="Cosine of the samples' mean face to the template, -1 to 1.")
-    threshold: float | None = Field(description="The score that holds the configured false positive rate.")
-    lift: float | None = Field(description="Score minus that of the controls without the file.")
-    authorised: str | None = Field(description="What allows this use, in words; none if nothing does.")
-    samples: int
+    score: float | None = Field(
+        description="Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding only with names:read."
+    )
+    threshold: float | None = Field(description="The score that holds the configured false positive rate; as `score`.")
+    lift: float | None = Field(description="Score minus that of the controls without the file; as `score`.")
+    authorised: str | None = Field(
+        description="What allows this use, in words; none if nothing does. Only with the scope names:read."
+    )
+    samples: int | None = Field(description="How many were made; of what is no finding only with names:read.")
+    asked: AskedDocument | None = Field(
+        None, description="What was asked of the file; none where nothing was, or where another sender asked."
+    )
     reason: str
 
 
@@ -127,6 +139,8 @@ class Telling:
         scores = [finding.score or 0.0 for finding, one in zip(findings, counted, strict=True) if one == outcome]
         unsearched = any(row["reason"] == NOBODY_REGISTERED for row in rows)
         versions = [row["gallery_version"] for row in rows if row.get("gallery_version") is not None]
+        if not self.with_names:
+            findings = _without_what_is_none([_discreet(one) for one in findings])
         return VerdictDocument(
             outcome=outcome,
             action="review" if unsearched else _ACTION[outcome],
@@ -154,7 +168,7 @@ class Telling:
             file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
             case_status=case.status if case else None,
             identity_name=case.identity_name if case and self.with_names else None, score=row["score"], threshold=row["threshold"],
-            lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"],
+            lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"], asked=row.get("asked"),
         )  # fmt: skip
 
 
@@ -164,47 +178,44 @@ def _counted(finding: FindingDocument) -> Outcome:
     return Outcome.CLEAR if finding.authorised or settled else Outcome(finding.outcome)
 
 
+# What is told of no finding: a score, a count or a reason in numbers would say how close the file comes to somebody.
+_SAID_OF_NOTHING = {
+    Outcome.CLEAR: "nobody who is registered was found in it",
+    Outcome.INCONCLUSIVE: "too few samples show a face that can be compared",
+}
+
+
+def _discreet(finding: FindingDocument) -> FindingDocument:
+    """A finding as those are told who may not know whom a file shows, and so not how much it is like somebody either."""
+    counted = _counted(finding)
+    nothing: dict[str, Any] = {"score": None, "threshold": None, "lift": None, "authorised": None}
+    if counted in _SAID_OF_NOTHING:
+        reason = _SAID_OF_NOTHING[counted] if finding.reason != NOBODY_REGISTERED else NOBODY_REGISTERED
+        allowed = finding.authorised or finding.case_status == CaseStatus.AUTHORISED
+        hidden: dict[str, Any] = {"case_id": None, "case_status": None} if allowed else {}
+        return finding.model_copy(
+            update={**nothing, **hidden, "outcome": counted, "samples": None, "reason": reason, "identity_name": None}
+        )
+    if counted == Outcome.POSSIBLE and finding.case_id is None:  # by its words alone, which say who is registered
+        return finding.model_copy(update={**nothing, "reason": "a person must look at its listing"})
+    return finding.model_copy(update=nothing) if counted == Outcome.FAILED else finding
+
+
+def _without_what_is_none(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
+    """One line for a file about which nothing is told, and none beside what was found in it: their number says something too."""
+    told = {(one.file, one.sha256) for one in findings if one.outcome != Outcome.CLEAR or one.case_id}
+    kept: dict[Any, FindingDocument] = {}
+    for number, one in enumerate(findings):
+        place = (one.file, one.sha256)
+        if one.outcome != Outcome.CLEAR or one.case_id:
+            kept[number] = one
+        elif place not in told:
+            kept.setdefault(place, one)
+    return list(kept.values())
+
+
 def _priority(outcome: Outcome, score: float) -> int:
     base = {Outcome.MATCH: 70, Outcome.POSSIBLE: 40, Outcome.INCONCLUSIVE: 15, Outcome.FAILED: 20, Outcome.CLEAR: 0}[
         outcome
     ]
     return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0)
-
-
-def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether somebody was found, so that it matters who uploads the file where."""
-    return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
-
-
-class KnownFiles:
-    """Verdicts on bytes that were judged before; answers without a model, an open vault or a network."""
-
-    def __init__(self, settings: Settings, store: WebStore, standings: Standings) -> None:
-        self._settings, self._store, self._standings = settings, store, standings
-        self._ledger: Ledger | None = None
-        self._lock = threading.Lock()
-
-    def rows(self, sha256: str) -> list[dict[str, Any]] | None:
-        """The rows of the newest scan of these bytes, if it looked for those who are registered now, as we do now; else None.
-
-        What the worker would do now it writes down whenever somebody enters or leaves the gallery.
-        """
-        fact = self._store.fact(WATCHED)
-        if fact is None:
-            return None
-        version, fingerprint = fact.split()
-        if int(version) != gallery_version_of(self._settings.vault_path):
-            return None
-        with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self._settings.scans_path, any_thread=True)
-            found = self._ledger.newest_rows(sha256, fingerprint)
-        if not found or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in found):
-            return None
-        # A licence or a person's word is for an uploader: what one may is not known to be allowed to another.
-        cases = self._standings.of({row["case_id"] for row in found if row.get("case_id")})
-        return None if any(one.status == CaseStatus.AUTHORISED for one in cases.values()) else found
-
-    def close(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from crawlers.errors import CrawlError
 from crawlers.inquiries import Inquiries
-from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
+from crawlers.listing import Listing, listings_of
 from crawlers.saved.captures import CaptureRow, Captures
 from face_index.errors import FaceIndexError
 from reports.docket import Docket
@@ -36,7 +36,9 @@ from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
 from scanner.verdict import Outcome
+from scanner.web.declaring import listing_of, with_declared
 from scanner.web.jobs import SENT, Job, JobKind, Jobs
+from scanner.web.known_files import JOB_TARGET
 from scanner.web.messenger import Messenger
 from scanner.web.outbox import Outbox
 from scanner.web.store import WebStore
@@ -189,8 +191,8 @@ class Worker:
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
             return _told(run_scan(workshop, [job.source], progress))
-        listings = (with_declared(listing, job.declared) for listing in self._listings(job))
-        return _told(scan_listings(workshop, f"job {job.job_id}", listings, progress))
+        listings = (with_declared(one, job.declared) for one in self._listings(job))
+        return _told(scan_listings(workshop, f"{JOB_TARGET}{job.job_id}", listings, progress))
 
     def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         """Take in what was sent, if anything was, and judge what is new among everything captured."""
@@ -220,13 +222,16 @@ class Worker:
             return listings_of(self.workshop.hubs.open(job.source))
         if job.kind == JobKind.UPLOAD:
             self.workshop.acquisition.checkpoints.adopt(Path(job.source), job.sha256 or "", job.name)
-            return [listing_of(job, self.settings.web.hub_name)]
-        if self.workshop.acquisition.checkpoints.path_of(job.source):
-            return [listing_of(job, self.settings.web.hub_name)]
-        for known in Inquiries(self.workshop.crawl).holders(job.source):
+            return [listing_of(job, job.job_id, self.settings.web.hub_name)]
+        holders = Inquiries(self.workshop.crawl).holders(job.source)
+        for known in holders:
             files = tuple(file for file in known.files if file.sha256 == job.source and file.url)
             if files:
                 return [replace(known, files=files[:1])]
+        # Somebody else's upload is as little known as bytes that nobody ever sent.
+        sent = self.jobs.sent_by(job.account_id, job.source)
+        if (sent or holders) and self.workshop.acquisition.checkpoints.path_of(job.source):
+            return [listing_of(sent or job, job.job_id, self.settings.web.hub_name)]
         raise CrawlError(f"nobody lists a file with the SHA-256 {job.source}; send the file or its address")
 
     def _tell_webhook(self, job: Job) -> None:
@@ -273,29 +278,6 @@ def rows_of(one: JudgedSubject, docket: Docket) -> list[dict[str, Any]]:
     return [
         {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold} for case in cases
     ] or [shared]
-
-
-def listing_of(job: Job, hub: str) -> Listing:
-    """A file that lies in the store already as a listing of the gate's."""
-    sha256 = job.sha256 or job.source
-    # The address is never asked: a file whose hash is in the store is opened there.
-    file = RemoteFile(job.name, f"https://{hub}.invalid/{sha256}", job.size_bytes, sha256)
-    return bare_listing(hub, job.job_id, job.name, f"{hub}:{job.name}", file)
-
-
-def with_declared(listing: Listing, told: Mapping[str, Any]) -> Listing:
-    """A listing with what the caller says of it in place of what was known; nobody can take a minor's flag away."""
-    names = {"id": "listing_id"} | {
-        name: name for name in ("title", "url", "creator", "base_model", "published_at", "downloads")
-    }
-    changes: dict[str, Any] = {field: told[name] for name, field in names.items() if name in told}
-    changes |= {name: tuple(told[name]) for name in ("triggers", "tags") if name in told}
-    return replace(
-        listing,
-        **changes,
-        minor_flag=listing.minor_flag or bool(told.get("minor")),
-        real_person_flag=listing.real_person_flag or bool(told.get("real_person")),
-    )
 
 
 def work(settings: Settings) -> None:

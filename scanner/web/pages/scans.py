@@ -48,8 +48,7 @@ def begin(request: Request, here: Here, session: Writer, form: Posted) -> Respon
     """Take in a scan of what was typed: an address, a SHA-256, a hub, or a folder among those that may be scanned."""
     try:
         order = order_of(form.text("target", 2_000), session.account.account_id, here.settings.web.scan_roots)
-        rows = here.known.rows(order.sha256) if order.sha256 else None
-        job, _ = here.jobs.take_in(order, known=rows)
+        job, _ = here.jobs.take_in(order, known=here.known.rows_for(order))
     except WebError as error:
         return _list_page(request, here, session, error, form.text("target", 2_000))
     return go(f"/scans/{job.job_id}", "queued")
@@ -67,7 +66,7 @@ async def send_file(request: Request, here: Here, session: Writer) -> Response:
         session.account.account_id, JobKind.UPLOAD, str(upload.path), upload.name, upload.sha256, upload.size_bytes
     )
     try:
-        known = await run_in_threadpool(here.known.rows, upload.sha256)
+        known = await run_in_threadpool(here.known.rows_for, order)
         job, _ = await run_in_threadpool(here.jobs.take_in, order, None, job_id, known)
     except BaseException:
         here.forget_upload(order.source)
