@@ -8,6 +8,7 @@ ScanError
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
+├── ReleaseRefused       this person may not release what captures show, or there is nothing to release
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
 ├── FilingBusy           other processes file about the same weights without a pause
 ├── FleetUnreachable     no Ray cluster answers at the address
@@ -61,6 +62,10 @@ class UnfaithfulLoad(NotScannable):
 
 class RefusedToSample(NotScannable):
     """A safety rule forbids sampling this checkpoint."""
+
+
+class ReleaseRefused(ScanError):
+    """Whoever asks may not release what captures show, or there is nothing to release."""
 
 
 class UnknownScan(ScanError):

@@ -79,6 +79,14 @@ def sightings_of_captures(db: Database) -> None:
     )
 
 
+@migrations()
+def releases_of_sightings(db: Database) -> None:
+    db.table("releases").create(
+        {"subject": str, "version": str, "decision": str, "by": str, "actor": str, "reason": str, "at": str}
+    )
+    db.table("releases").create_index(["subject", "version"])
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -163,9 +171,37 @@ class Ledger:
         with self._transaction():
             self._db.table("sightings").upsert(row, pk=("subject", "version", "fingerprint"))
 
-    def sighting_outcomes(self) -> dict[str, str]:
-        """What each subject of captured images last came to."""
-        return dict(self._db.execute("select subject, outcome from sightings order by judged_at").fetchall())
+    def was_searched(self, subject: str, version: str) -> bool:
+        """Whether these images of a subject were searched before, for whomever."""
+        query = (
+            "select 1 from sightings where subject = ? and version = ? and coalesce(record ->> '$.searched', 1) limit 1"
+        )
+        return self._db.execute(query, [subject, version]).fetchone() is not None
+
+    def is_held(self, subject: str, version: str) -> bool:
+        """Whether the newest search of these images waits for a second person."""
+        query = "select record ->> '$.held' from sightings where subject = ? and version = ? order by judged_at desc, rowid desc limit 1"
+        found = self._db.execute(query, [subject, version]).fetchone()
+        return bool(found and found[0])
+
+    def release_of(self, subject: str, version: str) -> dict[str, Any] | None:
+        """What a second person last decided about these images of a subject."""
+        rows = self._db.table("releases").rows_where(
+            "subject = ? and version = ?", [subject, version], order_by="rowid desc", limit=1
+        )
+        return next((dict(row) for row in rows), None)
+
+    def keep_release(self, row: Mapping[str, str]) -> None:
+        """Add a decision; those before it stay."""
+        with self._transaction():
+            self._db.table("releases").insert(dict(row))
+
+    def sighting_outcomes(self) -> dict[str, tuple[str, str]]:
+        """What each subject of captured images last came to, and why."""
+        rows = self._db.execute(
+            "select subject, outcome, record ->> '$.reason' from sightings order by judged_at, rowid"
+        )
+        return {subject: (outcome, reason) for subject, outcome, reason in rows.fetchall()}
 
     def close(self) -> None:
         self._db.close()

@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
     four_eyes: bool = False
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
+    searches_per_day: int = Field(200, ge=1)
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
 

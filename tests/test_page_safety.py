@@ -132,6 +132,7 @@ ONE_BY_ONE = {
     ("GET", "/captures"): {Permission.CASES_READ}, ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
     ("POST", "/captures/file"): {Permission.CAPTURES}, ("POST", "/captures/judge"): {Permission.CAPTURES},
     ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES}, ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/release"): {Permission.CASES_DECIDE},
     ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE}, ("POST", "/scans/file"): {Permission.SCANS_WRITE},
     ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
     ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
@@ -25,7 +26,21 @@ from reports.case import (
     TieRecord,
 )
 from reports.review import CaseStatus
+from scanner.captures.disclosure import (
+    HELD,
+    NO_PAGE_YET,
+    NOBODY,
+    NOT_A_PAGE,
+    ONE_ALONE,
+    REFUSED,
+    TOO_MANY,
+    Source,
+    may_be_told,
+    source_of,
+)
+from scanner.captures.releases import ReleaseDecision, Releases
 from scanner.captures.sightings import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject, judge, subjects_of
+from scanner.captures.tries import Tries
 from scanner.cases.filing import authorised_by, is_registered, method_record, note_superseded, open_case
 from scanner.comparison import comparison_record
 from scanner.environment import environment_now
@@ -46,6 +61,8 @@ class JudgedSubject:
     Attributes:
         authorised: what allows the use, for who was found and has no case.
         known: it was judged before, under the same settings, and nothing new came.
+        searched: False where the pictures may not be searched, or not yet.
+        held: somebody may be shown, and nobody is told before a second person released it.
     """
 
     key: str
@@ -59,63 +76,136 @@ class JudgedSubject:
     authorised: tuple[str, ...]
     ties: tuple[str, ...]
     known: bool
+    searched: bool = True
+    held: bool = False
 
 
 def judge_captures(
-    workshop: Workshop, captures: Captures, step: Callable[[str], None] = lambda _: None
+    workshop: Workshop, captures: Captures, step: Callable[[str], None] = lambda _: None, asker: str | None = None
 ) -> Iterator[JudgedSubject]:
-    """Judge what is new or was judged under other settings; each subject is committed once it is judged."""
+    """Judge what is new or was judged under other settings; each subject is committed once it is judged.
+
+    Args:
+        asker: the login of whoever asks for it; its searches are counted and limited (scanner.captures.tries).
+    """
     watch = workshop.watch
-    fingerprint = hashlib.sha256(f"captures 2 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()).hexdigest()
+    fingerprint = hashlib.sha256(f"captures 3 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()).hexdigest()
+    releases = Releases(captures, workshop.ledger, workshop.vault)
+    settings = workshop.settings
+    tries = Tries(workshop.vault, captures, asker or settings.operator, settings.searches_per_day, workshop.clock())
     todo: list[Subject] = []
     for subject in subjects_of(captures):
+        decision = releases.decision_about(subject)
         known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
-        if known is None or known["authorised"]:  # what allows a use may end any day
+        why = _not_to_be_searched(subject, captures, decision)
+        if known is not None and not _must_be_judged_again(known, why, decision):
+            yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
+        elif why is not None:
+            judged = _unsearched(subject, why)
+            _keep(workshop, subject, fingerprint, judged)
+            yield judged
+        elif workshop.ledger.was_searched(subject.key, subject.version) or tries.take(subject):
             todo.append(subject)
         else:
-            yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
+            yield _unsearched(subject, TOO_MANY)
     for sighting in judge(todo, captures, workshop.reader, workshop.pack, watch):
-        step(sighting.subject.name)
-        with shared(captures.folder):
-            if any(captures.known(page.capture_id) is None for page in sighting.subject.pages.values()):
-                continue  # a capture of it was removed meanwhile: the next run judges what is left
-            judged = _filed(workshop, captures, watch, sighting)
-        record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
-        record["reason"] = (
-            "a case was opened" if judged.cases else record["reason"] if not judged.authorised else "authorised"
-        )
-        # No name and no score of a person stays in the ledger: cases hold them, and are found by their ids.
         subject = sighting.subject
-        workshop.ledger.keep_sighting(
-            subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock()
-        )
+        step(subject.name)
+        with shared(captures.folder):
+            if any(captures.known(page.capture_id) is None for page in subject.pages.values()):
+                continue  # a capture of it was removed meanwhile: the next run judges what is left
+            judged = _filed(workshop, captures, watch, sighting, releases.decision_about(subject))
+        _keep(workshop, subject, fingerprint, judged)
         yield judged
+
+
+def _must_be_judged_again(known: dict[str, Any], why_not: str | None, decision: str | None) -> bool:
+    """What allows a use may end any day; a page may have come, and a second person may have decided."""
+    if not known["searched"] or why_not is not None:
+        return bool(known["reason"] != why_not)
+    decided = decision is not None and known["reason"] != REFUSED
+    return bool(known["authorised"]) or (known["held"] and decided)
+
+
+def _not_to_be_searched(subject: Subject, captures: Captures, decision: str | None) -> str | None:
+    """Why pictures are not searched, or not yet; None where they are."""
+    match source_of(subject, captures):
+        case Source.NONE:
+            return NOT_A_PAGE
+        case Source.SAID if decision != ReleaseDecision.RELEASE:
+            return NO_PAGE_YET if decision is None else REFUSED
+    return None
+
+
+def _unsearched(subject: Subject, why: str) -> JudgedSubject:
+    outcome = str(Outcome.INCONCLUSIVE)
+    return JudgedSubject(subject.key, subject.name, outcome, why, 0, 0, (), (), (), (), known=False, searched=False)
+
+
+def _keep(workshop: Workshop, subject: Subject, fingerprint: str, judged: JudgedSubject) -> None:
+    """Remember a result; no name and no score of a person stays in the ledger: cases hold them, and are found by their ids."""
+    record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
+    if judged.cases or judged.authorised:
+        record["reason"] = "a case was opened" if judged.cases else "authorised"
+    workshop.ledger.keep_sighting(subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock())
 
 
 _UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
 _LISTS = ("cases", "identities", "authorised", "ties")
 
 
-def _filed(workshop: Workshop, captures: Captures, watch: Watch, sighting: Sighting) -> JudgedSubject:
-    ties = _ties(workshop, captures, sighting.subject)
-    cases, authorised, identities = [], [], []
-    for found in sighting.found:
-        if not is_registered(workshop, found.identity_id):
-            continue
-        method = _method(workshop, watch, found)
-        case = _case(workshop, captures, sighting, found, ties, method)
-        allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, sighting.subject)
+def _filed(
+    workshop: Workshop, captures: Captures, watch: Watch, sighting: Sighting, decision: str | None
+) -> JudgedSubject:
+    ties, subject = _ties(workshop, captures, sighting.subject), sighting.subject
+    signs = _signs(workshop, captures, subject)
+    found = [
+        one
+        for one in sighting.found
+        if is_registered(workshop, one.identity_id)
+        and may_be_told(one, workshop.vault.find(one.identity_id).name, subject, signs, workshop.docket)
+    ]
+    outcome, reason = _told_of_nobody(sighting)
+    cases: list[str] = []
+    authorised: list[str] = []
+    identities: list[str] = []
+    held = bool(found) and decision != ReleaseDecision.RELEASE
+    if held:
+        outcome, reason = Outcome.POSSIBLE, HELD if decision is None else REFUSED
+    for one in [] if held else found:
+        case = _case(workshop, captures, sighting, one, ties, _method(workshop, watch, one))
+        allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, subject)
         if allowed is not None:
             authorised.append(allowed)
             continue
+        if not cases:
+            outcome, reason = one.outcome, one.reason
         cases.append(_opened_or_noted(workshop, case))
-        identities.append(found.identity_id)
-    outcome = str(sighting.outcome) if identities or not sighting.found else str(Outcome.CLEAR)
-    subject = sighting.subject
+        identities.append(one.identity_id)
+    if authorised and not cases:
+        outcome, reason = Outcome.CLEAR, found[0].reason
     return JudgedSubject(
-        subject.key, subject.name, outcome, sighting.reason, sighting.images, sighting.faces, tuple(cases), tuple(identities),
-        tuple(authorised), tuple(dict.fromkeys(tie.sha256 or tie.listing_url for tie, _ in ties)), known=False,
+        subject.key, subject.name, str(outcome), reason, sighting.images, sighting.faces, tuple(cases), tuple(identities),
+        tuple(authorised), tuple(dict.fromkeys(tie.sha256 or tie.listing_url for tie, _ in ties)), known=False, held=held,
     )  # fmt: skip
+
+
+def _told_of_nobody(sighting: Sighting) -> tuple[Outcome, str]:
+    """What is said where nobody may be told: the same whether a single picture is close to somebody or not."""
+    if sighting.with_face == 0:
+        return Outcome.INCONCLUSIVE, "no image shows a usable face"
+    if sighting.with_face == 1:
+        return Outcome.INCONCLUSIVE, ONE_ALONE
+    return Outcome.CLEAR, f"{NOBODY}; {sighting.faces} faces were searched"
+
+
+def _signs(workshop: Workshop, captures: Captures, subject: Subject) -> list[Tie]:
+    """What pages, as they were read, and images point to."""
+    found = [tie for page in subject.pages.values() for tie in ties_of_page(workshop.crawl, page.as_read)]
+    for page in subject.pages.values():
+        for image in captures.images(page.page_id):
+            found += ties_of_image(workshop.crawl, image.provenance)
+    return found
 
 
 def _licence_of_the_file(workshop: Workshop, case: Case, subject: Subject) -> str | None:

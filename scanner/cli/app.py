@@ -155,11 +155,11 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
     from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
     from reports.errors import ReportError, ReviewRefused, UnknownNotice
-    from scanner.errors import ScanError, SettingsInvalid, UnknownScan
+    from scanner.errors import ReleaseRefused, ScanError, SettingsInvalid, UnknownScan
     from scanner.web.errors import WebError
 
     usage = UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
-    if isinstance(error, usage | ReviewRefused | UnknownNotice | WebError):
+    if isinstance(error, usage | ReviewRefused | ReleaseRefused | UnknownNotice | WebError):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH
