@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from crawlers.saved.captures import Captures
+from face_index.vault import Submission
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.sightings import subjects_of
@@ -30,7 +31,7 @@ from scanner.settings import Settings
 from scanner.web.access import Role
 from scanner.web.worker import rows_of
 from scanner.workshop import Workshop
-from tests.conftest import Silent
+from tests.conftest import PHOTO, Silent, prototypes_of
 from tests.registering import release_all
 from tests.test_cli import run
 from tests.test_page_safety import Site
@@ -364,3 +365,64 @@ class TestTries:
         judged(workshop)
         told = examine_installation(settings)["captures"]
         assert told == {"searches a person may make a day": "200", "made today by omar": "1"}
+
+
+class TestEnrolment:
+    """Photos that are submitted are compared with everybody registered: whoever submits them is not told who they show."""
+
+    def answers(self, settings: Settings, tmp_path: Path) -> dict[str, str]:
+        """What the commands say about photos of somebody registered, and of a stranger."""
+        told = {}
+        for name, seed in (("Ann Alpha", REGISTERED), ("Bea Bravo", STRANGER)):
+            folder = tmp_path / name.replace(" ", "")
+            folder.mkdir()
+            loose(folder, four(seed))
+            done = run("enroll", name, folder, "--yes", "--submitted-by", "sam", "--json", home=settings.home)
+            assert done.returncode == 0, done.stderr
+            plain = run("identities", "--waiting", "--operator", "Sam", home=settings.home)
+            assert "looks like" not in plain.stdout
+            document = json.loads(done.stdout)
+            told[name] = json.dumps({**document, "identity_id": "", "name": "", "photos": []}) + done.stderr
+        return told
+
+    def test_whoever_submits_photos_learns_nothing_of_whom_they_look_like(
+        self, settings: Settings, workshop: Workshop, tmp_path: Path
+    ) -> None:
+        told = self.answers(settings, tmp_path)
+        assert told["Ann Alpha"] == told["Bea Bravo"]
+        found = {one.name: one for one in workshop.vault.identities()}
+        assert found["Ann Alpha"].status == "conflict"
+        log = [entry.details for entry in workshop.vault.audit.about(found["Ann Alpha"].identity_id)]
+        assert found["person-108"].identity_id not in json.dumps(log)
+        shown = run("identities", "--waiting", "--operator", "olga", home=settings.home)
+        assert "Ann Alpha looks like person-108" in shown.stdout
+        assert workshop.vault.audit.found(event="look-alikes shown")[0].actor == "olga"
+
+    def test_an_agencys_list_is_answered_alike(self, settings: Settings, tmp_path: Path) -> None:
+        for name, seed in (("a", REGISTERED), ("b", STRANGER)):
+            (tmp_path / name).mkdir()
+            loose(tmp_path / name, four(seed))
+        (tmp_path / "list.csv").write_text("name,photos\nAnn Alpha,a\nBea Bravo,b\n")
+        done = run("enroll-many", tmp_path / "list.csv", "--yes", "--json", home=settings.home)
+        assert json.loads(done.stdout)["counts"] == {"pending": 2}
+        lines = [json.loads(line) for line in (tmp_path / "list.csv.report.jsonl").read_text().splitlines()]
+        assert [(line["status"], line["reason"]) for line in lines] == [("pending", None)] * 2
+
+    def test_an_operator_who_brought_somebody_sees_no_look_alike_on_the_pages(
+        self, settings: Settings, workshop: Workshop, tmp_path: Path
+    ) -> None:
+        site = Site(settings)
+        own, other = (site.browser(name, Role.OPERATOR) for name in ("own", "other"))
+        known = workshop.vault.find("person-108")
+        version = workshop.reader.version
+        consent = replace(known.consent, signed_by="Ann Alpha")
+        submission = Submission(
+            "Ann Alpha", consent, prototypes_of(1), version, [PHOTO], 2, "own@example.org", lookalikes=[(known.identity_id, 0.97)]
+        )  # fmt: skip
+        place = f"/registrations/{workshop.vault.submit(submission, utc_now()).identity_id}"
+        for page in (own.get(place).text, own.get("/registrations?q=ann").text):
+            assert "looks like" not in page.casefold()
+            assert "person-108" not in page
+        assert "person-108" in other.get(place).text
+        assert "looks like" in other.get("/registrations?q=ann").text
+        site.stranger.__exit__(None, None, None)

@@ -158,7 +158,7 @@ class Vault:
                 photos=submission.photo_count, signatory=submission.consent.signatory,
                 consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
                 documents=[one.kind for one in submission.documents],
-                lookalikes=[other_id for other_id, _ in submission.lookalikes], pack_sha256=submission.version.sha256,
+                pack_sha256=submission.version.sha256,
             )  # fmt: skip
         return self.find(identity_id)
 
@@ -181,7 +181,8 @@ class Vault:
                 )
             said(operator, "who approves")
             said(proof.kind, "what was seen as proof")
-            alike = ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id))
+            others = [other for other, _ in self.lookalikes_of(identity.identity_id)]
+            alike = ", ".join(other.name for other in others)
             if alike and not reason.strip():
                 raise NotDecidable(
                     f"{identity.name} looks like {alike}, registered already; find out who is "
@@ -208,6 +209,7 @@ class Vault:
             self.audit.append(
                 "approved", identity.identity_id, operator, now,
                 document_sha256=proof.document_sha256, reason=without_name(reason, identity),
+                lookalikes=[other.identity_id for other in others],
             )  # fmt: skip
         return self.find(identity.identity_id)
 
