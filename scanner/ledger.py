@@ -87,6 +87,22 @@ def releases_of_sightings(db: Database) -> None:
     db.table("releases").create_index(["subject", "version"])
 
 
+@migrations()
+def files_held_for_minors(db: Database) -> None:
+    db.table("held_files").create(
+        {
+            "key": str, "identity_id": str, "sha256": str, "places": str, "hub": str, "listing_id": str, "title": str, "url": str,
+            "file": str, "likeness": float, "held_at": str,
+        },
+        pk="key",
+    )  # fmt: skip
+    db.table("held_files").create_index(["sha256"])
+    db.table("held_looks").create(
+        {"key": str, "at": str, "by": str, "actor": str, "decision": str, "reason": str, "places": str}
+    )
+    db.table("held_looks").create_index(["key"])
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -195,6 +211,33 @@ class Ledger:
         """Add a decision; those before it stay."""
         with self._transaction():
             self._db.table("releases").insert(dict(row))
+
+    def held_file(self, key: str) -> dict[str, Any] | None:
+        """A held file's row (scanner.held_files)."""
+        return next((dict(row) for row in self._db.table("held_files").rows_where("key = ?", [key])), None)
+
+    def held_files(self, sha256: str | None = None) -> list[dict[str, Any]]:
+        """Rows of all held files, or of those with these bytes."""
+        where, values = ("1 = 1", []) if sha256 is None else ("sha256 = ?", [sha256])
+        return [dict(row) for row in self._db.table("held_files").rows_where(where, values, order_by="held_at")]
+
+    def keep_held_file(self, row: Mapping[str, Any]) -> None:
+        with self._transaction():
+            self._db.table("held_files").upsert(dict(row), pk="key")
+
+    def held_looks(self, key: str) -> list[dict[str, Any]]:
+        """Who looked at a held file, the first first."""
+        return [dict(row) for row in self._db.table("held_looks").rows_where("key = ?", [key], order_by="rowid")]
+
+    def held_looks_at(self, sha256: str) -> bool:
+        """Whether anybody looked at a held file of these bytes."""
+        query = "select 1 from held_looks join held_files using (key) where sha256 = ? limit 1"
+        return self._db.execute(query, [sha256]).fetchone() is not None
+
+    def keep_held_look(self, row: Mapping[str, str]) -> None:
+        """Add that somebody looked; what others said stays."""
+        with self._transaction():
+            self._db.table("held_looks").insert(dict(row))
 
     def sighting_outcomes(self) -> dict[str, tuple[str, str]]:
         """What each subject of captured images last came to, and why."""

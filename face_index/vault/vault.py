@@ -67,6 +67,7 @@ class Vault:
 
     def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
         self.path, self.keys = path, keys
+        self._register, self._register_at = "", -1
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Of several first processes one makes the tables and the master key; the others wait for both.
         with FileLock(path.with_suffix(".lock")):
@@ -268,9 +269,18 @@ class Vault:
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
     def minors(self, day: date) -> list[Identity]:
-        """Everyone registered who is under age on that day."""
+        """Everyone registered, or waiting for approval, who is under age on that day."""
         rows = self.db.query(IDENTITIES + " where i.adult_on > ?", [day.isoformat()])
-        return [one for one in map(identity_of, rows) if one.is_active(day)]
+        return [one for one in map(identity_of, rows) if one.consent.covers(day)]
+
+    @property
+    def register_state(self) -> str:
+        """Changes whenever somebody is submitted, enters or leaves; cheap, since it is asked for each file of a scan."""
+        [(entries,)] = self.db.execute("select max(entry) from audit").fetchall()
+        if self._register_at != entries:  # whatever happens to a person is in the log
+            [(count, newest)] = self.db.execute("select count(*), max(submitted_at) from identities").fetchall()
+            self._register_at, self._register = entries, f"{self.gallery_version} {count} {newest}"
+        return self._register
 
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity, SharedName."""

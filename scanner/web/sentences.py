@@ -106,6 +106,7 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-photos": t("Choose at least three photos."),
         "no-reason": t("Say why; the reason stays in the record."),
         "no-cases": t("Tick at least one case."),
+        "names-itself": t("The file itself names the child: it stays held."),
         "took-it-in": t(
             "You took this in or corrected it. Somebody else must look at the pages and release what they may show."
         ),

@@ -14,7 +14,7 @@ from reports.docket import Docket, Standing
 from reports.review import CaseStatus
 from scanner.ledger import Ledger
 from scanner.settings import Settings
-from scanner.verdict import NOBODY_REGISTERED, Outcome
+from scanner.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState
 from scanner.web.store import WebStore
 
@@ -149,6 +149,9 @@ class Telling:
         )
 
     def _finding(self, row: dict[str, Any], cases: dict[str, Standing]) -> FindingDocument:
+        if row["outcome"] == Outcome.INCONCLUSIVE and not self.with_names:
+            # Too few faces, or a file that is held: callers are not told which, so that nobody asks who is held for.
+            row = {**row, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": NEEDS_A_LOOK}
         case = cases.get(row.get("case_id") or "")
         return FindingDocument(
             file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
@@ -201,6 +204,8 @@ class KnownFiles:
             found = self._ledger.newest_rows(sha256, fingerprint)
         if not found or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in found):
             return None
+        if any(row["reason"] == NEEDS_A_LOOK for row in found) and self._ledger.held_looks_at(sha256):
+            return None  # somebody looked since: it may be sampled now
         # A licence or a person's word is for an uploader: what one may is not known to be allowed to another.
         cases = self._standings.of({row["case_id"] for row in found if row.get("case_id")})
         return None if any(one.status == CaseStatus.AUTHORISED for one in cases.values()) else found

@@ -185,7 +185,7 @@ class Worker:
         if job.kind == JobKind.TARGET:
             return _told(run_scan(workshop, [job.source], progress))
         listings = (with_declared(listing, job.declared) for listing in self._listings(job))
-        return _told(scan_listings(workshop, f"job {job.job_id}", listings, progress))
+        return _told(scan_listings(workshop, f"job {job.job_id}", listings, progress, brought=True))
 
     def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         """Take in what was sent, if anything was, and judge what is new among everything captured."""
