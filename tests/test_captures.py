@@ -243,7 +243,7 @@ def taken(captured_home: Path) -> dict[str, Any]:
     release_all(workshop)
     judged = list(judge_captures(workshop, Captures(workshop.crawl, settings.captures_path)))
     workshop.close()
-    return {**told, "judged": [asdict(one) for one in judged]}
+    return {**told, "judged": json.loads(json.dumps([asdict(one) for one in judged]))}
 
 
 class TestWorld:

@@ -32,6 +32,7 @@ from scanner.web.verdicts import Standings, Telling
 from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.servers.files import FileServer
+from tests.test_cli import run
 from tests.test_page_safety import Site
 
 STYLE = ADAPTERS / "sepia_style.safetensors"
@@ -200,6 +201,19 @@ class TestQueue:
         monkeypatch.setattr(Bench, "judge", lambda bench, task: tasks.append(task) or judge(bench, task))
         assert run_scan(workshop, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
         assert not any("mia" in word.casefold() for task in tasks for word in (*task.triggers, *task.candidates))
+
+    def test_on_the_command_line(self, workshop: Workshop, consent: Consent) -> None:
+        submitted(workshop, consent)
+        sent(workshop, "A style", STYLE, (CHILD,))
+        home = workshop.settings.home
+        [one] = json.loads(run("held", "list", "--json", home=home).stdout)["held"]
+        assert (one["child"], one["places"], one["looks"]) == (CHILD, ["tags"], [])
+        look = ("held", "look", one["key"], "--reason", "a painter", "--decision")
+        assert "second person" in run(*look, "somebody-else", "--by", "Rita", home=home).stdout
+        assert run(*look, "nothing", "--by", "Li Na", home=home).returncode == 2
+        assert "next scan" in run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
+        assert "No held file waits" in run("held", "list", home=home).stdout
+        assert "Rita: somebody-else" in run("held", "list", "--all", home=home).stdout
 
     def test_the_likeliest_likeness_comes_first(self, workshop: Workshop, consent: Consent, tmp_path: Path) -> None:
         submitted(workshop, consent)

@@ -20,8 +20,8 @@ from face_index.consent import Consent, Signatory
 from face_index.vault import Submission, Vault
 from scanner.crew import LocalCrew
 from scanner.judging import Bench, Judgement, Task
-from scanner.minors import Naming
 from scanner.miniature.world import ADAPTERS
+from scanner.minors import Naming
 from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
 from scanner.scan import run_scan

@@ -170,7 +170,7 @@ def remove(
 def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
     """What waits for a second person: captured by whom, of which account or page. Whom it may show is not said."""
     taking = _open(context)
-    found = [
+    found: list[dict[str, Any]] = [
         {
             "name": one.subject.name, "captures": sorted({page.capture_id for page in one.subject.pages.values()}),
             "pages": len(one.subject.pages), "images": len(one.subject.images), "searched": one.searched,
