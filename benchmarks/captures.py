@@ -134,7 +134,7 @@ class Round:
 def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
     """Rounds in turn, since other work comes and goes on the machine: new accounts, the plain loop on some of their images, ours on
     all of them; and the peak memory after each."""
-    settings = Settings(home=home, face_pack="miniature", device="cpu")
+    settings = Settings(home=home, face_pack="miniature", device="cpu", searches_per_day=1_000_000)
     workshop = Workshop(settings)
     captures = Captures(workshop.crawl, settings.captures_path)
     plain, known, each = PlainLoop(workshop), 0, count // EACH // ROUNDS

@@ -85,7 +85,7 @@ def plainly(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | Non
     return None
 
 
-def milliseconds(way: Callable[..., str | None], workshop: Workshop, files: int) -> tuple[float, float]:
+def milliseconds(way: Callable[..., object], workshop: Workshop, files: int) -> tuple[float, float]:
     """Of the first file, and the median of the others."""
     seconds = []
     for number in range(files):

@@ -22,7 +22,7 @@ from PIL import ImageOps
 
 from face_index.face import Face, FaceReader, Image
 from face_index.image_formats import HEAD_BYTES, MAX_BYTES, ImageRefused, image_format, open_image
-from face_index.same_picture import Patch, patch_of
+from face_index.same_picture import Look, Patch, look_of, patch_of
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,14 @@ class Seen(Generic[Key]):
     Attributes:
         faces: largest first; boxes in pixels of the image as it is, upright.
         patches: of a thorough image, one for each face: what tells whether another one shows the same picture.
+        looks: one for each face: what tells whether another was cut from the same photograph.
         problem: why the image could not be opened.
     """
 
     key: Key
     faces: tuple[Face, ...]
     patches: tuple[Patch, ...] = ()
+    looks: tuple[Look, ...] = ()
     problem: str | None = None
 
 
@@ -116,7 +118,7 @@ def _look(reader: FaceReader, batch: Sequence[Captured[Key]], piece_side: int) -
         if one.thorough or not found:
             found = _with_pieces(reader, image, found, piece_side)
         patches = tuple(patch_of(image, face) for face in found) if one.thorough else ()
-        seen.append(Seen(one.key, tuple(found), patches))
+        seen.append(Seen(one.key, tuple(found), patches, tuple(look_of(image, face) for face in found)))
     return seen
 
 

@@ -46,7 +46,7 @@ class RowResult:
     Attributes:
         line: counted from 1, without the heading.
         name: of the person.
-        status: "pending", "conflict", "registered before", "erased since" or "refused".
+        status: "pending", "registered before", "erased since" or "refused".
         reason: why it was refused.
         photos: for each photo name, why it was refused or None.
         fingerprint: of the line and its photo files' sizes and times; a refused line is tried again when it changes.
@@ -134,7 +134,7 @@ def _register(
         reason = "was registered from this line and erased since; a new consent needs a new line (signed_on)"
         return replace(blank, status="erased since", reason=reason)
     try:
-        identity, report = registrar.register(request, now)
+        _, report = registrar.register(request, now)
     except EnrolmentRefused as error:
         needed = f"{error.report.accepted} usable photos, {error.report.needed} needed"
         if error.report.people:
@@ -148,8 +148,8 @@ def _register(
         return replace(blank, reason=str(error))
     except (ConsentMissing, NameRefused) as error:
         return replace(blank, reason=str(error))
-    alike = "looks like someone registered under another name" if identity.status == Status.CONFLICT else None
-    return replace(blank, status=str(identity.status), reason=alike, photos=_photos(report))
+    # Whether the face is somebody's who is registered is for whoever decides, not for whoever brings photos.
+    return replace(blank, status=str(Status.PENDING), photos=_photos(report))
 
 
 def _is_stored(vault: Vault, request: Request) -> bool:

@@ -8,6 +8,8 @@ ScanError
 ├── NotScannable         this checkpoint cannot be sampled faithfully; becomes `failed`
 │   ├── UnfaithfulLoad   it loaded only in part, not at all, or to numbers that are not finite
 │   └── RefusedToSample  a safety rule forbids sampling
+├── ReleaseRefused       this person may not release what captures show, or there is nothing to release
+├── LookRefused          what somebody says of a held file cannot be recorded as it was given
 ├── EvidenceNotHere      a file that a bundle or its reproduction needs is not on this machine
 ├── FilingBusy           other processes file about the same weights without a pause
 ├── FleetUnreachable     no Ray cluster answers at the address
@@ -61,6 +63,14 @@ class UnfaithfulLoad(NotScannable):
 
 class RefusedToSample(NotScannable):
     """A safety rule forbids sampling this checkpoint."""
+
+
+class ReleaseRefused(ScanError):
+    """Whoever asks may not release what captures show, or there is nothing to release."""
+
+
+class LookRefused(ScanError):
+    """What somebody says of a held file cannot be recorded as it was given."""
 
 
 class UnknownScan(ScanError):

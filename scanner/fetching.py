@@ -13,12 +13,19 @@ from crawlers.catalog import HubDoor
 from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
 from crawlers.inquiries import Inquiries, Wanted
-from crawlers.listing import listings_of
+from crawlers.listing import Listing, RemoteFile, listings_of
 from crawlers.query import Found, search
 from crawlers.storage import is_storage
 from crawlers.store import CrawlStore
 from reports.docket import Docket
+from scanner.errors import RefusedToSample
+from scanner.held_files import HeldFiles
+from scanner.ledger import Ledger
+from scanner.minors import RegisteredMinors, words_about
+from scanner.reception import open_vault
+from scanner.safety import refuse_minors
 from scanner.settings import Settings
+from scanner.verdict import NEEDS_A_LOOK
 
 _PART = 1_000
 
@@ -95,6 +102,36 @@ def wanted_files(
         if len(likely) >= limit:
             break
     return likely[:limit]
+
+
+class Objections:
+    """Why a listed file is not fetched before somebody has looked at it; files that name a registered minor are held."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._settings, self._clock = settings, clock
+        self._vault = open_vault(settings) if settings.vault_path.exists() else None
+        self._ledger = Ledger(settings.scans_path) if self._vault else None
+        self._minors = RegisteredMinors(self._vault, clock) if self._vault else None
+
+    def close(self) -> None:
+        for one in (self._vault, self._ledger):
+            if one is not None:
+                one.close()
+
+    def to(self, listing: Listing, file: RemoteFile) -> str | None:
+        """A sentence, or None where it may be fetched."""
+        try:
+            refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
+        except RefusedToSample as error:
+            return str(error)
+        if self._vault is None or self._ledger is None or self._minors is None:
+            return None
+        naming = self._minors.named_by(words_about(listing, file))
+        if naming is None:
+            return None
+        held = HeldFiles(self._ledger, self._vault)
+        one = held.hold(naming, listing, file, None, self._settings.operator, self._clock())
+        return None if one.lifted else NEEDS_A_LOOK
 
 
 def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:

@@ -86,6 +86,30 @@ def settings_of_verdicts(db: Database) -> None:
     )  # none for those of before: they answer for their own questions only
 
 
+@migrations()
+def releases_of_sightings(db: Database) -> None:
+    db.table("releases").create(
+        {"subject": str, "version": str, "decision": str, "by": str, "actor": str, "reason": str, "at": str}
+    )
+    db.table("releases").create_index(["subject", "version"])
+
+
+@migrations()
+def files_held_for_minors(db: Database) -> None:
+    db.table("held_files").create(
+        {
+            "key": str, "identity_id": str, "sha256": str, "places": str, "hub": str, "listing_id": str, "title": str, "url": str,
+            "file": str, "likeness": float, "held_at": str,
+        },
+        pk="key",
+    )  # fmt: skip
+    db.table("held_files").create_index(["sha256"])
+    db.table("held_looks").create(
+        {"key": str, "at": str, "by": str, "actor": str, "login": str, "decision": str, "reason": str, "places": str}
+    )
+    db.table("held_looks").create_index(["key"])
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -186,9 +210,64 @@ class Ledger:
         with self._transaction():
             self._db.table("sightings").upsert(row, pk=("subject", "version", "fingerprint"))
 
-    def sighting_outcomes(self) -> dict[str, str]:
-        """What each subject of captured images last came to."""
-        return dict(self._db.execute("select subject, outcome from sightings order by judged_at").fetchall())
+    def was_searched(self, subject: str, version: str) -> bool:
+        """Whether these images of a subject were searched before, for whomever."""
+        query = (
+            "select 1 from sightings where subject = ? and version = ? and coalesce(record ->> '$.searched', 1) limit 1"
+        )
+        return self._db.execute(query, [subject, version]).fetchone() is not None
+
+    def is_held(self, subject: str, version: str) -> bool:
+        """Whether the newest search of these images waits for a second person."""
+        query = "select record ->> '$.held' from sightings where subject = ? and version = ? order by judged_at desc, rowid desc limit 1"
+        found = self._db.execute(query, [subject, version]).fetchone()
+        return bool(found and found[0])
+
+    def release_of(self, subject: str, version: str) -> dict[str, Any] | None:
+        """What a second person last decided about these images of a subject."""
+        rows = self._db.table("releases").rows_where(
+            "subject = ? and version = ?", [subject, version], order_by="rowid desc", limit=1
+        )
+        return next((dict(row) for row in rows), None)
+
+    def keep_release(self, row: Mapping[str, str]) -> None:
+        """Add a decision; those before it stay."""
+        with self._transaction():
+            self._db.table("releases").insert(dict(row))
+
+    def held_file(self, key: str) -> dict[str, Any] | None:
+        """A held file's row (scanner.held_files)."""
+        return next((dict(row) for row in self._db.table("held_files").rows_where("key = ?", [key])), None)
+
+    def held_files(self, sha256: str | None = None) -> list[dict[str, Any]]:
+        """Rows of all held files, or of those with these bytes."""
+        where, values = ("1 = 1", []) if sha256 is None else ("sha256 = ?", [sha256])
+        return [dict(row) for row in self._db.table("held_files").rows_where(where, values, order_by="held_at")]
+
+    def keep_held_file(self, row: Mapping[str, Any]) -> None:
+        with self._transaction():
+            self._db.table("held_files").upsert(dict(row), pk="key")
+
+    def held_looks(self, key: str) -> list[dict[str, Any]]:
+        """Who looked at a held file, the first first."""
+        return [dict(row) for row in self._db.table("held_looks").rows_where("key = ?", [key], order_by="rowid")]
+
+    def held_looks_at(self, sha256: str) -> bool:
+        """Whether anybody looked at a held file of these bytes."""
+        query = "select 1 from held_looks join held_files using (key) where sha256 = ? limit 1"
+        return self._db.execute(query, [sha256]).fetchone() is not None
+
+    def keep_held_look(self, row: Mapping[str, str]) -> None:
+        """Add that somebody looked; what others said stays."""
+        with self._transaction():
+            self._db.table("held_looks").insert(dict(row))
+
+    def sighting_outcomes(self) -> dict[str, tuple[str, str]]:
+        """What each subject of captured images last came to, and why."""
+        rows = self._db.execute(
+            "select subject, outcome, record ->> '$.reason' from sightings order by judged_at, rowid"
+        )
+        return {subject: (outcome, reason) for subject, outcome, reason in rows.fetchall()}
 
     def close(self) -> None:
         self._db.close()

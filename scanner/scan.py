@@ -59,11 +59,14 @@ def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> 
     return scan_listings(workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer)
 
 
-def scan_listings(workshop: Workshop, target: str, listings: Iterable[Listing], observer: Observer) -> ScanResult:
+def scan_listings(
+    workshop: Workshop, target: str, listings: Iterable[Listing], observer: Observer, *, brought: bool = False
+) -> ScanResult:
     """Scan what is listed already; `target` names it, so that the same scan is continued after a stop.
 
     Args:
         listings: read only where they were not all written down before.
+        brought: a caller brought the files and the words about them (scanner.worklist).
 
     Raises:
         FaceIndexError: the face pack cannot be used.
@@ -73,7 +76,7 @@ def scan_listings(workshop: Workshop, target: str, listings: Iterable[Listing], 
     watch = workshop.watch
     scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now)
     gaps = _list(workshop, scan.scan_id, listings, observer) if scan.listed_at is None else ()
-    Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer).work_off()
+    Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer, brought=brought).work_off()
     if not gaps:
         workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
     return replace(result_of(workshop, scan.scan_id), gaps=gaps)

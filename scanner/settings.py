@@ -191,6 +191,7 @@ class Settings(BaseSettings):
         True  # False where somebody works alone: one login may submit and approve, and the audit log says so
     )
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
+    searches_per_day: int = Field(200, ge=1)
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
 

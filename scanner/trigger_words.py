@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawlers.listing import Listing, RemoteFile
 from crawlers.words import PERSON_WORDS
+from scanner.minors import Naming, words_about
 from scanner.safety import usable_triggers
 from scanner.triage import Triage
 from scanner.trigger_search import candidate_words
@@ -30,6 +31,11 @@ def words_of(
     if triggers:
         return triggers, ()
     return (), candidate_words([listing.title, file.name, str(triage.training.get("output_name") or "")])
+
+
+def without_minors(workshop: Workshop, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words that may stand in a prompt: none that names a registered minor, also where a file of that name was let through."""
+    return tuple(word for word in words if workshop.minors.matcher.named_in([word]) is None)
 
 
 def _words_of_examples(workshop: Workshop, listing: Listing) -> list[str]:
@@ -63,16 +69,15 @@ def _prompts_in(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _prompts_in(inner, depth + 1)
 
 
-def named_minor(workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> str | None:
-    """The name of a registered minor whom a file's listing or header names; None for anybody else.
+def named_minor(workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> Naming | None:
+    """The registered minor whom a file's listing or header names, and where; None for anybody else.
 
-    Such a file is never sampled. How names are compared: scanner.name_matching.
+    Such a file is held (scanner.held_files). How names are compared: scanner.name_matching.
 
     Args:
         triage: of the file's header, None before it was read.
     """
-    texts = [listing.title, file.name, " ".join(listing.tags), " ".join(listing.triggers)]
+    texts = words_about(listing, file, triage)
     if triage is not None:
-        told, _ = words_of(workshop, listing, file, triage)
-        texts += [*triage.triggers, str(triage.training.get("output_name") or ""), *told]
-    return workshop.minors.named_in(texts)
+        texts["examples"] = list(words_of(workshop, listing, file, triage)[0])
+    return workshop.minors.named_by(texts)

@@ -21,6 +21,9 @@ class Outcome(StrEnum):
 # No face was searched for: `clear` then says nothing about whose face it is, and nobody may take it for leave to publish.
 NOBODY_REGISTERED = "nobody is registered, so nobody can be matched"
 
+# Of whatever cannot be told by sampling: the same words whether too few faces came out, or a rule forbids to sample it.
+NEEDS_A_LOOK = "nothing can be said of whom it shows from samples: a person must look at it"
+
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:

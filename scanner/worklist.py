@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from crawlers.archives import Member
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
+from crawlers.storage import is_storage
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
-from scanner.base_models import Declared
+from scanner.base_models import Declared, choose_base_model
 from scanner.cases.filing import file_cases, is_registered
 from scanner.crew import raise_unless_expected
 from scanner.errors import NotScannable, ScanError
@@ -27,8 +28,8 @@ from scanner.ledger import Item, ScanRow
 from scanner.questions import Questions, questions_of
 from scanner.safety import refuse_minors
 from scanner.triage import Triage, triage_file, triage_from_dict, with_listing
-from scanner.trigger_words import named_minor, words_of
-from scanner.verdict import Outcome
+from scanner.trigger_words import named_minor, without_minors, words_of
+from scanner.verdict import NEEDS_A_LOOK, Outcome
 from scanner.workshop import Workshop
 
 
@@ -60,10 +61,17 @@ class _Entry:
 
 
 class Worklist:
-    """The items of one scan."""
+    """The items of one scan.
 
-    def __init__(self, workshop: Workshop, scan: ScanRow, items: Sequence[Item], observer: Observer) -> None:
+    Args:
+        brought: a caller brought the files and the words about them: whatever the words are, a file is taken in alike.
+    """
+
+    def __init__(
+        self, workshop: Workshop, scan: ScanRow, items: Sequence[Item], observer: Observer, *, brought: bool = False
+    ) -> None:
         self._workshop, self._scan, self._items, self._observer = workshop, scan, items, observer
+        self._brought = brought
         self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
         self._done = sum(item.state == "judged" for item in items)
 
@@ -93,8 +101,8 @@ class Worklist:
         sha256 = file.sha256
         try:
             refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
-            if minor := named_minor(self._workshop, listing, file):
-                entry.parts = [_Part(file, rows=[_minor_row(file, minor)])]
+            if not self._brought and _is_elsewhere(file) and self._is_held(listing, file):
+                entry.parts = [_Part(file, rows=[self._held_row(file, file.sha256)])]
                 return self._finish_if_done(entry)
             known = self._known_before_fetching(listing, file)
             if known is not None:
@@ -123,8 +131,8 @@ class Worklist:
                 ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
             part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
-            if minor := named_minor(workshop, entry.listing, part.file, triage):
-                part.rows = [_minor_row(part.file, minor)]
+            if self._is_held(entry.listing, part.file, triage) and self._could_be_sampled(triage):
+                part.rows = [self._held_row(part.file, triage.sha256)]
                 return
             watch = workshop.watch
             task = self._task(entry.listing, part.file, triage, path)
@@ -144,7 +152,9 @@ class Worklist:
             workshop.crew.submit(f"{task.sha256} {key}", task, watch)
 
     def _task(self, listing: Listing, file: RemoteFile, triage: Triage, path: Path) -> Task:
-        triggers, candidates = words_of(self._workshop, listing, file, triage)
+        triggers, candidates = (
+            without_minors(self._workshop, words) for words in words_of(self._workshop, listing, file, triage)
+        )
         training = triage.training
         return Task(
             path,
@@ -157,6 +167,32 @@ class Worklist:
             _problem_of(triage),
         )
 
+    def _is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:
+        """Whether a file names a registered minor, or its bytes do under another listing; it is put into the queue then."""
+        workshop = self._workshop
+        sha256 = (triage.sha256 if triage else None) or file.sha256
+        if naming := named_minor(workshop, listing, file, triage):
+            held = workshop.held.hold(naming, listing, file, triage, workshop.settings.operator, workshop.clock())
+            return not held.lifted
+        return sha256 is not None and workshop.held.of_bytes(sha256, workshop.minors.ids) is not None
+
+    def _could_be_sampled(self, triage: Triage) -> bool:
+        """Whether anything but a name forbids it: what is unreadable is answered as any unreadable file is."""
+        if _problem_of(triage) is not None:
+            return False
+        settings, training = self._workshop.settings, triage.training
+        declared = Declared(training.get("base_model"), training.get("base_model_hash"), triage.model)
+        try:
+            choose_base_model(triage.family, settings.base_model, declared, settings.base_models_path)
+        except NotScannable:
+            return False
+        return True
+
+    def _held_row(self, file: RemoteFile, sha256: str | None) -> dict[str, Any]:
+        """What everybody is told of a held file; why it is held stands in the queue of those who look."""
+        told = {"outcome": str(Outcome.INCONCLUSIVE), "gallery_version": self._workshop.vault.gallery_version}
+        return {**_failed_row(file, sha256, NEEDS_A_LOOK, 0.0), **told}
+
     def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[_Part, dict[str, Any], str] | None:
         """The verdict on bytes that were asked the same before under their SHA-256, so that nothing has to be fetched."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
@@ -165,7 +201,7 @@ class Worklist:
         if remembered is None or "leftovers" not in remembered:  # of a version that passed over tensors
             return None
         triage = with_listing(triage_from_dict(remembered), listing.base_model)
-        if named_minor(self._workshop, listing, file, triage):
+        if self._is_held(listing, file, triage):
             return None
         questions = questions_of(self._task(listing, file, triage, Path()), self._workshop.settings)
         fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
@@ -260,9 +296,8 @@ def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tupl
     ]
 
 
-def _minor_row(file: RemoteFile, name: str) -> dict[str, Any]:
-    reason = "it names a registered minor, so it is never sampled: a person must look at its listing (docs/safety.md)"
-    return {**_failed_row(file, file.sha256, reason, 0.0), "outcome": str(Outcome.POSSIBLE), "identity": name}
+def _is_elsewhere(file: RemoteFile) -> bool:
+    return file.url.startswith(("http://", "https://")) or is_storage(file.url)
 
 
 def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:

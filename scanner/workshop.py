@@ -14,9 +14,10 @@ from reports.docket import Docket
 from scanner.crew import Crew, LocalCrew
 from scanner.examination import Budget
 from scanner.fetching import acquisition_of
+from scanner.held_files import HeldFiles
 from scanner.judging import Bench
 from scanner.ledger import Ledger
-from scanner.name_matching import NameMatcher
+from scanner.minors import RegisteredMinors
 from scanner.network import open_hubs, open_transport
 from scanner.reception import Clock, Reception, utc_now
 from scanner.settings import Settings
@@ -40,8 +41,8 @@ class Workshop(Reception):
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None
         self._fingerprints: dict[str, str] = {}  # by snapshot
-        self._minors = NameMatcher(())
-        self._minors_of: tuple[int, date] | None = None
+        self.minors = RegisteredMinors(self.vault, clock)
+        self.held = HeldFiles(self.ledger, self.vault)
 
     def close(self) -> None:
         super().close()
@@ -64,15 +65,6 @@ class Workshop(Reception):
             self._watch = watch_over(self.reader.version, templates, version, kind, self.calibration, rates)
             self._watched = (version, day)
         return self._watch
-
-    @property
-    def minors(self) -> NameMatcher:
-        """The names of registered minors: read anew when somebody entered or left, or the day changed."""
-        state = (self.vault.gallery_version, self.clock().date())
-        if state != self._minors_of:
-            self._minors = NameMatcher(one.name for one in self.vault.minors(state[1]))
-            self._minors_of = state
-        return self._minors
 
     def fingerprint_of(self, watch: Watch) -> str:
         """SHA-256 over everything but the checkpoint that a verdict against that gallery depends on."""

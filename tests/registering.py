@@ -1,12 +1,14 @@
-"""Somebody who registers while a scan runs."""
+"""Somebody who registers while a scan runs, and somebody who releases what captures show."""
 
 from __future__ import annotations
 
 from datetime import date
 
+from crawlers.saved.captures import Captures
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
+from scanner.captures.releases import Person, Releases
 from scanner.reception import open_vault
 from scanner.workshop import Workshop
 from tests.conftest import PHOTO, proof, prototypes_of
@@ -23,3 +25,14 @@ def register_somebody(workshop: Workshop, name: str = "late person") -> Identity
     approved = vault.approve(identity.identity_id, "olga", proof(), now, "told apart")
     vault.close()
     return approved
+
+
+def release_all(workshop: Workshop, name: str = "Rita Mann", decision: str = "release") -> int:
+    """Decide about all captures that wait for a second person; how many accounts and pages those were."""
+    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    releases = Releases(captures, workshop.ledger, workshop.vault)
+    waiting = list(releases.waiting())
+    for one in waiting:
+        login = f"{name.split(maxsplit=1)[0].lower()}@example.org"
+        releases.decide(one, Person(name, login), decision, "an impostor's page", workshop.clock())
+    return len(waiting)

@@ -132,6 +132,8 @@ ONE_BY_ONE = {
     ("GET", "/captures"): {Permission.CASES_READ}, ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
     ("POST", "/captures/file"): {Permission.CAPTURES}, ("POST", "/captures/judge"): {Permission.CAPTURES},
     ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES}, ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/release"): {Permission.CASES_DECIDE},
+    ("GET", "/held"): {Permission.CASES_DECIDE}, ("POST", "/held/{key}"): {Permission.CASES_DECIDE},
     ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE}, ("POST", "/scans/file"): {Permission.SCANS_WRITE},
     ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
     ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
@@ -166,7 +168,7 @@ class TestAuthorisation:
 
     def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
         """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
-        places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "capture_id": "0" * 64, "number": "1", "kind": "html", "secret": "x"}  # fmt: skip
+        places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "capture_id": "0" * 64, "key": "0" * 16, "number": "1", "kind": "html", "secret": "x"}  # fmt: skip
         browsers: dict[Role | None, TestClient] = {role: demo_site.browser(str(role), role) for role in Role}
         for route in routes(demo_site.app):
             for method in route.methods:

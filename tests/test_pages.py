@@ -125,7 +125,10 @@ def saved_page(folder: Path, name: str, seed: int) -> Path:
         Image.fromarray(draw_photo(person_of(seed), 820 + number).pixels).save(data, "PNG")
         pictures.append(f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">')
     path = folder / name
-    path.write_text(f"<html><head><title>{name}</title></head><body>{''.join(pictures)}</body></html>")
+    from_where = (
+        f"<!-- Page saved with SingleFile\n url: https://social.example/{name}\n saved date: Mon Nov 23 2026 -->"
+    )
+    path.write_text(f"<html>{from_where}<head><title>{name}</title></head><body>{''.join(pictures)}</body></html>")
     return path
 
 
@@ -441,14 +444,20 @@ class TestChinese:
 
 
 class TestCaptures:
-    def test_a_saved_page_is_taken_in_searched_and_corrected(self, lawyer: Visitor, folder: Path) -> None:
+    def test_a_saved_page_is_taken_in_searched_released_and_corrected(
+        self, lawyer: Visitor, reviewer: Visitor, folder: Path
+    ) -> None:
         page = lawyer.open("/captures")
         seen(page, "captures_empty")
         page.get_by_label("A capture").set_input_files(saved_page(folder, "account.html", SEED))
         page.get_by_label("Made with").fill("Chromium 140")
         press(page, "Send and search")
-        expect(page.locator("table .tag.bad")).to_have_text("match", timeout=90_000)
-        seen(page, "capture_judged")
+        expect(page.locator("table .tag.warn")).to_have_text("possible", timeout=90_000)
+        seen(page, "capture_held")
+        page = lawyer.open("/captures")
+        follow(page, page.get_by_role("link", name="account.html"))
+        expect(page.get_by_role("button", name="Release")).to_have_count(0)  # whoever took it in cannot
+        self.release(reviewer, lawyer, "account.html")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="account.html"))
         expect(page.locator("dl").first).to_contain_text("Li Na")
@@ -474,8 +483,22 @@ class TestCaptures:
         expect(lawyer.open("/captures?find=nobody").get_by_role("main")).to_contain_text("Nothing captured has this")
         press(lawyer.open("/captures"), "Search again")
         expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)
+        self.release(reviewer, lawyer, "account.html")  # as another account's
         queue = lawyer.open("/cases?status=superseded")
         expect(queue.locator("table tbody tr")).to_have_count(1)  # the case of the page alone gave way to the account's
+
+    def release(self, reviewer: Visitor, lawyer: Visitor, name: str) -> None:
+        """Somebody else releases what waits, and the search of everything goes on."""
+        page = reviewer.open("/captures")
+        expect(page.locator("table")).to_contain_text("waits for a second person", timeout=60_000)
+        follow(page, page.get_by_role("link", name=name))
+        seen(page, "capture_waiting")
+        page.get_by_label("Reason").first.fill("an impostor's page")
+        press(page, "Release")
+        expect(page.get_by_role("status")).to_contain_text("The decision is recorded.")
+        page = lawyer.open("/scans")
+        follow(page, page.locator("table tbody a").first)
+        expect(page.locator("table .tag.bad").first).to_have_text("match", timeout=90_000)
 
     def test_what_was_sent_by_mistake_is_removed(self, lawyer: Visitor, folder: Path) -> None:
         page = lawyer.open("/captures")

@@ -30,6 +30,7 @@ from scanner.reception import utc_now
 from scanner.settings import Settings
 from scanner.workshop import Workshop
 from tests.conftest import Silent
+from tests.registering import release_all
 
 
 def listing_with(raw: Any, hub: str = "civitai", url: str = "https://hub.example/owner/model") -> Any:
@@ -90,7 +91,10 @@ def took(workshop: Workshop, *, again: bool = False) -> list[PreviewsTaken]:
 
 
 def judged(workshop: Workshop) -> dict[str, JudgedSubject]:
+    """What is told once somebody released what may be shown."""
     captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    list(judge_captures(workshop, captures))
+    release_all(workshop)
     return {one.name.split(" - ")[0]: one for one in judge_captures(workshop, captures)}
 
 
@@ -102,6 +106,8 @@ class TestWorld:
         assert {one.taken.capture.pages for one in taken if one.taken} == {1}
         assert took(workshop) == []  # once is enough
         files = {file.title: file for file in load_world().files}
+        captures = Captures(workshop.crawl, workshop.settings.captures_path)
+        assert not any(one.identities or one.cases for one in judge_captures(workshop, captures))
         told = judged(workshop)
         assert set(told) == {file.title for file in files.values() if file.person_seeds}
         registered = {person.seed for person in load_world().registered}

@@ -21,12 +21,14 @@ from face_index.vault import Submission, Vault
 from scanner.crew import LocalCrew
 from scanner.judging import Bench, Judgement, Task
 from scanner.miniature.world import ADAPTERS
+from scanner.minors import Naming
 from scanner.safety import usable_triggers
 from scanner.sampling import Sampler
 from scanner.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage import triage_file
 from scanner.trigger_words import named_minor, words_of
+from scanner.verdict import NEEDS_A_LOOK
 from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.registering import register_somebody
@@ -71,8 +73,9 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
     monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
     [row] = run_scan(workshop, [str(uploads)], Silent()).rows
-    assert (row["outcome"], row["identity"], row["samples"]) == ("possible", "Mia Example", 0)
-    assert "registered minor" in row["reason"]
+    assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == ("inconclusive", None, 0, NEEDS_A_LOOK)
+    [held] = workshop.held.all(workshop.minors.ids)
+    assert (held.file, held.places) == ("mia_example_v1.safetensors", ("title", "file name"))
     assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
 
 
@@ -85,7 +88,8 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
     monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
         [row] = run_scan(workshop, [str(uploads)], Silent()).rows
-        assert (row["outcome"], row["identity"]) == ("possible", "Li An")
+        assert (row["outcome"], row["identity"]) == ("inconclusive", None)
+    assert [one.places for one in workshop.held.all(workshop.minors.ids)] == [("header",)]
 
 
 def test_a_minors_name_inside_other_words_names_nobody(workshop: Workshop, consent: Consent, uploads: Path) -> None:
@@ -107,7 +111,8 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     assert [named_minor(workshop, listing, file) for _ in range(5)] == [None] * 5
     assert len(read) == 1
     enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
-    assert [named_minor(workshop, listing, file) for _ in range(5)] == ["Li An"] * 5
+    child = workshop.vault.find("Li An").identity_id
+    assert [named_minor(workshop, listing, file) for _ in range(5)] == [Naming(child, ("title",))] * 5
     assert len(read) == 2
     workshop.vault.withdraw("Li An", NOON, "olga")
     assert named_minor(workshop, listing, file) is None

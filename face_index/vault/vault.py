@@ -68,6 +68,7 @@ class Vault:
     def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
         self.path, self.keys = path, keys
         self._login: Login = ()
+        self._register, self._register_at = "", -1
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Of several first processes one makes the tables and the master key; the others wait for both.
         with FileLock(path.with_suffix(".lock")):
@@ -172,7 +173,7 @@ class Vault:
                 photos=submission.photo_count, signatory=submission.consent.signatory,
                 consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
                 documents=[one.kind for one in submission.documents],
-                lookalikes=[other_id for other_id, _ in submission.lookalikes], pack_sha256=submission.version.sha256,
+                pack_sha256=submission.version.sha256,
             )  # fmt: skip
         return self.find(identity_id)
 
@@ -204,7 +205,8 @@ class Vault:
                 )
             said(operator, "who approves")
             said(proof.kind, "what was seen as proof")
-            alike = ", ".join(other.name for other, _ in self.lookalikes_of(identity.identity_id))
+            others = [other for other, _ in self.lookalikes_of(identity.identity_id)]
+            alike = ", ".join(other.name for other in others)
             if alike and not reason.strip():
                 raise NotDecidable(
                     f"{identity.name} looks like {alike}, registered already; find out who is "
@@ -231,6 +233,7 @@ class Vault:
             self.audit.append(
                 "approved", identity.identity_id, operator, now,
                 document_sha256=proof.document_sha256, reason=without_name(reason, identity),
+                lookalikes=[other.identity_id for other in others],
                 **({"two_people": "off: who submitted approved"} if same or alone else {}),
             )  # fmt: skip
         return self.find(identity.identity_id)
@@ -297,9 +300,18 @@ class Vault:
         return [identity_of(row) for row in self.db.query(IDENTITIES + " order by i.name")]
 
     def minors(self, day: date) -> list[Identity]:
-        """Everyone registered who is under age on that day."""
+        """Everyone registered, or waiting for approval, who is under age on that day."""
         rows = self.db.query(IDENTITIES + " where i.adult_on > ?", [day.isoformat()])
-        return [one for one in map(identity_of, rows) if one.is_active(day)]
+        return [one for one in map(identity_of, rows) if one.consent.covers(day)]
+
+    @property
+    def register_state(self) -> str:
+        """Changes whenever somebody is submitted, enters or leaves; cheap, since it is asked for each file of a scan."""
+        [(entries,)] = self.db.execute("select max(entry) from audit").fetchall()
+        if self._register_at != entries:  # whatever happens to a person is in the log
+            [(count, newest)] = self.db.execute("select count(*), max(submitted_at) from identities").fetchall()
+            self._register_at, self._register = entries, f"{self.gallery_version} {count} {newest}"
+        return self._register
 
     def find(self, name_or_id: str) -> Identity:
         """The identity of that name, reference, id or beginning of an id (8 digits); raises UnknownIdentity, SharedName."""

@@ -25,6 +25,7 @@ from crawlers.store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written
+from scanner.captures.handling import TAKEN_IN
 from scanner.captures.reading_room import Content, ReadingRoom
 from scanner.environment import environment_now
 from scanner.reception import Clock, open_vault, utc_now
@@ -73,18 +74,23 @@ class Intake:
         made_with: str | None = None,
         account: tuple[str, str] | None = None,
         listing: Listing | None = None,
+        login: str | None = None,
     ) -> TakenIn:
         """One capture; raises OSError where the file cannot be copied.
 
         Args:
             account: platform and name, as whoever takes it in says, for pages that name none.
             listing: of which it holds the previews.
+            login: of whoever brings it, who cannot release what it shows; the configured operator's where none is given.
         """
         with (
             shared(self.settings.captures_path),
             tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room,
         ):
             copy = _Copy.of(path, Path(room) / "in")
+            if login is not None:  # the worker takes it in, for an account of the pages
+                self.vault.login = (f"account {login}",)
+            self.vault.note(TAKEN_IN, "vault", login or self.settings.operator, self.clock(), capture=copy.capture_id)
             known = self.captures.known(copy.capture_id)
             if known is not None:
                 return TakenIn(known, well_formed(path.name), new=False)

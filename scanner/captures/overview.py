@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crawlers.saved.captures import CaptureRow, Captures, PageRow
 from reports.docket import Docket
+from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.sightings import subject_of
 from scanner.ledger import Ledger
 from scanner.verdict import Outcome
@@ -21,6 +22,7 @@ class CaptureLine:
     Attributes:
         accounts: as "name (id) · site", each once; two ids that look alike are two accounts.
         outcome: the strongest of what its pages were judged with; None before anything was searched.
+        waits: a second person must release what it may show.
         cases: ids of the cases that rest on it.
     """
 
@@ -28,6 +30,7 @@ class CaptureLine:
     title: str
     accounts: tuple[str, ...]
     outcome: str | None
+    waits: bool
     cases: tuple[str, ...]
 
 
@@ -36,12 +39,14 @@ def overview(captures: Captures, rows: Iterable[CaptureRow], ledger: Ledger, doc
     outcomes, cases = ledger.sighting_outcomes(), docket.cases_by_capture()
     for row in rows:
         pages = captures.pages(row.capture_id)
-        found = {outcomes.get(subject_of(page, row.name)[0]) for page in pages}
+        judged = [known for page in pages if (known := outcomes.get(subject_of(page, row.name)[0]))]
+        found = {outcome for outcome, _ in judged}
         yield CaptureLine(
             row,
             next((page.facts.title for page in pages if page.facts.title), ""),
             tuple(dict.fromkeys(told for page in pages if (told := account_of(page)))),
             next((str(one) for one in _STRONGEST_FIRST if one in found), None),
+            any(reason in (HELD, NO_PAGE_YET) for _, reason in judged),
             cases.get(row.capture_id, ()),
         )
 

@@ -20,7 +20,7 @@ from crawlers.saved.pictures import copies_among
 from face_index.captured import Captured, faces_in
 from face_index.face import Face, FaceReader, unit
 from face_index.packs import FacePack
-from face_index.same_picture import Patch, is_one_picture
+from face_index.same_picture import Look, Patch, different_photographs, is_one_picture
 from scanner.clusters import clusters_of
 from scanner.sequential import Schedule, estimate
 from scanner.verdict import Outcome, Scored, Thresholds, decide
@@ -87,7 +87,11 @@ class SeenImage:
 
 @dataclass(frozen=True, slots=True)
 class SightedIdentity:
-    """One identity that a subject's images show or possibly show."""
+    """One identity that a subject's images show or possibly show.
+
+    Attributes:
+        photographs: how many different ones show the face; not counted beyond LEAST_IMAGES.
+    """
 
     identity_id: str
     outcome: Outcome
@@ -95,6 +99,7 @@ class SightedIdentity:
     scored: Scored
     thresholds: Thresholds
     images: tuple[SeenImage, ...]
+    photographs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class Sighting:
 
     Attributes:
         images, faces: looked at, and usable ones found in them.
+        with_face: images that show a usable face.
         unread: images that could not be opened.
     """
 
@@ -111,6 +117,7 @@ class Sighting:
     reason: str
     images: int
     faces: int
+    with_face: int
     unread: int
     found: tuple[SightedIdentity, ...]
 
@@ -122,17 +129,19 @@ class _Faces:
     Attributes:
         faces: each with the number of its image.
         patches: of each face; None in an image that is a picture of its own, whose copies were told apart before.
+        looks: of each face.
     """
 
     subject: Subject
     faces: list[tuple[int, Face]] = field(default_factory=list)
     patches: list[Patch | None] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     unread: int = 0
 
 
-def subjects_of(captures: Captures) -> Iterator[Subject]:
-    """Everything that was taken in, by account where pages name one."""
+def subjects_of(captures: Captures, capture_id: str | None = None) -> Iterator[Subject]:
+    """Everything that was taken in, by account where pages name one; only what one capture has a part in, where it is named."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     pages_there = captures.pages()
     formats = {capture.capture_id: capture for capture in captures.all()}
@@ -142,6 +151,8 @@ def subjects_of(captures: Captures) -> Iterator[Subject]:
         key, name, account = subject_of(page, formats[page.capture_id].name)
         groups.setdefault(key, (name, account, []))[2].append(page)
     for key, (name, account, pages) in groups.items():
+        if capture_id is not None and all(page.capture_id != capture_id for page in pages):
+            continue
         rows = [(image, page) for page in pages for image in captures.images(page.page_id)]
         own = [(image, page) for image, page in rows if image.belongs and image.picture.problem is None]
         groups_of = copies_among([image.picture.pdq for image, _ in own])
@@ -203,9 +214,11 @@ def judge(
         gathered.counts[number] = len(seen.faces)
         if len(gathered.faces) < MOST_FACES:
             patches = seen.patches or (None,) * len(seen.faces)
-            usable = [pair for pair in zip(seen.faces, patches, strict=True) if pack.bar.objection(pair[0]) is None]
-            gathered.faces += [(number, face) for face, _ in usable]
-            gathered.patches += [patch for _, patch in usable]
+            known = zip(seen.faces, patches, seen.looks, strict=True)
+            usable = [one for one in known if pack.bar.objection(one[0]) is None]
+            gathered.faces += [(number, face) for face, _, _ in usable]
+            gathered.patches += [patch for _, patch, _ in usable]
+            gathered.looks += [look for _, _, look in usable]
     yield from _judged_and_dropped(waiting, done, len(waiting), watch)
 
 
@@ -228,17 +241,21 @@ def _judged(gathered: _Faces, watch: Watch) -> Sighting:
         outcome, reason = Outcome.INCONCLUSIVE, "no image shows a usable face"
     else:
         outcome, reason = Outcome.CLEAR, f"none of {len(faces)} faces is close to anybody registered"
-    return Sighting(subject, outcome, reason, len(subject.images), len(faces), gathered.unread, found)
+    with_face = len({number for number, _ in faces})
+    return Sighting(subject, outcome, reason, len(subject.images), len(faces), with_face, gathered.unread, found)
 
 
 def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
-    """Who comes up in at least three different images: the mean of each group of like faces, compared."""
-    faces, patches = _own_faces(gathered)
+    """Who comes up in at least three different images: the mean of each group of like faces, compared.
+
+    Copies were told apart before; one photograph that was cut, mirrored or lit anew is one as well.
+    """
+    faces, patches, looks = _own_faces(gathered)
     vectors = [face.embedding for _, face in faces]
     best: dict[str, SightedIdentity] = {}
     for cluster in clusters_of(vectors, LEAST_IMAGES):
         chosen = _one_of_each_picture(_one_of_each_image(cluster.members, faces, cluster.probe), patches)
-        if len(chosen) < LEAST_IMAGES:
+        if len(chosen) < LEAST_IMAGES or _photographs(looks, chosen) < LEAST_IMAGES:
             continue
         rows = np.stack([vectors[member] for member in chosen])
         probe = unit(rows.mean(axis=0))
@@ -258,14 +275,22 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
         ):
             seen = _seen(gathered, watch, identity_id, frozenset(faces[member][0] for member in chosen))
             told = f"{len(chosen)} different images show one face: {reason}"
-            best[identity_id] = SightedIdentity(identity_id, outcome, told, scored, thresholds, seen)
+            best[identity_id] = SightedIdentity(identity_id, outcome, told, scored, thresholds, seen, LEAST_IMAGES)
     return best
 
 
-def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | None]]:
+def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | None], list[Look]]:
     """Faces of pictures; prints and screenshots show the same pictures again, so beside them they count for nothing."""
     own = [place for place, patch in enumerate(gathered.patches) if patch is None] or range(len(gathered.faces))
-    return [gathered.faces[place] for place in own], [gathered.patches[place] for place in own]
+    return (
+        [gathered.faces[place] for place in own],
+        [gathered.patches[place] for place in own],
+        [gathered.looks[place] for place in own],
+    )
+
+
+def _photographs(looks: Sequence[Look], places: Sequence[int]) -> int:
+    return different_photographs([looks[place] for place in places], LEAST_IMAGES)
 
 
 def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentity]:
@@ -292,7 +317,8 @@ def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentit
         told = "one image scores" if len(images) == 1 else f"the best of {len(images)} images scores"
         reason = f"{told} {score:.2f} over the threshold {thresholds.match:.2f}; a match needs {LEAST_IMAGES} different pictures of one face"
         seen = _seen(gathered, watch, identity_id, images)
-        yield SightedIdentity(identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen)
+        photographs = _photographs(gathered.looks, sorted(above[identity_id]))
+        yield SightedIdentity(identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen, photographs)
 
 
 def _one_of_each_picture(members: Sequence[int], patches: Sequence[Patch | None]) -> list[int]:

@@ -26,6 +26,7 @@ from scanner.cli import (
     enrolment,
     evidence,
     exports,
+    holding,
     inspection,
     installation,
     miniature,
@@ -81,6 +82,7 @@ app.add_typer(safekeeping.vault_group, name="vault")
 app.add_typer(safekeeping.audit_group, name="audit")
 app.add_typer(serving.group, name="account")
 app.add_typer(captured.group, name="captures")
+app.add_typer(holding.group, name="held")
 app.add_typer(miniature.group, name="miniature")
 
 
@@ -155,11 +157,11 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from crawlers.errors import CrawlError, UnknownHub
     from face_index.errors import FaceIndexError, ManifestInvalid, NameRefused, UnknownIdentity
     from reports.errors import ReportError, ReviewRefused, UnknownNotice
-    from scanner.errors import ScanError, SettingsInvalid, UnknownScan
+    from scanner.errors import LookRefused, ReleaseRefused, ScanError, SettingsInvalid, UnknownScan
     from scanner.web.errors import WebError
 
     usage = UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
-    if isinstance(error, usage | ReviewRefused | UnknownNotice | WebError):
+    if isinstance(error, usage | ReviewRefused | ReleaseRefused | LookRefused | UnknownNotice | WebError):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH

@@ -12,6 +12,8 @@ from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, comm
 if TYPE_CHECKING:
     from crawlers.saved.captures import PageRow
     from scanner.captures.intake import Intake
+    from scanner.captures.overview import CaptureLine
+    from scanner.captures.releases import Releases
     from scanner.cases.desk import CaseDesk
 
 group = command_group("What was captured: list, show, correct, remove, judge.")
@@ -46,7 +48,7 @@ def listed(
                 "captures": [
                     {
                         **row_document(one.capture), "title": one.title, "accounts": list(one.accounts), "outcome": one.outcome,
-                        "cases": list(one.cases),
+                        "waits": one.waits, "cases": list(one.cases),
                     }
                     for one in lines
                 ]
@@ -68,7 +70,7 @@ def listed(
                 one.capture.taken_in_at[:10],
                 one.capture.name,
                 _several(one.accounts),
-                f"not read: {one.capture.problem}" if one.capture.problem else one.outcome or "not searched",
+                f"not read: {one.capture.problem}" if one.capture.problem else _result_of(one),
                 " ".join(one.cases),
             )
             for one in lines
@@ -164,6 +166,72 @@ def remove(
     say(f"Removed {row.name}. Its SHA-256 and the reason are in the audit log.")
 
 
+@group.command("waiting")
+def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """What waits for a second person: captured by whom, of which account or page. Whom it may show is not said."""
+    taking = _open(context)
+    found: list[dict[str, Any]] = [
+        {
+            "name": one.subject.name, "captures": sorted({page.capture_id for page in one.subject.pages.values()}),
+            "pages": len(one.subject.pages), "images": len(one.subject.images), "searched": one.searched,
+            "brought_by": sorted(one.brought_by),
+        }
+        for one in _releases(taking).waiting()
+    ]  # fmt: skip
+    taking.close()
+    if as_json:
+        print_json({"waiting": found})
+        return
+    if not found:
+        say("Nothing waits for a second person.")
+        return
+    print_table(
+        ("account or capture", "capture", "pages", "images", "searched", "brought by"),
+        [
+            (
+                str(one["name"]), str(one["captures"][0])[:12], str(one["pages"]), str(one["images"]),
+                "yes" if one["searched"] else "not yet", ", ".join(one["brought_by"]),
+            )
+            for one in found
+        ],
+    )  # fmt: skip
+    say("Somebody else looks at the pages (captures show ID) and decides: portrait-scanner captures release ID --help")
+
+
+@group.command("release")
+def release(
+    context: typer.Context,
+    capture: IdArgument,
+    by: Annotated[str, typer.Option(help="Who decides: not whoever took it in or corrected it.")],
+    reason: Annotated[str, typer.Option(help="Why these pages may be searched for registered people, or may not.")],
+    refuse: Annotated[bool, typer.Option("--refuse", help="Do not release it.")] = False,
+) -> None:
+    """Release what a capture may show, as a second person; `captures judge` then tells whom."""
+    from scanner.captures.releases import Person, ReleaseDecision
+    from scanner.errors import ReleaseRefused
+    from scanner.reception import utc_now
+
+    taking = _open(context)
+    try:
+        row = taking.captures.one(capture)
+        releases, decision = _releases(taking), ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE
+        found = list(releases.waiting(row.capture_id))
+        if not found:
+            raise ReleaseRefused(f"nothing of {row.name} waits for a second person; `captures waiting` lists what does")
+        for one in found:
+            releases.decide(
+                one,
+                Person(by, by, taking.vault.login if taking.settings.two_people else ()),
+                decision,
+                reason,
+                utc_now(),
+            )
+    finally:
+        taking.close()
+    told = "Not released" if refuse else "Released"
+    say(f"{told}: {', '.join(one.subject.name for one in found)}. `captures judge` goes on with it.")
+
+
 @group.command("judge")
 def judge(
     context: typer.Context, face_pack: FacePackOption = None, use: UseOption = None, as_json: JsonFlag = False
@@ -197,6 +265,17 @@ def _desk(context: typer.Context) -> CaseDesk:
 
     flags: Flags = context.obj
     return CaseDesk(flags.settings())
+
+
+def _releases(taking: Intake) -> Releases:
+    from scanner.captures.releases import Releases
+    from scanner.ledger import Ledger
+
+    return Releases(taking.captures, Ledger(taking.settings.scans_path), taking.vault)
+
+
+def _result_of(one: CaptureLine) -> str:
+    return "waits for a second person" if one.waits else one.outcome or "not searched"
 
 
 def _several(names: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -200,7 +201,7 @@ def fetch(
 ) -> None:
     """Fetch checkpoints into the store, by hash and verified; stopped anywhere, the same command goes on."""
     from crawlers.errors import CrawlError, NoRoom
-    from scanner.fetching import Brought, acquisition_of, wanted_files
+    from scanner.fetching import Brought, Objections, acquisition_of, wanted_files
     from scanner.reception import utc_now
 
     brought: list[Brought] = []
@@ -208,8 +209,12 @@ def fetch(
         acquisition = acquisition_of(desk.settings, desk.store, desk.door, utc_now)
         place = (desk.store, desk.door, acquisition.checkpoints)
         wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
-        with transfer_bar() as bar:
+        objections = Objections(desk.settings, utc_now)
+        with transfer_bar() as bar, closing(objections):
             for one in wanted:
+                if (problem := objections.to(one.listing, one.file)) is not None:
+                    brought.append(Brought(one, None, problem))
+                    continue
                 bar.begin(one.file.name)
                 try:
                     stored = acquisition.obtain(one.listing, one.file, bar, ask_again=again)

@@ -176,7 +176,7 @@ def _tell_submitted(
     if as_json:
         print_json(
             {
-                "identity_id": identity.identity_id, "name": identity.name, "status": str(identity.status),
+                "identity_id": identity.identity_id, "name": identity.name, "status": "pending",
                 "accepted": report.accepted, "photos": [verdict.to_document(language) for verdict in report.photos],
                 "face_pack": reception.pack.name, "licence": reception.pack.licence,
                 "expires_on": identity.consent.expires_on.isoformat(),
@@ -188,14 +188,10 @@ def _tell_submitted(
         f"{identity.name} is submitted as {identity.identity_id} from {report.accepted} photos, "
         f"with consent until {identity.consent.expires_on}."
     )
-    reason = ""
-    if identity.status == "conflict":
-        others = ", ".join(other.name for other, _ in reception.vault.lookalikes_of(identity.identity_id))
-        typer.echo(f"The face looks like {others}, registered already: an operator must find out who is who.")
-        reason = ' --reason "how they were told apart"'
+    # Whether the face is somebody's who is registered is told to whoever decides: else photos could be asked who they show.
     typer.echo(
-        f"Not searched yet. Another operator approves, from a login of their own: "
-        f"portrait-scanner approve {identity.identity_id[:8]} --operator NAME --proof passport{reason}"
+        "Not searched yet. Another operator looks (identities --waiting --operator NAME) and approves, from a login of "
+        f"their own: portrait-scanner approve {identity.identity_id[:8]} --operator NAME --proof passport"
     )
     typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")
     from face_index.vault.duties import duties

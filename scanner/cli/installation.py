@@ -39,6 +39,7 @@ def doctor(
         "image_check",
         "identities",
         "two_people",
+        "captures",
         "databases",
         "pdf",
     ):
@@ -62,6 +63,7 @@ def examine_installation(settings: Settings) -> dict[str, Any]:
         "image_check": _image_check(settings, missing),
         "identities": _identities(settings, missing),
         "two_people": _two_people(settings, missing),
+        "captures": _captures(settings),
         "databases": _databases(settings, missing),
         "pdf": _pdf(missing),
         "missing": missing,
@@ -176,6 +178,24 @@ def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
         "on this machine": "yes" if here else "no",
         "miniature world": "exempt: it is synthetic",
     }
+
+
+def _captures(settings: Settings) -> dict[str, str]:
+    """How many searches of captured pictures a person may make a day, and whose were made today."""
+    told = {"searches a person may make a day": str(settings.searches_per_day)}
+    if not settings.vault_path.exists():
+        return told
+    from face_index.errors import FaceIndexError
+    from scanner.captures.tries import searches_on
+    from scanner.reception import open_vault, utc_now
+
+    try:
+        vault = open_vault(settings)
+    except FaceIndexError:
+        return told  # `identities` says why it cannot be opened
+    made = searches_on(vault, utc_now().date())
+    vault.close()
+    return {**told, **{f"made today by {who}": str(count) for who, count in sorted(made.items())}}
 
 
 def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:

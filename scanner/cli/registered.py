@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +11,7 @@ from scanner.cli.context import FacePackOption, Flags, JsonFlag, OperatorOption,
 
 if TYPE_CHECKING:
     from face_index.identity import Identity
+    from face_index.vault import Vault
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,20 +23,25 @@ def add_to(app: typer.Typer) -> None:
 def identities(
     context: typer.Context,
     waiting: Annotated[bool, typer.Option("--waiting", help="Only those that an operator must decide on.")] = False,
+    operator: OperatorOption = None,
     expiring: Annotated[int | None, typer.Option(help="Only those whose consent ends within DAYS.", min=0)] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List everyone stored: status, consent, terms; who waits for approval, whose consent ends soon."""
+    """List everyone stored: status, consent, terms; who waits for approval, whose consent ends soon.
+
+    Whom somebody who waits looks like is shown to operators other than whoever submitted them; that it was is in the log.
+    """
     from face_index.vault.duties import duties
     from scanner.reception import open_vault, utc_now
 
     flags: Flags = context.obj
-    vault = open_vault(flags.settings())
-    today = utc_now().date()
+    settings = flags.settings()
+    vault, who, now = open_vault(settings), operator or settings.operator, utc_now()
+    today = now.date()
     found = [one for one in vault.identities() if not waiting or one.status in ("pending", "conflict")]
     if expiring is not None:
         found = [one for one in found if one.consent.expires_within(expiring, today)]
-    rows = [_row(one, vault.lookalikes_of(one.identity_id) if one.status == "conflict" else [], today) for one in found]
+    rows = [_row(one, _shown_to(vault, one, who, now), today) for one in found]
     warnings = duties(vault.count(), "en")
     vault.close()
     if as_json:
@@ -54,11 +60,22 @@ def identities(
         typer.secho(sentence, err=True, fg="yellow")
 
 
+def _shown_to(vault: Vault, one: Identity, who: str, now: datetime) -> list[tuple[Identity, float]]:
+    """Whom somebody who waits looks like, for whoever may decide about them."""
+    from face_index.vault.logins import same_person
+
+    if one.status != "conflict" or same_person(who, one.submitted_by):
+        return []
+    vault.note("look-alikes shown", one.identity_id, who, now)
+    return vault.lookalikes_of(one.identity_id)
+
+
 def _row(one: Identity, others: list[tuple[Identity, float]], today: date) -> dict[str, Any]:
     expired = not one.consent.covers(today)
+    status = "pending" if one.status == "conflict" and not others else str(one.status)
     return {
         "identity_id": one.identity_id, "name": one.name, "reference": one.reference, "active": one.is_active(today),
-        "status": str(one.status), "shown": "expired" if expired else "minor" if one.is_minor(today) else str(one.status),
+        "status": status, "shown": "expired" if expired else "minor" if one.is_minor(today) else status,
         "terms": str(one.consent.terms), "signed_by": one.consent.signed_by, "signatory": str(one.consent.signatory),
         "territories": list(one.consent.territories), "expires_on": one.consent.expires_on.isoformat(),
         "photos": one.photo_count, "photos_kept": one.photos_kept, "submitted_by": one.submitted_by,

@@ -28,6 +28,7 @@ from reports.review import CaseStatus
 from reports.verify_bundle import verify
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
+from scanner.captures.releases import Person, ReleaseDecision, Releases
 from scanner.cases.desk import CaseDesk
 from scanner.cases.reproduction import reproduce
 from scanner.miniature.demo import register_world, swept_hubs
@@ -179,7 +180,21 @@ def _captured(workshop: Workshop, observer: Observer) -> tuple[list[JudgedSubjec
     finally:
         taking.close()
     captures = Captures(workshop.crawl, settings.captures_path)
-    return list(judge_captures(workshop, captures, lambda name: observer.step(0, None, f"searching {name}"))), offers
+
+    def searched(name: str) -> None:
+        observer.step(0, None, f"searching {name}")
+
+    for _ in judge_captures(workshop, captures, searched):
+        pass
+    _release(workshop, captures)
+    return list(judge_captures(workshop, captures, searched)), offers
+
+
+def _release(workshop: Workshop, captures: Captures) -> None:
+    """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
+    releases, reviewer = Releases(captures, workshop.ledger, workshop.vault), Person(REVIEWER, REVIEWER)
+    for one in list(releases.waiting()):
+        releases.decide(one, reviewer, ReleaseDecision.RELEASE, "accounts of the demo's own making", workshop.clock())
 
 
 def _made_pictures(docket: Docket) -> dict[int, list[MadePicture]]:

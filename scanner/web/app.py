@@ -29,6 +29,7 @@ from scanner.web.pages import (
     administration,
     captures,
     enrolling,
+    holding,
     letters,
     likeness,
     openid,
@@ -82,7 +83,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(case_api.router)
     app.include_router(operations.router)
     for pages in (
-        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, letters, scans, registrations, administration,
+        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, holding, letters, scans, registrations, administration,
     ):  # fmt: skip
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))

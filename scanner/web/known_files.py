@@ -19,7 +19,7 @@ from reports.docket import Standing
 from reports.review import CaseStatus
 from scanner.ledger import JudgedItem, Ledger
 from scanner.settings import Settings
-from scanner.verdict import Outcome
+from scanner.verdict import NEEDS_A_LOOK, Outcome
 from scanner.web.declaring import listing_of
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
@@ -130,7 +130,13 @@ class KnownFiles:
         """
         if not rows or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in rows):
             return False
+        if any(row["reason"] == NEEDS_A_LOOK and self._was_looked_at(row["sha256"]) for row in rows):
+            return False  # it may be sampled now
         return all(one.status != CaseStatus.AUTHORISED for one in self._cases(rows).values())
+
+    def _was_looked_at(self, sha256: str) -> bool:
+        with self._lock:
+            return self._ledger is not None and self._ledger.held_looks_at(sha256)
 
     def _cases(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Standing]:
         return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})

@@ -30,6 +30,7 @@ _MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
     ("/likeness", "Likeness", (Permission.LIKENESS,)),
     ("/cases", "Cases", (Permission.CASES_READ,)),
     ("/captures", "Captures", (Permission.CASES_READ,)),
+    ("/held", "Held files", (Permission.CASES_DECIDE,)),
     ("/notices", "Notices", (Permission.NOTICES,)),
     ("/scans", "Scans", (Permission.SCANS_READ,)),
     ("/registrations", "Registrations", (Permission.REGISTRATIONS,)),
@@ -42,7 +43,7 @@ _MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
 def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
     """Paths and words of what an account may open."""
     words = {
-        "Likeness": t("Likeness"), "Cases": t("Cases"), "Captures": t("Captures"), "Notices": t("Notices"), "Scans": t("Scans"),
+        "Likeness": t("Likeness"), "Cases": t("Cases"), "Captures": t("Captures"), "Held files": t("Held files"), "Notices": t("Notices"), "Scans": t("Scans"),
         "Registrations": t("Registrations"), "Transparency": t("Transparency"), "Accounts": t("Accounts"),
         "Audit log": t("Audit log"),
     }  # fmt: skip

@@ -106,6 +106,11 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-photos": t("Choose at least three photos."),
         "no-reason": t("Say why; the reason stays in the record."),
         "no-cases": t("Tick at least one case."),
+        "names-itself": t("The file itself names the child: it stays held."),
+        "took-it-in": t(
+            "You took this in or corrected it. Somebody else must look at the pages and release what they may show."
+        ),
+        "captured-meanwhile": t("This changed meanwhile, or somebody decided already. Look at it again."),
         "one-by-one": t("A case is confirmed on its own page, after its pictures were opened."),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),

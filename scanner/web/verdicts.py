@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from reports.docket import Docket, Standing
 from reports.review import CaseStatus
 from scanner.settings import Settings
-from scanner.verdict import NOBODY_REGISTERED, Outcome
+from scanner.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState
 
 # Name of the fact: gallery version and fingerprint that the worker scans with.
@@ -181,7 +181,7 @@ def _counted(finding: FindingDocument) -> Outcome:
 # What is told of no finding: a score, a count or a reason in numbers would say how close the file comes to somebody.
 _SAID_OF_NOTHING = {
     Outcome.CLEAR: "nobody who is registered was found in it",
-    Outcome.INCONCLUSIVE: "too few samples show a face that can be compared",
+    Outcome.INCONCLUSIVE: NEEDS_A_LOOK,  # too few faces, or a file that is held: callers are not told which
 }
 
 
@@ -193,6 +193,8 @@ def _discreet(finding: FindingDocument) -> FindingDocument:
         reason = _SAID_OF_NOTHING[counted] if finding.reason != NOBODY_REGISTERED else NOBODY_REGISTERED
         allowed = finding.authorised or finding.case_status == CaseStatus.AUTHORISED
         hidden: dict[str, Any] = {"case_id": None, "case_status": None} if allowed else {}
+        if counted == Outcome.INCONCLUSIVE:
+            hidden["asked"] = None
         return finding.model_copy(
             update={**nothing, **hidden, "outcome": counted, "samples": None, "reason": reason, "identity_name": None}
         )

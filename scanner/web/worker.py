@@ -192,7 +192,8 @@ class Worker:
         if job.kind == JobKind.TARGET:
             return _told(run_scan(workshop, [job.source], progress))
         listings = (with_declared(one, job.declared) for one in self._listings(job))
-        return _told(scan_listings(workshop, f"{JOB_TARGET}{job.job_id}", listings, progress))
+        target = f"{JOB_TARGET}{job.job_id}"
+        return _told(scan_listings(workshop, target, listings, progress, brought=True))
 
     def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         """Take in what was sent, if anything was, and judge what is new among everything captured."""
@@ -203,7 +204,8 @@ class Worker:
         if job.source:
             sent = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
             own = {subject_of(page, sent.name)[0] for page in captures.pages(sent.capture_id)}
-        for done, one in enumerate(judge_captures(workshop, captures), 1):
+        asker = job.declared.get("login")
+        for done, one in enumerate(judge_captures(workshop, captures, asker=asker), 1):
             progress.step(done, None, one.name)
             if not one.known or one.key in own:
                 rows += rows_of(one, workshop.docket)
@@ -263,7 +265,8 @@ def taken_in(settings: Settings, clock: Clock, sent: Path, name: str, told: Mapp
         with tempfile.TemporaryDirectory(dir=sent.parent) as folder:
             place = Path(folder) / name
             place.hardlink_to(sent)
-            return taking.take_one(place, told.get("by", settings.operator), told.get("made_with")).capture
+            by, login = told.get("by", settings.operator), told.get("login")
+            return taking.take_one(place, by, told.get("made_with"), login=login).capture
     finally:
         taking.close()
 

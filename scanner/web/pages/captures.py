@@ -19,6 +19,8 @@ from crawlers.saved.ties import ties_of_image, ties_of_page
 from crawlers.store import CrawlStore
 from reports.errors import ReviewRefused
 from scanner.captures.overview import overview
+from scanner.captures.releases import Person, Releases
+from scanner.errors import ReleaseRefused
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
@@ -35,6 +37,7 @@ router = APIRouter(include_in_schema=False, prefix="/captures")
 Here = Annotated[Premises, Depends(premises_of)]
 Reader = Annotated[Session, asks(Permission.CASES_READ)]
 Taker = Annotated[Session, asks(Permission.CAPTURES)]
+Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
 _A_PAGE = 50
 # What people correct; text, links and images stay as they were read.
 _TEXTS = ("title", "platform", "account_name", "account_id", "account_url", "item_id", "currency", "published_at")
@@ -56,7 +59,9 @@ async def send(request: Request, here: Here, session: Taker) -> Response:
         raise FormExpired("this page is older than your sign-in")
     job_id = new_job_id()
     upload = await here.receiver.receive(request, job_id, "made_with")
-    declared = {"by": session.account.name, "made_with": upload.declared[:200] or None}
+    declared = {
+        "by": session.account.name, "login": session.account.actor, "made_with": upload.declared[:200] or None,
+    }  # fmt: skip
     order = Order(
         session.account.account_id,
         JobKind.CAPTURE,
@@ -77,12 +82,17 @@ async def send(request: Request, here: Here, session: Taker) -> Response:
 @router.post("/judge")
 def judge(request: Request, here: Here, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checked
     """Search the faces again where something changed."""
+    return go(f"/scans/{_search_again(request, here, session)}", "queued")
+
+
+def _search_again(request: Request, here: Premises, session: Session) -> str:
+    """The job that searches everything captured where something changed: one serves all who ask."""
     for waiting in here.jobs.newest(None, JobState.QUEUED, None, _A_PAGE):
         if waiting.kind == JobKind.CAPTURE and not waiting.source:
-            return go(f"/scans/{waiting.job_id}", "queued")  # one search of everything serves all who ask
+            return waiting.job_id
     name = translations(language_of(request)).gettext("Captured pages and pictures")
-    job, _ = here.jobs.take_in(Order(session.account.account_id, JobKind.CAPTURE, "", name))
-    return go(f"/scans/{job.job_id}", "queued")
+    order = Order(session.account.account_id, JobKind.CAPTURE, "", name, declared={"login": session.account.actor})
+    return here.jobs.take_in(order)[0].job_id
 
 
 @router.get("/{capture_id}")
@@ -108,6 +118,28 @@ def correct(request: Request, capture_id: str, number: int, here: Here, session:
         problem = error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
         return _page(request, here, session, capture_id, problem, (number, form))
     return go(f"/captures/{capture_id}", "saved")
+
+
+@router.post("/{capture_id}/release")
+def release(request: Request, capture_id: str, here: Here, session: Decider, form: Posted) -> Response:
+    """A second person's decision about what a capture may show; the search then goes on by itself."""
+    try:
+        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
+            releases = Releases(captures, desk.ledger, desk.vault)
+            waiting = list(releases.waiting(_named(captures, capture_id)))
+            if not form.text("reason"):
+                raise FormRefused("no-reason")
+            one = next((one for one in waiting if one.subject.key == form.text("subject", 1_000)), None)
+            if one is None or one.subject.version != form.text("version", 16):
+                raise FormRefused("captured-meanwhile")
+            person = Person(session.account.name, session.account.actor, (f"account {session.account.actor}",))
+            if not one.may_be_decided_by(person):
+                raise FormRefused("took-it-in")
+            releases.decide(one, person, form.text("decision"), form.text("reason", 1_000), here.clock())
+    except (FormRefused, ReleaseRefused) as error:
+        return _page(request, here, session, capture_id, error)
+    _search_again(request, here, session)
+    return go(f"/captures/{capture_id}", "decided")
 
 
 @router.post("/{capture_id}/remove")
@@ -188,11 +220,14 @@ def _page(
             _content(captures, one, typed[1] if typed and typed[0] == one.number + 1 else None)
             for one in pages[:_MOST_SHOWN]
         ]
-    with here.desks.one(session.account.actor) as desk:
-        cases = desk.docket.resting_on(capture_id)
+        with here.desks.one(session.account.actor) as desk:
+            cases = desk.docket.resting_on(capture_id)
+            waiting = list(Releases(captures, desk.ledger, desk.vault).waiting(capture_id))
+    person = Person(session.account.name, session.account.actor, (f"account {session.account.actor}",))
     return page(
         request, "capture.html", 422 if problem else 200, problem=told(request, problem) if problem else None, capture=row, content=content,
         more=max(0, len(pages) - _MOST_SHOWN), kinds=list(PageKind), cases=cases, may_take=session.account.may(Permission.CAPTURES),
+        waiting=[(one, one.may_be_decided_by(person)) for one in waiting], may_decide=session.account.may(Permission.CASES_DECIDE),
     )  # fmt: skip
 
 

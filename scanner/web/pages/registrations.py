@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -40,7 +41,10 @@ def listed(request: Request, here: Here, session: Decider) -> Response:
             for one in desk.vault.identities()
             if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
         ]
-    waiting = sorted((one for one in people if one.status != Status.ACTIVE), key=lambda one: one.submitted_at)
+    waiting = sorted(
+        (_as_shown_to(here, session.account, one) for one in people if one.status != Status.ACTIVE),
+        key=lambda one: one.submitted_at,
+    )
     active = [one for one in people if one.status == Status.ACTIVE]
     return page(
         request, "registrations.html", waiting=waiting, active=active[:_SHOWN], more=max(0, len(active) - _SHOWN),
@@ -136,6 +140,12 @@ def _brought(here: Premises, account: Account, identity: Identity) -> bool:
     return account.account_id in acting or identity.submitted_by.strip().casefold() in own
 
 
+def _as_shown_to(here: Premises, account: Account, identity: Identity) -> Identity:
+    """A registration without what would tell whoever brought it that the face is somebody's who is registered."""
+    hidden = identity.status == Status.CONFLICT and _brought(here, account, identity)
+    return replace(identity, status=Status.PENDING) if hidden else identity
+
+
 def _has_looked(desk: PageDesk, identity_id: str, actor: str) -> bool:
     """Whether somebody opened every paper that was sent, as the audit log knows."""
     read = {
@@ -161,17 +171,20 @@ def _page(
 ) -> Response:
     with here.desks.one(session.account.actor) as desk:
         identity = _identity(desk, identity_id)
+        own = _brought(here, session.account, identity)
+        alike = [] if own else desk.vault.lookalikes_of(identity_id)
+        if alike:
+            desk.vault.note("look-alikes shown", identity_id, session.account.actor, here.clock())
         facts = {
             "documents": desk.vault.documents_of(identity_id),
-            "lookalikes": desk.vault.lookalikes_of(identity_id),
-            "namesakes": desk.vault.namesakes_of(identity),
+            "lookalikes": alike,
+            "namesakes": [] if own else desk.vault.namesakes_of(identity),
             "consents": desk.vault.consents_of(identity_id),
             "proofs": desk.vault.proofs_of(identity_id),
         }
-    own = _brought(here, session.account, identity)
     brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
     today = here.clock().date()
     return page(
         request, "registration.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        identity=identity, own=own, brought_by=brought_by, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
+        identity=_as_shown_to(here, session.account, identity), own=own, brought_by=brought_by, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.exporting import bundle_response, report_response
 from scanner.web.forms import Posted
+from scanner.web.pages.holding import waiting_for_a_look
 from scanner.web.premises import Premises, premises_of
 from scanner.web.rendering import go, page, told, whole_number
 from scanner.web.sessions import Session
@@ -151,6 +152,7 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
     with here.desks.one(session.account.actor) as desk:
         queued = queue_of(desk.docket.summaries(), here.clock())
         registered = {one.identity_id for one in desk.vault.identities()}
+        held = waiting_for_a_look(desk) if session.account.may(Permission.CASES_DECIDE) else 0
     hubs = sorted({one.case.hub for one in queued})
     wanted = [
         one
@@ -163,7 +165,7 @@ def _queue_page(request: Request, here: Premises, session: Session, problem: str
         request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),
         start=start, following=start + _A_PAGE if len(wanted) > start + _A_PAGE else None, shown=shown, hubs=hubs,
         statuses=list(CaseStatus), decisions=[one for one in Decision if one != Decision.CONFIRM], words=words, registered=registered,
-        may_decide=session.account.may(Permission.CASES_DECIDE),
+        may_decide=session.account.may(Permission.CASES_DECIDE), held=held,
     )  # fmt: skip
 
 

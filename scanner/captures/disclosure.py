@@ -1,0 +1,80 @@
+"""What may be told of faces in captured pictures: captures are evidence of accounts and pages, and no face search.
+
+Whoever brings a picture chose it, so the picture alone must not tell them who is shown. What is searched is an account or a
+page with an address; a person is told where two different photographs show them, or one beside a second sign on the page; and
+only once somebody else has released it. Until then everybody gets the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from crawlers.saved.captures import Captures, PageRow
+from crawlers.saved.page import Format
+from crawlers.saved.ties import Tie
+from reports.docket import Docket
+from scanner.captures.sightings import LEAST_IMAGES, SightedIdentity, Subject
+from scanner.name_matching import NameMatcher
+
+# Formats in which a browser or a program saved a page with what it loaded.
+_PAGES = frozenset({Format.WARC, Format.WACZ, Format.HAR, Format.MHTML, Format.HTML, Format.SINGLE_FILE, Format.FOLDER})
+LEAST_PHOTOGRAPHS = 2
+
+HELD = "somebody registered may be shown; a second person must release it"
+REFUSED = "a second person looked at it and did not release it"
+ONE_ALONE = (
+    "one picture with a face names nobody: take in more of the account or page, each picture as the page shows it"
+)
+NOBODY = "nobody registered is shown in two different pictures"
+NOT_A_PAGE = (
+    "not searched: pictures are searched as those of a page or an account; take in the page that shows them (WARC, WACZ, HAR, "
+    f"MHTML or saved HTML, with its address), or {LEAST_IMAGES} pictures and more with --account and --platform"
+)
+NO_PAGE_YET = (
+    "not searched yet: whose pictures these are is said and not captured; a second person must release the search"
+)
+TOO_MANY = (
+    "not searched today: as many searches as one person may make in a day were made (searches_per_day); "
+    "`captures judge` goes on tomorrow"
+)
+
+
+class Source(StrEnum):
+    """What says whose a subject's pictures are."""
+
+    PAGE = "page"  # a saved page with an address shows some of them
+    SAID = "said"  # whoever took them in says so, of several
+    NONE = "none"
+
+
+def source_of(subject: Subject, captures: Captures) -> Source:
+    """What says whose these pictures are."""
+    if any(_has_address(page, captures) for page in subject.pages.values()):
+        return Source.PAGE
+    return Source.SAID if subject.account and len(subject.images) >= LEAST_IMAGES else Source.NONE
+
+
+def _has_address(page: PageRow, captures: Captures) -> bool:
+    capture = captures.known(page.capture_id)
+    is_page = capture is not None and capture.format in _PAGES
+    return is_page and (page.url or "").lower().startswith(("http://", "https://"))
+
+
+def may_be_told(found: SightedIdentity, name: str, subject: Subject, ties: Iterable[Tie], docket: Docket) -> bool:
+    """Whether pictures show somebody often enough, or once beside a second sign of their own."""
+    if found.photographs >= LEAST_PHOTOGRAPHS and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS:
+        return True
+    showing = {page_id for one in found.images if one.in_mean for page_id in subject.places.get(one.image.sha256, ())}
+    # As they were read: what somebody typed afterwards is no sign.
+    read = [page.as_read for page in subject.pages.values() if page.page_id in showing]
+    words = [text for facts in read for text in (facts.title, facts.account_name or "", facts.text)]
+    return NameMatcher([name]).named_in(words) is not None or _made_by_a_known_file(found.identity_id, ties, docket)
+
+
+def _made_by_a_known_file(identity_id: str, ties: Iterable[Tie], docket: Docket) -> bool:
+    """Whether page or picture point to a checkpoint that has a case about the same person."""
+    files = {tie.sha256 for tie in ties if tie.sha256}
+    return bool(files) and any(
+        one.sighting is None and one.checkpoint.sha256 in files for one in docket.cases(identity_id)
+    )

@@ -1,0 +1,119 @@
+"""The second person: who took captures in, who else may release what they show, and what was decided.
+
+A decision is about certain images of an account or page; more of them need another one. Who decides sees the pages, and
+neither a name nor a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from crawlers.saved.captures import Captures
+from face_index.vault import Vault
+from face_index.vault.logins import Login, same_person
+from scanner.captures.disclosure import Source, source_of
+from scanner.captures.handling import handled_by
+from scanner.captures.sightings import Subject, subjects_of
+from scanner.errors import ReleaseRefused
+from scanner.ledger import Ledger
+
+
+class ReleaseDecision(StrEnum):
+    """What a second person says about captured pictures."""
+
+    RELEASE = "release"  # they are of an account or page that there is a reason to search, and who is shown may be told
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whoever decides.
+
+    Attributes:
+        name: they sign with.
+        login: their own one; on the command line the name again, since nobody signs in there.
+        marks: of who is logged in (face_index.vault.logins); none where one login may do both.
+    """
+
+    name: str
+    login: str
+    marks: Login = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Captured pictures that wait for a second person.
+
+    Attributes:
+        searched: False where nothing is searched before it.
+        brought_by: names, logins and their marks of those who took them in or corrected their pages.
+    """
+
+    subject: Subject
+    searched: bool
+    brought_by: frozenset[str]
+
+    def may_be_decided_by(self, person: Person) -> bool:
+        """Whether somebody had no hand in what is to be released."""
+        known_as = (person.name, person.login, *person.marks)
+        return not any(same_person(one, other) for one in self.brought_by for other in known_as)
+
+
+class Releases:
+    """What waits for a second person, and what they decided."""
+
+    def __init__(self, captures: Captures, ledger: Ledger, vault: Vault) -> None:
+        self._captures, self._ledger, self._vault = captures, ledger, vault
+
+    def decision_about(self, subject: Subject) -> str | None:
+        """The newest decision about these images; None while nobody decided."""
+        found = self._ledger.release_of(subject.key, subject.version)
+        return str(found["decision"]) if found else None
+
+    def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
+        """What nobody decided about yet, of one capture or of all."""
+        handled = handled_by(self._vault)
+        for subject in subjects_of(self._captures, capture_id):
+            if self.decision_about(subject) is not None:
+                continue
+            held = self._ledger.is_held(subject.key, subject.version)
+            if held or source_of(subject, self._captures) == Source.SAID:
+                yield Waiting(subject, held, self._brought_by(subject, handled))
+
+    def decide(self, one: Waiting, person: Person, decision: str, reason: str, now: datetime) -> None:
+        """Note a second person's decision, here and in the audit log.
+
+        Raises:
+            ReleaseRefused: no name or reason, another decision, or somebody who took part in taking it in.
+        """
+        if decision not in list(ReleaseDecision):
+            raise ReleaseRefused(f"{decision!r} is not one of {', '.join(ReleaseDecision)}")
+        if not person.name.strip() or not reason.strip():
+            raise ReleaseRefused("who releases it and why are part of the record")
+        if not one.may_be_decided_by(person):
+            raise ReleaseRefused(
+                f"{person.name}, or somebody at this login, took these captures in or corrected them; somebody else must "
+                "look at the pages and release them, from a login of their own"
+            )
+        pages = sorted({page.capture_id for page in one.subject.pages.values()})
+        self._vault.note(
+            f"captured-{decision}", "vault", person.login, now,
+            captures=pages[:20], version=one.subject.version, reason=reason.strip(),
+        )  # fmt: skip
+        self._ledger.keep_release(
+            {
+                "subject": one.subject.key, "version": one.subject.version, "decision": decision, "by": person.name.strip(),
+                "actor": person.login, "reason": reason.strip(), "at": now.isoformat(),
+            }
+        )  # fmt: skip
+
+    def _brought_by(self, subject: Subject, handled: dict[str, set[str]]) -> frozenset[str]:
+        found: set[str] = set()
+        for page in subject.pages.values():
+            capture = self._captures.known(page.capture_id)
+            found |= handled.get(page.capture_id, set()) | {page.edited_by or ""}
+            found |= {capture.taken_in_by} if capture else set()
+        return frozenset(found - {""})

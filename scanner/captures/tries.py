@@ -1,0 +1,63 @@
+"""How many searches of captured pictures each person made today: counted in the audit log, and limited by a setting.
+
+A search is one account or page with images that were not searched before. It counts for whoever asks for it and for whoever
+took the captures in, by their logins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from crawlers.saved.captures import Captures
+from face_index.vault import Vault
+from face_index.vault.audit import AuditEntry
+from scanner.captures.handling import handled_by
+from scanner.captures.sightings import Subject
+
+SEARCHED = "captured-searched"
+_PART = 500
+
+
+class Tries:
+    """Today's searches; opened once for a run over the captures."""
+
+    def __init__(self, vault: Vault, captures: Captures, asker: str, limit: int, now: datetime) -> None:
+        self._vault, self._captures, self._asker, self._limit, self._now = vault, captures, asker, limit, now
+        self._handled = handled_by(vault)
+        self._made = searches_on(vault, now.date())
+
+    def take(self, subject: Subject) -> bool:
+        """Count a search that is about to be made; False, and nothing is counted, where somebody's are used up."""
+        people = {self._asker, *self._takers(subject)}
+        if any(self._made[one] >= self._limit for one in people):
+            return False
+        self._made.update(people)
+        about = hashlib.sha256(f"{subject.key}:{subject.version}".encode()).hexdigest()[:16]
+        self._vault.note(
+            SEARCHED, "vault", self._asker, self._now, people=sorted(people), about=about, images=len(subject.images)
+        )
+        return True
+
+    def _takers(self, subject: Subject) -> Iterator[str]:
+        for page in subject.pages.values():
+            yield from self._handled.get(page.capture_id, ())
+
+
+def searches_on(vault: Vault, day: date) -> Counter[str]:
+    """How many searches of that day count for each login."""
+    made: Counter[str] = Counter()
+    for entry in _newest_first(vault):
+        if datetime.fromisoformat(entry.at).date() < day:
+            break
+        made.update(map(str, entry.details["people"]))
+    return made
+
+
+def _newest_first(vault: Vault) -> Iterator[AuditEntry]:
+    before: int | None = None
+    while found := vault.audit.found(event=SEARCHED, before=before, limit=_PART):
+        yield from found
+        before = found[-1].number
