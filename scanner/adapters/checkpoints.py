@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from safetensors import safe_open
 from scanner.adapters.checkpoint_names import UNET_PREFIX, VAE_PREFIX, is_harmless
 from scanner.adapters.leftovers import leftover_problem, leftovers
 from scanner.adapters.targets import networks_of
-from scanner.errors import UnfaithfulLoad
+from scanner.errors import UnfaithfulLoad, first_line
+
+log = logging.getLogger(__name__)
 
 # A head that the file may hold and the pipeline lack, or the other way round.
 _HEADS = ("text_projection", "logit_scale", "position_ids")
@@ -61,8 +64,8 @@ def whole_model(pipeline: Any, path: Path, family: str, config: str, cache: Path
             str(path), config=config, dtype=dtype, safety_checker=None, cache_dir=cache, local_files_only=True
         )
     except Exception as error:  # diffusers, safetensors and torch each have error trees of their own
-        first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line}") from error
+        log.info("%s", path.name, exc_info=True)
+        raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line(error)}") from error
     networks = {
         name: network if network.device == device else network.to(device)
         for name in (*networks_of(pipeline), "vae")
