@@ -90,7 +90,7 @@ def holder_months(desk: CaseDesk, month: str, identity_id: str | None = None) ->
     people = [one for one in desk.vault.identities() if identity_id in (None, one.identity_id)]
     months = []
     for person in people:
-        cases = list(desk.docket.cases(person.identity_id))
+        cases = [desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)]  # none that somebody forged
         ids = {case.case_id for case in cases}
         months.append(
             _month(person.identity_id, person.name, month, cases, [one for one in notices if one.case_id in ids], now)

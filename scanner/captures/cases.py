@@ -133,7 +133,11 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
 
     A case that nobody decided about is superseded, so that the queue shows an account once, with everything captured so far.
     """
-    earlier = [one for one in workshop.docket.cases(case.identity_id) if one.sighting is not None]
+    earlier = [
+        one
+        for one in workshop.docket.cases(case.identity_id)
+        if one.sighting is not None and workshop.records.is_sound(one)
+    ]
     if any(one.case_id == case.case_id for one in earlier):
         return case.case_id
     decided = [

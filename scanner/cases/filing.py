@@ -78,13 +78,13 @@ def file_case(workshop: Workshop, case: Case) -> Case:
 def _filed(workshop: Workshop, case: Case) -> Case | None:
     """The same; None where another process filed it or somebody decided meanwhile, so that it must be looked at again."""
     earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
-    known = standing_case(earlier, own_listing(case))
+    # Whatever somebody made of a case outside this program, the finding comes again and gets a case of its own.
+    known = standing_case([one for one in earlier if workshop.records.is_sound(one)], own_listing(case))
     because = material_change(known, case) if known else None
     if known is not None and because is None:
         _attach(workshop, known, own_listing(case))
         return known
-    name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{len(earlier)}".encode()).hexdigest()
-    case = replace(case, case_id=name[:16])
+    case = _named(workshop, case, len(earlier))
     replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
     also = _lines_of_succession(workshop, known, case, str(because), replaces=replaces) if known else []
     if not open_case(workshop, case, also, known):
@@ -92,6 +92,16 @@ def _filed(workshop: Workshop, case: Case) -> Case | None:
     if known is not None and replaces:
         note_superseded(workshop, known, case)
     return case
+
+
+def _named(workshop: Workshop, case: Case, number: int) -> Case:
+    """The case under an id that no case has or had: one that was taken out of cases.db is not begun again under its id."""
+    while True:
+        name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{number}".encode()).hexdigest()
+        case = replace(case, case_id=name[:16])
+        if not workshop.records.is_known(case):
+            return case
+        number += 1
 
 
 def _lines_of_succession(
@@ -114,17 +124,13 @@ def _attach(workshop: Workshop, case: Case, listing: ListingRecord) -> None:
     if listing.is_place_of(own_listing(case)):
         return
     if workshop.docket.attach(case.case_id, listing, workshop.settings.operator, workshop.clock()):
-        workshop.vault.note(
-            "case-listing-added", case.identity_id, workshop.settings.operator, workshop.clock(),
-            case=case.case_id, hub=listing.hub, checkpoint=listing.sha256,
-        )  # fmt: skip
+        told = {"hub": listing.hub, "checkpoint": listing.sha256}
+        workshop.records.note("case-listing-added", case, workshop.settings.operator, **told)
 
 
 def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
     """Note in the audit log that a later case takes the place of one about which nobody decided."""
-    workshop.vault.note(
-        "case-superseded", case.identity_id, workshop.settings.operator, workshop.clock(), case=case.case_id, by=by.case_id
-    )  # fmt: skip
+    workshop.records.note("case-superseded", case, workshop.settings.operator, by=by.case_id)
 
 
 def open_case(
@@ -133,10 +139,8 @@ def open_case(
     """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
     is_new = workshop.docket.open(case, also, unless_changed)
     if is_new:
-        workshop.vault.note(
-            "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),
-            case=case.case_id, checkpoint=case.checkpoint.sha256, outcome=case.outcome,
-        )  # fmt: skip
+        told = {"checkpoint": case.checkpoint.sha256, "outcome": case.outcome}
+        workshop.records.note("case-opened", case, workshop.settings.operator, **told)
     return is_new
 
 
