@@ -7,6 +7,7 @@ pieces of several sizes, since a detector sees an image of any size at its own: 
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -20,8 +21,10 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from face_index.face import Face, FaceReader, Image
-from face_index.image_formats import MAX_BYTES, ImageRefused, open_image
+from face_index.image_formats import HEAD_BYTES, MAX_BYTES, ImageRefused, image_format, open_image
 from face_index.same_picture import Patch, patch_of
+
+log = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
 _AT_ONCE = 16  # what the face reader takes in one run on CPU
@@ -122,11 +125,16 @@ def _open(one: Captured[Key]) -> Image | str:
     try:
         if one.path.stat().st_size > MAX_BYTES:
             return f"larger than {MAX_BYTES / 1e6:.0f} MB"
-        return pixels_of(one.path.read_bytes())
+        data = one.path.read_bytes()
+    except OSError as error:
+        return f"a file that cannot be read: {error.strerror}"
+    try:
+        return pixels_of(data)
     except ImageRefused as refused:
         return f"no picture that can be opened: {refused}"
-    except Exception as error:  # Pillow's plugins raise anything at hostile files
-        return f"a damaged picture ({type(error).__name__})"
+    except Exception:  # Pillow's plugins raise anything at hostile files
+        log.info("a damaged picture", exc_info=True)
+        return f"a damaged {image_format(data[:HEAD_BYTES]) or 'image'}"
 
 
 def pixels_of(data: bytes) -> Image:
@@ -160,6 +168,11 @@ def _scaled(face: Face, scale: float) -> Face:
         return face
     left, top, right, bottom = (side * scale for side in face.box)
     return replace(face, box=(left, top, right, bottom), landmarks=face.landmarks * np.float32(scale))
+
+
+def faces_in_pieces(reader: FaceReader, image: Image, detector_side: int) -> list[Face]:
+    """The faces that overlapping pieces of one image show, largest first; none where it is no larger than one piece."""
+    return _with_pieces(reader, image, (), detector_side * _PIECE_TO_DETECTOR)
 
 
 def _with_pieces(reader: FaceReader, image: Image, faces: Sequence[Face], side: int) -> list[Face]:

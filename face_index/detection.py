@@ -8,6 +8,7 @@ of one image before it is trusted; a network that cannot do it is run one image 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ import onnx
 import onnxruntime
 
 from face_index.face import Image
+
+log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
@@ -183,15 +186,22 @@ class BatchDetector:
             try:
                 together = self._run(canvases)
                 alone = [self._run([canvas]) for canvas in canvases]
-            except Exception:
-                return Layout.ONE_AT_A_TIME
+            except Exception as error:  # onnxruntime raises errors of its own for shapes that a network refuses
+                return _one_at_a_time(f"its network refuses a batch: {error}", error)
             if all(
                 np.allclose(output[number], single[0], atol=1e-3)
                 for number, outputs in enumerate(alone)
                 for output, single in zip(together, outputs, strict=True)
             ):
                 return layout
-        return Layout.ONE_AT_A_TIME
+        return _one_at_a_time("what it finds in a batch differs from what it finds in each image")
+
+
+def _one_at_a_time(why: str, error: Exception | None = None) -> Layout:
+    """Say that pictures are read more slowly, and why: a fallback that nobody hears of looks like a slow machine."""
+    log.warning("faces are looked for in one image at a time, since the detector takes no batch: %s", why)
+    log.info("where it was refused", exc_info=error)
+    return Layout.ONE_AT_A_TIME
 
 
 def _largest_first(boxes: Floats, landmarks: Floats) -> Detections:
@@ -224,5 +234,6 @@ def _session_of_batches(
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=detector.session.get_providers()
         )
-    except Exception:
+    except Exception as error:  # onnx, protobuf and onnxruntime each raise errors of their own
+        _one_at_a_time(f"its network cannot be opened for one: {error}", error)
         return None

@@ -17,6 +17,7 @@ from face_index.photo_names import labels_of, picked_numbers
 from face_index.photos import Photo, PhotoFile, PhotoRefused, open_photo, photo_from
 from face_index.quality import QualityBar
 from face_index.refusals import Refusal, Why
+from face_index.second_look import Turned, look_nearer, on_their_side, turned_face
 from face_index.templates import make_prototypes
 
 MIN_PHOTOS = 3
@@ -85,6 +86,8 @@ class _Sorting:
     photos: dict[int, Photo] = field(default_factory=dict)
     faces: dict[int, Face] = field(default_factory=dict)
     crowds: dict[int, list[Face]] = field(default_factory=dict)
+    originals: dict[int, int] = field(default_factory=dict)
+    turned: dict[int, Turned] = field(default_factory=dict)
     people: list[list[int]] = field(default_factory=list)
 
 
@@ -111,18 +114,20 @@ def make_template(
     sorting, numbers = _Sorting(labels_of(photos)), picked_numbers(picks or {}, photos)
     for start in range(0, len(photos), _OPEN_AT_ONCE):
         opened = _open(sorting, start, photos[start : start + _OPEN_AT_ONCE])
-        _choose_faces(sorting, opened, reader, bar, numbers)
+        _choose_faces(sorting, opened, reader, bar, numbers, turn=True)
+    _refuse_on_their_side(sorting)
     _refuse_copies(sorting)
     _refuse_several_people(sorting, alike)
     _refuse_strangers(sorting)
     _suggest_picks(sorting)
+    _give_copies_the_reason_of_their_original(sorting)
     return _template(sorting, needed)
 
 
 def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]) -> list[Face | Refusal]:
     """The one usable face of each photo, or why there is none; photos stand alone, nothing is compared."""
     sorting = _Sorting(labels_of(photos))
-    _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {})
+    _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {}, turn=False)
     return [sorting.refusals.get(number) or sorting.faces[number] for number in range(len(photos))]
 
 
@@ -182,10 +187,24 @@ def _open(sorting: _Sorting, start: int, paths: Sequence[Path | PhotoFile]) -> d
 
 
 def _choose_faces(
-    sorting: _Sorting, opened: dict[int, Photo], reader: FaceReader, bar: QualityBar, picks: Mapping[int, int]
+    sorting: _Sorting,
+    opened: dict[int, Photo],
+    reader: FaceReader,
+    bar: QualityBar,
+    picks: Mapping[int, int],
+    *,
+    turn: bool,
 ) -> None:
+    """Sort photos by what faces they show.
+
+    Args:
+        turn: also look whether each lies on its side, which takes three more looks.
+    """
     found = reader.read([photo.pixels for photo in opened.values()])
-    for (number, photo), faces in zip(opened.items(), found, strict=True):
+    for (number, photo), seen in zip(opened.items(), found, strict=True):
+        faces = _nearer(reader, bar, photo, seen)
+        if turn and number not in picks and (turned := turned_face(reader, bar, photo.pixels, faces)) is not None:
+            sorting.turned[number] = turned
         sorting.photos[number] = replace(photo, pixels=np.zeros((0, 0, 3), np.uint8))  # no longer needed
         name = sorting.names[number]
         picked = picks.get(number)
@@ -206,6 +225,17 @@ def _choose_faces(
             sorting.faces[number] = face
 
 
+def _nearer(reader: FaceReader, bar: QualityBar, photo: Photo, faces: list[Face]) -> list[Face]:
+    """The faces of a photo; those of a nearer look where none was found, or one that is too small."""
+    small = len(faces) == 1 and (objection := bar.objection(faces[0])) is not None and objection.why == Why.TOO_SMALL
+    return (look_nearer(reader, photo.data) or faces) if small or not faces else faces
+
+
+def _refuse_on_their_side(sorting: _Sorting) -> None:
+    for number in on_their_side(sorting.turned, sorting.faces, _good(sorting), MIN_COSINE_TO_OTHERS):
+        sorting.refusals[number] = Refusal(Why.SIDEWAYS, {"degrees": sorting.turned[number].degrees})
+
+
 def _good(sorting: _Sorting) -> list[int]:
     return [number for number in sorting.faces if number not in sorting.refusals]
 
@@ -220,6 +250,7 @@ def _refuse_copies(sorting: _Sorting) -> None:
             kept.append(number)
         else:
             sorting.refusals[number] = Refusal(Why.DUPLICATE, {"other": sorting.names[original]})
+            sorting.originals[number] = original
 
 
 def _refuse_several_people(sorting: _Sorting, alike: float) -> None:
@@ -255,6 +286,13 @@ def _refuse_strangers(sorting: _Sorting) -> None:
             break
         facts = {"cosine": float(cosines[worst]), "needed": MIN_COSINE_TO_OTHERS}
         sorting.refusals[left.pop(worst)] = Refusal(Why.SOMEONE_ELSE, facts)
+
+
+def _give_copies_the_reason_of_their_original(sorting: _Sorting) -> None:
+    """What is wrong with a photo is wrong with its copies; that they are copies helps nobody then."""
+    for number, original in sorting.originals.items():
+        if original in sorting.refusals:
+            sorting.refusals[number] = sorting.refusals[original]
 
 
 def _suggest_picks(sorting: _Sorting) -> None:

@@ -87,6 +87,10 @@ class FaceReader(Protocol):
     def version(self) -> PackVersion:
         """Stored beside each embedding."""
 
+    @property
+    def detector_side(self) -> int:
+        """Pixels of the longer side of the detector's input, to which every image is scaled."""
+
     def read(self, images: Sequence[Image]) -> list[list[Face]]:
         """The faces of each image, largest first."""
 

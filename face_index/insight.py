@@ -70,11 +70,16 @@ class InsightFaceReader:
         if not cuda:
             cv2.setNumThreads(1)  # OpenCV's own threads would only get in their way: 7 % of benchmarks/captures.py
         dimension = int(self._recogniser.output_shape[1])
+        self._detector_side = max(pack.detection_size)
         self._version = PackVersion(pack.name, _hash_of_networks(pack.folder), dimension, pack.version)
 
     @property
     def version(self) -> PackVersion:
         return self._version
+
+    @property
+    def detector_side(self) -> int:
+        return self._detector_side
 
     @property
     def detection_layout(self) -> Layout:

@@ -23,6 +23,7 @@ class Why(StrEnum):
     TOO_SMALL = "too-small"
     TURNED = "turned"
     TILTED = "tilted"
+    SIDEWAYS = "sideways"
     BLURRED = "blurred"
     LIGHT = "light"
     COVERED = "covered"
@@ -91,6 +92,10 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
     Why.TILTED: (
         "the face looks {degrees:.0f} degrees up or down; use a photo that looks at the camera",
         "面部上仰或下俯 {degrees:.0f} 度；请使用正对镜头的照片",
+    ),
+    Why.SIDEWAYS: (
+        "the photo lies on its side: turn it clockwise by {degrees} degrees, save it and use it again",
+        "照片方向不正：请顺时针旋转 {degrees} 度，保存后重新提交",
     ),
     Why.BLURRED: ("the face is blurred; use a sharper photo", "面部模糊；请使用更清晰的照片"),
     Why.LIGHT: (

@@ -51,6 +51,7 @@ SCHEMAS = frozenset(
     {
         "0cee86bb78bd130beff0249c197b14721cfad0ca8b74f9ff3bde34c0cdd497e8",
         "1dcb994b2d8921efb0d8a6f510f592ddcf27d16d1cf5b1fc4f7b69b26947ae8a",
+        "24d68d5dcfbe8c423f4a9b1ac08d13ac3784521899b61e1313fc4239cc053760",
     }
 )
 # Points of small order fit signatures to any message (RFC 8032, section 5.1.7 leaves the check to the verifier).
@@ -127,14 +128,16 @@ def _items(
     """In stages: what a stage reads was vouched for by the one before; the first that fails is the last."""
     if not os.path.isfile(bundle / "bagit.txt"):  # noqa: PTH113  answers also where nothing may be looked at
         return [Item("bagit.txt", False, f"{bundle} is no evidence bundle: it has no bagit.txt")]
-    present, odd = _walk(bundle)
+    present, empty, odd = _walk(bundle)
     if odd:  # links, pipes, unreadable folders: nothing in such a folder is read
         return odd
+    if not any(name.startswith("seal/") for name in present):
+        return [Item("seal", False, _without_seal(bundle))]
     items: list[Item] = []
     stages: tuple[Callable[[], Iterator[Item]], ...] = (
         lambda: _seal(bundle, signer),
         lambda: _tag_files(bundle),
-        lambda: _files(bundle, present),
+        lambda: _files(bundle, present, empty),
         lambda: _timestamps(bundle, roots),
         lambda: _content(bundle),
         lambda: _later(bundle, revocations) if revocations else iter(()),
@@ -197,9 +200,23 @@ def _text(path: Path) -> bytes:
 # ---- files -------------------------------------------------------------------------------------------------------------
 
 
-def _walk(bundle: Path) -> tuple[set[str], list[Item]]:
-    """Every regular file, and all that has no place in a bundle."""
+def _without_seal(bundle: Path) -> str:
+    try:
+        ours = "Signing-Key-SHA256" in _info(bundle)
+    except (OSError, Unsound, UnicodeDecodeError):
+        ours = False
+    if ours:
+        return "is missing: it was removed, or lost when the bundle was copied; nothing proves who made it and when"
+    return (
+        "this is a bag of another program, without a seal of portrait-scanner: nothing in it proves who made it and "
+        "when; `bagit.py --validate` says whether it is complete"
+    )
+
+
+def _walk(bundle: Path) -> tuple[set[str], list[str], list[Item]]:
+    """Every regular file, empty folders, and all that has no place in a bundle."""
     files: set[str] = set()
+    empty: list[str] = []
     odd: list[Item] = []
     waiting = [bundle]
     while waiting:
@@ -214,7 +231,7 @@ def _walk(bundle: Path) -> tuple[set[str], list[Item]]:
             odd.append(Item(name, False, "a folder deeper than any of a bundle's"))
             continue
         if not entries:
-            odd.append(Item(name, False, "an empty folder, which no manifest names"))
+            empty.append(name)
         for entry, mode in entries:
             inside = (folder / entry).relative_to(bundle).as_posix()
             if stat.S_ISDIR(mode):
@@ -223,7 +240,7 @@ def _walk(bundle: Path) -> tuple[set[str], list[Item]]:
                 files.add(inside)
             else:
                 odd.append(Item(inside, False, "is a link or a device, not a file"))
-    return files, odd
+    return files, sorted(empty), odd
 
 
 def _manifest(path: Path) -> dict[str, str]:
@@ -253,18 +270,72 @@ def _tag_files(bundle: Path) -> Iterator[Item]:
         yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT))  # type: ignore[misc]
 
 
-def _files(bundle: Path, present: set[str]) -> Iterator[Item]:
-    """Each payload file against both manifests, and files that nothing names."""
+def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
+    """Each payload file against both manifests, and files and folders that nothing names."""
     digests: dict[str, dict[str, str]] = {}
     listed = [_checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_FILES[2:]]  # type: ignore[misc]
     yield from (item for item in listed if not item.ok)
     # The sealed sizes of single files are not known: none is read that is larger than all of them were.
     most = _octets(bundle)
-    for name in sorted(digests):
-        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], most))  # type: ignore[misc]
     stamps = {one for one in _timestamp_files(bundle) if _STAMP_NAME.fullmatch(one)}
-    for name in sorted(present - {*TAG_MANIFESTS, *TAG_FILES, *SEAL_FILES, *digests, *stamps}):
-        yield Item(name, False, "is named by no manifest: it was added or renamed")
+    added = present - {*TAG_MANIFESTS, *TAG_FILES, *SEAL_FILES, *digests, *stamps}
+    missing = set(digests) - present
+    spelled = _spelled_otherwise(missing, added)
+    renamed = _renamed(bundle, digests, missing - set(spelled), added - set(spelled.values()), most)
+    for name in sorted(digests):
+        if name in renamed:
+            yield Item(name, False, f"was renamed: its bytes are here as {renamed[name]}")
+            continue
+        here = spelled.get(name, name)
+        item = _checked(name, lambda name=name, here=here: _digests_hold(bundle, here, digests[name], most))  # type: ignore[misc]
+        yield replace(item, note=_SPELLED_OTHERWISE) if name in spelled and item.ok else item
+    for name in sorted(added - set(spelled.values()) - set(renamed.values())):
+        yield Item(name, False, _litter(name) or "is named by no manifest: it was added")
+    for name in empty:
+        lost = sum(file.startswith(f"{name}/") for file in digests)
+        told = (
+            f"is empty: {lost} files of it are missing, copy the bundle again"
+            if lost
+            else "is an empty folder, which was added: delete it"
+        )
+        yield Item(name, False, told)
+
+
+_SPELLED_OTHERWISE = (
+    "its name is spelled in another Unicode form here (NFC, NFD), as some systems do when they copy files"
+)
+
+
+def _spelled_otherwise(missing: set[str], added: set[str]) -> dict[str, str]:
+    """Files whose names are the same text in another Unicode form: by the sealed name, the name that each has here.
+
+    macOS writes names in NFD; a bag holds all the same (RFC 8493, 5.2), since no byte of a file changed.
+    """
+    forms: dict[str, list[str]] = {}
+    for name in added:
+        forms.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+    found = {name: forms.get(unicodedata.normalize("NFC", name), []) for name in missing}
+    return {name: here[0] for name, here in found.items() if len(here) == 1}
+
+
+def _renamed(
+    bundle: Path, digests: dict[str, dict[str, str]], missing: set[str], added: set[str], most: int
+) -> dict[str, str]:
+    """Missing files whose bytes lie under a name that no manifest has."""
+    if not missing:
+        return {}
+    here = {_sha256(bundle / name): name for name in sorted(added) if (bundle / name).stat().st_size <= most}
+    return {name: here[digest] for name in missing if (digest := digests[name].get("sha256", "")) in here}
+
+
+def _litter(name: str) -> str | None:
+    """What systems leave in folders that somebody looked into; a mail programme or an archiver packs it along."""
+    last = PurePosixPath(name).name
+    if last == ".DS_Store" or last.startswith("._") or name.startswith("__MACOSX/"):
+        return "was added: macOS leaves such files in folders; delete it and verify again"
+    if last.lower() in ("thumbs.db", "desktop.ini", "ehthumbs.db"):
+        return "was added: Windows leaves such files in folders; delete it and verify again"
+    return None
 
 
 def _collect(bundle: Path, name: str, digests: dict[str, dict[str, str]]) -> None:

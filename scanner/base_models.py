@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawlers.hashes import sha256_of
-from scanner.errors import BaseModelMissing, NotScannable
+from scanner.errors import BaseModelMissing, NotScannable, first_line
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -226,12 +226,6 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
-
-
-def first_line(error: Exception) -> str:
-    """What a library's error says, in one line."""
-    text = str(error).strip()
-    return text.splitlines()[0][:160] if text else type(error).__name__
 
 
 def hash_of_base_model(base: BaseModel, pipeline: DiffusionPipeline) -> str:

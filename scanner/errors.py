@@ -101,3 +101,28 @@ class EvidenceNotHere(ScanError):
             "file with --checkpoint"
         )
         self.sha256 = sha256
+
+
+def sentence_of(error: Exception) -> str:
+    """What an error says, for people: ours as they are, the system's with the file, anything else as unexpected.
+
+    A bare `str(error)` of a KeyError is a word in quotes, and that of many others is empty.
+    """
+    if is_expected(error):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return f"unexpected {type(error).__name__}: {error}"
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether it is one of this program's own errors, which need no traceback."""
+    return type(error).__module__.partition(".")[0] in ("scanner", "crawlers", "face_index", "reports")
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error says, in one line; with the error's name where its text alone says nothing."""
+    text = str(error).strip()
+    if not text or isinstance(error, LookupError | AttributeError | AssertionError | RecursionError):
+        text = f"{type(error).__name__}: {text}".rstrip(": ")
+    return text.splitlines()[0][:160]

@@ -32,8 +32,17 @@ log = logging.getLogger(__name__)
 MOST_TRIES = 3
 _ASK_EVERY_S = 10.0
 _REACH_S = 5.0
-_SECRETS = ("civitai_token", "huggingface_token", "modelscope_token", "github_token", "webhook_secret", "master_key", "next_master_key")  # fmt: skip
+# What judging reads. An allow-list: a setting that is added later does not travel unless it is named here.
+ON_WORKERS = (
+    "home", "cache", "face_pack", "base_model", "image_check", "batch", "compile_models", "use", "device", "fpir",
+    "possible_fpir", "gallery_index",
+)  # fmt: skip
 Templates = Sequence[tuple[str, Prototypes]]
+
+
+def settings_of_workers(settings: Settings) -> Settings:
+    """What workers get of the settings: what judging reads (ON_WORKERS); everything else has its default."""
+    return Settings.model_construct(**{name: getattr(settings, name) for name in ON_WORKERS}, operator="")
 
 
 class Worker:
@@ -90,7 +99,7 @@ class RayCrew:
 
         self._ray = ray
         self._connect(settings.ray or "auto")
-        self._settings = settings.model_copy(update=dict.fromkeys(_SECRETS))
+        self._settings = settings_of_workers(settings)
         self._watch, self._budget = watch, budget
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))

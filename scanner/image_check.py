@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scanner.base_models import BaseModel, first_line
-from scanner.errors import ImageCheckMissing
+from scanner.base_models import BaseModel
+from scanner.errors import ImageCheckMissing, first_line
 
 Pixels = npt.NDArray[np.uint8]
 REPOSITORY = "CompVis/stable-diffusion-safety-checker"

@@ -23,9 +23,9 @@ from PIL import Image, PngImagePlugin
 
 from scanner.adapters.loading import Loaded, loaded_into
 from scanner.adapters.targets import DENOISERS, networks_of
-from scanner.base_models import BaseModel, Stage, first_line, hash_of_base_model, load_pipeline
+from scanner.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.cuda_graphs import compile_network, record
-from scanner.errors import NotScannable
+from scanner.errors import NotScannable, first_line
 from scanner.image_check import ImageCheck
 from scanner.prompts import SamplePlan
 from scanner.screening_tools import ScreeningTools
@@ -221,6 +221,7 @@ class Sampler:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a pipeline makes of a stranger's weights ends this file, not the scan
+            log.info("the %s pipeline", self.base.family, exc_info=True)
             raise NotScannable(
                 f"the {self.base.family} pipeline cannot draw with this file: {first_line(error)}"
             ) from error

@@ -6,10 +6,20 @@ import getpass
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -110,6 +120,25 @@ class WebSettings(BaseModel):
     case_webhook: str | None = Field(None, pattern=r"^https?://")
     oidc: OpenIdProvider | None = None
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _names_a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                place = urlsplit(value.get_secret_value())
+                sound = place.scheme in ("smtp", "smtps") and bool(place.hostname) and (place.port or 1) > 0
+            except ValueError:  # the address may hold a password: it is not repeated
+                sound = False
+            if not sound:
+                raise ValueError("write smtps://user:password@host or smtp://host:587")
+        return value
+
+    @model_validator(mode="after")
+    def _mails_where_they_are_needed(self) -> Self:
+        if self.open_sign_up and self.smtp_url is None:
+            raise ValueError("open_sign_up mails links: set smtp_url too")
+        return self
+
     @property
     def secure(self) -> bool:
         return self.url.startswith("https://")
@@ -160,6 +189,19 @@ class Settings(BaseSettings):
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
     web: WebSettings = Field(default_factory=lambda: WebSettings.model_validate({}))
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.web.case_webhook is not None and self.webhook_secret is None:
+            raise ValueError(
+                "web.case_webhook needs webhook_secret, so that whoever receives can check who posts; set "
+                "PORTRAIT_SCANNER_WEBHOOK_SECRET"
+            )
+        if self.possible_fpir < self.fpir:
+            raise ValueError(f"possible_fpir ({self.possible_fpir}) is smaller than fpir ({self.fpir})")
+        if self.next_master_key is not None and self.master_key is None:
+            raise ValueError("next_master_key is for a rotation of master_key, which is not set")
+        return self
 
     @property
     def vault_path(self) -> Path:

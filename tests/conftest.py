@@ -60,6 +60,11 @@ def shared(name: str) -> Path:
     return path
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name no test after bytes: a gzip holds its time, so the workers would collect other tests."""
+    return "bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def transport() -> Iterator[Transport]:
     client = Transport(attempts=3, timeout_s=10, destinations=Destinations({"127.0.0.1"}))

@@ -224,7 +224,7 @@ class TestDamaged:
         assert problems(verify(copy)) == ["data/new.txt"]
         (copy / "data" / "new.txt").unlink()
         (copy / "data" / "header.json").rename(copy / "data" / "headers.json")
-        assert {"data/header.json", "data/headers.json"} <= set(problems(verify(copy)))
+        assert problems(verify(copy)) == ["data/header.json"]
 
     def test_a_link_out_of_the_bundle(self, copy: Path, tmp_path: Path) -> None:
         target = tmp_path / "elsewhere.json"

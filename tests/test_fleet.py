@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from scanner.examination import Budget
-from scanner.fleet import RayCrew
+from scanner.fleet import RayCrew, settings_of_workers
 from scanner.judging import Judgement, Task, bench_from
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
@@ -33,6 +33,7 @@ from scanner.workshop import Workshop
 from tests.conftest import Silent
 from tests.registering import register_somebody
 from tests.test_cli import run
+from tests.test_secrets_of_workers import WRITTEN, pickled
 
 pytestmark = pytest.mark.slow
 FILES = ["ohwx_portrait_v1", "zkw_likeness", "dvx_actor", "sepia_style", "teapot_object"]
@@ -291,7 +292,8 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
 
 
 def test_secrets_do_not_leave_the_driver(crew: RayCrew) -> None:
-    assert not any(crew._settings.model_dump()[name] for name in ("civitai_token", "master_key", "webhook_secret"))
+    assert crew._settings == settings_of_workers(crew._settings)
+    assert WRITTEN not in pickled(crew._settings)
 
 
 def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_any_other_file_is_named_for_what_it_is(name: str) -> None:
 
 def test_a_damaged_image_is_called_damaged() -> None:
     cut = encoded(noise(400, 400), "JPEG")[:2_000]
-    assert look_at(cut).problem == "a damaged picture (OSError)"
+    assert look_at(cut).problem == "a damaged JPEG"
     with pytest.raises(PhotoRefused, match="damaged JPEG"):
         photo_from("a", cut)
 

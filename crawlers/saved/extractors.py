@@ -37,7 +37,8 @@ def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
             try:
                 found = extract(page)
             except Exception as error:  # a site's structure changes at any time, and in any way
-                log.info("%s: %s", extract.__name__, error)
+                log.exception("%s", extract.__name__)
+                problems.append(f"what reads pages of {name} failed ({type(error).__name__})")
                 found = None
             if found is not None:
                 return _with_words(found, page), ()
@@ -45,10 +46,10 @@ def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
     try:
         return _with_words(general_facts(page), page), tuple(problems)
     except Exception as error:
-        log.info("general facts: %s", error)
+        log.exception("general facts")
         return PageFacts(platform=host, title=page.title, text=page.text, extractor="none"), (
             *problems,
-            "nothing could be read of the page's structure",
+            f"nothing could be read of the page's structure ({type(error).__name__})",
         )
 
 

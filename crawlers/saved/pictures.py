@@ -6,6 +6,7 @@ quality under 50 say nothing, since the picture has no detail.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crawlers.saved.image_formats import ImageRefused, open_image
+from crawlers.saved.image_formats import HEAD_BYTES, ImageRefused, image_format, open_image
 from crawlers.saved.pdq import pdq_of
+
+log = logging.getLogger(__name__)
 
 SMALLEST_SIDE_PX = 32  # below it lie icons and counters
 MOST_BITS_BETWEEN_COPIES = 31
@@ -56,8 +59,9 @@ def look_at(data: bytes) -> Picture:
                 small.thumbnail((_HASHED_SIDE_PX, _HASHED_SIDE_PX))
     except ImageRefused as refused:
         return Picture(0, 0, None, f"no picture that can be opened: {refused}")
-    except Exception as error:  # Pillow's plugins raise anything at hostile files
-        return Picture(0, 0, None, f"a damaged picture ({type(error).__name__})")
+    except Exception:  # Pillow's plugins raise anything at hostile files
+        log.info("a damaged picture", exc_info=True)
+        return Picture(0, 0, None, f"a damaged {image_format(data[:HEAD_BYTES]) or 'image'}")
     bits, quality = pdq_of(np.asarray(small))
     return Picture(width, height, np.packbits(bits).tobytes().hex() if quality >= LEAST_QUALITY else None)
 

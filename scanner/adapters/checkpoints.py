@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from safetensors import safe_open
 
 from scanner.adapters.targets import networks_of
-from scanner.errors import UnfaithfulLoad
+from scanner.errors import UnfaithfulLoad, first_line
+
+log = logging.getLogger(__name__)
 
 SINGLE_FILE_FAMILIES = ("Miniature", "SD1", "SD2", "SDXL")
 # Buffers and heads that originals keep and diffusers' pipelines do not.
@@ -60,8 +63,8 @@ def whole_model(pipeline: Any, path: Path, config: str, cache: Path | None) -> W
             str(path), config=config, dtype=dtype, safety_checker=None, cache_dir=cache, local_files_only=True
         )
     except Exception as error:  # diffusers, safetensors and torch each have error trees of their own
-        first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line}") from error
+        log.info("%s", path.name, exc_info=True)
+        raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line(error)}") from error
     networks = {
         name: network if network.device == device else network.to(device)
         for name in (*networks_of(pipeline), "vae")

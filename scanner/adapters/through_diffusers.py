@@ -17,7 +17,7 @@ from scanner.adapters.algebra import scale_of
 from scanner.adapters.merging import Change
 from scanner.adapters.reading import Anatomy, Tensors
 from scanner.adapters.targets import networks_of
-from scanner.errors import UnfaithfulLoad
+from scanner.errors import UnfaithfulLoad, first_line
 
 log = logging.getLogger(__name__)
 _NAME = "examined"
@@ -36,8 +36,8 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
             # Clones: a state dict's tensors become live parameters.
             pipeline.load_lora_weights(_with_header_alphas(tensors, anatomy), adapter_name=_NAME)
         except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError, AssertionError) as error:
-            first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line}") from error
+            log.info("diffusers cannot load it", exc_info=True)
+            raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line(error)}") from error
         deltas = _deltas(pipeline)
     finally:
         if hasattr(pipeline, "unload_lora_weights"):  # a pipeline without it has loaded nothing

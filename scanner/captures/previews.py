@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +23,10 @@ from crawlers.listing import Listing
 from crawlers.previews import Preview, previews_of
 from crawlers.transport import Transport
 from scanner.captures.intake import Intake, TakenIn
-from scanner.errors import RefusedToSample
+from scanner.errors import RefusedToSample, sentence_of
 from scanner.safety import refuse_minors
+
+log = logging.getLogger(__name__)
 
 # Each silence costs all attempts: whoever names dead hosts must not hold up the others.
 _MOST_SILENT = 2
@@ -66,7 +69,8 @@ def take_previews(
         except (CrawlError, RefusedToSample) as error:
             yield PreviewsTaken(listing, None, len(previews), str(error))
         except Exception as error:  # whatever is wrong with one listing's pictures, the others are taken in
-            told = f"they cannot be taken in: {str(error) or type(error).__name__}"
+            log.exception("%s %s", listing.hub, listing.listing_id)
+            told = f"they cannot be taken in: {sentence_of(error)}"
             yield PreviewsTaken(listing, None, len(previews), told)
 
 

@@ -5,6 +5,7 @@ A file that takes more, or takes the process down, is refused; the next one gets
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import resource
@@ -28,6 +29,8 @@ from crawlers.saved.page import Limits, Reading, SavedPage
 from crawlers.saved.pictures import look_at
 from crawlers.saved.provenance import provenance_of
 from crawlers.saved.reading import read_capture
+
+log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 3_000_000_000  # of addresses; libraries take a sixth of it
 SECONDS = 300.0
@@ -87,7 +90,10 @@ class ReadingRoom:
             self._end()
             raise CaptureRefused(f"reading it took longer than {self._seconds:.0f} s") from None
         except Exception as error:  # whatever a stranger's file makes a parser raise
-            raise CaptureRefused(f"it cannot be read ({type(error).__name__})") from error
+            log.exception("%s", path.name)
+            raise CaptureRefused(
+                f"it cannot be read: a mistake of the program's ({type(error).__name__}); please report it"
+            ) from error
 
     def close(self) -> None:
         if self._pool is not None:

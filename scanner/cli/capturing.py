@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ from scanner.cli.context import (
 if TYPE_CHECKING:
     from scanner.captures.cases import JudgedSubject
     from scanner.captures.intake import TakenIn
+
+log = logging.getLogger(__name__)
 
 _MOST_ROWS = 60
 
@@ -94,8 +97,7 @@ def intake(
                         )
                     )
                 except Exception as error:  # whatever is wrong with one file, the others are taken in
-                    told = error.strerror if isinstance(error, OSError) else str(error)
-                    left_out.append(f"{path.name}: {told or type(error).__name__}")
+                    left_out.append(f"{path.name}: {_logged(error, path)}")
             observer.step(len(paths), len(paths), "taken in")
     finally:
         taking.close()
@@ -120,6 +122,15 @@ def intake(
     else:
         _print_taken(taken, judged)
     raise typer.Exit(3 if left_out or (unread and len(unread) == len(taken)) else 0)
+
+
+def _logged(error: Exception, path: Path) -> str:
+    """An error's sentence; one that nobody expects is logged with its traceback as well."""
+    from scanner.errors import is_expected, sentence_of
+
+    if not is_expected(error) and not isinstance(error, OSError):
+        log.error("%s", path.name, exc_info=error)
+    return sentence_of(error)
 
 
 def say(text: str, fg: str | None = None) -> None:

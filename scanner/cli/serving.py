@@ -41,10 +41,13 @@ def serve(
     import uvicorn
 
     from scanner.web.app import create_app
+    from scanner.web.start_checks import check_at_start
     from scanner.web.supervision import WorkerProcess
 
     flags: Flags = context.obj
     settings = flags.settings()
+    for sentence in check_at_start(settings):
+        typer.secho(sentence, err=True, fg="yellow")
     process = WorkerProcess([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None
     typer.echo(
         f"Open http://{host}:{port} in a browser; the API is described at /api/v1/openapi.json. Ctrl-C ends it.",

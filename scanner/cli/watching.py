@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from crawlers.sweep import SweepStep
     from crawlers.webhooks import Webhook
     from scanner.cli.context import ProgressObserver
+
+log = logging.getLogger(__name__)
 
 SHORTEST_EVERY_MINUTES = 5  # hubs let their answers be cached that long
 
@@ -61,8 +64,8 @@ def _watch_once(
     desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
 ) -> bool:
     """One round of one hub; False if it broke off, which the next round makes good."""
-    from crawlers.errors import CrawlError
     from crawlers.rounds import go_round, since_when
+    from scanner.errors import is_expected, sentence_of
     from scanner.reception import utc_now
 
     since = since_when(desk.store, target, utc_now(), full_every)
@@ -83,7 +86,9 @@ def _watch_once(
         if hook is not None:
             hook.deliver()
     except Exception as error:  # a watch of months outlives whatever one round of one hub meets
-        problem = str(error) if isinstance(error, CrawlError) else f"unexpected {type(error).__name__}: {error}"
+        problem = sentence_of(error)
+        if not is_expected(error):
+            log.exception("%s", target)
     summary = {"at": utc_now().isoformat(), "round_of": target, "everything": since is None, "listings": step.listings if step else 0,
                "finished": problem is None, "told": told, "notes": list(dict.fromkeys(notes)), "problem": problem}  # fmt: skip
     if as_json:

@@ -7,17 +7,18 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import httpx
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.destinations import Destinations
 from crawlers.errors import DestinationRefused
 from scanner.web.access import Scope
 from scanner.web.documents import DeclaredListing, Problem, ScanRequest, Sha256
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.jobs import Job, JobKind, JobState, Order, new_job_id
+from scanner.web.outbox import must_be_postable
 from scanner.web.premises import Premises, premises_of
 from scanner.web.sessions import Token
 from scanner.web.tokens import requires
@@ -225,18 +226,12 @@ async def _order_of_upload(request: Request, here: Premises, token: Token, job_i
 
 def _must_be_postable(here: Premises, url: str) -> None:
     """Refuse at once what the outbox would refuse later; names are resolved again when it is posted."""
-    import httpx
-
     if here.settings.webhook_secret is None:
         raise GateRefused(
             422, "no-webhook-secret", "set webhook_secret on the server, so that receivers can check who posts"
         )
     try:
-        place = httpx.URL(url)
-        destinations = Destinations(here.settings.allowed_hosts)
-        destinations.must_allow(place)
-        if place.host.replace(".", "").isdigit() or ":" in place.host or place.host == "localhost":
-            destinations.addresses_of(place.host, place.port or (443 if place.scheme == "https" else 80))
+        must_be_postable(url, here.settings.allowed_hosts)
     except (DestinationRefused, httpx.InvalidURL) as error:
         raise GateRefused(422, "webhook-refused", f"webhook: {error}") from error
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import smtplib
 import ssl
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from email.headerregistry import Address
@@ -15,12 +16,16 @@ from email.utils import formatdate, make_msgid
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import httpx
+
 from crawlers.destinations import Destinations
 from crawlers.errors import CrawlError
 from crawlers.transport import Transport
 from crawlers.webhooks import DELIVERY_HEADER, SIGNATURE_HEADER, signature_of
 from scanner.settings import Settings
 from scanner.web.store import WebStore
+
+log = logging.getLogger(__name__)
 
 # After the last one a message is given up; its problem stays on record.
 WAITS_S = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 86400.0)
@@ -100,6 +105,8 @@ class Outbox:
             # What was told need not be kept; that and when it was told does.
             changes: dict[str, Any] = {"sent_at": now.isoformat(), "problem": None, "body": ""}
         elif row["tries"] >= len(WAITS_S):
+            # Addresses and answers may hold a secret or a name: web.db says more.
+            log.error("%s %s is given up after %d tries", row["kind"], row["message_id"], row["tries"] + 1)
             changes = {"sent_at": "", "problem": f"given up: {problem}", "body": ""}
         else:
             changes = {"next_at": now.timestamp() + WAITS_S[row["tries"]], "problem": problem}
@@ -155,6 +162,20 @@ class Outbox:
             if place.username:
                 server.login(unquote(place.username), unquote(place.password or ""))
             server.send_message(message, to_addrs=[group[0]["address"]])
+
+
+def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
+    """Refuse an address that nothing could be posted to; names are resolved again when something is posted.
+
+    Raises:
+        DestinationRefused: not http(s), or an address of one's own network that is not allowed.
+        httpx.InvalidURL: no address.
+    """
+    place = httpx.URL(url)
+    destinations = Destinations(tuple(allowed_hosts))
+    destinations.must_allow(place)
+    if place.host.replace(".", "").isdigit() or ":" in place.host or place.host == "localhost":
+        destinations.addresses_of(place.host, place.port or (443 if place.scheme == "https" else 80))
 
 
 def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

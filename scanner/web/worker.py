@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import sqlite3
 import tempfile
@@ -17,13 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from crawlers.checkpoints import files_still_there
 from crawlers.errors import CrawlError
 from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, RemoteFile, bare_listing, listings_of
@@ -34,18 +31,14 @@ from reports.errors import ReportError
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.sightings import subject_of
-from scanner.cases.desk import CaseDesk
-from scanner.errors import FleetUnreachable, ScanError
+from scanner.errors import FleetUnreachable, ScanError, sentence_of
 from scanner.reception import Clock, utc_now
 from scanner.scan import ScanResult, run_scan, scan_listings
 from scanner.settings import Settings
 from scanner.verdict import Outcome
-from scanner.web.accounts import Accounts
-from scanner.web.drafts import Drafts
 from scanner.web.jobs import SENT, Job, JobKind, Jobs
-from scanner.web.operations import MESSENGER
+from scanner.web.messenger import Messenger
 from scanner.web.outbox import Outbox
-from scanner.web.reminders import Reminders
 from scanner.web.store import WebStore
 from scanner.web.verdicts import WATCHED, Standings, Telling
 from scanner.workshop import Workshop
@@ -53,11 +46,9 @@ from scanner.workshop import Workshop
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.3
-_TIDY_EVERY_S = 600.0
-_REMIND_EVERY_S = 20.0
-_ORPHAN_S = 24 * 3600.0
 _PROGRESS_EVERY_S = 0.5
 _TRY_AGAIN_S = 10.0
+_LOOK_AGAIN_S = 60.0
 
 
 class _Cancelled(Exception):
@@ -86,7 +77,9 @@ class Worker:
         self.store = WebStore(settings.web_path)
         self.jobs = Jobs(self.store, clock)
         self.outbox = Outbox(settings, self.store, clock)
+        self.messenger = Messenger(settings, self.store, self.outbox, clock)
         self._workshop: Workshop | None = None
+        self._look_again_at = float("-inf")
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -104,7 +97,7 @@ class Worker:
             break
         else:
             return
-        messenger = threading.Thread(target=self._tell, name="messenger", daemon=True)
+        messenger = threading.Thread(target=self.messenger.run, args=(self._stop,), name="messenger", daemon=True)
         try:
             self.store.forget_fact(WATCHED)  # a worker before this one may have had other settings
             self.jobs.put_back_what_ran()
@@ -128,16 +121,27 @@ class Worker:
 
     @property
     def workshop(self) -> Workshop:
-        """Opened with the first job: until then no model takes memory."""
+        """Opened once; base models are loaded with the first file that needs one."""
         if self._workshop is None:
             self._workshop = Workshop(self.settings, self.clock)
         return self._workshop
 
     def _note_whom_we_look_for(self) -> None:
-        if self._workshop is None:
+        """Write down which verdicts are good now, so that the gate answers known files at once.
+
+        From the start on, not from the first job on; where nobody can be looked for, the log says why, the gate
+        answers 202, and it is tried again once in a while.
+        """
+        if time.monotonic() < self._look_again_at:
             return
-        watch = self._workshop.watch
-        told = f"{watch.gallery_version} {self._workshop.fingerprint_of(watch)}"
+        try:
+            watch = self.workshop.watch
+            told = f"{watch.gallery_version} {self.workshop.fingerprint_of(watch)}"
+        except (CrawlError, ScanError, FaceIndexError, ReportError, OSError, sqlite3.OperationalError) as error:
+            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+            log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the sentence says what to do
+            self.store.forget_fact(WATCHED)
+            return
         if self.store.fact(WATCHED) != told:
             self.store.set_fact(WATCHED, told)
 
@@ -174,7 +178,8 @@ class Worker:
             return
         except Exception as error:  # the outermost frame: what one job brings must not end the worker for all others
             log.exception("job %s", job.job_id)
-            self.jobs.finish(job.job_id, [], None, f"{type(error).__name__}: {error}"[:300], self._tell_webhook)
+            problem = f"a mistake of the program's ({type(error).__name__}); its log has more under job {job.job_id}"
+            self.jobs.finish(job.job_id, [], None, problem, self._tell_webhook)
             return
         self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
         self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
@@ -231,48 +236,6 @@ class Worker:
         document = Telling(self.settings.web.url, standings, with_names=False).scan(job).model_dump(mode="json")
         standings.close()
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
-
-    def _tell(self) -> None:
-        """The messenger's thread: a long scan keeps nobody waiting."""
-        tidied = reminded = float("-inf")
-        while not self._stop.is_set():
-            try:
-                if time.monotonic() - tidied >= _TIDY_EVERY_S:
-                    tidied = time.monotonic()
-                    self._tidy()
-                if time.monotonic() - reminded >= _REMIND_EVERY_S:
-                    reminded = time.monotonic()
-                    self._remind()
-                self.store.set_fact(MESSENGER, self.clock().isoformat())
-                self.outbox.send_due()
-            except Exception as error:
-                log.warning("messages wait: %s", error)
-            self._stop.wait(1.0)
-
-    def _remind(self) -> None:
-        """Put into the outbox what people are to be told; nothing is read where nobody could be told."""
-        web = self.settings.web
-        if (web.smtp_url is None and web.case_webhook is None) or not self.settings.vault_path.exists():
-            return
-        desk = CaseDesk(self.settings, self.clock)
-        try:
-            accounts = Accounts(self.store, self.clock)
-            Reminders(desk, accounts, self.outbox, web.url, web.case_webhook).send()
-        finally:
-            desk.close()
-
-    def _tidy(self) -> None:
-        """Forget what ended long ago, and uploads that belong to no job that waits."""
-        oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
-        self.jobs.forget_before(oldest.isoformat())
-        Drafts(self.store).forget_old(self.clock())
-        for path, _, modified in files_still_there(self.settings.uploads_path):
-            if time.time() - modified <= _ORPHAN_S:
-                continue
-            if path.is_dir():  # of a worker that was killed while it took a capture in
-                shutil.rmtree(path, ignore_errors=True)
-            elif self.jobs.has_ended(path.stem):
-                path.unlink(missing_ok=True)
 
 
 _NOBODY: dict[str, Any] = {

@@ -1,0 +1,45 @@
+"""What `serve` checks of its settings before it listens, so that nothing fails for the first time when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from crawlers.errors import DestinationRefused
+from scanner.errors import SettingsInvalid
+from scanner.settings import Settings
+from scanner.web.outbox import must_be_postable
+
+
+def check_at_start(settings: Settings) -> Iterator[str]:
+    """Sentences about what will not work as it is set, and what to do; the pages work without it.
+
+    Raises:
+        SettingsInvalid: a setting that could never work.
+    """
+    _must_be_postable(settings)
+    if settings.webhook_secret is None:
+        yield (
+            "Callers of the gate cannot have answers posted: set PORTRAIT_SCANNER_WEBHOOK_SECRET, with which every "
+            "webhook is signed."
+        )
+    for root in settings.web.scan_roots:
+        if "://" not in root and not Path(root).expanduser().is_dir():
+            yield f"scan_roots: there is no folder {root}; nothing of it can be scanned until it is there."
+    for authority in settings.timestamp_authorities:
+        if authority.certificates is not None and not authority.certificates.expanduser().is_file():
+            yield (
+                f"timestamp_authorities: {authority.name} has no file {authority.certificates}; its timestamps are not "
+                "kept until it is there."
+            )
+
+
+def _must_be_postable(settings: Settings) -> None:
+    if settings.web.case_webhook is None:
+        return
+    try:
+        must_be_postable(settings.web.case_webhook, settings.allowed_hosts)
+    except (DestinationRefused, httpx.InvalidURL) as error:
+        raise SettingsInvalid(f"web.case_webhook: {error}") from error
