@@ -18,7 +18,7 @@ from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 
 COLUMNS = (
-    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity", "score", "threshold", "lift",
+    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity_id", "score", "threshold", "lift",
     "samples", "seconds", "gallery_version", "authorised", "case_id", "reason",
 )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], st
     for row in rows:
         newest[_file_of(row)] = max(newest.get(_file_of(row), ""), str(row["judged_in"]))
     return {
-        (_file_of(row), str(row["identity"])): str(row["outcome"])
+        (_file_of(row), str(row["identity_id"])): str(row["outcome"])
         for row in rows
         if str(row["judged_in"]) == newest[_file_of(row)]
     }

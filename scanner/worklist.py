@@ -93,7 +93,7 @@ class Worklist:
         try:
             refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
             if minor := named_minor(self._workshop, listing, file):
-                entry.parts = [_Part(file, rows=[_minor_row(file, minor)])]
+                entry.parts = [_Part(file, rows=[_minor_row(self._workshop, file, minor)])]
                 return self._finish_if_done(entry)
             known = self._known_before_fetching(listing, file)
             if known is not None:
@@ -120,7 +120,7 @@ class Worklist:
             part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
             if minor := named_minor(workshop, entry.listing, part.file, triage):
-                part.rows = [_minor_row(part.file, minor)]
+                part.rows = [_minor_row(workshop, part.file, minor)]
                 return
             watch = workshop.watch
             part.task = task = self._task(entry.listing, part.file, triage, path)
@@ -238,14 +238,16 @@ def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tupl
     ]
 
 
-def _minor_row(file: RemoteFile, name: str) -> dict[str, Any]:
+def _minor_row(workshop: Workshop, file: RemoteFile, name: str) -> dict[str, Any]:
+    minors = workshop.vault.minors(workshop.clock().date())
+    identity_id = next((one.identity_id for one in minors if one.name == name), None)
     reason = "it names a registered minor, so it is never sampled: a person must look at its listing (docs/safety.md)"
-    return {**_failed_row(file, file.sha256, reason, 0.0), "outcome": str(Outcome.POSSIBLE), "identity": name}
+    return {**_failed_row(file, file.sha256, reason, 0.0), "outcome": str(Outcome.POSSIBLE), "identity_id": identity_id}
 
 
 def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:
     return {
-        "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
+        "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity_id": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,
         "gallery_version": None, "authorised": None,
     }  # fmt: skip

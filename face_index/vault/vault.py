@@ -255,8 +255,10 @@ class Vault:
             keep_documents(self.db, identity_id, data_key, submission.documents)
             for other_id, score in submission.lookalikes:
                 self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
+            # Whoever registers themselves must not stay in the log by name.
+            by = without_name(submission.submitted_by, self.find(identity_id))
             self.audit.append(
-                "submitted", identity_id, submission.submitted_by, now,
+                "submitted", identity_id, by, now,
                 photos=submission.photo_count, signatory=submission.consent.signatory,
                 consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
                 documents=[one.kind for one in submission.documents],

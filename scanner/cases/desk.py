@@ -227,8 +227,13 @@ class CaseDesk:
     def _add(self, case_id: str, kind: str, by: str, text: str) -> Entry:
         case = self.records.vouched(self.docket.case(case_id).case_id)[0]
         entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text})
-        self._note_change("case-amended", case, by, kind=kind)
+        self._note_change("case-amended", case, self._nameless(case, by), kind=kind)
         return entry
+
+    def _nameless(self, case: Case, by: str) -> str:
+        """Who did something, for the audit log, which outlives the case's person: by login where that is themselves."""
+        words = {word.casefold() for word in case.identity_name.split() if len(word) > 1}
+        return self.actor if any(word in by.casefold() for word in words) else by
 
     def note_shown(self, case: Case, *, blurred: bool, sha256: list[str]) -> None:
         """A line about pictures that somebody saw."""

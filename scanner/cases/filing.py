@@ -28,7 +28,10 @@ from scanner.workshop import Workshop
 def file_cases(
     workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The result rows of one file, one per finding; a case is filed for each that nobody authorised."""
+    """The result rows of one file, one per finding; a case is filed for each that nobody authorised.
+
+    They name nobody: rows are kept, and a name must go when its person goes (scanner.scan.result_of puts it in).
+    """
     shared = {
         "file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"],
         "gallery_version": record["method"].get("gallery_version"), "authorised": None,
@@ -39,7 +42,7 @@ def file_cases(
         threshold = record["best_threshold"] or record["method"].get("threshold")
         return [
             {
-                **shared, "outcome": str(Outcome.CLEAR if gone else record["outcome"]), "identity": None,
+                **shared, "outcome": str(Outcome.CLEAR if gone else record["outcome"]), "identity_id": None,
                 "score": None if gone else _rounded(record["best_score"]), "threshold": _rounded(threshold),
                 "lift": None if gone else _rounded(record["lift"]),
                 "reason": "who it showed has withdrawn meanwhile" if gone else record["reason"],
@@ -52,7 +55,7 @@ def file_cases(
         standing = None if authorised else file_case(workshop, case)
         rows.append(
             {
-                **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
+                **shared, "outcome": finding["outcome"], "identity_id": case.identity_id, "score": _rounded(finding["score"]),
                 "threshold": _rounded(finding["threshold"]), "lift": _rounded(finding["lift"]), "reason": finding["reason"],
                 "case_id": standing.case_id if standing else None, "authorised": authorised,
             }
@@ -153,18 +156,14 @@ def is_registered(workshop: Workshop, identity_id: str) -> bool:
 
 
 def authorised_by(workshop: Workshop, case: Case) -> str | None:
-    """What allows this use, in words; None if nothing does. Authorised use opens no case."""
+    """What allows this use, in words that name nobody, since they are kept; None if nothing does. It opens no case then."""
     if case.terms == Terms.PERMITTED:
         return "the person's terms permit it"
     checkpoint = case.checkpoint
     licence = covering_licence(
         workshop.vault, case.identity_id, checkpoint.hub, checkpoint.creator, checkpoint.sha256, workshop.clock().date()
     )
-    return (
-        f"licence {licence.licence_id[:8]} for {licence.kind} {licence.value} until {licence.until}"
-        if licence
-        else None
-    )
+    return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
 
 def _rounded(value: float | None) -> float | None:

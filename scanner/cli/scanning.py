@@ -78,7 +78,8 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
         made_at=workshop.clock().isoformat(timespec="seconds"),
         gallery_size=result.scan.gallery_size,
         version=version("portrait-scanner"),
-        rows=result.rows,
+        # The file outlives the person: whoever no case is about is named on the screen only.
+        rows=[row if row.get("case_id") else {**row, "identity": None} for row in result.rows],
     )
     cases = workshop.docket.named(result.case_ids)
     for case in cases:
