@@ -103,9 +103,13 @@ class AuditLog:
         """Entries about one identity, or about the vault, in order."""
         yield from map(_entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry"))
 
-    def vouched_about(self, subject: str) -> Iterator[AuditEntry]:
-        """Entries about one identity that this vault wrote: none that was changed or put in; that none is missing `problems` tells."""
-        for row in self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry"):
+    def vouched_about(self, subject: str, case_id: str | None = None) -> Iterator[AuditEntry]:
+        """Entries about one identity, or one case of theirs, that this vault wrote: none that was changed or put in.
+
+        That none is missing is told by `problems`.
+        """
+        where = "subject = :subject and (:case is null or details ->> '$.case' = :case)"
+        for row in self._db.table("audit").rows_where(where, {"subject": subject, "case": case_id}, order_by="entry"):
             if hmac.compare_digest(row["sha256"], self._hash(row)):
                 yield _entry(row)
 

@@ -133,11 +133,7 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
 
     A case that nobody decided about is superseded, so that the queue shows an account once, with everything captured so far.
     """
-    earlier = [
-        one
-        for one in workshop.docket.cases(case.identity_id)
-        if one.sighting is not None and workshop.records.is_sound(one)
-    ]
+    earlier = [one for one in workshop.docket.cases(case.identity_id) if one.sighting is not None]
     if any(one.case_id == case.case_id for one in earlier):
         return case.case_id
     decided = [
@@ -146,6 +142,7 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
         if _are_of_one_account(one, case)
         and one.status not in _UNDECIDED
         and one.outcome in (case.outcome, Outcome.MATCH)
+        and workshop.records.is_sound(one)
     ]
     if decided:
         told = f"{len(case.sighting.images if case.sighting else ())} images were captured by now: {case.reason}"
@@ -153,7 +150,11 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
         return decided[-1].case_id
     open_case(workshop, case)
     for one in earlier:
-        if one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and _is_within(one, case):
+        if (
+            one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
+            and _is_within(one, case)
+            and workshop.records.is_sound(one)
+        ):
             actor, now = workshop.settings.operator, workshop.clock()
             workshop.docket.add(one.case_id, "superseded", actor, now, {"by": case.case_id})
             note_superseded(workshop, one, case)

@@ -164,8 +164,7 @@ class CaseRecords:
         return accepted
 
     def _lines(self, case: Case) -> list[AuditEntry]:
-        entries = self._vault.audit.vouched_about(case.identity_id)
-        return [entry for entry in entries if entry.details.get("case") == case.case_id]
+        return list(self._vault.audit.vouched_about(case.identity_id, case.case_id))
 
     def _known_cases(self) -> set[str]:
         entries = self._vault.audit.entries()
