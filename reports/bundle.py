@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from reports.case import Capture, Case, case_to_dict
@@ -34,12 +35,14 @@ class BundleRequest:
         checkpoint: the weights file, only where it was asked for.
         captures: the sealed originals that a case of captured images names, by SHA-256.
         pdf: also write PDFs.
+        log_end: number and hash of the audit log's newest entry.
     """
 
     languages: Sequence[str] = ("en", "zh-CN")
     checkpoint: Path | None = None
     captures: Mapping[str, Path] = field(default_factory=dict)
     pdf: bool = True
+    log_end: tuple[int, str] | None = None
 
 
 def write_bundle(
@@ -67,9 +70,11 @@ def write_bundle(
     try:
         key = hashlib.sha256(sign(b"")[1]).hexdigest()
         _write_payload(case, docket, partial, request, key)
-        facts = {
+        facts: dict[str, Any] = {
             "statement": "These tag manifests seal the evidence on this case.", "case_id": case.case_id, "as_of": as_of(case),
         }  # fmt: skip
+        if request.log_end:
+            facts["chain"] = {"entry": request.log_end[0], "sha256": request.log_end[1]}
         info = {
             "Bag-Software-Agent": f"portrait-scanner {case.method.versions.get('portrait-scanner', '')}",
             "External-Identifier": case.case_id,

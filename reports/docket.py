@@ -7,72 +7,21 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from sqlite_utils import Database, Migrations
+from sqlite_utils import Database
 
 from reports.case import Case, Entry, case_from_dict, case_to_dict
-from reports.errors import CasesLost, EvidenceAltered, UnknownCase
+from reports.docket_tables import columns_of, migrations, summary_of
+from reports.errors import CaseAltered, CasesLost, EvidenceAltered, UnknownCase
 from reports.listings import PLACE, ListingRecord, listing_details
+from reports.records import Mac, RecordSeal, RecordSeals
 from reports.review import same_name, status_of, successor_of
-
-migrations = Migrations("cases")
-
-
-@migrations()
-def cases(db: Database) -> None:
-    db.table("cases").create(
-        {
-            "case_id": str,
-            "scan_id": str,
-            "identity_id": str,
-            "checkpoint_sha256": str,
-            "outcome": str,
-            "opened_at": str,
-            "record": str,
-        },
-        pk="case_id",
-    )
-    db.table("cases").create_index(["scan_id"])
-
-
-@migrations()
-def entries_that_are_only_added_to(db: Database) -> None:
-    db.table("entries").create(
-        {"number": int, "case_id": str, "at": str, "kind": str, "actor": str, "details": str}, pk="number"
-    )
-    db.table("entries").create_index(["case_id"])
-    for change in ("update", "delete"):
-        db.execute(
-            f"create trigger entries_no_{change} before {change} on entries "
-            "begin select raise(abort, 'a case is only ever added to'); end"
-        )
-
-
-@migrations()
-def what_lists_show_apart_from_the_record(db: Database) -> None:
-    # In a table of its own: behind a record of 50 kB a column would be as slow to reach as the record is.
-    db.table("summaries").create({"case_id": str, "identity_id": str, "opened_at": str, "summary": str}, pk="case_id")
-    db.table("summaries").create_index(["identity_id"])
-    for row in db.table("cases").rows:
-        db.table("summaries").insert(_summary(case_from_dict(json.loads(row["record"]))))
-
-
-@migrations()
-def cases_by_person_and_weights(db: Database) -> None:
-    db.execute("alter table summaries add column weights text")
-    db.execute(
-        "update summaries set weights = (select coalesce(record ->> '$.checkpoint.weights_hash', "
-        "record ->> '$.checkpoint.sha256') from cases where cases.case_id = summaries.case_id "
-        "and record ->> '$.sighting' is null)"
-    )
-    db.table("summaries").create_index(["identity_id", "weights"])
-
 
 # However many ids there are: SQLite takes a limited number of parameters, and of any length.
 _AMONG = "case_id in (select value from json_each(?))"
@@ -127,13 +76,14 @@ class Docket:
     """The only writer of cases.db and of the evidence folder.
 
     Args:
+        mac: seals what is written (reports.records); None for whoever only reads.
         any_thread: threads take turns, under a lock of the caller's.
 
     Raises:
         CasesLost: the file was emptied, as a crashed machine leaves it.
     """
 
-    def __init__(self, path: Path, evidence: Path, *, any_thread: bool = False) -> None:
+    def __init__(self, path: Path, evidence: Path, mac: Mac | None = None, *, any_thread: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._evidence = evidence
         with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
@@ -142,6 +92,7 @@ class Docket:
             self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
             self._db.enable_wal()
             migrations.apply(self._db)
+        self._seals = RecordSeals(self._db, mac)
 
     def close(self) -> None:
         self._db.close()
@@ -156,6 +107,63 @@ class Docket:
             self._db.conn.rollback()
             raise
         self._db.conn.commit()
+
+    @contextmanager
+    def _changing(self, case_id: str) -> Iterator[None]:
+        """A transaction that seals the case anew; raises CaseAltered, and writes nothing, if it is not as it was sealed."""
+        with self._transaction():
+            self._require_sealed(case_id)
+            yield
+            self._seal(case_id)
+
+    def _require_sealed(self, case_id: str) -> None:
+        if self._seals.can_seal and (row := self._row(case_id)) and (fault := self._fault(row)):
+            raise CaseAltered(case_id, fault)
+
+    def _seal(self, case_id: str, least: int = 1) -> None:
+        if row := self._row(case_id):
+            self._seals.renew(self._as_it_stands(row), least)
+
+    def _row(self, case_id: str) -> dict[str, Any] | None:
+        return next(iter(self._db.table("cases").rows_where("case_id = ?", [case_id])), None)
+
+    def _fault(self, row: dict[str, Any]) -> str | None:
+        case = self._as_it_stands(row)
+        columns = {**columns_of(case), "case_id": case.case_id}
+        if wrong := sorted(name for name, value in columns.items() if row[name] != value):
+            return f"changed since this program wrote it: the columns {', '.join(wrong)}"
+        return self._seals.fault(case)
+
+    def vouched(self, case_id: str) -> tuple[Case, RecordSeal | None, str | None]:
+        """A case as it stands, its seal, and what is wrong with it beside that; raises UnknownCase, CaseAltered."""
+        self._db.conn.execute("begin deferred")
+        try:
+            if (row := self._row(case_id)) is None:
+                raise UnknownCase(case_id)
+            return self._as_it_stands(row), self._seals.of(case_id), self._fault(row)
+        finally:
+            self._db.conn.rollback()
+
+    def case_ids(self) -> list[str]:
+        """Ids of all cases, oldest first."""
+        return [row[0] for row in self._db.execute("select case_id from cases order by opened_at, case_id").fetchall()]
+
+    def seal_of(self, case_id: str) -> RecordSeal | None:
+        """What was sealed last of a case."""
+        return self._seals.of(case_id)
+
+    def seal_unsealed(self) -> None:
+        """Seal what an earlier version of the program wrote, as it is."""
+        query = "select case_id from cases where case_id not in (select case_id from seals)"
+        for (case_id,) in self._db.execute(query).fetchall():
+            with suppress(CaseAltered), self._transaction():  # what cannot be read stays without a seal
+                self._seal(case_id)
+
+    def seal_again(self, case_id: str, version: int) -> None:
+        """Seal a case that is as it once was under a version of its own; raises CaseAltered if it never was so."""
+        with self._transaction():
+            self._require_sealed(case_id)
+            self._seal(case_id, version)
 
     def keep(self, data: bytes, suffix: str = "png") -> str:
         """Store a file's bytes under their SHA-256 and return that, lower-case hex."""
@@ -190,18 +198,18 @@ class Docket:
         with self._transaction():
             if unless_changed is not None and len(self.entries(unless_changed.case_id)) != len(unless_changed.entries):
                 return False
-            self._db.table("cases").insert(
-                {
-                    "case_id": case.case_id, "scan_id": case.scan_id, "identity_id": case.identity_id,
-                    "checkpoint_sha256": case.checkpoint.sha256, "outcome": case.outcome, "opened_at": case.opened_at,
-                    "record": json.dumps(case_to_dict(case), ensure_ascii=False, sort_keys=True),
-                },
-                ignore=True,
-            )  # fmt: skip
+            record = json.dumps(case_to_dict(case), ensure_ascii=False, sort_keys=True)
+            self._db.table("cases").insert({"case_id": case.case_id, **columns_of(case), "record": record}, ignore=True)
             is_new = bool(self._db.execute("select changes()").fetchone()[0])
-            self._db.table("summaries").insert({**_summary(case), "weights": weights_of(case)}, ignore=True)
-            for case_id, entry in also if is_new else ():
-                self._db.table("entries").insert(_entry_row(case_id, entry))
+            self._db.table("summaries").insert({**summary_of(case), "weights": weights_of(case)}, ignore=True)
+            if is_new:
+                others = {case_id for case_id, _ in also} - {case.case_id}
+                for case_id in others:
+                    self._require_sealed(case_id)
+                for case_id, entry in also:
+                    self._db.table("entries").insert(_entry_row(case_id, entry))
+                for case_id in (case.case_id, *others):
+                    self._seal(case_id)
         return is_new
 
     def case(self, case_id: str) -> Case:
@@ -242,7 +250,7 @@ class Docket:
         """Note another listing of a case's weights in its log, each once; whether it is new."""
         told = listing_details(listing)
         same = " and ".join(f"details ->> '$.{name}' is :{name}" for name in PLACE)
-        with self._transaction():
+        with self._changing(case_id):
             return bool(
                 self._db.execute(
                     "insert into entries (case_id, at, kind, actor, details) select :case, :at, 'listing', :by, :told "
@@ -258,9 +266,10 @@ class Docket:
             )
 
     def add(self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]) -> Entry:
-        """Add a line to a case's log."""
+        """Add a line to a case's log; raises CaseAltered, and writes nothing, if somebody changed the case from outside."""
         entry = Entry(0, now.isoformat(), kind, actor, details)
-        with self._transaction():
+        # A working note is no part of the record.
+        with self._transaction() if kind == "note" else self._changing(case_id):
             number = self._db.table("entries").insert(_entry_row(case_id, entry)).last_rowid
         return replace(entry, number=number or 0)
 
@@ -332,26 +341,12 @@ class Docket:
         return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())
 
     def _as_it_stands(self, row: dict[str, Any]) -> Case:
-        case = case_from_dict(json.loads(row["record"]))
-        entries = self.entries(case.case_id)
-        return replace(case, entries=entries, status=status_of(entries))
-
-
-def _summary(case: Case) -> dict[str, str]:
-    """A case's row in the table of summaries."""
-    told = {
-        name: getattr(case, name)
-        for name in ("case_id", "identity_id", "identity_name", "outcome", "opened_at", "score", "threshold")
-    }
-    told |= {
-        name: getattr(case.checkpoint, name)
-        for name in ("file", "sha256", "hub", "title", "creator", "downloads", "listing_url")
-    }
-    told["flagged"] = sum(sample.flagged for sample in case.samples)
-    summary = json.dumps(told, ensure_ascii=False)
-    return {
-        "case_id": case.case_id, "identity_id": case.identity_id, "opened_at": case.opened_at, "summary": summary,
-    }  # fmt: skip
+        try:
+            case = case_from_dict(json.loads(row["record"]))
+            entries = self.entries(case.case_id)
+            return replace(case, entries=entries, status=status_of(entries))
+        except (ValueError, KeyError) as error:
+            raise CaseAltered(row["case_id"], f"its record cannot be read ({type(error).__name__})") from error
 
 
 def _entry_row(case_id: str, entry: Entry) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 ReportError
 ├── UnknownCase          no case of that id
 ├── CasesLost            cases.db was emptied, its evidence is still there
+├── CaseAltered          the record of a case is not what the audit log vouches for; nothing is exported
 ├── EvidenceAltered      a stored file no longer has the bytes the case names
 ├── NotReviewed          no reviewer has decided, or not enough of them; nothing leaves a draft
 ├── ReviewRefused        a decision that may not be recorded as it was given
@@ -46,6 +47,18 @@ class CasesLost(ReportError):
             "(docs/deployment.md), or move it away to begin anew"
         )
         self.path = path
+
+
+class CaseAltered(ReportError):
+    """The record of a case is not what the audit log vouches for."""
+
+    def __init__(self, case_id: str, what: str) -> None:
+        super().__init__(
+            f"case {case_id} is not what the audit log vouches for, and nothing of it is exported or decided: {what}. Find out who "
+            "changed cases.db outside this program; then put its newest backup back (docs/deployment.md), or scan the file again, "
+            "which opens a new case"
+        )
+        self.case_id, self.what = case_id, what
 
 
 class EvidenceAltered(ReportError):

@@ -9,13 +9,15 @@ bundle made anew with other keys is sound in itself. Give --signer (the fingerpr
 What is checked, each file by its name: BagIt manifests (RFC 8493), files added, removed or renamed, the Ed25519 signature over
 the tag manifests, RFC 3161 timestamps over statement and signature (status, imprint, nonce, policy, extensions,
 signature, certificates, purpose, time), the case against its JSON Schema, and that pictures, header,
-captures, custody, environment and weights are those the case names. That the reports and the JSON-LD say what the case says
+captures, custody, environment and weights are those the case names, that the record is the one the audit log names, and that
+dates and decisions are the log's. That the reports and the JSON-LD say what the case says
 is not checked; they are sealed, and can be made again from the case.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import math
@@ -41,6 +43,7 @@ TAG_MANIFESTS = ("tagmanifest-sha256.txt", "tagmanifest-sha512.txt")
 TAG_FILES = ("bag-info.txt", "bagit.txt", "manifest-sha256.txt", "manifest-sha512.txt")
 STATEMENT, SIGNATURE, KEY = "seal/statement.json", "seal/statement.sig", "seal/key.pub"
 STAMPED = "seal/stamped.json"
+REVOCATIONS = "portrait-scanner revocations 1"
 TIMES, TIMES_SIGNATURE = "seal/timestamps.json", "seal/timestamps.sig"
 SEAL_FILES = (STATEMENT, SIGNATURE, KEY, STAMPED, TIMES, TIMES_SIGNATURE)
 # SHA-256 of the schemas that were published: a bundle's own copy must be one of them.
@@ -71,6 +74,7 @@ LARGEST_TEXT = 64_000_000  # bytes of a file that is parsed
 LARGEST_SEAL = 1_000_000  # of one in seal/, which is read before anything vouches for it
 DEEPEST = 8  # folders inside one another
 CLOCK_TOLERANCE = timedelta(days=1)  # between the signer's clock and an authority's
+LOG_TOLERANCE = timedelta(hours=1)  # between a case's own dates and the audit log's, which the same clock wrote
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,15 @@ class Unsound(Exception):
     """A check failed; the message says how."""
 
 
-def verify(bundle: Path, signer: str | None = None, roots: tuple[x509.Certificate, ...] = ()) -> list[Item]:
+def verify(
+    bundle: Path, signer: str | None = None, roots: tuple[x509.Certificate, ...] = (), revocations: Path | None = None
+) -> list[Item]:
     """Every check of a bundle, one item each; it holds only if all are ok.
 
     Args:
         signer: SHA-256 of the raw public key that must have signed, hex, with or without colons.
         roots: certificates that every timestamp must chain to; a bundle without timestamps is then unsound.
+        revocations: the signer's list of cases about which something was decided after their evidence was given out.
 
     Raises:
         ValueError: `signer` is no SHA-256.
@@ -104,7 +111,7 @@ def verify(bundle: Path, signer: str | None = None, roots: tuple[x509.Certificat
         replace(
             one, item=plain(one.item), problem=one.problem and plain(one.problem), note=one.note and plain(one.note)
         )
-        for one in _items(bundle, wanted, roots)
+        for one in _items(bundle, wanted, roots, revocations)
     ]
 
 
@@ -115,7 +122,9 @@ def plain(text: str) -> str:
     )
 
 
-def _items(bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...]) -> list[Item]:
+def _items(
+    bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...], revocations: Path | None
+) -> list[Item]:
     """In stages: what a stage reads was vouched for by the one before; the first that fails is the last."""
     if not os.path.isfile(bundle / "bagit.txt"):  # noqa: PTH113  answers also where nothing may be looked at
         return [Item("bagit.txt", False, f"{bundle} is no evidence bundle: it has no bagit.txt")]
@@ -131,6 +140,7 @@ def _items(bundle: Path, signer: str | None, roots: tuple[x509.Certificate, ...]
         lambda: _files(bundle, present, empty),
         lambda: _timestamps(bundle, roots),
         lambda: _content(bundle),
+        lambda: _later(bundle, revocations) if revocations else iter(()),
     )
     for stage in stages:
         found = list(stage())
@@ -387,14 +397,17 @@ def _belongs(bundle: Path) -> None:
 
 
 def _signed(bundle: Path, text: str, signature: str) -> None:
-    raw = _text(bundle / KEY)
+    _check_signature(_text(bundle / KEY), _text(bundle / signature), _text(bundle / text), text)
+
+
+def _check_signature(raw: bytes, signature: bytes, message: bytes, name: str) -> None:
     # A point whose y is not below p is written in a way that RFC 8032 forbids, and may be of small order as well.
     if raw in SMALL_ORDER or int.from_bytes(raw, "little") % 2**255 >= 2**255 - 19:
         raise Unsound(f"{KEY} is a key that fits any text")
     try:
-        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(_text(bundle / signature), _text(bundle / text))
+        ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
     except InvalidSignature:
-        raise Unsound(f"the signature does not fit {text}, or {KEY} is not the key that made it") from None
+        raise Unsound(f"the signature does not fit {name}, or {KEY} is not the key that made it") from None
 
 
 def _was_signed(bundle: Path, name: str) -> None:
@@ -459,6 +472,8 @@ def _facts(bundle: Path) -> str:
         raise Unsound("bag-info.txt names another day than the seal")
     if as_of > sealed + CLOCK_TOLERANCE:
         raise Unsound("the case is younger than its seal")
+    if "chain" in statement:
+        name += f", audit log up to entry {int(statement['chain']['entry'])}, {statement['chain']['sha256'][:16]}…"
     moments = []
     for one in _json(bundle / TIMES)["timestamps"]:
         moments.append(datetime.fromisoformat(one["time"]))
@@ -1103,6 +1118,9 @@ def _references(bundle: Path) -> Iterator[Item]:
     yield _checked("the case's captures", lambda: _in_the_archive(bundle, case))
     yield _checked("custody, environment and counts are the case's", lambda: _same_facts(bundle, case))
     yield _checked("report, case and seal belong together", lambda: _of_one_case(bundle, case))
+    if any("record_sha256" in line["details"] for line in case["custody"]):  # bundles before that have no such line
+        yield _checked("the record is the one that the audit log names", lambda: _as_recorded(case))
+    yield _checked("dates and decisions agree with the audit log", lambda: _as_logged(case))
 
 
 def _named(bundle: Path, wanted: dict[str, str]) -> None:
@@ -1152,6 +1170,142 @@ def _of_one_case(bundle: Path, case: dict[str, Any]) -> None:
                 raise Unsound(f"{report.name} does not name {needed[:16]}…")
 
 
+def canonical_record(case: dict[str, Any]) -> dict[str, Any]:
+    """What the audit log vouches for of a case: all of it but the log's own lines, what follows from others, and working notes.
+
+    Empty fields count as absent, so that a field which a later version adds changes no older digest.
+    """
+    kept = {name: value for name, value in case.items() if name not in ("custody", "status")}
+    kept["entries"] = [entry for entry in case.get("entries") or () if entry["kind"] != "note"]
+    found: dict[str, Any] = _without_empty(kept)
+    return found
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        inner = {name: _without_empty(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one is not None and one not in ("", [], {})}
+    return [_without_empty(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def record_digest(case: dict[str, Any]) -> str:
+    """SHA-256 of a case's record as canonical JSON: sorted names, no blanks, UTF-8."""
+    text = json.dumps(canonical_record(case), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _as_recorded(case: dict[str, Any]) -> str:
+    told = [line for line in case["custody"] if "record_sha256" in line["details"]]
+    newest = max(told, key=lambda line: int(line["details"]["record"]))
+    if newest["details"]["record_sha256"] != record_digest(case):
+        raise Unsound(f"entry {newest['number']} of the audit log names another record of this case")
+    return (
+        f"as of {newest['at'][:19]} (entry {newest['number']}, hash {newest['sha256']}); what was decided later is not in here: "
+        "ask the signer for the list of revocations (--revocations)"
+    )
+
+
+def _as_logged(case: dict[str, Any]) -> None:
+    named = any("record_sha256" in line["details"] for line in case["custody"])
+    if (problem := disagreement(case, is_whole=named)) is not None:
+        raise Unsound(problem)
+
+
+def disagreement(case: dict[str, Any], *, is_whole: bool) -> str | None:
+    """Where a case's own dates and decisions are not those of its lines in the audit log, in words; None if they agree.
+
+    Args:
+        is_whole: every decision has a line there, so that one without a line is forged.
+    """
+    opened = _moment(case["opened_at"])
+    lines = case["custody"]
+    # What was named in the log when it was opened cannot have changed since; a clock that was set back would be no forgery.
+    named = any(line["event"] == "case-opened" and "record_sha256" in line["details"] for line in lines)
+    for name, text in () if named else _dates_before(case):
+        if text and _moment(text) > opened + LOG_TOLERANCE:
+            return f"{name} is of {text[:19]}, after the case was opened at {case['opened_at'][:19]}"
+    for line in lines[:1]:
+        if _moment(line["at"]) < opened - LOG_TOLERANCE:
+            return f"the case says it was opened at {case['opened_at'][:19]}, after the audit log knew of it at {line['at'][:19]}"
+    for line in (line for line in lines if line["event"] == "case-opened"):
+        if _moment(line["at"]) > opened + LOG_TOLERANCE:
+            return f"the case says it was opened at {case['opened_at'][:19]}, the audit log says {line['at'][:19]}"
+        for field, own in (("outcome", case["outcome"]), ("checkpoint", case["checkpoint"]["sha256"])):
+            if line["details"].get(field, own) != own:
+                return f"the audit log knows another {field} of this case, {line['details'][field]}"
+    return _undecided_by_log(case, is_whole=is_whole)
+
+
+def _undecided_by_log(case: dict[str, Any], *, is_whole: bool) -> str | None:
+    reviews = [one for one in case["entries"] if one["kind"] == "review"]
+    logged = [one for one in case["custody"] if one["event"] == "case-reviewed" and "decision" in one["details"]]
+    newest = logged[-1]["number"] if logged else 0
+    if any(line["event"] == "case-recorded" and line["number"] > newest for line in case["custody"]):
+        return None  # a process was killed before it wrote its line; the record itself was named later
+    if reviews and logged:
+        own, known = reviews[-1], logged[-1]
+        if own["details"]["decision"] != known["details"]["decision"]:
+            return f"the newest decision is {own['details']['decision']}, the audit log says {known['details']['decision']}"
+        if abs(_moment(own["at"]) - _moment(known["at"])) > LOG_TOLERANCE:
+            return f"the newest decision is of {own['at'][:19]}, the audit log says {known['at'][:19]}"
+    elif logged:
+        return f"the audit log knows a decision, {logged[-1]['details']['decision']}, that the case does not hold"
+    elif reviews and is_whole:
+        return f"the audit log knows nothing of the decision of {reviews[-1]['actor']} at {reviews[-1]['at'][:19]}"
+    return None
+
+
+def _dates_before(case: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Dates of what a case rests on, all of them before it was opened, with what they are of."""
+    if found := re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)-", case["scan_id"]):
+        year, month, day, *time = found.groups()
+        yield "the scan", f"{year}-{month}-{day}T{':'.join(time)}+00:00"
+    yield "the look at the machine", (case.get("environment") or {}).get("checked_at")
+    yield from (("the hub's answer", one["seen_at"]) for one in case["checkpoint"]["captures"])
+    sighting = case.get("sighting") or {"captures": []}
+    yield from ((f"the capture {one['name']}", one["taken_in_at"]) for one in sighting["captures"])
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# ---- what was decided later ---------------------------------------------------------------------------------------------
+
+
+def revocations_text(told: dict[str, Any]) -> bytes:
+    """What the signature of a list of revocations is made over."""
+    unsigned = {name: value for name, value in told.items() if name != "signature"}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _later(bundle: Path, revocations: Path) -> Iterator[Item]:
+    yield _checked("no later decision takes it back", lambda: _not_revoked(bundle, revocations))
+
+
+def _not_revoked(bundle: Path, revocations: Path) -> str:
+    told, statement = _json(revocations), _json(bundle / STATEMENT)
+    if not isinstance(told, dict) or told.get("format") != REVOCATIONS:
+        raise Unsound(f"{revocations.name} is no list of revocations")
+    key = base64.b64decode(told["public_key"], validate=True)
+    if hashlib.sha256(key).hexdigest() != statement["key_sha256"]:
+        raise Unsound(f"{revocations.name} was signed with another key than this bundle")
+    _check_signature(key, base64.b64decode(told["signature"], validate=True), revocations_text(told), revocations.name)
+    case = (
+        _json(bundle / "data/case.json") if "case_id" in statement else {"case_id": None, "custody": [], "status": ""}
+    )
+    issued, newest = told["issued_at"][:19], max((line["number"] for line in case["custody"]), default=0)
+    for one in told["cases"]:
+        if one["case_id"] == case["case_id"] and one["entry"] > newest:
+            if one["status"] not in (case["status"], "confirmed", "second-review"):
+                raise Unsound(
+                    f"the case is {one['status']} since {one['as_of'][:19]} (entry {one['entry']} of the audit log)"
+                )
+            return f"the case went on at {one['as_of'][:19]} and is {one['status']}: ask the signer for its newest evidence"
+    return f"nothing newer than this bundle is on the list of {issued}; compare that with the newest list of the signer"
+
+
 def _warc_records(data: bytes) -> list[tuple[str, str, str]]:
     """Address, date and SHA-256 of the body of every record in an uncompressed WARC of resource records."""
     records, at = [], 0
@@ -1181,13 +1335,14 @@ def main() -> int:
     parser.add_argument(
         "--tsa-root", type=Path, action="append", default=[], help="PEM file of roots that timestamps must chain to"
     )
+    parser.add_argument("--revocations", type=Path, help="the signer's newest list of what was decided later")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         roots = tuple(one for path in given.tsa_root for one in x509.load_pem_x509_certificates(path.read_bytes()))
-        items = verify(given.bundle, given.signer, roots)
+        items = verify(given.bundle, given.signer, roots, given.revocations)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     ok = all(item.ok for item in items)

@@ -85,6 +85,9 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
             "case-superseded": translate("a later case took its place"),
             "notice-drafted": translate("notice drafted"),
             "notice-marked": translate("notice marked"),
+            "case-recorded": translate("record noted"),
+            "case-recorded-at-upgrade": translate("recorded at upgrade, as it was then"),
+            "case-set-back-accepted": translate("an older state of the case accepted"),
         },
         "notice": {
             "drafted": translate("drafted"),

@@ -7,9 +7,10 @@ is killed repeats at most the step it was in.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -110,6 +111,50 @@ def files_held_for_minors(db: Database) -> None:
     db.table("held_looks").create_index(["key"])
 
 
+@migrations()
+def nobody_is_named(db: Database) -> None:
+    db.execute("pragma secure_delete = on")
+    for row in list(db.query("select rowid as number, verdict from items where verdict is not null")):
+        told = json.loads(row["verdict"])
+        rows = [_nameless(one) for one in told.get("rows", ())]
+        text = json.dumps({**told, "rows": rows}, ensure_ascii=False)
+        db.execute("update items set verdict = ? where rowid = ?", [text, row["number"]])
+    for row in list(db.query("select rowid as number, record from sightings")):
+        text = json.dumps(_nameless(json.loads(row["record"])), ensure_ascii=False)
+        db.execute("update sightings set record = ? where rowid = ?", [text, row["number"]])
+
+
+def _nameless(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an earlier version without the name of a person, and without what a licence of theirs names."""
+    kept = {name: value for name, value in row.items() if name != "identity"}
+    allowed = kept.get("authorised")
+    if isinstance(allowed, str):
+        kept["authorised"] = without_licensee(allowed)
+    elif allowed:
+        kept["authorised"] = [without_licensee(one) for one in allowed]
+    return kept
+
+
+def without_licensee(allowed: str) -> str:
+    """What allows a use as it is written now: which licence and until when, not for whom."""
+    return re.sub(r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)", r"\1 \2", allowed, flags=re.DOTALL)
+
+
+def _forget_older_pages(db: Database) -> None:
+    """Once: no page of the file and of its log keeps what an earlier version wrote; at a later opening if somebody reads."""
+    db.execute("pragma secure_delete = on")
+    if db.execute("pragma user_version").fetchone()[0] >= _PAGES_CLEARED:
+        return
+    with suppress(sqlite3.OperationalError):
+        db.conn.execute("vacuum")
+        [(busy, *_)] = db.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
+        if not busy:
+            db.conn.execute(f"pragma user_version = {_PAGES_CLEARED}")
+
+
+_PAGES_CLEARED = 1
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRow:
     """One scan; `finished_at` is None while it can be resumed."""
@@ -182,6 +227,7 @@ class Ledger:
             self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
             self._db.enable_wal()
             migrations.apply(self._db)
+            _forget_older_pages(self._db)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

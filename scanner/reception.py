@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from face_index.face import FaceReader, PackVersion
@@ -24,6 +25,11 @@ Clock = Callable[[], datetime]
 
 log = logging.getLogger(__name__)
 
+REPAIR = (
+    "Put the newest backup back with `portrait-scanner vault restore FILE`, or let this one stand with "
+    "`portrait-scanner vault repair --reason TEXT`, which erases again whoever was erased"
+)
+
 
 def utc_now() -> datetime:
     """The time, as every store records it."""
@@ -40,13 +46,20 @@ def key_store(settings: Settings) -> KeyStore:
     return FileKeys(settings.key_path)
 
 
+def witnesses_of(settings: Settings) -> tuple[Path, Path]:
+    """The two folders whose records of erasures are compared with the vault whenever it is opened."""
+    return settings.vault_path.parent, settings.receipts_path
+
+
 def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
     """The vault of this home folder, unlocked; `any_thread` where threads take turns with it, each saying whose login it serves."""
-    vault = Vault(settings.vault_path, key_store(settings), any_thread=any_thread)
+    vault = Vault(settings.vault_path, key_store(settings), witnesses=witnesses_of(settings), any_thread=any_thread)
     if not any_thread:
         vault.login = system_login()
     if vault.is_new:  # a mistyped --home must not look like a healthy one in which nobody is registered
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
+    for problem in vault.testimony.problems:
+        log.error("%s; nobody who was erased is searched. %s", problem, REPAIR)
     return vault
 
 

@@ -12,6 +12,7 @@ from crawlers.errors import ListingIncomplete
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.query import likely
 from crawlers.sweep import sweep
+from face_index.errors import UnknownIdentity
 from reports.docket import Standing
 from reports.review import CaseStatus
 from scanner.ledger import ScanRow
@@ -83,17 +84,29 @@ def scan_listings(
 
 
 def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
-    """The rows of a scan as the ledger holds them."""
+    """The rows of a scan as the ledger holds them, with the names of those who are registered or whom a case is about."""
     scan = workshop.ledger.scan(scan_id)
     rows = [row for item in workshop.ledger.items(scan.scan_id) if item.verdict for row in item.verdict["rows"]]
     standings = workshop.docket.standings({row["case_id"] for row in rows if row.get("case_id")})
-    return ScanResult(scan, tuple(_as_it_stands(row, standings) for row in rows))
+    names = {identity_id: _name_of(workshop, identity_id) for identity_id in {row.get("identity_id") for row in rows}}
+    return ScanResult(scan, tuple(_as_it_stands(row, standings, names) for row in rows))
 
 
-def _as_it_stands(row: dict[str, Any], standings: dict[str, Standing]) -> dict[str, Any]:
-    """A row with where its case stands now: people decide after a scan has ended."""
+def _name_of(workshop: Workshop, identity_id: str | None) -> str | None:
+    try:
+        return workshop.vault.find(identity_id).name if identity_id else None
+    except UnknownIdentity:
+        return None  # they have withdrawn
+
+
+def _as_it_stands(
+    row: dict[str, Any], standings: dict[str, Standing], names: dict[str | None, str | None]
+) -> dict[str, Any]:
+    """A row with where its case stands now, since people decide after a scan has ended, and whom it shows."""
     standing = standings.get(row.get("case_id") or "")
-    return {**row, "case_id": standing.case_id, "case_status": standing.status} if standing else row
+    named = {name: value for name, value in row.items() if name != "identity_id"}
+    named["identity"] = standing.identity_name if standing else names[row.get("identity_id")]
+    return {**named, "case_id": standing.case_id, "case_status": standing.status} if standing else named
 
 
 def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> tuple[str, ...]:

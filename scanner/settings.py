@@ -221,6 +221,11 @@ class Settings(BaseSettings):
         return self.home / "vault" / "backups"
 
     @property
+    def receipts_path(self) -> Path:
+        """Where erasures are written down apart from the vault, so that an older copy of its folder is noticed."""
+        return self.home / "erasures"
+
+    @property
     def calibrations_path(self) -> Path:
         return self.home / "calibrations"
 

@@ -18,7 +18,7 @@ from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 
 COLUMNS = (
-    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity", "score", "threshold", "lift",
+    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity_id", "score", "threshold", "lift",
     "samples", "seconds", "gallery_version", "authorised", "case_id", "reason",
 )  # fmt: skip
 
@@ -90,7 +90,7 @@ def holder_months(desk: CaseDesk, month: str, identity_id: str | None = None) ->
     people = [one for one in desk.vault.identities() if identity_id in (None, one.identity_id)]
     months = []
     for person in people:
-        cases = list(desk.docket.cases(person.identity_id))
+        cases = [desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)]  # none that somebody forged
         ids = {case.case_id for case in cases}
         months.append(
             _month(person.identity_id, person.name, month, cases, [one for one in notices if one.case_id in ids], now)
@@ -167,7 +167,7 @@ def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], st
     for row in rows:
         newest[_file_of(row)] = max(newest.get(_file_of(row), ""), str(row["judged_in"]))
     return {
-        (_file_of(row), str(row["identity"])): str(row["outcome"])
+        (_file_of(row), str(row["identity_id"])): str(row["outcome"])
         for row in rows
         if str(row["judged_in"]) == newest[_file_of(row)]
     }

@@ -302,7 +302,7 @@ def _is_elsewhere(file: RemoteFile) -> bool:
 
 def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:
     return {
-        "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity": None, "score": None,
+        "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity_id": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,
         "gallery_version": None, "authorised": None, "asked": None,
     }  # fmt: skip

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from crawlers.store import CrawlStore
 from face_index.faiss_gallery import IndexKind
-from reports.docket import Docket
+from scanner.cases.records import CaseRecords, open_docket
 from scanner.crew import Crew, LocalCrew
 from scanner.examination import Budget
 from scanner.fetching import acquisition_of
@@ -33,7 +33,8 @@ class Workshop(Reception):
         self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
         self.ledger = Ledger(settings.scans_path)
-        self.docket = Docket(settings.cases_path, settings.evidence_path)
+        self.docket = open_docket(settings, self.vault, clock)
+        self.records = CaseRecords(self.vault, self.docket, clock)
         self.transport = open_transport(settings)
         self.hubs = open_hubs(settings, self.transport)
         self.acquisition = acquisition_of(settings, self.crawl, self.hubs, clock)

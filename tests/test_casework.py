@@ -160,7 +160,9 @@ class TestCommands:
         desk = CaseDesk(Settings(home=home))
         case = desk.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
-        wrong = replace(case, samples=(replace(first, seed=first.seed + 1), replace(second, batch=None), *rest))
+        # Without its custody: the log names the record that was, and such a bundle does not even verify.
+        samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
+        wrong = replace(case, samples=samples, custody=())
         weights = open_checkpoints(desk.settings).path_of(case.checkpoint.sha256)
         folder = write_bundle(wrong, desk.docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), desk.vault.sign, [], desk.clock())  # fmt: skip
         desk.close()

@@ -110,6 +110,16 @@ class AuditLog:
         """Entries about one identity, or about the vault, in order."""
         yield from map(_entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry"))
 
+    def vouched_about(self, subject: str, case_id: str | None = None) -> Iterator[AuditEntry]:
+        """Entries about one identity, or one case of theirs, that this vault wrote: none that was changed or put in.
+
+        That none is missing is told by `problems`.
+        """
+        where = "subject = :subject and (:case is null or details ->> '$.case' = :case)"
+        for row in self._db.table("audit").rows_where(where, {"subject": subject, "case": case_id}, order_by="entry"):
+            if hmac.compare_digest(row["sha256"], self._hash(row)):
+                yield _entry(row)
+
     def found(
         self, *, actor: str = "", event: str = "", subject: str = "", before: int | None = None, limit: int = 100
     ) -> list[AuditEntry]:
@@ -148,6 +158,16 @@ class AuditLog:
         if expected_head and expected_head not in seen:
             found.append(f"the noted entry {expected_head[:16]} is not in the log: an older copy was put in its place")
         return found
+
+    def has(self, number: int, sha256: str) -> bool:
+        """Whether the log goes through that entry."""
+        return bool(self._db.table("audit").count_where("entry = ? and sha256 = ?", [number, sha256]))
+
+    @property
+    def end(self) -> tuple[int, str]:
+        """Number and hash of the newest entry; 0 and "" in an empty log."""
+        last = self._newest()
+        return (last.number, last.sha256) if last else (0, "")
 
     @property
     def head(self) -> str:

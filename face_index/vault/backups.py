@@ -47,6 +47,9 @@ def make_backup(vault: Vault, destination: Path, actor: str, now: datetime) -> P
         copy = sqlite3.connect(partial)
         vault.db.conn.backup(copy)
         copy.execute("pragma journal_mode = delete")
+        # Wherever a backup is opened, nobody can have witnessed anything of it there.
+        copy.execute("delete from vault_facts where name = 'witnesses'")
+        copy.commit()
         [(answer,)] = copy.execute("pragma integrity_check(1)").fetchall()
         copy.close()
         if answer != "ok":
@@ -106,8 +109,9 @@ def rewrap_backups(db: Database, folder: Path, old: bytes, new: bytes) -> list[s
 
 
 def note_erasure(folder: Path, receipt: ErasureReceipt) -> None:
-    """Remember an erasure in a file beside the vault, so that it survives the vault."""
+    """Remember an erasure in a file outside the vault, so that it survives the vault."""
     path = folder / ERASURES_FILE
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
         path.touch(mode=0o600)
     cut_off = path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")

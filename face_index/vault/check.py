@@ -17,6 +17,12 @@ def check_vault(vault: Vault) -> list[str]:
     """What is wrong, in sentences; empty if the file is sound, the log whole and all that is sealed opens."""
     found = [f"file: {row[0]}" for row in vault.db.execute("pragma integrity_check(20)").fetchall() if row[0] != "ok"]
     found += [f"audit log: {problem}" for problem in vault.audit.problems()]
+    found += [f"outside the vault: {problem}" for problem in vault.testimony.problems]
+    if undead := vault.erased_with_rows():
+        found.append(
+            f"{len(undead)} of the people who were erased still have rows in the vault: `portrait-scanner vault repair` "
+            "erases them again"
+        )
     for identity in vault.identities():
         found += [f"{identity.identity_id}: {problem}" for problem in _of_person(vault, identity.identity_id)]
     try:

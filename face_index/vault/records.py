@@ -7,7 +7,7 @@ import re
 import sqlite3
 import unicodedata
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -155,7 +155,17 @@ def adult_on(born_on: date | None, day: date) -> str | None:
     return (date(year, 3, 1) if leap else born_on.replace(year=year)).isoformat()
 
 
-IDENTITIES = "select i.*, c.record from identities i join consents c on c.consent_id = i.consent_id"
+# Whoever was erased is nobody, whatever rows an older copy of the file still has of them.
+NOT_ERASED = "i.identity_id not in (select identity_id from erasures union all select identity_id from temp.kept_out)"
+IDENTITIES = f"select i.*, c.record from identities i join consents c on c.consent_id = i.consent_id and {NOT_ERASED}"
+
+
+def keep_out(db: Database, identity_ids: Iterable[str]) -> None:
+    """Have this connection find none of these people; every connection needs the table."""
+    db.conn.execute("create temp table if not exists kept_out (identity_id text primary key)")
+    db.conn.execute("delete from temp.kept_out")
+    db.conn.executemany("insert or ignore into temp.kept_out values (?)", [[one] for one in identity_ids])
+    db.conn.commit()
 
 
 def identity_of(row: dict[str, Any]) -> Identity:

@@ -20,17 +20,20 @@ from face_index.vault.receipts import ErasureReceipt, receipt_of, record_erasure
 from face_index.vault.records import empty_write_ahead_log, erase_rows
 from face_index.vault.schema import set_fact, transaction
 from face_index.vault.vault import Vault
+from face_index.vault.witness import RESTORED, LogEnd, Witnesses
 
 
 def restore(
-    backup: Path, path: Path, keys: KeyStore, receipts: Sequence[Path], actor: str, now: datetime, login: Login = ()
-) -> dict[str, Any]:
+    backup: Path, path: Path, keys: KeyStore, receipts: Sequence[Path], actor: str, now: datetime,
+    witnesses: Sequence[Path] | None = None, login: Login = (),
+) -> dict[str, Any]:  # fmt: skip
     """Put a backup in the vault's place, without anyone who was erased since.
 
     The file that was in the vault's place is moved aside, not overwritten.
 
     Args:
         receipts: files of erasure receipts from elsewhere, JSON or one JSON object a line.
+        witnesses: as the vault has them.
 
     Returns:
         What was restored: persons, persons erased again, where the former file is.
@@ -43,26 +46,21 @@ def restore(
         raise BackupUnusable(f"there is no backup {backup}")
     if path.exists() and backup.samefile(path):
         raise BackupUnusable(f"{backup} is the vault itself, not a backup of it")
-    _finish_what_was_begun(path, keys)
-    gone, unreadable = _erased_since(path, receipts)
+    folders = (path.parent,) if witnesses is None else tuple(witnesses)
+    _finish_what_was_begun(path, keys, folders)
+    gone, unreadable = _erased_since(path, receipts, folders)
     incoming = path.with_name(path.name + ".incoming")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     for leftover in path.parent.glob(incoming.name + "*"):
         leftover.unlink()
     incoming.touch(mode=0o600)
     incoming.write_bytes(backup.read_bytes())
-    try:
-        vault = Vault(incoming, keys)
-        vault.login = login
-    except VaultDamaged as error:
-        incoming.unlink(missing_ok=True)
-        raise BackupUnusable(
-            f"{backup} is no sound backup of a vault; nothing was changed. Take another one"
-        ) from error
-    except VaultError as error:
-        incoming.unlink(missing_ok=True)
-        raise BackupUnusable(f"{backup} cannot be restored: {error}") from error
+    vault = _opened(incoming, keys, backup)
+    vault.login = login
     problems = vault.audit.problems()
+    outside = Witnesses(folders, vault.keyed_digest("witness"))
+    former = _newest_entry(path)
+    ends = outside.ends()[0]
     if unreadable:
         problems.append(f"{unreadable} lines of {ERASURES_FILE} cannot be read: compare with receipts kept elsewhere")
     with transaction(vault.db):
@@ -72,10 +70,13 @@ def restore(
         # The restored vault must itself remember whom it may not bring back.
         for receipt in gone.values():
             record_erasure(vault.db, receipt)
-        set_fact(vault.db, "gallery_version", str(max(vault.gallery_version, _gallery_version(path)) + 1).encode())
+        versions = [vault.gallery_version, _gallery_version(path), *(end.gallery_version for end in ends)]
+        set_fact(vault.db, "gallery_version", str(max(versions) + 1).encode())
+        set_fact(vault.db, "witnesses", str(len(folders)).encode())
+        # The witnesses know the file that is replaced: what they say of it is no objection to this one.
+        witnessed = [*(end.sha256 for end in ends), *([former] if former else [])]
         vault.audit.append(
-            "restored from a backup", "vault", actor, now,
-            erased_again=again, problems=problems, former_newest_entry=_newest_entry(path),
+            RESTORED, "vault", actor, now, erased_again=again, problems=problems, former_newest_entry=former, witnessed=witnessed
         )  # fmt: skip
         _carry_over_backups(vault.db, path)
         moved = _aside(path, now)
@@ -83,25 +84,43 @@ def restore(
             kept = {"path": noted_place(moved, path.parent), "made_at": now.isoformat(), "sha256": ""}
             vault.db.table("backups").upsert(kept, pk="path")
     empty_write_ahead_log(vault.db)
-    persons = len(vault.identities())
+    persons, end = len(vault.identities()), LogEnd(*vault.audit.end, vault.gallery_version)
     vault.close()
+    outside.begin([receipt for receipt in gone.values() if receipt.signature])
     if moved:
         _move(path, moved)
     incoming.replace(path)
+    outside.note_end(end)
     return {
         "persons": persons, "erased_again": len(again), "former_file": str(moved) if moved else None,
         "audit_problems": problems,
     }  # fmt: skip
 
 
-def _finish_what_was_begun(path: Path, keys: KeyStore) -> None:
+def _opened(incoming: Path, keys: KeyStore, backup: Path) -> Vault:
+    """The copy of a backup as a vault; deleted where it is none."""
+    try:
+        return Vault(incoming, keys, witnesses=())
+    except VaultDamaged as error:
+        incoming.unlink(missing_ok=True)
+        raise BackupUnusable(
+            f"{backup} is no sound backup of a vault; nothing was changed. Take another one"
+        ) from error
+    except VaultError as error:
+        incoming.unlink(missing_ok=True)
+        raise BackupUnusable(f"{backup} cannot be restored: {error}") from error
+
+
+def _finish_what_was_begun(path: Path, keys: KeyStore, witnesses: Sequence[Path]) -> None:
     """Opening the present vault ends an erasure that was cut off; a vault that does not open is why people restore."""
     if path.is_file():
         with suppress(VaultError, sqlite3.Error):
-            Vault(path, keys).close()
+            Vault(path, keys, witnesses=witnesses).close()
 
 
-def _erased_since(path: Path, receipts: Sequence[Path]) -> tuple[dict[str, ErasureReceipt], int]:
+def _erased_since(
+    path: Path, receipts: Sequence[Path], folders: Sequence[Path]
+) -> tuple[dict[str, ErasureReceipt], int]:
     """Who must not come back, from the file of erasures, the present vault and given receipts; unreadable lines."""
     found, unreadable = [], 0
     for file in receipts:
@@ -110,13 +129,13 @@ def _erased_since(path: Path, receipts: Sequence[Path]) -> tuple[dict[str, Erasu
         for document in read_receipts(file):
             verify_receipt(document)
             found.append((document, str(file)))
-    own = path.parent / ERASURES_FILE
-    for line in own.read_text("utf-8", errors="replace").splitlines() if own.exists() else []:
-        # A process that was killed may have left half a line; what it says lies in the vault as well.
-        try:
-            found.append((json.loads(line), str(own)))
-        except json.JSONDecodeError:
-            unreadable += bool(line.strip())
+    for own in (folder / ERASURES_FILE for folder in folders):
+        for line in own.read_text("utf-8", errors="replace").splitlines() if own.exists() else []:
+            # A process that was killed may have left half a line; what it says lies in the vault as well.
+            try:
+                found.append((json.loads(line), str(own)))
+            except json.JSONDecodeError:
+                unreadable += bool(line.strip())
     with suppress(sqlite3.Error):  # a damaged vault is why people restore; the file of erasures speaks for it
         if path.is_file():
             present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from face_index.face import PackVersion, Prototypes
 from face_index.vault.keys import seal, unseal
+from face_index.vault.records import NOT_ERASED
 
 _SEARCHABLE = """
     and i.status = 'active' and c.signed_on <= :day and c.expires_on >= :day
@@ -41,7 +42,7 @@ def read_templates(
     query = f"""
         select t.identity_id, t.sealed, i.data_key from templates t
         join identities i using (identity_id) join consents c on c.consent_id = i.consent_id
-        where t.pack_sha256 = :pack {_SEARCHABLE if searchable_on else ""} order by t.identity_id
+        where t.pack_sha256 = :pack and {NOT_ERASED} {_SEARCHABLE if searchable_on else ""} order by t.identity_id
     """
     facts = {"pack": version.sha256, "day": searchable_on.isoformat() if searchable_on else ""}
     for identity_id, sealed, wrapped in db.conn.execute(query, facts):

@@ -5,9 +5,14 @@ It is long because whatever changes the vault does so in one place, under one lo
 
 from __future__ import annotations
 
+import hmac
+import json
+import sqlite3
 import time
 import unicodedata
 import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -23,12 +28,13 @@ from face_index.errors import ClockFarAhead, NameTaken, NotDecidable, SharedName
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
-from face_index.vault.backups import ERASURES_FILE, erase_from_backups, note_erasure
+from face_index.vault.backups import ERASURES_FILE, erase_from_backups
 from face_index.vault.keys import KeyStore, new_key, seal, unseal
 from face_index.vault.logins import Login, is_named, same_person, share_a_mark
 from face_index.vault.receipts import (
     ErasureReceipt,
     public_fingerprint,
+    receipt_of,
     record_erasure,
     sign_receipt,
     unfinished_erasures,
@@ -44,11 +50,21 @@ from face_index.vault.records import (
     erase_rows,
     identity_of,
     keep_documents,
+    keep_out,
     said,
     without_name,
 )
-from face_index.vault.schema import connect, fact, read_transaction, set_fact, transaction, unlock
+from face_index.vault.schema import (
+    TABLES_OF_A_PERSON,
+    connect,
+    fact,
+    read_transaction,
+    set_fact,
+    transaction,
+    unlock,
+)
 from face_index.vault.sealed_templates import read_templates, store_template
+from face_index.vault.witness import END_FILE, REPAIRED, LogEnd, Testimony, Witnesses, testimony
 
 # A vault in use is backed up daily: a longer silence is a clock that may be ahead, and erasing cannot be taken back.
 QUIET_AT_MOST = timedelta(days=31)
@@ -57,30 +73,46 @@ QUIET_AT_MOST = timedelta(days=31)
 class Vault:
     """The only writer of vault.db.
 
+    Args:
+        witnesses: folders outside vault.db that are compared with it (face_index.vault.witness), the first beside it; by
+            default that one alone.
+        any_thread: threads take turns, under a lock of the caller's.
+
     Attributes:
         is_new: it was made just now, by this process.
+        testimony: what the witnesses said against it when it was opened.
 
     Raises:
         VaultDamaged: the file is not a sound vault; nothing was written.
         VaultLocked: the master key is missing or another vault's; nothing was written.
     """
 
-    def __init__(self, path: Path, keys: KeyStore, *, any_thread: bool = False) -> None:
+    def __init__(
+        self, path: Path, keys: KeyStore, *, witnesses: Sequence[Path] | None = None, any_thread: bool = False
+    ) -> None:
         self.path, self.keys = path, keys
         self._login: Login = ()
         self._register, self._register_at = "", -1
+        folders = (path.parent,) if witnesses is None else witnesses
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Of several first processes one makes the tables and the master key; the others wait for both.
         with FileLock(path.with_suffix(".lock")):
             self.is_new = not path.exists()
-            if self.is_new and (keys.left_behind() or (path.parent / ERASURES_FILE).exists()):
+            left = [
+                folder / name for folder in folders for name in (ERASURES_FILE, END_FILE) if (folder / name).exists()
+            ]
+            if self.is_new and (keys.left_behind() or left):
                 raise VaultDamaged(
-                    f"there is no vault at {path}, but there was one: its key or its record of erasures is still here. Bring back "
-                    "the newest backup with `portrait-scanner vault restore FILE`, or move what is left away to begin anew"
+                    f"there is no vault at {path}, but there was one: its key or its record of erasures is still here "
+                    f"({', '.join(map(str, left)) or keys.where}). Bring back the newest backup with "
+                    "`portrait-scanner vault restore FILE`, or move what is left away to begin anew"
                 )
             self.db: Database = connect(path, any_thread=any_thread)
             try:
                 self.key = unlock(self.db, keys, not self.is_new, path.parent)
+                self._inode = path.stat().st_ino
+                self._witnesses = Witnesses(folders, self.keyed_digest("witness"))
+                self.testimony = self._hear()
                 for begun in unfinished_erasures(self.db):
                     self._finish_erasure(begun)
             except BaseException:
@@ -88,11 +120,72 @@ class Vault:
                 raise
 
     def close(self) -> None:
+        with suppress(sqlite3.Error, OSError):  # a witness that lags is none that lies
+            self._note_end()
         self.db.close()
+
+    def _hear(self) -> Testimony:
+        """Compare the witnesses with the vault, keep out whom they name, and begin those that are new."""
+        erased = frozenset(row["identity_id"] for row in self.db.query("select identity_id from erasures"))
+        folders = len(self._witnesses.folders)
+        begun = int(fact(self.db, "witnesses") or b"0")
+        told = testimony(self._witnesses, self.audit, erased, self.fingerprint, all_begun=begun >= folders)
+        keep_out(self.db, [one.identity_id for one in told.erased])
+        if not told.problems:
+            self.testimony = told
+            if begun < folders:
+                self._begin_witnesses()
+            self._note_end()
+        return told
+
+    def _begin_witnesses(self) -> None:
+        receipts = [receipt_of(json.loads(row["receipt"])) for row in self.erasures()]
+        self._witnesses.begin([one for one in receipts if one.signature])
+        with transaction(self.db):
+            set_fact(self.db, "witnesses", str(len(self._witnesses.folders)).encode())
+
+    def _note_end(self) -> None:
+        """Write down outside how far the log has come; not while the witnesses contradict, nor for a file that was replaced."""
+        if not self.testimony.problems and self.path.stat().st_ino == self._inode:
+            self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version))
+
+    def repair(self, actor: str, now: datetime, reason: str) -> list[str]:
+        """After an older copy was put in this file's place: erase again whom the witnesses name, and go on from here.
+
+        Who did it, and why, stays in the log. Returns the ids that were erased again.
+        """
+        words, told = said(reason, "a reason"), self.testimony
+        with transaction(self.db):
+            for receipt in told.erased:
+                record_erasure(self.db, receipt)
+            again = self.erased_with_rows()
+            for identity_id in again:
+                erase_rows(self.db, identity_id)
+            newest = max([self.gallery_version, *(end.gallery_version for end in told.ends)])
+            set_fact(self.db, "gallery_version", str(newest + 1).encode())
+            self.audit.append(
+                REPAIRED, "vault", actor, now, reason=words, problems=told.problems,
+                erased_again=again, witnessed=[end.sha256 for end in told.ends],
+            )  # fmt: skip
+        for identity_id in again:
+            erase_from_backups(self.db, self.path.parent, identity_id)
+        empty_write_ahead_log(self.db)
+        self._begin_witnesses()
+        self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version))
+        self.testimony = self._hear()
+        return again
+
+    def erased_with_rows(self) -> list[str]:
+        """Ids of those who were erased, by the vault's own word, and of whom somebody put rows in again."""
+        found = set[str]()
+        for table in TABLES_OF_A_PERSON:
+            query = f"select distinct identity_id from {table} where identity_id in (select identity_id from erasures)"
+            found |= {row["identity_id"] for row in self.db.query(query)}
+        return sorted(found)
 
     @cached_property
     def audit(self) -> AuditLog:
-        log = AuditLog(self.db, unseal(self.key, fact(self.db, "audit_key") or b"", "audit_key"))
+        log = AuditLog(self.db, self._audit_key)
         log.login = self._login
         return log
 
@@ -106,6 +199,15 @@ class Vault:
         self._login = login
         if "audit" in self.__dict__:
             self.audit.login = login
+
+    @property
+    def _audit_key(self) -> bytes:
+        return unseal(self.key, fact(self.db, "audit_key") or b"", "audit_key")
+
+    def keyed_digest(self, purpose: str) -> Callable[[bytes], str]:
+        """HMAC-SHA256, lower-case hex, with a key for that purpose that only this vault has; it outlives key rotation."""
+        key = hmac.digest(self._audit_key, purpose.encode(), "sha256")
+        return lambda message: hmac.digest(key, message, "sha256").hex()
 
     @property
     def fingerprint(self) -> str:
@@ -168,8 +270,10 @@ class Vault:
             keep_documents(self.db, identity_id, data_key, submission.documents)
             for other_id, score in submission.lookalikes:
                 self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
+            # Whoever registers themselves must not stay in the log by name.
+            by = without_name(submission.submitted_by, self.find(identity_id))
             self.audit.append(
-                "submitted", identity_id, submission.submitted_by, now,
+                "submitted", identity_id, by, now,
                 photos=submission.photo_count, signatory=submission.consent.signatory,
                 consent_text=submission.consent.text_version, document_sha256=submission.consent.document_sha256,
                 documents=[one.kind for one in submission.documents],
@@ -362,7 +466,11 @@ class Vault:
     def lookalikes_of(self, identity_id: str) -> list[tuple[Identity, float]]:
         """Registered people that this one looks like, as found at enrolment."""
         rows = self.db.table("conflicts").rows_where("identity_id = ?", [identity_id], order_by="score desc")
-        return [(self.find(row["other_id"]), row["score"]) for row in rows]
+        found = []
+        for row in rows:
+            with suppress(UnknownIdentity):  # who is kept out looks like nobody
+                found.append((self.find(row["other_id"]), row["score"]))
+        return found
 
     def namesakes_of(self, identity: Identity) -> list[Identity]:
         """Everyone else who is called the same."""
@@ -448,6 +556,7 @@ class Vault:
         receipt = sign_receipt(done, self._signing_key)
         with transaction(self.db):
             record_erasure(self.db, receipt)
-            note_erasure(self.path.parent, receipt)
+            self._witnesses.note_erasure(receipt)
+        self._note_end()
         empty_write_ahead_log(self.db)
         return receipt

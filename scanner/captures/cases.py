@@ -214,6 +214,7 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
         if _are_of_one_account(one, case)
         and one.status not in _UNDECIDED
         and one.outcome in (case.outcome, Outcome.MATCH)
+        and workshop.records.is_sound(one)
     ]
     if decided:
         told = f"{len(case.sighting.images if case.sighting else ())} images were captured by now: {case.reason}"
@@ -221,7 +222,11 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
         return decided[-1].case_id
     open_case(workshop, case)
     for one in earlier:
-        if one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and _is_within(one, case):
+        if (
+            one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
+            and _is_within(one, case)
+            and workshop.records.is_sound(one)
+        ):
             actor, now = workshop.settings.operator, workshop.clock()
             workshop.docket.add(one.case_id, "superseded", actor, now, {"by": case.case_id})
             note_superseded(workshop, one, case)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,20 @@ from crawlers.errors import CapturesBusy
 from crawlers.saved.captures import CaptureRow, Captures, PageRow
 from crawlers.saved.turns import alone
 from face_index.errors import UnknownIdentity
+from face_index.vault.audit import AuditEntry
 from reports.bundle import BundleRequest, write_bundle
 from reports.case import Case, CustodyEntry, Entry
 from reports.case_report import case_html, case_pdf
-from reports.docket import Docket
-from reports.errors import AuthorityFailed, ReviewRefused
+from reports.errors import AuthorityFailed, CaseAltered, ReviewRefused, UnknownCase
 from reports.review import Decision, review_details
+from reports.revocations import revocation_list, revocation_of
 from reports.timestamping import Authority, write_timestamps
 from scanner.cases.confirmation import Viewing, require_confirmable, viewing_of
+from scanner.cases.records import CUSTODY, CaseRecords, open_docket
 from scanner.errors import EvidenceNotHere
 from scanner.fetching import open_checkpoints
 from scanner.reception import Clock, open_vault, utc_now
 from scanner.settings import Settings
-
-# What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
-_CUSTODY = frozenset(
-    {
-        "case-opened",
-        "case-listing-added",
-        "case-reviewed",
-        "case-amended",
-        "case-superseded",
-        "notice-drafted",
-        "notice-marked",
-    }
-)
 
 
 class CaseDesk:
@@ -52,7 +41,8 @@ class CaseDesk:
         self.settings, self.clock = settings, clock
         self.actor = settings.operator
         self.vault = open_vault(settings, any_thread=any_thread)
-        self.docket = Docket(settings.cases_path, settings.evidence_path, any_thread=any_thread)
+        self.docket = open_docket(settings, self.vault, clock, any_thread=any_thread)
+        self.records = CaseRecords(self.vault, self.docket, clock)
 
     def close(self) -> None:
         self.vault.close()
@@ -67,15 +57,17 @@ class CaseDesk:
         return False
 
     def case(self, case_id: str) -> Case:
-        """A case as it stands, with its chain of custody; raises UnknownCase. Working notes are no part of it."""
-        case = self.docket.case(case_id)
-        entries = tuple(entry for entry in case.entries if entry.kind != "note")
-        return replace(case, entries=entries, custody=tuple(self._custody(case.case_id, case.identity_id)))
+        """A case as it stands, with its chain of custody. Working notes are no part of it.
 
-    def _custody(self, case_id: str, identity_id: str) -> Iterator[CustodyEntry]:
-        for entry in self.vault.audit.about(identity_id):
-            if entry.event in _CUSTODY and entry.details.get("case") == case_id:
-                yield CustodyEntry(entry.number, entry.at, entry.actor, entry.event, entry.details, entry.sha256)
+        Raises:
+            UnknownCase: there is none.
+            CaseAltered: it is not what the audit log vouches for.
+        """
+        return _with_custody(*self.records.vouched(self.docket.case(case_id).case_id))
+
+    def exported(self, case_id: str) -> Case:
+        """The same for what leaves the house: the whole audit log is read, and dates are compared with it."""
+        return _with_custody(*self.records.require(self.docket.case(case_id).case_id))
 
     def review(self, case_id: str, reviewer: str, decision: str, reason: str) -> Case:
         """Record a named reviewer's decision.
@@ -84,7 +76,7 @@ class CaseDesk:
             ReviewRefused: it may not be recorded as it was given.
             ConfirmationRefused: its person has withdrawn, its pictures were not opened, or the reason is a copy.
         """
-        case = self.docket.case(case_id)
+        case = self.records.vouched(self.docket.case(case_id).case_id)[0]
         details = review_details(
             case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor,
             login=self.vault.login, two_people=self.settings.two_people,
@@ -94,7 +86,7 @@ class CaseDesk:
             require_confirmable(case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn)
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         alone = {"two_people": details["two_people"]} if "two_people" in details else {}
-        self._note("case-reviewed", case, reviewer, decision=decision, **alone)
+        self._note_change("case-reviewed", case, reviewer, decision=decision, **alone)
         return self.case(case.case_id)
 
     def viewing(self, case: Case) -> Viewing:
@@ -158,7 +150,7 @@ class CaseDesk:
 
     def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
         """The report of a case as files in a folder, by their kind."""
-        case = self.case(case_id)
+        case = self.exported(case_id)
         out.mkdir(parents=True, exist_ok=True)
         html = case_html(case, self.docket, language, redacted=redacted)
         stem = f"{case.case_id}.{case.status}{'.redacted' if redacted else ''}.{language}"
@@ -177,7 +169,7 @@ class CaseDesk:
             BundleExists: it is there already.
             EvidenceNotHere: the weights are asked for and not in the store any more.
         """
-        case = self.case(case_id)
+        case = self.exported(case_id)
         weights = open_checkpoints(self.settings).path_of(case.checkpoint.sha256) if with_weights else None
         if with_weights and weights is None:
             raise EvidenceNotHere(case.checkpoint.sha256)
@@ -185,13 +177,33 @@ class CaseDesk:
             case,
             self.docket,
             out / f"evidence-{case.case_id}",
-            BundleRequest(checkpoint=weights, captures=self._originals(case), pdf=pdf),
+            BundleRequest(checkpoint=weights, captures=self._originals(case), pdf=pdf, log_end=self.vault.audit.end),
             self.vault.sign,
             self.authorities,
             self.clock(),
         )
         self._note("case-exported", case, self.actor, what="bundle")
         return folder
+
+    def revocations(self) -> tuple[dict[str, Any], list[CaseAltered]]:
+        """The signed list of cases that went on after their evidence was given out, and those nobody can vouch for any more."""
+        given_out: dict[str, int] = {}
+        for entry in self.vault.audit.found(event="case-exported", limit=-1):
+            if entry.details.get("what") == "bundle":
+                case_id = str(entry.details["case"])
+                given_out[case_id] = min(entry.number, given_out.get(case_id, entry.number))
+        listed, unvouched = [], []
+        for case_id, first in sorted(given_out.items()):
+            try:
+                case = self.case(case_id)
+            except CaseAltered as error:
+                unvouched.append(error)
+            except UnknownCase:
+                unvouched.append(CaseAltered(case_id, "it is not in cases.db any more"))
+            else:
+                if case.custody and case.custody[-1].number > first:
+                    listed.append(revocation_of(case))
+        return revocation_list(listed, self.vault.audit.end, self.vault.sign, self.clock()), unvouched
 
     def _originals(self, case: Case) -> dict[str, Path]:
         captures = case.sighting.captures if case.sighting else ()
@@ -216,10 +228,15 @@ class CaseDesk:
         return self._add(case_id, "note", by, text.strip())
 
     def _add(self, case_id: str, kind: str, by: str, text: str) -> Entry:
-        case = self.docket.case(case_id)
+        case = self.records.vouched(self.docket.case(case_id).case_id)[0]
         entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text})
-        self._note("case-amended", case, by, kind=kind)
+        self._note_change("case-amended", case, self._nameless(case, by), kind=kind)
         return entry
+
+    def _nameless(self, case: Case, by: str) -> str:
+        """Who did something, for the audit log, which outlives the case's person: by login where that is themselves."""
+        words = {word.casefold() for word in case.identity_name.split() if len(word) > 1}
+        return self.actor if any(word in by.casefold() for word in words) else by
 
     def note_shown(self, case: Case, *, blurred: bool, sha256: list[str]) -> None:
         """A line about pictures that somebody saw."""
@@ -228,7 +245,19 @@ class CaseDesk:
 
     def note_notice(self, case: Case, event: str, actor: str, **details: object) -> None:
         """A line about a notice in the audit log."""
-        self._note(event, case, actor, **details)
+        self._note_change(event, case, actor, **details)
 
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:
         self.vault.note(event, case.identity_id, actor, self.clock(), case=case.case_id, **details)
+
+    def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:
+        self.records.note(event, case, actor, **details)
+
+
+def _with_custody(case: Case, lines: Sequence[AuditEntry]) -> Case:
+    custody = tuple(
+        CustodyEntry(line.number, line.at, line.actor, line.event, line.details, line.sha256)
+        for line in lines
+        if line.event in CUSTODY
+    )
+    return replace(case, entries=tuple(entry for entry in case.entries if entry.kind != "note"), custody=custody)

@@ -31,6 +31,8 @@ def file_cases(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The result rows of one file, one per finding; a case is filed for each that nobody authorised.
 
+    They name nobody: rows are kept, and a name must go when its person goes (scanner.scan.result_of puts it in).
+
     Args:
         asked: the words and the base model that the listing led to (`Questions.as_record`).
     """
@@ -46,7 +48,7 @@ def file_cases(
         threshold = record["best_threshold"] or record["method"].get("threshold")
         return [
             {
-                **shared, "outcome": str(Outcome.CLEAR if gone else record["outcome"]), "identity": None,
+                **shared, "outcome": str(Outcome.CLEAR if gone else record["outcome"]), "identity_id": None,
                 "score": None if gone else _rounded(record["best_score"]), "threshold": _rounded(threshold),
                 "lift": None if gone else _rounded(record["lift"]),
                 "reason": "who it showed has withdrawn meanwhile" if gone else record["reason"],
@@ -61,7 +63,7 @@ def file_cases(
         standing = None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
         rows.append(
             {
-                **shared, "outcome": finding["outcome"], "identity": case.identity_name, "score": _rounded(finding["score"]),
+                **shared, "outcome": finding["outcome"], "identity_id": case.identity_id, "score": _rounded(finding["score"]),
                 "threshold": _rounded(finding["threshold"]), "lift": _rounded(finding["lift"]), "reason": finding["reason"],
                 "case_id": standing.case_id if standing else None, "authorised": authorised,
             }
@@ -91,13 +93,14 @@ def file_case(workshop: Workshop, case: Case, *, uploader_known: bool = True) ->
 def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | None:
     """The same; None where another process filed it or somebody decided meanwhile, so that it must be looked at again."""
     earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
-    known = standing_case(earlier, own_listing(case), uploader_known=uploader_known)
+    # Whatever somebody made of a case outside this program, the finding comes again and gets a case of its own.
+    sound = [one for one in earlier if workshop.records.is_sound(one)]
+    known = standing_case(sound, own_listing(case), uploader_known=uploader_known)
     because = material_change(known, case) if known else None
     if known is not None and because is None:
         _attach(workshop, known, own_listing(case))
         return known
-    name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{len(earlier)}".encode()).hexdigest()
-    case = replace(case, case_id=name[:16])
+    case = _named(workshop, case, len(earlier))
     replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
     also = _lines_of_succession(workshop, known, case, str(because), replaces=replaces) if known else []
     if not open_case(workshop, case, also, known):
@@ -105,6 +108,16 @@ def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | No
     if known is not None and replaces:
         note_superseded(workshop, known, case)
     return case
+
+
+def _named(workshop: Workshop, case: Case, number: int) -> Case:
+    """The case under an id that no case has or had: one that was taken out of cases.db is not begun again under its id."""
+    while True:
+        name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{number}".encode()).hexdigest()
+        case = replace(case, case_id=name[:16])
+        if not workshop.records.is_known(case):
+            return case
+        number += 1
 
 
 def _lines_of_succession(
@@ -127,17 +140,13 @@ def _attach(workshop: Workshop, case: Case, listing: ListingRecord) -> None:
     if listing.is_place_of(own_listing(case)):
         return
     if workshop.docket.attach(case.case_id, listing, workshop.settings.operator, workshop.clock()):
-        workshop.vault.note(
-            "case-listing-added", case.identity_id, workshop.settings.operator, workshop.clock(),
-            case=case.case_id, hub=listing.hub, checkpoint=listing.sha256,
-        )  # fmt: skip
+        told = {"hub": listing.hub, "checkpoint": listing.sha256}
+        workshop.records.note("case-listing-added", case, workshop.settings.operator, **told)
 
 
 def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
     """Note in the audit log that a later case takes the place of one about which nobody decided."""
-    workshop.vault.note(
-        "case-superseded", case.identity_id, workshop.settings.operator, workshop.clock(), case=case.case_id, by=by.case_id
-    )  # fmt: skip
+    workshop.records.note("case-superseded", case, workshop.settings.operator, by=by.case_id)
 
 
 def open_case(
@@ -146,10 +155,8 @@ def open_case(
     """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
     is_new = workshop.docket.open(case, also, unless_changed)
     if is_new:
-        workshop.vault.note(
-            "case-opened", case.identity_id, workshop.settings.operator, workshop.clock(),
-            case=case.case_id, checkpoint=case.checkpoint.sha256, outcome=case.outcome,
-        )  # fmt: skip
+        told = {"checkpoint": case.checkpoint.sha256, "outcome": case.outcome}
+        workshop.records.note("case-opened", case, workshop.settings.operator, **told)
     return is_new
 
 
@@ -162,7 +169,7 @@ def is_registered(workshop: Workshop, identity_id: str) -> bool:
 
 
 def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True) -> str | None:
-    """What allows this use, in words; None if nothing does. Authorised use opens no case.
+    """What allows this use, in words that name nobody, since they are kept; None if nothing does. It opens no case then.
 
     Args:
         uploader_known: False where only the sender says whose upload it is: a licence for an uploader does not count then.
@@ -172,11 +179,7 @@ def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True
     checkpoint = case.checkpoint
     creator, day = checkpoint.creator if uploader_known else None, workshop.clock().date()
     licence = covering_licence(workshop.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day)
-    return (
-        f"licence {licence.licence_id[:8]} for {licence.kind} {licence.value} until {licence.until}"
-        if licence
-        else None
-    )
+    return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
 
 def note_authorised(workshop: Workshop, case: Case, because: str) -> None:

@@ -70,4 +70,5 @@ def _recheck(desk: CaseDesk, transport: Transport, one: Tracked) -> Rechecked:
     if event:
         note = "no address answers any more" if event == NoticeState.REMOVED else "an address answers again"
         state = record_event(desk.docket, one.notice_id, event, "recheck", desk.clock(), note).state
+        desk.note_notice(desk.docket.case(one.case_id), "notice-marked", "recheck", notice=one.notice_id, state=event)
     return Rechecked(one.notice_id, found, state, addresses)

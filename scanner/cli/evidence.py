@@ -1,4 +1,4 @@
-"""`verify`, `reproduce`, `timestamp`: what a stranger, an opponent or a court does with a bundle."""
+"""`verify`, `revocations`, `reproduce`, `timestamp`: what a stranger, an opponent or a court does with a bundle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from typing import Annotated
 
 import typer
 
-from scanner.cli.context import BaseModelOption, FacePackOption, Flags, JsonFlag, print_json, print_table, progress_bar
+from scanner.cli.context import (
+    BaseModelOption,
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    print_json,
+    print_table,
+    progress_bar,
+    write_text_file,
+)
 
 BundleArgument = Annotated[
     Path, typer.Argument(help="The folder of an evidence bundle.", metavar="BUNDLE", exists=True, file_okay=False)
@@ -20,6 +29,7 @@ BundleArgument = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command("verify")(verify)
+    app.command("revocations")(revocations)
     app.command("reproduce")(reproduce)
     app.command("timestamp")(timestamp)
 
@@ -29,6 +39,10 @@ def verify(
     signer: Annotated[str | None, typer.Option(help="Fingerprint of the key that must have signed it.")] = None,
     tsa_root: Annotated[
         list[Path] | None, typer.Option(help="PEM file of roots that timestamps must chain to.", exists=True)
+    ] = None,
+    revocations: Annotated[
+        Path | None,
+        typer.Option(help="The signer's newest list of what was decided later.", exists=True, dir_okay=False),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -42,7 +56,7 @@ def verify(
     except ValueError as error:
         raise typer.BadParameter(f"not a PEM file of certificates: {error}", param_hint="--tsa-root") from error
     try:
-        items = check(bundle, signer, roots)
+        items = check(bundle, signer, roots, revocations)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--signer") from error
     ok = all(item.ok for item in items)
@@ -63,6 +77,34 @@ def verify(
             fg="green" if ok else "red",
         )
     raise typer.Exit(0 if ok else 1)
+
+
+def revocations(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=True)] = Path("revocations.json"),
+    as_json: JsonFlag = False,
+) -> None:
+    """Write the signed list of cases that went on after their evidence was given out; publish it where your key is published."""
+    import json
+
+    from scanner.cases.desk import CaseDesk
+
+    flags: Flags = context.obj
+    desk = CaseDesk(flags.settings())
+    told, unvouched = desk.revocations()
+    desk.close()
+    write_text_file(out, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    for error in unvouched:
+        typer.secho(f"left out: {error}", err=True, fg="red")
+    if as_json:
+        print_json({"revocations": str(out), "cases": told["cases"], "left_out": [one.case_id for one in unvouched]})
+    else:
+        print_table(
+            ("case", "status", "since (UTC)"),
+            [(one["case_id"], one["status"], one["as_of"][:19]) for one in told["cases"]],
+        )
+        typer.echo(f"Revocations: {out}. Publish the newest one where you publish your key's fingerprint.")
+    raise typer.Exit(3 if unvouched else 0)
 
 
 def reproduce(

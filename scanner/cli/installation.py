@@ -251,16 +251,38 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
     if not settings.vault_path.exists():
         return {"registered": "nobody yet"}
     from face_index.errors import FaceIndexError
-    from scanner.reception import open_vault
+    from scanner.reception import REPAIR, open_vault
 
     try:
         vault = open_vault(settings)
     except FaceIndexError as error:
         missing.append(str(error))
         return {"registered": "the vault cannot be opened"}
-    registered, intact = vault.count(), not vault.audit.problems()
+    registered, intact, older = len(vault.identities()), not vault.audit.problems(), vault.testimony.problems
     vault.close()
+    missing += [f"{problem}. {REPAIR}" for problem in older]
     return {
         "registered": str(registered),
         "audit log": "intact" if intact else "ALTERED: entries were changed or removed",
+        "records of erasures": "agree" if not older else "CONTRADICT: an older copy of the vault was put back",
+        **_cases(settings, missing),
     }
+
+
+def _cases(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether every case is what the audit log says; a damaged file is told of as a database."""
+    import sqlite3
+
+    from reports.errors import ReportError
+    from scanner.cases.desk import CaseDesk
+
+    if not settings.cases_path.exists():
+        return {}
+    try:
+        desk = CaseDesk(settings)
+        wrong = list(desk.records.problems())
+        desk.close()
+    except (ReportError, sqlite3.DatabaseError) as error:
+        return {"cases": f"cannot be read: {error}"}
+    missing += wrong
+    return {"cases": "as the audit log says" if not wrong else f"{len(wrong)} DIFFER from the audit log"}

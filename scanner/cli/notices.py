@@ -100,7 +100,7 @@ def draft(
         check_language(lang)
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
-    case = desk.case(case_id)
+    case = desk.exported(case_id)
     warn_of_withdrawal(desk, case)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
     try:

@@ -113,19 +113,14 @@ def restore(
     """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
     from face_index.vault.restoration import restore as restore_backup
     from scanner.logins import system_login
-    from scanner.reception import key_store, utc_now
+    from scanner.reception import key_store, utc_now, witnesses_of
 
     flags: Flags = context.obj
     settings = flags.settings()
     result = restore_backup(
-        file,
-        settings.vault_path,
-        key_store(settings),
-        receipts or [],
-        operator or settings.operator,
-        utc_now(),
-        system_login(),
-    )
+        file, settings.vault_path, key_store(settings), receipts or [], operator or settings.operator, utc_now(),
+        witnesses_of(settings), system_login(),
+    )  # fmt: skip
     if as_json:
         print_json(result)
         return
@@ -160,15 +155,49 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
 
 @vault_group.command("check")
 def check(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Read everything that is stored: is the file sound, does every photo and template open, is the log whole."""
+    """Read everything: is the file sound, does every photo and template open, are the log and every case as it says."""
     from face_index.vault.check import check_vault
-    from scanner.reception import open_vault
+    from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
-    vault = open_vault(flags.settings())
-    problems = check_vault(vault)
-    vault.close()
-    _tell_problems(problems, "The vault is sound and every photo and template in it opens.", as_json)
+    desk = CaseDesk(flags.settings())
+    problems = [*check_vault(desk.vault), *desk.records.problems()]
+    desk.close()
+    _tell_problems(
+        problems,
+        "The vault is sound, every photo and template in it opens, and every case is as the log says.",
+        as_json,
+    )
+
+
+@vault_group.command("repair")
+def repair(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="How an older copy came there; kept in the log.")],
+    operator: OperatorOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on after an older vault.db or cases.db was put back: whoever was erased is erased again, older cases may stand."""
+    from scanner.cases.desk import CaseDesk
+
+    flags: Flags = context.obj
+    settings = flags.settings()
+    desk = CaseDesk(settings)
+    who = operator or settings.operator
+    had = [*desk.vault.testimony.problems, *desk.vault.erased_with_rows()]
+    erased = desk.vault.repair(who, desk.clock(), reason) if had else []
+    cases = desk.records.accept_set_back(who, reason)
+    left = [*desk.vault.testimony.problems, *desk.records.problems()]
+    desk.close()
+    if as_json:
+        print_json({"repaired": had, "erased_again": erased, "cases_accepted": cases, "problems": left})
+    else:
+        typer.echo(
+            f"{len(had)} problems of the vault repaired; {len(erased)} people erased again; {len(cases)} older cases stand."
+        )
+        for problem in left:
+            typer.secho(problem, err=True, fg="red")
+    raise typer.Exit(3 if left else 0)
 
 
 @vault_group.command("erasures")

@@ -78,9 +78,13 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
         made_at=workshop.clock().isoformat(timespec="seconds"),
         gallery_size=result.scan.gallery_size,
         version=version("portrait-scanner"),
-        rows=result.rows,
+        # The file outlives the person: whoever no case is about is named on the screen only.
+        rows=[row if row.get("case_id") else {**row, "identity": None} for row in result.rows],
     )
-    text = render_report(summary, workshop.docket.named(result.case_ids), workshop.docket, language)
+    cases = workshop.docket.named(result.case_ids)
+    for case in cases:
+        workshop.records.vouched(case.case_id)
+    text = render_report(summary, cases, workshop.docket, language)
     suffix = "" if language == "en" else f".{language}"
     path = out or workshop.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
     write_text_file(path, text)

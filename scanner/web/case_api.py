@@ -113,7 +113,7 @@ def draft_statement(
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
     with here.desks.one(token.account.actor) as desk:
-        case = _case(desk, case_id)
+        case = desk.exported(_case(desk, case_id).case_id)
         try:
             made = draft_notice(
                 STATEMENT, case, _given(asked.fields), here.clock(), asked.language, desk.vault.fingerprint

@@ -35,6 +35,9 @@ class PageDesk(CaseDesk):
     def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
         super()._note(event, case, self.actor, **details)
 
+    def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  the same
+        super()._note_change(event, case, self.actor, **details)
+
     def close(self) -> None:
         super().close()
         if "ledger" in self.__dict__:

@@ -278,7 +278,8 @@ class Jobs:
 def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as they are kept: without the person's name, which must go when they withdraw; the case knows it."""
     return json.dumps(
-        [{name: value for name, value in row.items() if name != "identity"} for row in rows], ensure_ascii=False
+        [{name: value for name, value in row.items() if name not in ("identity", "identity_id")} for row in rows],
+        ensure_ascii=False,
     )
 
 

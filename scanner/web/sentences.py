@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from face_index.errors import ConsentMissing, NameRefused, UnknownIdentity
-from reports.errors import ConfirmationRefused, NoticeIncomplete, UnknownCase
+from reports.errors import CaseAltered, ConfirmationRefused, NoticeIncomplete, UnknownCase
 from reports.words import Translate
 from scanner.web.errors import (
     AccountRefused,
@@ -47,6 +47,9 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         ),
         NotThere: t("There is no such page, or none that you may see."),
         UnknownCase: t("There is no such page, or none that you may see."),
+        CaseAltered: t(
+            "This case is not what the audit log vouches for: somebody changed it outside this program. Nothing of it is shown, decided or exported. Tell whoever runs this site; portrait-scanner vault check says what differs."
+        ),
         UnknownIdentity: t("There is no such page, or none that you may see."),
         FormExpired: t("This form is not from this page or is too old. Go back, load the page again and repeat it."),
         NameRefused: t("This name cannot be taken. Write it with letters, not longer than 200 signs."),

@@ -122,7 +122,7 @@ def draft(request: Request, case_id: str, here: Here, session: Writer, form: Pos
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
         given = {field: value for field, value in given.items() if value}
         with here.desks.one(session.account.actor) as desk:
-            case = case_named(desk, case_id)
+            case = desk.exported(case_named(desk, case_id).case_id)
             made = draft_notice(name, case, given, here.clock(), form.text("language") or None, desk.vault.fingerprint)
             notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
             desk.note_notice(case, "notice-drafted", session.account.actor, notice=notice_id, template=name)

@@ -1,0 +1,230 @@
+"""After a withdrawal a name stands nowhere but in the cases: not in a database, its log or free pages, nor in files beside them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from face_index.consent import Consent, LicenceKind, Signatory, Terms
+from face_index.identity import Identity
+from face_index.vault import Submission
+from face_index.vault.backups import make_backup
+from face_index.vault.licences import grant_licence
+from scanner.cases.desk import CaseDesk
+from scanner.cli.scanning import write_report
+from scanner.judging import Bench, Judgement
+from scanner.ledger import Ledger
+from scanner.miniature.world import ADAPTERS
+from scanner.scan import result_of, run_scan
+from scanner.settings import Settings
+from scanner.statistics import as_csv, verdict_rows
+from scanner.web.jobs import JobKind, Jobs, Order
+from scanner.web.store import WebStore
+from scanner.workshop import Workshop
+from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+
+STYLE = ADAPTERS / "sepia_style.safetensors"
+ADULT, ALLOWED, CHILD = "Zhao Quillfeather", "Omar Wexelblat", "Mia Tindersticks"
+# Words that come with a person: their agency's number, an uploader whom they allow, a note, who signed.
+WORDS = ("ZQ-REF-77031", "wexelblat_official", "met at the Tindersticks concert", "Guardian Tindersticks")
+
+
+@pytest.fixture
+def workshop(settings: Settings) -> Iterator[Workshop]:
+    opened = Workshop(settings, clock=lambda: NOON)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Path:
+    """A file whose name is a stranger's word for each of them, as a hub lists it."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    for name in ("a_stranger.safetensors", "miaTindersticks_v1.safetensors"):
+        shutil.copy(STYLE, folder / name)
+    return folder
+
+
+def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None = None, **changes: Any) -> Identity:
+    signed = (
+        {"signatory": Signatory.GUARDIAN, "signed_by": WORDS[3], "document_sha256": "ef" * 32}
+        if born_on
+        else {"signed_by": name}
+    )
+    given = replace(consent, **{**signed, **changes})
+    reference = WORDS[0] if name == ADULT else None
+    submission = Submission(
+        name,
+        given,
+        prototypes_of(len(name)),
+        workshop.reader.version,
+        [PHOTO],
+        2,
+        name if name == ADULT else "sam",
+        born_on,
+        reference,
+    )
+    identity = workshop.vault.submit(submission, NOON)
+    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, f"{name} came in person")
+    return identity
+
+
+def finding(identity: Identity) -> dict[str, Any]:
+    return {
+        "identity_id": identity.identity_id, "outcome": "match", "reason": "score 0.72 over 0.60", "score": 0.72, "interval": [0.66, 0.78],
+        "control_score": 0.1, "lift": 0.62, "runner_up": None, "log10_lr": None, "concentration": 0.9, "share": 1.0, "threshold": 0.6,
+        "possible_threshold": 0.5, "samples": [],
+    }  # fmt: skip
+
+
+def judged(bench: Bench, *people: Identity) -> Judgement:
+    """What a bench says that found these people; the faces themselves are no matter here."""
+    method = {
+        "base_model": "SD1: base", "base_model_sha256": "ef" * 32, "face_pack": "pack", "face_pack_sha256": "01" * 32,
+        "face_pack_licence": "licence", "gallery_size": 2, "gallery_version": 7, "gallery_recall": 1.0, "fpir": 0.001,
+        "calibration": "measured", "settings": {}, "versions": {}, "threshold": 0.6,
+    }  # fmt: skip
+    record = {
+        "outcome": "match", "reason": "score 0.72 over 0.60", "best_score": 0.72, "best_threshold": 0.6, "lift": 0.62, "samples": 0,
+        "denoiser_calls": 0, "found_trigger": None, "seconds": 1.0, "findings": [finding(one) for one in people], "method": method,
+        "all_samples": [],
+    }  # fmt: skip
+    return Judgement(record, bench.watch.snapshot)
+
+
+def bytes_of(home: Path, *, but: tuple[str, ...]) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and path.relative_to(home).parts[0] not in but
+    }
+
+
+def found_in(files: dict[str, bytes], words: tuple[str, ...]) -> list[str]:
+    return [f"{word!r} in {name}" for name, data in files.items() for word in words if word.encode() in data]
+
+
+@pytest.mark.parametrize("left_open", [False, True], ids=["closed", "open"])
+def test_no_name_and_no_word_of_theirs_stays(
+    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str], *, left_open: bool,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.INFO)
+    settings, vault = workshop.settings, workshop.vault
+    adult = enrol(workshop, consent, ADULT)
+    allowed = enrol(workshop, consent, ALLOWED, terms=Terms.PERMITTED_WITH_TERMS)
+    child = enrol(workshop, consent, CHILD, born_on=date(2012, 3, 4))
+    for kind, value in ((LicenceKind.UPLOADER, WORDS[1]), (LicenceKind.HUB, "folder")):
+        grant_licence(vault, allowed.identity_id, kind, value, date(2029, 1, 1), note=WORDS[2], actor="olga", now=NOON)
+    monkeypatch.setattr(Bench, "judge", lambda bench, _: judged(bench, adult, allowed))
+    result = run_scan(workshop, [str(uploads)], Silent())
+    told = {(row["outcome"], row["identity"]) for row in result.rows}
+    assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
+    report = write_report(workshop, result, "en")
+    store = WebStore(settings.web_path)
+    Jobs(store, lambda: NOON).take_in(Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.rows))
+    export = settings.home / "verdicts.csv"
+    export.write_bytes(as_csv(verdict_rows(workshop.ledger)))
+    desk = CaseDesk(settings, lambda: NOON)
+    [case] = desk.docket.cases()
+    desk.amend(case.case_id, "appeal", ADULT, "that is me")
+    desk.close()
+    settings.backups_path.mkdir(parents=True)
+    make_backup(vault, settings.backups_path, "olga", NOON)
+    assert found_in(bytes_of(settings.home, but=()), (ADULT, ALLOWED, CHILD, *WORDS))
+
+    for one in (adult, allowed, child):
+        vault.withdraw(one.identity_id, NOON, "olga")
+    if not left_open:
+        workshop.close()
+        store.close()
+    # Cases are evidence and keep the name of whom they are about, and so does the scan's page about such a case.
+    rest = bytes_of(settings.home, but=("cases.db", "cases.db-wal", "cases.db-shm", "reports"))
+    assert found_in(rest, (ADULT, ALLOWED, CHILD, *WORDS)) == []
+    assert found_in({"report": report.read_bytes()}, (ALLOWED, CHILD, *WORDS)) == []
+    assert (
+        found_in(
+            {"log": caplog.text.encode(), "terminal": "".join(capfd.readouterr()).encode()},
+            (ADULT, ALLOWED, CHILD, *WORDS),
+        )
+        == []
+    )
+    if left_open:
+        rows = result_of(workshop, result.scan.scan_id).rows
+        assert {row["identity"] for row in rows if not row.get("case_id")} == {None}
+        assert {row["identity"] for row in rows if row.get("case_id")} == {ADULT}
+        store.close()
+
+
+def as_before(path: Path, verdict: dict[str, Any]) -> None:
+    """scans.db as 0.1.0 left it: names in rows, in free pages, and no migration that takes them out."""
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")
+        db.execute("pragma user_version = 0")
+        for number in range(40):
+            row = ["scan", f"key{number}", number, "judged", '{"hub": "folder"}', 0, None, None, json.dumps(verdict)]
+            db.execute("insert into items values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        told = {"outcome": "clear", "authorised": [f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"]}
+        db.execute("insert into sightings values ('account x', '1', 'f', 'clear', ?, 'now')", [json.dumps(told)])
+        db.commit()
+        db.execute("delete from items where position > 20")  # what is deleted stays in free pages
+        db.commit()
+
+
+def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "scans.db"
+    allowed = f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"
+    rows = [
+        {"file": "a", "outcome": "match", "identity": ADULT, "case_id": "c0ffee", "authorised": None},
+        {"file": "b", "outcome": "match", "identity": ALLOWED, "case_id": None, "authorised": allowed},
+        {"file": "c", "outcome": "possible", "identity": CHILD, "authorised": None},
+    ]
+    as_before(path, {"rows": rows})
+    assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1]))
+    ledger = Ledger(path)
+    assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
+    [first, *_] = ledger.items("scan")
+    assert first.verdict is not None
+    assert [row["authorised"] for row in first.verdict["rows"]] == [None, "licence 0123abcd until 2029-01-01", None]
+    assert first.verdict["rows"][0]["case_id"] == "c0ffee"
+    ledger.close()
+
+
+def test_a_database_that_somebody_reads_is_cleared_at_a_later_opening(tmp_path: Path) -> None:
+    path = tmp_path / "scans.db"
+    as_before(path, {"rows": [{"file": "a", "identity": ADULT, "authorised": None}]})
+    reader = sqlite3.connect(path)
+    reader.execute("begin")
+    reader.execute("select count(*) from items").fetchone()
+    Ledger(path).close()
+    reader.close()
+    Ledger(path).close()
+    assert found_in(bytes_of(tmp_path, but=()), (ADULT,)) == []
+
+
+def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
+    path = tmp_path / "web.db"
+    store = WebStore(path)
+    rows = [
+        {"file": "b", "authorised": f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01", "outcome": "match"}
+    ]
+    job, _ = Jobs(store, lambda: NOON).take_in(Order("account", JobKind.TARGET, "folder", "folder"), known=rows)
+    store.db.execute("delete from _sqlite_migrations where name = 'licences_are_not_told'")
+    store.db.conn.commit()
+    store.close()
+    store = WebStore(path)
+    assert Jobs(store, lambda: NOON).one(job.job_id).result[0]["authorised"] == "licence 0123abcd until 2029-01-01"
+    store.close()
+    assert found_in(bytes_of(tmp_path, but=()), (WORDS[1],)) == []
