@@ -226,9 +226,12 @@ def _choose_faces(
 
 
 def _nearer(reader: FaceReader, bar: QualityBar, photo: Photo, faces: list[Face]) -> list[Face]:
-    """The faces of a photo; those of a nearer look where none was found, or one that is too small."""
+    """The faces of a photo; usable ones of a nearer look where none was found, or one that is too small."""
     small = len(faces) == 1 and (objection := bar.objection(faces[0])) is not None and objection.why == Why.TOO_SMALL
-    return (look_nearer(reader, photo.data) or faces) if small or not faces else faces
+    if faces and not small:
+        return faces
+    # What a nearer look finds in a photo without a face is none: it must be as good as any.
+    return [face for face in look_nearer(reader, photo.data) if bar.objection(face) is None] or faces
 
 
 def _refuse_on_their_side(sorting: _Sorting) -> None:

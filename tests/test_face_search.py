@@ -268,6 +268,10 @@ class TestTwoPeople:
         command = ("captures", "release", capture[:12], "--reason", "an impostor", "--by")
         refused = run(*command, "li na", home=settings.home)
         assert (refused.returncode, "somebody else" in refused.stderr) == (2, True)
+        alone = run(*command, "Rita", home=settings.home)  # another name from the same login is the same person
+        assert (alone.returncode, "from a login of their own" in alone.stderr) == (2, True)
+        with (settings.home / "portrait-scanner.toml").open("a") as file:
+            file.write("two_people = false\n")
         assert run(*command, "Rita", home=settings.home).returncode == 0
         assert "person-108" in run("captures", "judge", home=settings.home).stdout
         log = run("audit", "show", "--json", home=settings.home).stdout

@@ -211,7 +211,12 @@ class TestQueue:
         look = ("held", "look", one["key"], "--reason", "a painter", "--decision")
         assert "second person" in run(*look, "somebody-else", "--by", "Rita", home=home).stdout
         assert run(*look, "nothing", "--by", "Li Na", home=home).returncode == 2
-        assert "next scan" in run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
+        told = run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
+        assert "waits for a second person" in told  # another name from the same login is the same person
+        (home / "portrait-scanner.toml").write_text("two_people = false\n")
+        for name in ("Rita", "Li Na"):
+            told = run(*look, "somebody-else", "--by", name, home=home).stdout
+        assert "next scan" in told
         assert "No held file waits" in run("held", "list", home=home).stdout
         assert "Rita: somebody-else" in run("held", "list", "--all", home=home).stdout
 

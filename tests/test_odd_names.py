@@ -183,5 +183,5 @@ class TestIntake:
         assert done.exit_code == 3
         assert [one["name"] for one in json.loads(done.stdout)["captures"]] == ["3.png"]
         assert "not taken in: 0.png: the capture would not verify" in done.stderr
-        assert "not taken in: 1.png: odd" in done.stderr
+        assert "not taken in: 1.png: unexpected RuntimeError: odd" in done.stderr
         assert "not taken in: 2.png" in done.stderr

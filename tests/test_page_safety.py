@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute
 from face_index.errors import SharedName
 from face_index.vault import Submission
 from reports.docket import Docket
+from scanner.cases.desk import CaseDesk
 from scanner.reception import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.access import ALLOWED, Permission, Role, Scope
@@ -533,19 +534,20 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
 
 class TestHostileWords:
     def test_names_titles_and_prompts_of_strangers_stay_text(self, demo_site: Site) -> None:
-        docket = Docket(demo_site.settings.cases_path, demo_site.settings.evidence_path)
+        desk = CaseDesk(demo_site.settings)
+        docket = desk.docket
         [case, *_] = docket.cases()
         samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)
         checkpoint = replace(
             case.checkpoint, title=HOSTILE, file=HOSTILE, creator=HOSTILE, listing_url="javascript:alert(3)", triggers=(HOSTILE,), hub=HOSTILE,
             signals=(HOSTILE,),
         )  # fmt: skip
-        docket.open(
-            replace(
-                case, case_id="f" * 16, identity_name=HOSTILE, reason=HOSTILE, samples=samples, checkpoint=checkpoint
-            )
+        hostile = replace(
+            case, case_id="f" * 16, identity_name=HOSTILE, reason=HOSTILE, samples=samples, checkpoint=checkpoint
         )
-        docket.close()
+        docket.open(hostile)
+        desk.records.note("case-opened", hostile, "olga")
+        desk.close()
         holder = demo_site.browser("victim", Role.RIGHTS_HOLDER)
         demo_site.premises.accounts.give_mandate(demo_site.account("victim").account_id, case.identity_id, "self")
         reviewer = demo_site.browser("legal", Role.LEGAL)

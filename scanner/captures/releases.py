@@ -15,7 +15,7 @@ from crawlers.saved.captures import Captures
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person
 from scanner.captures.disclosure import Source, source_of
-from scanner.captures.handling import handled_by
+from scanner.captures.handling import handled_by, logged_in_at
 from scanner.captures.sightings import Subject, subjects_of
 from scanner.errors import ReleaseRefused
 from scanner.ledger import Ledger
@@ -75,13 +75,13 @@ class Releases:
 
     def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
         """What nobody decided about yet, of one capture or of all."""
-        handled = handled_by(self._vault)
+        handled, logins = handled_by(self._vault), logged_in_at(self._vault)
         for subject in subjects_of(self._captures, capture_id):
             if self.decision_about(subject) is not None:
                 continue
             held = self._ledger.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield Waiting(subject, held, self._brought_by(subject, handled))
+                yield Waiting(subject, held, self._brought_by(subject, handled, logins))
 
     def decide(self, one: Waiting, person: Person, decision: str, reason: str, now: datetime) -> None:
         """Note a second person's decision, here and in the audit log.
@@ -110,10 +110,12 @@ class Releases:
             }
         )  # fmt: skip
 
-    def _brought_by(self, subject: Subject, handled: dict[str, set[str]]) -> frozenset[str]:
+    def _brought_by(
+        self, subject: Subject, handled: dict[str, set[str]], logins: dict[str, set[str]]
+    ) -> frozenset[str]:
         found: set[str] = set()
         for page in subject.pages.values():
             capture = self._captures.known(page.capture_id)
-            found |= handled.get(page.capture_id, set()) | {page.edited_by or ""}
+            found |= handled.get(page.capture_id, set()) | logins.get(page.capture_id, set()) | {page.edited_by or ""}
             found |= {capture.taken_in_by} if capture else set()
         return frozenset(found - {""})

@@ -38,7 +38,8 @@ def file_cases(
     """
     shared = {
         "file": file.name, "sha256": triage.sha256, "samples": record["samples"], "seconds": record["seconds"],
-        "gallery_version": record["method"].get("gallery_version"), "authorised": None, "asked": asked,
+        "gallery_version": record["method"].get("gallery_version"), "authorised": None,
+        "asked": asked if record["outcome"] != Outcome.FAILED else None,  # of a failed file nothing was
     }  # fmt: skip
     if listing.declared:  # whatever it says of itself, it was sent to the gate, and that is where it is
         listing = replace(listing, hub=workshop.settings.web.hub_name)
