@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from crawlers import civarchive, civitai, github, huggingface, modelscope
 from crawlers.civitai import CivitaiHub
-from crawlers.destinations import OWN_PLACES, is_address
+from crawlers.destinations import OWN_PLACES, is_address, refuse_credentials
 from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.folder import FolderHub
 from crawlers.github import GitHubHub
@@ -91,6 +91,7 @@ class HubDoor:
         name, _, _ = target.partition("=")
         if not target.strip():
             raise UnknownHub(target, sorted(REMOTE_HUBS))
+        refuse_credentials(target)
         if name in REMOTE_HUBS and not Path(target).exists():
             if REMOTE_HUBS[name].build is None:
                 raise HubError(f"{name} lists nothing by itself; `portrait-scanner lookup` asks it about known files")

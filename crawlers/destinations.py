@@ -17,13 +17,14 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from crawlers.errors import DestinationRefused
+from crawlers.errors import DestinationRefused, HubError
 
 Resolve = Callable[[str, int], list[str]]
 # Public by number, and yet the metadata service of every machine in its cloud (Azure).
 _METADATA = frozenset({ip_address("168.63.129.16")})
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LONGEST_URL = 8_192
+_WITH_CREDENTIALS = re.compile(r"(?:[\w-]+=)?[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 # Hubs that an operator points at places of their own.
 OWN_PLACES = frozenset({"folder", "storage"})
 
@@ -108,6 +109,15 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
     if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+
+
+def refuse_credentials(target: str) -> None:
+    """Refuse an address with a name or password in it, before it is written down anywhere; raises HubError."""
+    if _WITH_CREDENTIALS.match(target):
+        raise HubError(
+            "an address with a name or password in it is not opened, since addresses are kept and shown; give hub tokens as "
+            "docs/crawling.md says, or fetch the file with a tool of yours"
+        )
 
 
 def is_address(text: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from face_index.vault.logins import Login
 
 _LOGIN_UID = Path("/proc/self/loginuid")
+_UID_MAP = Path("/proc/self/uid_map")
 _UNSET = 2**32 - 1  # no login session: a container, a service
 
 
@@ -16,8 +17,8 @@ def system_login() -> Login:
     """The user of the system, and whoever became that user through sudo.
 
     Environment variables name nobody by themselves: USER and LOGNAME are not read, and SUDO_UID and SUDO_USER only add to
-    what the system says. Where the kernel knows who signed in to the machine (loginuid), that stands for all of it: two
-    people who share a service's user are two then.
+    what the system says. So does who signed in to the machine, where the kernel knows it (loginuid): a process that nobody
+    signed in to may write any user there, without a privilege. Two people who share a service's user are one therefore.
     """
     try:
         import pwd
@@ -31,11 +32,20 @@ def system_login() -> Login:
             return (f"uid {uid}",)
 
     signed_in = _signed_in()
-    if signed_in is not None:
-        return marks(signed_in)
     through, name = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_USER", "")
     sudo = marks(int(through)) if through.isdecimal() and len(through) < 11 else ()
-    return tuple(dict.fromkeys((*marks(os.getuid()), *sudo, *((f"user {name[:64]}",) if name else ()))))
+    at_the_door = marks(signed_in) if signed_in is not None else ()
+    named = (f"user {name[:64]}",) if name else ()
+    return tuple(dict.fromkeys((*marks(_outside(os.getuid())), *at_the_door, *sudo, *named)))
+
+
+def _outside(uid: int) -> int:
+    """A user id as it is outside a user namespace (user_namespaces(7)), in which anybody may be any user."""
+    try:
+        lines = [[int(word) for word in line.split()] for line in _UID_MAP.read_text("ascii").splitlines()]
+    except (OSError, ValueError):
+        return uid
+    return next((outer + uid - inner for inner, outer, count in lines if inner <= uid < inner + count), uid)
 
 
 def _signed_in() -> int | None:

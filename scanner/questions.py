@@ -9,6 +9,7 @@ from typing import Any
 from scanner.base_models import choose_base_model, place_of
 from scanner.errors import NotScannable
 from scanner.judging import Task
+from scanner.prompts import MAX_TRIGGERS
 from scanner.settings import Settings
 
 
@@ -43,7 +44,9 @@ class Questions:
 
     def as_record(self) -> dict[str, Any]:
         """What rows and the gate's answers say of it, as JSON values."""
-        return {"triggers": list(self.triggers), "words_tried": list(self.candidates), "base_model": self.base_model}
+        asked, left = self.triggers[:MAX_TRIGGERS], self.triggers[MAX_TRIGGERS:]
+        told = {"triggers": list(asked), "words_tried": list(self.candidates), "base_model": self.base_model}
+        return {**told, "triggers_left_out": list(left)} if left else told
 
 
 def questions_of(task: Task, settings: Settings) -> Questions:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crawlers.destinations import refuse_credentials
 from crawlers.errors import ListingIncomplete
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.query import likely
@@ -57,6 +58,8 @@ def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> 
         CrawlError: a target cannot be listed at all.
         FaceIndexError: the face pack cannot be used.
     """
+    for target in targets:
+        refuse_credentials(target)
     return scan_listings(workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer)
 
 

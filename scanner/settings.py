@@ -52,7 +52,9 @@ def _hosts(value: Any) -> Any:
         else [hosts]
     )
     if odd:
-        raise ValueError(f"{odd[0]!r} is no host; write host or host:port")
+        # An address may hold a password: it is not repeated.
+        shown = "one of them" if "@" in str(odd[0]) else repr(odd[0])
+        raise ValueError(f"{shown} is no host; write host or host:port")
     return hosts
 
 
@@ -303,7 +305,8 @@ def _must_keep_two_people(settings: Settings) -> None:
     Raises:
         SettingsInvalid: it was turned off elsewhere.
     """
-    file = settings.home / FILE_NAME
+    # The file beside the vault itself: a folder of links with a file of its own decides nothing.
+    file = settings.vault_path.resolve().parent.parent / FILE_NAME
     told = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
     for name, off in (
         ("two_people", told.get("two_people") is False),
@@ -313,6 +316,11 @@ def _must_keep_two_people(settings: Settings) -> None:
             raise SettingsInvalid(
                 f"{name} can be turned off in {file} only: whoever may change that file decides it for all"
             )
+    most = int(told.get("searches_per_day", Settings.model_fields["searches_per_day"].default))
+    if settings.searches_per_day > most:
+        raise SettingsInvalid(
+            f"searches_per_day is {most}; more can be allowed in {file} only: whoever may change that file decides it for all"
+        )
 
 
 def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:

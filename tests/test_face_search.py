@@ -238,14 +238,18 @@ class TestTwoPeople:
         assert release_all(workshop, "Li Na") == 2
         assert sorted(one.outcome for one in judged(workshop)) == ["clear", "match"]
 
-    def test_one_picture_beside_a_page_that_names_its_person(self, workshop: Workshop, tmp_path: Path) -> None:
-        page = saved(tmp_path, "page", [photo(REGISTERED, 700)], "<p>private photos of person-108, buy now</p>")
-        takes(workshop.settings, [page])
-        [one] = judged(workshop)
-        assert (one.held, one.cases) == (True, ())
-        assert release_all(workshop, "Li Na") == 1
-        [one] = judged(workshop)
-        assert (one.outcome, len(one.cases)) == ("possible", 1)
+    def test_names_on_a_page_are_no_sign_since_whoever_brings_it_may_have_written_them(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
+        """The attack: one photo on page after page, each with other names, until an answer differs."""
+        answers = []
+        for number, names in enumerate(("person-101 person-102", "person-108", "nobody at all")):
+            page = saved(tmp_path, f"p{number}", [photo(REGISTERED, 700)], f"<p>{names}</p>", place=f"{PLACE}{number}")
+            takes(workshop.settings, [page])
+            found = [one for one in judged(workshop) if not one.known]
+            names_nobody(workshop, found)
+            answers.append([(one.outcome, one.reason, one.held) for one in found])
+        assert answers[0] == answers[1] == answers[2]
 
     def test_a_name_that_was_typed_afterwards_is_no_sign(self, workshop: Workshop, tmp_path: Path) -> None:
         takes(workshop.settings, [saved(tmp_path, "page", [photo(REGISTERED, 700)])])

@@ -167,6 +167,27 @@ class TestStart:
             load_settings({"home": tmp_path, **told})
         assert "hunter2" not in str(refused.value)
 
+    def test_a_password_is_not_repeated(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsInvalid, match=r"allowed_hosts: .* is no host") as refused:
+            load_settings({"home": tmp_path, "allowed_hosts": ("https://u:hunter2@host/",)})
+        assert "hunter2" not in str(refused.value)
+        told = CliRunner().invoke(
+            app,
+            [
+                "--home",
+                str(tmp_path),
+                "scan",
+                "https://u:hunter2@host.example/x.safetensors",
+                "--face-pack",
+                "miniature",
+            ],
+        )
+        assert isinstance(told.exception, HubError)
+        assert "an address with a name or password" in str(told.exception)
+        assert "hunter2" not in told.output + str(told.exception)
+        written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert b"hunter2" not in written
+
     def test_what_will_not_work_is_said_before_anybody_uses_it(self, tmp_path: Path) -> None:
         authority = TimestampAuthority(name="tsa", url="https://tsa.example", certificates=tmp_path / "none.pem")
         settings = Settings(

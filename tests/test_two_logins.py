@@ -212,10 +212,22 @@ class TestLogins:
         (tmp_path / "loginuid").write_text("54321")
         monkeypatch.setattr(logins, "_LOGIN_UID", tmp_path / "loginuid")
         monkeypatch.setenv("SUDO_USER", "carol")
-        assert system_login() == ("uid 54321",)
+        assert {"uid 54321", f"uid {os.getuid()}"} <= set(
+            system_login()
+        )  # it takes nobody else's place: some may write it
         for nobody in ("4294967295", "", "x"):
             (tmp_path / "loginuid").write_text(nobody)
             assert f"uid {os.getuid()}" in system_login()
+
+    def test_a_user_namespace_makes_nobody_else_of_anybody(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "uid_map").write_text(f"      4242 {os.getuid()}          1\n")  # unshare --user --map-user=4242
+        monkeypatch.setattr(logins, "_UID_MAP", tmp_path / "uid_map")
+        outside = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: 4242)
+        assert f"uid {outside}" in system_login()
+        assert "uid 4242" not in system_login()
 
     def test_names_are_compared_as_people_mean_them(self) -> None:
         assert same_person("Ólga  Pető", "olga peto")

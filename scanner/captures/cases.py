@@ -143,8 +143,7 @@ def _filed(
     found = [
         one
         for one in sighting.found
-        if is_registered(workshop, one.identity_id)
-        and may_be_told(one, workshop.vault.find(one.identity_id).name, subject, signs, workshop.docket)
+        if is_registered(workshop, one.identity_id) and may_be_told(one, signs, workshop.docket)
     ]
     outcome, reason = _told_of_nobody(sighting)
     cases: list[str] = []

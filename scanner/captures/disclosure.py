@@ -1,8 +1,9 @@
 """What may be told of faces in captured pictures: captures are evidence of accounts and pages, and no face search.
 
 Whoever brings a picture chose it, so the picture alone must not tell them who is shown. What is searched is an account or a
-page with an address; a person is told where two different photographs show them, or one beside a second sign on the page; and
-only once somebody else has released it. Until then everybody gets the same words.
+page with an address; a person is told where two different photographs show them, or one that points to a file with a case about
+them; and only once somebody else has released it. Until then everybody gets the same words. Words of a page are no sign: whoever
+brings it may have written them, name after name, to see which one changes the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from crawlers.saved.page import Format
 from crawlers.saved.ties import Tie
 from reports.docket import Docket
 from scanner.captures.sightings import LEAST_IMAGES, SightedIdentity, Subject
-from scanner.name_matching import NameMatcher
 
 # Formats in which a browser or a program saved a page with what it loaded.
 _PAGES = frozenset({Format.WARC, Format.WACZ, Format.HAR, Format.MHTML, Format.HTML, Format.SINGLE_FILE, Format.FOLDER})
@@ -61,15 +61,11 @@ def _has_address(page: PageRow, captures: Captures) -> bool:
     return is_page and (page.url or "").lower().startswith(("http://", "https://"))
 
 
-def may_be_told(found: SightedIdentity, name: str, subject: Subject, ties: Iterable[Tie], docket: Docket) -> bool:
-    """Whether pictures show somebody often enough, or once beside a second sign of their own."""
+def may_be_told(found: SightedIdentity, ties: Iterable[Tie], docket: Docket) -> bool:
+    """Whether pictures show somebody often enough, or once where page or picture point to a file with a case about them."""
     if found.photographs >= LEAST_PHOTOGRAPHS and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS:
         return True
-    showing = {page_id for one in found.images if one.in_mean for page_id in subject.places.get(one.image.sha256, ())}
-    # As they were read: what somebody typed afterwards is no sign.
-    read = [page.as_read for page in subject.pages.values() if page.page_id in showing]
-    words = [text for facts in read for text in (facts.title, facts.account_name or "", facts.text)]
-    return NameMatcher([name]).named_in(words) is not None or _made_by_a_known_file(found.identity_id, ties, docket)
+    return _made_by_a_known_file(found.identity_id, ties, docket)
 
 
 def _made_by_a_known_file(identity_id: str, ties: Iterable[Tie], docket: Docket) -> bool:

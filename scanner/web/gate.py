@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.errors import DestinationRefused
+from crawlers.destinations import refuse_credentials
+from crawlers.errors import DestinationRefused, HubError
 from scanner.web.access import Scope
 from scanner.web.documents import DeclaredListing, Problem, ScanRequest, Sha256
 from scanner.web.errors import GateRefused, NotThere
@@ -205,6 +206,10 @@ async def _order_of_document(request: Request, account_id: str) -> Order:
         raise GateRefused(422, "not-valid", "give one of `url` and `sha256`")
     declared = asked.listing.model_dump(exclude_defaults=True) if asked.listing else {}
     if asked.url is not None:
+        try:
+            refuse_credentials(asked.url)
+        except HubError as error:
+            raise GateRefused(422, "not-valid", f"url: {error}") from error
         return Order(account_id, JobKind.URL, asked.url, asked.url, declared=declared, webhook=asked.webhook)
     sha256 = str(asked.sha256).lower()
     return Order(account_id, JobKind.SHA256, sha256, sha256, sha256, declared=declared, webhook=asked.webhook)

@@ -33,6 +33,10 @@ class AskedDocument(BaseModel):
     """What the samples were asked for: a verdict holds for these words and this base model, and for no others."""
 
     triggers: list[str] = Field(description="Words that stood in the prompts.")
+    triggers_left_out: list[str] = Field(
+        default_factory=list,
+        description="Words that were told and not asked, since there were too many: nothing is known of them.",
+    )
     words_tried: list[str] = Field(description="Words that were tried because no trigger was known.")
     base_model: str | None = Field(description="What the file was drawn with; none if no base model is known for it.")
 

@@ -14,7 +14,8 @@ from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from crawlers.catalog import REMOTE_HUBS
-from crawlers.destinations import is_address
+from crawlers.destinations import is_address, refuse_credentials
+from crawlers.errors import HubError
 from crawlers.storage import is_storage
 from scanner.statistics import as_csv
 from scanner.verdict import Outcome
@@ -156,6 +157,10 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
         raise FormRefused("no-answer", "target")
     if re.fullmatch(r"[0-9a-fA-F]{64}", target):
         return Order(account_id, JobKind.SHA256, target.lower(), target.lower(), target.lower())
+    try:
+        refuse_credentials(target)
+    except HubError as error:
+        raise FormRefused("outside", target.rpartition("@")[2]) from error
     if is_address(target):
         return Order(account_id, JobKind.URL, target, target)
     name, _, host = target.partition("=")
