@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crawlers.errors import ArchiveRefused
+from crawlers.file_formats import may_hold_weights
+from crawlers.folder import is_checkpoint
 
 MOST_ENTRIES, MOST_MEMBERS = 10_000, 64
 MOST_BYTES = 32 * 1024**3
 # Weights are close to noise: fp16 tensors shrink by a fifth. Ten times is a bomb, or zeros.
 MOST_RATIO, SMALL_BYTES = 10, 64 * 1024**2
 _CHUNK_BYTES = 1024 * 1024
+_HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,14 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
-    """Unpack the safetensors of an archive into `folder`, each under its SHA-256; done once and remembered beside it.
+    """Unpack what may be weights in an archive into `folder`, each under its SHA-256; done once and remembered beside it.
+
+    What is no safetensors among it is not loaded: it fails by name like such a file outside an archive.
 
     Raises:
         ArchiveRefused: broken, encrypted, none in it, or over the limits of this module; nothing is kept.
     """
-    note = folder / f"{path.name}.members"
+    note = folder / f"{path.name}.content"  # .members were notes of versions that passed over other endings
     if note.exists():
         members = tuple(
             Member(one["name"], one["sha256"], folder / one["sha256"]) for one in json.loads(note.read_text("utf-8"))
@@ -71,7 +76,7 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
         raise ArchiveRefused(f"the zip archive has {len(entries):,} entries, the limit is {MOST_ENTRIES:,}")
-    wanted = [entry for entry in entries if entry.filename.lower().endswith(".safetensors") and not entry.is_dir()]
+    wanted = [entry for entry in entries if not entry.is_dir() and _may_be_weights(archive, entry)]
     if not wanted:
         raise ArchiveRefused("a zip archive without any safetensors file in it")
     if len(wanted) > MOST_MEMBERS:
@@ -87,6 +92,14 @@ def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         if entry.flag_bits & 1:
             raise ArchiveRefused(f"{entry.filename[:80]!r} is encrypted")
     return wanted
+
+
+def _may_be_weights(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Whether whoever unpacks the archive may find weights in this file, whatever it is called: each is judged, or fails by name."""
+    if is_checkpoint(entry.filename) or entry.flag_bits & 1:
+        return True
+    with archive.open(entry) as source:
+        return may_hold_weights(source.read(_HEAD_BYTES))
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> Member:

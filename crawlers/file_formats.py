@@ -83,6 +83,14 @@ def refuse_other_formats(first_bytes: bytes) -> None:
     _refuse_texts(first_bytes)
 
 
+def may_hold_weights(first_bytes: bytes) -> bool:
+    """Whether a file is, or packs, something that may be weights: safetensors, pickles, archives, other formats of weights."""
+    if claims_header(first_bytes) or is_pickle(first_bytes) or first_bytes.startswith(b"PK\x03\x04"):
+        return True
+    packs = (marks for start, marks, _, advice in _MAGICS if advice in (_UNPACK, _CONVERT) and start == 0)
+    return any(first_bytes.startswith(marks) for marks in packs) or first_bytes.startswith(b"ustar", 257)
+
+
 def claims_header(first_bytes: bytes) -> bool:
     """Whether a file begins as safetensors does: a length, and JSON behind it.
 

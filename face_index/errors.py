@@ -20,6 +20,7 @@ FaceIndexError
 └── VaultError
     ├── VaultLocked          the master key is missing or is not the one that sealed the vault
     ├── VaultDamaged         the file is not a sound vault; nothing was written to it
+    ├── VaultSetBack         an older file lies in its place, and receipts of erasures since are missing
     ├── BackupUnusable       a backup cannot be made or restored
     ├── ClockWentBackwards   the newest audit entry lies in the future
     └── ClockFarAhead        nothing was written for so long that the clock may be wrong
@@ -141,6 +142,17 @@ class VaultLocked(VaultError):
 
 class VaultDamaged(VaultError):
     """The file is not a sound vault; nothing was written to it."""
+
+
+class VaultSetBack(VaultError):
+    """An older vault.db lies in its place, and receipts of erasures since are missing: somebody may be back."""
+
+    def __init__(self, unnamed: int) -> None:
+        super().__init__(
+            f"nobody is searched: an older vault.db was put in its place, and of {unnamed} people who were erased since "
+            "no receipt is here. Put erasures.jsonl back from a copy of yours, or run `portrait-scanner vault restore BACKUP` "
+            "with the newest backup and the receipts that people were given"
+        )
 
 
 class BackupUnusable(VaultError):

@@ -6,9 +6,11 @@ is killed repeats at most the step it was in.
 
 from __future__ import annotations
 
+import hmac
 import json
+import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,15 @@ from sqlite_utils import Database
 
 from scanner.errors import UnknownScan
 from scanner.ledger_schema import forget_older_pages, migrations
+
+log = logging.getLogger(__name__)
+
+Seal = Callable[[bytes], str]  # made with a key that whoever can write scans.db need not have
+
+
+def _sealed(row: Mapping[str, Any]) -> bytes:
+    """What a verdict's seal is made of."""
+    return json.dumps([row[name] for name in ("sha256", "fingerprint", "searched", "judged_at", "record")]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +97,12 @@ class Ledger:
 
     Args:
         any_thread: threads take turns, under a lock of the caller's.
+        seal: made with a key of the vault's; verdicts that it does not fit are not believed. Without it all are, which is
+            for those who file no cases.
     """
 
-    def __init__(self, path: Path, *, any_thread: bool = False) -> None:
+    def __init__(self, path: Path, *, any_thread: bool = False, seal: Seal | None = None) -> None:
+        self._seal = seal
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
             self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
@@ -284,16 +298,25 @@ class Ledger:
 
     def known_verdict(self, sha256: str, fingerprint: str) -> dict[str, Any] | None:
         """What was found for these bytes under that name of settings, gallery and questions, if they were judged so."""
-        for row in self._db.table("verdicts").rows_where(
-            "sha256 = ? and fingerprint = ?", [sha256, fingerprint], limit=1
-        ):
-            return dict(json.loads(row["record"]))
-        return None
+        found = self._believed("sha256 = ? and fingerprint = ?", [sha256, fingerprint])
+        return found[0] if found else None
 
     def other_verdicts(self, sha256: str, searched: str) -> list[dict[str, Any]]:
         """What was found for these bytes, whatever was asked, under settings and gallery of that fingerprint."""
-        rows = self._db.table("verdicts").rows_where("sha256 = ? and searched = ?", [sha256, searched])
-        return [dict(json.loads(row["record"])) for row in rows]
+        return self._believed("sha256 = ? and searched = ?", [sha256, searched])
+
+    def _believed(self, where: str, values: list[str]) -> list[dict[str, Any]]:
+        """Records of verdicts that are as this program wrote them; the others are judged anew."""
+        found = []
+        for row in self._db.table("verdicts").rows_where(where, values):
+            if self._seal is not None and not hmac.compare_digest(row["seal"] or "", self._seal(_sealed(row))):
+                if row["seal"] is not None:  # none have those of earlier versions
+                    log.error(
+                        "a verdict on %s in scans.db was changed outside this program; it is judged anew", row["sha256"]
+                    )
+                continue
+            found.append(dict(json.loads(row["record"])))
+        return found
 
     def remember_verdict(
         self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime, searched: str | None = None
@@ -309,6 +332,7 @@ class Ledger:
             "sha256": sha256, "fingerprint": fingerprint, "record": json.dumps(plain, ensure_ascii=False),
             "judged_at": now.isoformat(), "searched": searched,
         }  # fmt: skip
+        row["seal"] = self._seal(_sealed(row)) if self._seal is not None else None
         samples = [{"sha256": sha256, "fingerprint": fingerprint, **one} for one in record.get("all_samples", [])]
         with self._transaction():
             self._db.table("verdicts").upsert(row, pk=("sha256", "fingerprint"))

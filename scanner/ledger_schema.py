@@ -101,6 +101,11 @@ def files_held_for_minors(db: Database) -> None:
 
 
 @migrations()
+def seals_of_verdicts(db: Database) -> None:
+    db.table("verdicts").add_column("seal", str)  # those of before have none: such a file is judged anew
+
+
+@migrations()
 def nobody_is_named(db: Database) -> None:
     db.execute("pragma secure_delete = on")
     for row in list(db.query("select rowid as number, verdict from items where verdict is not null")):

@@ -32,7 +32,7 @@ class Workshop(Reception):
         super().__init__(settings, clock)
         self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
-        self.ledger = Ledger(settings.scans_path)
+        self.ledger = Ledger(settings.scans_path, seal=self.vault.keyed_digest("verdicts"))
         self.docket = open_docket(settings, self.vault, clock)
         self.records = CaseRecords(self.vault, self.docket, clock)
         self.transport = open_transport(settings)

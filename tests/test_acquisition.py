@@ -311,6 +311,21 @@ class TestArchives:
             unpack(path, tmp_path)
         assert [one.name for one in tmp_path.iterdir()] == ["x.zip"]
 
+    def test_whatever_may_be_weights_is_unpacked_under_any_name(self, tmp_path: Path) -> None:
+        """A clean style under the usual ending, a person's LoRA under another: whoever unpacks it uses both."""
+        inner = zipped(**{"c.safetensors": WEIGHTS})
+        data = zipped(**{
+            "a.safetensors": WEIGHTS, "b.sft": WEIGHTS, "preview.png": WEIGHTS, "d.pt": b"\x80\x02.", "notes": b"\x80\x02.",
+            "e.zip": inner, "inner": inner, "f.gguf": b"GGUF", "g": b"7z\xbc\xaf\x27\x1c", "readme.txt": b"use it well",
+            "cover.png": b"\x89PNG\r\n\x1a\n", "info.json": b"{}",
+        })  # fmt: skip
+        (tmp_path / "x.zip").write_bytes(data)
+        found = {one.name for one in unpack(tmp_path / "x.zip", tmp_path)}
+        assert found == {
+            "a.safetensors", "b.sft", "preview.png", "d.pt", "notes", "e.zip", "inner", "f.gguf", "g",
+        }  # fmt: skip
+        assert {one.name for one in unpack(tmp_path / "x.zip", tmp_path)} == found
+
     def test_a_flipped_byte_is_noticed(self, tmp_path: Path) -> None:
         rng, whole = random.Random(4), zipped(**{"a.safetensors": WEIGHTS})
         path = tmp_path / "x.zip"
@@ -324,7 +339,7 @@ class TestArchives:
                 continue
             # A name or a date changed, not the weights.
             assert member.sha256 == SHA256
-            (tmp_path / "x.zip.members").unlink()
+            (tmp_path / "x.zip.content").unlink()
 
     def test_an_archive_that_would_fill_the_disk_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

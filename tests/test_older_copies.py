@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from face_index.errors import NotDecidable, UnknownIdentity, VaultDamaged
+from face_index.errors import NotDecidable, UnknownIdentity, VaultDamaged, VaultSetBack
 from face_index.identity import Identity
 from face_index.vault import Vault
 from face_index.vault.backups import make_backup
@@ -107,6 +107,29 @@ def test_one_witness_is_enough(
         opened.close()
         for name in (END_FILE, ERASURES_FILE):
             shutil.copy(now / ("beside" if gone == vault.path.parent else "elsewhere") / name, gone)
+
+
+def test_without_any_receipt_nobody_is_searched_and_nothing_is_repaired(
+    older: Path, vault: Vault, again: Callable[[], Vault], elsewhere: Path
+) -> None:
+    """The attack: the older file, both files of receipts deleted, both notes of the log's end left as they are."""
+    kept = (vault.path.parent / ERASURES_FILE).read_text()
+    put_back(older, vault.path)
+    for folder in (vault.path.parent, elsewhere):
+        (folder / ERASURES_FILE).unlink()
+    opened = again()
+    with pytest.raises(VaultSetBack, match="nobody is searched: .* of 1 people who were erased"):
+        opened.gallery_on(VERSION, LATER.date())
+    with pytest.raises(VaultSetBack):
+        opened.repair("olga", LATER, "all is well")
+    assert "of whom neither vault.db nor a receipt" in " ".join(check_vault(opened))
+    opened.close()
+    (elsewhere / ERASURES_FILE).write_text(kept)
+    opened = again()
+    is_noticed(opened)
+    assert len(opened.repair("olga", LATER, "a receipt was found")) == 1
+    assert [one.name for one in opened.identities()] == ["stays"]
+    opened.close()
 
 
 def test_without_either_witness_that_they_are_gone_is_noticed(

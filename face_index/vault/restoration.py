@@ -84,7 +84,7 @@ def restore(
             kept = {"path": noted_place(moved, path.parent), "made_at": now.isoformat(), "sha256": ""}
             vault.db.table("backups").upsert(kept, pk="path")
     empty_write_ahead_log(vault.db)
-    persons, end = len(vault.identities()), LogEnd(*vault.audit.end, vault.gallery_version)
+    persons, end = len(vault.identities()), LogEnd(*vault.audit.end, vault.gallery_version, vault.erasure_count)
     vault.close()
     outside.begin([receipt for receipt in gone.values() if receipt.signature])
     if moved:

@@ -24,7 +24,15 @@ from filelock import FileLock
 from sqlite_utils import Database
 
 from face_index.consent import Consent, check_consent, consent_from_json
-from face_index.errors import ClockFarAhead, NameTaken, NotDecidable, SharedName, UnknownIdentity, VaultDamaged
+from face_index.errors import (
+    ClockFarAhead,
+    NameTaken,
+    NotDecidable,
+    SharedName,
+    UnknownIdentity,
+    VaultDamaged,
+    VaultSetBack,
+)
 from face_index.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
@@ -147,14 +155,16 @@ class Vault:
     def _note_end(self) -> None:
         """Write down outside how far the log has come; not while the witnesses contradict, nor for a file that was replaced."""
         if not self.testimony.problems and self.path.stat().st_ino == self._inode:
-            self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version))
+            self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version, self.erasure_count))
 
     def repair(self, actor: str, now: datetime, reason: str) -> list[str]:
         """After an older copy was put in this file's place: erase again whom the witnesses name, and go on from here.
 
-        Who did it, and why, stays in the log. Returns the ids that were erased again.
+        Who did it, and why, stays in the log. Returns the ids that were erased again; raises VaultSetBack where
+        receipts are missing.
         """
         words, told = said(reason, "a reason"), self.testimony
+        self._must_know_who_was_erased()
         with transaction(self.db):
             for receipt in told.erased:
                 record_erasure(self.db, receipt)
@@ -171,9 +181,19 @@ class Vault:
             erase_from_backups(self.db, self.path.parent, identity_id)
         empty_write_ahead_log(self.db)
         self._begin_witnesses()
-        self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version))
+        self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version, self.erasure_count))
         self.testimony = self._hear()
         return again
+
+    @property
+    def erasure_count(self) -> int:
+        """How many people were erased."""
+        return int(self.db.table("erasures").count)
+
+    def _must_know_who_was_erased(self) -> None:
+        """Raise VaultSetBack where somebody was erased whom nobody can name: they may be among those who are searched."""
+        if self.testimony.unnamed:
+            raise VaultSetBack(self.testimony.unnamed)
 
     def erased_with_rows(self) -> list[str]:
         """Ids of those who were erased, by the vault's own word, and of whom somebody put rows in again."""
@@ -483,6 +503,7 @@ class Vault:
 
     def gallery_on(self, version: PackVersion, day: date) -> tuple[int, list[tuple[str, Prototypes]]]:
         """The gallery's version and its active templates, read as one state of the vault."""
+        self._must_know_who_was_erased()
         with read_transaction(self.db):
             return self.gallery_version, self.active_templates(version, day)
 

@@ -36,11 +36,13 @@ class LogEnd:
         entry: number of the newest entry.
         sha256: of that entry.
         gallery_version: at that time; what comes after must be higher.
+        erasures: how many people had been erased; fewer receipts than that leave somebody whom nobody can name.
     """
 
     entry: int
     sha256: str
     gallery_version: int
+    erasures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,13 @@ class Testimony:
         problems: in sentences; empty if they agree.
         erased: receipts of whom the vault does not know to be erased.
         ends: what each witness says of the log's end.
+        unnamed: how many people were erased of whom neither the vault nor a receipt says who they were.
     """
 
     problems: tuple[str, ...]
     erased: tuple[ErasureReceipt, ...]
     ends: tuple[LogEnd, ...]
+    unnamed: int = 0
 
 
 class Witnesses:
@@ -100,7 +104,9 @@ class Witnesses:
                 continue
             try:
                 told = json.loads(text)
-                end = LogEnd(int(told["entry"]), str(told["sha256"]), int(told["gallery_version"]))
+                end = LogEnd(
+                    int(told["entry"]), str(told["sha256"]), int(told["gallery_version"]), int(told["erasures"])
+                )
                 if not hmac.compare_digest(str(told["mac"]), self._digest(_text(end))):
                     raise ValueError("it was not written by this vault")
             except (ValueError, KeyError, TypeError) as error:
@@ -133,7 +139,13 @@ def testimony(
         problems.append(
             f"{len(forgotten)} of the people who were erased would be back, since an older copy of vault.db was put in its place"
         )
-    return Testimony(tuple(problems), forgotten, tuple(ends))
+    named = len(erased | {receipt.identity_id for receipt in forgotten})
+    unnamed = max(0, max((end.erasures for end in ends), default=0) - named)
+    if unnamed:
+        problems.append(
+            f"{unnamed} people were erased of whom neither vault.db nor a receipt beside it says who they are"
+        )
+    return Testimony(tuple(problems), forgotten, tuple(ends), unnamed)
 
 
 def _knows(log: AuditLog, end: LogEnd) -> bool:

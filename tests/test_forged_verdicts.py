@@ -1,0 +1,79 @@
+"""The attack: a finding written into scans.db, which the next scan files as a case and `report --bundle` signs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from face_index.identity import Identity
+from face_index.vault import Vault
+from face_index.vault.rotation import rotate_master_key
+from scanner.ledger import Ledger
+from tests.conftest import NOON
+
+SHA256 = "ab" * 32
+CLEAR = {"outcome": "clear", "findings": []}
+FORGED = {"outcome": "match", "findings": [{"identity_id": "x", "score": 0.99}]}
+
+
+@pytest.fixture
+def sealed(vault: Vault, tmp_path: Path) -> Ledger:
+    ledger = Ledger(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    ledger.remember_verdict(SHA256, "key", CLEAR, NOON, "searched")
+    return ledger
+
+
+def changed(path: Path, statement: str, *values: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement, values)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update verdicts set record = ?",
+        "update verdicts set record = ?, seal = ''",
+        "update verdicts set record = ?, seal = (select seal from verdicts limit 1)",
+    ],
+)
+def test_a_forged_record_is_nobodys_finding(
+    sealed: Ledger, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sealed.known_verdict(SHA256, "key") == CLEAR
+    changed(tmp_path / "scans.db", statement, json.dumps(FORGED))
+    assert sealed.known_verdict(SHA256, "key") is None
+    assert sealed.other_verdicts(SHA256, "searched") == []
+    assert "was changed outside this program" in caplog.text
+
+
+def test_a_record_cannot_be_put_under_other_bytes_or_questions(sealed: Ledger, tmp_path: Path) -> None:
+    sealed.remember_verdict("cd" * 32, "other key", FORGED, NOON, "searched")
+    changed(
+        tmp_path / "scans.db",
+        "update verdicts set (record, seal) = (select record, seal from verdicts where sha256 = ?) where sha256 = ?",
+        "cd" * 32,
+        SHA256,
+    )
+    assert sealed.known_verdict(SHA256, "key") is None
+
+
+def test_what_an_earlier_version_wrote_is_judged_anew_without_an_alarm(
+    sealed: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed(tmp_path / "scans.db", "update verdicts set seal = null")
+    assert sealed.known_verdict(SHA256, "key") is None
+    assert caplog.text == ""
+
+
+def test_seals_outlive_the_rotation_of_the_master_key(
+    sealed: Ledger, vault: Vault, tmp_path: Path, register: Callable[..., Identity]
+) -> None:
+    register("somebody")
+    rotate_master_key(vault, "olga", NOON)
+    again = Ledger(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    assert again.known_verdict(SHA256, "key") == CLEAR
