@@ -40,6 +40,7 @@ class Task:
         triggers: words that may stand in prompts.
         candidates: words to try where no trigger is known.
         problem: why it cannot be judged, found out before; None if it can.
+        only_load: nothing of it may be sampled: it is loaded and let go, so that what cannot be loaded fails as it always does.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Task:
     candidates: tuple[str, ...] = ()
     declared: Declared = field(default_factory=Declared)
     problem: str | None = None
+    only_load: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ class Bench:
             if task.kind not in SCANNABLE_KINDS:
                 raise NotScannable(f"sampling {task.kind} files is not supported; nothing can be said about this file")
             sampler = self.sampler_for(self.base_for(task))
+            if task.only_load:
+                with sampler.adapter(task.path, task.kind):
+                    return Judgement({"outcome": str(Outcome.INCONCLUSIVE)}, self.watch.snapshot)
             examiner = Examiner(sampler, self.reader, self.pack.bar, self.watch, self.budget)
             examination = examiner.examine(task.path, task.sha256, task.kind, task.triggers, task.candidates)
         except NotScannable as error:

@@ -19,7 +19,7 @@ from crawlers.listing import Listing, RemoteFile, listing_from_dict
 from crawlers.storage import is_storage
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
-from scanner.base_models import Declared, choose_base_model
+from scanner.base_models import Declared
 from scanner.cases.filing import file_cases, is_registered
 from scanner.crew import raise_unless_expected
 from scanner.errors import NotScannable, ScanError
@@ -42,12 +42,17 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class _Part:
-    """One weights file of an item: the item's own, or one of an archive."""
+    """One weights file of an item: the item's own, or one of an archive.
+
+    Attributes:
+        held: it names a registered minor: it is loaded, to fail as any file would, and never sampled.
+    """
 
     file: RemoteFile
     triage: Triage | None = None
     questions: Questions | None = None
     rows: list[dict[str, Any]] | None = None
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -131,14 +136,12 @@ class Worklist:
                 ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
             part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
-            if self._is_held(entry.listing, part.file, triage) and self._could_be_sampled(triage):
-                part.rows = [self._held_row(part.file, triage.sha256)]
-                return
+            part.held = self._is_held(entry.listing, part.file, triage)
             watch = workshop.watch
-            task = self._task(entry.listing, part.file, triage, path)
+            task = replace(self._task(entry.listing, part.file, triage, path), only_load=part.held)
             part.questions = questions_of(task, workshop.settings)
             fingerprint = workshop.fingerprint_of(watch)
-            key = part.questions.key(fingerprint)
+            key = "held" if part.held else part.questions.key(fingerprint)
             known = ledger.known_verdict(task.sha256, key)
             if known is not None:
                 part.rows = self._filed(entry, part, known, fingerprint)
@@ -175,18 +178,6 @@ class Worklist:
             held = workshop.held.hold(naming, listing, file, triage, workshop.settings.operator, workshop.clock())
             return not held.lifted
         return sha256 is not None and workshop.held.of_bytes(sha256, workshop.minors.ids) is not None
-
-    def _could_be_sampled(self, triage: Triage) -> bool:
-        """Whether anything but a name forbids it: what is unreadable is answered as any unreadable file is."""
-        if _problem_of(triage) is not None:
-            return False
-        settings, training = self._workshop.settings, triage.training
-        declared = Declared(training.get("base_model"), training.get("base_model_hash"), triage.model)
-        try:
-            choose_base_model(triage.family, settings.base_model, declared, settings.base_models_path)
-        except NotScannable:
-            return False
-        return True
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> dict[str, Any]:
         """What everybody is told of a held file; why it is held stands in the queue of those who look."""
@@ -247,7 +238,9 @@ class Worklist:
             raise AssertionError("only triaged files are judged")
         # Somebody may have entered or left since the task was given out: the gallery that was searched counts.
         searched = workshop.fingerprint_at(judgement.snapshot)
-        if remember:
+        if part.held and judgement.record["outcome"] != Outcome.FAILED:
+            return [self._held_row(part.file, part.triage.sha256)]
+        if remember and not part.held:
             for png in judgement.images.values():
                 workshop.docket.keep(png)
             sha256, asked = part.triage.sha256 or "", part.questions.key(searched)

@@ -19,6 +19,7 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
 from scanner.errors import LookRefused
+from scanner.examination import Examiner
 from scanner.fetching import Objections
 from scanner.held_files import HeldFile
 from scanner.judging import Bench, Judgement, Task
@@ -97,6 +98,27 @@ class TestCallers:
         assert answers[0]["outcome"] == "failed"
         assert [one.places for one in held(workshop)] == [(where,)]  # staff hear of it all the same
 
+    @pytest.mark.parametrize("broken", ["not a number", "a module that is not there"])
+    def test_junk_that_only_fails_when_it_is_loaded_is_answered_as_junk(
+        self, workshop: Workshop, consent: Consent, tmp_path: Path, broken: str
+    ) -> None:
+        """The attack: a few hundred bytes that the header cannot refuse."""
+        submitted(workshop, consent)
+        adult(workshop, consent)
+        tensors = load_file(STYLE)
+        if broken == "not a number":
+            tensors = {name: tensor * float("nan") for name, tensor in tensors.items()}
+        else:
+            tensors = {name.replace("down_blocks.0", "down_blocks.7"): tensor for name, tensor in tensors.items()}
+        junk = tmp_path / "junk.safetensors"
+        save_file(tensors, junk)
+        answers = [
+            sent(workshop, title, junk, number=number) for number, title in enumerate((f"{CHILD} v1", f"{NOBODY} v1"))
+        ]
+        assert answers[0]["outcome"] == "failed"
+        assert answers[0] == answers[1]
+        assert len(held(workshop)) == 1
+
     def test_the_commands_answer_alike(self, workshop: Workshop, consent: Consent, tmp_path: Path) -> None:
         submitted(workshop, consent)
         told = []
@@ -136,7 +158,7 @@ class TestCallers:
         self, workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         submitted(workshop, consent)
-        monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
+        monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
         assert sent(workshop, CHILD, STYLE)["outcome"] == "inconclusive"
         assert sent(workshop, "an innocent title", STYLE, number=2)["outcome"] == "inconclusive"
 

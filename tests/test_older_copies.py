@@ -118,7 +118,7 @@ def test_without_any_receipt_nobody_is_searched_and_nothing_is_repaired(
     for folder in (vault.path.parent, elsewhere):
         (folder / ERASURES_FILE).unlink()
     opened = again()
-    with pytest.raises(VaultSetBack, match="nobody is searched: .* of 1 people who were erased"):
+    with pytest.raises(VaultSetBack, match=r"nobody is searched: .* of 1 people who were erased"):
         opened.gallery_on(VERSION, LATER.date())
     with pytest.raises(VaultSetBack):
         opened.repair("olga", LATER, "all is well")

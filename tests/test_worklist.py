@@ -19,6 +19,7 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission, Vault
 from scanner.crew import LocalCrew
+from scanner.examination import Examiner
 from scanner.judging import Bench, Judgement, Task
 from scanner.miniature.world import ADAPTERS
 from scanner.minors import Naming
@@ -71,7 +72,7 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
 ) -> None:
     enrol(workshop, consent, "Mia Example", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
-    monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
+    monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     [row] = run_scan(workshop, [str(uploads)], Silent()).rows
     assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == ("inconclusive", None, 0, NEEDS_A_LOOK)
     [held] = workshop.held.all(workshop.minors.ids)
@@ -85,7 +86,7 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
     enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
     tensors = load_file(STYLE)
     save_file(tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"})
-    monkeypatch.setattr(Bench, "judge", lambda *_: pytest.fail("it must not be sampled"))
+    monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
         [row] = run_scan(workshop, [str(uploads)], Silent()).rows
         assert (row["outcome"], row["identity"]) == ("inconclusive", None)
