@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from crawlers.saved.captures import Captures
 from face_index.vault import Vault
-from face_index.vault.logins import Login, same_person
+from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of
 from scanner.captures.handling import handled_by, logged_in_at
 from scanner.captures.sightings import Subject, subjects_of
@@ -49,17 +49,19 @@ class Waiting:
 
     Attributes:
         searched: False where nothing is searched before it.
-        brought_by: names, logins and their marks of those who took them in or corrected their pages.
+        brought_by: names of those who took them in or corrected their pages.
+        marks: of the logins at which that was done.
     """
 
     subject: Subject
     searched: bool
     brought_by: frozenset[str]
+    marks: frozenset[str]
 
     def may_be_decided_by(self, person: Person) -> bool:
         """Whether somebody had no hand in what is to be released."""
-        known_as = (person.name, person.login, *person.marks)
-        return not any(same_person(one, other) for one in self.brought_by for other in known_as)
+        named = any(same_person(one, other) for one in self.brought_by for other in (person.name, person.login))
+        return not named and not share_a_mark(person.marks, self.marks)
 
 
 class Releases:
@@ -81,7 +83,7 @@ class Releases:
                 continue
             held = self._ledger.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield Waiting(subject, held, self._brought_by(subject, handled, logins))
+                yield Waiting(subject, held, self._brought_by(subject, handled), _marks(subject, logins))
 
     def decide(self, one: Waiting, person: Person, decision: str, reason: str, now: datetime) -> None:
         """Note a second person's decision, here and in the audit log.
@@ -110,12 +112,14 @@ class Releases:
             }
         )  # fmt: skip
 
-    def _brought_by(
-        self, subject: Subject, handled: dict[str, set[str]], logins: dict[str, set[str]]
-    ) -> frozenset[str]:
+    def _brought_by(self, subject: Subject, handled: dict[str, set[str]]) -> frozenset[str]:
         found: set[str] = set()
         for page in subject.pages.values():
             capture = self._captures.known(page.capture_id)
-            found |= handled.get(page.capture_id, set()) | logins.get(page.capture_id, set()) | {page.edited_by or ""}
+            found |= handled.get(page.capture_id, set()) | {page.edited_by or ""}
             found |= {capture.taken_in_by} if capture else set()
         return frozenset(found - {""})
+
+
+def _marks(subject: Subject, logins: dict[str, set[str]]) -> frozenset[str]:
+    return frozenset(mark for page in subject.pages.values() for mark in logins.get(page.capture_id, ()))
