@@ -87,8 +87,8 @@ def may_hold_weights(first_bytes: bytes) -> bool:
     """Whether a file is, or packs, something that may be weights: safetensors, pickles, archives, other formats of weights."""
     if claims_header(first_bytes) or is_pickle(first_bytes) or first_bytes.startswith(b"PK\x03\x04"):
         return True
-    packs = (marks for start, marks, _, advice in _MAGICS if advice in (_UNPACK, _CONVERT) and start == 0)
-    return any(first_bytes.startswith(marks) for marks in packs) or first_bytes.startswith(b"ustar", 257)
+    holds = ((start, marks) for start, marks, _, advice in _MAGICS if advice in (_UNPACK, _CONVERT))
+    return any(first_bytes.startswith(marks, start) for start, marks in holds)
 
 
 def claims_header(first_bytes: bytes) -> bool:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from face_index.vault import Vault
-from face_index.vault.audit import AuditEntry
 
 TAKEN_IN = "capture-taken-in"
 _HANDLED = (TAKEN_IN, "capture-corrected")
 
 
-def handled_by(vault: Vault) -> dict[str, set[str]]:
-    """Everybody who took each capture in or corrected it, by its id, as they named themselves."""
-    return _found(vault, lambda entry: (entry.actor,))
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """Everybody who took one capture in or corrected it.
+
+    Attributes:
+        names: as they named themselves.
+        marks: of the logins at which they did it (face_index.vault.logins).
+    """
+
+    names: set[str] = field(default_factory=set)
+    marks: set[str] = field(default_factory=set)
 
 
-def logged_in_at(vault: Vault) -> dict[str, set[str]]:
-    """The marks of the logins at which each capture was taken in or corrected, by its id (face_index.vault.logins)."""
-    return _found(vault, lambda entry: entry.details.get("login", ()))
-
-
-def _found(vault: Vault, told: Callable[[AuditEntry], Iterable[str]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+def handled_by(vault: Vault) -> dict[str, Handled]:
+    """Who had a hand in each capture, by its id."""
+    found: dict[str, Handled] = {}
     for entry in vault.audit.about("vault"):
         if entry.event in _HANDLED:
-            found.setdefault(str(entry.details.get("capture")), set()).update(told(entry))
+            handled = found.setdefault(str(entry.details.get("capture")), Handled())
+            handled.names.add(entry.actor)
+            handled.marks.update(entry.details.get("login", ()))
     return found

@@ -15,7 +15,7 @@ from crawlers.saved.captures import Captures
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of
-from scanner.captures.handling import handled_by, logged_in_at
+from scanner.captures.handling import Handled, handled_by
 from scanner.captures.sightings import Subject, subjects_of
 from scanner.errors import ReleaseRefused
 from scanner.ledger import Ledger
@@ -77,13 +77,13 @@ class Releases:
 
     def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
         """What nobody decided about yet, of one capture or of all."""
-        handled, logins = handled_by(self._vault), logged_in_at(self._vault)
+        handled = handled_by(self._vault)
         for subject in subjects_of(self._captures, capture_id):
             if self.decision_about(subject) is not None:
                 continue
             held = self._ledger.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
-                yield Waiting(subject, held, self._brought_by(subject, handled), _marks(subject, logins))
+                yield Waiting(subject, held, *self._brought_by(subject, handled))
 
     def decide(self, one: Waiting, person: Person, decision: str, reason: str, now: datetime) -> None:
         """Note a second person's decision, here and in the audit log.
@@ -112,14 +112,12 @@ class Releases:
             }
         )  # fmt: skip
 
-    def _brought_by(self, subject: Subject, handled: dict[str, set[str]]) -> frozenset[str]:
-        found: set[str] = set()
+    def _brought_by(self, subject: Subject, handled: dict[str, Handled]) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of those who took a subject's captures in or corrected its pages, and the marks of their logins."""
+        names, marks = set[str](), set[str]()
         for page in subject.pages.values():
             capture = self._captures.known(page.capture_id)
-            found |= handled.get(page.capture_id, set()) | {page.edited_by or ""}
-            found |= {capture.taken_in_by} if capture else set()
-        return frozenset(found - {""})
-
-
-def _marks(subject: Subject, logins: dict[str, set[str]]) -> frozenset[str]:
-    return frozenset(mark for page in subject.pages.values() for mark in logins.get(page.capture_id, ()))
+            own = handled.get(page.capture_id, Handled())
+            names |= own.names | {page.edited_by or "", capture.taken_in_by if capture else ""}
+            marks |= own.marks
+        return frozenset(names - {""}), frozenset(marks)

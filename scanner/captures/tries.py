@@ -14,7 +14,7 @@ from datetime import date, datetime
 from crawlers.saved.captures import Captures
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
-from scanner.captures.handling import handled_by
+from scanner.captures.handling import Handled, handled_by
 from scanner.captures.sightings import Subject
 
 SEARCHED = "captured-searched"
@@ -43,7 +43,7 @@ class Tries:
 
     def _takers(self, subject: Subject) -> Iterator[str]:
         for page in subject.pages.values():
-            yield from self._handled.get(page.capture_id, ())
+            yield from self._handled.get(page.capture_id, Handled()).names
 
 
 def searches_on(vault: Vault, day: date) -> Counter[str]:
