@@ -28,11 +28,11 @@ import numpy as np
 from insightface.app import FaceAnalysis
 from PIL import Image
 
-from crawlers.saved.captures import CaptureRow, Captures, ImageRow, page_id_of
-from crawlers.saved.facts import PageFacts, PageKind
-from crawlers.saved.page import SavedPage
-from crawlers.saved.pictures import look_at
-from crawlers.saved.provenance import Provenance
+from crawlers.captures.capture_store import CaptureRow, Captures, ImageRow, page_id_of
+from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.provenance import Provenance
+from crawlers.captures.pages.facts import PageFacts, PageKind
+from crawlers.captures.pages.page import SavedPage
 from scanner.captures.cases import judge_captures
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world

@@ -58,7 +58,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """Something that happened to a listing. `at` is UTC, ISO 8601; `what` a word of crawlers.events or "seen"."""
+    """Something that happened to a listing. `at` is UTC, ISO 8601; `what` a word of crawlers.sweeps.events or "seen"."""
 
     at: str
     what: str
@@ -168,7 +168,7 @@ class SightedImage:
         faces: how many it shows.
         score: cosine of its closest face to the person's template.
         in_mean: that face is one of those whose mean gave the case's score.
-        says: where the file says it comes from: what about (see crawlers.saved.provenance) and what.
+        says: where the file says it comes from: what about (see crawlers.captures.images.provenance) and what.
     """
 
     sha256: str

@@ -8,15 +8,15 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from crawlers.acquisition import DOWNLOADS, Acquisition, download_key
-from crawlers.catalog import HubDoor
-from crawlers.checkpoints import CheckpointStore, StoredCheckpoint
+from crawlers.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
-from crawlers.inquiries import Inquiries, Wanted
+from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
-from crawlers.query import Found, search
-from crawlers.storage import is_storage
-from crawlers.store import CrawlStore
+from crawlers.sweeps.acquisition import DOWNLOADS, Acquisition, download_key
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.inquiries import Inquiries, Wanted
+from crawlers.sweeps.query import Found, search
 from reports.docket import Docket
 from scanner.errors import RefusedToSample
 from scanner.held_files import HeldFiles

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
 
-from crawlers.destinations import must_be_remote
+from crawlers.checkpoints.header import Header
 from crawlers.errors import CrawlError, HubRefused
-from crawlers.header import Header
-from crawlers.inquiries import Inquiries, Wanted
-from crawlers.store import CrawlStore
-from crawlers.transport import Transport
+from crawlers.http.destinations import must_be_remote
+from crawlers.http.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.inquiries import Inquiries, Wanted
 from scanner.triage import Triage, triage_remote, unreadable
 
 

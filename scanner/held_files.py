@@ -15,8 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from crawlers.likeness import likeness_of
 from crawlers.listing import Listing, RemoteFile
+from crawlers.sweeps.likeness import likeness_of
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from face_index.vault.records import without_name

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from crawlers.budgets import HostBudgets
-from crawlers.catalog import REMOTE_HUBS, HubDoor
-from crawlers.destinations import Destinations, is_address
-from crawlers.transport import USER_AGENT, Transport
+from crawlers.http.budgets import HostBudgets
+from crawlers.http.destinations import Destinations, is_address
+from crawlers.http.transport import USER_AGENT, Transport
+from crawlers.hubs.catalog import REMOTE_HUBS, HubDoor
 from scanner.errors import KeyringUnusable
 from scanner.settings import Settings
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crawlers.destinations import refuse_credentials
 from crawlers.errors import ListingIncomplete
+from crawlers.http.destinations import refuse_credentials
 from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
-from crawlers.query import likely
-from crawlers.sweep import sweep
+from crawlers.sweeps.query import likely
+from crawlers.sweeps.sweep import sweep
 from face_index.errors import UnknownIdentity
 from reports.docket import Standing
 from reports.review import CaseStatus

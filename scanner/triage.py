@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from crawlers.checkpoints.file_formats import claims_header
+from crawlers.checkpoints.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
+from crawlers.checkpoints.pickles import pickle_findings, pickles_inside
+from crawlers.checkpoints.ranged_reads import HttpSource, source_of
+from crawlers.checkpoints.training_metadata import person_signals, training_of, triggers_of
 from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
-from crawlers.fetch import HttpSource, source_of
-from crawlers.file_formats import claims_header
 from crawlers.hashes import sha256_of, weights_hash_of
-from crawlers.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
-from crawlers.likeness import likeness_of_header
+from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
-from crawlers.pickles import pickle_findings, pickles_inside
-from crawlers.training_metadata import person_signals, training_of, triggers_of
-from crawlers.transport import Transport
+from crawlers.sweeps.likeness import likeness_of_header
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.declared_families import declared_by_listing
 from scanner.adapters.families import FamilyFinding, find_family, narrowed
@@ -45,9 +45,9 @@ class Triage:
         naming: whose names the tensors bear; see scanner.adapters.naming.
         leftovers: names of the first tensors that nothing here explains; the doubt says how many there are.
         triggers: words from the header that the adapter was trained on.
-        training: see crawlers.training_metadata.training_of.
+        training: see crawlers.checkpoints.training_metadata.training_of.
         signals: what the header says of a person, in sentences.
-        likeness: the score of the header alone (crawlers.likeness), 0 to 1, for the order of work.
+        likeness: the score of the header alone (crawlers.sweeps.likeness), 0 to 1, for the order of work.
         likeness_signals: what it is made of, as names and the words found.
         size_bytes: of the file, None if a server did not say.
         bytes_read: what was transferred or read from disk for this.

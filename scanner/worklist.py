@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from crawlers.archives import Member
+from crawlers.checkpoints.archives import Member
 from crawlers.errors import CrawlError
+from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listing_from_dict
-from crawlers.storage import is_storage
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import Declared

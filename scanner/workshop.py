@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import date
 from functools import cached_property
 
-from crawlers.store import CrawlStore
+from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.faiss_gallery import IndexKind
 from scanner.cases.records import CaseRecords, open_docket
 from scanner.crew import Crew, LocalCrew

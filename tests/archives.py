@@ -19,8 +19,8 @@ import brotli
 import zstandard
 from PIL import Image
 
-from crawlers.saved.page import Limits, Reading, SavedPage
-from crawlers.saved.reading import read_capture
+from crawlers.captures.pages.page import Limits, Reading, SavedPage
+from crawlers.captures.reading import read_capture
 
 PAGE, IMAGE = "https://site.example/p/1", "https://site.example/i/1.png"
 DATE = "2026-03-01T10:00:00Z"

@@ -19,9 +19,9 @@ import pytest
 from filelock import FileLock
 from safetensors.numpy import save_file
 
-from crawlers.destinations import Destinations
-from crawlers.store import CrawlStore
-from crawlers.transport import Transport
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.face import PackVersion, Prototypes, unit
 from face_index.identity import Identity, Proof
@@ -270,6 +270,6 @@ def _one_process_plays_many_people() -> Iterator[None]:
 def _hubs_are_asked_again_at_once() -> Iterator[None]:
     """Nothing but the waiting between questions is turned off."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crawlers.asking_again.FIRST_WAIT_S", 0.001)
-        patch.setattr("crawlers.asking_again.LONGEST_WAIT_S", 0.002)
+        patch.setattr("crawlers.hubs.repeated_requests.FIRST_WAIT_S", 0.001)
+        patch.setattr("crawlers.hubs.repeated_requests.LONGEST_WAIT_S", 0.002)
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from crawlers.saved.captures import Captures
+from crawlers.captures.capture_store import Captures
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission

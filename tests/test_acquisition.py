@@ -23,12 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from crawlers import archives
-from crawlers.acquisition import Acquisition
-from crawlers.archives import is_archive, unpack
-from crawlers.catalog import HubDoor
-from crawlers.checkpoints import CheckpointStore
-from crawlers.download import must_be_weights
+from crawlers.checkpoints import archives
+from crawlers.checkpoints.archives import is_archive, unpack
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
+from crawlers.checkpoints.download import must_be_weights
 from crawlers.errors import (
     ArchiveRefused,
     DestinationRefused,
@@ -38,10 +36,12 @@ from crawlers.errors import (
     NoRoom,
     NotWeights,
 )
-from crawlers.events import EventKind
+from crawlers.http.transport import Transport
+from crawlers.hubs.catalog import HubDoor
 from crawlers.listing import Listing, RemoteFile, bare_listing
-from crawlers.store import CrawlStore
-from crawlers.transport import Transport
+from crawlers.sweeps.acquisition import Acquisition
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
 from scanner.header_reading import read_headers
 from tests.conftest import NOON
 from tests.servers.files import FileServer
@@ -375,7 +375,7 @@ class TestRoom:
     def test_a_full_disk_pauses_and_goes_on(
         self, offer: Callable[..., Listing], transport: Transport, small_disk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("crawlers.download.RESERVE_BYTES", 0)
+        monkeypatch.setattr("crawlers.checkpoints.download.RESERVE_BYTES", 0)
         data = os.urandom(3_000_000)
         listing = offer("big.bin", b"\x00" + data, size_bytes=None)
         filler = small_disk / "filler"
@@ -384,7 +384,7 @@ class TestRoom:
         for known in (True, False):
             # Once told beforehand by the free space, once met while writing.
             if not known:
-                monkeypatch.setattr("crawlers.download._must_fit", lambda *_: None)
+                monkeypatch.setattr("crawlers.checkpoints.download._must_fit", lambda *_: None)
             with pytest.raises(NoRoom, match="run the same command again"):
                 checkpoints.obtain(transport, listing.files[0])
         [part] = small_disk.glob("checkpoints/*.part")

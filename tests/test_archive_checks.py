@@ -16,8 +16,8 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crawlers.captures.pages.page import Format
 from crawlers.errors import CaptureRefused
-from crawlers.saved.page import Format
 from tests import archives
 from tests.archives import IMAGE, PAGE, images_of, page_record, read, record, response
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from crawlers.budgets import LONGEST_WAIT_S, HostBudgets, announced_wait_s
+from crawlers.http.budgets import LONGEST_WAIT_S, HostBudgets, announced_wait_s
 
 
 class Time:

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crawlers.captures.capture_store import Captures, ImageRow
+from crawlers.captures.images.pictures import copies_among, look_at
+from crawlers.captures.images.provenance import provenance_of
+from crawlers.captures.locks import alone, shared
+from crawlers.captures.pages.page import Limits
 from crawlers.errors import CaptureRefused, CapturesBusy
-from crawlers.saved.captures import Captures, ImageRow
-from crawlers.saved.page import Limits
-from crawlers.saved.pictures import copies_among, look_at
-from crawlers.saved.provenance import provenance_of
-from crawlers.saved.turns import alone, shared
 from face_index.captured import Captured, faces_in
 from face_index.insight import InsightFaceReader
 from face_index.packs import FacePack

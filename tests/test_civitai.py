@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from crawlers import civitai
-from crawlers.catalog import HubDoor
-from crawlers.checkpoints import CheckpointStore
-from crawlers.civitai import CivitaiHub
-from crawlers.destinations import Destinations
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
 from crawlers.errors import HubError, HubRefused, UnknownHub
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.hubs import civitai
+from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.civitai import CivitaiHub
 from crawlers.listing import Strand, listings_of
-from crawlers.store import CrawlStore
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
 from scanner.miniature import world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import WorldFile

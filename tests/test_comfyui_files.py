@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.saved.generators.comfyui import read_drawing, read_graph
-from crawlers.saved.provenance import provenance_of
+from crawlers.captures.images.generators.comfyui import read_drawing, read_graph
+from crawlers.captures.images.provenance import provenance_of
 from tests.servers.parameters import chunked, graph, graph_picture, node, tiff, with_exif
 
 OHWX, STYLE = "people/ohwx.safetensors", "style.safetensors"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crawlers.saved.generators.comfyui import read_graph
-from crawlers.saved.provenance import provenance_of
+from crawlers.captures.images.generators.comfyui import read_graph
+from crawlers.captures.images.provenance import provenance_of
 from tests.servers.parameters import commented, graph, node
 
 OHWX, STYLE = "people/ohwx.safetensors", "style.safetensors"

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from crawlers.saved.content_credentials import Credentials, credentials_in
-from crawlers.saved.provenance import provenance_of
+from crawlers.captures.images.content_credentials import Credentials, credentials_in
+from crawlers.captures.images.provenance import provenance_of
 from reports.case import TieRecord
 from reports.case_report import case_html
 from reports.docket import Docket

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.destinations import Destinations, objection_to, resolve
 from crawlers.errors import DestinationRefused, HubError
-from crawlers.transport import Transport
+from crawlers.http.destinations import Destinations, objection_to, resolve
+from crawlers.http.transport import Transport
 from scanner.network import allow_typed
 from tests.servers.files import FileServer
 

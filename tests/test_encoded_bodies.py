@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from crawlers.download import download
-from crawlers.encodings import codings_of, decoded
+from crawlers.checkpoints.download import download
+from crawlers.checkpoints.header import read_header
+from crawlers.checkpoints.ranged_reads import HttpSource
 from crawlers.errors import DownloadError, NotSafetensors, UnreadableEncoding
-from crawlers.fetch import HttpSource
-from crawlers.header import read_header
+from crawlers.http.content_encodings import codings_of, decoded
+from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
-from crawlers.transport import Transport
 from tests.servers.serving import Answer, serve_answers
 from tests.test_cli import run
 

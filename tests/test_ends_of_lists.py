@@ -12,15 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from crawlers.errors import ListingIncomplete
-from crawlers.folder import FolderHub
-from crawlers.github import GitHubHub
-from crawlers.huggingface import HuggingFaceHub
-from crawlers.imported import ImportedHub
+from crawlers.http.transport import Transport
+from crawlers.hubs.folder import FolderHub
+from crawlers.hubs.github import GitHubHub
+from crawlers.hubs.huggingface import HuggingFaceHub
+from crawlers.hubs.imported import ImportedHub
+from crawlers.hubs.modelscope import ModelScopeHub
 from crawlers.listing import Hub, listings_of
-from crawlers.modelscope import ModelScopeHub
-from crawlers.store import CrawlStore
-from crawlers.sweep import SweepStep, sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import SweepStep, sweep
 from tests.conftest import NOON
 from tests.servers.serving import Answer, as_json, serve_answers
 

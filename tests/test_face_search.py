@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from crawlers.saved.captures import Captures
+from crawlers.captures.capture_store import Captures
 from face_index.vault import Submission
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import save
 
-from crawlers.checkpoints import CheckpointStore, files_still_there
-from crawlers.destinations import Destinations
-from crawlers.download import download
+from crawlers.checkpoints.checkpoint_store import CheckpointStore, files_still_there
+from crawlers.checkpoints.download import download
+from crawlers.checkpoints.header import read_header
+from crawlers.checkpoints.ranged_reads import HttpSource
 from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused, HubUnreachable
-from crawlers.fetch import HttpSource
-from crawlers.header import read_header
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
-from crawlers.transport import Transport
 from tests.servers.files import FileServer
 
 DATA = bytes(range(256)) * 4000

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from crawlers.catalog import REMOTE_HUBS, HubDoor
-from crawlers.destinations import Destinations
-from crawlers.transport import Transport
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.hubs.catalog import REMOTE_HUBS, HubDoor
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_cli import run

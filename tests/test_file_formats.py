@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.download import must_be_weights
+from crawlers.checkpoints.download import must_be_weights
+from crawlers.checkpoints.file_formats import is_pickle, refuse_other_formats
 from crawlers.errors import NotSafetensors, NotWeights
-from crawlers.file_formats import is_pickle, refuse_other_formats
 from scanner.triage import triage_file
 
 

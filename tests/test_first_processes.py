@@ -22,7 +22,7 @@ PROCESSES, LINES = 10, 5
 # What a process does: it opens the store and writes lines of its own into it.
 STORES = {
     "crawl.db": """
-from crawlers.store import CrawlStore
+from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.listing import RemoteFile, bare_listing
 def work(home, me):
     store = CrawlStore(home / "crawl.db")
@@ -170,7 +170,7 @@ def test_evidence_that_several_keep_at_once_is_kept_by_all(tmp_path: Path) -> No
 
 
 UNPACK = """
-from crawlers.archives import unpack
+from crawlers.checkpoints.archives import unpack
 def work(home, me):
     return [one.sha256 for one in unpack(home / "archive.zip", home)]
 """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from crawlers.header import FileSource, read_header
+from crawlers.checkpoints.header import FileSource, read_header
 from scanner.adapters.families import unpaired
 from scanner.triage import triage_file
 from tests.conftest import shared

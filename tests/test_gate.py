@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 from crawlers.listing import RemoteFile, bare_listing
-from crawlers.webhooks import SIGNATURE_HEADER, signature_of
+from crawlers.sweeps.webhooks import SIGNATURE_HEADER, signature_of
 from scanner.cases.confirmation import comparisons_of
 from scanner.cases.desk import CaseDesk
 from scanner.miniature.world import load_world

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.saved.generators.documents import read_document
-from crawlers.saved.provenance import provenance_of
+from crawlers.captures.images.generators.documents import read_document
+from crawlers.captures.images.provenance import provenance_of
 from tests.servers import pictures
 from tests.servers.parameters import chunked, commented, tiff, with_exif
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.saved.generators.encodings import exif_text
-from crawlers.saved.generators.webui import read_webui
-from crawlers.saved.provenance import Provenance, provenance_of
+from crawlers.captures.images.generators.encodings import exif_text
+from crawlers.captures.images.generators.webui import read_webui
+from crawlers.captures.images.provenance import Provenance, provenance_of
 from tests.servers import pictures
 from tests.servers.parameters import A1111, chunked, commented, hidden, tiff, with_exif
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from crawlers.captures.pages.page import Format, Reading
 from crawlers.errors import CaptureRefused
-from crawlers.saved.page import Format, Reading
 from tests import archives
 from tests.archives import IMAGE, PAGE, entry, har, html, images_of, in_base64, mhtml, page_entry, page_part, part, read
 

@@ -13,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from crawlers.checkpoints.header import (
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    FileSource,
+    parse_beginning,
+    parse_header,
+    read_header,
+)
 from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors, UnreadableCheckpoint
-from crawlers.header import MAX_HEADER_BYTES, MAX_TENSORS, FileSource, parse_beginning, parse_header, read_header
 from tests.conftest import raw_safetensors
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
@@ -22,7 +29,7 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3)
 
 
 class Bytes:
-    """A checkpoint in memory (crawlers.header.ByteSource)."""
+    """A checkpoint in memory (crawlers.checkpoints.header.ByteSource)."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.bytes_read, self.size_bytes = data, 0, len(data)

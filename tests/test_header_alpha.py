@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from crawlers.adapter_scale import scales_told
-from crawlers.training_metadata import person_signals, training_of, triggers_of
+from crawlers.checkpoints.adapter_scale import scales_told
+from crawlers.checkpoints.training_metadata import person_signals, training_of, triggers_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
 from scanner.adapters.targets import networks_of

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from crawlers.checkpoints import CheckpointStore
-from crawlers.destinations import Destinations
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
+from crawlers.http.destinations import Destinations
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission

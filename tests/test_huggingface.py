@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from crawlers.checkpoints import CheckpointStore
-from crawlers.destinations import Destinations
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
 from crawlers.errors import HubError
-from crawlers.huggingface import HuggingFaceHub
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.hubs.huggingface import HuggingFaceHub
 from crawlers.listing import Presence, Strand, listings_of
-from crawlers.query import likely
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.query import likely
+from crawlers.sweeps.sweep import sweep
 from scanner.miniature.huggingface import HuggingFaceServer, serve_huggingface
 from scanner.triage import triage_url
 from tests.conftest import NOON

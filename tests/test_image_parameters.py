@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import ExifTags, Image
 
-from crawlers.saved.provenance import provenance_of
+from crawlers.captures.images.provenance import provenance_of
 
 USER_COMMENT = 0x9286
 

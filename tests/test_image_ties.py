@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from crawlers.civitai import CivitaiHub
+from crawlers.captures.images.generators.ingredients import Ingredient, hashes_of, joined, listing_of, named
+from crawlers.captures.images.provenance import Provenance, provenance_of
+from crawlers.captures.ties import Tie, ties_of_image
+from crawlers.hubs.civitai import CivitaiHub
 from crawlers.listing import Listing, RemoteFile
-from crawlers.saved.generators.ingredients import Ingredient, hashes_of, joined, listing_of, named
-from crawlers.saved.provenance import Provenance, provenance_of
-from crawlers.saved.ties import Tie, ties_of_image
-from crawlers.store import CrawlStore
+from crawlers.sweeps.crawl_store import CrawlStore
 from tests.servers.parameters import chunked
 
 SHA256, WEIGHTS, BLAKE3 = "ab" * 32, "cd" * 32, "ef" * 32

@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from crawlers.catalog import HubDoor
 from crawlers.errors import HubError, UnknownHub
-from crawlers.github import GitHubHub
-from crawlers.imported import ImportedHub
+from crawlers.http.transport import Transport
+from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.github import GitHubHub
+from crawlers.hubs.imported import ImportedHub
 from crawlers.listing import Presence, Strand, listings_of
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
 
 SHA256 = "ab" * 32

@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from crawlers.civitai import CivitaiHub
-from crawlers.events import EventKind
-from crawlers.rounds import go_round
-from crawlers.store import CrawlStore
-from crawlers.strands import unfinished_places
-from crawlers.sweep import SweepStep, sweep
-from crawlers.transport import Transport
+from crawlers.http.transport import Transport
+from crawlers.hubs.civitai import CivitaiHub
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
+from crawlers.sweeps.partitions import unfinished_places
+from crawlers.sweeps.rounds import go_round
+from crawlers.sweeps.sweep import SweepStep, sweep
 from scanner.cli.app import app
 from scanner.scan import run_scan
 from scanner.settings import Settings

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.likeness import WEIGHTS, likeness_of
 from crawlers.listing import Listing, RemoteFile, bare_listing
+from crawlers.sweeps.likeness import WEIGHTS, likeness_of
 from crawlers.words import personal_name
 
 DOCS = Path(__file__).parent.parent / "docs" / "likeness.md"

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from crawlers.civarchive import CivArchive
-from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError
-from crawlers.events import EventKind
-from crawlers.history import history_of
-from crawlers.inquiries import Inquiries
+from crawlers.http.transport import Transport
+from crawlers.hubs.civarchive import CivArchive
+from crawlers.hubs.civitai import CivitaiHub
 from crawlers.listing import RemoteFile, bare_listing
-from crawlers.lookup import AtCivArchive, AtCivitai, look_up
-from crawlers.store import CrawlStore
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
+from crawlers.sweeps.history import history_of
+from crawlers.sweeps.inquiries import Inquiries
+from crawlers.sweeps.lookup import AtCivArchive, AtCivitai, look_up
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, serve_civitai
 from tests.servers.serving import Answer, as_json, serve_answers

@@ -16,13 +16,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from crawlers.checkpoints import CheckpointStore
-from crawlers.destinations import Destinations
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.hubs.modelscope import ModelScopeHub
 from crawlers.listing import Presence, Strand
-from crawlers.modelscope import ModelScopeHub
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
 
 

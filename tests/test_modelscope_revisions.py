@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from crawlers.checkpoints import CheckpointStore
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
+from crawlers.http.transport import Transport
+from crawlers.hubs.modelscope import ModelScopeHub
 from crawlers.listing import Listing
-from crawlers.modelscope import ModelScopeHub
-from crawlers.store import CrawlStore
-from crawlers.sweep import SweepStep, sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import SweepStep, sweep
 from tests.conftest import NOON
 from tests.servers.serving import Answer, as_json, serve_answers
 
@@ -164,7 +164,7 @@ def test_a_list_that_the_hub_cuts_is_read_folder_by_folder(
             {"Success": True, "Data": {"Files": [*here, *({"Path": one, "Type": "tree"} for one in folders)]}}
         )
 
-    monkeypatch.setattr("crawlers.modelscope_files.MOST_FILES", 10)
+    monkeypatch.setattr("crawlers.hubs.modelscope_files.MOST_FILES", 10)
     with serve_answers(answer) as url:
         list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
     [listing] = store.newest("modelscope", "maker/repo")

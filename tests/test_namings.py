@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
-from crawlers.header import FileSource, Header, parse_beginning, parse_header, read_header
+from crawlers.checkpoints.header import FileSource, Header, parse_beginning, parse_header, read_header
 from face_index.consent import Consent
 from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into

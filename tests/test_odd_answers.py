@@ -16,20 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawlers.civarchive import CivArchive
-from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError
-from crawlers.events import EventKind
-from crawlers.folder import FolderHub
-from crawlers.github import GitHubHub
-from crawlers.huggingface import HuggingFaceHub
-from crawlers.imported import ImportedHub
+from crawlers.http.transport import Transport
+from crawlers.hubs.civarchive import CivArchive
+from crawlers.hubs.civitai import CivitaiHub
+from crawlers.hubs.folder import FolderHub
+from crawlers.hubs.github import GitHubHub
+from crawlers.hubs.huggingface import HuggingFaceHub
+from crawlers.hubs.imported import ImportedHub
+from crawlers.hubs.modelscope import ModelScopeHub
 from crawlers.listing import Strand, listings_of
-from crawlers.modelscope import ModelScopeHub
-from crawlers.query import search
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
+from crawlers.sweeps.query import search
+from crawlers.sweeps.sweep import sweep
 from scanner.miniature.huggingface import serve_huggingface
 from tests.conftest import NOON
 from tests.servers.civitai import model, serve_civitai
@@ -92,7 +92,7 @@ class Scripted(Transport):
 @given(ANYTHING)
 def test_any_document_ends_in_pages_or_a_hub_error(document: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crawlers.asking_again.MOST_ASKS", 2)
+        patch.setattr("crawlers.hubs.repeated_requests.MOST_ASKS", 2)
         _read_from_every_hub(document)
 
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crawlers.saved.addresses import data_of, joined, keys_of, srcset_of
-from crawlers.saved.facts import same_image
-from crawlers.saved.page import Format, Reading, SavedPage
-from crawlers.saved.reading import captures_in, left_out_of, read_capture
-from crawlers.saved.styles import custom_urls, style_urls
+from crawlers.captures.pages.addresses import data_of, joined, keys_of, srcset_of
+from crawlers.captures.pages.facts import same_image
+from crawlers.captures.pages.page import Format, Reading, SavedPage
+from crawlers.captures.pages.styles import custom_urls, style_urls
+from crawlers.captures.reading import captures_in, left_out_of, read_capture
 
 PLACEHOLDER = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='320' height='400'></svg>"
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.saved.files import told_by_comment
-from crawlers.saved.own_folders import own_folders
-from crawlers.saved.page import Format, Reading, SavedPage
-from crawlers.saved.reading import captures_in, left_out_of, parts_beside, read_capture
-from crawlers.saved.styles import imported_urls, style_images
+from crawlers.captures.formats.files import told_by_comment
+from crawlers.captures.formats.own_folders import own_folders
+from crawlers.captures.pages.page import Format, Reading, SavedPage
+from crawlers.captures.pages.styles import imported_urls, style_images
+from crawlers.captures.reading import captures_in, left_out_of, parts_beside, read_capture
 from tests.test_page_images import captured, inline, photo, read, saved, shown
 
 WORDS = [

@@ -11,11 +11,11 @@ import keyring
 import pytest
 from keyrings.alt.file import PlaintextKeyring
 
-from crawlers.catalog import HubDoor
-from crawlers.destinations import Destinations, shown
 from crawlers.errors import HubRefused, HubUnreachable, RobotsDisallow
-from crawlers.robots import Robots
-from crawlers.transport import USER_AGENT, Transport
+from crawlers.http.destinations import Destinations, shown
+from crawlers.http.robots import Robots
+from crawlers.http.transport import USER_AGENT, Transport
+from crawlers.hubs.catalog import HubDoor
 from scanner.network import keep_token, open_hubs, open_transport, token_of
 from scanner.settings import Settings
 from tests.conftest import NOON
@@ -136,11 +136,11 @@ class TestLimits:
         self, transport: Transport, file_server: FileServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (file_server.folder / "x").write_bytes(bytes(3_000_000))
-        monkeypatch.setattr("crawlers.transport.MOST_ANSWER_BYTES", 1_000_000)
+        monkeypatch.setattr("crawlers.http.transport.MOST_ANSWER_BYTES", 1_000_000)
         with pytest.raises(HubRefused, match="more than 1,000,000 bytes"):
             transport.get(file_server.url("x"))
         monkeypatch.undo()
-        monkeypatch.setattr("crawlers.transport.LONGEST_ANSWER_S", 0.05)
+        monkeypatch.setattr("crawlers.http.transport.LONGEST_ANSWER_S", 0.05)
         file_server.pause_s = 0.01
         with pytest.raises(HubUnreachable, match="longer than"):
             transport.get(file_server.url("x"))
@@ -165,8 +165,8 @@ class TestLimits:
     def test_half_characters_in_an_answer_do_not_stop_a_sweep(
         self, transport: Transport, store: object, tmp_path: Path
     ) -> None:
-        from crawlers.store import CrawlStore
-        from crawlers.sweep import sweep
+        from crawlers.sweeps.crawl_store import CrawlStore
+        from crawlers.sweeps.sweep import sweep
 
         model = '{"id":1,"name":"half \\ud800 \\ud83d\\ude00","modelVersions":[{"id":1,"name":"v","files":[]}]}'
         body = f'{{"items":[{model}],"metadata":{{}}}}'.encode()

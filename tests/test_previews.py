@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawlers.captures.capture_store import Captures
 from crawlers.listing import RemoteFile, bare_listing
-from crawlers.previews import MOST_PREVIEWS, Preview, previews_of
-from crawlers.saved.captures import Captures
-from crawlers.sweep import sweep
+from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
+from crawlers.sweeps.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
 from reports.verify_bundle import verify
 from scanner.captures.cases import JudgedSubject, judge_captures

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser
 from warcio.capture_http import capture_http
 
+from crawlers.captures.pages.extractors import facts_of
+from crawlers.captures.pages.facts import PageFacts, PageKind, moment_of, number_of, price_of
+from crawlers.captures.pages.page import Format, Limits, Reading
+from crawlers.captures.reading import captures_in, read_capture
 from crawlers.errors import CaptureRefused
-from crawlers.saved.extractors import facts_of
-from crawlers.saved.facts import PageFacts, PageKind, moment_of, number_of, price_of
-from crawlers.saved.page import Format, Limits, Reading
-from crawlers.saved.reading import captures_in, read_capture
 from tests.servers.browsing import open_browser
 from tests.servers.market import HASH, ITEM, NOTE, SELLER, USER, picture, serve_market
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from crawlers.captures.pages import extractors
+from crawlers.captures.pages.page import SavedPage
 from crawlers.errors import HubError
-from crawlers.saved import extractors
-from crawlers.saved.page import SavedPage
 from face_index.detection import BatchDetector, Layout
 from face_index.insight import InsightFaceReader
 from scanner.cli.app import app
@@ -139,7 +139,7 @@ class TestWatch:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         (tmp_path / "hub").mkdir()
-        monkeypatch.setattr("crawlers.rounds.go_round", _fails)
+        monkeypatch.setattr("crawlers.sweeps.rounds.go_round", _fails)
         watched = CliRunner().invoke(
             app, ["--home", str(tmp_path / "home"), "watch", str(tmp_path / "hub"), "--once", "--json"]
         )

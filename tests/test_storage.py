@@ -13,18 +13,18 @@ import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from crawlers import storage
-from crawlers.catalog import HubDoor
-from crawlers.checkpoints import CheckpointStore
+from crawlers.checkpoints.checkpoint_store import CheckpointStore
+from crawlers.checkpoints.header import read_header
+from crawlers.checkpoints.ranged_reads import source_of
 from crawlers.errors import HubUnreachable, NotWeights
-from crawlers.events import EventKind
-from crawlers.fetch import source_of
-from crawlers.header import read_header
+from crawlers.http.transport import Transport
+from crawlers.hubs import storage
+from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.storage import StorageHub
 from crawlers.listing import RemoteFile, listings_of
-from crawlers.storage import StorageHub
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
+from crawlers.sweeps.sweep import sweep
 from scanner.triage import triage_remote
 from tests.conftest import NOON
 from tests.test_cli import run

@@ -13,12 +13,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from crawlers.civitai import CivitaiHub
-from crawlers.folder import FolderHub
-from crawlers.store import CrawlStore, EventKind
-from crawlers.sweep import SweepStep, sweep
-from crawlers.transport import Transport
-from crawlers.vanishing import WORKERS
+from crawlers.http.transport import Transport
+from crawlers.hubs.civitai import CivitaiHub
+from crawlers.hubs.folder import FolderHub
+from crawlers.sweeps.crawl_store import CrawlStore, EventKind
+from crawlers.sweeps.presence import WORKERS
+from crawlers.sweeps.sweep import SweepStep, sweep
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai
 from tests.test_cli import run

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from crawlers.civitai import CivitaiHub
 from crawlers.errors import HubError
-from crawlers.events import EventKind
-from crawlers.folder import FolderHub
-from crawlers.history import history_of
-from crawlers.inquiries import Inquiries
+from crawlers.http.transport import Transport
+from crawlers.hubs.civitai import CivitaiHub
+from crawlers.hubs.folder import FolderHub
 from crawlers.listing import RemoteFile, bare_listing
-from crawlers.query import likely, search
-from crawlers.rounds import go_round, since_when
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
-from crawlers.webhooks import SIGNATURE_HEADER, Webhook, signature_of
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import EventKind
+from crawlers.sweeps.history import history_of
+from crawlers.sweeps.inquiries import Inquiries
+from crawlers.sweeps.query import likely, search
+from crawlers.sweeps.rounds import go_round, since_when
+from crawlers.sweeps.sweep import sweep
+from crawlers.sweeps.webhooks import SIGNATURE_HEADER, Webhook, signature_of
 from scanner.header_reading import read_headers
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 
+from crawlers.captures.pages.page import Limits
 from crawlers.errors import CaptureRefused
-from crawlers.saved.page import Limits
 from tests import archives
 from tests.archives import DATE, IMAGE, PAGE, images_of, page_record, read, record, response
 

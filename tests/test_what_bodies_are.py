@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawlers.captures.pages.charsets import page_text
+from crawlers.captures.pages.page import Reading
 from crawlers.errors import CaptureRefused
-from crawlers.saved.charsets import page_text
-from crawlers.saved.page import Reading
 from tests import archives
 from tests.archives import IMAGE, PAGE, entry, har, html, images_of, in_base64, mhtml, page_entry, page_part, part, read
 

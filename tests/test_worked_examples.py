@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from crawlers.destinations import Destinations
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
 from crawlers.listing import Presence
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import sweep
 from face_index import packs
 from reports.case import Case
 from reports.notices import drafting

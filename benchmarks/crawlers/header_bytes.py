@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from crawlers.destinations import Destinations
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
-from crawlers.transport import Transport
 from scanner.triage import Triage, triage_remote
 from tests.servers.files import serve_files
 

@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from crawlers.checkpoints.header import DTYPE_BITS, MAX_HEADER_BYTES, parse_beginning, read_header
 from crawlers.errors import UnreadableCheckpoint
-from crawlers.header import DTYPE_BITS, MAX_HEADER_BYTES, parse_beginning, read_header
 
 RUNS = 1_000_000
 SLOWEST_S = 1.0

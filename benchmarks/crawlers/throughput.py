@@ -25,13 +25,13 @@ from pathlib import Path
 import httpx
 from sqlite_utils import Database
 
-from crawlers.civitai import CivitaiHub
-from crawlers.destinations import Destinations
-from crawlers.huggingface import HuggingFaceHub
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.hubs.civitai import CivitaiHub
+from crawlers.hubs.huggingface import HuggingFaceHub
 from crawlers.listing import Hub
-from crawlers.store import CrawlStore
-from crawlers.sweep import sweep
-from crawlers.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.sweep import sweep
 
 WORKERS = 16
 

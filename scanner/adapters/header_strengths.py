@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from crawlers.adapter_scale import DENOISER, WHOLE_FILE, ScaleTold, scales_told
+from crawlers.checkpoints.adapter_scale import DENOISER, WHOLE_FILE, ScaleTold, scales_told
 from scanner.adapters.kinds import Shapes
 from scanner.adapters.module_patterns import ModulePatterns
 from scanner.adapters.tensor_names import part_of

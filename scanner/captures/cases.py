@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crawlers.saved.captures import Captures
-from crawlers.saved.facts import PageKind
-from crawlers.saved.ties import Tie, strongest, ties_of_image, ties_of_page
-from crawlers.saved.turns import shared
+from crawlers.captures.capture_store import Captures
+from crawlers.captures.locks import shared
+from crawlers.captures.pages.facts import PageKind
+from crawlers.captures.ties import Tie, strongest, ties_of_image, ties_of_page
 from reports.case import Case, SightingRecord
 from reports.review import CaseStatus
 from scanner.captures.disclosure import (

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from crawlers.saved.captures import Captures, PageRow
-from crawlers.saved.page import Format
-from crawlers.saved.ties import Tie
+from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.pages.page import Format
+from crawlers.captures.ties import Tie
 from reports.docket import Docket
 from scanner.captures.sightings import LEAST_IMAGES, SightedIdentity, Subject
 

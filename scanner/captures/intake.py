@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from crawlers.captures.capture_store import CaptureRow, Captures
+from crawlers.captures.locks import alone, shared
+from crawlers.captures.pages.facts import PageFacts, PageKind, well_formed
+from crawlers.captures.pages.page import Limits
+from crawlers.captures.reading import parts_beside
+from crawlers.captures.sales import listing_for_sale
 from crawlers.errors import CaptureRefused, CapturesBusy
 from crawlers.listing import Listing
-from crawlers.saved.captures import CaptureRow, Captures
-from crawlers.saved.facts import PageFacts, PageKind, well_formed
-from crawlers.saved.page import Limits
-from crawlers.saved.reading import parts_beside
-from crawlers.saved.sales import listing_for_sale
-from crawlers.saved.turns import alone, shared
-from crawlers.store import CrawlStore
+from crawlers.sweeps.crawl_store import CrawlStore
 from reports.sealing import seal_capture
 from reports.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written

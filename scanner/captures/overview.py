@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from crawlers.saved.captures import CaptureRow, Captures, PageRow
+from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
 from reports.docket import Docket
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.sightings import subject_of

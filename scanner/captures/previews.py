@@ -19,9 +19,9 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from crawlers.errors import CrawlError, HubError, HubUnreachable
+from crawlers.http.transport import Transport
 from crawlers.listing import Listing
-from crawlers.previews import Preview, previews_of
-from crawlers.transport import Transport
+from crawlers.sweeps.previews import Preview, previews_of
 from scanner.captures.intake import Intake, TakenIn
 from scanner.errors import RefusedToSample, sentence_of
 from scanner.safety import refuse_minors

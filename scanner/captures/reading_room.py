@@ -21,14 +21,14 @@ from pathlib import Path
 import pillow_heif
 from PIL import AvifImagePlugin
 
+from crawlers.captures.capture_store import Captures, ImageRow, page_id_of
+from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.provenance import provenance_of
+from crawlers.captures.pages.extractors import facts_of
+from crawlers.captures.pages.facts import PageFacts, same_image
+from crawlers.captures.pages.page import Limits, Reading, SavedPage
+from crawlers.captures.reading import read_capture
 from crawlers.errors import CaptureRefused
-from crawlers.saved.captures import Captures, ImageRow, page_id_of
-from crawlers.saved.extractors import facts_of
-from crawlers.saved.facts import PageFacts, same_image
-from crawlers.saved.page import Limits, Reading, SavedPage
-from crawlers.saved.pictures import look_at
-from crawlers.saved.provenance import provenance_of
-from crawlers.saved.reading import read_capture
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import io
 
 from PIL import Image
 
-from crawlers.saved.captures import Captures, PageRow
-from crawlers.saved.facts import PageKind
-from crawlers.saved.ties import Tie
+from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.pages.facts import PageKind
+from crawlers.captures.ties import Tie
 from face_index.captured import pixels_of
 from reports.case import (
     CaptureRecord,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from crawlers.saved.captures import Captures
+from crawlers.captures.capture_store import Captures
 from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crawlers.saved.captures import Captures, ImageRow, PageRow
-from crawlers.saved.facts import PageKind
-from crawlers.saved.page import Format
-from crawlers.saved.pictures import copies_among
+from crawlers.captures.capture_store import Captures, ImageRow, PageRow
+from crawlers.captures.images.pictures import copies_among
+from crawlers.captures.pages.facts import PageKind
+from crawlers.captures.pages.page import Format
 from face_index.captured import Captured, faces_in
 from face_index.face import Face, FaceReader, unit
 from face_index.packs import FacePack

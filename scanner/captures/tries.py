@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from crawlers.saved.captures import Captures
+from crawlers.captures.capture_store import Captures
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from scanner.captures.handling import Handled, handled_by

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
+from crawlers.captures.locks import alone
 from crawlers.errors import CapturesBusy
-from crawlers.saved.captures import CaptureRow, Captures, PageRow
-from crawlers.saved.turns import alone
 from face_index.errors import UnknownIdentity
 from face_index.vault.audit import AuditEntry
 from reports.bundle import BundleRequest, write_bundle

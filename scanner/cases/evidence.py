@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crawlers.archives import is_archive
-from crawlers.header import MAX_HEADER_BYTES
-from crawlers.history import history_of
+from crawlers.checkpoints.archives import is_archive
+from crawlers.checkpoints.header import MAX_HEADER_BYTES
 from crawlers.listing import Listing, RemoteFile
+from crawlers.sweeps.history import history_of
 from reports.case import Capture, CheckpointRecord, TimelineEvent
 from scanner.triage import Triage
 from scanner.workshop import Workshop

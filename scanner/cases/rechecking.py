@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crawlers.errors import CrawlError, HubRefused
-from crawlers.transport import Transport
+from crawlers.http.transport import Transport
 from reports.notices.drafting import addresses_in
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
 from scanner.cases.desk import CaseDesk

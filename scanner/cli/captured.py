@@ -10,7 +10,7 @@ from scanner.cli.capturing import judge_all, judged_document, print_judged, row_
 from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, command_group, print_json, print_table
 
 if TYPE_CHECKING:
-    from crawlers.saved.captures import PageRow
+    from crawlers.captures.capture_store import PageRow
     from scanner.captures.intake import Intake
     from scanner.captures.overview import CaptureLine
     from scanner.captures.releases import Releases
@@ -115,7 +115,7 @@ def edit(
     """Correct what was read of a page; what was read before stays beside it."""
     import json
 
-    from crawlers.saved.facts import FIELDS
+    from crawlers.captures.pages.facts import FIELDS
 
     taking, desk = _open(context), _desk(context)
     pages = taking.captures.pages(taking.captures.one(capture).capture_id)
@@ -323,7 +323,7 @@ def _print_page(page: dict[str, Any]) -> None:
 def _page_document(taking: Intake, page: PageRow) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from crawlers.saved.ties import ties_of_image, ties_of_page
+    from crawlers.captures.ties import ties_of_image, ties_of_page
 
     images = taking.captures.images(page.page_id)
     ties = [

@@ -63,7 +63,7 @@ def intake(
         raise typer.BadParameter(
             "an account needs its site, and the other way round", param_hint="--account, --platform"
         )
-    from crawlers.saved.reading import ENDINGS, captures_in, left_out_of, what_it_is
+    from crawlers.captures.reading import ENDINGS, captures_in, left_out_of, what_it_is
     from scanner.captures.intake import Intake
 
     flags: Flags = context.obj
@@ -140,7 +140,7 @@ def say(text: str, fg: str | None = None) -> None:
 
 def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tuple[JudgedSubject, list[str]]]:
     """Everything captured as it was judged, with the names of those who were found."""
-    from crawlers.saved.captures import Captures
+    from crawlers.captures.capture_store import Captures
     from scanner.captures.cases import judge_captures
     from scanner.workshop import Workshop
 

@@ -174,7 +174,7 @@ def transfer_bar() -> Iterator[TransferObserver]:
 
 
 class TransferObserver:
-    """Draws one download after another (crawlers.download.Progress)."""
+    """Draws one download after another (crawlers.checkpoints.download.Progress)."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task

@@ -45,8 +45,8 @@ def listings(
     as_json: JsonFlag = False,
 ) -> None:
     """Look into what was crawled: listings as they are now, one with its history, or what happened to them."""
-    from crawlers.query import ORDERS, STATES
-    from crawlers.query import search as found_by
+    from crawlers.sweeps.query import ORDERS, STATES
+    from crawlers.sweeps.query import search as found_by
 
     if sort not in ORDERS:
         raise typer.BadParameter(f"{sort!r} is none of {', '.join(ORDERS)}", param_hint="--sort")
@@ -84,7 +84,7 @@ def _events(desk: Desk, hub: str | None, last: int, as_json: bool) -> None:
 
 def _one(desk: Desk, what: str, as_json: bool) -> None:
     """Everything about one listing: each version, what happened, its files' headers, and who else has them."""
-    from crawlers.history import history_of
+    from crawlers.sweeps.history import history_of
 
     hub, _, listing_id = what.partition(":")
     history = history_of(desk.store, hub, listing_id)
@@ -127,8 +127,8 @@ def lookup(
     as_json: JsonFlag = False,
 ) -> None:
     """Ask who else has a file, by its hash: nothing is uploaded, and an answer counts for a week or a month."""
-    from crawlers.inquiries import Inquiries
-    from crawlers.lookup import look_up
+    from crawlers.sweeps.inquiries import Inquiries
+    from crawlers.sweeps.lookup import look_up
     from scanner.reception import utc_now
 
     asked_at = at or ["civitai", "civarchive"]
@@ -169,10 +169,10 @@ def _hash_of(what: str) -> str:
 
 
 def _source(desk: Desk, target: str) -> Any:
-    from crawlers.catalog import REMOTE_HUBS
-    from crawlers.civarchive import CivArchive
-    from crawlers.civitai import CivitaiHub
-    from crawlers.lookup import AtCivArchive, AtCivitai
+    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.civarchive import CivArchive
+    from crawlers.hubs.civitai import CivitaiHub
+    from crawlers.sweeps.lookup import AtCivArchive, AtCivitai
 
     name = target.partition("=")[0]
     if name not in ("civitai", "civarchive") or name not in REMOTE_HUBS:

@@ -18,10 +18,10 @@ from scanner.cli.context import Flags, JsonFlag, day_of, print_gaps, print_json,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crawlers.catalog import HubDoor
-    from crawlers.store import CrawlStore
-    from crawlers.sweep import SweepStep
-    from crawlers.transport import Transport
+    from crawlers.http.transport import Transport
+    from crawlers.hubs.catalog import HubDoor
+    from crawlers.sweeps.crawl_store import CrawlStore
+    from crawlers.sweeps.sweep import SweepStep
     from scanner.settings import Settings
 
 LONGEST_SINCE_DAYS = 36_500
@@ -49,7 +49,7 @@ class Desk:
 @contextmanager
 def crawling_desk(context: typer.Context, targets: Iterable[str]) -> Iterator[Desk]:
     """Store, client and hubs for the duration of a with-block; typed hosts are allowed."""
-    from crawlers.store import CrawlStore
+    from crawlers.sweeps.crawl_store import CrawlStore
     from scanner.network import allow_typed, open_hubs, open_transport
 
     flags: Flags = context.obj
@@ -71,8 +71,8 @@ def hubs(
     as_json: JsonFlag = False,
 ) -> None:
     """The hubs that can be crawled, and how far their sweeps have come."""
-    from crawlers.catalog import REMOTE_HUBS
-    from crawlers.strands import gaps_of
+    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.sweeps.partitions import gaps_of
     from scanner.network import keep_token, token_of
 
     if store_token is not None:
@@ -132,7 +132,7 @@ def crawl(
     as_json: JsonFlag = False,
 ) -> None:
     """Sweep a hub: every listing and every version of it, and what was changed, flagged, taken down or came back."""
-    from crawlers.sweep import sweep
+    from crawlers.sweeps.sweep import sweep
     from scanner.reception import utc_now
 
     start = None if since is None else _moment_of(since)
@@ -196,7 +196,7 @@ def print_notes(notes: list[str]) -> None:
 
 def budget_left(desk: Desk, hub: str) -> str:
     """What the hub says is left of its budget, for a progress bar."""
-    from crawlers.catalog import REMOTE_HUBS
+    from crawlers.hubs.catalog import REMOTE_HUBS
 
     name, _, address = hub.partition("=")
     known = REMOTE_HUBS.get(name)

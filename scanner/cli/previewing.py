@@ -33,7 +33,7 @@ def previews(
     as_json: JsonFlag = False,
 ) -> None:
     """Take in what crawled listings show: fetched politely, sealed like any capture, and searched before any GPU work."""
-    from crawlers.strands import unfinished_places
+    from crawlers.sweeps.partitions import unfinished_places
     from scanner.captures.intake import Intake
     from scanner.captures.previews import take_previews
     from scanner.cli.crawling import crawling_desk

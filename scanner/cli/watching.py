@@ -16,9 +16,9 @@ from scanner.cli.crawling import Desk, budget_left, crawling_desk, print_notes, 
 
 if TYPE_CHECKING:
     from crawlers.listing import Hub
-    from crawlers.store import CrawlStore
-    from crawlers.sweep import SweepStep
-    from crawlers.webhooks import Webhook
+    from crawlers.sweeps.crawl_store import CrawlStore
+    from crawlers.sweeps.sweep import SweepStep
+    from crawlers.sweeps.webhooks import Webhook
     from scanner.cli.context import ProgressObserver
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Watch hubs: one line for each event, again and again. The first round of a hub is told only as a number."""
-    from crawlers.webhooks import Webhook
+    from crawlers.sweeps.webhooks import Webhook
 
     with crawling_desk(context, [*targets, webhook or ""]) as desk:
         secret = desk.settings.webhook_secret.get_secret_value() if desk.settings.webhook_secret else None
@@ -64,7 +64,7 @@ def _watch_once(
     desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
 ) -> bool:
     """One round of one hub; False if it broke off, which the next round makes good."""
-    from crawlers.rounds import go_round, since_when
+    from crawlers.sweeps.rounds import go_round, since_when
     from scanner.errors import is_expected, sentence_of
     from scanner.reception import utc_now
 

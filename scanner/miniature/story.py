@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crawlers.events import EventKind
-from crawlers.saved.captures import Captures
+from crawlers.captures.capture_store import Captures
+from crawlers.sweeps.events import EventKind
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
 from reports.case import Case

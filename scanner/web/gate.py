@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.destinations import refuse_credentials
 from crawlers.errors import DestinationRefused, HubError
+from crawlers.http.destinations import refuse_credentials
 from scanner.web.access import Scope
 from scanner.web.documents import DeclaredListing, Problem, ScanRequest, Sha256
 from scanner.web.errors import GateRefused, NotThere

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
 
-from crawlers.checkpoints import files_still_there
+from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.cases.desk import CaseDesk
 from scanner.errors import sentence_of
 from scanner.reception import Clock

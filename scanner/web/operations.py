@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
-from crawlers.checkpoints import files_still_there
+from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger
 from scanner.statistics import transparency

@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from crawlers.destinations import Destinations
 from crawlers.errors import CrawlError
-from crawlers.transport import Transport
-from crawlers.webhooks import DELIVERY_HEADER, SIGNATURE_HEADER, signature_of
+from crawlers.http.destinations import Destinations
+from crawlers.http.transport import Transport
+from crawlers.sweeps.webhooks import DELIVERY_HEADER, SIGNATURE_HEADER, signature_of
 from scanner.settings import Settings
 from scanner.web.store import WebStore
 

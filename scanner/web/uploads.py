@@ -14,7 +14,7 @@ from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.parser import ParseFailedException
 from streaming_form_data.targets import BaseTarget, ValueTarget
 
-from crawlers.checkpoints import files_still_there
+from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
 from scanner.web.slots import Slots

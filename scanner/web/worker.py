@@ -21,10 +21,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from crawlers.captures.capture_store import CaptureRow, Captures
 from crawlers.errors import CrawlError
-from crawlers.inquiries import Inquiries
 from crawlers.listing import Listing, listings_of
-from crawlers.saved.captures import CaptureRow, Captures
+from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
 from reports.docket import Docket
 from reports.errors import ReportError

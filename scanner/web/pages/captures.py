@@ -12,11 +12,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.pages.facts import PageKind
+from crawlers.captures.ties import ties_of_image, ties_of_page
 from crawlers.errors import UnknownCapture
-from crawlers.saved.captures import Captures, PageRow
-from crawlers.saved.facts import PageKind
-from crawlers.saved.ties import ties_of_image, ties_of_page
-from crawlers.store import CrawlStore
+from crawlers.sweeps.crawl_store import CrawlStore
 from reports.errors import ReviewRefused
 from scanner.captures.overview import overview
 from scanner.captures.releases import Person, Releases

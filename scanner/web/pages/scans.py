@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.catalog import REMOTE_HUBS
-from crawlers.destinations import is_address, refuse_credentials
 from crawlers.errors import HubError
-from crawlers.storage import is_storage
+from crawlers.http.destinations import is_address, refuse_credentials
+from crawlers.hubs.catalog import REMOTE_HUBS
+from crawlers.hubs.storage import is_storage
 from scanner.statistics import as_csv
 from scanner.verdict import Outcome
 from scanner.web.access import Permission

@@ -1,0 +1,1 @@
+"""File formats of captures: HTML, MHTML, WARC, WACZ, HAR, PDF and pictures."""

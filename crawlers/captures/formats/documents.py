@@ -1,0 +1,70 @@
+"""Which HTML answers of a capture are pages, and which are frames or were fetched by scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from crawlers.captures.pages.addresses import joined
+from crawlers.captures.pages.html import decoded, tree_of
+from crawlers.captures.pages.page import Resource, Resources
+
+# Fetch Metadata: what browsers say they ask for.
+_DOCUMENT = "document"
+
+
+def pages_in(resources: Resources, among: Sequence[Resource] | None = None) -> list[Resource]:
+    """The pages that somebody opened, each address once; every HTML answer where nobody says more."""
+    answers = resources.all if among is None else among
+    found = [one for one in answers if one.is_page and one.status == 200 and one.stands]
+    frames = _Frames(found, resources)
+    own = [one for one in found if not frames.has(one)] or found
+    return list({one.url: one for one in reversed(own)}.values())[::-1]
+
+
+class _Frames:
+    """What each page embeds, read once."""
+
+    def __init__(self, pages: Sequence[Resource], resources: Resources) -> None:
+        self._resources = resources
+        self._inside: dict[str, set[str]] = {}
+        for page in pages if len(pages) > 1 else ():
+            self._inside.setdefault(_plain(page.url), set()).update(self._embedded(page))
+        self._around: dict[str, list[str]] = {}
+        for around, inside in self._inside.items():
+            for url in inside - {around}:
+                self._around.setdefault(url, []).append(around)
+
+    def has(self, one: Resource) -> bool:
+        """Whether its request says that it is a part of a page, else whether a page embeds it.
+
+        Where two pages embed each other, the one that asked for the other is the page.
+        """
+        if one.asked_for:
+            return one.asked_for != _DOCUMENT
+        url, asker = _plain(one.url), _plain(one.referrer or "")
+        # Browsers tell other hosts no more than the host of the page.
+        return any(
+            around not in self._inside[url] or asker in (around, f"{_origin(around)}/")
+            for around in self._around.get(url, ())
+        )
+
+    def _embedded(self, page: Resource) -> set[str]:
+        root = tree_of(decoded(page))
+        base = joined(page.base or page.url, (root.xpath("//base/@href") or [""])[0]) or page.url
+        places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
+        urls = [joined(base, place.strip()) for place in places]
+        found = [self._resources.find(url) for url in urls if url]
+        return {_plain(one.url) for one in found if one is not None}
+
+
+def _plain(url: str) -> str:
+    return url.partition("#")[0]
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,1 @@
+"""Pictures of a capture: format, perceptual hash, provenance."""

@@ -1,0 +1,1 @@
+"""Checkpoint files: headers, formats, downloads and the store on disk. Nothing is executed."""

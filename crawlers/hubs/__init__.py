@@ -1,0 +1,1 @@
+"""Model hubs: one file for each, and the registry that names them."""

@@ -1,0 +1,201 @@
+"""Hugging Face Hub (https://huggingface.co/docs/hub/api): every repository that may hold an adapter, with its files.
+
+The list names repositories; sizes and SHA-256 of their files come from one more request each, which is what makes
+it possible to know a file without downloading it. A repository whose commit is the one of the last sweep is not asked
+for again. The next page's address is in the Link header and is followed as it is, but always at the host that was asked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from crawlers.errors import HubError, HubRefused
+from crawlers.http.transport import Transport
+from crawlers.hubs.folder import is_checkpoint
+from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
+
+DEFAULT_HOST = "https://huggingface.co"
+# Tags that carry likenesses, and words of mirrors that nobody tagged.
+SEARCHES = ("filter=lora", "filter=textual_inversion", "filter=template:sd-lora", "search=lora", "search=civitai")
+PAGE_SIZE = 100
+# Adapters of language models have the same tags; their files are not asked for.
+_NO_PICTURES = frozenset(
+    ["text-generation", "text-classification", "token-classification", "question-answering", "translation",
+     "summarization", "fill-mask", "automatic-speech-recognition", "text-to-speech", "feature-extraction"]
+)  # fmt: skip
+
+
+class HuggingFaceHub:
+    """Repositories that SEARCHES find, oldest first.
+
+    Args:
+        tags: searched in place of SEARCHES.
+    """
+
+    name = "huggingface"
+
+    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, tags: Sequence[str] = ()) -> None:
+        self._transport, self._host = transport, host.rstrip("/")
+        self._searches = tuple(f"filter={quote(tag)}" for tag in tags) or SEARCHES
+
+    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+        return tuple(Strand(search, since) for search in self._searches)
+
+    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+        """Pages of repositories; the cursor is path and query of the page."""
+        first = f"{_list_of(strand, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
+        cursor = cursor or first
+        seen: set[str] = set()
+        while cursor is not None:
+            found, following, gap = self._believed(cursor, given=cursor != first)
+            seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
+            if gap is not None and isinstance(found, list) and self._ends_with(strand, seen):
+                gap = None
+            # Newest change first: what is added meanwhile only repeats others.
+            since = strand.since
+            if since is not None and any(_is_older(entry, since) for entry in objects_of(found)):
+                gap = following = None
+            notes: list[str] = []
+            entries = found if isinstance(found, list) else []
+            listings = [listing for entry in entries for listing in self._readable(entry, notes)]
+            yield Page(tuple(listings), following, tuple(notes), gap)
+            cursor = following
+
+    def _believed(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
+        """A page, the cursor of the next one, and why it is no page of the list where it was asked for in vain.
+
+        The list ends at a page without a link to another one, which lacks repositories unless their
+        number is a multiple of the page's.
+
+        Args:
+            given: the hub gave this cursor itself.
+        """
+
+        def doubt(answer: tuple[Any, httpx.Headers]) -> Doubt | None:
+            found, headers = answer
+            if not isinstance(found, list):
+                return Doubt("gives no list of models")
+            if self._next(cursor, headers) is not None:
+                return Doubt("gives no model", lasts=False) if not found else None
+            if not found:
+                return Doubt("gives no model at a page that it linked to itself", lasts=given)
+            return Doubt("gives a full page and no link to the next one") if len(found) >= PAGE_SIZE else None
+
+        answer, why_not = ask_until_believed(lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt)
+        return answer[0], self._next(cursor, answer[1]), why_not and f"{self._host}{cursor} {why_not}"
+
+    def _ends_with(self, strand: Strand, seen: set[str]) -> bool:
+        """Whether the list, read from its other end, begins with one of these repositories."""
+        try:
+            found, _ = self._transport.get_document(f"{self._host}{_list_of(strand, -1)}&limit=1")
+        except HubError:
+            return False
+        return any(entry.get("id") in seen for entry in objects_of(found)[:1])
+
+    def complete(self, listing: Listing) -> Listing:
+        """The same with sizes and hashes of its files."""
+        details = self._details(listing.listing_id)
+        # Every repository has a .gitattributes, so that an answer without a file is no list of files.
+        if not objects_of(details.get("siblings")):
+            raise HubError(f"{self._host} names no file of {listing.listing_id}")
+        # A repository that was renamed answers under its old name with its new one.
+        entry = {**json.loads(listing.raw), **details, "id": listing.listing_id}
+        return self._listing(entry, complete=True)
+
+    def look(self, listing_id: str) -> Presence:
+        try:
+            self._details(listing_id)
+        except HubRefused as error:
+            if error.status in (401, 403) and "gated" in error.message.lower():
+                return Presence.LISTED
+            if error.status == 403 and "disabled" in error.message.lower():
+                return Presence.TAKEN_DOWN
+            # Without a token the hub answers 401 for repositories that do not exist (X-Error-Code: RepoNotFound).
+            return Presence.GONE if error.status == 401 else presence_of_status(error)
+        return Presence.LISTED
+
+    def _next(self, cursor: str, headers: httpx.Headers) -> str | None:
+        link = re.search(r'<([^>]+)>;\s*rel="?next\b', headers.get("link", ""))
+        if link is None:
+            return None
+        parts = urlsplit(link[1])
+        following = f"{parts.path}?{parts.query}"
+        if following == cursor:
+            raise HubError(f"{self._host} repeats page {cursor!r}; the sweep stopped there and is incomplete")
+        return following
+
+    def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
+        """A repository as a listing; one that is odd is noted and costs no other."""
+        try:
+            yield self._listing(entry, complete=False)
+        except ODD_SHAPES as error:
+            notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
+
+    def _details(self, repository: str) -> dict[str, Any]:
+        details = self._transport.get_json(f"{self._host}/api/models/{quote(repository)}", {"blobs": "true"})
+        if not isinstance(details, dict):
+            raise HubError(f"{self._host}/api/models/{repository} answered with something that is not a JSON object")
+        return details
+
+    def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
+        card, siblings = object_of(entry.get("cardData")), objects_of(entry.get("siblings"))
+        names = [str(one.get("rfilename", "")) for one in siblings]
+        no_weights = bool(names) and not any(map(is_checkpoint, names))
+        nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or no_weights
+        tags = words_of(entry.get("tags"))
+        base = next((tag.removeprefix("base_model:") for tag in tags if re.fullmatch(r"base_model:[^:]+", tag)), None)
+        trigger = card.get("instance_prompt")
+        repository, revision = str(entry["id"]), str(entry.get("sha") or "main")
+        return Listing(
+            hub=self.name,
+            listing_id=repository,
+            title=repository,
+            url=f"{self._host}/{repository}",
+            creator=text_of(entry.get("author")) or repository.partition("/")[0],
+            triggers=(trigger,) if isinstance(trigger, str) and trigger else (),
+            tags=tags,
+            base_model=base,
+            published_at=text_of(entry.get("createdAt")),
+            downloads=count_of(entry.get("downloads")),
+            real_person_flag=False,
+            minor_flag=False,
+            files=tuple(
+                self._file(repository, revision, one)
+                for one in siblings
+                if is_checkpoint(str(one.get("rfilename", "")))
+            ),
+            raw=json.dumps(entry, ensure_ascii=False, sort_keys=True),
+            revision=text_of(entry.get("sha")),
+            complete=complete or nothing_to_ask,
+        )
+
+    def _file(self, repository: str, revision: str, one: dict[str, Any]) -> RemoteFile:
+        lfs = object_of(one.get("lfs"))
+        return RemoteFile(
+            name=str(one["rfilename"]),
+            url=f"{self._host}/{quote(repository)}/resolve/{quote(revision)}/{quote(str(one['rfilename']))}",
+            size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
+            sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
+        )
+
+
+def _list_of(strand: Strand, direction: int) -> str:
+    """The list of a strand: from its beginning for 1, from its end for -1."""
+    order = ("createdAt", direction) if strand.since is None else ("lastModified", -direction)
+    return f"/api/models?{strand.name}&sort={order[0]}&direction={order[1]}"
+
+
+def _is_older(entry: Any, since: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(entry["lastModified"]) < since
+    except (KeyError, TypeError, ValueError):
+        return False

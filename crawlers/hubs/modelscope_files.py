@@ -1,0 +1,120 @@
+"""The files of a ModelScope repository, in every revision that it names.
+
+Branches and tags come from `/api/v1/models/ID/revisions` as `RevisionMap`, where the hub's own client finds them
+(modelscope_hub, _legacy_api.py). A revision that does not exist is answered 200 with no files, so that only a
+revision with files tells what a repository holds. A list is cut at MOST_FILES entries without a word; longer ones
+are read folder by folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from crawlers.errors import HubError, HubRefused
+from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.values import object_of, objects_of, text_of
+
+MOST_FILES = 3_000
+MOST_REVISIONS, MOST_FOLDERS = 8, 100
+# Tried where a repository names no revision: the hub's own choice, and the branches that are usual.
+_USUAL = ("", "master", "main")
+Ask = Callable[[str], dict[str, Any]]
+"""Gives the `Data` of an address of the hub; raises HubError."""
+
+
+@dataclass(slots=True)
+class RepositoryFiles:
+    """What was found.
+
+    Attributes:
+        revisions: the entries of each revision as the hub tells them, the one that counts most first.
+        gaps: what may be missing, in sentences.
+    """
+
+    revisions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    gaps: list[str] = field(default_factory=list)
+
+
+def files_of(ask: Ask, name: str) -> RepositoryFiles:
+    """All files of a repository.
+
+    Raises:
+        HubError: no revision shows a file. That is no evidence that there are none.
+    """
+    found, refused = RepositoryFiles(), list[HubRefused]()
+    named = _revisions(ask, name)
+    if len(named) > MOST_REVISIONS:
+        found.gaps.append(f"of its {len(named)} revisions {MOST_REVISIONS} were read")
+    for revision in named[:MOST_REVISIONS] or _USUAL:
+        try:
+            entries = _entries(ask, name, revision, found, named=bool(named))
+        except HubRefused as error:
+            refused.append(error)
+            found.gaps.append(f"revision {revision or 'by default'} cannot be read: {error}")
+            continue
+        if entries:
+            found.revisions[revision] = entries
+            if not named:
+                break
+        elif named:
+            found.gaps.append(f"revision {revision} shows no file")
+    if found.revisions and not named:
+        found.gaps.clear()
+    if not found.revisions and refused:
+        raise refused[0]
+    if not found.revisions:
+        asked = ", ".join(revision or "by default" for revision in named or _USUAL)
+        raise HubError(f"{name} shows no file in any revision that was asked for ({asked})")
+    return found
+
+
+def _revisions(ask: Ask, name: str) -> list[str]:
+    """Branches before tags, the usual branches first; none where the hub names none."""
+    place = f"/api/v1/models/{quote(name)}"
+    told: dict[str, Any] = {}
+    for path in (f"{place}/revisions", place):
+        try:
+            told = {**told, **ask(path)}
+        except HubRefused:
+            continue  # what is closed is refused again when its files are asked for
+        by_kind = object_of(told.get("RevisionMap"))
+        entries = [one for kind in ("Branches", "Tags") for one in objects_of(by_kind.get(kind))]
+        named = [text for one in entries if (text := text_of(one.get("Revision")))]
+        if named:
+            return sorted(dict.fromkeys(named), key=lambda one: one not in ("master", "main"))
+        if default := text_of(told.get("Revision")):
+            return [default]
+    return []
+
+
+def _entries(ask: Ask, name: str, revision: str, found: RepositoryFiles, *, named: bool) -> list[dict[str, Any]]:
+    """The entries of a revision, read folder by folder where the list of all would be cut."""
+    entries = _listed(ask, name, revision, None, named=named)
+    if len(entries) < MOST_FILES:
+        return entries
+    by_path: dict[str, dict[str, Any]] = {}
+    folders, asked, cut = [""], 0, False
+    while folders and asked < MOST_FOLDERS:
+        here = _listed(ask, name, revision, folders.pop(), named=named)
+        asked, cut = asked + 1, cut or len(here) >= MOST_FILES
+        new = {path: one for one in here if (path := text_of(one.get("Path"))) and path not in by_path}
+        by_path |= new
+        folders += [path for path, one in new.items() if one.get("Type") == "tree"]
+    if cut or folders:
+        found.gaps.append(f"revision {revision} has more files than the hub shows; {len(by_path):,} were read")
+    return list({**{str(one.get("Path")): one for one in entries}, **by_path}.values())
+
+
+def _listed(ask: Ask, name: str, revision: str, folder: str | None, *, named: bool) -> list[dict[str, Any]]:
+    """One answer: all below the root, or what one folder holds."""
+    which = f"Revision={quote(revision, safe='')}&" if revision else ""
+    where = "Recursive=True" if folder is None else f"Recursive=False&Root={quote(folder, safe='')}"
+
+    def doubt(told: dict[str, Any]) -> Doubt | None:
+        return Doubt("shows no file") if named and folder is None and not objects_of(told.get("Files")) else None
+
+    told, _ = ask_until_believed(lambda: ask(f"/api/v1/models/{quote(name)}/repo/files?{which}{where}"), doubt)
+    return objects_of(told.get("Files"))

@@ -1,0 +1,80 @@
+"""What became of listings that are not where they were: the hub is asked about each, and a 404 counts when it came twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+from crawlers.errors import HubError
+from crawlers.listing import Hub, Presence
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import OF_PRESENCE, Event
+from crawlers.values import ODD_SHAPES
+
+WORKERS = 4
+# A second 404 counts when it comes this much later.
+BETWEEN_LOOKS = timedelta(hours=1)
+_AT_ONCE = 32
+Told = tuple[Event | None, str | None]
+"""An event, or a note of what cannot be told; neither where a listing was found after all."""
+
+
+class Workers(ThreadPoolExecutor):
+    """Threads that nobody waits for when a sweep is broken off: what they still bring is not needed."""
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+
+
+def vanished(
+    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], sweep_id: int, pool: ThreadPoolExecutor
+) -> Iterator[Told]:
+    """What became of listings that this place showed before and did not show in this sweep."""
+    query = """
+        select p.* from sightings s join presence p using (hub, listing_id)
+        where s.place = ? and s.sweep_id != ? and p.state in ('listed', 'missing') order by p.rowid
+    """
+    yield from _asked_about(hub, store, list(store.db.query(query, [place, sweep_id])), clock, pool)
+
+
+def confirm_missing(hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]) -> Iterator[Told]:
+    """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
+    before = (clock() - BETWEEN_LOOKS).isoformat()
+    query = """
+        select p.* from sightings s join presence p using (hub, listing_id)
+        where s.place = ? and p.state = 'missing' and p.missing_since < ? order by p.rowid
+    """
+    rows = list(store.db.query(query, [place, before]))
+    with Workers(WORKERS) as pool:
+        yield from _asked_about(hub, store, rows, clock, pool)
+
+
+def _asked_about(
+    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], clock: Callable[[], datetime], pool: ThreadPoolExecutor
+) -> Iterator[Told]:
+    """What the hub says has become of listings, in the order of the rows."""
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
+            try:
+                presence = asked.result()
+            except (HubError, *ODD_SHAPES) as error:
+                yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
+                continue
+            yield _note_presence(store, row, presence, clock()), None
+
+
+def _note_presence(store: CrawlStore, row: Mapping[str, Any], presence: Presence, now: datetime) -> Event | None:
+    state, since = str(presence), row["missing_since"]
+    first_404 = presence == Presence.GONE and row["state"] == "listed"
+    if presence == Presence.LISTED:
+        since = None
+    elif first_404 or (presence == Presence.GONE and since > (now - BETWEEN_LOOKS).isoformat()):
+        state, since = "missing", since or now.isoformat()
+    with store.transaction():
+        key = (row["hub"], row["listing_id"])
+        store.db.table("presence").update(key, {"state": state, "missing_since": since})
+        told = state not in ("listed", "missing")
+        return store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None

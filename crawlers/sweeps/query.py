@@ -1,0 +1,76 @@
+"""Looking into crawl.db: listings by words, state, kind of event, and how likely they are to carry a likeness."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from crawlers.listing import Listing, Presence
+from crawlers.sweeps.crawl_store import CrawlStore, stored_listing
+
+STATES = ("listed", "missing", *(str(one) for one in Presence if one != Presence.LISTED))
+_LIKE = re.compile(r"([%_!])")
+ORDERS = {
+    "newest": "l.first_seen desc, l.rowid desc",
+    "likeness": "p.likeness desc, l.rowid",
+    "downloads": "p.downloads desc, l.rowid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A listing as it was last seen."""
+
+    listing: Listing
+    state: str
+    likeness: float | None
+    first_seen: str
+    last_seen: str
+
+
+def search(
+    store: CrawlStore,
+    hub: str | None = None,
+    words: str | None = None,
+    state: str | None = None,
+    order: str = "newest",
+    limit: int = 50,
+    offset: int = 0,
+) -> list[Found]:
+    """Listings with all of these words in title, creator, tags, triggers or file names.
+
+    Args:
+        state: one of STATES.
+        order: one of ORDERS.
+    """
+    query = """
+        select l.record, l.raw, p.downloads, p.state, p.likeness, l.last_seen,
+            (select min(v.first_seen) from listings v where v.hub = p.hub and v.listing_id = p.listing_id) as first_seen
+        from presence p join listings l using (hub, listing_id, content_sha256)
+        where (:hub is null or p.hub = :hub) and (:state is null or p.state = :state)
+    """
+    facts: dict[str, Any] = {"hub": hub, "state": state, "limit": limit, "offset": offset}
+    for number, word in enumerate((words or "").split()):
+        facts[f"word{number}"] = "%" + _LIKE.sub(r"!\1", word) + "%"
+        query += f"""
+            and (l.title like :word{number} escape '!' or l.creator like :word{number} escape '!'
+                or exists (select 1 from json_each(l.record, '$.tags') where value like :word{number} escape '!')
+                or exists (select 1 from json_each(l.record, '$.triggers') where value like :word{number} escape '!')
+                or exists (select 1 from json_each(l.record, '$.files')
+                           where json_extract(value, '$.name') like :word{number} escape '!'))
+        """
+    rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
+    return [
+        Found(stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]) for row in rows
+    ]
+
+
+def likely(store: CrawlStore, place: str) -> list[Listing]:
+    """The listings of a place that are there now, the most likely likeness first."""
+    query = """
+        select l.record, l.raw, p.downloads from sightings s join presence p using (hub, listing_id)
+        join listings l using (hub, listing_id, content_sha256)
+        where s.place = ? and p.state = 'listed' order by p.likeness desc, l.rowid
+    """
+    return [stored_listing(row) for row in store.db.query(query, [place])]

@@ -1,0 +1,264 @@
+"""One pass over a hub that loses nothing: strands read side by side into crawl.db, resumed where they were stopped.
+
+A page, its events and the cursor behind it are written in one transaction: killed at any point, a sweep asks again
+for at most the page that each strand was reading. Only a finished sweep of everything can tell that a listing is gone,
+and it asks the hub about each one; a 404 counts when it was seen twice. A sweep is not finished while the hub
+leaves a gap: an answer that is no page of its list and not the end of it either.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from queue import SimpleQueue
+from typing import Any
+
+from crawlers.errors import HubError
+from crawlers.listing import Hub, Listing, Page
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.events import Event
+from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_strands, open_sweep
+from crawlers.sweeps.presence import WORKERS, Workers, vanished
+from crawlers.sweeps.versions import Known
+from crawlers.values import ODD_SHAPES
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStep:
+    """How far a sweep has come.
+
+    Attributes:
+        pages, listings: so far, over all runs of this sweep.
+        before: listings of earlier runs of it.
+        events: of this step.
+        notes: what was odd, in sentences.
+        finished: nothing is left to do.
+        gaps: of the last step: why listings may be missing, in sentences. Such a sweep is not finished.
+    """
+
+    sweep_id: int
+    pages: int
+    listings: int
+    events: tuple[Event, ...] = ()
+    notes: tuple[str, ...] = ()
+    finished: bool = False
+    before: int = 0
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A strand that is being read: its stream of pages, and of the present page what is still asked for."""
+
+    number: int
+    pages: Iterator[Page]
+    asked_at: str | None
+    page: Page | None = None
+    fresh: list[Listing] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    known: dict[str, Known] = field(default_factory=dict)
+    waiting: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def sweep(
+    hub: Hub,
+    place: str,
+    store: CrawlStore,
+    clock: Callable[[], datetime],
+    since: datetime | None = None,
+    workers: int = WORKERS,
+) -> Iterator[SweepStep]:
+    """Go through a hub, going on with a sweep of the same place that was stopped.
+
+    Args:
+        place: hub and address as the operator named them.
+        since: only what changed since then; such a sweep cannot tell what vanished.
+        workers: requests under way at the same time, within the hosts' budgets.
+
+    Raises:
+        PlaceBusy: another program is sweeping this place.
+        HubError: the hub stopped answering; what came so far is kept, and the next call goes on there.
+    """
+    with store.alone_with(place):
+        step = _begin(hub, place, store, since, clock())
+        passing = _Pass(hub, place, store, clock, step)
+        with Workers(workers) as pool:
+            yield from passing.read(pool, workers)
+            if gaps := gaps_of(store, step.sweep_id):
+                yield replace(passing.step, events=(), notes=(), gaps=gaps)
+                return
+            if since is None:
+                for event, note in vanished(hub, place, store, clock, step.sweep_id, pool):
+                    yield replace(passing.step, events=(event,) if event else (), notes=(note,) if note else ())
+        with store.transaction():
+            store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
+        yield replace(passing.step, events=(), notes=(), finished=True)
+
+
+def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
+    sweep_id = open_sweep(store, place, since, now)
+    if sweep_id is None:
+        return SweepStep(add_sweep(store, place, hub.name, hub.strands(since), since, now), 0, 0)
+    query = "select pages, listings from sweeps where sweep_id = ?"
+    pages, listings = store.db.execute(query, [sweep_id]).fetchone()
+    return SweepStep(sweep_id, pages, listings, before=listings)
+
+
+class _Pass:
+    """One call's part of a sweep. Only the thread that iterates touches the store."""
+
+    def __init__(self, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], step: SweepStep) -> None:
+        self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
+        self._owners: dict[Future[Any], _Reading] = {}
+        self._arrived: SimpleQueue[Future[Any]] = SimpleQueue()
+        # Listings that one strand is asking about, so that no other does the same.
+        self._asking: set[str] = set()
+        self._failed: HubError | None = None
+        finished = "select 1 from sweeps where place = ? and finished_at is not null and since is null limit 1"
+        self.first = store.db.execute(finished, [place]).fetchone() is None
+
+    def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
+        """Read all strands to their ends, those that come last after the others."""
+        for last in (False, True):
+            left = deque(self._strands(last))
+            active = 0
+            while self._owners or left:
+                while left and active < workers and self._failed is None:
+                    active += 1
+                    self._ask_for_page(pool, left.popleft())
+                if not self._owners:
+                    break
+                future = self._arrived.get()
+                step, ended = self._take(pool, self._owners.pop(future), future)
+                active -= ended
+                if step is not None:
+                    yield step
+            if self._failed is not None:
+                raise self._failed
+
+    def _strands(self, last: bool) -> Iterator[_Reading]:
+        for one in open_strands(self.store, self.step.sweep_id, last=last):
+            yield _Reading(one.number, iter(self.hub.pages(one.strand, one.cursor)), one.cursor)
+
+    def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
+        reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []
+        self._ask(pool.submit(next, reading.pages, None), reading)
+
+    def _ask(self, future: Future[Any], reading: _Reading) -> None:
+        # Owned before it can arrive: what is done already is put into the queue at once.
+        self._owners[future] = reading
+        future.add_done_callback(self._arrived.put)
+
+    def _take(self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]) -> tuple[SweepStep | None, bool]:
+        """What a finished request brought; a step where that ended a page, and whether the strand ended."""
+        page_arrived = reading.page is None
+        try:
+            result = future.result()
+            if isinstance(result, Listing):
+                reading.notes += [f"{result.listing_id}: {gap}" for gap in result.gaps]
+        except _Incomplete as error:
+            reading.notes.append(str(error))
+            result = error.listing
+            if result.listing_id in reading.known:
+                # What was known of it counts until the hub tells more: a failed question is no change.
+                reading.unchanged.append(result.listing_id)
+                self._asking.discard(result.listing_id)
+                result = None
+        except HubError as error:
+            self._failed = self._failed or error
+            return None, True
+        if page_arrived and result is None:
+            # A hub without a single page: nothing there.
+            self._finish(reading)
+            return None, True
+        if page_arrived:
+            reading.page = result
+            self._sort(pool, reading)
+        else:
+            reading.waiting -= 1
+            if result is not None:
+                reading.fresh.append(result)
+        if reading.waiting:
+            return None, False
+        step = self._commit(reading)
+        ended = reading.page is None or reading.page.cursor is None
+        if not ended and self._failed is None:
+            self._ask_for_page(pool, reading)
+        return step, ended or self._failed is not None
+
+    def _sort(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
+        """Tell new from seen and unchanged; ask for what is missing of the new."""
+        page = reading.page
+        listings = {listing.listing_id: listing for listing in (page.listings if page else ())}
+        known = reading.known = self.store.known(self.hub.name, list(listings), self.place)
+        for listing_id, listing in listings.items():
+            before = known.get(listing_id)
+            if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
+                continue
+            # What only another address told is asked for again here: its files' addresses are that place's.
+            unchanged = (
+                before is not None
+                and before.sweep_id is not None
+                and before.state == str(listing.standing)
+                and before.revision == listing.revision
+            )
+            if listing.complete:
+                reading.fresh.append(listing)
+            elif unchanged and listing.revision is not None:
+                reading.unchanged.append(listing_id)
+            else:
+                reading.waiting += 1
+                self._asking.add(listing_id)
+                self._ask(pool.submit(_completed, self.hub, listing), reading)
+
+    def _commit(self, reading: _Reading) -> SweepStep:
+        page, now, sweep_id = reading.page, self.clock(), self.step.sweep_id
+        with self.store.transaction():
+            # Another strand may have brought the same listing while this one was asking.
+            ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
+            known = self.store.known(self.hub.name, ids, self.place)
+            done = {listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id}
+            order = {listing.listing_id: number for number, listing in enumerate(page.listings if page else ())}
+            fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
+            fresh.sort(key=lambda listing: order[listing.listing_id])
+            unchanged = [listing_id for listing_id in reading.unchanged if listing_id not in done]
+            events = self.store.see(fresh, self.place, sweep_id, now, first=self.first)
+            self.store.touch(self.hub.name, unchanged, self.place, sweep_id)
+            count = self.step.listings + len(fresh) + len(unchanged)
+            notes = (*(page.notes if page else ()), *reading.notes)
+            self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes, before=self.step.before)
+            advance(self.store, sweep_id, reading.number, page, reading.asked_at)
+            self.store.db.execute(
+                "update sweeps set pages = ?, listings = ? where sweep_id = ?",
+                [self.step.pages, self.step.listings, sweep_id],
+            )
+        reading.asked_at = page.cursor if page else None
+        self._asking.difference_update(listing.listing_id for listing in reading.fresh)
+        return self.step
+
+    def _finish(self, reading: _Reading) -> None:
+        with self.store.transaction():
+            advance(self.store, self.step.sweep_id, reading.number, None, reading.asked_at)
+
+
+def _completed(hub: Hub, listing: Listing) -> Listing:
+    """The listing with all that can be had of it; kept as it is, and asked for again next time, where the hub refuses."""
+    try:
+        whole = replace(hub.complete(listing), listing_id=listing.listing_id, complete=True)
+        return replace(whole, revision=None) if whole.gaps else whole
+    except (HubError, *ODD_SHAPES) as error:
+        told = str(error) if isinstance(error, HubError) else f"{type(error).__name__}: {error}"
+        note = f"{listing.listing_id} cannot be read whole: {told}"
+        raise _Incomplete(note, replace(listing, complete=True, revision=None)) from error
+
+
+class _Incomplete(HubError):
+    """A listing of which the hub did not tell everything."""
+
+    def __init__(self, note: str, listing: Listing) -> None:
+        super().__init__(note)
+        self.listing = listing
