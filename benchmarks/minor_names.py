@@ -21,7 +21,7 @@ import numpy as np
 
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
-from face_index.face import PackVersion
+from face_index.faces.face import PackVersion
 from face_index.identity import Proof
 from face_index.vault import Submission
 from scanner.settings import Settings

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from face_index.enrolment import EnrolmentReport
+    from face_index.registration.enrolment import EnrolmentReport
 
 
 class FaceIndexError(Exception):

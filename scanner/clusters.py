@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_index.face import Vector, unit
+from face_index.faces.face import Vector, unit
 
 # Mean cosine between two groups above which they are one face.
 MIN_COSINE_WITHIN = 0.45

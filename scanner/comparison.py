@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from face_index.calibration import Calibration
-from face_index.face import PackVersion
-from face_index.packs import FacePack
+from face_index.faces.face import PackVersion
+from face_index.faces.packs import FacePack
+from face_index.gallery.calibration import Calibration
 from scanner.versions import library_versions
 from scanner.watch import Watch
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_index.face import Vector, unit
+from face_index.faces.face import Vector, unit
 from scanner.clusters import clusters_of
 from scanner.sequential import Estimate, Schedule, estimate
 from scanner.studio import Shot

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from face_index.face import Face, FaceReader
-from face_index.quality import QualityBar
+from face_index.faces.face import Face, FaceReader
+from face_index.faces.quality import QualityBar
 from scanner.depictions import Depiction, control_score, depictions, usable
 from scanner.errors import NotScannable
 from scanner.prompts import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from face_index.face import Prototypes
+from face_index.faces.face import Prototypes
 from scanner.crew import Result, next_of
 from scanner.errors import FleetUnreachable, WorkersLost
 from scanner.examination import Budget

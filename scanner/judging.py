@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from face_index.face import FaceReader, Prototypes
-from face_index.faiss_gallery import IndexKind
-from face_index.packs import FacePack
+from face_index.faces.face import FaceReader, Prototypes
+from face_index.faces.packs import FacePack
+from face_index.gallery.faiss_gallery import IndexKind
 from scanner.adapters.loading import SCANNABLE_KINDS
 from scanner.base_models import BaseModel, Declared, choose_base_model, place_of
 from scanner.comparison import comparison_record

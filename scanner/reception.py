@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from face_index.face import FaceReader, PackVersion
-from face_index.packs import FacePack, find_pack
+from face_index.faces.face import FaceReader, PackVersion
+from face_index.faces.packs import FacePack, find_pack
 from face_index.vault import Vault
 from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore
 from scanner.base_models import MINIATURE_WEIGHTS
@@ -18,8 +18,8 @@ from scanner.logins import system_login
 from scanner.settings import Settings
 
 if TYPE_CHECKING:
-    from face_index.calibration import Calibration
-    from face_index.registration import Registrar
+    from face_index.gallery.calibration import Calibration
+    from face_index.registration.registration import Registrar
 
 Clock = Callable[[], datetime]
 
@@ -65,7 +65,7 @@ def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
 
 def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
     """What this pack's scores mean: measured here by `calibrate`, else as it came with the pack."""
-    from face_index.calibration import load_calibration
+    from face_index.gallery.calibration import load_calibration
 
     for path in (settings.calibrations_path / f"{version.sha256}.json", pack.folder / "calibration.json"):
         calibration = load_calibration(path, version.sha256)
@@ -85,7 +85,7 @@ def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
     """The face reader of a pack, on the configured device."""
     import onnxruntime
 
-    from face_index.insight import InsightFaceReader
+    from face_index.faces.insight import InsightFaceReader
 
     there = onnxruntime.get_available_providers()
     cuda = settings.device == "cuda" or (settings.device == "auto" and "CUDAExecutionProvider" in there)
@@ -118,6 +118,6 @@ class Reception:
 
     @cached_property
     def registrar(self) -> Registrar:
-        from face_index.registration import Registrar
+        from face_index.registration.registration import Registrar
 
         return Registrar(self.vault, self.reader, self.pack.bar, self.calibration)

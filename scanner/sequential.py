@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from face_index.face import Vector, unit
+from face_index.faces.face import Vector, unit
 
 Floats = npt.NDArray[np.floating]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from face_index.face import Face, FaceReader
-from face_index.quality import QualityBar
+from face_index.faces.face import Face, FaceReader
+from face_index.faces.quality import QualityBar
 from scanner.errors import UnfaithfulLoad
 from scanner.prompts import SamplePlan
 from scanner.sampling import Made, Sampler

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from face_index.calibration import UNCALIBRATED_THRESHOLD, Calibration, crowding_of
-from face_index.face import PackVersion, Prototypes, Vector
-from face_index.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
-from face_index.gallery import Candidate, Gallery
+from face_index.faces.face import PackVersion, Prototypes, Vector
+from face_index.gallery.calibration import UNCALIBRATED_THRESHOLD, Calibration, crowding_of
+from face_index.gallery.exact_gallery import Candidate, Gallery
+from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
 from scanner.verdict import Thresholds
 
 # A template's own share of the impostor tail is worth measuring against at least this many others;

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 
 from crawlers.sweeps.crawl_store import CrawlStore
-from face_index.faiss_gallery import IndexKind
+from face_index.gallery.faiss_gallery import IndexKind
 from scanner.cases.records import CaseRecords, open_docket
 from scanner.crew import Crew, LocalCrew
 from scanner.examination import Budget

@@ -23,11 +23,11 @@ from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
-from face_index.face import PackVersion, Prototypes, unit
+from face_index.faces.face import PackVersion, Prototypes, unit
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
+from face_index.gallery.templates import make_prototypes
 from face_index.identity import Identity, Proof
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack, find_pack
-from face_index.templates import make_prototypes
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
 from reports.docket import Docket

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face_index.calibration import (
+from face_index.errors import CalibrationImpossible
+from face_index.faces.face import PackVersion
+from face_index.gallery.calibration import (
     Calibration,
     calibrate,
     calibrate_impostors,
@@ -19,10 +21,16 @@ from face_index.calibration import (
     load_calibration,
     save_calibration,
 )
-from face_index.errors import CalibrationImpossible
-from face_index.face import PackVersion
-from face_index.faiss_gallery import IndexKind
-from face_index.metrics import cllr, det_curve, differential, equal_error_rate, minimal_cllr, rate, rate_over_subjects
+from face_index.gallery.faiss_gallery import IndexKind
+from face_index.gallery.metrics import (
+    cllr,
+    det_curve,
+    differential,
+    equal_error_rate,
+    minimal_cllr,
+    rate,
+    rate_over_subjects,
+)
 from scanner.watch import watch_over
 
 VERSION = PackVersion("pack", "ab" * 32, 48)

@@ -24,9 +24,9 @@ from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.locks import alone, shared
 from crawlers.captures.pages.page import Limits
 from crawlers.errors import CaptureRefused, CapturesBusy
-from face_index.captured import Captured, faces_in
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack
+from face_index.faces.capture_faces import Captured, faces_in
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack
 from reports.case import Case
 from reports.case_report import case_html
 from reports.docket import Docket

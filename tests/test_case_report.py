@@ -13,7 +13,7 @@ import pikepdf
 import pypdfium2
 import pytest
 
-from face_index.photos import PhotoRefused, photo_from
+from face_index.faces.photos import PhotoRefused, photo_from
 from reports.case import Case, case_from_dict, case_to_dict
 from reports.case_report import case_html, case_pdf
 from reports.docket import Docket

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.enrolment import EnrolmentReport, make_template, template_of_kept
 from face_index.errors import EnrolmentRefused
-from face_index.face import Face, unit
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack, find_pack
-from face_index.photos import open_photo, photos_in
-from face_index.refusals import Why
-from face_index.templates import looks, make_prototypes, plain_mean
+from face_index.faces.face import Face, unit
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.photos import open_photo, photos_in
+from face_index.faces.refusals import Why
+from face_index.gallery.templates import looks, make_prototypes, plain_mean
+from face_index.registration.enrolment import EnrolmentReport, make_template, template_of_kept
 from scanner.miniature.albums import draw_photos
 from tests.conftest import prototypes_of, shared
 from tests.test_faces import GOOD

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from insightface.app import FaceAnalysis
 
-from face_index.alignment import head_poses
 from face_index.errors import PackMissing, PackNotLicensed, PackUnusable
-from face_index.face import Face, unit
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack, find_pack
-from face_index.quality import QualityBar
-from face_index.refusals import Why
+from face_index.faces.alignment import head_poses
+from face_index.faces.face import Face, unit
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.quality import QualityBar
+from face_index.faces.refusals import Why
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK as SHIPPED

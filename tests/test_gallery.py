@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from face_index import faiss_gallery
 from face_index.errors import PackMismatch, UnknownIdentity
-from face_index.face import PackVersion, Prototypes, unit
-from face_index.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
-from face_index.gallery import MOST_PROTOTYPES, ExactGallery, Gallery
+from face_index.faces.face import PackVersion, Prototypes, unit
+from face_index.gallery import faiss_gallery
+from face_index.gallery.exact_gallery import MOST_PROTOTYPES, ExactGallery, Gallery
+from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
 
 VERSION = PackVersion("pack", "ab" * 32, 64)
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import crawlers.captures.images.image_formats
-import face_index.image_formats
+import face_index.faces.image_formats
 from crawlers.captures.images.pictures import look_at
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.page import Limits
 from crawlers.captures.reading import captures_in, left_out_of
-from face_index.captured import pixels_of
-from face_index.image_formats import FORMATS, ImageRefused, Kind, kind_of, open_image
-from face_index.photos import PhotoRefused, files_in, open_photo, photo_from, photos_in
-from face_index.refusals import Why
+from face_index.faces.capture_faces import pixels_of
+from face_index.faces.image_formats import FORMATS, ImageRefused, Kind, kind_of, open_image
+from face_index.faces.photos import PhotoRefused, files_in, open_photo, photo_from, photos_in
+from face_index.faces.refusals import Why
 from scanner.captures.intake import Intake
 from scanner.captures.records import _face_png
 from scanner.miniature.albums import draw_photos
@@ -68,7 +68,7 @@ def animated(form: str, frames: list[Image.Image]) -> bytes:
 
 def test_both_packages_have_the_same_list() -> None:
     """Neither may import the other, so the file lies in both."""
-    one, other = (Path(str(module.__file__)) for module in (crawlers.captures.images.image_formats, face_index.image_formats))
+    one, other = (Path(str(module.__file__)) for module in (crawlers.captures.images.image_formats, face_index.faces.image_formats))
     assert one.read_bytes() == other.read_bytes()
 
 

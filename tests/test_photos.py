@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from face_index.photos import LONGEST_SIDE_PX, PhotoRefused, open_photo, photo_from, photos_in
-from face_index.refusals import LANGUAGES, Refusal, Why
+from face_index.faces.photos import LONGEST_SIDE_PX, PhotoRefused, open_photo, photo_from, photos_in
+from face_index.faces.refusals import LANGUAGES, Refusal, Why
 from scanner.miniature.albums import draw_photos
 
 

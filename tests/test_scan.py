@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from face_index.insight import InsightFaceReader
+from face_index.faces.insight import InsightFaceReader
 from scanner.miniature.world import ADAPTERS, World, load_world
 from scanner.prompts import plan_samples
 from scanner.safety import usable_triggers

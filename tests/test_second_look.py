@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from face_index.enrolment import EnrolmentReport, make_template
 from face_index.errors import EnrolmentRefused
-from face_index.face import Face, Vector, unit
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack, find_pack
-from face_index.photos import PhotoFile
-from face_index.refusals import Why
-from face_index.second_look import Turned, on_their_side
+from face_index.faces.face import Face, Vector, unit
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
+from face_index.faces.photos import PhotoFile
+from face_index.faces.refusals import Why
+from face_index.faces.second_look import Turned, on_their_side
+from face_index.registration.enrolment import EnrolmentReport, make_template
 from scanner.miniature.albums import draw_photos
 from tests.conftest import shared
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from crawlers.captures.pages import extractors
 from crawlers.captures.pages.page import SavedPage
 from crawlers.errors import HubError
-from face_index.detection import BatchDetector, Layout
-from face_index.insight import InsightFaceReader
+from face_index.faces.detection import BatchDetector, Layout
+from face_index.faces.insight import InsightFaceReader
 from scanner.cli.app import app
 from scanner.errors import SettingsInvalid, first_line, sentence_of
 from scanner.reception import utc_now
@@ -127,7 +127,7 @@ class TestReaders:
         self, miniature_reader: InsightFaceReader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         detector = miniature_reader._detector._detector
-        monkeypatch.setattr("face_index.detection.onnx.load", _fails)
+        monkeypatch.setattr("face_index.faces.detection.onnx.load", _fails)
         options = miniature_reader._app.det_model.session.get_session_options()
         slow = BatchDetector(detector, (640, 640), 4, options)
         assert slow.layout == Layout.ONE_AT_A_TIME

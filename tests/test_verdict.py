@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from face_index.face import Vector, unit
+from face_index.faces.face import Vector, unit
 from scanner.clusters import clusters_of
 from scanner.errors import RefusedToSample
 from scanner.prompts import plan_samples, subject_of

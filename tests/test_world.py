@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
-from face_index.calibration import load_calibration
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack
+from face_index.gallery.calibration import load_calibration
 from scanner.base_models import MINIATURE_WEIGHTS
 from scanner.miniature.demo import ENROLMENT_PHOTOS
 from scanner.miniature.objects import STYLE_SEEDS

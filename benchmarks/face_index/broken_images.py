@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from face_index.enrolment import open_faces
-from face_index.face import Face
-from face_index.insight import InsightFaceReader
-from face_index.packs import find_pack
-from face_index.refusals import LANGUAGES
+from face_index.faces.face import Face
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import find_pack
+from face_index.faces.refusals import LANGUAGES
+from face_index.registration.enrolment import open_faces
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

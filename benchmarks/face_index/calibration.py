@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.face_index.population import Population, load_population
-from face_index.calibration import Calibration, calibrate, crowding_of
-from face_index.metrics import cllr, minimal_cllr, rate
+from face_index.gallery.calibration import Calibration, calibrate, crowding_of
+from face_index.gallery.metrics import cllr, minimal_cllr, rate
 
 SIZES = (100, 1_000, 10_000)
 RATES = (1e-3, 1e-4)

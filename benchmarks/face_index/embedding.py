@@ -21,8 +21,8 @@ import onnxruntime
 from insightface.app import FaceAnalysis
 from PIL import Image
 
-from face_index.insight import InsightFaceReader
-from face_index.packs import FacePack, find_pack
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

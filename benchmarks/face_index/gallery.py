@@ -14,8 +14,8 @@ from functools import partial
 import faiss
 import numpy as np
 
-from face_index.face import PackVersion
-from face_index.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
+from face_index.faces.face import PackVersion
+from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
 
 DIMENSION, PROBES, ROUNDS = 512, 256, 5
 VERSION = PackVersion("random", "00" * 32, DIMENSION)

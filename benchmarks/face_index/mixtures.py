@@ -22,13 +22,13 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks.face_index.templates import poor
-from face_index.calibration import Calibration, load_calibration
-from face_index.enrolment import _good, _refuse_several_people, _refuse_strangers, _Sorting
-from face_index.face import Face
-from face_index.grouping import DIFFERENT_PEOPLE_FMR, alike_from
-from face_index.insight import InsightFaceReader
-from face_index.metrics import rate
-from face_index.packs import FacePack, find_pack
+from face_index.faces.face import Face
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import FacePack, find_pack
+from face_index.gallery.calibration import Calibration, load_calibration
+from face_index.gallery.metrics import rate
+from face_index.registration.enrolment import _good, _refuse_several_people, _refuse_strangers, _Sorting
+from face_index.registration.grouping import DIFFERENT_PEOPLE_FMR, alike_from
 from scanner.miniature.persons import CALIBRATION_SEEDS, HAIR_COLOURS, Person, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from face_index.insight import InsightFaceReader
-from face_index.packs import find_pack
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import find_pack
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
-from face_index.face import PackVersion
-from face_index.faiss_gallery import FaissGallery
+from face_index.faces.face import PackVersion
+from face_index.gallery.faiss_gallery import FaissGallery
 from face_index.vault import Vault
 from face_index.vault.backups import make_backup
 from face_index.vault.keys import FileKeys, new_key, seal, unseal

@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from face_index.face import Face, Prototypes
-from face_index.insight import InsightFaceReader
-from face_index.metrics import rate
-from face_index.packs import find_pack
-from face_index.templates import make_prototypes, plain_mean
+from face_index.faces.face import Face, Prototypes
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import find_pack
+from face_index.gallery.metrics import rate
+from face_index.gallery.templates import make_prototypes, plain_mean
 from scanner.miniature.persons import CALIBRATION_SEEDS, Person, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from face_index.face import Prototypes
-from face_index.insight import InsightFaceReader
-from face_index.packs import find_pack
-from face_index.templates import make_prototypes
+from face_index.faces.face import Prototypes
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import find_pack
+from face_index.gallery.templates import make_prototypes
 from scanner.miniature.persons import CALIBRATION_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK

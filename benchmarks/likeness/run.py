@@ -28,7 +28,7 @@ from benchmarks.likeness.detection_error import draw_det
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
-from face_index.face import Prototypes
+from face_index.faces.face import Prototypes
 from scanner.examination import Budget
 from scanner.judging import Bench, Task, bench_from
 from scanner.safety import usable_triggers

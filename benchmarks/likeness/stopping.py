@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from benchmarks.likeness.build import folder_of
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
-from face_index.face import unit
+from face_index.faces.face import unit
 from scanner.base_models import choose_base_model
 from scanner.errors import NotScannable
 from scanner.examination import Budget

@@ -12,10 +12,10 @@ from markupsafe import Markup
 from face_index.accuracy.evaluation import Evaluation
 from face_index.accuracy.labels import LABELS
 from face_index.accuracy.plots import det_plot, reliability_plot, score_plot
-from face_index.face import PackVersion
-from face_index.metrics import Rate
-from face_index.packs import FacePack
-from face_index.refusals import Why
+from face_index.faces.face import PackVersion
+from face_index.faces.packs import FacePack
+from face_index.faces.refusals import Why
+from face_index.gallery.metrics import Rate
 
 
 @dataclass(frozen=True, slots=True)

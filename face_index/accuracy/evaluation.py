@@ -10,11 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.accuracy.labelled import Pair, ReadPhotos, cosines
-from face_index.calibration import Calibration, calibrate
 from face_index.errors import CalibrationImpossible
-from face_index.face import Face, unit
-from face_index.metrics import Rate, cllr, det_curve, differential, equal_error_rate, minimal_cllr, rate_over_subjects
-from face_index.templates import make_prototypes
+from face_index.faces.face import Face, unit
+from face_index.gallery.calibration import Calibration, calibrate
+from face_index.gallery.metrics import (
+    Rate,
+    cllr,
+    det_curve,
+    differential,
+    equal_error_rate,
+    minimal_cllr,
+    rate_over_subjects,
+)
+from face_index.gallery.templates import make_prototypes
 
 Floats = npt.NDArray[np.floating]
 STATED_FMR = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)

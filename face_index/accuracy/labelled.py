@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from face_index.enrolment import open_faces
 from face_index.errors import CalibrationImpossible
-from face_index.face import Face, FaceReader
-from face_index.photos import photos_in
-from face_index.quality import QualityBar
+from face_index.faces.face import Face, FaceReader
+from face_index.faces.photos import photos_in
+from face_index.faces.quality import QualityBar
+from face_index.registration.enrolment import open_faces
 
 _AT_ONCE = 32
 

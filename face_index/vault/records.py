@@ -16,7 +16,7 @@ from sqlite_utils import Database
 
 from face_index.consent import ADULT_YEARS, Consent, consent_from_json, is_minor
 from face_index.errors import NameRefused, NotDecidable
-from face_index.face import PackVersion, Prototypes
+from face_index.faces.face import PackVersion, Prototypes
 from face_index.identity import Identity, Status
 from face_index.vault.keys import seal
 from face_index.vault.schema import TABLES_OF_A_PERSON

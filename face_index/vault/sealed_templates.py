@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 from sqlite_utils import Database
 
-from face_index.face import PackVersion, Prototypes
+from face_index.faces.face import PackVersion, Prototypes
 from face_index.vault.keys import seal, unseal
 from face_index.vault.records import NOT_ERASED
 

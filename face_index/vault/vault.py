@@ -33,7 +33,7 @@ from face_index.errors import (
     VaultDamaged,
     VaultSetBack,
 )
-from face_index.face import PackVersion, Prototypes
+from face_index.faces.face import PackVersion, Prototypes
 from face_index.identity import Identity, Proof, Status, proof_from_json
 from face_index.vault.audit import AuditLog
 from face_index.vault.backups import ERASURES_FILE, erase_from_backups

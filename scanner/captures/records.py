@@ -10,7 +10,7 @@ from PIL import Image
 from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
-from face_index.captured import pixels_of
+from face_index.faces.capture_faces import pixels_of
 from reports.case import (
     CaptureRecord,
     Case,

@@ -17,10 +17,10 @@ from crawlers.captures.capture_store import Captures, ImageRow, PageRow
 from crawlers.captures.images.pictures import copies_among
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.pages.page import Format
-from face_index.captured import Captured, faces_in
-from face_index.face import Face, FaceReader, unit
-from face_index.packs import FacePack
-from face_index.same_picture import Look, Patch, different_photographs, is_one_picture
+from face_index.faces.capture_faces import Captured, faces_in
+from face_index.faces.face import Face, FaceReader, unit
+from face_index.faces.packs import FacePack
+from face_index.faces.same_picture import Look, Patch, different_photographs, is_one_picture
 from scanner.clusters import clusters_of
 from scanner.sequential import Schedule, estimate
 from scanner.verdict import Outcome, Scored, Thresholds, decide

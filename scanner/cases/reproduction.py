@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from face_index.face import FaceReader
-from face_index.packs import known_packs
+from face_index.faces.face import FaceReader
+from face_index.faces.packs import known_packs
 from reports.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
 from reports.verify_bundle import verify

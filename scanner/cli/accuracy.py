@@ -23,7 +23,7 @@ from scanner.cli.context import (
 if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
-    from face_index.calibration import Calibration
+    from face_index.gallery.calibration import Calibration
     from scanner.reception import Reception
 
 OutOption = Annotated[Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")]
@@ -73,7 +73,7 @@ def calibrate(
     as_json: JsonFlag = False,
 ) -> None:
     """Fit thresholds and likelihood ratios for a face pack; scans use them from then on."""
-    from face_index.calibration import save_calibration
+    from face_index.gallery.calibration import save_calibration
     from scanner.reception import Reception
 
     check_language(lang)
@@ -122,7 +122,7 @@ def _read(reception: Reception, photos: list[LabelledPhoto]) -> ReadPhotos:
 
 
 def _from_gallery(reception: Reception) -> Calibration:
-    from face_index.calibration import calibrate_impostors
+    from face_index.gallery.calibration import calibrate_impostors
 
     version = reception.reader.version
     templates = reception.vault.active_templates(version, reception.clock().date())

@@ -26,8 +26,8 @@ from scanner.cli.context import (
 
 if TYPE_CHECKING:
     from face_index.consent import Consent
-    from face_index.enrolment import EnrolmentReport
     from face_index.identity import Identity
+    from face_index.registration.enrolment import EnrolmentReport
     from scanner.reception import Reception
 
 
@@ -76,9 +76,9 @@ def enroll(
     """Submit a person's likeness, with their consent, from three or more photos; another operator approves."""
     from face_index.consent import Signatory
     from face_index.errors import EnrolmentRefused, PickRefused
-    from face_index.photo_names import picked_numbers
-    from face_index.photos import files_in, hidden_in
-    from face_index.registration import Request
+    from face_index.faces.photos import files_in, hidden_in
+    from face_index.registration.photo_names import picked_numbers
+    from face_index.registration.registration import Request
     from scanner.reception import Reception
 
     check_language(lang)
@@ -227,7 +227,7 @@ def enroll_many(
     """Submit an agency's people from a list; can be stopped and run again."""
     from face_index.consent import CONSENT_TEXT
     from face_index.errors import ConsentMissing
-    from face_index.manifest import read_manifest, register_all
+    from face_index.registration.manifest import read_manifest, register_all
     from scanner.reception import Reception
 
     flags: Flags = context.obj

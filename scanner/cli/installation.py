@@ -107,7 +107,7 @@ def _free_gb(settings: Settings) -> float:
 def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
     from pathlib import Path
 
-    from face_index.packs import known_packs
+    from face_index.faces.packs import known_packs
 
     registry = known_packs()
     described = {"name": settings.face_pack, "declared use": settings.use or "not said (counts as commercial)"}
@@ -126,7 +126,7 @@ def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
                 f"face pack {settings.face_pack}: it is fetched at first use from {entry.get('url')}, or pass --face-pack with a folder"
             )
     elif Path(settings.face_pack).is_dir():
-        from face_index.insight import licence_of
+        from face_index.faces.insight import licence_of
 
         described |= {"licence": " ".join(licence_of(Path(settings.face_pack))), "on this machine": "yes"}
     else:

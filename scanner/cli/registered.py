@@ -92,7 +92,7 @@ def re_embed(
     as_json: JsonFlag = False,
 ) -> None:
     """Make everyone's template anew with the face pack in use, from the photos that were kept."""
-    from face_index.registration import reembed
+    from face_index.registration.registration import reembed
     from scanner.reception import Reception
 
     flags: Flags = context.obj

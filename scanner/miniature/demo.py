@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.errors import UnknownIdentity
 from face_index.identity import Proof, Status
-from face_index.registration import Request
+from face_index.registration.registration import Request
 from scanner.miniature.albums import draw_photos
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.huggingface import serve_huggingface

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from face_index.face import FaceReader
-from face_index.packs import FacePack
-from face_index.registration import Registrar
+from face_index.faces.face import FaceReader
+from face_index.faces.packs import FacePack
+from face_index.registration.registration import Registrar
 from face_index.vault import Vault
 from reports.case import Case
 from scanner.cases.confirmation import Viewing, viewing_of

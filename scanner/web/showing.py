@@ -84,7 +84,7 @@ def _blurred(desk: PageDesk, sha256: str) -> Markup:
 
 def _captured(desk: PageDesk, sha256: str) -> Markup:
     """An image as somebody captured it, in any of the formats in which faces are looked for."""
-    from face_index.captured import pixels_of
+    from face_index.faces.capture_faces import pixels_of
 
     return pixels_uri(pixels_of(desk.docket.kept(sha256, "captured")), _WHOLE)
 

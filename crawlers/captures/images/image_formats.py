@@ -1,6 +1,6 @@
 """Which image files are opened, and what any other file is: told by its content, never by its name.
 
-The same file lies in crawlers/saved and in face_index, since neither may import the other;
+The same file lies in crawlers.captures.images and in face_index.faces, since neither may import the other;
 tests/test_image_formats.py holds both equal.
 """
 

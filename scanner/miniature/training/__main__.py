@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from diffusers import AutoencoderKL
 
-from face_index.calibration import calibrate, save_calibration
-from face_index.face import unit
-from face_index.insight import InsightFaceReader
-from face_index.packs import find_pack
-from face_index.templates import make_prototypes
+from face_index.faces.face import unit
+from face_index.faces.insight import InsightFaceReader
+from face_index.faces.packs import find_pack
+from face_index.gallery.calibration import calibrate, save_calibration
+from face_index.gallery.templates import make_prototypes
 from scanner.base_models import MINIATURE_WEIGHTS
 from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS

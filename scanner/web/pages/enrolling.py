@@ -10,11 +10,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, Consent, Signatory, Terms, is_minor
-from face_index.enrolment import MIN_PHOTOS, EnrolmentReport, open_faces
 from face_index.errors import ConsentMissing, EnrolmentRefused, NameRefused
-from face_index.photos import PhotoFile
-from face_index.refusals import Refusal, Why
-from face_index.registration import Request as Registration
+from face_index.faces.photos import PhotoFile
+from face_index.faces.refusals import Refusal, Why
+from face_index.registration.enrolment import MIN_PHOTOS, EnrolmentReport, open_faces
+from face_index.registration.registration import Request as Registration
 from face_index.vault import Document
 from face_index.vault.records import checked_name
 from reports.words import Translate

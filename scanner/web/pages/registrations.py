@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from markupsafe import Markup
 
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
+from face_index.faces.photos import PhotoRefused, photo_from
 from face_index.identity import Identity, Proof, Status
-from face_index.photos import PhotoRefused, photo_from
 from reports.pictures import pixels_uri
 from scanner.web.access import Permission
 from scanner.web.accounts import Account, holder_actor

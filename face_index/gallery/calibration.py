@@ -1,6 +1,6 @@
 """From impostor and genuine scores to thresholds that hold a stated error rate, and to likelihood ratios.
 
-The impostor tail is face_index.tail's. A search is a false positive if any of N templates scores
+The impostor tail is face_index.gallery.tail's. A search is a false positive if any of N templates scores
 above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more people than others
 do ("wolves and lambs", Doddington et al. 1998): a template's own share of the tail raises or lowers its threshold.
 Log-likelihood ratios are an affine function of z fitted by logistic regression (Brümmer & du Preez 2006).
@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.errors import CalibrationImpossible
-from face_index.metrics import cllr, minimal_cllr
-from face_index.tail import MOST_COSINE, Tail, fisher_z, fit_tail, resampled_tails
+from face_index.gallery.metrics import cllr, minimal_cllr
+from face_index.gallery.tail import MOST_COSINE, Tail, fisher_z, fit_tail, resampled_tails
 
 Floats = npt.NDArray[np.floating]
 # Without a calibration no rate can be promised. This cosine lies above every different-person pair

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from face_index.face import Face, Prototypes, unit
-from face_index.gallery import MOST_PROTOTYPES
+from face_index.faces.face import Face, Prototypes, unit
+from face_index.gallery.exact_gallery import MOST_PROTOTYPES
 
 # Two looks (with and without dark glasses, say) are kept apart if their means are further apart than this
 # and each shows in enough photos that neither is an accident (benchmarks/face_index/templates.py).

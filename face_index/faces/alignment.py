@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from face_index.face import Image
+from face_index.faces.face import Image
 
 CROP_PX = 112
 # Where ArcFace's training crops have eyes, nose tip and mouth corners (Deng et al., CVPR 2019;

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from face_index.calibration import UNCALIBRATED_THRESHOLD, Calibration
 from face_index.consent import Consent, check_consent
-from face_index.enrolment import (
+from face_index.faces.face import FaceReader
+from face_index.faces.photos import PhotoFile
+from face_index.faces.quality import QualityBar
+from face_index.gallery.calibration import UNCALIBRATED_THRESHOLD, Calibration
+from face_index.gallery.faiss_gallery import FaissGallery
+from face_index.identity import Identity
+from face_index.registration.enrolment import (
     MIN_PHOTOS,
     EnrolmentReport,
     lookalikes,
     make_template,
     template_of_kept,
 )
-from face_index.face import FaceReader
-from face_index.faiss_gallery import FaissGallery
-from face_index.grouping import alike_from
-from face_index.identity import Identity
-from face_index.photos import PhotoFile
-from face_index.quality import QualityBar
+from face_index.registration.grouping import alike_from
 from face_index.vault import Document, Submission, Vault
 
 LOOKALIKE_FPIR = 0.001

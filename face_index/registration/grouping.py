@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from face_index.calibration import Calibration
+from face_index.gallery.calibration import Calibration
 
 # Two groups of photos count as two people where their means are less alike than templates of different people are
 # once in so many comparisons: the rate at which two registered people are taken for one as well

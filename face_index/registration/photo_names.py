@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from face_index.errors import PickRefused
-from face_index.photos import PhotoFile
+from face_index.faces.photos import PhotoFile
 
 _Parts = tuple[str, ...]
 

@@ -54,7 +54,7 @@ class Face:
         box: left, top, right, bottom, pixels.
         landmarks: float32 [5, 2], pixels: left eye, right eye, nose, left and right mouth corner.
         detector_score: 0 to 1.
-        yaw, pitch, roll: of the head, degrees; 0 looks at the camera (face_index.alignment.head_pose).
+        yaw, pitch, roll: of the head, degrees; 0 looks at the camera (face_index.faces.alignment.head_pose).
         sharpness: variance of the Laplacian of the aligned 112x112 grey crop.
         brightness: mean of the aligned grey crop, 0 to 255.
         clipped: share of the aligned crop that is pure black or white, 0 to 1.

@@ -21,11 +21,11 @@ from insightface.app import FaceAnalysis
 from insightface.model_zoo.model_license import inspect_model_package_license
 from insightface.utils.storage import ensure_available
 
-from face_index.alignment import aligned_crop, crop_matrices, head_poses
-from face_index.detection import BatchDetector, Layout
 from face_index.errors import PackMissing, PackUnusable
-from face_index.face import Face, Image, PackVersion, unit
-from face_index.packs import FacePack
+from face_index.faces.alignment import aligned_crop, crop_matrices, head_poses
+from face_index.faces.detection import BatchDetector, Layout
+from face_index.faces.face import Face, Image, PackVersion, unit
+from face_index.faces.packs import FacePack
 
 log = logging.getLogger(__name__)
 # Of 4, 8, 16 and 32, with 2 to 4 threads on two cores, 16 with 3 was as fast as any.
@@ -37,7 +37,7 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 class InsightFaceReader:
-    """Detection, alignment and embedding by one face pack (face_index.face.FaceReader).
+    """Detection, alignment and embedding by one face pack (face_index.faces.face.FaceReader).
 
     On CPU the images are shared out among a few threads, each running networks of one thread over small batches:
     measured faster than one network that spreads each run over all cores (benchmarks/face_index/embedding.py).

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
-from face_index.enrolment import EnrolmentReport
 from face_index.errors import (
     ConsentMissing,
     EnrolmentRefused,
@@ -27,9 +26,10 @@ from face_index.errors import (
     UnknownIdentity,
     people_told,
 )
+from face_index.faces.photos import files_in
 from face_index.identity import Status
-from face_index.photos import files_in
-from face_index.registration import Registrar, Request
+from face_index.registration.enrolment import EnrolmentReport
+from face_index.registration.registration import Registrar, Request
 from face_index.vault import Vault
 
 COLUMNS = (

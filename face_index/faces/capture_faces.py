@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps
 
-from face_index.face import Face, FaceReader, Image
-from face_index.image_formats import HEAD_BYTES, MAX_BYTES, ImageRefused, image_format, open_image
-from face_index.same_picture import Look, Patch, look_of, patch_of
+from face_index.faces.face import Face, FaceReader, Image
+from face_index.faces.image_formats import HEAD_BYTES, MAX_BYTES, ImageRefused, image_format, open_image
+from face_index.faces.same_picture import Look, Patch, look_of, patch_of
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from face_index.errors import PackMissing, PackNotLicensed
-from face_index.quality import QualityBar
+from face_index.faces.quality import QualityBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
 
 
 def _own_pack(folder: Path) -> FacePack:
-    from face_index.insight import licence_of
+    from face_index.faces.insight import licence_of
 
     grant, message = licence_of(folder)
     return FacePack(folder.name, folder, f"{grant} ({message})", grant == "commercial", (640, 640), QualityBar())
@@ -92,7 +92,7 @@ def _own_pack(folder: Path) -> FacePack:
 
 def _commercial(declared: bool | str, folder: Path) -> bool:
     if declared == "signed":
-        from face_index.insight import licence_of
+        from face_index.faces.insight import licence_of
 
         return licence_of(folder)[0] == "commercial"
     return bool(declared)
@@ -104,7 +104,7 @@ def _folder_of(name: str, entry: dict[str, Any], cache: Path, bundled: dict[str,
             raise PackMissing(f"face pack {name} should ship with the program but is not there; install it again")
         return bundled[name]
     if entry["source"] == "insightface":
-        from face_index.insight import fetch_pack
+        from face_index.faces.insight import fetch_pack
 
         return fetch_pack(name, cache / "insightface")
     return _from_hugging_face(name, entry["repository"], cache / "huggingface")

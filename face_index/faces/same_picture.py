@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from face_index.alignment import CROP_PX, crop_matrices
-from face_index.face import Face, Image
+from face_index.faces.alignment import CROP_PX, crop_matrices
+from face_index.faces.face import Face, Image
 
 PATCH_PX = 96
 LEAST_CORRELATION = 0.98

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from face_index.captured import faces_in_pieces, pixels_of
-from face_index.face import Face, FaceReader, Image, Vector, unit
-from face_index.quality import QualityBar
+from face_index.faces.capture_faces import faces_in_pieces, pixels_of
+from face_index.faces.face import Face, FaceReader, Image, Vector, unit
+from face_index.faces.quality import QualityBar
 
 # By how much a turned photo's detector score must be the higher one. Of 66 crops of seven faces in public photographs,
 # the upright one had the highest by 0.024 at least, by 0.1 in the median (SCRFD and YuNet are trained on upright faces).

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from face_index.image_formats import Kind
+from face_index.faces.image_formats import Kind
 
 LANGUAGES = ("en", "zh-CN")
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageFile, ImageOps
 
-from face_index.face import Image
-from face_index.image_formats import (
+from face_index.faces.face import Image
+from face_index.faces.image_formats import (
     HEAD_BYTES,
     MAX_BYTES,
     ImageRefused,
@@ -22,7 +22,7 @@ from face_index.image_formats import (
     kind_of,
     open_image,
 )
-from face_index.refusals import Refusal, Why
+from face_index.faces.refusals import Refusal, Why
 
 # No detector looks at more than this; larger photos are made smaller, so that memory stays bounded.
 LONGEST_SIDE_PX = 2048

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from face_index.errors import EnrolmentRefused
-from face_index.face import Face, FaceReader, Prototypes, unit
-from face_index.gallery import Gallery
-from face_index.grouping import UNCALIBRATED_ALIKE, closest_cosine, groups_of, people_in
-from face_index.photo_names import labels_of, picked_numbers
-from face_index.photos import Photo, PhotoFile, PhotoRefused, open_photo, photo_from
-from face_index.quality import QualityBar
-from face_index.refusals import Refusal, Why
-from face_index.second_look import Turned, look_nearer, on_their_side, turned_face
-from face_index.templates import make_prototypes
+from face_index.faces.face import Face, FaceReader, Prototypes, unit
+from face_index.faces.photos import Photo, PhotoFile, PhotoRefused, open_photo, photo_from
+from face_index.faces.quality import QualityBar
+from face_index.faces.refusals import Refusal, Why
+from face_index.faces.second_look import Turned, look_nearer, on_their_side, turned_face
+from face_index.gallery.exact_gallery import Gallery
+from face_index.gallery.templates import make_prototypes
+from face_index.registration.grouping import UNCALIBRATED_ALIKE, closest_cosine, groups_of, people_in
+from face_index.registration.photo_names import labels_of, picked_numbers
 
 MIN_PHOTOS = 3
 # A photo whose face lies this far from the mean of the others is taken to be someone else. Real
@@ -104,7 +104,7 @@ def make_template(
     Args:
         needed: photos that must pass.
         picks: for photos of several people, by file name or path, which face it is: 1 is the largest.
-        alike: cosine from which on groups of photos may show one person (face_index.grouping.alike_from).
+        alike: cosine from which on groups of photos may show one person (face_index.registration.grouping.alike_from).
 
     Raises:
         EnrolmentRefused: fewer than `needed` photos passed, or they show several people; its report has a

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from face_index.face import Image
+from face_index.faces.face import Image
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from face_index.face import Face
-from face_index.refusals import Refusal, Why
+from face_index.faces.face import Face
+from face_index.faces.refusals import Refusal, Why
 
 
 @dataclass(frozen=True, slots=True)

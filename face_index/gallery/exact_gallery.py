@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from face_index.errors import PackMismatch, UnknownIdentity
-from face_index.face import PackVersion, Prototypes, Vector
+from face_index.faces.face import PackVersion, Prototypes, Vector
 
 MOST_PROTOTYPES = 8
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.errors import UnknownIdentity
-from face_index.face import PackVersion, Prototypes, Vector
-from face_index.gallery import MOST_PROTOTYPES, Candidate, must_fit
+from face_index.faces.face import PackVersion, Prototypes, Vector
+from face_index.gallery.exact_gallery import MOST_PROTOTYPES, Candidate, must_fit
 
 # Measured at 512 dimensions: a block of this size takes 134 MB, and moving it takes about 20 ms.
 BLOCK_ROWS = 65_536

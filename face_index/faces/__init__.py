@@ -1,0 +1,1 @@
+"""Faces in pictures: packs of networks, detection, alignment, embeddings, quality."""

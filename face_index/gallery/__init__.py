@@ -1,0 +1,1 @@
+"""The searchable gallery: exact and FAISS search, templates, calibration and accuracy measures."""

@@ -1,0 +1,1 @@
+"""Registration: photos and consent of one person or of a list of people, into the vault."""
