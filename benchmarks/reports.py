@@ -17,10 +17,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from reports import case_report
-from reports.bundle import BundleRequest, write_bundle
-from reports.case_report import case_html, case_pdf
-from reports.docket import Docket
+from reports.cases.case_store import Docket
+from reports.documents import case_report
+from reports.documents.case_report import case_html, case_pdf
+from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.verify_bundle import verify
 from tests.cases import AT, make_case, reviewed
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from reports.case import EnvironmentRecord
+from reports.cases.case import EnvironmentRecord
 
 _OWN_NAMES = {"localhost", "ip6-localhost", "ip6-loopback", "ip6-allnodes", "ip6-allrouters", "ip6-localnet"}
 _PACKAGES = ("crawlers", "face_index", "reports", "scanner")

@@ -17,7 +17,7 @@ from crawlers.sweeps.acquisition import DOWNLOADS, Acquisition, download_key
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.inquiries import Inquiries, Wanted
 from crawlers.sweeps.query import Found, search
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from scanner.errors import RefusedToSample
 from scanner.held_files import HeldFiles
 from scanner.ledger import Ledger

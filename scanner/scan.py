@@ -14,8 +14,8 @@ from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
 from face_index.errors import UnknownIdentity
-from reports.docket import Standing
-from reports.review import CaseStatus
+from reports.cases.case_store import Standing
+from reports.cases.review import CaseStatus
 from scanner.ledger import ScanRow
 from scanner.verdict import Outcome
 from scanner.worklist import Observer, Worklist

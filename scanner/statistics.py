@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from reports.case import Case
+from reports.cases.case import Case
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
 from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger

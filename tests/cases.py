@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reports.case import (
+from reports.cases.case import (
     Capture,
     CaptureRecord,
     Case,
@@ -25,7 +25,7 @@ from reports.case import (
     TieRecord,
     TimelineEvent,
 )
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -30,7 +30,7 @@ from face_index.gallery.templates import make_prototypes
 from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from scanner.base_models import choose_base_model
 from scanner.examination import Budget
 from scanner.image_check import NothingUnsafe

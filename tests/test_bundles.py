@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificates
 
 import reports.verify_bundle
-from reports.bundle import BundleRequest, write_bundle
-from reports.case import Case, case_to_dict
-from reports.docket import Docket
+from reports.cases.case import Case, case_to_dict
+from reports.cases.case_schema import published_schema, schema_text
+from reports.cases.case_store import Docket
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
-from reports.schema import published_schema, schema_text
-from reports.timestamping import Authority, pending, write_timestamps
+from reports.evidence.bundle import BundleRequest, write_bundle
+from reports.evidence.timestamping import Authority, pending, write_timestamps
 from reports.verify_bundle import SCHEMAS, Item, Unsound, _warc_records, parse_token, stamped_text, verify
 from tests.cases import make_case, reviewed
 from tests.servers.timestamps import TimestampAuthority, serve_timestamps
@@ -299,7 +299,7 @@ class TestDamaged:
         self, docket: Docket, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fields = {**case_to_dict(case), "score": "high", "extra": 1}
-        monkeypatch.setattr("reports.bundle.case_to_dict", lambda _: fields)
+        monkeypatch.setattr("reports.evidence.bundle.case_to_dict", lambda _: fields)
         with pytest.raises(UnreadableBundle, match="case matches its schema"):
             write_bundle(case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], NOW)
         assert not list(tmp_path.iterdir())

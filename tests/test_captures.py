@@ -27,12 +27,12 @@ from crawlers.errors import CaptureRefused, CapturesBusy
 from face_index.faces.capture_faces import Captured, faces_in
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
-from reports.case import Case
-from reports.case_report import case_html
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.cases.review import require_confirmed
+from reports.documents.case_report import case_html
 from reports.errors import NotReviewed
-from reports.review import require_confirmed
-from reports.sealing import seal_capture
+from reports.evidence.sealing import seal_capture
 from reports.verify_bundle import verify
 from scanner.captures.cases import judge_captures
 from scanner.captures.intake import Intake, TakenIn

@@ -14,13 +14,13 @@ import pypdfium2
 import pytest
 
 from face_index.faces.photos import PhotoRefused, photo_from
-from reports.case import Case, case_from_dict, case_to_dict
-from reports.case_report import case_html, case_pdf
-from reports.docket import Docket
+from reports.cases.case import Case, case_from_dict, case_to_dict
+from reports.cases.case_store import Docket
+from reports.documents.case_report import case_html, case_pdf
+from reports.documents.monthly import month_html
+from reports.documents.translation import LANGUAGES
+from reports.documents.words import ratio_words, verbal_scale
 from reports.errors import FontMissing
-from reports.monthly import month_html
-from reports.translation import LANGUAGES
-from reports.words import ratio_words, verbal_scale
 from tests.cases import AT, make_case, png, reviewed
 
 

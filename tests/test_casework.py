@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from face_index.vault.vault import Vault
-from reports.bundle import BundleRequest, write_bundle
-from reports.docket import Docket
+from reports.cases.case_store import Docket
+from reports.evidence.bundle import BundleRequest, write_bundle
 from scanner.cases.desk import CaseDesk
 from scanner.fetching import open_checkpoints
 from scanner.reception import open_vault
@@ -277,7 +277,7 @@ class TestCommands:
         case_id, out = case_of(home, "zkw_likeness.safetensors"), tmp_path / "out"
         code = (
             "import os, signal, sys\n"
-            "import reports.bundle as bundle\n"
+            "import reports.evidence.bundle as bundle\n"
             "bundle.write_timestamps = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
             f"sys.argv = ['p', '--home', {str(home)!r}, 'report', {case_id!r}, '--out', {str(out)!r}, '--bundle', '--no-pdf']\n"
             "from scanner.cli.app import main; main()"

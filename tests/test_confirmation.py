@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from face_index.vault import Submission
-from reports.case import Case
+from reports.cases.case import Case
 from reports.errors import ConfirmationRefused
 from scanner.cases.confirmation import comparisons_of
 from scanner.cases.desk import CaseDesk

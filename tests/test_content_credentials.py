@@ -8,11 +8,11 @@ import pytest
 
 from crawlers.captures.images.content_credentials import Credentials, credentials_in
 from crawlers.captures.images.provenance import provenance_of
-from reports.case import TieRecord
-from reports.case_report import case_html
-from reports.docket import Docket
-from reports.translation import translations
-from reports.words import tie_kind, words_of
+from reports.cases.case import TieRecord
+from reports.cases.case_store import Docket
+from reports.documents.case_report import case_html
+from reports.documents.translation import translations
+from reports.documents.words import tie_kind, words_of
 from tests.cases import make_sighted_case
 from tests.servers import pictures
 from tests.servers.parameters import chunked

@@ -45,7 +45,7 @@ def work(home, me):
     ledger.close()
 """,
     "cases.db": """
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from tests.cases import make_case
 def work(home, me):
     docket = Docket(home / "cases.db", home / "evidence")
@@ -152,7 +152,7 @@ def test_the_new_vault_is_announced_by_the_process_that_made_it(
 
 
 KEEP = """
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 def work(home, me):
     docket = Docket(home / "cases.db", home / "evidence")
     kept = [docket.keep(bytes([number]) * 100_000) for number in range(30)]

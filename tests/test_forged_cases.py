@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from reports.case import Case, case_to_dict
-from reports.docket import Docket
+from reports.cases.case import Case, case_to_dict
+from reports.cases.case_store import Docket
 from reports.errors import CaseAltered, ReviewRefused
 from reports.verify_bundle import record_digest, verify
 from scanner.cases.desk import CaseDesk
@@ -255,8 +255,8 @@ class TestVerify:
         case = desk.case("c0ffee0123456789")
         forged = replace(case, score=0.99)
         assert record_digest(case_to_dict(forged)) != record_digest(case_to_dict(case))
-        from reports.bundle import BundleRequest, write_bundle
         from reports.errors import UnreadableBundle
+        from reports.evidence.bundle import BundleRequest, write_bundle
 
         with pytest.raises(UnreadableBundle, match="names another record"):
             write_bundle(

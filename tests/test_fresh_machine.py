@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from reports import case_report
-from reports.case_report import html_to_pdf, pdf_problem
-from reports.docket import Docket
+from reports.cases.case_store import Docket
+from reports.documents import case_report
+from reports.documents.case_report import html_to_pdf, pdf_problem
 from reports.errors import FontMissing, PangoMissing, PdfUnavailable
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import printable

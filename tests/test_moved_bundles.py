@@ -11,7 +11,7 @@ import bagit
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from reports.sealing import seal_capture
+from reports.evidence.sealing import seal_capture
 from reports.verify_bundle import Item, verify
 from scanner.environment import environment_now
 from tests.conftest import NOON

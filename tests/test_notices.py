@@ -12,8 +12,8 @@ import pypdfium2
 import pytest
 from typer.testing import CliRunner
 
-from reports.case import Case
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
 from reports.notices.drafting import draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text

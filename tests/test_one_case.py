@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from face_index.vault import Submission
-from reports.case import Case, CheckpointRecord, Entry
-from reports.docket import Docket, Standing
+from reports.cases.case import Case, CheckpointRecord, Entry
+from reports.cases.case_store import Docket, Standing
+from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
-from reports.listings import listings_of
 from reports.notices.drafting import draft_notice
 from scanner.cases.desk import CaseDesk
 from scanner.cases.filing import file_case

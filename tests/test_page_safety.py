@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute
 
 from face_index.errors import SharedName
 from face_index.vault import Submission
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from scanner.cases.desk import CaseDesk
 from scanner.reception import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings

@@ -15,11 +15,11 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 from PIL import Image
 
-from reports.case import Case, CheckpointRecord, MethodRecord, SampleRecord, case_from_dict, case_to_dict
-from reports.docket import Docket
-from reports.document import ScanSummary, render_report
+from reports.cases.case import Case, CheckpointRecord, MethodRecord, SampleRecord, case_from_dict, case_to_dict
+from reports.cases.case_store import Docket
+from reports.documents.scan_report import ScanSummary, render_report
+from reports.documents.translation import LANGUAGES
 from reports.errors import EvidenceAltered, UnknownCase
-from reports.translation import LANGUAGES
 
 
 def png(seed: int) -> bytes:
@@ -96,7 +96,7 @@ def test_every_sentence_of_the_report_is_translated() -> None:
         message[1] if isinstance(message[1], str) else message[1][0]
         for message in extract("jinja2", BytesIO(template), options=options)
     }
-    source = resources.files("reports").joinpath("document.py").read_bytes()
+    source = resources.files("reports").joinpath("documents/scan_report.py").read_bytes()
     found |= {message[1] for message in extract("python", BytesIO(source), keywords={"translate": None})}
     with resources.files("reports").joinpath("locales/zh_CN/LC_MESSAGES/reports.po").open("rb") as stream:
         catalogue = read_po(stream)

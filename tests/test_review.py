@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from reports.case import Case
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.cases.review import require_confirmed, review_details
 from reports.errors import CasesLost, NotReviewed, ReviewRefused, UnknownCase
-from reports.review import require_confirmed, review_details
 from tests.cases import AT, make_case
 
 

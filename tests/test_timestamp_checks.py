@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
 import reports.verify_bundle
-from reports.case import EnvironmentRecord
+from reports.cases.case import EnvironmentRecord
 from reports.errors import AuthorityFailed
-from reports.sealing import seal_capture
-from reports.timestamping import Authority, pending, write_timestamps
+from reports.evidence.sealing import seal_capture
+from reports.evidence.timestamping import Authority, pending, write_timestamps
 from reports.verify_bundle import (
     Token,
     Unsound,

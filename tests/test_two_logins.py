@@ -14,10 +14,10 @@ from face_index.errors import NotDecidable
 from face_index.identity import Identity
 from face_index.vault import Submission, Vault
 from face_index.vault.logins import is_named, plain, same_person, share_a_mark
-from reports.case import Case
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.cases.review import review_details
 from reports.errors import ReviewRefused
-from reports.review import review_details
 from scanner import logins
 from scanner.cases.desk import CaseDesk
 from scanner.errors import SettingsInvalid

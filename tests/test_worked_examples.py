@@ -19,7 +19,7 @@ from crawlers.listing import Presence
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
 from face_index.faces import packs
-from reports.case import Case
+from reports.cases.case import Case
 from reports.notices import drafting
 from scanner.adapters import algebra, reading
 from scanner.errors import UnfaithfulLoad

@@ -13,12 +13,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports.case import Case, Entry, SightingRecord
+from reports.cases.case import Case, Entry, SightingRecord
+from reports.cases.listings import ListingRecord, listings_of, on_hub
+from reports.cases.review import require_confirmed, require_reviewed
+from reports.documents.translation import translations
+from reports.documents.words import ratio_words, verbal_scale
 from reports.errors import NoticeIncomplete, NoticeRefused, UnknownNotice
-from reports.listings import ListingRecord, listings_of, on_hub
-from reports.review import require_confirmed, require_reviewed
-from reports.translation import translations
-from reports.words import ratio_words, verbal_scale
 
 Words = Mapping[str, str]
 

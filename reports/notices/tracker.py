@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from reports.case import Entry
-from reports.docket import Docket
+from reports.cases.case import Entry
+from reports.cases.case_store import Docket
+from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
 from reports.notices.drafting import Draft, template
-from reports.review import require_confirmed
 
 
 class NoticeState(StrEnum):

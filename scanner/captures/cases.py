@@ -11,8 +11,8 @@ from crawlers.captures.capture_store import Captures
 from crawlers.captures.locks import shared
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie, strongest, ties_of_image, ties_of_page
-from reports.case import Case, SightingRecord
-from reports.review import CaseStatus
+from reports.cases.case import Case, SightingRecord
+from reports.cases.review import CaseStatus
 from scanner.captures.disclosure import (
     HELD,
     NO_PAGE_YET,

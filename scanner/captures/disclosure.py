@@ -14,7 +14,7 @@ from enum import StrEnum
 from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from scanner.captures.sightings import LEAST_IMAGES, SightedIdentity, Subject
 
 # Formats in which a browser or a program saved a page with what it loaded.

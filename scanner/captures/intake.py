@@ -22,8 +22,8 @@ from crawlers.captures.sales import listing_for_sale
 from crawlers.errors import CaptureRefused, CapturesBusy
 from crawlers.listing import Listing
 from crawlers.sweeps.crawl_store import CrawlStore
-from reports.sealing import seal_capture
-from reports.timestamping import Authority
+from reports.evidence.sealing import seal_capture
+from reports.evidence.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written
 from scanner.captures.handling import TAKEN_IN
 from scanner.captures.reading_room import Content, ReadingRoom

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.sightings import subject_of
 from scanner.ledger import Ledger

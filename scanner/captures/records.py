@@ -11,7 +11,7 @@ from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of
-from reports.case import (
+from reports.cases.case import (
     CaptureRecord,
     Case,
     CheckpointRecord,

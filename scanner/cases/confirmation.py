@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from face_index.vault.audit import AuditEntry
 from face_index.vault.logins import Login, share_a_mark
-from reports.case import Case
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.cases.review import same_name
 from reports.errors import ConfirmationRefused
-from reports.review import same_name
 
 # One face may come up by chance in one image, so one comparison is not enough to confirm that a file draws a person.
 LEAST_COMPARISONS = 3

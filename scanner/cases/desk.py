@@ -12,13 +12,13 @@ from crawlers.captures.locks import alone
 from crawlers.errors import CapturesBusy
 from face_index.errors import UnknownIdentity
 from face_index.vault.audit import AuditEntry
-from reports.bundle import BundleRequest, write_bundle
-from reports.case import Case, CustodyEntry, Entry
-from reports.case_report import case_html, case_pdf
+from reports.cases.case import Case, CustodyEntry, Entry
+from reports.cases.review import Decision, review_details
+from reports.documents.case_report import case_html, case_pdf
 from reports.errors import AuthorityFailed, CaseAltered, ReviewRefused, UnknownCase
-from reports.review import Decision, review_details
-from reports.revocations import revocation_list, revocation_of
-from reports.timestamping import Authority, write_timestamps
+from reports.evidence.bundle import BundleRequest, write_bundle
+from reports.evidence.revocations import revocation_list, revocation_of
+from reports.evidence.timestamping import Authority, write_timestamps
 from scanner.cases.confirmation import Viewing, require_confirmable, viewing_of
 from scanner.cases.records import CUSTODY, CaseRecords, open_docket
 from scanner.errors import EvidenceNotHere

@@ -11,11 +11,11 @@ from crawlers.listing import Listing, RemoteFile
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.case import Case, Entry, MethodRecord, SampleRecord
-from reports.docket import weights_of
-from reports.listings import ListingRecord, listing_details, listings_of, own_listing
-from reports.review import CaseStatus
-from reports.standing import material_change, standing_case
+from reports.cases.case import Case, Entry, MethodRecord, SampleRecord
+from reports.cases.case_store import weights_of
+from reports.cases.listings import ListingRecord, listing_details, listings_of, own_listing
+from reports.cases.review import CaseStatus
+from reports.cases.standing import material_change, standing_case
 from scanner.cases.evidence import checkpoint_record
 from scanner.environment import environment_now
 from scanner.errors import FilingBusy
@@ -80,7 +80,7 @@ def file_case(workshop: Workshop, case: Case, *, uploader_known: bool = True) ->
     """The case that stands for this person and these weights: one that is known, with this listing, or a new one.
 
     A decision holds, however often and wherever the file turns up, until something material changes
-    (`reports.standing.material_change`).
+    (`reports.cases.standing.material_change`).
 
     Args:
         uploader_known: False where only the sender says whose upload it is.

@@ -1,6 +1,6 @@
 """The record of each case beside what the audit log says of it.
 
-cases.db seals what is written (reports.records); the log names version and SHA-256 of each record, so that an older state that
+cases.db seals what is written (reports.cases.record_seals); the log names version and SHA-256 of each record, so that an older state that
 is put back shows as well. The case is written first and the log after it: what a killed process left out there is caught up
 with, since its seal says that this program wrote it.
 """
@@ -16,10 +16,10 @@ from face_index.errors import ClockWentBackwards
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from face_index.vault.schema import transaction
-from reports.case import Case, case_to_dict
-from reports.docket import Docket
+from reports.cases.case import Case, case_to_dict
+from reports.cases.case_store import Docket
+from reports.cases.record_seals import RecordSeal
 from reports.errors import CaseAltered, ReviewRefused, UnknownCase
-from reports.records import RecordSeal
 from reports.verify_bundle import disagreement
 from scanner.reception import Clock
 from scanner.settings import Settings

@@ -15,7 +15,7 @@ from PIL import Image
 
 from face_index.faces.face import FaceReader
 from face_index.faces.packs import known_packs
-from reports.case import Case, SampleRecord, case_from_dict
+from reports.cases.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
 from reports.verify_bundle import verify
 from scanner.base_models import choose_base_model

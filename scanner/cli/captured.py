@@ -30,7 +30,7 @@ def listed(
     as_json: JsonFlag = False,
 ) -> None:
     """List what was captured, newest first: of which account, what its faces came to, which cases rest on it."""
-    from reports.docket import Docket
+    from reports.cases.case_store import Docket
     from scanner.captures.overview import overview
     from scanner.ledger import Ledger
 

@@ -10,7 +10,7 @@ import typer
 from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language, print_json, print_table
 
 if TYPE_CHECKING:
-    from reports.case import Case
+    from reports.cases.case import Case
     from scanner.cases.desk import CaseDesk
 
 CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
@@ -31,7 +31,7 @@ def cases(
     as_json: JsonFlag = False,
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
-    from reports.review import CaseStatus
+    from reports.cases.review import CaseStatus
     from scanner.cases.desk import CaseDesk
 
     if status not in (None, *CaseStatus):
@@ -157,8 +157,8 @@ def report(
         )
     if with_weights and not bundle:
         raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
-    from reports.bundle import BundleRequest
     from reports.errors import UnknownCase
+    from reports.evidence.bundle import BundleRequest
     from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj
@@ -173,7 +173,7 @@ def report(
             raise
         _scan_report(flags, what, out, lang, as_json)
         return
-    from reports.case_report import pdf_problem
+    from reports.documents.case_report import pdf_problem
 
     languages = BundleRequest().languages if bundle else (lang,)
     if pdf and (problem := next(filter(None, map(pdf_problem, languages)), None)):
@@ -182,7 +182,7 @@ def report(
     written: dict[str, Any] = dict(desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf))
     if bundle:
         written["bundle"] = desk.write_bundle(known.case_id, folder, with_weights=with_weights, pdf=pdf)
-        from reports.timestamping import pending
+        from reports.evidence.timestamping import pending
 
         written["pending_timestamps"] = pending(written["bundle"])
     desk.close()

@@ -152,7 +152,7 @@ def reproduce(
 
 def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = False) -> None:
     """Ask configured authorities for the timestamps that bundles still lack."""
-    from reports.timestamping import pending
+    from reports.evidence.timestamping import pending
     from scanner.cases.desk import CaseDesk
 
     flags: Flags = context.obj

@@ -65,7 +65,7 @@ def summary(
 ) -> None:
     """A month for each rights holder: cases, decisions, notices."""
     check_language(lang)
-    from reports.monthly import month_html
+    from reports.documents.monthly import month_html
     from scanner.cases.desk import CaseDesk
     from scanner.statistics import holder_months
 

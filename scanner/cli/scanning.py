@@ -70,7 +70,7 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
     """Render a scan's report and write it to `out`, or among the home's reports."""
     from importlib.metadata import version
 
-    from reports.document import ScanSummary, render_report
+    from reports.documents.scan_report import ScanSummary, render_report
 
     summary = ScanSummary(
         scan_id=result.scan.scan_id,
@@ -92,7 +92,7 @@ def write_report(workshop: Workshop, result: ScanResult, language: str, out: Pat
 
 
 def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
-    from reports.review import OPEN
+    from reports.cases.review import OPEN
 
     path = write_report(workshop, result, language)
     note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."

@@ -16,15 +16,15 @@ from crawlers.captures.capture_store import Captures
 from crawlers.sweeps.events import EventKind
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
-from reports.case import Case
-from reports.case_report import pdf_problem
-from reports.docket import Docket
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.cases.listings import listings_of
+from reports.cases.review import CaseStatus
+from reports.documents.case_report import pdf_problem
 from reports.errors import BundleExists
-from reports.listings import listings_of
 from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
-from reports.review import CaseStatus
 from reports.verify_bundle import verify
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake

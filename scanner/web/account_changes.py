@@ -5,7 +5,7 @@ So that nobody, an administrator neither, takes an account over unseen.
 
 from __future__ import annotations
 
-from reports.words import Translate
+from reports.documents.words import Translate
 from scanner.web.accounts import Account
 from scanner.web.premises import Premises
 from scanner.web.translation import translations

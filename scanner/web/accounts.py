@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from face_index.vault.logins import same_person
-from reports.translation import LANGUAGES
+from reports.documents.translation import LANGUAGES
 from scanner.web.access import Permission, Role, permissions_of
 from scanner.web.errors import AccountRefused, LinkExpired
 from scanner.web.lockout import Lockout

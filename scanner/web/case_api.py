@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from reports.case import Case
-from reports.docket import CaseSummary
+from reports.cases.case import Case
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import CaseStatus
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownCase
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import as_text
 from reports.notices.tracker import record_draft
-from reports.review import CaseStatus
 from scanner.web.access import Scope
 from scanner.web.desks import PageDesk
 from scanner.web.documents import Problem

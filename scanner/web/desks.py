@@ -12,7 +12,7 @@ from face_index.faces.face import FaceReader
 from face_index.faces.packs import FacePack
 from face_index.registration.registration import Registrar
 from face_index.vault import Vault
-from reports.case import Case
+from reports.cases.case import Case
 from scanner.cases.confirmation import Viewing, viewing_of
 from scanner.cases.desk import CaseDesk
 from scanner.ledger import Ledger

@@ -10,7 +10,7 @@ from fastapi import Response
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from reports.case import Case
+from reports.cases.case import Case
 from scanner.web.desks import PageDesk
 from scanner.web.errors import NotThere
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from crawlers.listing import listing_to_dict
 from face_index.vault.state import gallery_version_of
-from reports.docket import Standing
-from reports.review import CaseStatus
+from reports.cases.case_store import Standing
+from reports.cases.review import CaseStatus
 from scanner.ledger import JudgedItem, Ledger
 from scanner.settings import Settings
 from scanner.verdict import NEEDS_A_LOOK, Outcome

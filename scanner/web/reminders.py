@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from face_index.identity import Identity, Status
-from reports.case import Entry
-from reports.docket import CaseSummary
+from reports.cases.case import Entry
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import CaseStatus, last_review
+from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, all_tracked
-from reports.review import CaseStatus, last_review
-from reports.words import Translate
 from scanner.cases.desk import CaseDesk
 from scanner.web.access import Permission
 from scanner.web.accounts import Account, Accounts

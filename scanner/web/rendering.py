@@ -14,7 +14,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.words import Translate
+from reports.documents.words import Translate
 from scanner.web.access import Permission
 from scanner.web.accounts import Account
 from scanner.web.sentences import done_sentences, problem_sentence

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from face_index.errors import ConsentMissing, NameRefused, UnknownIdentity
+from reports.documents.words import Translate
 from reports.errors import CaseAltered, ConfirmationRefused, NoticeIncomplete, UnknownCase
-from reports.words import Translate
 from scanner.web.errors import (
     AccountRefused,
     Forbidden,

@@ -12,13 +12,13 @@ from markupsafe import Markup
 from face_index.consent import Terms
 from face_index.errors import UnknownIdentity
 from face_index.vault.licences import covering_licence
-from reports.case import Case, SampleRecord, SightedImage
-from reports.case_report import headline
-from reports.listings import listings_of
-from reports.pictures import picture_uri, pixels_uri
-from reports.plots import score_plot
-from reports.translation import translations as report_translations
-from reports.words import (
+from reports.cases.case import Case, SampleRecord, SightedImage
+from reports.cases.listings import listings_of
+from reports.documents.case_report import headline
+from reports.documents.pictures import picture_uri, pixels_uri
+from reports.documents.plots import score_plot
+from reports.documents.translation import translations as report_translations
+from reports.documents.words import (
     Translate,
     entry_text,
     entry_word,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gettext
 from functools import cache
 
-from reports.translation import LANGUAGES, catalogue_of
+from reports.documents.translation import LANGUAGES, catalogue_of
 
 __all__ = ["LANGUAGES", "translations"]
 

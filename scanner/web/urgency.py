@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from reports.docket import CaseSummary
-from reports.review import OPEN, CaseStatus
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import OPEN, CaseStatus
 
 _BY_STATUS = {CaseStatus.APPEALED: 40, CaseStatus.SECOND_REVIEW: 20, CaseStatus.DRAFT: 10, CaseStatus.MORE_SAMPLES: 0}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from reports.docket import Docket, Standing
-from reports.review import CaseStatus
+from reports.cases.case_store import Docket, Standing
+from reports.cases.review import CaseStatus
 from scanner.settings import Settings
 from scanner.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState

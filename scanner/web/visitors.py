@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from reports.translation import LANGUAGES
+from reports.documents.translation import LANGUAGES
 from scanner.web.access import Permission
 from scanner.web.accounts import Account
 from scanner.web.errors import Forbidden, SignedOut, StepMissing

@@ -26,7 +26,7 @@ from crawlers.errors import CrawlError
 from crawlers.listing import Listing, listings_of
 from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 from reports.errors import ReportError
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake

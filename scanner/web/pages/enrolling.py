@@ -17,7 +17,7 @@ from face_index.registration.enrolment import MIN_PHOTOS, EnrolmentReport, open_
 from face_index.registration.registration import Request as Registration
 from face_index.vault import Document
 from face_index.vault.records import checked_name
-from reports.words import Translate
+from reports.documents.words import Translate
 from scanner.web.access import Permission, Role
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from reports.case import Case
+from reports.cases.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
 from reports.notices.drafting import Draft, Template, captured_facts, draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text

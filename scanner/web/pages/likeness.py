@@ -15,8 +15,8 @@ from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, LicenceKind, 
 from face_index.errors import ConsentMissing, UnknownIdentity
 from face_index.identity import Identity, Status
 from face_index.vault.licences import grant_licence, licences_of, revoke_licence
-from reports.docket import CaseSummary
-from reports.review import CaseStatus
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import CaseStatus
 from scanner.ledger import Coverage
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from reports.case import Case
+from reports.cases.case import Case
+from reports.cases.review import CaseStatus
 from reports.errors import UnknownCase
 from reports.notices.tracker import NoticeState, all_tracked
-from reports.review import CaseStatus
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere

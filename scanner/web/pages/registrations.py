@@ -11,7 +11,7 @@ from markupsafe import Markup
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
 from face_index.faces.photos import PhotoRefused, photo_from
 from face_index.identity import Identity, Proof, Status
-from reports.pictures import pixels_uri
+from reports.documents.pictures import pixels_uri
 from scanner.web.access import Permission
 from scanner.web.accounts import Account, holder_actor
 from scanner.web.desks import PageDesk

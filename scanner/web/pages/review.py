@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from reports.case import Case
+from reports.cases.case import Case
+from reports.cases.review import OPEN, CaseStatus, Decision
 from reports.errors import ReportError, ReviewRefused, UnknownCase
 from reports.notices.tracker import all_tracked
-from reports.review import OPEN, CaseStatus, Decision
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from reports.case import Entry
+from reports.cases.case import Entry
 
 Translate = Callable[[str], str]
 _HASH = re.compile(r"(?:[a-z][a-z0-9_-]+:)?[0-9a-f]{10,128}")
@@ -129,7 +129,7 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
 
 
 def plot_words(translate: Translate, *, captured: bool = False) -> dict[str, str]:
-    """The labels of reports.plots.score_plot; `captured`: of a case about captured images, which have no controls."""
+    """The labels of reports.documents.plots.score_plot; `captured`: of a case about captured images, which have no controls."""
     return {
         "title": translate("Similarity of each image's face to the registered template"),
         "samples": translate("images") if captured else translate("with adapter"),

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from reports.case import EnvironmentRecord
+from reports.cases.case import EnvironmentRecord
 from reports.errors import UnreadableBundle
-from reports.timestamping import Authority, write_timestamps
+from reports.evidence.timestamping import Authority, write_timestamps
 from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text, verify
 
 Sign = Callable[[bytes], tuple[bytes, bytes]]

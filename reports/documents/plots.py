@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-from reports.case import Case
+from reports.cases.case import Case
 
 _WIDTH, _HEIGHT = 720, 178
 _LEFT, _RIGHT = 118, 704

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from reports.case import Case
+from reports.cases.case import Case
 
 _CONTEXT = {
     "kb": "urn:portrait-scanner:",

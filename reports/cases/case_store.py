@@ -16,12 +16,12 @@ from typing import Any
 from filelock import FileLock
 from sqlite_utils import Database
 
-from reports.case import Case, Entry, case_from_dict, case_to_dict
-from reports.docket_tables import columns_of, migrations, summary_of
+from reports.cases.case import Case, Entry, case_from_dict, case_to_dict
+from reports.cases.case_tables import columns_of, migrations, summary_of
+from reports.cases.listings import PLACE, ListingRecord, listing_details
+from reports.cases.record_seals import Mac, RecordSeal, RecordSeals
+from reports.cases.review import same_name, status_of, successor_of
 from reports.errors import CaseAltered, CasesLost, EvidenceAltered, UnknownCase
-from reports.listings import PLACE, ListingRecord, listing_details
-from reports.records import Mac, RecordSeal, RecordSeals
-from reports.review import same_name, status_of, successor_of
 
 # However many ids there are: SQLite takes a limited number of parameters, and of any length.
 _AMONG = "case_id in (select value from json_each(?))"
@@ -76,7 +76,7 @@ class Docket:
     """The only writer of cases.db and of the evidence folder.
 
     Args:
-        mac: seals what is written (reports.records); None for whoever only reads.
+        mac: seals what is written (reports.cases.record_seals); None for whoever only reads.
         any_thread: threads take turns, under a lock of the caller's.
 
     Raises:

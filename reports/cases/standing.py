@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.case import Case
-from reports.listings import ListingRecord, listings_of
-from reports.review import CaseStatus
+from reports.cases.case import Case
+from reports.cases.listings import ListingRecord, listings_of
+from reports.cases.review import CaseStatus
 
 _STANDS = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.SECOND_REVIEW, CaseStatus.APPEALED)
 

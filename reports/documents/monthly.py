@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.translation import environment, translations
-from reports.words import words_of
+from reports.documents.translation import environment, translations
+from reports.documents.words import words_of
 
 
 def month_html(month: Mapping[str, Any], language: str = "en") -> str:
@@ -17,7 +17,7 @@ def month_html(month: Mapping[str, Any], language: str = "en") -> str:
 
     Args:
         month: name, month, opened, statuses, notices, open_notices, overdue, cases, as counts and rows.
-        language: one of reports.translation.LANGUAGES.
+        language: one of reports.documents.translation.LANGUAGES.
     """
     words = words_of(translations(language).gettext)
     style = Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8"))  # noqa: S704  our own file

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from enum import StrEnum
 
-from reports.case import Case, Entry
+from reports.cases.case import Case, Entry
 from reports.errors import NotReviewed, ReviewRefused
 
 

@@ -6,7 +6,7 @@ import json
 
 from sqlite_utils import Database, Migrations
 
-from reports.case import Case, case_from_dict
+from reports.cases.case import Case, case_from_dict
 
 migrations = Migrations("cases")
 

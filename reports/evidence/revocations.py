@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from reports.case import Case, case_to_dict
-from reports.sealing import Sign
+from reports.cases.case import Case, case_to_dict
+from reports.evidence.sealing import Sign
 from reports.verify_bundle import REVOCATIONS, record_digest, revocations_text
 
 

@@ -337,7 +337,7 @@ class Case:
         control_score: the same mean over the controls, None if they show no face.
         lift: score minus control score.
         log10_lr: log10 of the score's likelihood ratio, None where no genuine scores were calibrated.
-        status: "draft" until a named reviewer decides; see reports.review.
+        status: "draft" until a named reviewer decides; see reports.cases.review.
         concentration: length of the mean of the faces' unit vectors, 1 if all are one face.
         runner_up: score of the next identity.
         share: of the samples with a face, those that show this one face, 0 to 1.

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from reports.case import Capture, Case, case_to_dict
-from reports.case_report import as_of, case_html, case_pdf
-from reports.docket import Docket
+from reports.cases.case import Capture, Case, case_to_dict
+from reports.cases.case_schema import SCHEMA_FILE, published_schema
+from reports.cases.case_store import Docket
+from reports.documents.case_report import as_of, case_html, case_pdf
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
-from reports.interchange import case_graph
-from reports.schema import SCHEMA_FILE, published_schema
-from reports.sealing import Sign, json_text, write_seal
-from reports.timestamping import Authority, write_timestamps
+from reports.evidence.interchange import case_graph
+from reports.evidence.sealing import Sign, json_text, write_seal
+from reports.evidence.timestamping import Authority, write_timestamps
 from reports.verify_bundle import verify
 
 

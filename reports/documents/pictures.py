@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image, ImageFilter, ImageOps
 
-from reports.docket import Docket
+from reports.cases.case_store import Docket
 
 
 def picture_uri(docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False) -> Markup:

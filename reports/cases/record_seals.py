@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from reports.case import Case, case_to_dict
+from reports.cases.case import Case, case_to_dict
 from reports.verify_bundle import canonical_record, record_digest
 
 Mac = Callable[[bytes], str]

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from reports.case import SCHEMA, Case
-from reports.review import CaseStatus
+from reports.cases.case import SCHEMA, Case
+from reports.cases.review import CaseStatus
 
 SCHEMA_FILE = "case-1.schema.json"
 

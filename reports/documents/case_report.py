@@ -14,15 +14,14 @@ from typing import Any
 from markupsafe import Markup
 from PIL import ImageFile
 
-from reports.case import Case, SampleRecord
-from reports.docket import Docket
-from reports.errors import FontMissing, PangoMissing, PdfUnavailable
-from reports.listings import listings_of
-from reports.pictures import picture_uri
-from reports.plots import score_plot
-from reports.review import CaseStatus
-from reports.translation import environment, translations
-from reports.words import (
+from reports.cases.case import Case, SampleRecord
+from reports.cases.case_store import Docket
+from reports.cases.listings import listings_of
+from reports.cases.review import CaseStatus
+from reports.documents.pictures import picture_uri
+from reports.documents.plots import score_plot
+from reports.documents.translation import environment, translations
+from reports.documents.words import (
     Translate,
     entry_text,
     entry_word,
@@ -33,6 +32,7 @@ from reports.words import (
     verbal_scale,
     words_of,
 )
+from reports.errors import FontMissing, PangoMissing, PdfUnavailable
 
 # Full images lie in the bundle; these are for looking at. 240 pixels are 240 dpi at the size they are printed.
 _PICTURE_PIXELS = 240
@@ -68,7 +68,7 @@ def case_html(
 
     Args:
         docket: where the images are.
-        language: one of reports.translation.LANGUAGES.
+        language: one of reports.documents.translation.LANGUAGES.
         redacted: for the hub: pictures blurred beyond recognition, no names of reviewers, no machine.
         fingerprint: of the key that signs the bundle, lower-case hex.
 

@@ -1,4 +1,4 @@
-"""The report of a whole scan as one self-contained HTML file; reports.case_report makes that of a single case."""
+"""The report of a whole scan as one self-contained HTML file; reports.documents.case_report makes that of a single case."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.case import Case
-from reports.docket import Docket
-from reports.plots import score_plot
-from reports.translation import environment, translations
-from reports.words import plot_words
+from reports.cases.case import Case
+from reports.cases.case_store import Docket
+from reports.documents.plots import score_plot
+from reports.documents.translation import environment, translations
+from reports.documents.words import plot_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from reports.case import Case
+from reports.cases.case import Case
 
 # What tells one place from another; a hub that is sent the same upload again numbers it anew.
 PLACE = ("hub", "listing_url", "creator", "file", "sha256")

@@ -1,0 +1,1 @@
+"""Documents: reports of cases and scans as HTML and PDF, with plots and translations."""

@@ -1,0 +1,1 @@
+"""Evidence: bundles, seals, timestamps, revocations, and the interchange format."""
