@@ -33,13 +33,13 @@ from crawlers.captures.images.pictures import look_at
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import SavedPage
-from scanner.captures.cases import judge_captures
+from scanner.captures.filing import judge_captures
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.workshop import Workshop
 
 EACH = 20  # images of an account
 COPIES = 0.25  # of them saved again by somebody else's program

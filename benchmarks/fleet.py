@@ -18,15 +18,15 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from scanner.examination import Budget
-from scanner.fleet import RayCrew
-from scanner.judging import Judgement, Task
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
-from scanner.safety import usable_triggers
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.scanning.examination import Budget
+from scanner.scanning.judging import Judgement, Task
+from scanner.scanning.ray_workers import RayCrew
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.workshop import Workshop
+from scanner.triage.header import triage_file
 
 KILLS, ROUNDS = 10, 3
 

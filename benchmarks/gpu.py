@@ -1,7 +1,7 @@
 """Seconds per checkpoint on a GPU, ours beside the plain way: `python -m benchmarks.gpu [SD1.5 SDXL Flux] [--tiny]`.
 
 Pipelines have the real architectures and sizes with random weights, because speed does not depend on what they draw.
-Steps, guidance and sizes of images are those of scanner/base_models.toml, with a random LoRA of rank 64 as accelerator.
+Steps, guidance and sizes of images are those of scanner/sampling/base_models.toml, with a random LoRA of rank 64 as accelerator.
 Without a GPU, or with --tiny, everything runs through on miniature sizes, and the times mean nothing.
 
 "ours, clear" is a checkpoint that screening lays aside (two rounds), "ours, match" one that gets a round of evidence
@@ -45,11 +45,11 @@ from transformers import (
 )
 
 from scanner.adapters.targets import networks_of
-from scanner.base_models import BaseModel, choose_base_model
-from scanner.image_check import NothingUnsafe
 from scanner.miniature.world import BASE_MODEL
-from scanner.prompts import plan_samples
-from scanner.sampling import Sampler
+from scanner.sampling.base_models import BaseModel, choose_base_model
+from scanner.sampling.image_check import NothingUnsafe
+from scanner.sampling.plans import plan_samples
+from scanner.sampling.sampler import Sampler
 
 SHA256 = "ab" * 32
 PLAIN_IMAGES, PLAIN_STEPS, PLAIN_MEASURED = 16, 30, 2
@@ -127,7 +127,7 @@ def flux(tiny: bool) -> Any:
     )  # fmt: skip
 
 
-# How each is made, and its family in scanner/base_models.toml.
+# How each is made, and its family in scanner/sampling/base_models.toml.
 SIZES: dict[str, tuple[Callable[[bool], Any], str]] = {
     "SD1.5": (sd15, "SD1"),
     "SDXL": (sdxl, "SDXL"),

@@ -24,9 +24,9 @@ from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
 from face_index.faces.face import PackVersion
 from face_index.identity import Proof
 from face_index.vault import Submission
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.trigger_words import named_minor
-from scanner.workshop import Workshop
+from scanner.triage.trigger_words import named_minor
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 VERSION = PackVersion("none", "0" * 64, 4)

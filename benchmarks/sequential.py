@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from scanner.sequential import EVIDENCE, SCREENING, Schedule, jackknifed_angle
+from scanner.identification.intervals import EVIDENCE, SCREENING, Schedule, jackknifed_angle
 
 Floats = npt.NDArray[np.floating]
 CHECKPOINTS, PART = 40_000, 2_000

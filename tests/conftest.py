@@ -31,18 +31,18 @@ from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
 from reports.cases.case_store import Docket
-from scanner.base_models import choose_base_model
-from scanner.examination import Budget
-from scanner.image_check import NothingUnsafe
-from scanner.judging import Bench, Task, bench_from
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
-from scanner.safety import usable_triggers
-from scanner.sampling import Sampler
+from scanner.sampling.base_models import choose_base_model
+from scanner.sampling.image_check import NothingUnsafe
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.sampler import Sampler
+from scanner.sampling.trigger_search import candidate_words
+from scanner.scanning.examination import Budget
+from scanner.scanning.judging import Bench, Task, bench_from
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.trigger_search import candidate_words
+from scanner.triage.header import triage_file
 from tests.servers.files import FileServer, serve_files
 
 # One of several processes that share the tests must not take all cores: libraries read this when they are loaded.
@@ -262,7 +262,7 @@ def registered_home(demo: dict[str, Any], demo_home: Path, tmp_path: Path) -> Pa
 def _one_process_plays_many_people() -> Iterator[None]:
     """Nobody is logged in where a test submits and approves in its own process; commands that tests start know their login."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scanner.reception.system_login", lambda: ())
+        patch.setattr("scanner.factories.system_login", lambda: ())
         yield
 
 

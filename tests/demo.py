@@ -11,9 +11,9 @@ from scanner.cli.scanning import write_report
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import load_world
-from scanner.scan import run_scan
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import load_settings
-from scanner.workshop import Workshop
 
 
 class _Silent:

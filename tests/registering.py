@@ -9,8 +9,8 @@ from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.identity import Identity
 from face_index.vault import Submission
 from scanner.captures.releases import Person, Releases
-from scanner.reception import open_vault
-from scanner.workshop import Workshop
+from scanner.factories import open_vault
+from scanner.scanning.session import Workshop
 from tests.conftest import PHOTO, proof, prototypes_of
 
 

@@ -42,7 +42,7 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import EventKind
-from scanner.header_reading import read_headers
+from scanner.triage.crawled_headers import read_headers
 from tests.conftest import NOON
 from tests.servers.files import FileServer
 

@@ -31,7 +31,7 @@ from face_index.gallery.metrics import (
     rate,
     rate_over_subjects,
 )
-from scanner.watch import watch_over
+from scanner.identification.snapshot import watch_over
 
 VERSION = PackVersion("pack", "ab" * 32, 48)
 Floats = npt.NDArray[np.floating]

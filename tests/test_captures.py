@@ -34,18 +34,18 @@ from reports.documents.case_report import case_html
 from reports.errors import NotReviewed
 from reports.evidence.sealing import seal_capture
 from reports.verify_bundle import verify
-from scanner.captures.cases import judge_captures
+from scanner.captures.filing import judge_captures
 from scanner.captures.intake import Intake, TakenIn
-from scanner.captures.reading_room import ReadingRoom
-from scanner.captures.sightings import Sighting, Subject, judge
-from scanner.cases.desk import CaseDesk
-from scanner.judging import Bench
+from scanner.captures.isolated_reader import ReadingRoom
+from scanner.captures.subjects import Sighting, Subject, judge
+from scanner.casework.service import CaseDesk
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
+from scanner.scanning.judging import Bench
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.workshop import Workshop
 from tests.cases import make_sighted_case, reviewed
 from tests.registering import release_all
 from tests.servers import pictures

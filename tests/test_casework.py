@@ -20,9 +20,9 @@ from PIL import Image
 from face_index.vault.vault import Vault
 from reports.cases.case_store import Docket
 from reports.evidence.bundle import BundleRequest, write_bundle
-from scanner.cases.desk import CaseDesk
-from scanner.fetching import open_checkpoints
-from scanner.reception import open_vault
+from scanner.casework.service import CaseDesk
+from scanner.factories import open_vault
+from scanner.scanning.fetching import open_checkpoints
 from scanner.settings import Settings
 from tests.servers.files import FileServer
 from tests.servers.timestamps import serve_timestamps
@@ -249,7 +249,7 @@ class TestCommands:
         assert run("export", tmp_path / "v.xls", home=home).returncode == 2
 
     def test_cells_of_strangers_are_no_formulas(self) -> None:
-        from scanner.statistics import COLUMNS, as_csv
+        from scanner.casework.statistics import COLUMNS, as_csv
 
         row = dict.fromkeys(COLUMNS)
         text = as_csv([{**row, "file": '=HYPERLINK("http://x")', "reason": "-1+1", "score": -0.5}]).decode("utf-8-sig")

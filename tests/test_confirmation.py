@@ -11,8 +11,8 @@ import pytest
 from face_index.vault import Submission
 from reports.cases.case import Case
 from reports.errors import ConfirmationRefused
-from scanner.cases.confirmation import comparisons_of
-from scanner.cases.desk import CaseDesk
+from scanner.casework.confirmation import comparisons_of
+from scanner.casework.service import CaseDesk
 from scanner.settings import Settings
 from scanner.web.desks import PageDesk
 from tests.cases import make_case, make_sighted_case

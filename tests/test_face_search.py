@@ -17,20 +17,20 @@ from PIL import Image, ImageOps
 
 from crawlers.captures.capture_store import Captures
 from face_index.vault import Submission
-from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
-from scanner.captures.sightings import subjects_of
+from scanner.captures.subjects import subjects_of
 from scanner.captures.tries import searches_on
 from scanner.cli.installation import examine_installation
 from scanner.errors import ReleaseRefused
+from scanner.factories import utc_now
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
-from scanner.reception import utc_now
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
 from scanner.web.access import Role
 from scanner.web.worker import rows_of
-from scanner.workshop import Workshop
 from tests.conftest import PHOTO, Silent, prototypes_of
 from tests.registering import release_all
 from tests.test_cli import run

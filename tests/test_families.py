@@ -14,11 +14,11 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import save_file
 
 from scanner.adapters.targets import networks_of
-from scanner.base_models import Accelerator, BaseModel, Declared, Stage, choose_base_model, known_families
 from scanner.errors import BaseModelMissing, ImageCheckMissing
-from scanner.image_check import NothingUnsafe, SafetyChecker, image_check_for
-from scanner.prompts import SamplePlan, plan_samples
-from scanner.sampling import Sampler
+from scanner.sampling.base_models import Accelerator, BaseModel, Declared, Stage, choose_base_model, known_families
+from scanner.sampling.image_check import NothingUnsafe, SafetyChecker, image_check_for
+from scanner.sampling.plans import SamplePlan, plan_samples
+from scanner.sampling.sampler import Sampler
 from tests.tiny_pipelines import (
     tiny_checker,
     tiny_flux,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from crawlers.checkpoints.download import must_be_weights
 from crawlers.checkpoints.file_formats import is_pickle, refuse_other_formats
 from crawlers.errors import NotSafetensors, NotWeights
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 
 
 def zipped(**members: bytes) -> bytes:

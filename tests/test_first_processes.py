@@ -32,7 +32,7 @@ def work(home, me):
     store.close()
 """,
     "scans.db": """
-from scanner.ledger import Ledger
+from scanner.scanning.scan_store import Ledger
 def work(home, me):
     ledger = Ledger(home / "scans.db")
     for number in range(LINES):
@@ -141,7 +141,7 @@ def test_a_vault_that_is_just_being_made_has_nobody_in_its_gallery(tmp_path: Pat
 def test_the_new_vault_is_announced_by_the_process_that_made_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
     from scanner.settings import load_settings
 
     settings = load_settings({"home": tmp_path / "home"})
@@ -189,7 +189,7 @@ def test_an_archive_that_several_unpack_at_once_keeps_its_bytes(tmp_path: Path) 
 
 
 HASH = """
-from scanner.base_models import sha256_of_shelved
+from scanner.sampling.base_models import sha256_of_shelved
 def work(home, me):
     return sha256_of_shelved(home / "base.safetensors")
 """

@@ -15,21 +15,21 @@ from typing import Any
 
 import pytest
 
-from scanner.examination import Budget
-from scanner.fleet import RayCrew, settings_of_workers
-from scanner.judging import Judgement, Task, bench_from
+from scanner.factories import utc_now
+from scanner.identification.snapshot import Watch
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
-from scanner.reception import utc_now
-from scanner.safety import usable_triggers
-from scanner.scan import run_scan
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.scanning.examination import Budget
+from scanner.scanning.judging import Judgement, Task, bench_from
+from scanner.scanning.ray_workers import RayCrew, settings_of_workers
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.watch import Watch
+from scanner.triage.header import triage_file
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
 from scanner.web.worker import Worker
-from scanner.workshop import Workshop
 from tests.conftest import Silent
 from tests.registering import register_somebody
 from tests.test_cli import run

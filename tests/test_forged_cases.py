@@ -21,8 +21,8 @@ from reports.cases.case import Case, case_to_dict
 from reports.cases.case_store import Docket
 from reports.errors import CaseAltered, ReviewRefused
 from reports.verify_bundle import record_digest, verify
-from scanner.cases.desk import CaseDesk
-from scanner.cases.records import AT_UPGRADE, CaseRecords
+from scanner.casework.case_records import AT_UPGRADE, CaseRecords
+from scanner.casework.service import CaseDesk
 from scanner.settings import Settings
 from tests.cases import AT, make_case
 
@@ -357,7 +357,7 @@ class TestUpgrade:
     @staticmethod
     def as_before(office: Office, **changes: Any) -> Case:
         """A case as 0.1.0 wrote it: no seal, a line in the log without its record, no entry that says records are kept."""
-        from scanner.reception import open_vault
+        from scanner.factories import open_vault
 
         docket = Docket(office.path, office.settings.evidence_path)
         case = make_case(docket, identity_id=WHO, **changes)

@@ -12,7 +12,7 @@ import pytest
 from face_index.identity import Identity
 from face_index.vault import Vault
 from face_index.vault.rotation import rotate_master_key
-from scanner.ledger import Ledger
+from scanner.scanning.scan_store import Ledger
 from tests.conftest import NOON
 
 SHA256 = "ab" * 32

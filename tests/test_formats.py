@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from crawlers.checkpoints.header import FileSource, read_header
 from scanner.adapters.families import unpaired
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 from tests.conftest import shared
 
 Shapes = dict[str, tuple[int, ...]]
@@ -140,7 +140,7 @@ def test_real_key_lists_filled_with_tensors(tmp_path: Path, name: str) -> None:
         out.truncate(8 + len(text) + end)
     header_only = read_header(FileSource(path))
     assert len(header_only.tensors) == len(shapes)
-    from scanner.triage import triage_header
+    from scanner.triage.header import triage_header
 
     triage = triage_header(header_only, None, None, None, 0)
     assert (triage.kind, triage.family, triage.naming) == KEYLISTS[name]

@@ -29,8 +29,8 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.webhooks import SIGNATURE_HEADER, signature_of
-from scanner.cases.confirmation import comparisons_of
-from scanner.cases.desk import CaseDesk
+from scanner.casework.confirmation import comparisons_of
+from scanner.casework.service import CaseDesk
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.access import Role, Scope

@@ -21,7 +21,7 @@ from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
 from scanner.adapters.targets import networks_of
 from scanner.errors import UnfaithfulLoad
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 from tests.tiny_pipelines import tiny_flux, tiny_wan
 
 LAYER = "transformer_blocks.1.attn.to_q"

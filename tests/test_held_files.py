@@ -19,18 +19,18 @@ from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission
 from scanner.errors import LookRefused
-from scanner.examination import Examiner
-from scanner.fetching import Objections
-from scanner.held_files import HeldFile
-from scanner.judging import Bench, Judgement, Task
+from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
-from scanner.scan import run_scan, scan_listings
+from scanner.scanning.examination import Examiner
+from scanner.scanning.fetching import Objections
+from scanner.scanning.held_files import HeldFile
+from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.scan import run_scan, scan_listings
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.verdict import NEEDS_A_LOOK
+from scanner.triage.header import triage_file
 from scanner.web.access import Role
 from scanner.web.verdicts import Standings, Telling
-from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.servers.files import FileServer
 from tests.test_cli import run

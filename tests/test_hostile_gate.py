@@ -17,18 +17,18 @@ from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
 from face_index.vault.licences import grant_licence
-from scanner.cases.desk import CaseDesk
-from scanner.comparison import comparison_record
-from scanner.judging import Bench, Judgement, Task
-from scanner.ledger import Ledger
+from scanner.casework.service import CaseDesk
 from scanner.miniature.world import ADAPTERS
-from scanner.scan import run_scan, scan_listings
+from scanner.scanning.comparison import comparison_record
+from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.scan import run_scan, scan_listings
+from scanner.scanning.scan_store import Ledger
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 from scanner.web.access import Scope
 from scanner.web.app import create_app
 from scanner.web.worker import Worker
-from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.test_gate import token_for
 

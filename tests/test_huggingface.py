@@ -23,7 +23,7 @@ from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
 from scanner.miniature.huggingface import HuggingFaceServer, serve_huggingface
-from scanner.triage import triage_url
+from scanner.triage.header import triage_url
 from tests.conftest import NOON
 
 

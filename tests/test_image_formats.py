@@ -24,8 +24,8 @@ from face_index.faces.capture_faces import pixels_of
 from face_index.faces.image_formats import FORMATS, ImageRefused, Kind, kind_of, open_image
 from face_index.faces.photos import PhotoRefused, files_in, open_photo, photo_from, photos_in
 from face_index.faces.refusals import Why
+from scanner.captures.capture_records import _face_png
 from scanner.captures.intake import Intake
-from scanner.captures.records import _face_png
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings
 from tests.servers.pictures import camera

@@ -22,9 +22,9 @@ from crawlers.sweeps.partitions import unfinished_places
 from crawlers.sweeps.rounds import go_round
 from crawlers.sweeps.sweep import SweepStep, sweep
 from scanner.cli.app import app
-from scanner.scan import run_scan
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.workshop import Workshop
 from tests.conftest import NOON, Silent
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers

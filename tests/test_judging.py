@@ -12,13 +12,13 @@ import scipy.linalg
 import torch
 from safetensors.torch import load_file, save_file
 
-from scanner.base_models import choose_base_model
-from scanner.cases.regeneration import regenerate
-from scanner.judging import Bench, Judgement
-from scanner.ledger import Ledger
 from scanner.miniature.world import ADAPTERS
-from scanner.sampling import Sampler
-from scanner.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
+from scanner.sampling.base_models import choose_base_model
+from scanner.sampling.regeneration import regenerate
+from scanner.sampling.sampler import Sampler
+from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
+from scanner.scanning.judging import Bench, Judgement
+from scanner.scanning.scan_store import Ledger
 from tests.conftest import NOON, task_of
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"

@@ -18,10 +18,10 @@ from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.file_parts import parts_of_file
 from scanner.adapters.loading import loaded_into
 from scanner.errors import NotScannable, UnfaithfulLoad
-from scanner.examination import words_asked
 from scanner.miniature.training.formats import single_file_tensors
 from scanner.miniature.world import BASE_MODEL
-from scanner.triage import triage_file
+from scanner.scanning.examination import words_asked
+from scanner.triage.header import triage_file
 from tests.conftest import shared
 from tests.test_adapter_formats import digest
 from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sdxl

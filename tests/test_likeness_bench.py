@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 
 from benchmarks.likeness.changes import derive, read_metadata
 from benchmarks.likeness.inventory import SPLITS, Derived, inventory
-from scanner.judging import Bench
 from scanner.miniature.objects import OBJECTS, STYLE_SEEDS, STYLES, object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS
 from scanner.miniature.training.adapter import save_adapter
 from scanner.miniature.training.formats import renamed
 from scanner.miniature.world import ADAPTERS
-from scanner.triage import triage_file
+from scanner.scanning.judging import Bench
+from scanner.triage.header import triage_file
 from tests.conftest import task_of
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"

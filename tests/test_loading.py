@@ -14,17 +14,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from scanner.adapters.cuda_graphs import record
 from scanner.adapters.merging import Change, MergedAdapter
 from scanner.adapters.reading import _sent
 from scanner.adapters.targets import networks_of
-from scanner.base_models import choose_base_model, load_pipeline
-from scanner.cuda_graphs import record
 from scanner.errors import BaseModelMissing, NotScannable, UnfaithfulLoad
-from scanner.image_check import NothingUnsafe
 from scanner.miniature.world import ADAPTERS, load_world
-from scanner.prompts import plan_samples
-from scanner.sampling import Sampler
-from scanner.triage import triage_file
+from scanner.sampling.base_models import choose_base_model, load_pipeline
+from scanner.sampling.image_check import NothingUnsafe
+from scanner.sampling.plans import plan_samples
+from scanner.sampling.sampler import Sampler
+from scanner.triage.header import triage_file
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
 PLANS = plan_samples("ab" * 32, "screening", ["ohwx person"], 2, 0)
@@ -159,7 +159,7 @@ def test_kernels_that_cannot_be_recorded_are_launched_one_by_one(
     with torch.no_grad():
         expected = layer(given)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr("scanner.cuda_graphs._Recorded._record", no_memory)
+        monkeypatch.setattr("scanner.adapters.cuda_graphs._Recorded._record", no_memory)
         record(layer)
         assert all(torch.equal(layer(given), expected) for _ in range(3))
     assert caplog.text.count("cannot be recorded") == 1

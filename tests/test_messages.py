@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from face_index.identity import Identity
 from face_index.vault import Submission
 from reports.notices.tracker import record_draft, record_event
-from scanner.cases.confirmation import comparisons_of
-from scanner.cases.desk import CaseDesk
+from scanner.casework.confirmation import comparisons_of
+from scanner.casework.service import CaseDesk
 from scanner.settings import Settings, WebSettings
 from scanner.web.access import Role
 from scanner.web.outbox import WAITS_S

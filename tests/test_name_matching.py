@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import RefusedToSample
-from scanner.name_matching import NameMatcher
-from scanner.safety import refuse_minors, usable_triggers
+from scanner.sampling.prompt_safety import refuse_minors, usable_triggers
+from scanner.triage.name_matching import NameMatcher
 
 NAMED = [
     ("Li An", "li_an"),

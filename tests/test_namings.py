@@ -19,11 +19,11 @@ from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad
-from scanner.judging import Bench
-from scanner.scan import run_scan
+from scanner.scanning.judging import Bench
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file, with_listing
-from scanner.workshop import Workshop
+from scanner.triage.header import triage_file, with_listing
 from tests.conftest import NOON, Silent, shared
 from tests.test_adapter_formats import FLUX_PATHS, weight_of
 from tests.test_leftovers import MODELS, PERSON

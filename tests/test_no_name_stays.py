@@ -20,17 +20,17 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from face_index.vault.backups import make_backup
 from face_index.vault.licences import grant_licence
-from scanner.cases.desk import CaseDesk
+from scanner.casework.service import CaseDesk
+from scanner.casework.statistics import as_csv, verdict_rows
 from scanner.cli.scanning import write_report
-from scanner.judging import Bench, Judgement
-from scanner.ledger import Ledger
 from scanner.miniature.world import ADAPTERS
-from scanner.scan import result_of, run_scan
+from scanner.scanning.judging import Bench, Judgement
+from scanner.scanning.scan import result_of, run_scan
+from scanner.scanning.scan_store import Ledger
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.statistics import as_csv, verdict_rows
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
-from scanner.workshop import Workshop
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 
 STYLE = ADAPTERS / "sepia_style.safetensors"

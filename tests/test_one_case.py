@@ -17,16 +17,16 @@ from reports.cases.case_store import Docket, Standing
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
-from scanner.cases.desk import CaseDesk
-from scanner.cases.filing import file_case
-from scanner.ledger import JudgedItem, Ledger
+from scanner.casework.filing import file_case
+from scanner.casework.service import CaseDesk
 from scanner.miniature.world import ADAPTERS
+from scanner.scanning.scan_store import JudgedItem, Ledger
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.known_files import KnownFiles
 from scanner.web.store import WebStore
 from scanner.web.verdicts import WATCHED, Standings, Telling
-from scanner.workshop import Workshop
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
 from tests.test_cli import run

@@ -25,8 +25,8 @@ from starlette.routing import BaseRoute
 from face_index.errors import SharedName
 from face_index.vault import Submission
 from reports.cases.case_store import Docket
-from scanner.cases.desk import CaseDesk
-from scanner.reception import open_vault
+from scanner.casework.service import CaseDesk
+from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.access import ALLOWED, Permission, Role, Scope
 from scanner.web.app import create_app

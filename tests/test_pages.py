@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from face_index.vault.receipts import verify_receipt
+from scanner.factories import open_vault
 from scanner.miniature.albums import draw_photos
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
-from scanner.reception import open_vault
 from scanner.settings import Settings
 from scanner.web.access import Role
 from scanner.web.premises import Premises

@@ -19,16 +19,16 @@ from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
 from reports.verify_bundle import verify
-from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.previews import PreviewsTaken, take_previews
+from scanner.factories import utc_now
 from scanner.miniature.demo import register_world
 from scanner.miniature.hub import PREVIEWS, serve_hub
 from scanner.miniature.world import load_world
 from scanner.network import allow_typed
-from scanner.reception import utc_now
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.workshop import Workshop
 from tests.conftest import Silent
 from tests.registering import release_all
 

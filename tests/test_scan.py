@@ -20,10 +20,10 @@ import pytest
 
 from face_index.faces.insight import InsightFaceReader
 from scanner.miniature.world import ADAPTERS, World, load_world
-from scanner.prompts import plan_samples
-from scanner.safety import usable_triggers
-from scanner.sampling import Sampler
-from scanner.triage import triage_file
+from scanner.sampling.plans import plan_samples
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.sampler import Sampler
+from scanner.triage.header import triage_file
 from tests.conftest import scan_the_hub_apart
 from tests.test_cli import run
 

@@ -21,7 +21,7 @@ from face_index.faces.detection import BatchDetector, Layout
 from face_index.faces.insight import InsightFaceReader
 from scanner.cli.app import app
 from scanner.errors import SettingsInvalid, first_line, sentence_of
-from scanner.reception import utc_now
+from scanner.factories import utc_now
 from scanner.settings import Settings, TimestampAuthority, WebSettings, load_settings
 from scanner.web.messenger import Messenger
 from scanner.web.operations import MESSENGER

@@ -25,7 +25,7 @@ from crawlers.listing import RemoteFile, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import EventKind
 from crawlers.sweeps.sweep import sweep
-from scanner.triage import triage_remote
+from scanner.triage.header import triage_remote
 from tests.conftest import NOON
 from tests.test_cli import run
 

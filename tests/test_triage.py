@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scanner.adapters.families import family_of, kind_of, unpaired
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 from tests.conftest import shared
 
 SD1_MODULE = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"

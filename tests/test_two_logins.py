@@ -19,7 +19,7 @@ from reports.cases.case_store import Docket
 from reports.cases.review import review_details
 from reports.errors import ReviewRefused
 from scanner import logins
-from scanner.cases.desk import CaseDesk
+from scanner.casework.service import CaseDesk
 from scanner.errors import SettingsInvalid
 from scanner.logins import system_login
 from scanner.miniature.albums import draw_photos

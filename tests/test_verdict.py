@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from face_index.faces.face import Vector, unit
-from scanner.clusters import clusters_of
 from scanner.errors import RefusedToSample
-from scanner.prompts import plan_samples, subject_of
-from scanner.safety import refuse_minors, usable_triggers
-from scanner.sequential import EVIDENCE, estimate
-from scanner.verdict import Outcome, Scored, Thresholds, decide, settled
+from scanner.identification.clusters import clusters_of
+from scanner.identification.intervals import EVIDENCE, estimate
+from scanner.identification.verdict import Outcome, Scored, Thresholds, decide, settled
+from scanner.sampling.plans import plan_samples, subject_of
+from scanner.sampling.prompt_safety import refuse_minors, usable_triggers
 
 THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=True)
 

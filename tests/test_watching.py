@@ -27,7 +27,7 @@ from crawlers.sweeps.query import likely, search
 from crawlers.sweeps.rounds import go_round, since_when
 from crawlers.sweeps.sweep import sweep
 from crawlers.sweeps.webhooks import SIGNATURE_HEADER, Webhook, signature_of
-from scanner.header_reading import read_headers
+from scanner.triage.crawled_headers import read_headers
 from tests.conftest import NOON
 from tests.servers.civitai import FakeCivitai, model, serve_civitai
 from tests.servers.files import FileServer

@@ -23,8 +23,8 @@ from reports.cases.case import Case
 from reports.notices import drafting
 from scanner.adapters import algebra, reading
 from scanner.errors import UnfaithfulLoad
+from scanner.factories import utc_now
 from scanner.miniature.world import FACE_PACK
-from scanner.reception import utc_now
 from tests.cases import AT
 from tests.servers.serving import serve_answers
 from tests.test_notices import case  # noqa: F401  a fixture

@@ -18,19 +18,19 @@ from safetensors.torch import load_file, save_file
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from face_index.consent import Consent, Signatory
 from face_index.vault import Submission, Vault
-from scanner.crew import LocalCrew
-from scanner.examination import Examiner
-from scanner.judging import Bench, Judgement, Task
+from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
-from scanner.minors import Naming
-from scanner.safety import usable_triggers
-from scanner.sampling import Sampler
-from scanner.scan import run_scan
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.sampler import Sampler
+from scanner.scanning.examination import Examiner
+from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
+from scanner.scanning.workers import LocalCrew
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.trigger_words import named_minor, words_of
-from scanner.verdict import NEEDS_A_LOOK
-from scanner.workshop import Workshop
+from scanner.triage.header import triage_file
+from scanner.triage.minors import Naming
+from scanner.triage.trigger_words import named_minor, words_of
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.registering import register_somebody
 

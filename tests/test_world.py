@@ -9,14 +9,14 @@ import numpy as np
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import load_calibration
-from scanner.base_models import MINIATURE_WEIGHTS
 from scanner.miniature.demo import ENROLMENT_PHOTOS
 from scanner.miniature.objects import STYLE_SEEDS
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.training.adapter import FIRST_TRAINING_PHOTO, person_subject
 from scanner.miniature.world import ADAPTERS, load_world
-from scanner.triage import triage_file
+from scanner.sampling.base_models import MINIATURE_WEIGHTS
+from scanner.triage.header import triage_file
 
 
 def test_groups_are_as_many_as_promised() -> None:

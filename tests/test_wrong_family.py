@@ -16,13 +16,13 @@ from crawlers.listing import Listing, listing_from_dict
 from face_index.consent import Consent
 from scanner.adapters.declared_families import declared_by_listing, declared_in_header, families_named
 from scanner.adapters.families import find_family
-from scanner.base_models import Declared, choose_base_model, known_families
 from scanner.errors import NotScannable
-from scanner.judging import Bench
-from scanner.scan import run_scan
+from scanner.sampling.base_models import Declared, choose_base_model, known_families
+from scanner.scanning.judging import Bench
+from scanner.scanning.scan import run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.triage import triage_file, triage_from_dict, with_listing
-from scanner.workshop import Workshop
+from scanner.triage.header import triage_file, triage_from_dict, with_listing
 from tests.conftest import NOON, Silent
 from tests.test_worklist import enrol
 
@@ -279,7 +279,7 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         def changed(record: dict[str, object]) -> Listing:
             return replace(listing_from_dict(record), base_model=base_model)
 
-        monkeypatch.setattr("scanner.worklist.listing_from_dict", changed)
+        monkeypatch.setattr("scanner.scanning.pipeline.listing_from_dict", changed)
         [row] = run_scan(workshop, [str(folder)], Silent()).rows
         return str(row["reason"])
 

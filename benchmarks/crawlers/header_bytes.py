@@ -18,7 +18,7 @@ from pathlib import Path
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
-from scanner.triage import Triage, triage_remote
+from scanner.triage.header import Triage, triage_remote
 from tests.servers.files import serve_files
 
 SIZES_MB = (10, 25, 50, 75, 100, 150, 200)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
-from scanner.judging import Bench
 from scanner.miniature.world import BASE_MODEL
-from scanner.safety import NEGATIVE_PROMPT
+from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
+from scanner.scanning.judging import Bench
 
 IMAGES, STEPS, GUIDANCE = 16, 30, 2.5
 

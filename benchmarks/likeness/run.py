@@ -29,12 +29,12 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
 from face_index.faces.face import Prototypes
-from scanner.examination import Budget
-from scanner.judging import Bench, Task, bench_from
-from scanner.safety import usable_triggers
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.sampling.trigger_search import candidate_words
+from scanner.scanning.examination import Budget
+from scanner.scanning.judging import Bench, Task, bench_from
 from scanner.settings import Settings
-from scanner.triage import triage_file
-from scanner.trigger_search import candidate_words
+from scanner.triage.header import triage_file
 
 GALLERIES = (1_000, 10_000)
 

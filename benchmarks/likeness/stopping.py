@@ -20,15 +20,15 @@ from benchmarks.likeness.build import folder_of
 from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
 from face_index.faces.face import unit
-from scanner.base_models import choose_base_model
 from scanner.errors import NotScannable
-from scanner.examination import Budget
-from scanner.judging import Bench, bench_from
-from scanner.prompts import plan_samples
-from scanner.sequential import EVIDENCE, estimate
+from scanner.identification.intervals import EVIDENCE, estimate
+from scanner.sampling.base_models import choose_base_model
+from scanner.sampling.draw import Shot, Studio
+from scanner.sampling.plans import plan_samples
+from scanner.scanning.examination import Budget
+from scanner.scanning.judging import Bench, bench_from
 from scanner.settings import Settings
-from scanner.studio import Shot, Studio
-from scanner.triage import triage_file
+from scanner.triage.header import triage_file
 
 FURTHER = 72
 

@@ -1,7 +1,7 @@
 """What vouches for the record of a case: a digest, sealed with a key that cases.db does not hold.
 
 Whoever can write cases.db but has no key of the vault's can neither change a case nor put one in unseen. That a whole older
-state was put back shows beside the audit log, which names the newest version of every record (scanner.cases.records).
+state was put back shows beside the audit log, which names the newest version of every record (scanner.casework.case_records).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from scanner.adapters.cuda_graphs import unrecorded
 from scanner.adapters.embedding_names import ONLY, competing_words, table_of, unused_tables, without_bookkeeping
-from scanner.cuda_graphs import unrecorded
 from scanner.errors import UnfaithfulLoad
 
 Tables = dict[str, torch.Tensor]

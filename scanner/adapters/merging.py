@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from scanner.adapters.algebra import Factors, change_of_bias, change_of_weight, changes_weight, factors_of
+from scanner.adapters.cuda_graphs import is_recorded, original_of
 from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
-from scanner.cuda_graphs import is_recorded, original_of
 from scanner.errors import UnfaithfulLoad
 
 Tensor = torch.Tensor

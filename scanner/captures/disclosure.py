@@ -15,7 +15,7 @@ from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
 from reports.cases.case_store import Docket
-from scanner.captures.sightings import LEAST_IMAGES, SightedIdentity, Subject
+from scanner.captures.subjects import LEAST_IMAGES, SightedIdentity, Subject
 
 # Formats in which a browser or a program saved a page with what it loaded.
 _PAGES = frozenset({Format.WARC, Format.WACZ, Format.HAR, Format.MHTML, Format.HTML, Format.SINGLE_FILE, Format.FOLDER})

@@ -26,9 +26,9 @@ from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written
 from scanner.captures.handling import TAKEN_IN
-from scanner.captures.reading_room import Content, ReadingRoom
+from scanner.captures.isolated_reader import Content, ReadingRoom
 from scanner.environment import environment_now
-from scanner.reception import Clock, open_vault, utc_now
+from scanner.factories import Clock, open_vault, utc_now
 from scanner.settings import Settings
 
 _CHUNK = 1 << 20

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
 from reports.cases.case_store import Docket
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
-from scanner.captures.sightings import subject_of
-from scanner.ledger import Ledger
-from scanner.verdict import Outcome
+from scanner.captures.subjects import subject_of
+from scanner.identification.verdict import Outcome
+from scanner.scanning.scan_store import Ledger
 
 _STRONGEST_FIRST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.INCONCLUSIVE, Outcome.CLEAR)
 

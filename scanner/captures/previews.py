@@ -24,7 +24,7 @@ from crawlers.listing import Listing
 from crawlers.sweeps.previews import Preview, previews_of
 from scanner.captures.intake import Intake, TakenIn
 from scanner.errors import RefusedToSample, sentence_of
-from scanner.safety import refuse_minors
+from scanner.sampling.prompt_safety import refuse_minors
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of
 from scanner.captures.handling import Handled, handled_by
-from scanner.captures.sightings import Subject, subjects_of
+from scanner.captures.subjects import Subject, subjects_of
 from scanner.errors import ReleaseRefused
-from scanner.ledger import Ledger
+from scanner.scanning.scan_store import Ledger
 
 
 class ReleaseDecision(StrEnum):

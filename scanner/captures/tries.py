@@ -15,7 +15,7 @@ from crawlers.captures.capture_store import Captures
 from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from scanner.captures.handling import Handled, handled_by
-from scanner.captures.sightings import Subject
+from scanner.captures.subjects import Subject
 
 SEARCHED = "captured-searched"
 _PART = 500

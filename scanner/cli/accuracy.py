@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
     from face_index.gallery.calibration import Calibration
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
 OutOption = Annotated[Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")]
 
@@ -47,7 +47,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a face pack's error rates on labelled photos and write the accuracy report."""
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
     check_language(lang)
     flags: Flags = context.obj
@@ -74,7 +74,7 @@ def calibrate(
 ) -> None:
     """Fit thresholds and likelihood ratios for a face pack; scans use them from then on."""
     from face_index.gallery.calibration import save_calibration
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
     check_language(lang)
     if (source is None) != gallery:

@@ -200,7 +200,7 @@ def _fail(sentence: str, code: ExitCode) -> NoReturn:
 
 
 def _end(code: Any) -> NoReturn:
-    """Leave; at once where a thread is judging (scanner.crew), since Python's own end would tear it out of torch and abort.
+    """Leave; at once where a thread is judging (scanner.scanning.workers), since Python's own end would tear it out of torch and abort.
 
     Nothing is lost by it: a scan goes on from its ledger, however it was ended.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scanner.captures.intake import Intake
     from scanner.captures.overview import CaptureLine
     from scanner.captures.releases import Releases
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
 group = command_group("What was captured: list, show, correct, remove, judge.")
 IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
@@ -32,7 +32,7 @@ def listed(
     """List what was captured, newest first: of which account, what its faces came to, which cases rest on it."""
     from reports.cases.case_store import Docket
     from scanner.captures.overview import overview
-    from scanner.ledger import Ledger
+    from scanner.scanning.scan_store import Ledger
 
     taking = _open(context)
     ledger, docket = (
@@ -209,7 +209,7 @@ def release(
     """Release what a capture may show, as a second person; `captures judge` then tells whom."""
     from scanner.captures.releases import Person, ReleaseDecision
     from scanner.errors import ReleaseRefused
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
 
     taking = _open(context)
     try:
@@ -261,7 +261,7 @@ def _open(context: typer.Context) -> Intake:
 
 
 def _desk(context: typer.Context) -> CaseDesk:
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     return CaseDesk(flags.settings())
@@ -269,7 +269,7 @@ def _desk(context: typer.Context) -> CaseDesk:
 
 def _releases(taking: Intake) -> Releases:
     from scanner.captures.releases import Releases
-    from scanner.ledger import Ledger
+    from scanner.scanning.scan_store import Ledger
 
     return Releases(taking.captures, Ledger(taking.settings.scans_path), taking.vault)
 

@@ -22,7 +22,7 @@ from scanner.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from scanner.captures.cases import JudgedSubject
+    from scanner.captures.filing import JudgedSubject
     from scanner.captures.intake import TakenIn
 
 log = logging.getLogger(__name__)
@@ -141,8 +141,8 @@ def say(text: str, fg: str | None = None) -> None:
 def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tuple[JudgedSubject, list[str]]]:
     """Everything captured as it was judged, with the names of those who were found."""
     from crawlers.captures.capture_store import Captures
-    from scanner.captures.cases import judge_captures
-    from scanner.workshop import Workshop
+    from scanner.captures.filing import judge_captures
+    from scanner.scanning.session import Workshop
 
     workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
     captures = Captures(workshop.crawl, workshop.settings.captures_path)

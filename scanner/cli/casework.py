@@ -11,7 +11,7 @@ from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language,
 
 if TYPE_CHECKING:
     from reports.cases.case import Case
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
 CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
 
@@ -32,7 +32,7 @@ def cases(
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
     from reports.cases.review import CaseStatus
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     if status not in (None, *CaseStatus):
         raise typer.BadParameter(f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status")
@@ -81,7 +81,7 @@ def review(
     as_json: JsonFlag = False,
 ) -> None:
     """Decide about a case. Decisions are added, never overwritten; with four_eyes two people must confirm."""
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -112,7 +112,7 @@ def amend(
     as_json: JsonFlag = False,
 ) -> None:
     """Add an appeal or a correction to a case; nothing is overwritten."""
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -159,7 +159,7 @@ def report(
         raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
     from reports.errors import UnknownCase
     from reports.evidence.bundle import BundleRequest
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -208,8 +208,8 @@ def _tell(case_id: str, status: str, written: dict[str, Any], *, asked: bool) ->
 
 def _scan_report(flags: Flags, scan_id: str, out: Path | None, lang: str, as_json: bool) -> None:
     from scanner.cli.scanning import write_report
-    from scanner.scan import result_of
-    from scanner.workshop import Workshop
+    from scanner.scanning.scan import result_of
+    from scanner.scanning.session import Workshop
 
     workshop = Workshop(flags.settings())
     result = result_of(workshop, scan_id)

@@ -117,7 +117,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 class ProgressObserver:
-    """Draws steps as a progress bar on standard error (scanner.scan.Observer)."""
+    """Draws steps as a progress bar on standard error (scanner.scanning.scan.Observer)."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task

@@ -15,7 +15,7 @@ from scanner.cli.context import JsonFlag, print_json, print_table, progress_bar,
 from scanner.cli.crawling import Desk, as_found, crawling_desk, print_notes
 
 if TYPE_CHECKING:
-    from scanner.fetching import Brought
+    from scanner.scanning.fetching import Brought
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -129,7 +129,7 @@ def lookup(
     """Ask who else has a file, by its hash: nothing is uploaded, and an answer counts for a week or a month."""
     from crawlers.sweeps.inquiries import Inquiries
     from crawlers.sweeps.lookup import look_up
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
 
     asked_at = at or ["civitai", "civarchive"]
     with crawling_desk(context, asked_at) as desk:
@@ -201,8 +201,8 @@ def fetch(
 ) -> None:
     """Fetch checkpoints into the store, by hash and verified; stopped anywhere, the same command goes on."""
     from crawlers.errors import CrawlError, NoRoom
-    from scanner.fetching import Brought, Objections, acquisition_of, wanted_files
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
+    from scanner.scanning.fetching import Brought, Objections, acquisition_of, wanted_files
 
     brought: list[Brought] = []
     with crawling_desk(context, what or ()) as desk:

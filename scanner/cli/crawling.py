@@ -133,7 +133,7 @@ def crawl(
 ) -> None:
     """Sweep a hub: every listing and every version of it, and what was changed, flagged, taken down or came back."""
     from crawlers.sweeps.sweep import sweep
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
 
     start = None if since is None else _moment_of(since)
     counts: Counter[str] = Counter()
@@ -170,8 +170,8 @@ def crawl(
 
 def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) -> dict[str, int]:
     """Read the headers of a place with a progress bar; how many were read and how many were not to be had."""
-    from scanner.header_reading import read_headers
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
+    from scanner.triage.crawled_headers import read_headers
 
     counts = {"read": 0, "failed": 0}
     with progress_bar("headers") as observer:

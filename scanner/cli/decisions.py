@@ -39,7 +39,7 @@ def approve(
 ) -> None:
     """Let a submitted person into the gallery, after checking who they are. Not by whoever submitted them."""
     from face_index.identity import Proof
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -65,7 +65,7 @@ def reject(
     as_json: JsonFlag = False,
 ) -> None:
     """Refuse a submitted person: photos, template and name are erased, the reason stays."""
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -90,7 +90,7 @@ def withdraw(
     as_json: JsonFlag = False,
 ) -> None:
     """Erase a person's photos, template, key and name at once, here and in backups; the signed fact stays."""
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     if (name is None) != ended:

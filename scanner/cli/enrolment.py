@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from face_index.consent import Consent
     from face_index.identity import Identity
     from face_index.registration.enrolment import EnrolmentReport
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,7 +79,7 @@ def enroll(
     from face_index.faces.photos import files_in, hidden_in
     from face_index.registration.photo_names import picked_numbers
     from face_index.registration.registration import Request
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
     check_language(lang)
     if guardian and agent:
@@ -228,7 +228,7 @@ def enroll_many(
     from face_index.consent import CONSENT_TEXT
     from face_index.errors import ConsentMissing
     from face_index.registration.manifest import read_manifest, register_all
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
     flags: Flags = context.obj
     reception = Reception(flags.settings(face_pack=face_pack, use=use))

@@ -87,7 +87,7 @@ def revocations(
     """Write the signed list of cases that went on after their evidence was given out; publish it where your key is published."""
     import json
 
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -120,8 +120,8 @@ def reproduce(
     as_json: JsonFlag = False,
 ) -> None:
     """Make the samples of a bundle again and say of each whether it agrees; exit code 0 only when all do."""
-    from scanner.cases.reproduction import pack_named_in
-    from scanner.cases.reproduction import reproduce as again
+    from scanner.casework.reproduction import pack_named_in
+    from scanner.casework.reproduction import reproduce as again
 
     flags: Flags = context.obj
     settings = flags.settings(face_pack=face_pack or pack_named_in(bundle), base_model=base_model)
@@ -153,7 +153,7 @@ def reproduce(
 def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = False) -> None:
     """Ask configured authorities for the timestamps that bundles still lack."""
     from reports.evidence.timestamping import pending
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())

@@ -35,8 +35,8 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write every verdict of every scan as CSV or Parquet."""
-    from scanner.ledger import Ledger
-    from scanner.statistics import as_csv, verdict_rows, write_parquet
+    from scanner.casework.statistics import as_csv, verdict_rows, write_parquet
+    from scanner.scanning.scan_store import Ledger
 
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise typer.BadParameter(f"{out.name} ends in neither .csv nor .parquet", param_hint="FILE")
@@ -66,8 +66,8 @@ def summary(
     """A month for each rights holder: cases, decisions, notices."""
     check_language(lang)
     from reports.documents.monthly import month_html
-    from scanner.cases.desk import CaseDesk
-    from scanner.statistics import holder_months
+    from scanner.casework.service import CaseDesk
+    from scanner.casework.statistics import holder_months
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -100,9 +100,9 @@ def summary(
 
 def transparency(context: typer.Context, month: MonthOption = None, as_json: JsonFlag = False) -> None:
     """The counters an operator publishes of a month; no name is among them."""
-    from scanner.cases.desk import CaseDesk
-    from scanner.ledger import Ledger
-    from scanner.statistics import transparency as counted
+    from scanner.casework.service import CaseDesk
+    from scanner.casework.statistics import transparency as counted
+    from scanner.scanning.scan_store import Ledger
 
     flags: Flags = context.obj
     settings = flags.settings()

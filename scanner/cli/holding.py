@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from face_index.vault.logins import Login
-    from scanner.held_files import HeldFile, HeldFiles
-    from scanner.minors import RegisteredMinors
+    from scanner.scanning.held_files import HeldFile, HeldFiles
+    from scanner.triage.minors import RegisteredMinors
 
 group = command_group("Files that name a registered minor: what waits for somebody to look, and what they said.")
 
@@ -78,10 +78,10 @@ def _opened(
     context: typer.Context,
 ) -> Iterator[tuple[HeldFiles, RegisteredMinors, Callable[[str], str], datetime, Login]]:
     """The queue, who is looked for, what they are called, the time, and who is logged in."""
-    from scanner.held_files import HeldFiles
-    from scanner.ledger import Ledger
-    from scanner.minors import RegisteredMinors
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
+    from scanner.scanning.held_files import HeldFiles
+    from scanner.scanning.scan_store import Ledger
+    from scanner.triage.minors import RegisteredMinors
 
     flags: Flags = context.obj
     settings = flags.settings()

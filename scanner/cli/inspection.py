@@ -10,7 +10,7 @@ import typer
 from scanner.cli.context import Flags, JsonFlag, print_json, visible
 
 if TYPE_CHECKING:
-    from scanner.triage import Triage
+    from scanner.triage.header import Triage
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def inspect(
 ) -> None:
     """Say what a checkpoint is from its header, without loading or downloading it."""
     from scanner.network import allow_typed, open_transport
-    from scanner.triage import triage_file, triage_url
+    from scanner.triage.header import triage_file, triage_url
 
     flags: Flags = context.obj
     if target.startswith(("http://", "https://")):

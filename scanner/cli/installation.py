@@ -83,7 +83,7 @@ def _libraries(missing: list[str]) -> dict[str, str]:
 def _device(settings: Settings) -> dict[str, str]:
     import torch
 
-    from scanner.judging import device_of
+    from scanner.scanning.judging import device_of
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
@@ -140,7 +140,7 @@ def _in_hub_cache(settings: Settings, repository: str) -> bool:
 
 
 def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
-    from scanner.base_models import choose_base_model, known_families
+    from scanner.sampling.base_models import choose_base_model, known_families
 
     described = {}
     for family, entry in known_families().items():
@@ -164,7 +164,7 @@ def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
 def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
     from pathlib import Path
 
-    from scanner.image_check import REPOSITORY
+    from scanner.sampling.image_check import REPOSITORY
 
     location = settings.image_check or REPOSITORY
     here = Path(location).expanduser().is_dir() or _in_hub_cache(settings, location)
@@ -187,7 +187,7 @@ def _captures(settings: Settings) -> dict[str, str]:
         return told
     from face_index.errors import FaceIndexError
     from scanner.captures.tries import searches_on
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     try:
         vault = open_vault(settings)
@@ -251,7 +251,7 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
     if not settings.vault_path.exists():
         return {"registered": "nobody yet"}
     from face_index.errors import FaceIndexError
-    from scanner.reception import REPAIR, open_vault
+    from scanner.factories import REPAIR, open_vault
 
     try:
         vault = open_vault(settings)
@@ -274,7 +274,7 @@ def _cases(settings: Settings, missing: list[str]) -> dict[str, str]:
     import sqlite3
 
     from reports.errors import ReportError
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     if not settings.cases_path.exists():
         return {}

@@ -94,7 +94,7 @@ def draft(
     from reports.notices.drafting import draft_notice
     from reports.notices.rendering import as_docx, as_text, printable
     from reports.notices.tracker import record_draft
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     if lang:
         check_language(lang)
@@ -170,7 +170,7 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
 def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List every notice with where it stands and how long its clock still runs."""
     from reports.notices.tracker import all_tracked, happened_at
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -228,7 +228,7 @@ def mark(
 ) -> None:
     """Note what happened to a notice; a law's clock starts when it is marked as sent."""
     from reports.notices.tracker import record_event
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
@@ -261,7 +261,7 @@ def _moment(text: str | None) -> datetime | None:
 @group.command("recheck")
 def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Look at the addresses of open notices: what is gone is marked removed, what is back reinstated."""
-    from scanner.cases.rechecking import recheck_notices
+    from scanner.casework.rechecking import recheck_notices
 
     flags: Flags = context.obj
     found = recheck_notices(flags.settings())

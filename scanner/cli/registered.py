@@ -32,7 +32,7 @@ def identities(
     Whom somebody who waits looks like is shown to operators other than whoever submitted them; that it was is in the log.
     """
     from face_index.vault.duties import duties
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -93,7 +93,7 @@ def re_embed(
 ) -> None:
     """Make everyone's template anew with the face pack in use, from the photos that were kept."""
     from face_index.registration.registration import reembed
-    from scanner.reception import Reception
+    from scanner.factories import Reception
 
     flags: Flags = context.obj
     reception = Reception(flags.settings(face_pack=face_pack, use=use))

@@ -33,7 +33,7 @@ def show_consents(context: typer.Context, name: NameArgument, as_json: JsonFlag 
     """Every consent receipt of a person, oldest first, and what was seen as proof."""
     import dataclasses
 
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -77,7 +77,7 @@ def renew_consent(
 ) -> None:
     """Record a newer consent with other dates or terms; the receipts before it stay."""
     from face_index.consent import CONSENT_TEXT_VERSION, Terms
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     check_language(lang)
     if terms is not None and terms not in list(Terms):
@@ -121,7 +121,7 @@ def grant(
     """Allow a model, an uploader or a hub until a day: what they make of this person opens no case."""
     from face_index.consent import LicenceKind
     from face_index.vault.licences import grant_licence
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     given = [
         (kind, value)
@@ -164,7 +164,7 @@ def list_licences(context: typer.Context, name: NameArgument, as_json: JsonFlag 
     import dataclasses
 
     from face_index.vault.licences import licences_of
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -185,7 +185,7 @@ def revoke(
 ) -> None:
     """End a licence now."""
     from face_index.vault.licences import revoke_licence
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()

@@ -29,7 +29,7 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     """How many people are stored, under which key, with which backups."""
     from face_index.vault.backups import backups_of
     from face_index.vault.duties import duties
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -85,7 +85,7 @@ def backup(
 ) -> None:
     """Copy the vault, sealed as it is. Keep the master key elsewhere: a backup without it opens for nobody."""
     from face_index.vault.backups import make_backup
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -112,8 +112,8 @@ def restore(
 ) -> None:
     """Put a backup in the vault's place; whoever was erased since stays erased, the former file is kept."""
     from face_index.vault.restoration import restore as restore_backup
+    from scanner.factories import key_store, utc_now, witnesses_of
     from scanner.logins import system_login
-    from scanner.reception import key_store, utc_now, witnesses_of
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -135,7 +135,7 @@ def restore(
 def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     """Give the vault and its backups a new master key and destroy the old one."""
     from face_index.vault.rotation import rotate_master_key
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -157,7 +157,7 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
 def check(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Read everything: is the file sound, does every photo and template open, are the log and every case as it says."""
     from face_index.vault.check import check_vault
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
@@ -178,7 +178,7 @@ def repair(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on after an older vault.db or cases.db was put back: whoever was erased is erased again, older cases may stand."""
-    from scanner.cases.desk import CaseDesk
+    from scanner.casework.service import CaseDesk
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -207,7 +207,7 @@ def erasures(
     as_json: JsonFlag = False,
 ) -> None:
     """Who was erased, by opaque id, and the signed receipts."""
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -232,7 +232,7 @@ def show(
     """The audit log, newest entry first."""
     import dataclasses
 
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -252,7 +252,7 @@ def verify(
     as_json: JsonFlag = False,
 ) -> None:
     """Whether no entry was changed, added, taken out or cut off."""
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     flags: Flags = context.obj
     vault = open_vault(flags.settings())
@@ -268,7 +268,7 @@ def accept_clock(
     operator: OperatorOption = None,
 ) -> None:
     """Go on after the clock had been ahead: the log says who accepted which time, and why."""
-    from scanner.reception import open_vault, utc_now
+    from scanner.factories import open_vault, utc_now
 
     flags: Flags = context.obj
     settings = flags.settings()

@@ -24,8 +24,8 @@ from scanner.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from scanner.scan import ScanResult
-    from scanner.workshop import Workshop
+    from scanner.scanning.scan import ScanResult
+    from scanner.scanning.session import Workshop
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,8 +55,8 @@ def scan(
     """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
     check_language(lang)
     from scanner.network import allow_typed
-    from scanner.scan import run_scan
-    from scanner.workshop import Workshop
+    from scanner.scanning.scan import run_scan
+    from scanner.scanning.session import Workshop
 
     flags: Flags = context.obj
     workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch))

@@ -124,7 +124,7 @@ def invite(
     as_json: JsonFlag = False,
 ) -> None:
     """Make a link with which somebody opens an account for the pages, or sets a new password; good for a week, once."""
-    from scanner.reception import open_vault
+    from scanner.factories import open_vault
 
     roles = _roles(role)
     premises = _premises(context)

@@ -66,7 +66,7 @@ def _watch_once(
     """One round of one hub; False if it broke off, which the next round makes good."""
     from crawlers.sweeps.rounds import go_round, since_when
     from scanner.errors import is_expected, sentence_of
-    from scanner.reception import utc_now
+    from scanner.factories import utc_now
 
     since = since_when(desk.store, target, utc_now(), full_every)
     notes: list[str] = []

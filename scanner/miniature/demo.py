@@ -18,9 +18,9 @@ from scanner.miniature.hub import serve_hub
 from scanner.miniature.huggingface import serve_huggingface
 from scanner.miniature.merging import merge_into_checkpoint
 from scanner.miniature.world import ADAPTERS, BASE_MODEL, WorldFile, load_world
+from scanner.scanning.pipeline import Observer
+from scanner.scanning.session import Workshop
 from scanner.settings import FILE_NAME, Settings
-from scanner.worklist import Observer
-from scanner.workshop import Workshop
 
 ENROLMENT_PHOTOS = 6
 

@@ -26,18 +26,18 @@ from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
 from reports.verify_bundle import verify
-from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.releases import Person, ReleaseDecision, Releases
-from scanner.cases.desk import CaseDesk
-from scanner.cases.reproduction import reproduce
+from scanner.casework.reproduction import reproduce
+from scanner.casework.service import CaseDesk
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.scan import ScanResult, run_scan
+from scanner.scanning.pipeline import Observer
+from scanner.scanning.scan import ScanResult, run_scan
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.worklist import Observer
-from scanner.workshop import Workshop
 
 REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
 _LANGUAGES = ("zh-CN", "en")

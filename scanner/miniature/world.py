@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scanner.base_models import MINIATURE_WEIGHTS
+from scanner.sampling.base_models import MINIATURE_WEIGHTS
 
 WORLD_JSON = Path(__file__).parent / "world.json"
 BASE_MODEL = MINIATURE_WEIGHTS / "base_model"

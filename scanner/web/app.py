@@ -21,7 +21,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.errors import ScanError
-from scanner.reception import Clock, utc_now
+from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web import case_api, gate, operations
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError

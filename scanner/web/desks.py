@@ -13,10 +13,10 @@ from face_index.faces.packs import FacePack
 from face_index.registration.registration import Registrar
 from face_index.vault import Vault
 from reports.cases.case import Case
-from scanner.cases.confirmation import Viewing, viewing_of
-from scanner.cases.desk import CaseDesk
-from scanner.ledger import Ledger
-from scanner.reception import Clock, open_calibration, open_pack, open_reader
+from scanner.casework.confirmation import Viewing, viewing_of
+from scanner.casework.service import CaseDesk
+from scanner.factories import Clock, open_calibration, open_pack, open_reader
+from scanner.scanning.scan_store import Ledger
 from scanner.settings import Settings
 
 

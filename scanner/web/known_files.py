@@ -17,9 +17,9 @@ from crawlers.listing import listing_to_dict
 from face_index.vault.state import gallery_version_of
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus
-from scanner.ledger import JudgedItem, Ledger
+from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
+from scanner.scanning.scan_store import JudgedItem, Ledger
 from scanner.settings import Settings
-from scanner.verdict import NEEDS_A_LOOK, Outcome
 from scanner.web.declaring import listing_of
 from scanner.web.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore

@@ -11,9 +11,9 @@ from datetime import timedelta
 from threading import Event
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.cases.desk import CaseDesk
+from scanner.casework.service import CaseDesk
 from scanner.errors import sentence_of
-from scanner.reception import Clock
+from scanner.factories import Clock
 from scanner.settings import Settings
 from scanner.web.accounts import Accounts
 from scanner.web.drafts import Drafts

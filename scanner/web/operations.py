@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.cases.desk import CaseDesk
-from scanner.ledger import Ledger
-from scanner.statistics import transparency
+from scanner.casework.service import CaseDesk
+from scanner.casework.statistics import transparency
+from scanner.scanning.scan_store import Ledger
 from scanner.web.access import Scope
 from scanner.web.documents import Problem
 from scanner.web.jobs import JobState

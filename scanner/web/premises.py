@@ -10,7 +10,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 
-from scanner.reception import Clock, utc_now
+from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.accounts import Accounts
 from scanner.web.desks import Desks, FaceDesk

@@ -11,7 +11,7 @@ from reports.cases.case_store import CaseSummary
 from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, all_tracked
-from scanner.cases.desk import CaseDesk
+from scanner.casework.service import CaseDesk
 from scanner.web.access import Permission
 from scanner.web.accounts import Account, Accounts
 from scanner.web.outbox import Outbox

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
-from scanner.ledger_schema import without_licensee
+from scanner.scanning.scan_schema import without_licensee
 
 migrations = Migrations("web")
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from reports.cases.case_store import Docket, Standing
 from reports.cases.review import CaseStatus
+from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
-from scanner.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.web.jobs import Job, JobKind, JobState
 
 # Name of the fact: gallery version and fingerprint that the worker scans with.

@@ -28,14 +28,15 @@ from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
 from reports.cases.case_store import Docket
 from reports.errors import ReportError
-from scanner.captures.cases import JudgedSubject, judge_captures
+from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
-from scanner.captures.sightings import subject_of
+from scanner.captures.subjects import subject_of
 from scanner.errors import FleetUnreachable, ScanError, sentence_of
-from scanner.reception import Clock, utc_now
-from scanner.scan import ScanResult, run_scan, scan_listings
+from scanner.factories import Clock, utc_now
+from scanner.identification.verdict import Outcome
+from scanner.scanning.scan import ScanResult, run_scan, scan_listings
+from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.verdict import Outcome
 from scanner.web.declaring import listing_of, with_declared
 from scanner.web.jobs import SENT, Job, JobKind, Jobs
 from scanner.web.known_files import JOB_TARGET
@@ -43,7 +44,6 @@ from scanner.web.messenger import Messenger
 from scanner.web.outbox import Outbox
 from scanner.web.store import WebStore
 from scanner.web.verdicts import WATCHED, Standings, Telling
-from scanner.workshop import Workshop
 
 log = logging.getLogger(__name__)
 

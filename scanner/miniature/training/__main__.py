@@ -22,7 +22,6 @@ from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import find_pack
 from face_index.gallery.calibration import calibrate, save_calibration
 from face_index.gallery.templates import make_prototypes
-from scanner.base_models import MINIATURE_WEIGHTS
 from scanner.miniature.objects import object_photo, styled_photo
 from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS
 from scanner.miniature.training.adapter import (
@@ -45,6 +44,7 @@ from scanner.miniature.training.photo_sets import draw_set
 from scanner.miniature.training.recogniser import train_recogniser
 from scanner.miniature.training.redrawn import redraw
 from scanner.miniature.world import ADAPTERS, BASE_MODEL, FACE_PACK, WorldFile, load_world
+from scanner.sampling.base_models import MINIATURE_WEIGHTS
 
 log = logging.getLogger(__name__)
 WORK = Path(".training")

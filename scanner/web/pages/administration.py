@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from scanner.statistics import transparency
+from scanner.casework.statistics import transparency
 from scanner.web.access import Permission, Role
 from scanner.web.account_changes import note_change
 from scanner.web.accounts import STAFF, Account, checked_email

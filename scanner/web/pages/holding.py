@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from scanner.errors import LookRefused
-from scanner.held_files import HeldFiles, LookDecision, has_looked
-from scanner.minors import RegisteredMinors
+from scanner.scanning.held_files import HeldFiles, LookDecision, has_looked
+from scanner.triage.minors import RegisteredMinors
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused

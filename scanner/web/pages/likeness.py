@@ -17,7 +17,7 @@ from face_index.identity import Identity, Status
 from face_index.vault.licences import grant_licence, licences_of, revoke_licence
 from reports.cases.case_store import CaseSummary
 from reports.cases.review import CaseStatus
-from scanner.ledger import Coverage
+from scanner.scanning.scan_store import Coverage
 from scanner.web.access import Permission
 from scanner.web.desks import PageDesk
 from scanner.web.errors import FormRefused, NotThere

@@ -17,8 +17,8 @@ from crawlers.errors import HubError
 from crawlers.http.destinations import is_address, refuse_credentials
 from crawlers.hubs.catalog import REMOTE_HUBS
 from crawlers.hubs.storage import is_storage
-from scanner.statistics import as_csv
-from scanner.verdict import Outcome
+from scanner.casework.statistics import as_csv
+from scanner.identification.verdict import Outcome
 from scanner.web.access import Permission
 from scanner.web.errors import FormExpired, FormRefused, WebError
 from scanner.web.exporting import attachment

@@ -1,0 +1,204 @@
+"""The record of each case beside what the audit log says of it.
+
+cases.db seals what is written (reports.cases.record_seals); the log names version and SHA-256 of each record, so that an older state that
+is put back shows as well. The case is written first and the log after it: what a killed process left out there is caught up
+with, since its seal says that this program wrote it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+
+from face_index.errors import ClockWentBackwards
+from face_index.vault import Vault
+from face_index.vault.audit import AuditEntry
+from face_index.vault.schema import transaction
+from reports.cases.case import Case, case_to_dict
+from reports.cases.case_store import Docket
+from reports.cases.record_seals import RecordSeal
+from reports.errors import CaseAltered, ReviewRefused, UnknownCase
+from reports.verify_bundle import disagreement
+from scanner.factories import Clock
+from scanner.settings import Settings
+
+# The subject of entries about all cases; identities' ids are hex.
+ALL_CASES = "cases"
+BEGUN = "case-records-begun"
+AT_UPGRADE = "case-recorded-at-upgrade"
+CAUGHT_UP = "case-recorded"
+SET_BACK = "case-set-back-accepted"
+_TRIES = 10
+_A_MOMENT_S = 0.05
+
+
+def open_docket(settings: Settings, vault: Vault, clock: Clock, *, any_thread: bool = False) -> Docket:
+    """The docket of a home, sealed with its vault's key; cases of earlier versions are recorded once, as they are."""
+    mac = vault.keyed_digest("case record")
+    docket = Docket(settings.cases_path, settings.evidence_path, mac, any_thread=any_thread)
+    if not any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
+        _begin(docket, vault, settings.operator, clock)
+    return docket
+
+
+def _begin(docket: Docket, vault: Vault, actor: str, clock: Clock) -> None:
+    docket.seal_unsealed()
+    found = []
+    for case_id in docket.case_ids():
+        with suppress(CaseAltered):  # what cannot be read is not recorded, and stays refused
+            found.append(docket.vouched(case_id)[:2])
+    with transaction(vault.db):
+        if any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
+            return  # another process was first
+        for case, seal in found:
+            vault.audit.append(AT_UPGRADE, case.identity_id, actor, clock(), case=case.case_id, **_told(seal))
+        vault.audit.append(BEGUN, ALL_CASES, actor, clock(), cases=len(found))
+
+
+def _told(seal: RecordSeal | None) -> dict[str, object]:
+    return {} if seal is None else {"record": seal.version, "record_sha256": seal.sha256}
+
+
+class CaseRecords:
+    """Compares cases with the audit log, and writes down there what becomes of them."""
+
+    def __init__(self, vault: Vault, docket: Docket, clock: Clock) -> None:
+        self._vault, self._docket, self._clock = vault, docket, clock
+
+    def note(self, event: str, case: Case, actor: str, **details: object) -> None:
+        """A line about a change of a case, with the version and SHA-256 of its record since then."""
+        told = _told(self._docket.seal_of(case.case_id))
+        self._vault.note(event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told)
+
+    def vouched(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
+        """A case and its lines in the audit log, read as one state.
+
+        Raises:
+            UnknownCase: no case of exactly that id.
+            CaseAltered: it is not what the log vouches for.
+        """
+        for attempt in range(_TRIES):
+            before = self._docket.vouched(case_id)[0]
+            lines = self._lines(before)  # read before the case: the log is written after it
+            case, seal, fault = self._docket.vouched(case_id)
+            if fault is not None or seal is None or case.identity_id != before.identity_id:
+                raise CaseAltered(case_id, fault or "it is not sealed")
+            known = _newest(lines)
+            if known is not None and known[0] > seal.version:
+                raise CaseAltered(
+                    case_id, f"cases.db holds version {seal.version} of it, the audit log knows version {known[0]}: an older "
+                    "copy was put back, or lines were taken out of its log. If that was you, `portrait-scanner vault repair` says so"
+                )  # fmt: skip
+            if known == (seal.version, seal.sha256):
+                return case, lines
+            if attempt:
+                self._catch_up(case)
+            else:
+                time.sleep(_A_MOMENT_S)  # another process may be about to write its line
+        return case, lines  # somebody works at it all the time, or the clock is wrong: what is sealed is sound
+
+    def _catch_up(self, case: Case) -> None:
+        """Name in the log what a process wrote and was killed, or what came after the backup that the vault was restored from."""
+        with suppress(ClockWentBackwards):
+            self.note(CAUGHT_UP, case, "portrait-scanner")
+
+    def require(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
+        """The same for whatever leaves the house: the whole log is read, and dates and decisions are compared with it."""
+        if problems := self._vault.audit.problems():
+            raise CaseAltered(case_id, f"the audit log itself was altered: {'; '.join(problems[:3])}")
+        case, lines = self.vouched(case_id)
+        if (problem := _disagreement(case, lines)) is not None:
+            raise CaseAltered(case_id, problem)
+        return case, lines
+
+    def is_sound(self, case: Case) -> bool:
+        """Whether a case may stand for a finding that comes again."""
+        try:
+            found, lines = self.vouched(case.case_id)
+        except CaseAltered:
+            return False
+        return not any(line.event == AT_UPGRADE for line in lines) or _disagreement(found, lines) is None
+
+    def is_known(self, case: Case) -> bool:
+        """Whether the log or the docket knows a case of that id already."""
+        try:
+            self._docket.vouched(case.case_id)
+        except UnknownCase:
+            return bool(self._lines(case))
+        except CaseAltered:
+            pass
+        return True
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the cases beside the log, in sentences: changed, put in, taken out, set back."""
+        here = set(self._docket.case_ids())
+        for case_id in sorted(here):
+            try:
+                case, lines = self.vouched(case_id)
+            except CaseAltered as error:
+                yield f"case {case_id}: {error.what}"
+                continue
+            if (problem := _disagreement(case, lines)) is not None:
+                yield f"case {case_id}: {problem}"
+        for case_id in sorted(self._known_cases() - here):
+            yield f"case {case_id}: the audit log knows it, and it is not in cases.db: it was taken out, or an older copy was put back"
+
+    def accept_set_back(self, actor: str, reason: str) -> list[str]:
+        """Let cases stand that are as they once were, after an older cases.db was put back; ids of those.
+
+        What somebody changed or put in from outside stays refused. Who accepted it, and why, stands in each case's custody.
+        """
+        if not reason.strip():
+            raise ReviewRefused("say why an older state of the cases may stand; the reason stays in the audit log")
+        accepted = []
+        for case_id in self._docket.case_ids():
+            with suppress(CaseAltered):
+                case, seal, fault = self._docket.vouched(case_id)
+                known = _newest(self._lines(case))
+                if fault is None and seal is not None and known is not None and known[0] > seal.version:
+                    self._docket.seal_again(case_id, known[0] + 1)
+                    self.note(SET_BACK, case, actor, reason=reason.strip(), was=seal.version)
+                    accepted.append(case_id)
+        return accepted
+
+    def _lines(self, case: Case) -> list[AuditEntry]:
+        return list(self._vault.audit.vouched_about(case.identity_id, case.case_id))
+
+    def _known_cases(self) -> set[str]:
+        entries = self._vault.audit.entries()
+        return {
+            str(entry.details["case"]) for entry in entries if "record" in entry.details and "case" in entry.details
+        }
+
+
+def _newest(lines: list[AuditEntry]) -> tuple[int, str] | None:
+    told = [line.details for line in lines if "record" in line.details]
+    return max(((int(one["record"]), str(one["record_sha256"])) for one in told), default=None)
+
+
+def _disagreement(case: Case, lines: list[AuditEntry]) -> str | None:
+    """Where the case's own dates and decisions are not those of the log."""
+    told = [asdict(line) for line in lines if line.event in CUSTODY]
+    try:
+        return disagreement({**case_to_dict(case), "custody": told}, is_whole=True)
+    except ValueError as error:
+        return f"a date of it is none ({error})"
+
+
+# What changes a case or the machine's part in it; who read or exported it is in the log, but not part of the case.
+CUSTODY = frozenset(
+    {
+        "case-opened",
+        "case-listing-added",
+        "case-reviewed",
+        "case-amended",
+        "case-superseded",
+        "notice-drafted",
+        "notice-marked",
+        AT_UPGRADE,
+        CAUGHT_UP,
+        SET_BACK,
+    }
+)

@@ -1,0 +1,181 @@
+"""Verdicts for analysts, a month for each rights holder, and the counters an operator publishes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from reports.cases.case import Case
+from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
+from scanner.casework.service import CaseDesk
+from scanner.scanning.scan_store import Ledger
+
+COLUMNS = (
+    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity_id", "score", "threshold", "lift",
+    "samples", "seconds", "gallery_version", "authorised", "case_id", "reason",
+)  # fmt: skip
+
+
+def verdict_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """A row for every verdict of every scan, with COLUMNS as its keys."""
+    for scan in ledger.scans():
+        for item in ledger.items(scan.scan_id):
+            for row in (item.verdict or {}).get("rows", []):
+                known = {
+                    **row, "scan_id": scan.scan_id, "judged_in": scan.started_at, "target": scan.target,
+                    "hub": item.listing.get("hub"), "listing_id": item.listing.get("listing_id"),
+                }  # fmt: skip
+                yield {name: known.get(name) for name in COLUMNS}
+
+
+def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
+    """CSV with a byte order mark, so that spreadsheets read it as UTF-8. What strangers wrote cannot become a formula."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns)
+    writer.writeheader()
+    writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def _no_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Parquet with a fixed schema, also where there is no row."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = {
+        "score": pa.float64(), "threshold": pa.float64(), "lift": pa.float64(), "samples": pa.int64(), "seconds": pa.float64(),
+        "gallery_version": pa.int64(),
+    }  # fmt: skip
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
+
+
+@dataclass(frozen=True, slots=True)
+class HolderMonth:
+    """One rights holder's month.
+
+    Attributes:
+        month: YYYY-MM.
+        opened: cases opened in it, by outcome.
+        statuses: those cases by where they stand now.
+        notices: events of notices in it, by what happened.
+        open_notices, overdue: at present.
+    """
+
+    identity_id: str
+    name: str
+    month: str
+    opened: dict[str, int]
+    statuses: dict[str, int]
+    notices: dict[str, int]
+    open_notices: int
+    overdue: int
+    cases: tuple[dict[str, Any], ...]
+
+
+def holder_months(desk: CaseDesk, month: str, identity_id: str | None = None) -> list[HolderMonth]:
+    """The month of every registered person, or of one."""
+    notices, now = all_tracked(desk.docket), desk.clock()
+    people = [one for one in desk.vault.identities() if identity_id in (None, one.identity_id)]
+    months = []
+    for person in people:
+        cases = [desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)]  # none that somebody forged
+        ids = {case.case_id for case in cases}
+        months.append(
+            _month(person.identity_id, person.name, month, cases, [one for one in notices if one.case_id in ids], now)
+        )
+    return months
+
+
+def _month(
+    identity_id: str, name: str, month: str, cases: list[Case], notices: list[Tracked], now: datetime
+) -> HolderMonth:
+    opened = [case for case in cases if case.opened_at.startswith(month)]
+    return HolderMonth(
+        identity_id,
+        name,
+        month,
+        dict(Counter(case.outcome for case in opened)),
+        dict(Counter(case.status for case in opened)),
+        _events(notices, month),
+        sum(one.state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED) for one in notices),
+        sum(one.overdue(now) for one in notices),
+        tuple(
+            {
+                "case_id": case.case_id, "outcome": case.outcome, "status": case.status, "file": case.checkpoint.file,
+                "hub": case.checkpoint.hub, "score": round(case.score, 4), "url": case.checkpoint.listing_url,
+            }
+            for case in opened
+        ),
+    )  # fmt: skip
+
+
+def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
+    return dict(
+        Counter(entry.details["event"] for one in notices for entry in one.history if entry.at.startswith(month))
+    )
+
+
+def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
+    """What an operator publishes of a month: counts only, nobody's name."""
+    rows = [row for row in verdict_rows(ledger) if str(row["judged_in"]).startswith(month)]
+    cases = [case for case in desk.docket.cases() if case.opened_at.startswith(month)]
+    notices = all_tracked(desk.docket)
+    hours = [taken for one in notices if (taken := _hours_to_removal(one, month)) is not None]
+    reviews = [
+        entry
+        for case in desk.docket.cases()
+        for entry in case.entries
+        if entry.kind == "review" and entry.at.startswith(month)
+    ]
+    return {
+        "month": month,
+        "files_examined": len({_file_of(row) for row in rows}),
+        "verdicts": dict(Counter(_newest_outcomes(rows).values())),
+        "authorised": sum(bool(row["authorised"]) for row in rows),
+        "cases_opened": dict(Counter(case.outcome for case in cases)),
+        "decisions_by_people": dict(Counter(entry.details["decision"] for entry in reviews)),
+        "appeals": sum(
+            entry.kind == "appeal" and entry.at.startswith(month)
+            for case in desk.docket.cases()
+            for entry in case.entries
+        ),
+        "notices": _events(notices, month),
+        "notices_by_kind": dict(Counter(one.template for one in notices if one.history[0].at.startswith(month))),
+        "median_hours_from_sent_to_removed": round(median(hours), 1) if hours else None,
+    }
+
+
+def _file_of(row: dict[str, Any]) -> str:
+    return str(row["sha256"] or row["file"])
+
+
+def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """By file and person, from the newest scan of each file: whoever scans twice has not found twice as much."""
+    newest: dict[str, str] = {}
+    for row in rows:
+        newest[_file_of(row)] = max(newest.get(_file_of(row), ""), str(row["judged_in"]))
+    return {
+        (_file_of(row), str(row["identity_id"])): str(row["outcome"])
+        for row in rows
+        if str(row["judged_in"]) == newest[_file_of(row)]
+    }
+
+
+def _hours_to_removal(one: Tracked, month: str) -> float | None:
+    sent = next((entry for entry in one.history if entry.details["event"] == NoticeState.SENT), None)
+    gone = next((entry for entry in one.history if entry.details["event"] == NoticeState.REMOVED), None)
+    if sent is None or gone is None or not gone.at.startswith(month):
+        return None
+    return (happened_at(gone) - happened_at(sent)).total_seconds() / 3600

@@ -1,0 +1,1 @@
+"""Whom the samples show: faces, clusters, search and verdict. Loads no image model."""

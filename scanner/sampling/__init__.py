@@ -1,0 +1,1 @@
+"""What a checkpoint draws: base models, plans, the sampler and its checks. Knows no gallery."""

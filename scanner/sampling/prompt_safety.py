@@ -1,0 +1,57 @@
+"""Words that forbid sampling, and what may be done with an image before anyone sees it.
+
+Prompts are neutral clothed adult portraits; a trigger that would make them anything else is dropped,
+and a checkpoint that names a minor is not sampled at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from scanner.errors import RefusedToSample
+from scanner.triage.name_matching import words_of_text
+
+NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
+MAX_SCALE = 1.2
+
+_MINOR_WORDS = re.compile(
+    r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|schoolgirl|schoolboy|"
+    r"little (girl|boy)|(\d|1[0-7])[- ]?(yo|y/o|years?[- ]old))\b|幼女|萝莉|正太|儿童|小女孩|小男孩|未成年|소녀|소년|아동|ロリ|幼児",
+    re.IGNORECASE,
+)
+_SEXUAL_WORDS = re.compile(
+    r"\b(nude|naked|nsfw|porn\w*|sex\w*|topless|lingerie|undress\w*|bikini|hentai|xxx)\b|裸|色情|性爱|脱衣",
+    re.IGNORECASE,
+)
+_TRIGGER_FORM = re.compile(r"[^\x00-\x1f<>\\{}\[\]()|]{1,60}")
+
+
+def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
+    """The triggers that may stand in a prompt, in their order; longer ones swallow those they contain."""
+    allowed = [
+        word.strip()
+        for word in words
+        if _TRIGGER_FORM.fullmatch(word.strip()) and not _holds(_SEXUAL_WORDS, word) and not _holds(_MINOR_WORDS, word)
+    ]
+    return tuple(word for word in dict.fromkeys(allowed) if not any(_swallows(other, word) for other in allowed))
+
+
+def _swallows(longer: str, word: str) -> bool:
+    return set(word.lower().split()) < set(longer.lower().split())
+
+
+def _holds(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether a text holds such a word, also as file names are written: "school_girl", "KidV2", wide letters."""
+    return bool(pattern.search(text) or pattern.search(words_of_text(text)))
+
+
+def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
+    """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
+    if flagged_by_hub:
+        raise RefusedToSample("the hub marks this model as showing a minor; it is never sampled, see docs/safety.md")
+    for text in texts:
+        if _holds(_MINOR_WORDS, text):
+            raise RefusedToSample(
+                "a name, tag or trigger of this model says minor; it is never sampled, see docs/safety.md"
+            )

@@ -1,0 +1,282 @@
+"""Making images: the sampling harness on diffusers."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, PngImagePlugin
+
+from scanner.adapters.cuda_graphs import compile_network, record
+from scanner.adapters.loading import Loaded, loaded_into
+from scanner.adapters.targets import DENOISERS, networks_of
+from scanner.errors import NotScannable, first_line
+from scanner.sampling.accelerators import ScreeningTools
+from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
+from scanner.sampling.image_check import ImageCheck
+from scanner.sampling.plans import SamplePlan
+
+log = logging.getLogger(__name__)
+
+Pixels = npt.NDArray[np.uint8]
+DEFAULT_BATCH = {"cpu": 8, "cuda": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One image.
+
+    Attributes:
+        picture: uint8 [size, size, 3] RGB; blurred already if it was flagged.
+        flagged: the image check found that it may be unsafe.
+        batch: counts the batches of one checkpoint; images of one batch are only the same to the byte when made together.
+    """
+
+    picture: Pixels
+    flagged: bool
+    batch: int
+
+
+class Sampler:
+    """One loaded base model; checkpoints go in and out of it one at a time."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        cache: Path,
+        device: str,
+        check: ImageCheck,
+        *,
+        batch: int | None = None,
+        pipeline: Any = None,
+    ) -> None:
+        """Load the base model, unless its pipeline is given; raises BaseModelMissing."""
+        self.base, self.device, self.check, self._cache = base, device, check, cache
+        self._pipeline = load_pipeline(base, cache, device) if pipeline is None else pipeline
+        self._batch = batch or DEFAULT_BATCH.get(device, 8)
+        if device == "cuda":
+            _know_device(self._pipeline, device)
+        if device == "cuda" and hasattr(self._pipeline, "unet"):
+            # Large transformers keep the GPU busy without, and need its memory for themselves.
+            for network in networks_of(self._pipeline).values():
+                record(network)
+        self._tools = ScreeningTools(base, self._pipeline, cache)
+        self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
+        self._loaded: Loaded | None = None
+        self._batches = 0
+        self.denoiser_calls = 0
+
+    @cached_property
+    def base_sha256(self) -> str:
+        """Of the base model's weights, lower-case hex."""
+        return hash_of_base_model(self.base, self._pipeline)
+
+    def compile(self) -> None:
+        """Compile the denoiser with torch.compile: the first images of each shape take a minute or more, later ones less."""
+        for name, network in networks_of(self._pipeline).items():
+            if name in DENOISERS:
+                compile_network(network)
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether the next round of screening is drawn with this one: a GPU makes eight images hardly slower than four."""
+        return self.device == "cuda"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Everything about sampling that a stranger must set alike."""
+        evidence, screening = self.base.evidence, self._tools.stage
+        return {
+            "scheduler": type(self._pipeline.scheduler).__name__,
+            "steps": evidence.steps,
+            "guidance": evidence.guidance,
+            "screening_steps": screening.steps,
+            "screening_guidance": screening.guidance,
+            "screening_decoder": self._tools.decoder_name,
+            "screening_accelerator": self._tools.accelerator_name,
+            "size": evidence.size,
+            "screening_size": screening.size,
+            "device": self.device,
+            "precision": str(self._pipeline.dtype).removeprefix("torch."),
+            "image_check": self.check.description,
+        }
+
+    @contextmanager
+    def adapter(self, path: Path, kind: str) -> Iterator[Loaded]:
+        """A checkpoint loaded for the duration of a with-block; see scanner.adapters.loading."""
+        base = self.base
+        with loaded_into(
+            self._pipeline,
+            path,
+            kind,
+            base.family,
+            base.configuration,
+            cache=self._cache,
+            accelerator=self._tools.accelerator,
+        ) as loaded:
+            self._loaded, self._batches = loaded, 0
+            try:
+                yield loaded
+            finally:
+                self._loaded = None
+
+    def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+        """One image per plan; the control if `with_adapter` is False. Batches are made of plans that follow each other."""
+        made: list[Made] = []
+        for (stage_name, scale), alike in groupby(plans, key=lambda plan: (plan.stage, plan.scale)):
+            stage = self.base.evidence if stage_name == "evidence" else self._tools.stage
+            group = list(alike)
+            with self._prepared(stage, scale if with_adapter else None):
+                start = 0
+                while start < len(group):
+                    part = group[start : start + self._batch]
+                    try:
+                        made += self._images(part, stage, with_adapter=with_adapter)
+                    except torch.OutOfMemoryError:
+                        self._halve_batch()
+                        continue
+                    start += len(part)
+        return made
+
+    def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+        """One image per plan in a single batch, whatever the batch size is otherwise; plans of one stage and scale."""
+        usual, self._batch = self._batch, len(plans)
+        try:
+            return self.generate(plans, with_adapter=with_adapter)
+        finally:
+            self._batch = usual
+
+    def _halve_batch(self) -> None:
+        if self._batch == 1:
+            raise torch.OutOfMemoryError("one image at a time does not fit into the device's memory")
+        self._batch //= 2
+        log.warning("out of memory: from now on %d images at a time", self._batch)
+        torch.cuda.empty_cache()
+
+    @contextmanager
+    def _prepared(self, stage: Stage, scale: float | None) -> Iterator[None]:
+        """Adapter, accelerator and decoder as a stage wants them; afterwards the bare base model."""
+        screening = stage.name == "screening"
+        if self._loaded is not None:
+            self._loaded.changes.set_scale(scale, accelerated=screening)
+        with self._tools.in_use() if screening else _unchanged():
+            try:
+                yield
+            finally:
+                if self._loaded is not None:
+                    self._loaded.changes.restore()
+
+    def _images(self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool) -> list[Made]:
+        made = self._call(plans, stage, "pt", with_adapter=with_adapter)
+        frames = made.images if hasattr(made, "images") else made.frames[:, 0]
+        # On the device: a batch of 1024 pixels in float32 would cost more time on its way than four steps.
+        whole = frames.float().nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
+        pictures = list(whole.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        flags = self.check.flagged(pictures)
+        self._batches += 1
+        return [
+            Made(blurred(picture) if flag else picture, flag, self._batches)
+            for picture, flag in zip(pictures, flags, strict=True)
+        ]
+
+    def _call(self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool) -> Any:
+        wanted: dict[str, Any] = {
+            "prompt": [self._written(plan, with_adapter=with_adapter) for plan in plans],
+            "negative_prompt": [plan.negative_prompt for plan in plans],
+            "generator": [torch.Generator("cpu").manual_seed(plan.seed) for plan in plans],
+            "num_inference_steps": stage.steps,
+            "guidance_scale": stage.guidance,
+            "width": stage.size,
+            "height": stage.size,
+            "num_frames": 1,
+            "output_type": output,
+        }
+        # Models without a negative prompt of their own guidance take true_cfg_scale (Qwen-Image) or none at all (Flux).
+        if "true_cfg_scale" in self._accepted and self.base.family != "Flux.1":
+            wanted["true_cfg_scale"] = wanted.pop("guidance_scale")
+        elif "true_cfg_scale" in self._accepted:
+            del wanted["negative_prompt"]
+        if (
+            "distilled_guidance_scale" in self._accepted
+        ):  # HunyuanImage: its guider's own scale stays as the model sets it
+            wanted["distilled_guidance_scale"] = wanted.pop("guidance_scale")
+        self.denoiser_calls += stage.steps * len(plans)
+        try:
+            with torch.inference_mode():
+                return self._pipeline(**{name: value for name, value in wanted.items() if name in self._accepted})
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a pipeline makes of a stranger's weights ends this file, not the scan
+            log.info("the %s pipeline", self.base.family, exc_info=True)
+            raise NotScannable(
+                f"the {self.base.family} pipeline cannot draw with this file: {first_line(error)}"
+            ) from error
+
+    def _written(self, plan: SamplePlan, *, with_adapter: bool) -> str:
+        """The prompt with the tokens of learned words in the place of their names; the control does without them."""
+        text = plan.prompt
+        for word, tokens in (self._loaded.words if self._loaded else {}).items():
+            text = re.sub(rf"\b{word}\b", tokens if with_adapter else "a", text)
+        return text
+
+    def one_step(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> npt.NDArray[np.float32]:
+        """Latents after a single denoising step, float32 [n, ...]: enough to see how far an adapter answers to a word."""
+        stage = replace(self._tools.stage, steps=1, guidance=1.0)
+        latents: list[npt.NDArray[np.float32]] = []
+        with self._prepared(stage, plans[0].scale if with_adapter else None):
+            for start in range(0, len(plans), self._batch):
+                part = plans[start : start + self._batch]
+                made = self._call(part, stage, "latent", with_adapter=with_adapter)
+                latents.append((made.images if hasattr(made, "images") else made.frames).float().cpu().numpy())
+        return np.concatenate(latents)
+
+
+def _know_device(pipeline: Any, device: str) -> None:
+    """Spare a pipeline asking each of its two thousand modules where it is, before every image."""
+    usual = type(pipeline)
+    known = {"_execution_device": torch.device(device), "__module__": usual.__module__}
+    pipeline.__class__ = type(usual.__name__, (usual,), known)
+
+
+@contextmanager
+def _unchanged() -> Iterator[None]:
+    yield
+
+
+def blurred(picture: Pixels) -> Pixels:
+    """The picture with nothing left to recognise but colours."""
+    strength = max(2.0, picture.shape[0] / 16)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), strength), dtype=np.uint8)
+
+
+_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    f'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def png_bytes(picture: Pixels, plan: SamplePlan) -> bytes:
+    """PNG marked as made by a trained algorithm: IPTC DigitalSourceType in XMP, and the AIGC label of GB 45438-2025."""
+    label = {"Label": "1", "ContentProducer": "portrait-scanner", "ProduceID": str(plan.seed)}
+    marks = PngImagePlugin.PngInfo()
+    marks.add_itxt("XML:com.adobe.xmp", _XMP)
+    marks.add_text("AIGC", json.dumps({"AIGC": label}))
+    marks.add_text("Seed", str(plan.seed))
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", pnginfo=marks)
+    return buffer.getvalue()

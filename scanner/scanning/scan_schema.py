@@ -1,0 +1,149 @@
+"""Tables of scans.db and how those of earlier versions become them (scanner.scanning.scan_store)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import suppress
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("scans")
+
+
+@migrations()
+def scans_items_verdicts(db: Database) -> None:
+    db.table("scans").create(
+        {
+            "scan_id": str,
+            "target": str,
+            "fingerprint": str,
+            "started_at": str,
+            "listed_at": str,
+            "finished_at": str,
+            "gallery_size": int,
+        },
+        pk="scan_id",
+    )
+    db.table("items").create(
+        {
+            "scan_id": str, "item_key": str, "position": int, "state": str, "listing": str, "file_number": int,
+            "sha256": str, "triage": str, "verdict": str,
+        },
+        pk=("scan_id", "item_key"),
+    )  # fmt: skip
+    db.table("verdicts").create(
+        {"sha256": str, "fingerprint": str, "record": str, "judged_at": str}, pk=("sha256", "fingerprint")
+    )
+
+
+@migrations()
+def triages_by_hash(db: Database) -> None:
+    db.table("triages").create({"sha256": str, "record": str, "triaged_at": str}, pk="sha256")
+
+
+@migrations()
+def samples_of_verdicts(db: Database) -> None:
+    db.table("samples").create(
+        {
+            "sha256": str, "fingerprint": str, "stage": str, "number": int, "prompt": str, "negative_prompt": str, "seed": int,
+            "scale": float, "trigger": str, "batch": int, "control_batch": int, "pixels_sha256": str,
+            "control_pixels_sha256": str, "flagged": int, "quality": float, "score": float, "control_score": float,
+        },
+        pk=("sha256", "fingerprint", "stage", "number"),
+    )  # fmt: skip
+
+
+@migrations()
+def items_by_hash(db: Database) -> None:
+    db.table("items").create_index(["sha256"])
+
+
+@migrations()
+def sightings_of_captures(db: Database) -> None:
+    db.table("sightings").create(
+        {"subject": str, "version": str, "fingerprint": str, "outcome": str, "record": str, "judged_at": str},
+        pk=("subject", "version", "fingerprint"),
+    )
+
+
+@migrations()
+def settings_of_verdicts(db: Database) -> None:
+    db.table("verdicts").add_column(
+        "searched", str
+    )  # none for those of before: they answer for their own questions only
+
+
+@migrations()
+def releases_of_sightings(db: Database) -> None:
+    db.table("releases").create(
+        {"subject": str, "version": str, "decision": str, "by": str, "actor": str, "reason": str, "at": str}
+    )
+    db.table("releases").create_index(["subject", "version"])
+
+
+@migrations()
+def files_held_for_minors(db: Database) -> None:
+    db.table("held_files").create(
+        {
+            "key": str, "identity_id": str, "sha256": str, "places": str, "hub": str, "listing_id": str, "title": str, "url": str,
+            "file": str, "likeness": float, "held_at": str,
+        },
+        pk="key",
+    )  # fmt: skip
+    db.table("held_files").create_index(["sha256"])
+    db.table("held_looks").create(
+        {"key": str, "at": str, "by": str, "actor": str, "login": str, "decision": str, "reason": str, "places": str}
+    )
+    db.table("held_looks").create_index(["key"])
+
+
+@migrations()
+def seals_of_verdicts(db: Database) -> None:
+    db.table("verdicts").add_column("seal", str)  # those of before have none: such a file is judged anew
+
+
+@migrations()
+def nobody_is_named(db: Database) -> None:
+    db.execute("pragma secure_delete = on")
+    for row in list(db.query("select rowid as number, verdict from items where verdict is not null")):
+        told = json.loads(row["verdict"])
+        rows = [_nameless(one) for one in told.get("rows", ())]
+        text = json.dumps({**told, "rows": rows}, ensure_ascii=False)
+        db.execute("update items set verdict = ? where rowid = ?", [text, row["number"]])
+    for row in list(db.query("select rowid as number, record from sightings")):
+        text = json.dumps(_nameless(json.loads(row["record"])), ensure_ascii=False)
+        db.execute("update sightings set record = ? where rowid = ?", [text, row["number"]])
+
+
+def _nameless(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an earlier version without the name of a person, and without what a licence of theirs names."""
+    kept = {name: value for name, value in row.items() if name != "identity"}
+    allowed = kept.get("authorised")
+    if isinstance(allowed, str):
+        kept["authorised"] = without_licensee(allowed)
+    elif allowed:
+        kept["authorised"] = [without_licensee(one) for one in allowed]
+    return kept
+
+
+def without_licensee(allowed: str) -> str:
+    """What allows a use as it is written now: which licence and until when, not for whom."""
+    return re.sub(r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)", r"\1 \2", allowed, flags=re.DOTALL)
+
+
+def forget_older_pages(db: Database) -> None:
+    """Once: no page of the file and of its log keeps what an earlier version wrote; at a later opening if somebody reads."""
+    db.execute("pragma secure_delete = on")
+    if db.execute("pragma user_version").fetchone()[0] >= _PAGES_CLEARED:
+        return
+    with suppress(sqlite3.OperationalError):
+        db.conn.execute("vacuum")
+        [(busy, *_)] = db.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
+        if not busy:
+            db.conn.execute(f"pragma user_version = {_PAGES_CLEARED}")
+
+
+_PAGES_CLEARED = 1

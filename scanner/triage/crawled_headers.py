@@ -1,0 +1,90 @@
+"""Triage of what was crawled: headers read by Range, side by side, the most likely likeness first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import islice
+
+from crawlers.checkpoints.header import Header
+from crawlers.errors import CrawlError, HubRefused
+from crawlers.http.destinations import must_be_remote
+from crawlers.http.transport import Transport
+from crawlers.sweeps.crawl_store import CrawlStore
+from crawlers.sweeps.inquiries import Inquiries, Wanted
+from scanner.triage.header import Triage, triage_remote, unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderStep:
+    """One header that was read, or was not to be had.
+
+    Attributes:
+        triage: None where nothing could be asked now; such files are tried again next time.
+        problem: why, in a sentence.
+    """
+
+    wanted: Wanted
+    triage: Triage | None
+    done: int
+    problem: str | None = None
+
+
+def read_headers(
+    store: CrawlStore,
+    transport: Transport,
+    clock: Callable[[], datetime],
+    place: str | None = None,
+    limit: int | None = None,
+    workers: int = 4,
+) -> Iterator[HeaderStep]:
+    """Read the headers of listed files that were not read since their listing changed; each is kept as it comes.
+
+    Args:
+        place: only of this place, as it was crawled.
+        limit: at most so many.
+    """
+    inquiries, done = Inquiries(store), 0
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = inquiries.to_triage(place, limit)
+        asked: dict[Future[tuple[Triage, Header | None]], Wanted] = {}
+        while True:
+            for wanted in islice(waiting, 2 * workers - len(asked)):
+                asked[pool.submit(_read, transport, wanted)] = wanted
+            if not asked:
+                return
+            finished = wait(asked, return_when=FIRST_COMPLETED).done
+            # A set has no order; what ended together is told as it was asked.
+            for future in [one for one in asked if one in finished]:
+                wanted, done = asked.pop(future), done + 1
+                yield _kept(store, inquiries, wanted, future, clock, done)
+
+
+def _read(transport: Transport, wanted: Wanted) -> tuple[Triage, Header | None]:
+    must_be_remote(wanted.listing.hub, wanted.file.url)
+    return triage_remote(transport, wanted.file, beginning=True)
+
+
+def _kept(
+    store: CrawlStore,
+    inquiries: Inquiries,
+    wanted: Wanted,
+    future: Future[tuple[Triage, Header | None]],
+    clock: Callable[[], datetime],
+    done: int,
+) -> HeaderStep:
+    problem: str | None = None
+    try:
+        triage, header = future.result()
+    except HubRefused as error:
+        # An answer, though not the one hoped for: nothing can be said of this file without more rights.
+        problem = str(error)
+        triage, header = unreadable(problem), None
+    except CrawlError as error:
+        # No answer, or our own settings forbid to ask: another day it may be read.
+        return HeaderStep(wanted, None, done, str(error))
+    with store.transaction():
+        inquiries.keep_triage(wanted, asdict(triage), header.metadata if header else None, clock())
+    return HeaderStep(wanted, triage, done, problem)
