@@ -27,8 +27,8 @@ import numpy as np
 
 from scanner.miniature.world import load_world
 from scanner.settings import Settings
-from scanner.web.access import Role, Scope
-from scanner.web.premises import Premises
+from scanner.web.auth.access import Role, Scope
+from scanner.web.context import Premises
 
 BARE = """
 import sys, uvicorn

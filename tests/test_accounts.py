@@ -12,12 +12,12 @@ import pytest
 from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.pofile import read_po
 
-from scanner.web.access import Role, Scope
-from scanner.web.accounts import Account, Accounts
+from scanner.web.auth.access import Role, Scope
+from scanner.web.auth.accounts import Account, Accounts
+from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED, LOCKED_S
+from scanner.web.auth.second_factors import SecondFactors
+from scanner.web.auth.sessions import IDLE_S, Sessions
 from scanner.web.errors import AccountRefused, LinkExpired, NotThere, PasswordRefused
-from scanner.web.lockout import FAILURES_UNTIL_LOCKED, LOCKED_S
-from scanner.web.second_factors import SecondFactors
-from scanner.web.sessions import IDLE_S, Sessions
 from scanner.web.store import WebStore, web_key
 from tests.conftest import NOON
 

@@ -14,7 +14,7 @@ from reports.errors import ConfirmationRefused
 from scanner.casework.confirmation import comparisons_of
 from scanner.casework.service import CaseDesk
 from scanner.settings import Settings
-from scanner.web.desks import PageDesk
+from scanner.web.service_pool import PageDesk
 from tests.cases import make_case, make_sighted_case
 from tests.conftest import NOON, proof
 

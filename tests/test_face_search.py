@@ -29,8 +29,8 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.web.access import Role
-from scanner.web.worker import rows_of
+from scanner.web.auth.access import Role
+from scanner.web.queue.worker import rows_of
 from tests.conftest import PHOTO, Silent, prototypes_of
 from tests.registering import release_all
 from tests.test_cli import run

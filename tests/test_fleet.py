@@ -27,9 +27,9 @@ from scanner.scanning.scan import run_scan
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.jobs import JobKind, Jobs, Order
+from scanner.web.queue.jobs import JobKind, Jobs, Order
+from scanner.web.queue.worker import Worker
 from scanner.web.store import WebStore
-from scanner.web.worker import Worker
 from tests.conftest import Silent
 from tests.registering import register_somebody
 from tests.test_cli import run
@@ -267,7 +267,7 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
         real(crew)
 
     monkeypatch.setattr(RayCrew, "_assign", assign)
-    monkeypatch.setattr("scanner.web.worker._TRY_AGAIN_S", 0.1)
+    monkeypatch.setattr("scanner.web.queue.worker._TRY_AGAIN_S", 0.1)
     shutil.copytree(home, tmp_path / "home")
     (tmp_path / "home" / "uploads").mkdir()
     upload = tmp_path / "home" / "uploads" / "one.safetensors"

@@ -33,15 +33,15 @@ from scanner.casework.confirmation import comparisons_of
 from scanner.casework.service import CaseDesk
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
-from scanner.web.access import Role, Scope
+from scanner.web.api.client import Gate, GateError, is_from_gate
+from scanner.web.api.declared_files import with_declared
+from scanner.web.api.uploads import safe_name
 from scanner.web.app import create_app
-from scanner.web.client import Gate, GateError, is_from_gate
-from scanner.web.declaring import with_declared
-from scanner.web.jobs import JobKind, Order
-from scanner.web.outbox import WAITS_S, Outbox
-from scanner.web.premises import Premises
-from scanner.web.supervision import WorkerProcess
-from scanner.web.uploads import safe_name
+from scanner.web.auth.access import Role, Scope
+from scanner.web.context import Premises
+from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.queue.outbox import WAITS_S, Outbox
+from scanner.web.queue.supervision import WorkerProcess
 from tests.conftest import raw_safetensors
 from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers

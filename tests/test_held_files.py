@@ -29,8 +29,8 @@ from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.access import Role
-from scanner.web.verdicts import Standings, Telling
+from scanner.web.api.verdicts import Standings, Telling
+from scanner.web.auth.access import Role
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.servers.files import FileServer
 from tests.test_cli import run

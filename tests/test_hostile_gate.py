@@ -26,9 +26,9 @@ from scanner.scanning.scan_store import Ledger
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.access import Scope
 from scanner.web.app import create_app
-from scanner.web.worker import Worker
+from scanner.web.auth.access import Scope
+from scanner.web.queue.worker import Worker
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.test_gate import token_for
 

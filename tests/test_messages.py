@@ -17,10 +17,10 @@ from reports.notices.tracker import record_draft, record_event
 from scanner.casework.confirmation import comparisons_of
 from scanner.casework.service import CaseDesk
 from scanner.settings import Settings, WebSettings
-from scanner.web.access import Role
-from scanner.web.outbox import WAITS_S
-from scanner.web.premises import Premises
-from scanner.web.reminders import Reminders
+from scanner.web.auth.access import Role
+from scanner.web.context import Premises
+from scanner.web.queue.outbox import WAITS_S
+from scanner.web.queue.reminders import Reminders
 from tests.cases import make_case, reviewed
 from tests.conftest import NOON, VERSION, proof, prototypes_of
 from tests.servers.browsing import PASSWORD

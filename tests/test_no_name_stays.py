@@ -29,7 +29,7 @@ from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import Ledger
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.web.jobs import JobKind, Jobs, Order
+from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 

@@ -23,10 +23,10 @@ from scanner.miniature.world import ADAPTERS
 from scanner.scanning.scan_store import JudgedItem, Ledger
 from scanner.scanning.session import Workshop
 from scanner.settings import Settings
-from scanner.web.jobs import JobKind, Jobs, Order
-from scanner.web.known_files import KnownFiles
+from scanner.web.api.known_files import KnownFiles
+from scanner.web.api.verdicts import WATCHED, Standings, Telling
+from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
-from scanner.web.verdicts import WATCHED, Standings, Telling
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
 from tests.test_cli import run

@@ -28,16 +28,16 @@ from reports.cases.case_store import Docket
 from scanner.casework.service import CaseDesk
 from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
-from scanner.web.access import ALLOWED, Permission, Role, Scope
 from scanner.web.app import create_app
+from scanner.web.auth.access import ALLOWED, Permission, Role, Scope
+from scanner.web.auth.authentication import Asking, begun, local_path, signed_in
+from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED
+from scanner.web.context import Premises
 from scanner.web.errors import FormExpired, GateRefused
 from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
-from scanner.web.jobs import JobKind, Order
-from scanner.web.lockout import FAILURES_UNTIL_LOCKED
-from scanner.web.pages.scans import order_of
-from scanner.web.premises import Premises
-from scanner.web.slots import Slots
-from scanner.web.visitors import Asking, begun, local_path, signed_in
+from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.request_slots import Slots
+from scanner.web.views.scans import order_of
 from tests.conftest import VERSION, prototypes_of
 from tests.servers.browsing import PASSWORD
 from tests.servers.openid import CLIENT, SECRET, serve_provider

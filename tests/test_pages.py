@@ -22,8 +22,8 @@ from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
 from scanner.settings import Settings
-from scanner.web.access import Role
-from scanner.web.premises import Premises
+from scanner.web.auth.access import Role
+from scanner.web.context import Premises
 from tests.conftest import bytes_below
 from tests.servers.browsing import PASSWORD, PHONE, Visitor, Visitors, code_of, look, open_browser, serious_faults
 from tests.servers.gate import Served

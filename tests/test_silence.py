@@ -23,13 +23,13 @@ from scanner.cli.app import app
 from scanner.errors import SettingsInvalid, first_line, sentence_of
 from scanner.factories import utc_now
 from scanner.settings import Settings, TimestampAuthority, WebSettings, load_settings
-from scanner.web.messenger import Messenger
-from scanner.web.operations import MESSENGER
-from scanner.web.outbox import WAITS_S, Outbox
+from scanner.web.api.operations import MESSENGER
+from scanner.web.api.verdicts import WATCHED
+from scanner.web.queue.delivery import Messenger
+from scanner.web.queue.outbox import WAITS_S, Outbox
+from scanner.web.queue.worker import Worker
 from scanner.web.start_checks import check_at_start
 from scanner.web.store import WebStore
-from scanner.web.verdicts import WATCHED
-from scanner.web.worker import Worker
 
 
 def web(**told: Any) -> WebSettings:
@@ -70,7 +70,7 @@ class TestMessenger:
         settings.uploads_path.parent.mkdir(parents=True, exist_ok=True)
         settings.uploads_path.write_text("a file in the place of the folder")
         messenger = Messenger(settings, store, outbox, utc_now)
-        monkeypatch.setattr("scanner.web.messenger.files_still_there", _fails)
+        monkeypatch.setattr("scanner.web.queue.delivery.files_still_there", _fails)
         stop = threading.Event()
         thread = threading.Thread(target=messenger.run, args=(stop,))
         thread.start()

@@ -24,9 +24,9 @@ from scanner.errors import SettingsInvalid
 from scanner.logins import system_login
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings, load_settings
-from scanner.web.access import Role
+from scanner.web.auth.access import Role
+from scanner.web.context import Premises
 from scanner.web.errors import AccountRefused
-from scanner.web.premises import Premises
 from tests.cases import AT, make_case
 from tests.conftest import NOON, proof
 from tests.test_cli import run

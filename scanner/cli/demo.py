@@ -71,8 +71,8 @@ def _serve(settings: Settings, port: int) -> NoReturn:
     """Pages with the demo's home, and a link that opens an account which may see everything in it."""
     import os
 
-    from scanner.web.access import Role
-    from scanner.web.premises import Premises
+    from scanner.web.auth.access import Role
+    from scanner.web.context import Premises
 
     url = f"http://127.0.0.1:{port}"
     premises = Premises(settings)

@@ -13,9 +13,9 @@ import typer
 from scanner.cli.context import Flags, JsonFlag, command_group, day_of, print_json, print_table
 
 if TYPE_CHECKING:
-    from scanner.web.access import Role
-    from scanner.web.accounts import Account
-    from scanner.web.premises import Premises
+    from scanner.web.auth.access import Role
+    from scanner.web.auth.accounts import Account
+    from scanner.web.context import Premises
 
 group = command_group("Who may use pages and API, and with which tokens.")
 EmailArgument = Annotated[str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")]
@@ -41,8 +41,8 @@ def serve(
     import uvicorn
 
     from scanner.web.app import create_app
+    from scanner.web.queue.supervision import WorkerProcess
     from scanner.web.start_checks import check_at_start
-    from scanner.web.supervision import WorkerProcess
 
     flags: Flags = context.obj
     settings = flags.settings()
@@ -83,7 +83,7 @@ def _end(*_: object) -> None:
 
 def work(context: typer.Context) -> None:
     """Scan what `serve` takes in; one process at a time per home, a second one waits for the first to end."""
-    from scanner.web.worker import work as run
+    from scanner.web.queue.worker import work as run
 
     flags: Flags = context.obj
     run(flags.settings())
@@ -190,7 +190,7 @@ def token(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an API token and show it once; only its hash is kept."""
-    from scanner.web.access import Scope
+    from scanner.web.auth.access import Scope
 
     unknown = [one for one in scope if one not in list(Scope)]
     if unknown:
@@ -230,7 +230,7 @@ def disable(context: typer.Context, email: EmailArgument) -> None:
 
 
 def _roles(given: list[str]) -> list[Role]:
-    from scanner.web.access import Role
+    from scanner.web.auth.access import Role
 
     unknown = [one for one in given if one not in list(Role)]
     if unknown:
@@ -239,7 +239,7 @@ def _roles(given: list[str]) -> list[Role]:
 
 
 def _premises(context: typer.Context) -> Premises:
-    from scanner.web.premises import Premises
+    from scanner.web.context import Premises
 
     flags: Flags = context.obj
     return Premises(flags.settings())

@@ -23,15 +23,19 @@ from reports.errors import ReportError
 from scanner.errors import ScanError
 from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
-from scanner.web import case_api, gate, operations
+from scanner.web.api import cases, gate, operations
+from scanner.web.auth.authentication import sign_in_path
+from scanner.web.context import Premises, premises_of
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
-from scanner.web.pages import (
+from scanner.web.rendering import go, page, told
+from scanner.web.store import web_key
+from scanner.web.views import (
     administration,
     captures,
     enrolling,
-    holding,
-    letters,
+    held_files,
     likeness,
+    notices,
     openid,
     own_account,
     own_cases,
@@ -40,10 +44,6 @@ from scanner.web.pages import (
     scans,
     signing_in,
 )
-from scanner.web.premises import Premises, premises_of
-from scanner.web.rendering import go, page, told
-from scanner.web.store import web_key
-from scanner.web.visitors import sign_in_path
 
 # Pages say for themselves what they need more than this; JSON may be taken for nothing else by any browser.
 _HEADERS = {
@@ -80,10 +80,10 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.include_router(gate.router)
-    app.include_router(case_api.router)
+    app.include_router(cases.router)
     app.include_router(operations.router)
     for pages in (
-        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, holding, letters, scans, registrations, administration,
+        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, held_files, notices, scans, registrations, administration,
     ):  # fmt: skip
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))

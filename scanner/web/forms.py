@@ -18,10 +18,10 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from scanner.web.auth.authentication import signed_in
+from scanner.web.auth.sessions import Session
+from scanner.web.context import premises_of
 from scanner.web.errors import FormExpired, FormRefused
-from scanner.web.premises import premises_of
-from scanner.web.sessions import Session
-from scanner.web.visitors import signed_in
 
 MOST_TEXT_BYTES = 128_000
 MOST_FORM_BYTES = 200_000_000
@@ -174,7 +174,7 @@ async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form
 
 
 async def _file(part: UploadFile) -> SentFile:
-    from scanner.web.uploads import safe_name
+    from scanner.web.api.uploads import safe_name
 
     if (part.size or 0) > MOST_FILE_BYTES:
         raise FormRefused("too-large", part.filename or "")

@@ -15,11 +15,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports.documents.words import Translate
-from scanner.web.access import Permission
-from scanner.web.accounts import Account
-from scanner.web.sentences import done_sentences, problem_sentence
+from scanner.web.auth.access import Permission
+from scanner.web.auth.accounts import Account
+from scanner.web.auth.authentication import language_of, set_language, visiting
+from scanner.web.messages import done_sentences, problem_sentence
 from scanner.web.translation import LANGUAGES, translations
-from scanner.web.visitors import language_of, set_language, visiting
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -10,7 +10,7 @@ import httpx
 from crawlers.errors import DestinationRefused
 from scanner.errors import SettingsInvalid
 from scanner.settings import Settings
-from scanner.web.outbox import must_be_postable
+from scanner.web.queue.outbox import must_be_postable
 
 
 def check_at_start(settings: Settings) -> Iterator[str]:

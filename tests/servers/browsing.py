@@ -16,8 +16,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from scanner.settings import Settings
-from scanner.web.access import Role
-from scanner.web.premises import Premises
+from scanner.web.auth.access import Role
+from scanner.web.context import Premises
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PASSWORD = "violet kettle seven lanterns"

@@ -1,0 +1,150 @@
+"""Cases and statements of reasons for a hub's own moderation tools: /api/v1/cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from reports.cases.case import Case
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import CaseStatus
+from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownCase
+from reports.notices.drafting import draft_notice
+from reports.notices.rendering import as_text
+from reports.notices.tracker import record_draft
+from scanner.web.api.schemas import Problem
+from scanner.web.auth.access import Scope
+from scanner.web.auth.sessions import Token
+from scanner.web.auth.tokens import requires
+from scanner.web.context import Premises, premises_of
+from scanner.web.errors import GateRefused, NotThere
+from scanner.web.service_pool import PageDesk
+
+router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
+Here = Annotated[Premises, Depends(premises_of)]
+CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
+STATEMENT = "eu-dsa-17"
+_SAYS_NO: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 422, 429)}
+_GONE: dict[int | str, dict[str, Any]] = {**_SAYS_NO, 404: {"model": Problem}}
+
+
+class CaseDocument(BaseModel):
+    """A case as a moderation tool needs it; samples and evidence are on its page."""
+
+    case_id: str
+    status: CaseStatus = Field(description="draft until a person decided.")
+    outcome: str
+    identity_name: str | None = Field(description="Only with the scope names:read.")
+    opened_at: str
+    score: float | None = Field(description="Of what was rejected or authorised only with the scope names:read.")
+    threshold: float | None = Field(description="As `score`.")
+    file: str
+    sha256: str
+    hub: str
+    title: str
+    creator: str | None
+    listing_url: str
+    url: str = Field(description="The case's page, for people.")
+
+
+class CaseList(BaseModel):
+    """Cases, newest first; `next` is the `before` of the page after, none on the last one."""
+
+    cases: list[CaseDocument]
+    next: str | None
+
+
+class StatementRequest(BaseModel):
+    """What a statement of reasons needs beyond the case (Digital Services Act, article 17)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: str = Field("en", pattern=r"^(en|zh-CN)$")
+    fields: dict[str, str] = Field(
+        default_factory=dict, description="platform, recipient, restriction, scope, ground, redress and so on; what is missing is named."
+    )  # fmt: skip
+
+
+class StatementDocument(BaseModel):
+    """A statement of reasons, drafted and noted in the case; sending it is the hub's."""
+
+    notice_id: str
+    case_id: str
+    language: str
+    text: str
+
+
+@router.get("", response_model=CaseList, responses=_SAYS_NO)
+def list_cases(
+    here: Here,
+    token: Annotated[Token, requires(Scope.CASES_READ)],
+    status: CaseStatus | None = None,
+    sha256: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
+    before: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> CaseList:
+    """Cases, newest first."""
+    with here.desks.one(token.account.actor) as desk:
+        found = list(reversed(desk.docket.summaries()))
+    wanted = [one for one in found if status in (None, one.status) and sha256 in (None, one.sha256)]
+    if before is not None:
+        ids = [one.case_id for one in wanted]
+        wanted = wanted[ids.index(before) + 1 :] if before in ids else []
+    shown = wanted[:limit]
+    following = shown[-1].case_id if len(wanted) > limit else None
+    return CaseList(cases=[_document(here, token, one) for one in shown], next=following)
+
+
+@router.get("/{case_id}", response_model=CaseDocument, responses=_GONE)
+def show_case(case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]) -> CaseDocument:
+    """One case as it stands."""
+    with here.desks.one(token.account.actor) as desk:
+        case = _case(desk, case_id)
+        found = next(one for one in desk.docket.summaries(case.identity_id) if one.case_id == case_id)
+    return _document(here, token, found)
+
+
+@router.post("/{case_id}/statement", status_code=201, response_model=StatementDocument, responses={**_GONE, 409: {"model": Problem, "description": "Nobody confirmed the case."}})  # fmt: skip
+def draft_statement(
+    case_id: CaseId, asked: StatementRequest, here: Here, token: Annotated[Token, requires(Scope.STATEMENTS)]
+) -> StatementDocument:
+    """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
+    with here.desks.one(token.account.actor) as desk:
+        case = desk.exported(_case(desk, case_id).case_id)
+        try:
+            made = draft_notice(
+                STATEMENT, case, _given(asked.fields), here.clock(), asked.language, desk.vault.fingerprint
+            )
+        except NotReviewed as error:
+            raise GateRefused(409, "not-confirmed", str(error)) from error
+        except (NoticeIncomplete, NoticeRefused) as error:
+            raise GateRefused(422, "incomplete", str(error)) from error
+        notice_id = record_draft(desk.docket, made, token.account.name, here.clock())
+        desk.note_notice(case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT)
+    return StatementDocument(notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made))
+
+
+def _given(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name[:60]: value[:4_000] for name, value in list(fields.items())[:60]}
+
+
+def _case(desk: PageDesk, case_id: str) -> Case:
+    try:
+        return desk.case(case_id)
+    except UnknownCase as error:
+        raise NotThere(f"no case has the id {case_id!r}") from error
+
+
+def _document(here: Premises, token: Token, case: CaseSummary) -> CaseDocument:
+    fields = {name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)}
+    names = Scope.NAMES_READ in token.scopes
+    hidden: dict[str, Any] = {} if names else {"identity_name": None}
+    if not names and case.status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED):
+        hidden |= {"score": None, "threshold": None}
+    return CaseDocument(
+        **{**fields, **hidden},
+        url=f"{here.settings.web.url}/cases/{case.case_id}",
+    )

@@ -1,0 +1,35 @@
+"""What was sent to the gate as a listing: the file as it lies here, and what its sender says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from crawlers.listing import Listing, RemoteFile, bare_listing
+from scanner.web.queue.jobs import Job, Order
+
+
+def listing_of(sent: Job | Order, listing_id: str, hub: str) -> Listing:
+    """A file that lies in the store already as a listing of the gate's."""
+    sha256 = sent.sha256 or sent.source
+    # The address is never asked: a file whose hash is in the store is opened there.
+    file = RemoteFile(sent.name, f"https://{hub}.invalid/{sha256}", sent.size_bytes, sha256)
+    bare = replace(bare_listing(hub, listing_id, sent.name, f"{hub}:{sent.name}", file), declared=True)
+    return with_declared(bare, sent.declared or {})
+
+
+def with_declared(listing: Listing, told: Mapping[str, Any]) -> Listing:
+    """A listing with what the caller says of it in place of what was known; nobody can take a minor's flag away."""
+    names = {"id": "listing_id"} | {
+        name: name for name in ("title", "url", "creator", "base_model", "published_at", "downloads")
+    }
+    changes: dict[str, Any] = {field: told[name] for name, field in names.items() if name in told}
+    changes |= {name: tuple(told[name]) for name in ("triggers", "tags") if name in told}
+    return replace(
+        listing,
+        **changes,
+        minor_flag=listing.minor_flag or bool(told.get("minor")),
+        real_person_flag=listing.real_person_flag or bool(told.get("real_person")),
+        declared=listing.declared or bool(told),
+    )

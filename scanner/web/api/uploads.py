@@ -1,0 +1,169 @@
+"""Files that are sent to the gate: streamed to disk and hashed on the way, never held in memory, within stated limits."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from streaming_form_data import StreamingFormDataParser
+from streaming_form_data.parser import ParseFailedException
+from streaming_form_data.targets import BaseTarget, ValueTarget
+
+from crawlers.checkpoints.checkpoint_store import files_still_there
+from scanner.settings import Settings
+from scanner.web.errors import GateRefused
+from scanner.web.request_slots import Slots
+
+LONGEST_NAME = 200  # bytes of UTF-8
+_MOST_DECLARED_BYTES = 64_000
+_SPARE_BYTES = 200_000_000  # of the disk stay free for the databases
+_WRITE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was received whole; `declared` and `webhook` are what other parts of the form say."""
+
+    path: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    declared: str
+    webhook: str = ""
+
+
+class _File(BaseTarget):  # type: ignore[misc]
+    """Writes what comes to disk in a thread, so that other requests go on, and counts."""
+
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        super().__init__()
+        self.size_bytes, self._most_bytes = 0, most_bytes
+        self._sha256, self._waiting = hashlib.sha256(), bytearray()
+        self._stream = path.open("xb")
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    async def on_data_received_async(self, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self._most_bytes:
+            raise too_large(self._most_bytes)
+        self._waiting += chunk
+        if len(self._waiting) >= _WRITE_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        waiting, self._waiting = bytes(self._waiting), bytearray()
+        await asyncio.to_thread(self._write, waiting)
+
+    def _write(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self._stream.write(data)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Declared(ValueTarget):  # type: ignore[misc]
+    async def on_data_received_async(self, chunk: bytes) -> None:
+        self._seen = getattr(self, "_seen", 0) + len(chunk)
+        if self._seen > _MOST_DECLARED_BYTES:
+            raise GateRefused(413, "too-large", "a field beside the file is longer than 64 kB")
+        await super().on_data_received_async(chunk)
+
+
+class Receiver:
+    """Takes uploads in: a few at a time, the others wait while their sender does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._web, self._folder = settings.web, settings.uploads_path
+        self._slots = Slots(settings.web.upload_slots, settings.web.upload_wait_s)
+
+    async def receive(self, request: Request, job_id: str, field: str = "listing") -> Upload:
+        """The file of a request, `multipart/form-data` with a part `file`, or its plain bytes.
+
+        Args:
+            field: another part, or parameter of the address, that says something of the file.
+
+        Raises:
+            GateRefused: too large, no room, too many at once, or not a request that holds a file.
+        """
+        most = self._web.max_upload_mb * 1_000_000
+        told = int(request.headers.get("content-length") or 0)
+        if told > most + _MOST_DECLARED_BYTES + 10_000:
+            raise too_large(most)
+        async with self._slots.one():
+            await asyncio.to_thread(self._must_have_room, told)
+            path = self._folder / f"{job_id}.part"
+            file = _File(path, most)
+            try:
+                name, declared, webhook = await self._read(request, file, field)
+                await file.flush()
+            except ClientDisconnect as error:
+                file.close()
+                path.unlink(missing_ok=True)
+                raise GateRefused(400, "cut-off", "the upload was cut off; send it again") from error
+            except BaseException:
+                file.close()
+                path.unlink(missing_ok=True)
+                raise
+            file.close()
+            if file.size_bytes == 0:
+                path.unlink(missing_ok=True)
+                raise GateRefused(422, "no-file", "no bytes came; send the file as the part `file`, or as the body")
+            final = path.with_suffix(".upload")
+            path.replace(final)
+            return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared, webhook)
+
+    async def _read(self, request: Request, file: _File, field: str) -> tuple[str, str, str]:
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            async for chunk in request.stream():
+                await file.on_data_received_async(chunk)
+            return request.query_params.get("name", ""), request.query_params.get(field, ""), ""
+        declared, webhook = _Declared(), _Declared()
+        try:
+            parser = StreamingFormDataParser(headers=dict(request.headers))
+            parser.register("file", file)
+            parser.register(field, declared)
+            parser.register("webhook", webhook)
+            async for chunk in request.stream():
+                if chunk:
+                    await parser.adata_received(chunk)
+        except ParseFailedException as error:
+            raise GateRefused(400, "not-multipart", f"the form cannot be read: {error}") from error
+        told, address = (one.value.decode("utf-8", "replace") for one in (declared, webhook))
+        return file.multipart_filename or "", told, address
+
+    def _must_have_room(self, wanted: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        waiting = sum(size for _, size, _ in files_still_there(self._folder))
+        if waiting + wanted > self._web.upload_budget_gb * 1e9:
+            raise GateRefused(503, "no-room", "too many uploads wait for the worker; try again later", 300)
+        if shutil.disk_usage(self._folder).free - wanted < _SPARE_BYTES:
+            raise GateRefused(507, "disk-full", "there is no room on the server's disk", 600)
+
+
+def too_large(most_bytes: int) -> GateRefused:
+    """The answer to a file over the limit."""
+    return GateRefused(413, "too-large", f"the file is larger than the {most_bytes / 1e6:,.0f} MB that are taken")
+
+
+def safe_name(name: str) -> str:
+    """A sender's file name as it may be shown: no folder, no control or direction mark, not endless."""
+    last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
+    plain = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip(" .")
+    stem, dot, ending = plain.rpartition(".")
+    kept = _cut(ending, 40)
+    short = f"{_cut(stem, LONGEST_NAME - 41)}{dot}{kept}" if dot else _cut(plain, LONGEST_NAME)
+    return short or "upload"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """File systems count bytes, and a Chinese sign has three."""
+    return text.encode()[:most_bytes].decode("utf-8", "ignore")

@@ -1,0 +1,1 @@
+"""Jobs and messages in web.db, and the worker that takes them."""

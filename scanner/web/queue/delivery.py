@@ -1,0 +1,114 @@
+"""The worker's thread that sends mails and webhooks, reminds people and deletes what is over; a long scan delays none."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Event
+
+from crawlers.checkpoints.checkpoint_store import files_still_there
+from scanner.casework.service import CaseDesk
+from scanner.errors import sentence_of
+from scanner.factories import Clock
+from scanner.settings import Settings
+from scanner.web.api.operations import MESSENGER
+from scanner.web.auth.accounts import Accounts
+from scanner.web.drafts import Drafts
+from scanner.web.queue.jobs import Jobs
+from scanner.web.queue.outbox import Outbox
+from scanner.web.queue.reminders import Reminders
+from scanner.web.store import WebStore
+
+log = logging.getLogger(__name__)
+
+_ROUND_S = 1.0
+_TIDY_EVERY_S = 600.0
+_REMIND_EVERY_S = 20.0
+_ORPHAN_S = 24 * 3600.0
+
+
+@dataclass(slots=True)
+class _Step:
+    """One thing to do every so often.
+
+    Attributes:
+        fails: what is said where it fails, the error's sentence behind it.
+        problem: that sentence, while it fails.
+    """
+
+    do: Callable[[], object]
+    every_s: float
+    fails: str
+    due: float = float("-inf")
+    problem: str | None = None
+
+
+class Messenger:
+    """Does its steps until it is told to stop; one that fails keeps no other from being done."""
+
+    def __init__(self, settings: Settings, store: WebStore, outbox: Outbox, clock: Clock) -> None:
+        self.settings, self.store, self.outbox, self.clock = settings, store, outbox, clock
+        self._steps = (
+            _Step(self._tidy, _TIDY_EVERY_S, "what ended long ago is not deleted"),
+            _Step(self._remind, _REMIND_EVERY_S, "people are not reminded"),
+            _Step(outbox.send_due, 0.0, "mails and webhooks are not sent"),
+        )
+
+    def run(self, stop: Event) -> None:
+        """Go round until `stop` is set; /readyz answers 503 where no round went well for a while."""
+        while not stop.is_set():
+            for step in self._steps:
+                self._try(step)
+            if not any(step.problem for step in self._steps):
+                self._note_success()
+            stop.wait(_ROUND_S)
+
+    def _try(self, step: _Step) -> None:
+        if time.monotonic() < step.due:
+            return
+        step.due = time.monotonic() + step.every_s
+        try:
+            step.do()
+        except Exception as error:  # the thread outlives whatever a step meets
+            problem = f"{step.fails}: {sentence_of(error)}"
+            if problem != step.problem:  # the same each second would fill the disk
+                log.exception("%s; it is tried again", problem)
+            step.problem = problem
+        else:
+            step.problem = None
+
+    def _note_success(self) -> None:
+        try:
+            self.store.set_fact(MESSENGER, self.clock().isoformat())
+        except Exception:
+            log.exception("the time of the last round cannot be written")
+
+    def _remind(self) -> None:
+        """Put into the outbox what people are to be told; nothing is read where nobody could be told."""
+        web = self.settings.web
+        if (web.smtp_url is None and web.case_webhook is None) or not self.settings.vault_path.exists():
+            return
+        desk = CaseDesk(self.settings, self.clock)
+        try:
+            accounts = Accounts(self.store, self.clock)
+            Reminders(desk, accounts, self.outbox, web.url, web.case_webhook).send()
+        finally:
+            desk.close()
+
+    def _tidy(self) -> None:
+        """Forget what ended long ago, and uploads that belong to no job that waits."""
+        jobs = Jobs(self.store, self.clock)
+        oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
+        jobs.forget_before(oldest.isoformat())
+        Drafts(self.store).forget_old(self.clock())
+        for path, _, modified in files_still_there(self.settings.uploads_path):
+            if time.time() - modified <= _ORPHAN_S:
+                continue
+            if path.is_dir():  # of a worker that was killed while it took a capture in
+                shutil.rmtree(path, ignore_errors=True)
+            elif jobs.has_ended(path.stem):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""Who is told what: new and decided cases, registrations, consents that end, notices whose clock runs out. Each is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from face_index.identity import Identity, Status
+from reports.cases.case import Entry
+from reports.cases.case_store import CaseSummary
+from reports.cases.review import CaseStatus, last_review
+from reports.documents.words import Translate
+from reports.notices.tracker import Tracked, all_tracked
+from scanner.casework.service import CaseDesk
+from scanner.web.auth.access import Permission
+from scanner.web.auth.accounts import Account, Accounts
+from scanner.web.queue.outbox import Outbox
+from scanner.web.translation import translations
+
+CONSENT_REMINDERS_DAYS = (30, 7)
+DEADLINE_REMINDER = timedelta(hours=24)
+# What is older was told when it was new, or happened before anybody could be told.
+_FRESH = timedelta(days=2)
+_DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+
+
+class Reminders:
+    """Looks through cases, people and notices; a mail names nobody and no file, since strangers may read it.
+
+    Args:
+        url: of the web app; links begin with it.
+        webhook: where new cases are posted as well; None for nowhere.
+    """
+
+    def __init__(self, desk: CaseDesk, accounts: Accounts, outbox: Outbox, url: str, webhook: str | None) -> None:
+        self._desk, self._accounts, self._outbox, self._url, self._webhook = desk, accounts, outbox, url, webhook
+
+    def send(self) -> int:
+        """Put what is due into the outbox; how many messages."""
+        fresh = (self._desk.clock() - _FRESH).isoformat()
+        count = 0
+        for case in self._desk.docket.summaries():
+            if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
+                count += self._new_case(case)
+            if case.status in _DECIDED and (review := last_review(case.entries)) and review.at >= fresh:
+                count += self._decided(case, review)
+        for identity in self._desk.vault.identities():
+            count += self._registration(identity, fresh) + self._ending_consent(identity)
+        return count + sum(self._deadline(notice) for notice in all_tracked(self._desk.docket))
+
+    def _new_case(self, case: CaseSummary) -> int:
+        count = 0
+        for account in self._accounts.acting_for(case.identity_id):
+            t = translations(account.language).gettext
+            text = t(
+                "A likeness you registered may have been found: in a public model, or in images of an account. Sign in to see it: %(url)s"
+            )
+            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._tell(f"case {case.case_id}", account, t("Your face may have been found"), text, place)
+        for account in self._staff(Permission.CASES_DECIDE):
+            t = translations(account.language).gettext
+            text = t("A new case waits for a reviewer's decision: %(url)s")
+            count += self._tell(
+                f"review {case.case_id}", account, t("A case waits for review"), text, f"/cases/{case.case_id}"
+            )
+        if self._webhook is not None:
+            place = f"{self._url}/cases/{case.case_id}"
+            told = {
+                "event": "case.opened",
+                "case": {"case_id": case.case_id, "outcome": case.outcome, "opened_at": case.opened_at, "url": place},
+            }
+            webhook = self._webhook
+            count += self._outbox.tell_once(f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told))
+        return count
+
+    def _decided(self, case: CaseSummary, review: Entry) -> int:
+        count = 0
+        for account in self._accounts.acting_for(case.identity_id):
+            t = translations(account.language).gettext
+            text = t("A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s")
+            what = f"decided {case.case_id} {review.number}"
+            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._tell(what, account, t("A case of yours was decided"), text, place)
+        return count
+
+    def _registration(self, identity: Identity, fresh: str) -> int:
+        count = 0
+        if identity.status != Status.ACTIVE and identity.submitted_at.isoformat() >= fresh:
+            for account in self._staff(Permission.REGISTRATIONS):
+                t = translations(account.language).gettext
+                text = t("Somebody registered a likeness and waits for your check: %(url)s")
+                place = f"/registrations/{identity.identity_id}"
+                count += self._tell(f"waits {identity.identity_id}", account, t("A registration waits"), text, place)
+        elif identity.status == Status.ACTIVE and self._approved_since(identity, fresh):
+            for account in self._accounts.acting_for(identity.identity_id):
+                t = translations(account.language).gettext
+                text = t("Your registration was checked and approved. What is searched and found is here: %(url)s")
+                place = f"/likeness/{identity.identity_id}"
+                count += self._tell(f"approved {identity.identity_id}", account, t("The search has begun"), text, place)
+        return count
+
+    def _approved_since(self, identity: Identity, fresh: str) -> bool:
+        # Proofs are sealed: they are only opened for who came lately.
+        if identity.submitted_at.isoformat() < (self._desk.clock() - timedelta(days=60)).isoformat():
+            return False
+        proofs = self._desk.vault.proofs_of(identity.identity_id)
+        return bool(proofs) and proofs[-1].checked_at.isoformat() >= fresh
+
+    def _ending_consent(self, identity: Identity) -> int:
+        today, last = self._desk.clock().date(), identity.consent.expires_on
+        due = [days for days in CONSENT_REMINDERS_DAYS if identity.consent.expires_within(days, today)]
+        if not due or last < today:
+            return 0
+        count = 0
+        for account in self._accounts.acting_for(identity.identity_id):
+            t = translations(account.language).gettext
+            text = t(
+                "A consent you gave ends on %(day)s. What is stored is erased after that day. Renew or withdraw it here: %(url)s"
+            )
+            what = f"consent {identity.identity_id} {last} {min(due)}"
+            place = f"/likeness/{identity.identity_id}"
+            count += self._tell(what, account, t("Your consent is about to end"), text, place, day=str(last))
+        return count
+
+    def _deadline(self, notice: Tracked) -> int:
+        now = self._desk.clock()
+        if notice.due is None or now < notice.due - DEADLINE_REMINDER:
+            return 0
+        overdue = notice.overdue(now)
+        count = 0
+        for account in self._staff(Permission.NOTICES):
+            t: Translate = translations(account.language).gettext
+            subject = t("The clock of a notice has run out") if overdue else t("The clock of a notice runs out soon")
+            text = t("Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: %(url)s")
+            what = f"notice {notice.notice_id} {notice.due.isoformat()} {'overdue' if overdue else 'soon'}"
+            told = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
+            count += self._tell(what, account, subject, text, "/notices", **told)
+        return count
+
+    def _staff(self, permission: Permission) -> Iterable[Account]:
+        return [one for one in self._accounts.all() if one.may(permission) and not one.disabled]
+
+    def _tell(self, what: str, account: Account, subject: str, text: str, place: str, **facts: str) -> int:
+        if account.notify == "never":
+            return 0
+        filled = text % {**facts, "url": self._url + place}
+        digest = account.notify == "daily"
+        return self._outbox.tell_once(
+            f"{what} {account.account_id}", lambda: self._outbox.mail(account.email, subject, filled, digest=digest)
+        )

@@ -1,0 +1,86 @@
+"""Signing in with an organisation's account (OpenID Connect, authorization code with PKCE), through Authlib.
+
+Nobody gets an account this way: the provider says who somebody is, an invitation says what they may do. Its `sub` is
+bound to the account at the first time, for which the address must be verified.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.starlette_client import OAuth
+from fastapi import APIRouter, Request, Response
+from joserfc.errors import JoseError
+from starlette.concurrency import run_in_threadpool
+
+from scanner.settings import OpenIdProvider
+from scanner.web.auth.accounts import Account
+from scanner.web.context import Premises, premises_of
+from scanner.web.errors import NotThere, OpenIdRefused
+from scanner.web.views.signing_in import admit
+
+router = APIRouter(include_in_schema=False, prefix="/sign-in/openid")
+# Authentication methods (RFC 8176) that are a second factor, or stronger than one.
+_SECOND_FACTORS = frozenset({"mfa", "otp", "hwk", "sms", "fpt", "face", "iris", "swk"})
+
+
+@router.get("")
+async def send_on(request: Request) -> Response:
+    """On to the provider, with state and nonce in a signed cookie of ten minutes."""
+    here = premises_of(request)
+    try:
+        answer: Response = await _client(here).authorize_redirect(
+            request, f"{here.settings.web.url}/sign-in/openid/back"
+        )
+    except (AuthlibBaseError, OSError, ValueError) as error:
+        raise OpenIdRefused("no-answer") from error
+    return answer
+
+
+@router.get("/back")
+async def come_back(request: Request) -> Response:
+    """Check the provider's word, and sign in whoever it belongs to."""
+    here = premises_of(request)
+    here.must_be_within(20, "openid", request.client.host if request.client else "")
+    try:
+        told = await _client(here).authorize_access_token(request)
+        claims: dict[str, Any] = dict(told["userinfo"])
+    except (AuthlibBaseError, JoseError, OSError, ValueError, KeyError) as error:
+        raise OpenIdRefused("no-answer") from error
+    request.session.clear()
+    account = await run_in_threadpool(_account_of, here, claims)
+    second = bool(_SECOND_FACTORS & {str(one) for one in claims.get("amr") or ()})
+    return await run_in_threadpool(_admitted, request, here, account, second)
+
+
+def _admitted(request: Request, here: Premises, account: Account, second_factor: bool) -> Response:
+    return admit(request, here, account, second_factor=second_factor, onward="")
+
+
+def _account_of(here: Premises, claims: dict[str, Any]) -> Account:
+    email = str(claims.get("email") or "") if claims.get("email_verified") is True else None
+    account = here.accounts.by_openid(f"{claims['iss']} {claims['sub']}", email)
+    if account is None or account.disabled:
+        raise OpenIdRefused("nobody")
+    return account
+
+
+def _client(here: Premises) -> Any:
+    provider = here.settings.web.oidc
+    if provider is None:
+        raise NotThere("no OpenID provider is set up")
+    if here.openid is None:
+        here.openid = _registered(provider)
+    return here.openid
+
+
+def _registered(provider: OpenIdProvider) -> Any:
+    registry = OAuth()
+    return registry.register(
+        "provider",
+        client_id=provider.client_id,
+        client_secret=provider.client_secret.get_secret_value(),
+        server_metadata_url=f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration",
+        client_kwargs={"scope": "openid email profile", "code_challenge_method": "S256", "timeout": 10.0},
+    )

@@ -1,0 +1,125 @@
+"""A case as the person it is about sees it: what is known, how sure it is, and what they can do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from reports.cases.case import Case
+from reports.cases.review import CaseStatus
+from reports.errors import UnknownCase
+from reports.notices.tracker import NoticeState, all_tracked
+from scanner.web.auth.access import Permission
+from scanner.web.auth.authentication import asks, language_of
+from scanner.web.auth.sessions import Session
+from scanner.web.context import Premises, premises_of
+from scanner.web.errors import FormRefused, NotThere
+from scanner.web.forms import Posted
+from scanner.web.rendering import go, page, told
+from scanner.web.service_pool import PageDesk
+from scanner.web.translation import translations
+from scanner.web.views.case_views import allowed_now, captured_faces, case_facts, picture_response, thumbnails
+from scanner.web.views.downloads import bundle_response, report_response
+from scanner.web.views.likeness import owned
+
+router = APIRouter(include_in_schema=False, prefix="/likeness/{identity_id}/cases/{case_id}")
+Here = Annotated[Premises, Depends(premises_of)]
+Mine = Annotated[Session, asks(Permission.LIKENESS)]
+_SENT = frozenset(NoticeState) - {NoticeState.DRAFTED, NoticeState.CANCELLED}
+# What a person may take away: decisions stand, whatever they were.
+_DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED, CaseStatus.APPEALED)
+
+
+@router.get("")
+def show(request: Request, identity_id: str, case_id: str, here: Here, session: Mine) -> Response:
+    return _page(request, here, session, identity_id, case_id)
+
+
+@router.post("/pictures")
+def show_picture(request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:
+    """One picture as it is; each time is in the log."""
+    with here.desks.one(session.account.actor) as desk:
+        case = _own(here, session, desk, identity_id, case_id)
+        return picture_response(
+            request, desk, case, form.text("sha256", 64), f"/likeness/{identity_id}/cases/{case_id}"
+        )
+
+
+@router.post("/ask")
+def ask_for_report(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
+    """Ask the reviewers for a report; the case then stands higher in their queue."""
+    with here.desks.one(session.account.actor) as desk:
+        case = _own(here, session, desk, identity_id, case_id)
+        if not any(entry.kind == "request" for entry in case.entries):
+            desk.note_request(case.case_id, session.account.name)
+    return go(f"/likeness/{identity_id}/cases/{case_id}", "asked")
+
+
+@router.post("/tell")
+def tell(request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:
+    """Add what the person has to say: an appeal against a decision, or a correction."""
+    try:
+        text = form.text("text", 4_000)
+        if not text:
+            raise FormRefused("no-reason")
+        with here.desks.one(session.account.actor) as desk:
+            case = _own(here, session, desk, identity_id, case_id)
+            kind = "appeal" if form.text("kind") == "appeal" and case.status in _DECIDED else "correction"
+            desk.amend(case.case_id, kind, session.account.name, text)
+    except FormRefused as error:
+        return _page(request, here, session, identity_id, case_id, error)
+    return go(f"/likeness/{identity_id}/cases/{case_id}", "noted")
+
+
+@router.get("/report.{kind}")
+def report(request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine) -> Response:
+    with here.desks.one(session.account.actor) as desk:
+        case = _decided(_own(here, session, desk, identity_id, case_id))
+        return report_response(desk, case, kind, language_of(request), redacted=False)
+
+
+@router.post("/bundle")
+def bundle(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
+    with here.desks.one(session.account.actor) as desk:
+        return bundle_response(desk, _decided(_own(here, session, desk, identity_id, case_id)))
+
+
+def _own(here: Premises, session: Session, desk: PageDesk, identity_id: str, case_id: str) -> Case:
+    owned(here, session, desk, identity_id)
+    try:
+        case = desk.case(case_id)
+    except UnknownCase as error:
+        raise NotThere("no such case") from error
+    if case.identity_id != identity_id or case.case_id != case_id:
+        raise NotThere("no such case")
+    return case
+
+
+def _decided(case: Case) -> Case:
+    if case.status not in _DECIDED:
+        raise NotThere("nobody has decided about this case yet")
+    return case
+
+
+def _page(
+    request: Request, here: Premises, session: Session, identity_id: str, case_id: str, problem: Exception | None = None
+) -> Response:
+    language = language_of(request)
+    with here.desks.one(session.account.actor) as desk:
+        case = _own(here, session, desk, identity_id, case_id)
+        pairs, faces = thumbnails(desk, case, most=12), captured_faces(desk, case, most=24)
+        allowed = allowed_now(desk, case)
+        states = {one.state for one in all_tracked(desk.docket) if one.case_id == case.case_id}
+    t = translations(language).gettext
+    decided = case.status in _DECIDED
+    steps = [
+        (t("found"), True), (t("decided by a person"), decided), (t("notice sent to the hub"), bool(states & _SENT)),
+        (t("removed"), NoticeState.REMOVED in states),
+    ]  # fmt: skip
+    return page(
+        request, "own_case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
+        pairs=pairs, shown_faces=faces, decided=decided, steps=steps, allowed_now=allowed, in_a_year=here.clock().date() + timedelta(days=365), asked=any(entry.kind == "request" for entry in case.entries),
+        **case_facts(case, language),
+    )  # fmt: skip
