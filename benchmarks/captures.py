@@ -65,13 +65,21 @@ def fill(captures: Captures, first: int, end: int) -> list[Path]:
                 pictures.append(_again(pictures[int(rng.integers(len(pictures)))]))
             else:
                 pictures.append(_png(draw_photo(person_of(seed), number, 256).pixels))
-        facts = PageFacts(PageKind.ACCOUNT, "bench", name, account_name=f"account {account}", account_id=str(account))
+        facts = PageFacts(
+            PageKind.ACCOUNT,
+            "bench",
+            name,
+            account_name=f"account {account}",
+            account_id=str(account),
+        )
         page = SavedPage(f"https://bench.example/{account}", name, now, None, "", ())
         rows = [
             ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", look_at(data), Provenance(), belongs=True)
             for number, data in enumerate(pictures)
         ]  # fmt: skip
-        row = CaptureRow(name, f"{account}.warc", "WARC", 0, now, "bench", None, None, (), (), None, 1)
+        row = CaptureRow(
+            name, f"{account}.warc", "WARC", 0, now, "bench", None, None, (), (), None, 1
+        )
         sealed = captures.bag(name) / "data"
         sealed.mkdir(parents=True)
         (sealed / "capture.json").write_text(json.dumps({"sha256": name}))
@@ -104,7 +112,9 @@ class PlainLoop:
                 providers=["CPUExecutionProvider"],
             )
             self._app.prepare(
-                ctx_id=0, det_thresh=workshop.pack.bar.min_detector_score, det_size=workshop.pack.detection_size
+                ctx_id=0,
+                det_thresh=workshop.pack.bar.min_detector_score,
+                det_size=workshop.pack.detection_size,
             )
         self._templates = np.concatenate([prototypes for _, prototypes in workshop.watch.templates])
 
@@ -152,13 +162,26 @@ def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
 
 def killed(home: Path) -> dict[str, int]:
     """Kill the command in the middle, run it again; how many accounts had to be read again."""
-    command = [sys.executable, "-m", "scanner.cli.app", "--home", str(home), "captures", "judge", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "scanner.cli.app",
+        "--home",
+        str(home),
+        "captures",
+        "judge",
+        "--json",
+    ]
     environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     time.sleep(12)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    told = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    told = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment
+    ).stdout
     rows = json.loads(told)["judged"]
     return {
         "accounts": len(rows),
@@ -189,10 +212,17 @@ def main() -> None:
         for one, memory in judged(home, count):
             rounds.append(one)
             print(f"{'round ' + str(len(rounds)):>16} {_line(one)}  {memory:7,.0f}")
-        middle = Round(*(median(getattr(one, name) for one in rounds) for name in ("plain", "ours", "different")))
+        middle = Round(
+            *(
+                median(getattr(one, name) for one in rounds)
+                for name in ("plain", "ours", "different")
+            )
+        )
         print(f"{'medians':>16} {_line(middle)}")
         print(f"median of the rounds' ratios: {median(one.ours / one.plain for one in rounds):.2f}")
-        interrupted = Workshop(Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu"))
+        interrupted = Workshop(
+            Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
+        )
         fill(Captures(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)
         interrupted.close()
         print("kill -9 after 12 s, then again:", killed(Path(folder) / "copy"))

@@ -59,7 +59,11 @@ class State:
     log_is_whole: bool
 
     def lost(self, now: State) -> str:
-        gone = [*set(self.people) - set(now.people), *set(self.cases) - set(now.cases), *self.judged - now.judged]
+        gone = [
+            *set(self.people) - set(now.people),
+            *set(self.cases) - set(now.cases),
+            *self.judged - now.judged,
+        ]
         if not now.log_is_whole:
             gone.append("the audit log is not whole")
         return ", ".join(gone) or "nothing"
@@ -70,13 +74,17 @@ def program(
 ) -> subprocess.CompletedProcess[str]:
     command = [*before, *COMMAND, "--home", str(home), *words]
     everything = {**os.environ, **environment}
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=everything, timeout=900)
+    return subprocess.run(
+        command, check=False, capture_output=True, text=True, env=everything, timeout=900
+    )
 
 
 def said(done: subprocess.CompletedProcess[str], home: Path) -> str:
     """The last sentence that the user saw, and the exit code."""
     lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("error:", "Nobody was searched for"))] or lines[-1:]
+    errors = [
+        line for line in lines if line.startswith(("error:", "Nobody was searched for"))
+    ] or lines[-1:]
     text = " ".join(errors).replace(str(home), "HOME").replace("|", "/")
     return f"{re.sub(r'/tmp/[^ ]*/', '', text)} (exit {done.returncode})"
 
@@ -87,17 +95,25 @@ def state(home: Path) -> State:
     with contextlib.closing(sqlite3.connect(home / "scans.db")) as db:
         judged = {
             f"{key} of {scan}"
-            for scan, key in db.execute("select scan_id, item_key from items where verdict is not null")
+            for scan, key in db.execute(
+                "select scan_id, item_key from items where verdict is not null"
+            )
         }
     whole = program(home, "audit", "verify").returncode == 0
-    return State(tuple(one["name"] for one in people), tuple(one["case_id"] for one in cases), frozenset(judged), whole)
+    return State(
+        tuple(one["name"] for one in people),
+        tuple(one["case_id"] for one in cases),
+        frozenset(judged),
+        whole,
+    )
 
 
 def verdicts(home: Path) -> dict[str, tuple[str, float | None]]:
     """A scan of everything in the miniature world: file and person, outcome and score."""
     done = program(home, "scan", str(ADAPTERS), "--json")
     return {
-        f"{row['file']} {row['identity']}": (row["outcome"], row["score"]) for row in json.loads(done.stdout)["results"]
+        f"{row['file']} {row['identity']}": (row["outcome"], row["score"])
+        for row in json.loads(done.stdout)["results"]
     }
 
 
@@ -134,7 +150,9 @@ class FaultDay:
                 process.wait()
             same = verdicts(home) == expected
             seen = f"the same command goes on; verdicts and scores {'are the same' if same else 'DIFFER'}"
-            yield self.row("kill -9", f"`scan` of {len(expected)} verdicts killed {KILLS} times", seen, home)
+            yield self.row(
+                "kill -9", f"`scan` of {len(expected)} verdicts killed {KILLS} times", seen, home
+            )
             case = self.before.cases[0]
             for words in (["report", case, "--out", str(home / "out"), "--bundle"], ["intake", str(home / "story" / "posts"), "--by", "Li Na"]):  # fmt: skip
                 process = subprocess.Popen([*COMMAND, "--home", str(home), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
@@ -142,7 +160,10 @@ class FaultDay:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 yield self.row(
-                    "kill -9", f"`{words[0]}` killed, and given again", said(program(home, *words), home), home
+                    "kill -9",
+                    f"`{words[0]}` killed, and given again",
+                    said(program(home, *words), home),
+                    home,
                 )
 
     def disk(self) -> Iterator[Row]:
@@ -151,7 +172,9 @@ class FaultDay:
         used = sum(path.stat().st_size for path in self.demo.rglob("*") if path.is_file())
         files = sum(1 for _ in self.demo.rglob("*"))
         size = used + files * 4096 + (64 << 20)
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)], check=False).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)], check=False
+        ).returncode:
             yield Row("full disk", "nothing: a small disk needs root", "", "")
             return
         try:
@@ -176,7 +199,10 @@ class FaultDay:
                 _fill(filler)
             filler.unlink()
             yield self.row(
-                "full disk", "room made, `scan` given again", said(program(home, "scan", str(ADAPTERS)), home), home
+                "full disk",
+                "room made, `scan` given again",
+                said(program(home, "scan", str(ADAPTERS)), home),
+                home,
             )
         finally:
             subprocess.run(["umount", str(mount)], check=False)
@@ -196,7 +222,10 @@ class FaultDay:
                     PORTRAIT_SCANNER_TIMESTAMP_AUTHORITIES='[{"name": "example", "url": "http://tsa.example/"}]',
                 )
                 yield self.row(
-                    "no network", f"`{' '.join(word for word in words if '/' not in word)}`", said(done, home), home
+                    "no network",
+                    f"`{' '.join(word for word in words if '/' not in word)}`",
+                    said(done, home),
+                    home,
                 )
 
     def key(self) -> Iterator[Row]:
@@ -215,7 +244,11 @@ class FaultDay:
                     path.chmod(0o600)
                 done = [
                     program(home, *words)
-                    for words in (["identities"], ["scan", str(ADAPTERS)], ["withdraw", "person-102"])
+                    for words in (
+                        ["identities"],
+                        ["scan", str(ADAPTERS)],
+                        ["withdraw", "person-102"],
+                    )
                 ]
                 path.write_bytes(right)
                 path.chmod(0o600)
@@ -237,14 +270,32 @@ class FaultDay:
                 return said(program(home, *words, LD_PRELOAD=str(FAKETIME), FAKETIME=shift), home)
 
             for words in (["withdraw", "person-102"], ["scan", str(ADAPTERS)]):
-                yield self.row("clock change", f"a year back: `{words[0]}`", at("-365d", *words), home)
+                yield self.row(
+                    "clock change", f"a year back: `{words[0]}`", at("-365d", *words), home
+                )
             yield self.row(
-                "clock change", "three years ahead: `withdraw --ended`", at("+1095d", "withdraw", "--ended"), home
+                "clock change",
+                "three years ahead: `withdraw --ended`",
+                at("+1095d", "withdraw", "--ended"),
+                home,
             )
-            yield self.row("clock change", "three years ahead: `scan`", at("+1095d", "scan", str(ADAPTERS)), home)
-            yield self.row("clock change", "three years ahead: `vault backup`", at("+1095d", "vault", "backup"), home)
             yield self.row(
-                "clock change", "right again: `vault backup`", said(program(home, "vault", "backup"), home), home
+                "clock change",
+                "three years ahead: `scan`",
+                at("+1095d", "scan", str(ADAPTERS)),
+                home,
+            )
+            yield self.row(
+                "clock change",
+                "three years ahead: `vault backup`",
+                at("+1095d", "vault", "backup"),
+                home,
+            )
+            yield self.row(
+                "clock change",
+                "right again: `vault backup`",
+                said(program(home, "vault", "backup"), home),
+                home,
             )
             yield self.row(
                 "clock change",
@@ -252,7 +303,12 @@ class FaultDay:
                 said(program(home, "audit", "accept-clock", "--reason", "battery"), home),
                 home,
             )
-            yield self.row("clock change", "then `vault backup`", said(program(home, "vault", "backup"), home), home)
+            yield self.row(
+                "clock change",
+                "then `vault backup`",
+                said(program(home, "vault", "backup"), home),
+                home,
+            )
 
     def database(self) -> Iterator[Row]:
         asking = {
@@ -280,7 +336,10 @@ class FaultDay:
                         path.with_name(path.name + suffix).unlink(missing_ok=True)
                     shutil.copy(backup, path)
                     yield self.row(
-                        "broken database", f"{name} {how}: `{asking[name][0]}`; then the copy put back", seen, home
+                        "broken database",
+                        f"{name} {how}: `{asking[name][0]}`; then the copy put back",
+                        seen,
+                        home,
                     )
 
     def _overwrite(self, path: Path) -> None:
@@ -292,15 +351,21 @@ class FaultDay:
 
     def requests(self) -> Iterator[Row]:
         with self.copy("served") as home:
-            program(home, "account", "add", "gate@hub.example", "--name", "gate", "--role", "operator")
+            program(
+                home, "account", "add", "gate@hub.example", "--name", "gate", "--role", "operator"
+            )
             told = program(home, "account", "token", "gate@hub.example", "--name", "gate", "--scope", "scans:read", "--scope", "scans:write", "--json")  # fmt: skip
             token, port = json.loads(told.stdout)["token"], free_port()
             url = f"http://127.0.0.1:{port}"
             command = [*COMMAND, "--home", str(home), "serve", "--port", str(port)]
             with running(command, f"{url}/healthz", home):
                 for path in ("/healthz", "/sign-in", "/api/v1/scans"):
-                    counts, times = asyncio.run(_all_at_once(url + path, {"Authorization": f"Bearer {token}"}))
-                    answers = ", ".join(f"{count} answered {status}" for status, count in counts.most_common())
+                    counts, times = asyncio.run(
+                        _all_at_once(url + path, {"Authorization": f"Bearer {token}"})
+                    )
+                    answers = ", ".join(
+                        f"{count} answered {status}" for status, count in counts.most_common()
+                    )
                     seen = f"{answers}; median {statistics.median(times):.2f} s, last {max(times):.2f} s"
                     yield self.row("1,000 requests at once", f"`GET {path}`", seen, home)
 

@@ -42,7 +42,12 @@ def tasks() -> list[tuple[str, Task]]:
         if file.group in ("registered", "stranger", "style", "object"):
             triage = triage_file(file.path)
             triggers = usable_triggers([*file.triggers, *triage.triggers])
-            found.append((file.file, Task(file.path, str(triage.sha256), triage.kind, triage.family, triggers)))
+            found.append(
+                (
+                    file.file,
+                    Task(file.path, str(triage.sha256), triage.kind, triage.family, triggers),
+                )
+            )
     return found
 
 
@@ -90,7 +95,9 @@ def main() -> None:
     watch = workshop.watch
     workshop.close()
     work = tasks()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
@@ -115,7 +122,9 @@ def main() -> None:
         crew.close()
         time.sleep(2)
     one, two = (statistics.median(seconds[size]) for size in (1, 2))
-    print(f"{len(work)} checkpoints: one worker {one:.1f} s, two workers {two:.1f} s, ratio {one / two:.2f}")
+    print(
+        f"{len(work)} checkpoints: one worker {one:.1f} s, two workers {two:.1f} s, ratio {one / two:.2f}"
+    )
     crew, same, lost = crew_of(2), 0, 0
     for turn in range(KILLS):
         thread = killer(crew, 0.5 + 0.5 * turn)
@@ -127,7 +136,17 @@ def main() -> None:
     print(
         f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work"
     )
-    print(json.dumps({"one_s": seconds[1], "two_s": seconds[2], "ratio": one / two, "identical": same, "lost": lost}))
+    print(
+        json.dumps(
+            {
+                "one_s": seconds[1],
+                "two_s": seconds[2],
+                "ratio": one / two,
+                "identical": same,
+                "lost": lost,
+            }
+        )
+    )
     ray.shutdown()
     cluster.shutdown()
 

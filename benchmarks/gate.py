@@ -49,7 +49,11 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], url: str, home: Path) -> Iterator[int]:
-    environment = {**os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "PORTRAIT_SCANNER_HOME": str(home)}
+    environment = {
+        **os.environ,
+        "PORTRAIT_SCANNER_FACE_PACK": "miniature",
+        "PORTRAIT_SCANNER_HOME": str(home),
+    }
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         for _ in range(600):
@@ -70,10 +74,14 @@ def memory_mb(pid: int, line: str) -> float:
     return 0.0
 
 
-async def percentiles(url: str, headers: dict[str, str], seconds: float) -> tuple[float, float, float]:
+async def percentiles(
+    url: str, headers: dict[str, str], seconds: float
+) -> tuple[float, float, float]:
     """Median, 95th and 99th percentile in ms of 100 requests a second, each begun on time whatever the others do."""
     times: list[float] = []
-    async with httpx.AsyncClient(headers=headers, timeout=30, limits=httpx.Limits(max_connections=50)) as client:
+    async with httpx.AsyncClient(
+        headers=headers, timeout=30, limits=httpx.Limits(max_connections=50)
+    ) as client:
 
         async def one() -> None:
             begun = time.perf_counter()
@@ -127,19 +135,26 @@ def kill_in_the_middle(
     answers: list[Counter[int | str]] = []
     with running(command, f"{url}/readyz", home) as pid:
         sending = threading.Thread(
-            target=lambda: answers.append(asyncio.run(flood(url, headers, asked.uploads, asked.megabytes, accepted)))
+            target=lambda: answers.append(
+                asyncio.run(flood(url, headers, asked.uploads, asked.megabytes, accepted))
+            )
         )
         sending.start()
         while len(accepted) < asked.uploads // 3:
             time.sleep(0.01)
         os.killpg(pid, signal.SIGKILL)
         sending.join()
-    with running(command, f"{url}/readyz", home), httpx.Client(headers=headers, timeout=60) as client:
+    with (
+        running(command, f"{url}/readyz", home),
+        httpx.Client(headers=headers, timeout=60) as client,
+    ):
         while "0.0" not in _waiting(client, url):
             time.sleep(1)
         ended = Counter(client.get(f"{url}/api/v1/scans/{job}").json()["state"] for job in accepted)
     print(f"kill -9 in the middle of {asked.uploads} uploads: {dict(answers[0])}")
-    print(f"  of {len(accepted)} accepted, {len(set(accepted))} different: {dict(ended)} after the restart")
+    print(
+        f"  of {len(accepted)} accepted, {len(set(accepted))} different: {dict(ended)} after the restart"
+    )
 
 
 def main() -> None:
@@ -151,12 +166,17 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     home = folder / "home"
     subprocess.run(
-        [sys.executable, "-m", "scanner.cli.app", "--home", str(home), "demo"], check=True, capture_output=True
+        [sys.executable, "-m", "scanner.cli.app", "--home", str(home), "demo"],
+        check=True,
+        capture_output=True,
     )
     premises = Premises(Settings(home=home), lambda: datetime.now(UTC))
     account = premises.accounts.create("bench@hub.example", "Bench", [Role.OPERATOR], None)
     secret = premises.sessions.issue_token(
-        account, "bench", [Scope.SCANS_READ, Scope.SCANS_WRITE], datetime.now(UTC).date() + timedelta(days=1)
+        account,
+        "bench",
+        [Scope.SCANS_READ, Scope.SCANS_WRITE],
+        datetime.now(UTC).date() + timedelta(days=1),
     )
     premises.close()
     headers = {"Authorization": f"Bearer {secret}"}
@@ -170,8 +190,12 @@ def main() -> None:
     ):
         idle = memory_mb(pid, "VmRSS")
         with httpx.Client(headers=headers, timeout=60) as client:
-            job = client.post(f"{url}/api/v1/scans", content=file.path.read_bytes(), params={"name": file.file}).json()
-            while (scan := client.get(job["url"].replace("http://127.0.0.1:8420", url)).json())["state"] != "finished":
+            job = client.post(
+                f"{url}/api/v1/scans", content=file.path.read_bytes(), params={"name": file.file}
+            ).json()
+            while (scan := client.get(job["url"].replace("http://127.0.0.1:8420", url)).json())[
+                "state"
+            ] != "finished":
                 time.sleep(0.2)
         known = f"/api/v1/verdicts/{scan['sha256']}"
         print("known hash, 100 requests/s           p50 ms   p95 ms   p99 ms")
@@ -182,7 +206,9 @@ def main() -> None:
         answers = asyncio.run(flood(url, headers, asked.uploads, asked.megabytes, []))
         seconds = time.perf_counter() - begun
         peak = memory_mb(pid, "VmHWM")
-        print(f"{asked.uploads} uploads of {asked.megabytes} MB at once: {dict(answers)} in {seconds:.0f} s")
+        print(
+            f"{asked.uploads} uploads of {asked.megabytes} MB at once: {dict(answers)} in {seconds:.0f} s"
+        )
         print(f"  web process: {idle:.0f} MB idle, {peak:.0f} MB at its peak")
         with httpx.Client(headers=headers, timeout=60) as client:
             while "0.0" not in _waiting(client, url):
@@ -193,8 +219,12 @@ def main() -> None:
 
 
 def _waiting(client: httpx.Client, url: str) -> str:
-    waiting = client.get(f"{url}/api/v1/scans", params={"state": "queued", "limit": 1}).json()["scans"]
-    running_now = client.get(f"{url}/api/v1/scans", params={"state": "running", "limit": 1}).json()["scans"]
+    waiting = client.get(f"{url}/api/v1/scans", params={"state": "queued", "limit": 1}).json()[
+        "scans"
+    ]
+    running_now = client.get(f"{url}/api/v1/scans", params={"state": "running", "limit": 1}).json()[
+        "scans"
+    ]
     return "0.0" if not waiting and not running_now else "1.0"
 
 

@@ -163,15 +163,25 @@ def random_lora(pipeline: Any, path: Path, seed: int, rank: int = 16) -> Path:
     network = next(iter(networks_of(pipeline).values()))
     tensors = {}
     for name, module in network.named_modules():
-        if isinstance(module, torch.nn.Linear) and any(part in name for part in ("attn", "ff", "to_", "proj_mlp")):
-            stem = f"lora_unet_{name.replace('.', '_')}" if hasattr(pipeline, "unet") else f"transformer.{name}"
+        if isinstance(module, torch.nn.Linear) and any(
+            part in name for part in ("attn", "ff", "to_", "proj_mlp")
+        ):
+            stem = (
+                f"lora_unet_{name.replace('.', '_')}"
+                if hasattr(pipeline, "unet")
+                else f"transformer.{name}"
+            )
             down, up = (
                 (".lora_down.weight", ".lora_up.weight")
                 if hasattr(pipeline, "unet")
                 else (".lora_A.weight", ".lora_B.weight")
             )
-            tensors[stem + down] = (0.05 * torch.randn(rank, module.in_features, generator=generator)).half()
-            tensors[stem + up] = (0.01 * torch.randn(module.out_features, rank, generator=generator)).half()
+            tensors[stem + down] = (
+                0.05 * torch.randn(rank, module.in_features, generator=generator)
+            ).half()
+            tensors[stem + up] = (
+                0.01 * torch.randn(module.out_features, rank, generator=generator)
+            ).half()
     save_file(tensors, path)
     return path
 
@@ -182,7 +192,9 @@ def ours(sampler: Sampler, path: Path, *, match: bool) -> None:
         sampler.one_step(first[:1], with_adapter=True)
         sampler.one_step(first[:1], with_adapter=False)
         # Both rounds at once, as the examiner asks for them on a GPU.
-        sampler.generate([*first, *plan_samples(SHA256, "screening", [None], 4, 4)], with_adapter=True)
+        sampler.generate(
+            [*first, *plan_samples(SHA256, "screening", [None], 4, 4)], with_adapter=True
+        )
         if not match:
             return
         evidence = plan_samples(SHA256, "evidence", ["ohwx"], 6, 0)
@@ -197,18 +209,24 @@ def fresh_peak(device: str) -> Any:
     yield
 
 
-def base_for(name: str, pipeline: Any, folder: Path, *, tiny: bool, screening_size: int | None) -> BaseModel:
+def base_for(
+    name: str, pipeline: Any, folder: Path, *, tiny: bool, screening_size: int | None
+) -> BaseModel:
     """The family's settings, with a small decoder and an accelerator made on the spot."""
     base = choose_base_model(SIZES[name][1], str(folder))
     assert base.accelerator is not None
-    AutoencoderTiny(latent_channels=pipeline.vae.config.latent_channels).to(pipeline.dtype).save_pretrained(
-        folder / "small"
-    )
+    AutoencoderTiny(latent_channels=pipeline.vae.config.latent_channels).to(
+        pipeline.dtype
+    ).save_pretrained(folder / "small")
     random_lora(pipeline, folder / base.accelerator.file, 3, rank=64)
     evidence, screening = base.evidence.size, screening_size or base.screening.size
     if tiny:
         evidence = screening = 64
-    quick = replace(base.accelerator, repository=str(folder), stage=replace(base.accelerator.stage, size=screening))
+    quick = replace(
+        base.accelerator,
+        repository=str(folder),
+        stage=replace(base.accelerator.stage, size=screening),
+    )
     return replace(
         base, evidence=replace(base.evidence, size=evidence), screening=replace(base.screening, size=screening), accelerator=quick,
         decoder=str(folder / "small"), checked_images=True, configuration="",
@@ -225,7 +243,9 @@ class Told(dict[str, float]):
 
 def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, float]:
     tiny = options.tiny
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16 if name == "Flux" else torch.float16
+    dtype = (
+        torch.float32 if device == "cpu" else torch.bfloat16 if name == "Flux" else torch.float16
+    )
     before = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
@@ -240,7 +260,9 @@ def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, fl
     base = base_for(name, pipeline, folder, tiny=tiny, screening_size=options.screening_size)
     adapters = [random_lora(pipeline, folder / f"{seed}.safetensors", seed) for seed in (1, 2)]
     timed, told = Measured(device, options.rounds), Told()
-    print(f"\n| {name}, {base.evidence.size} pixels, screening {base.screening.size} | seconds |\n|---|---|")
+    print(
+        f"\n| {name}, {base.evidence.size} pixels, screening {base.screening.size} | seconds |\n|---|---|"
+    )
     # First, while the pipeline is as diffusers made it.
     plain = 0.0 if options.only_clear else _plain(pipeline, adapters[0], base, timed)
     with fresh_peak(device):
@@ -256,13 +278,17 @@ def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, fl
             told["plain / ours, match"] = told["plain way"] / told["ours, match"]
         if options.compiled:
             sampler.compile()
-            told["ours, clear, compiled"] = timed(lambda: ours(sampler, adapters[0], match=False), warm=2)
+            told["ours, clear, compiled"] = timed(
+                lambda: ours(sampler, adapters[0], match=False), warm=2
+            )
         if device == "cuda":
             told["peak GB"] = torch.cuda.max_memory_allocated() / 1e9
     return told
 
 
-def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measured, told: Told) -> None:
+def _parts(
+    sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measured, told: Told
+) -> None:
     """What loading and decoding cost, each way."""
 
     def merge(path: Path) -> None:
@@ -278,14 +304,26 @@ def _parts(sampler: Sampler, pipeline: Any, adapters: list[Path], timed: Measure
     try:
         pipeline.enable_lora_hotswap(target_rank=16)
         pipeline.load_lora_weights(str(adapters[0]), adapter_name="one")
-        told["hotswap"] = timed(lambda: pipeline.load_lora_weights(str(adapters[1]), adapter_name="one", hotswap=True))
+        told["hotswap"] = timed(
+            lambda: pipeline.load_lora_weights(str(adapters[1]), adapter_name="one", hotswap=True)
+        )
         pipeline.unload_lora_weights()
     except (NotImplementedError, RuntimeError, ValueError) as error:
         print(f"hotswap: {str(error).splitlines()[0]}")
     plans = plan_samples(SHA256, "screening", ["ohwx"], 4, 0)
-    told["four screening images, small decoder"] = timed(lambda: sampler.generate(plans, with_adapter=False))
-    full = Sampler(replace(sampler.base, decoder=None), Path(), sampler.device, NothingUnsafe(), pipeline=pipeline)
-    told["four screening images, full decoder"] = timed(lambda: full.generate(plans, with_adapter=False))
+    told["four screening images, small decoder"] = timed(
+        lambda: sampler.generate(plans, with_adapter=False)
+    )
+    full = Sampler(
+        replace(sampler.base, decoder=None),
+        Path(),
+        sampler.device,
+        NothingUnsafe(),
+        pipeline=pipeline,
+    )
+    told["four screening images, full decoder"] = timed(
+        lambda: full.generate(plans, with_adapter=False)
+    )
 
 
 def _plain(pipeline: Any, path: Path, base: BaseModel, timed: Measured) -> float:
@@ -329,14 +367,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only-clear", action="store_true", help="only what screening lays aside")
     parser.add_argument("--screening-size", type=int, help="pixels, instead of the family's")
-    parser.add_argument("--compiled", action="store_true", help="also compiled; the first shape takes a minute or more")
+    parser.add_argument(
+        "--compiled",
+        action="store_true",
+        help="also compiled; the first shape takes a minute or more",
+    )
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options.tiny = options.tiny or device == "cpu"
-    machine = torch.cuda.get_device_name(0) if device == "cuda" else "no GPU: miniature sizes, the times mean nothing"
+    machine = (
+        torch.cuda.get_device_name(0)
+        if device == "cuda"
+        else "no GPU: miniature sizes, the times mean nothing"
+    )
     print(f"{machine}, torch {torch.__version__}")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 12):
-        print("this torch is older than the oldest supported one, 2.12; noise is drawn as 2.12 does it")
+        print(
+            "this torch is older than the oldest supported one, 2.12; noise is drawn as 2.12 does it"
+        )
         as_newer_torch_draws()
     record: dict[str, Any] = {"machine": machine, "tiny": options.tiny}
     for name in options.sizes:

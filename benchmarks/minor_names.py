@@ -30,7 +30,23 @@ from scanner.triage.trigger_words import named_minor
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 VERSION = PackVersion("none", "0" * 64, 4)
-SYLLABLES = ("li", "an", "zhao", "ying", "wei", "mei", "jun", "hao", "xin", "yan", "bo", "tao", "min", "fang", "lan")
+SYLLABLES = (
+    "li",
+    "an",
+    "zhao",
+    "ying",
+    "wei",
+    "mei",
+    "jun",
+    "hao",
+    "xin",
+    "yan",
+    "bo",
+    "tao",
+    "min",
+    "fang",
+    "lan",
+)
 
 
 def name_of(number: int, rng: np.random.Generator) -> str:
@@ -46,15 +62,30 @@ def fill(workshop: Workshop, people: int) -> None:
     for minor in (False, True):
         signatory = Signatory.GUARDIAN if minor else Signatory.SELF
         consent = Consent(
-            "A", NOW.date(), date(2028, 11, 1), "ab" * 32, CONSENT_TEXT_VERSION, Terms.PROHIBITED, signatory=signatory
+            "A",
+            NOW.date(),
+            date(2028, 11, 1),
+            "ab" * 32,
+            CONSENT_TEXT_VERSION,
+            Terms.PROHIBITED,
+            signatory=signatory,
         )
         prototypes = np.eye(4, dtype=np.float32)[:1]
         submission = Submission(
-            f"First {minor}", consent, prototypes, VERSION, (), 3, "sam", born_on=date(2014, 1, 1) if minor else None
+            f"First {minor}",
+            consent,
+            prototypes,
+            VERSION,
+            (),
+            3,
+            "sam",
+            born_on=date(2014, 1, 1) if minor else None,
         )
         identity = workshop.vault.submit(submission, NOW)
         proof = Proof("passport", None, "olga", NOW)
-        workshop.vault.approve(identity.identity_id, "olga", proof, NOW, "benchmark", two_people=False)
+        workshop.vault.approve(
+            identity.identity_id, "olga", proof, NOW, "benchmark", two_people=False
+        )
         count = people // 10 if minor else people - people // 10
         _copy(workshop.vault.db.conn, identity.identity_id, count - 1, rng)
 
@@ -63,20 +94,30 @@ def _copy(db: sqlite3.Connection, identity_id: str, count: int, rng: np.random.G
     columns = [row[1] for row in db.execute("pragma table_info(identities)")]
     row = dict(
         zip(
-            columns, db.execute("select * from identities where identity_id = ?", [identity_id]).fetchone(), strict=True
+            columns,
+            db.execute("select * from identities where identity_id = ?", [identity_id]).fetchone(),
+            strict=True,
         )
     )
     marks = ", ".join("?" for _ in columns)
     with db:
         for number in range(count):
-            copy = {**row, "identity_id": f"{identity_id[:24]}{number:08x}", "name": name_of(number, rng)}
+            copy = {
+                **row,
+                "identity_id": f"{identity_id[:24]}{number:08x}",
+                "name": name_of(number, rng),
+            }
             db.execute(f"insert into identities values ({marks})", list(copy.values()))
 
 
 def plainly(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | None:
     """Everybody read for each file, and each name looked for as whole words."""
     today = workshop.clock().date()
-    text = " ".join([listing.title, file.name, *listing.tags, *listing.triggers]).casefold().replace("_", " ")
+    text = (
+        " ".join([listing.title, file.name, *listing.tags, *listing.triggers])
+        .casefold()
+        .replace("_", " ")
+    )
     for identity in workshop.vault.identities():
         if identity.is_minor(today) and identity.is_active(today):
             words = r"[\W_]+".join(map(re.escape, identity.name.casefold().split()))
@@ -91,7 +132,11 @@ def milliseconds(way: Callable[..., object], workshop: Workshop, files: int) -> 
     for number in range(files):
         file = RemoteFile(f"realistic_woman_lora_v{number}.safetensors", "https://hub.example/f")
         listing = bare_listing(
-            "civitai", str(number), "Portraits in evening light, photographic", "https://hub.example", file
+            "civitai",
+            str(number),
+            "Portraits in evening light, photographic",
+            "https://hub.example",
+            file,
         )
         began = time.perf_counter()
         way(workshop, listing, file)
@@ -106,7 +151,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Settings(home=Path(folder)), clock=lambda: NOW)
         fill(workshop, people)
-        print(f"{workshop.vault.count():,} people, {len(workshop.vault.minors(NOW.date())):,} of them minors")
+        print(
+            f"{workshop.vault.count():,} people, {len(workshop.vault.minors(NOW.date())):,} of them minors"
+        )
         for name, way, files in (("the plain way", plainly, 6), ("ours", named_minor, 501)):
             first, median = milliseconds(way, workshop, files)
             print(

@@ -51,17 +51,25 @@ def main() -> None:
         folder = Path(name)
         docket = Docket(folder / "cases.db", folder / "evidence")
         case = reviewed(docket, make_case(docket, samples=64, size=512))
-        print(f"{platform.machine()}, {platform.processor() or 'processor unknown'}; {ROUNDS} rounds, medians")
+        print(
+            f"{platform.machine()}, {platform.processor() or 'processor unknown'}; {ROUNDS} rounds, medians"
+        )
         for language in ("en", "zh-CN"):
             html = case_html(case, docket, language)
             pdf = case_pdf(html, case, language)
-            seconds = median_of(lambda language=language: case_pdf(case_html(case, docket, language), case, language))
+            seconds = median_of(
+                lambda language=language: case_pdf(
+                    case_html(case, docket, language), case, language
+                )
+            )
             print(
                 f"{language}: HTML and PDF in {seconds:.2f} s; HTML {len(html) / 1e6:.2f} MB, PDF {len(pdf) / 1e6:.2f} MB"
             )
         html = case_html(case, docket)
         digests = [
-            one for sample in case_report._worth_showing(case) for one in (sample.image_sha256, sample.control_sha256)
+            one
+            for sample in case_report._worth_showing(case)
+            for one in (sample.image_sha256, sample.control_sha256)
         ]
         plain = whole_pictures(html, docket, digests)
         started = time.perf_counter()

@@ -22,7 +22,9 @@ Floats = npt.NDArray[np.floating]
 CHECKPOINTS, PART = 40_000, 2_000
 
 
-def simulated(rng: np.random.Generator, count: int, samples: int, dimension: int) -> tuple[Floats, Floats, Floats]:
+def simulated(
+    rng: np.random.Generator, count: int, samples: int, dimension: int
+) -> tuple[Floats, Floats, Floats]:
     """Sample vectors of many checkpoints, their templates' direction (the first axis) and true scores.
 
     Concentration, score, how unequal a checkpoint's samples are, and along how many directions they vary together are
@@ -36,7 +38,9 @@ def simulated(rng: np.random.Generator, count: int, samples: int, dimension: int
     unequal = np.exp(rng.uniform(0, 0.3, (count, 1, 1)) * rng.normal(size=(count, samples, 1)))
     wide = rng.normal(size=(count, samples, dimension)) / np.sqrt(dimension)
     # Pose and light move all samples of a checkpoint along a few directions.
-    few = rng.normal(size=(count, samples, 8)) @ (rng.normal(size=(count, 8, dimension)) / np.sqrt(8 * dimension))
+    few = rng.normal(size=(count, samples, 8)) @ (
+        rng.normal(size=(count, 8, dimension)) / np.sqrt(8 * dimension)
+    )
     vectors = centre + spread[:, None, None] * unequal * (np.sqrt(0.7) * wide + np.sqrt(0.3) * few)
     vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
     # What an endless mean of these would score: the scattering is symmetrical, so it is the centre's cosine.
@@ -45,13 +49,17 @@ def simulated(rng: np.random.Generator, count: int, samples: int, dimension: int
     return vectors, template, true
 
 
-def stops(schedule: Schedule, seed: int, count: int, levels: list[float]) -> dict[float, tuple[int, int]]:
+def stops(
+    schedule: Schedule, seed: int, count: int, levels: list[float]
+) -> dict[float, tuple[int, int]]:
     """For each level, how many checkpoints' intervals come to lie wholly above and wholly below the truth."""
     rng = np.random.default_rng(seed)
     found = {level: np.zeros(2, int) for level in levels}
     for _ in range(count // PART):
         dimension = int(rng.choice([128, 512]))
-        vectors, template, true = simulated(rng, PART, schedule.per_look * schedule.looks, dimension)
+        vectors, template, true = simulated(
+            rng, PART, schedule.per_look * schedule.looks, dimension
+        )
         angle = np.arccos(true)
         decided = {level: np.zeros(PART, int) for level in levels}
         for look in range(1, schedule.looks + 1):
@@ -91,7 +99,10 @@ def main() -> int:
                 f"{name:12} {f'{schedule.looks} of {schedule.per_look}':>12} {rule:18} {0.05:8.3f} {measured.statistic:9.4f} "
                 f"{f'{interval.low:.4f} to {interval.high:.4f}':>18} {above / CHECKPOINTS:7.4f} {below / CHECKPOINTS:7.4f}"
             )
-            record[f"{name}, {rule}"] = {"measured": measured.statistic, "interval": [interval.low, interval.high]}
+            record[f"{name}, {rule}"] = {
+                "measured": measured.statistic,
+                "interval": [interval.low, interval.high],
+            }
             if rule == "repeated interval":
                 agreed &= bool(interval.low <= 0.05 <= interval.high)
     print(json.dumps({"checkpoints each": CHECKPOINTS, "agree": agreed, **record}))

@@ -50,7 +50,9 @@ class HeaderTooLarge(UnreadableCheckpoint):
     """The safetensors header claims more bytes than we agree to read."""
 
     def __init__(self, claimed: int, limit: int) -> None:
-        super().__init__(f"the header claims {claimed:,} bytes, the limit is {limit:,}; treat the file as hostile")
+        super().__init__(
+            f"the header claims {claimed:,} bytes, the limit is {limit:,}; treat the file as hostile"
+        )
         self.claimed, self.limit = claimed, limit
 
 
@@ -58,7 +60,9 @@ class TooManyTensors(UnreadableCheckpoint):
     """The safetensors header names more tensors than we agree to hold."""
 
     def __init__(self, count: int, limit: int) -> None:
-        super().__init__(f"the header names {count:,} tensors, the limit is {limit:,}; treat the file as hostile")
+        super().__init__(
+            f"the header names {count:,} tensors, the limit is {limit:,}; treat the file as hostile"
+        )
         self.count, self.limit = count, limit
 
 
@@ -100,7 +104,9 @@ class UnknownHub(HubError):
     """No hub of that name is built in."""
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"{name!r} is no file or folder that is here, no URL, and no hub; hubs are {', '.join(known)}")
+        super().__init__(
+            f"{name!r} is no file or folder that is here, no URL, and no hub; hubs are {', '.join(known)}"
+        )
         self.name, self.known = name, known
 
 
@@ -108,7 +114,9 @@ class PlaceBusy(HubError):
     """Another program is sweeping the same place in the same home."""
 
     def __init__(self, place: str) -> None:
-        super().__init__(f"{place} is being crawled by another program with this --home; wait for it, or stop it")
+        super().__init__(
+            f"{place} is being crawled by another program with this --home; wait for it, or stop it"
+        )
         self.place = place
 
 
@@ -155,7 +163,9 @@ class HashMismatch(DownloadError):
     """The download is complete but its SHA-256 is not the one the hub named; the bytes are kept under their own."""
 
     def __init__(self, url: str, expected: str, actual: str) -> None:
-        super().__init__(f"{url}: SHA-256 is {actual}, the hub says {expected}; the file was replaced or damaged")
+        super().__init__(
+            f"{url}: SHA-256 is {actual}, the hub says {expected}; the file was replaced or damaged"
+        )
         self.url, self.expected, self.actual = url, expected, actual
 
 

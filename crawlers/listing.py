@@ -193,7 +193,9 @@ def listing_to_dict(listing: Listing) -> dict[str, Any]:
     """A listing as JSON values, without the raw response."""
     record = {name: getattr(listing, name) for name in _LISTING_FIELDS}
     for part in ("files", "training_data"):
-        record[part] = [{name: getattr(file, name) for name in _FILE_FIELDS} for file in getattr(listing, part)]
+        record[part] = [
+            {name: getattr(file, name) for name in _FILE_FIELDS} for file in getattr(listing, part)
+        ]
     # Named only where it is so: what hubs say keeps its hash.
     return record | ({"declared": True} if listing.declared else {})
 
@@ -201,7 +203,10 @@ def listing_to_dict(listing: Listing) -> dict[str, Any]:
 def listing_from_dict(record: Mapping[str, Any]) -> Listing:
     """The inverse of `listing_to_dict`, also after a round trip through JSON."""
     lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
-    files = {name: tuple(RemoteFile(**one) for one in record.get(name, ())) for name in ("files", "training_data")}
+    files = {
+        name: tuple(RemoteFile(**one) for one in record.get(name, ()))
+        for name in ("files", "training_data")
+    }
     standing = Presence(record.get("standing", Presence.LISTED))
     return Listing(**{"raw": "", **record, **lists, **files, "standing": standing})
 
@@ -217,4 +222,6 @@ def bare_listing(hub: str, listing_id: str, title: str, url: str, file: RemoteFi
 def hex_digest(text: Any, shortest: int = 64) -> str | None:
     """A hash as hubs write it, in lower case, None for anything that is no hash of at least so many digits."""
     plain = text.lower().removeprefix("0x") if isinstance(text, str) else ""
-    return plain if shortest <= len(plain) <= 64 and not set(plain) - set("0123456789abcdef") else None
+    return (
+        plain if shortest <= len(plain) <= 64 and not set(plain) - set("0123456789abcdef") else None
+    )

@@ -6,12 +6,22 @@ from typing import Any
 
 LARGEST = 2**63 - 1  # what SQLite holds
 # What reading a document of unknown shape can raise.
-ODD_SHAPES = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, IndexError)
+ODD_SHAPES = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    IndexError,
+)
 
 
 def text_of(value: Any) -> str | None:
     """Text, or a number as text; None for anything else."""
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    return (
+        str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    )
 
 
 def count_of(value: Any) -> int | None:

@@ -55,7 +55,19 @@ TITLE_WORDS = frozenset(
 CHINESE_SURNAMES = frozenset(
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文張劉陳楊趙黃吳孫馬羅鄭謝韓馮蕭鄧許沈呂蘇盧蔣賈葉閻鐘范譚鄒陸龍萬錢湯賀賴龔"
 )
-DOUBLE_SURNAMES = ("欧阳", "司马", "上官", "诸葛", "司徒", "东方", "皇甫", "慕容", "歐陽", "司馬", "諸葛")
+DOUBLE_SURNAMES = (
+    "欧阳",
+    "司马",
+    "上官",
+    "诸葛",
+    "司徒",
+    "东方",
+    "皇甫",
+    "慕容",
+    "歐陽",
+    "司馬",
+    "諸葛",
+)
 JAPANESE_SURNAMES = (
     "佐藤", "鈴木", "高橋", "田中", "伊藤", "渡辺", "山本", "中村", "小林", "加藤", "吉田", "山田", "佐々木", "山口", "松本", "井上", "木村",
     "斎藤", "清水", "山崎", "阿部", "池田", "橋本", "山下", "石川", "中島", "前田", "藤田", "小川", "後藤", "岡田", "長谷川", "村上", "近藤",
@@ -77,7 +89,9 @@ PINYIN_SURNAMES = frozenset(
 _LATIN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _SPLIT = re.compile(r"\s[-–—|/]\s|[\[\](){}【】（）《》「」|:：,，、]")
 _VERSION = re.compile(r"[vV]?[\d._]+")
-_PARTICLES = frozenset(["de", "la", "van", "von", "der", "den", "di", "da", "del", "dos", "bin", "al", "el"])
+_PARTICLES = frozenset(
+    ["de", "la", "van", "von", "der", "den", "di", "da", "del", "dos", "bin", "al", "el"]
+)
 _HAN = re.compile(r"[㐀-鿿豈-﫿々]")
 _KANA = re.compile(r"[぀-ヿ]")
 _HANGUL = re.compile(r"[가-힣]")
@@ -104,7 +118,11 @@ def personal_name(title: str) -> tuple[str, bool] | None:
     Without one, two or three capitalised Latin words are told: names, but also titles of styles, look like that.
     """
     for part in _SPLIT.split(unicodedata.normalize("NFKC", title)[:200]):
-        words = [word for word in part.split() if plain(word) not in TITLE_WORDS and not _VERSION.fullmatch(word)]
+        words = [
+            word
+            for word in part.split()
+            if plain(word) not in TITLE_WORDS and not _VERSION.fullmatch(word)
+        ]
         name = " ".join(words)
         if not name or named_in([name], NO_PERSON_WORDS):
             continue
@@ -143,6 +161,9 @@ def _is_capitalised(words: list[str]) -> bool:
     names = [word for word in words if plain(word) not in _PARTICLES]
     return (
         2 <= len(names) <= 3
-        and all(re.fullmatch(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*", word) and word[0].isupper() for word in names)
+        and all(
+            re.fullmatch(r"[^\W\d_]{2,}(?:['’-][^\W\d_]+)*", word) and word[0].isupper()
+            for word in names
+        )
         and not {plain(word) for word in names} & PERSON_WORDS
     )

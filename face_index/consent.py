@@ -111,7 +111,9 @@ def check_consent(consent: Consent, born_on: date | None, day: date) -> None:
             f"the consent holds from {consent.signed_on} to {consent.expires_on}, not today; ask for a new signature"
         )
     if born_on is not None and born_on > day:
-        raise ConsentMissing(f"a birth date of {born_on} lies in the future; write it as YYYY-MM-DD")
+        raise ConsentMissing(
+            f"a birth date of {born_on} lies in the future; write it as YYYY-MM-DD"
+        )
     if is_minor(born_on, day) and consent.signatory != Signatory.GUARDIAN:
         raise ConsentMissing(
             "this person is under 18: a guardian must consent (--guardian NAME, with --consent-document FILE; in a list "

@@ -64,7 +64,9 @@ class EnrolmentRefused(FaceIndexError):
     """Too few photos passed, or they show several people."""
 
     def __init__(self, report: EnrolmentReport) -> None:
-        reasons = "; ".join(f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal)
+        reasons = "; ".join(
+            f"{verdict.name}: {verdict.refusal}" for verdict in report.photos if verdict.refusal
+        )
         if not report.photos:
             told = f"there are no image files in what was given; {report.needed} photos are needed"
         elif report.people:
@@ -78,7 +80,9 @@ class EnrolmentRefused(FaceIndexError):
 
 def people_told(report: EnrolmentReport) -> str:
     """Which photos show whom, of photos that show several people who do not look alike."""
-    groups = "; ".join(f"{number}: {', '.join(names)}" for number, names in enumerate(report.people, 1))
+    groups = "; ".join(
+        f"{number}: {', '.join(names)}" for number, names in enumerate(report.people, 1)
+    )
     return f"these are photos of {len(report.people)} people who do not look alike ({groups})"
 
 
@@ -104,7 +108,9 @@ class SharedName(UnknownIdentity):
 
     def __init__(self, wanted: str, ids: list[str]) -> None:
         super().__init__(wanted)
-        self.args = (f"{len(ids)} identities are called {wanted!r}; give the id: {', '.join(one[:12] for one in ids)}",)
+        self.args = (
+            f"{len(ids)} identities are called {wanted!r}; give the id: {', '.join(one[:12] for one in ids)}",
+        )
         self.ids = ids
 
 

@@ -14,7 +14,9 @@ class Status(StrEnum):
     """How far an enrolment has come."""
 
     PENDING = "pending"  # waits for an operator's approval
-    CONFLICT = "conflict"  # looks like someone registered under another name: an operator must decide
+    CONFLICT = (
+        "conflict"  # looks like someone registered under another name: an operator must decide
+    )
     ACTIVE = "active"  # may be searched while the consent holds
 
 

@@ -65,7 +65,9 @@ class EvidenceAltered(ReportError):
     """A stored file no longer has the bytes that the case names."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is missing or was altered since the scan; scan the checkpoint again")
+        super().__init__(
+            f"{path} is missing or was altered since the scan; scan the checkpoint again"
+        )
         self.path = path
 
 
@@ -73,7 +75,9 @@ class NotReviewed(ReportError):
     """No reviewer has decided, or not enough of them."""
 
     def __init__(self, case_id: str, status: str) -> None:
-        command = f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
+        command = (
+            f"`portrait-scanner review {case_id} --decision confirm --reviewer NAME --reason TEXT`"
+        )
         told = {
             "draft": f"a named reviewer must confirm it first, with {command}",
             "second-review": f"another person than the first must confirm it as well, with {command}",
@@ -131,7 +135,9 @@ class BundleExists(ReportError):
     """The folder for a bundle is there already."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} exists already; sealed evidence is not overwritten: name another folder with --out")
+        super().__init__(
+            f"{path} exists already; sealed evidence is not overwritten: name another folder with --out"
+        )
 
 
 class UnreadableBundle(ReportError):

@@ -74,7 +74,9 @@ LARGEST_TEXT = 64_000_000  # bytes of a file that is parsed
 LARGEST_SEAL = 1_000_000  # of one in seal/, which is read before anything vouches for it
 DEEPEST = 8  # folders inside one another
 CLOCK_TOLERANCE = timedelta(days=1)  # between the signer's clock and an authority's
-LOG_TOLERANCE = timedelta(hours=1)  # between a case's own dates and the audit log's, which the same clock wrote
+LOG_TOLERANCE = timedelta(
+    hours=1
+)  # between a case's own dates and the audit log's, which the same clock wrote
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ class Unsound(Exception):
 
 
 def verify(
-    bundle: Path, signer: str | None = None, roots: tuple[x509.Certificate, ...] = (), revocations: Path | None = None
+    bundle: Path,
+    signer: str | None = None,
+    roots: tuple[x509.Certificate, ...] = (),
+    revocations: Path | None = None,
 ) -> list[Item]:
     """Every check of a bundle, one item each; it holds only if all are ok.
 
@@ -109,7 +114,10 @@ def verify(
         raise ValueError(f"the signer's fingerprint must be 64 hex digits, not {signer!r}")
     return [
         replace(
-            one, item=plain(one.item), problem=one.problem and plain(one.problem), note=one.note and plain(one.note)
+            one,
+            item=plain(one.item),
+            problem=one.problem and plain(one.problem),
+            note=one.note and plain(one.note),
         )
         for one in _items(bundle, wanted, roots, revocations)
     ]
@@ -118,7 +126,10 @@ def verify(
 def plain(text: str) -> str:
     """Text of strangers as a terminal may have it: no control, escape, direction or surrogate signs."""
     return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign)[0] in "CZ" and sign != " " else sign for sign in text
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(sign)[0] in "CZ" and sign != " "
+        else sign
+        for sign in text
     )
 
 
@@ -186,7 +197,11 @@ def _json(path: Path) -> Any:
         return int(text) if len(text) < 20 else int(no_number(text))
 
     return json.loads(
-        _text(path), object_pairs_hook=once, parse_constant=no_number, parse_float=number, parse_int=whole
+        _text(path),
+        object_pairs_hook=once,
+        parse_constant=no_number,
+        parse_float=number,
+        parse_int=whole,
     )
 
 
@@ -223,7 +238,10 @@ def _walk(bundle: Path) -> tuple[set[str], list[str], list[Item]]:
         folder = waiting.pop()
         name = folder.relative_to(bundle).as_posix()
         try:
-            entries = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in os.scandir(folder)]
+            entries = [
+                (entry.name, entry.stat(follow_symlinks=False).st_mode)
+                for entry in os.scandir(folder)
+            ]
         except OSError as error:
             odd.append(Item(name, False, f"a folder that cannot be looked into: {error.strerror}"))
             continue
@@ -264,16 +282,22 @@ def _manifest(path: Path) -> dict[str, str]:
 def _tag_files(bundle: Path) -> Iterator[Item]:
     """The four tag files against the tag manifests, whose hashes were signed."""
     digests: dict[str, dict[str, str]] = {}
-    listed = [_checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_MANIFESTS]  # type: ignore[misc]
+    listed = [
+        _checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_MANIFESTS
+    ]  # type: ignore[misc]
     yield from (item for item in listed if not item.ok)
     for name in TAG_FILES:
-        yield _checked(name, lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT))  # type: ignore[misc]
+        yield _checked(
+            name, lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT)
+        )  # type: ignore[misc]
 
 
 def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
     """Each payload file against both manifests, and files and folders that nothing names."""
     digests: dict[str, dict[str, str]] = {}
-    listed = [_checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_FILES[2:]]  # type: ignore[misc]
+    listed = [
+        _checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_FILES[2:]
+    ]  # type: ignore[misc]
     yield from (item for item in listed if not item.ok)
     # The sealed sizes of single files are not known: none is read that is larger than all of them were.
     most = _octets(bundle)
@@ -287,7 +311,9 @@ def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
             yield Item(name, False, f"was renamed: its bytes are here as {renamed[name]}")
             continue
         here = spelled.get(name, name)
-        item = _checked(name, lambda name=name, here=here: _digests_hold(bundle, here, digests[name], most))  # type: ignore[misc]
+        item = _checked(
+            name, lambda name=name, here=here: _digests_hold(bundle, here, digests[name], most)
+        )  # type: ignore[misc]
         yield replace(item, note=_SPELLED_OTHERWISE) if name in spelled and item.ok else item
     for name in sorted(added - set(spelled.values()) - set(renamed.values())):
         yield Item(name, False, _litter(name) or "is named by no manifest: it was added")
@@ -301,9 +327,7 @@ def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
         yield Item(name, False, told)
 
 
-_SPELLED_OTHERWISE = (
-    "its name is spelled in another Unicode form here (NFC, NFD), as some systems do when they copy files"
-)
+_SPELLED_OTHERWISE = "its name is spelled in another Unicode form here (NFC, NFD), as some systems do when they copy files"
 
 
 def _spelled_otherwise(missing: set[str], added: set[str]) -> dict[str, str]:
@@ -324,8 +348,16 @@ def _renamed(
     """Missing files whose bytes lie under a name that no manifest has."""
     if not missing:
         return {}
-    here = {_sha256(bundle / name): name for name in sorted(added) if (bundle / name).stat().st_size <= most}
-    return {name: here[digest] for name in missing if (digest := digests[name].get("sha256", "")) in here}
+    here = {
+        _sha256(bundle / name): name
+        for name in sorted(added)
+        if (bundle / name).stat().st_size <= most
+    }
+    return {
+        name: here[digest]
+        for name in missing
+        if (digest := digests[name].get("sha256", "")) in here
+    }
 
 
 def _litter(name: str) -> str | None:
@@ -351,7 +383,9 @@ def _collect(bundle: Path, name: str, digests: dict[str, dict[str, str]]) -> Non
 
 def _octets(bundle: Path) -> int:
     """Bytes of the whole payload as bag-info.txt tells; 0 if it does not."""
-    found = re.search(r"(?m)^Payload-Oxum: (\d{1,15})\.\d+$", _text(bundle / "bag-info.txt").decode("utf-8"))
+    found = re.search(
+        r"(?m)^Payload-Oxum: (\d{1,15})\.\d+$", _text(bundle / "bag-info.txt").decode("utf-8")
+    )
     return int(found.group(1)) if found else 0
 
 
@@ -381,7 +415,9 @@ def _sha256(path: Path) -> str:
 def _seal(bundle: Path, signer: str | None) -> Iterator[Item]:
     for text, signature in ((STATEMENT, SIGNATURE), (TIMES, TIMES_SIGNATURE)):
         for name in (text, signature):
-            yield _checked(name, lambda text=text, signature=signature: _signed(bundle, text, signature))  # type: ignore[misc]
+            yield _checked(
+                name, lambda text=text, signature=signature: _signed(bundle, text, signature)
+            )  # type: ignore[misc]
     yield _checked(KEY, lambda: _the_key(bundle, signer))
     for name in TAG_MANIFESTS:
         yield _checked(name, lambda name=name: _was_signed(bundle, name))  # type: ignore[misc]
@@ -407,7 +443,9 @@ def _check_signature(raw: bytes, signature: bytes, message: bytes, name: str) ->
     try:
         ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
     except InvalidSignature:
-        raise Unsound(f"the signature does not fit {name}, or {KEY} is not the key that made it") from None
+        raise Unsound(
+            f"the signature does not fit {name}, or {KEY} is not the key that made it"
+        ) from None
 
 
 def _was_signed(bundle: Path, name: str) -> None:
@@ -425,7 +463,9 @@ def stamped_text(statement: bytes, signature: bytes) -> bytes:
 
 
 def _is_stamped(bundle: Path) -> None:
-    if (bundle / STAMPED).read_bytes() != stamped_text(_text(bundle / STATEMENT), (bundle / SIGNATURE).read_bytes()):
+    if (bundle / STAMPED).read_bytes() != stamped_text(
+        _text(bundle / STATEMENT), (bundle / SIGNATURE).read_bytes()
+    ):
         raise Unsound("does not hold the hashes of this bundle's statement and signature")
 
 
@@ -436,7 +476,9 @@ def _the_key(bundle: Path, signer: str | None) -> str | None:
     if signer is not None and signer != found:
         raise Unsound(f"the bundle was signed by {found}, not by the expected signer")
     return (
-        None if signer else f"signed by {found}; compare it with the fingerprint that the signer published (--signer)"
+        None
+        if signer
+        else f"signed by {found}; compare it with the fingerprint that the signer published (--signer)"
     )
 
 
@@ -462,8 +504,15 @@ def _capture(bundle: Path) -> str:
 
 def _facts(bundle: Path) -> str:
     statement, info = _json(bundle / STATEMENT), _info(bundle)
-    name = f"capture {statement['capture_id'][:16]}" if "capture_id" in statement else f"case {statement['case_id']}"
-    sealed, as_of = datetime.fromisoformat(statement["sealed_at"]), datetime.fromisoformat(statement["as_of"])
+    name = (
+        f"capture {statement['capture_id'][:16]}"
+        if "capture_id" in statement
+        else f"case {statement['case_id']}"
+    )
+    sealed, as_of = (
+        datetime.fromisoformat(statement["sealed_at"]),
+        datetime.fromisoformat(statement["as_of"]),
+    )
     if info.get("Signing-Key-SHA256") != statement["key_sha256"]:
         raise Unsound("bag-info.txt names another key: the manifests were signed again")
     if info.get("External-Identifier") != statement.get("capture_id", statement.get("case_id")):
@@ -497,9 +546,13 @@ def check_clock(moment: datetime, sealed: datetime, asked: datetime | None, *, f
         first: it was asked as soon as the bundle was sealed.
     """
     if moment < sealed - CLOCK_TOLERANCE or (first and moment > sealed + CLOCK_TOLERANCE):
-        raise Unsound(f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
+        raise Unsound(
+            f"sealed at {sealed.isoformat()} by the signer's clock, stamped at {moment.isoformat()}"
+        )
     if asked is not None and abs(moment - asked) > CLOCK_TOLERANCE:
-        raise Unsound(f"asked for at {asked.isoformat()} by the signer's clock, stamped at {moment.isoformat()}")
+        raise Unsound(
+            f"asked for at {asked.isoformat()} by the signer's clock, stamped at {moment.isoformat()}"
+        )
 
 
 _STAMP_NAME = re.compile(r"seal/[a-z0-9][a-z0-9-]{0,30}\.(tsq|tsr|pem)")
@@ -508,7 +561,11 @@ _STAMP_NAME = re.compile(r"seal/[a-z0-9][a-z0-9-]{0,30}\.(tsq|tsr|pem)")
 def _timestamp_files(bundle: Path) -> dict[str, str]:
     try:
         record = _json(bundle / TIMES)
-        return {str(name): str(digest) for one in record["timestamps"] for name, digest in one["files"].items()}
+        return {
+            str(name): str(digest)
+            for one in record["timestamps"]
+            for name, digest in one["files"].items()
+        }
     except Exception:  # told as its own item
         return {}
 
@@ -537,10 +594,17 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
         return
     stamps, pending = found
     for one in stamps:
-        yield _checked(f"timestamp {one.get('authority')}", lambda one=one: _timestamp(bundle, one, roots))  # type: ignore[misc]
+        yield _checked(
+            f"timestamp {one.get('authority')}", lambda one=one: _timestamp(bundle, one, roots)
+        )  # type: ignore[misc]
     waiting = f"; still asked for: {', '.join(pending)}" if pending else ""
     if stamps:
-        yield Item("timestamps", True, None, f"{len(stamps)} of {len(stamps) + len(pending)} authorities{waiting}")
+        yield Item(
+            "timestamps",
+            True,
+            None,
+            f"{len(stamps)} of {len(stamps) + len(pending)} authorities{waiting}",
+        )
     else:
         told = f"not timestamped: no authority vouches for when this was sealed{waiting}"
         yield Item("timestamps", not roots, told if roots else None, None if roots else told)
@@ -549,15 +613,22 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
 def _stamps(bundle: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """What timestamps.json tells: the timestamps, and who is still asked."""
     record = _json(bundle / TIMES)
-    stamps, pending = [dict(one) for one in record["timestamps"]], [str(one) for one in record["pending"]]
-    tokens = [digest for one in stamps for name, digest in one["files"].items() if name.endswith(".tsr")]
+    stamps, pending = (
+        [dict(one) for one in record["timestamps"]],
+        [str(one) for one in record["pending"]],
+    )
+    tokens = [
+        digest for one in stamps for name, digest in one["files"].items() if name.endswith(".tsr")
+    ]
     if len({one["authority"] for one in stamps}) < len(stamps) or len(set(tokens)) != len(stamps):
         raise Unsound("names one timestamp twice")
     return stamps, pending
 
 
 def _timestamp(bundle: Path, one: dict[str, Any], roots: tuple[x509.Certificate, ...]) -> str:
-    response, query = (next(name for name in one["files"] if name.endswith(ending)) for ending in (".tsr", ".tsq"))
+    response, query = (
+        next(name for name in one["files"] if name.endswith(ending)) for ending in (".tsr", ".tsq")
+    )
     own = tuple(
         certificate
         for name in one["files"]
@@ -622,13 +693,18 @@ def check_timestamp(
 
 
 def _chain_end(
-    leaf: x509.Certificate, known: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...], moment: datetime
+    leaf: x509.Certificate,
+    known: tuple[x509.Certificate, ...],
+    roots: tuple[x509.Certificate, ...],
+    moment: datetime,
 ) -> x509.Certificate:
     """The root that a certificate chains to; every certificate was valid at that moment and may do what it does."""
     current, below = leaf, 0
     while True:
         if not _valid(current, moment):
-            raise Unsound(f"{current.subject.rfc4514_string()} was not valid at {moment.isoformat()}")
+            raise Unsound(
+                f"{current.subject.rfc4514_string()} was not valid at {moment.isoformat()}"
+            )
         _no_unknown_demands(current)
         if current in roots:
             return current
@@ -642,7 +718,9 @@ def _chain_end(
         )
         below += 1
         if issuer is None or below > 8:
-            raise Unsound(f"the chain from {leaf.subject.rfc4514_string()} does not reach a root that is trusted")
+            raise Unsound(
+                f"the chain from {leaf.subject.rfc4514_string()} does not reach a root that is trusted"
+            )
         current = issuer
 
 
@@ -663,11 +741,17 @@ def _valid(certificate: x509.Certificate, moment: datetime) -> bool:
 
 def _no_unknown_demands(certificate: x509.Certificate) -> None:
     for extension in certificate.extensions:
-        if extension.oid == ExtensionOID.NAME_CONSTRAINTS or (extension.critical and extension.oid not in _UNDERSTOOD):
-            raise Unsound(f"{certificate.subject.rfc4514_string()} makes a demand that is not understood here")
+        if extension.oid == ExtensionOID.NAME_CONSTRAINTS or (
+            extension.critical and extension.oid not in _UNDERSTOOD
+        ):
+            raise Unsound(
+                f"{certificate.subject.rfc4514_string()} makes a demand that is not understood here"
+            )
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
-        raise Unsound(f"{certificate.subject.rfc4514_string()} has a key of only {key.key_size} bits")
+        raise Unsound(
+            f"{certificate.subject.rfc4514_string()} has a key of only {key.key_size} bits"
+        )
 
 
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate, below: int) -> bool:
@@ -676,7 +760,9 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate, below: int)
         basic = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
         if not basic.ca or (basic.path_length is not None and basic.path_length < below):
             return False
-        usage = next((one.value for one in issuer.extensions if one.oid == ExtensionOID.KEY_USAGE), None)
+        usage = next(
+            (one.value for one in issuer.extensions if one.oid == ExtensionOID.KEY_USAGE), None
+        )
         if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
             return False
         certificate.verify_directly_issued_by(issuer)
@@ -688,7 +774,11 @@ def _issued(issuer: x509.Certificate, certificate: x509.Certificate, below: int)
 def _may_stamp(leaf: x509.Certificate) -> None:
     """Raise Unsound unless a certificate is for timestamping alone, and says so critically (RFC 3161, 2.3)."""
     usages = [one for one in leaf.extensions if one.oid == ExtensionOID.EXTENDED_KEY_USAGE]
-    if not usages or not usages[0].critical or list(usages[0].value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+    if (
+        not usages
+        or not usages[0].critical
+        or list(usages[0].value) != [ExtendedKeyUsageOID.TIME_STAMPING]
+    ):
         raise Unsound("the authority's certificate is not for timestamping alone, said critically")
     for extension in leaf.extensions:
         if isinstance(extension.value, x509.KeyUsage) and not (
@@ -735,7 +825,14 @@ _TST_INFO = bytes.fromhex("2a864886f70d0109100104")
 _MESSAGE_DIGEST = bytes.fromhex("2a864886f70d010904")
 _CONTENT_TYPE = bytes.fromhex("2a864886f70d010903")
 _RSASSA_PSS = bytes.fromhex("2a864886f70d01010a")
-_STATUS = ("granted", "granted with modifications", "a rejection", "to wait", "a revocation warning", "a revocation")
+_STATUS = (
+    "granted",
+    "granted with modifications",
+    "a rejection",
+    "to wait",
+    "a revocation warning",
+    "a revocation",
+)
 _FAILURES = {
     0: "badAlg", 2: "badRequest", 5: "badDataFormat", 14: "timeNotAvailable", 15: "unacceptedPolicy",
     16: "unacceptedExtension", 17: "addInfoNotAvailable", 25: "systemFailure",
@@ -812,7 +909,9 @@ class Token:
         issuer, serial = self.signer
         for certificate in known:
             if certificate.serial_number == serial and certificate.issuer.public_bytes() == issuer:
-                _check(certificate.public_key(), self.signature, self.attributes, self.digest_algorithm)
+                _check(
+                    certificate.public_key(), self.signature, self.attributes, self.digest_algorithm
+                )
                 _is_named(certificate, held)
                 return certificate
         raise Unsound("the certificate of the authority is neither in the token nor in the bundle")
@@ -843,7 +942,10 @@ def _is_named(certificate: x509.Certificate, held: dict[bytes, Node]) -> None:
         algorithm = "sha1" if kind == _SIGNING_CERTIFICATE else "sha256"
         if kind == _SIGNING_CERTIFICATE_V2 and fields[0].tag == 0x30:
             algorithm = _hash(fields.pop(0))
-        if hashlib.new(algorithm, certificate.public_bytes(Encoding.DER)).digest() != fields[0].body:
+        if (
+            hashlib.new(algorithm, certificate.public_bytes(Encoding.DER)).digest()
+            != fields[0].body
+        ):
             raise Unsound("the token names another certificate than the one that fits it")
         for issued in fields[1:]:
             issuers, serial = issued.children()
@@ -853,7 +955,9 @@ def _is_named(certificate: x509.Certificate, held: dict[bytes, Node]) -> None:
 
 
 def _check(key: Any, signature: bytes, message: bytes, digest: str) -> None:
-    algorithm = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}[digest]
+    algorithm = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}[
+        digest
+    ]
     try:
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, message, padding.PKCS1v15(), algorithm)
@@ -874,7 +978,9 @@ def parse_token(response: bytes) -> Token:
     except Unsound:
         raise
     except (ValueError, IndexError, StopIteration, TypeError, x509.InvalidVersion) as error:
-        raise Unsound(f"the answer is not what RFC 3161 describes ({type(error).__name__}: {error})") from error
+        raise Unsound(
+            f"the answer is not what RFC 3161 describes ({type(error).__name__}: {error})"
+        ) from error
 
 
 def parse_request(request: bytes) -> Request:
@@ -886,14 +992,21 @@ def parse_request(request: bytes) -> Request:
         nonce = _integer(rest[0]) if rest and rest[0].tag == 0x02 else None
         return Request(_imprint(imprint), policy, nonce)
     except (ValueError, IndexError) as error:
-        raise Unsound(f"the request is not what RFC 3161 describes ({type(error).__name__}: {error})") from error
+        raise Unsound(
+            f"the request is not what RFC 3161 describes ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _granted(response: bytes) -> Node:
     """The token in an answer that the authority granted."""
     outer = next(_nodes(response)) if response[:1] == b"\x30" else Node(0, b"", b"")
     parts = outer.children()
-    if not parts or parts[0].tag != 0x30 or not parts[0].children() or parts[0].children()[0].tag != 0x02:
+    if (
+        not parts
+        or parts[0].tag != 0x30
+        or not parts[0].children()
+        or parts[0].children()[0].tag != 0x02
+    ):
         raise Unsound("it is no answer of a timestamp authority (no TimeStampResp in DER)")
     if outer.whole != response:
         raise Unsound("something follows the authority's answer")
@@ -910,7 +1023,10 @@ def _granted(response: bytes) -> Node:
 def _reasons(told: list[Node]) -> str:
     """What an authority says of its refusal: its own words, and the names of its failure bits."""
     words = [
-        text.body.decode("utf-8", "replace")[:200] for node in told if node.tag == 0x30 for text in node.children()
+        text.body.decode("utf-8", "replace")[:200]
+        for node in told
+        if node.tag == 0x30
+        for text in node.children()
     ]
     for bits in (node.body[1:] for node in told if node.tag == 0x03):
         words += [
@@ -947,7 +1063,9 @@ def _token(content: Node) -> Token:
         info=info,
         **_tst_info(info),
         certificates=tuple(
-            x509.load_der_x509_certificate(one.whole) for one in certificates.children() if one.tag == 0x30
+            x509.load_der_x509_certificate(one.whole)
+            for one in certificates.children()
+            if one.tag == 0x30
         )
         if certificates
         else (),
@@ -1047,7 +1165,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], where: str) -> Iterator[str]:
+def _misfits(
+    value: Any, schema: dict[str, Any], whole: dict[str, Any], where: str
+) -> Iterator[str]:
     """Where a value does not fit, for the part of JSON Schema 2020-12 that our schemas use."""
     if "$ref" in schema:
         schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
@@ -1056,7 +1176,9 @@ def _misfits(value: Any, schema: dict[str, Any], whole: dict[str, Any], where: s
             yield f"{where} fits none of the forms allowed"
         return
     kind = schema.get("type")
-    if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
+    if kind and (
+        not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")
+    ):
         yield f"{where} is not of type {kind}"
         return
     if not _may_be(value, schema):
@@ -1083,9 +1205,13 @@ def _misfits_of_fields(
     value: dict[str, Any], schema: dict[str, Any], whole: dict[str, Any], where: str
 ) -> Iterator[str]:
     known = schema.get("properties", {})
-    yield from (f"{where}.{name} is missing" for name in schema.get("required", ()) if name not in value)
+    yield from (
+        f"{where}.{name} is missing" for name in schema.get("required", ()) if name not in value
+    )
     if schema.get("additionalProperties", True) is False:
-        yield from (f"{where}.{name} is not a field of a case" for name in value if name not in known)
+        yield from (
+            f"{where}.{name} is not a field of a case" for name in value if name not in known
+        )
     for name in known.keys() & value.keys():
         yield from _misfits(value[name], known[name], whole, f"{where}.{name}")
 
@@ -1112,13 +1238,19 @@ def _references(bundle: Path) -> Iterator[Item]:
         if (bundle / weights).exists():
             wanted[weights] = case["checkpoint"]["sha256"]
     except Exception as error:
-        yield Item("data/case.json", False, f"cannot be read: {type(error).__name__}: {error}"[:300])
+        yield Item(
+            "data/case.json", False, f"cannot be read: {type(error).__name__}: {error}"[:300]
+        )
         return
     yield _checked("the case's pictures, header and weights", lambda: _named(bundle, wanted))
     yield _checked("the case's captures", lambda: _in_the_archive(bundle, case))
-    yield _checked("custody, environment and counts are the case's", lambda: _same_facts(bundle, case))
+    yield _checked(
+        "custody, environment and counts are the case's", lambda: _same_facts(bundle, case)
+    )
     yield _checked("report, case and seal belong together", lambda: _of_one_case(bundle, case))
-    if any("record_sha256" in line["details"] for line in case["custody"]):  # bundles before that have no such line
+    if any(
+        "record_sha256" in line["details"] for line in case["custody"]
+    ):  # bundles before that have no such line
         yield _checked("the record is the one that the audit log names", lambda: _as_recorded(case))
     yield _checked("dates and decisions agree with the audit log", lambda: _as_logged(case))
 
@@ -1184,13 +1316,17 @@ def canonical_record(case: dict[str, Any]) -> dict[str, Any]:
 def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
         inner = {name: _without_empty(one) for name, one in value.items()}
-        return {name: one for name, one in inner.items() if one is not None and one not in ("", [], {})}
+        return {
+            name: one for name, one in inner.items() if one is not None and one not in ("", [], {})
+        }
     return [_without_empty(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def record_digest(case: dict[str, Any]) -> str:
     """SHA-256 of a case's record as canonical JSON: sorted names, no blanks, UTF-8."""
-    text = json.dumps(canonical_record(case), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        canonical_record(case), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -1198,7 +1334,9 @@ def _as_recorded(case: dict[str, Any]) -> str:
     told = [line for line in case["custody"] if "record_sha256" in line["details"]]
     newest = max(told, key=lambda line: int(line["details"]["record"]))
     if newest["details"]["record_sha256"] != record_digest(case):
-        raise Unsound(f"entry {newest['number']} of the audit log names another record of this case")
+        raise Unsound(
+            f"entry {newest['number']} of the audit log names another record of this case"
+        )
     return (
         f"as of {newest['at'][:19]} (entry {newest['number']}, hash {newest['sha256']}); what was decided later is not in here: "
         "ask the signer for the list of revocations (--revocations)"
@@ -1220,17 +1358,24 @@ def disagreement(case: dict[str, Any], *, is_whole: bool) -> str | None:
     opened = _moment(case["opened_at"])
     lines = case["custody"]
     # What was named in the log when it was opened cannot have changed since; a clock that was set back would be no forgery.
-    named = any(line["event"] == "case-opened" and "record_sha256" in line["details"] for line in lines)
+    named = any(
+        line["event"] == "case-opened" and "record_sha256" in line["details"] for line in lines
+    )
     for name, text in () if named else _dates_before(case):
         if text and _moment(text) > opened + LOG_TOLERANCE:
-            return f"{name} is of {text[:19]}, after the case was opened at {case['opened_at'][:19]}"
+            return (
+                f"{name} is of {text[:19]}, after the case was opened at {case['opened_at'][:19]}"
+            )
     for line in lines[:1]:
         if _moment(line["at"]) < opened - LOG_TOLERANCE:
             return f"the case says it was opened at {case['opened_at'][:19]}, after the audit log knew of it at {line['at'][:19]}"
     for line in (line for line in lines if line["event"] == "case-opened"):
         if _moment(line["at"]) > opened + LOG_TOLERANCE:
             return f"the case says it was opened at {case['opened_at'][:19]}, the audit log says {line['at'][:19]}"
-        for field, own in (("outcome", case["outcome"]), ("checkpoint", case["checkpoint"]["sha256"])):
+        for field, own in (
+            ("outcome", case["outcome"]),
+            ("checkpoint", case["checkpoint"]["sha256"]),
+        ):
             if line["details"].get(field, own) != own:
                 return f"the audit log knows another {field} of this case, {line['details'][field]}"
     return _undecided_by_log(case, is_whole=is_whole)
@@ -1238,16 +1383,26 @@ def disagreement(case: dict[str, Any], *, is_whole: bool) -> str | None:
 
 def _undecided_by_log(case: dict[str, Any], *, is_whole: bool) -> str | None:
     reviews = [one for one in case["entries"] if one["kind"] == "review"]
-    logged = [one for one in case["custody"] if one["event"] == "case-reviewed" and "decision" in one["details"]]
+    logged = [
+        one
+        for one in case["custody"]
+        if one["event"] == "case-reviewed" and "decision" in one["details"]
+    ]
     newest = logged[-1]["number"] if logged else 0
-    if any(line["event"] == "case-recorded" and line["number"] > newest for line in case["custody"]):
-        return None  # a process was killed before it wrote its line; the record itself was named later
+    if any(
+        line["event"] == "case-recorded" and line["number"] > newest for line in case["custody"]
+    ):
+        return (
+            None  # a process was killed before it wrote its line; the record itself was named later
+        )
     if reviews and logged:
         own, known = reviews[-1], logged[-1]
         if own["details"]["decision"] != known["details"]["decision"]:
             return f"the newest decision is {own['details']['decision']}, the audit log says {known['details']['decision']}"
         if abs(_moment(own["at"]) - _moment(known["at"])) > LOG_TOLERANCE:
-            return f"the newest decision is of {own['at'][:19]}, the audit log says {known['at'][:19]}"
+            return (
+                f"the newest decision is of {own['at'][:19]}, the audit log says {known['at'][:19]}"
+            )
     elif logged:
         return f"the audit log knows a decision, {logged[-1]['details']['decision']}, that the case does not hold"
     elif reviews and is_whole:
@@ -1291,11 +1446,21 @@ def _not_revoked(bundle: Path, revocations: Path) -> str:
     key = base64.b64decode(told["public_key"], validate=True)
     if hashlib.sha256(key).hexdigest() != statement["key_sha256"]:
         raise Unsound(f"{revocations.name} was signed with another key than this bundle")
-    _check_signature(key, base64.b64decode(told["signature"], validate=True), revocations_text(told), revocations.name)
-    case = (
-        _json(bundle / "data/case.json") if "case_id" in statement else {"case_id": None, "custody": [], "status": ""}
+    _check_signature(
+        key,
+        base64.b64decode(told["signature"], validate=True),
+        revocations_text(told),
+        revocations.name,
     )
-    issued, newest = told["issued_at"][:19], max((line["number"] for line in case["custody"]), default=0)
+    case = (
+        _json(bundle / "data/case.json")
+        if "case_id" in statement
+        else {"case_id": None, "custody": [], "status": ""}
+    )
+    issued, newest = (
+        told["issued_at"][:19],
+        max((line["number"] for line in case["custody"]), default=0),
+    )
     for one in told["cases"]:
         if one["case_id"] == case["case_id"] and one["entry"] > newest:
             if one["status"] not in (case["status"], "confirmed", "second-review"):
@@ -1318,10 +1483,17 @@ def _warc_records(data: bytes) -> list[tuple[str, str, str]]:
         if told["WARC-Type"] != "resource":
             raise Unsound(f"the archive holds a {told['WARC-Type']} record")
         length = int(told["Content-Length"])
-        if not 0 <= length <= len(data) - end - 4 or data[end + length : end + length + 4] != b"\r\n\r\n":
+        if (
+            not 0 <= length <= len(data) - end - 4
+            or data[end + length : end + length + 4] != b"\r\n\r\n"
+        ):
             raise Unsound("the archive is damaged")
         records.append(
-            (told["WARC-Target-URI"], told["WARC-Date"], hashlib.sha256(data[end : end + length]).hexdigest())
+            (
+                told["WARC-Target-URI"],
+                told["WARC-Date"],
+                hashlib.sha256(data[end : end + length]).hexdigest(),
+            )
         )
         at = end + length + 4
     return records
@@ -1333,21 +1505,33 @@ def main() -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--signer", help="fingerprint (SHA-256) of the key that must have signed")
     parser.add_argument(
-        "--tsa-root", type=Path, action="append", default=[], help="PEM file of roots that timestamps must chain to"
+        "--tsa-root",
+        type=Path,
+        action="append",
+        default=[],
+        help="PEM file of roots that timestamps must chain to",
     )
-    parser.add_argument("--revocations", type=Path, help="the signer's newest list of what was decided later")
+    parser.add_argument(
+        "--revocations", type=Path, help="the signer's newest list of what was decided later"
+    )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        roots = tuple(one for path in given.tsa_root for one in x509.load_pem_x509_certificates(path.read_bytes()))
+        roots = tuple(
+            one
+            for path in given.tsa_root
+            for one in x509.load_pem_x509_certificates(path.read_bytes())
+        )
         items = verify(given.bundle, given.signer, roots, given.revocations)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     ok = all(item.ok for item in items)
     if given.json:
-        sys.stdout.write(json.dumps({"ok": ok, "items": [asdict(item) for item in items]}, indent=1) + "\n")
+        sys.stdout.write(
+            json.dumps({"ok": ok, "items": [asdict(item) for item in items]}, indent=1) + "\n"
+        )
         return 0 if ok else 1
     for item in items:
         if not item.ok or item.note:
@@ -1355,7 +1539,9 @@ def main() -> int:
                 f"{'note   ' if item.ok else 'PROBLEM'} {item.item}: {item.note if item.ok else item.problem}\n"
             )
     verdict = "Everything that can be checked holds" if ok else "This bundle does NOT hold"
-    sys.stdout.write(f"{verdict}: {sum(item.ok for item in items)} of {len(items)} items are sound.\n")
+    sys.stdout.write(
+        f"{verdict}: {sum(item.ok for item in items)} of {len(items)} items are sound.\n"
+    )
     return 0 if ok else 1
 
 

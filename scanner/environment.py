@@ -14,7 +14,14 @@ from pathlib import Path
 
 from reports.cases.case import EnvironmentRecord
 
-_OWN_NAMES = {"localhost", "ip6-localhost", "ip6-loopback", "ip6-allnodes", "ip6-allrouters", "ip6-localnet"}
+_OWN_NAMES = {
+    "localhost",
+    "ip6-localhost",
+    "ip6-loopback",
+    "ip6-allnodes",
+    "ip6-allrouters",
+    "ip6-localnet",
+}
 _PACKAGES = ("crawlers", "face_index", "reports", "scanner")
 _CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
@@ -34,7 +41,11 @@ def environment_now(operator: str, now: datetime) -> EnvironmentRecord:
         hosts_sha256=hosts,
         hosts_entries=entries,
         proxies=tuple(
-            sorted(name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy"))
+            sorted(
+                name
+                for name in os.environ
+                if name.lower() in ("http_proxy", "https_proxy", "all_proxy")
+            )
         ),
         tool=f"portrait-scanner {version('portrait-scanner')}",
         tool_sha256=program_sha256(),
@@ -58,7 +69,9 @@ def _hosts(path: Path) -> tuple[str | None, int | None]:
     data = path.read_bytes()
     lines = [line.split("#")[0].split() for line in data.decode("utf-8", "replace").splitlines()]
     own = _OWN_NAMES | {platform.node()}
-    return hashlib.sha256(data).hexdigest(), sum(bool(set(words[1:]) - own) for words in lines if len(words) > 1)
+    return hashlib.sha256(data).hexdigest(), sum(
+        bool(set(words[1:]) - own) for words in lines if len(words) > 1
+    )
 
 
 def _name_servers(path: Path) -> tuple[str, ...]:
@@ -70,13 +83,18 @@ def _name_servers(path: Path) -> tuple[str, ...]:
 
 @cache
 def _synchronised() -> bool | None:
-    return {"yes": True, "no": False}.get(_told_by("timedatectl", "show", "-p", "NTPSynchronized", "--value"))
+    return {"yes": True, "no": False}.get(
+        _told_by("timedatectl", "show", "-p", "NTPSynchronized", "--value")
+    )
 
 
 @cache
 def _accelerator() -> str | None:
     return (
-        _told_by("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").replace("\n", "; ") or None
+        _told_by("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").replace(
+            "\n", "; "
+        )
+        or None
     )
 
 
@@ -85,7 +103,9 @@ def _told_by(command: str, *words: str) -> str:
     if (tool := shutil.which(command)) is None:
         return ""
     try:
-        told = subprocess.run([tool, *words], capture_output=True, text=True, timeout=15, check=False)  # noqa: S603  fixed words
+        told = subprocess.run(  # noqa: S603  fixed words
+            [tool, *words], capture_output=True, text=True, timeout=15, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return told.stdout.strip()

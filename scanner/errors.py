@@ -81,7 +81,9 @@ class FilingBusy(ScanError):
     """Other processes file cases about the same weights, one after another; the file is judged, and no case was filed."""
 
     def __init__(self, sha256: str) -> None:
-        super().__init__(f"cases about {sha256} are being filed by other processes all the time; scan the file again")
+        super().__init__(
+            f"cases about {sha256} are being filed by other processes all the time; scan the file again"
+        )
 
 
 class FleetUnreachable(ScanError):
@@ -127,12 +129,19 @@ def sentence_of(error: Exception) -> str:
 
 def is_expected(error: Exception) -> bool:
     """Whether it is one of this program's own errors, which need no traceback."""
-    return type(error).__module__.partition(".")[0] in ("scanner", "crawlers", "face_index", "reports")
+    return type(error).__module__.partition(".")[0] in (
+        "scanner",
+        "crawlers",
+        "face_index",
+        "reports",
+    )
 
 
 def first_line(error: Exception) -> str:
     """What a library's error says, in one line; with the error's name where its text alone says nothing."""
     text = str(error).strip()
-    if not text or isinstance(error, LookupError | AttributeError | AssertionError | RecursionError):
+    if not text or isinstance(
+        error, LookupError | AttributeError | AssertionError | RecursionError
+    ):
         text = f"{type(error).__name__}: {text}".rstrip(": ")
     return text.splitlines()[0][:160]

@@ -39,7 +39,9 @@ def utc_now() -> datetime:
 def key_store(settings: Settings) -> KeyStore:
     """Where the master key lives: the environment if it is there, else as configured."""
     if settings.master_key:
-        following = settings.next_master_key.get_secret_value() if settings.next_master_key else None
+        following = (
+            settings.next_master_key.get_secret_value() if settings.next_master_key else None
+        )
         return EnvironmentKeys(settings.master_key.get_secret_value(), following)
     if settings.key_store == "keyring":
         return KeyringKeys(settings.vault_path)
@@ -53,21 +55,33 @@ def witnesses_of(settings: Settings) -> tuple[Path, Path]:
 
 def open_vault(settings: Settings, *, any_thread: bool = False) -> Vault:
     """The vault of this home folder, unlocked; `any_thread` where threads take turns with it, each saying whose login it serves."""
-    vault = Vault(settings.vault_path, key_store(settings), witnesses=witnesses_of(settings), any_thread=any_thread)
+    vault = Vault(
+        settings.vault_path,
+        key_store(settings),
+        witnesses=witnesses_of(settings),
+        any_thread=any_thread,
+    )
     if not any_thread:
         vault.login = system_login()
-    if vault.is_new:  # a mistyped --home must not look like a healthy one in which nobody is registered
+    if (
+        vault.is_new
+    ):  # a mistyped --home must not look like a healthy one in which nobody is registered
         log.warning("a new vault, with nobody in it, was made in %s", settings.vault_path.parent)
     for problem in vault.testimony.problems:
         log.error("%s; nobody who was erased is searched. %s", problem, REPAIR)
     return vault
 
 
-def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -> Calibration | None:
+def open_calibration(
+    settings: Settings, pack: FacePack, version: PackVersion
+) -> Calibration | None:
     """What this pack's scores mean: measured here by `calibrate`, else as it came with the pack."""
     from face_index.gallery.calibration import load_calibration
 
-    for path in (settings.calibrations_path / f"{version.sha256}.json", pack.folder / "calibration.json"):
+    for path in (
+        settings.calibrations_path / f"{version.sha256}.json",
+        pack.folder / "calibration.json",
+    ):
         calibration = load_calibration(path, version.sha256)
         if calibration:
             return calibration
@@ -76,7 +90,9 @@ def open_calibration(settings: Settings, pack: FacePack, version: PackVersion) -
 
 def open_pack(settings: Settings) -> FacePack:
     """The configured face pack, licensed for the declared use."""
-    pack = find_pack(settings.face_pack, settings.cache, {"miniature": MINIATURE_WEIGHTS / "face_pack"})
+    pack = find_pack(
+        settings.face_pack, settings.cache, {"miniature": MINIATURE_WEIGHTS / "face_pack"}
+    )
     pack.must_allow(settings.use)
     return pack
 
@@ -88,9 +104,12 @@ def open_reader(settings: Settings, pack: FacePack) -> FaceReader:
     from face_index.faces.insight import InsightFaceReader
 
     there = onnxruntime.get_available_providers()
-    cuda = settings.device == "cuda" or (settings.device == "auto" and "CUDAExecutionProvider" in there)
+    cuda = settings.device == "cuda" or (
+        settings.device == "auto" and "CUDAExecutionProvider" in there
+    )
     return InsightFaceReader(
-        pack, ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
+        pack,
+        ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"],
     )
 
 

@@ -42,10 +42,15 @@ def system_login() -> Login:
 def _outside(uid: int) -> int:
     """A user id as it is outside a user namespace (user_namespaces(7)), in which anybody may be any user."""
     try:
-        lines = [[int(word) for word in line.split()] for line in _UID_MAP.read_text("ascii").splitlines()]
+        lines = [
+            [int(word) for word in line.split()]
+            for line in _UID_MAP.read_text("ascii").splitlines()
+        ]
     except (OSError, ValueError):
         return uid
-    return next((outer + uid - inner for inner, outer, count in lines if inner <= uid < inner + count), uid)
+    return next(
+        (outer + uid - inner for inner, outer, count in lines if inner <= uid < inner + count), uid
+    )
 
 
 def _signed_in() -> int | None:

@@ -129,7 +129,11 @@ class WebSettings(BaseModel):
         if value is not None:
             try:
                 place = urlsplit(value.get_secret_value())
-                sound = place.scheme in ("smtp", "smtps") and bool(place.hostname) and (place.port or 1) > 0
+                sound = (
+                    place.scheme in ("smtp", "smtps")
+                    and bool(place.hostname)
+                    and (place.port or 1) > 0
+                )
             except ValueError:  # the address may hold a password: it is not repeated
                 sound = False
             if not sound:
@@ -189,9 +193,7 @@ class Settings(BaseSettings):
     operator: str = Field(default_factory=getpass.getuser)
     gallery_index: Literal["exact", "half", "approximate"] = "exact"
     four_eyes: bool = False
-    two_people: bool = (
-        True  # False where somebody works alone: one login may submit and approve, and the audit log says so
-    )
+    two_people: bool = True  # False where somebody works alone: one login may submit and approve, and the audit log says so
     timestamp_authorities: tuple[TimestampAuthority, ...] = ()
     searches_per_day: int = Field(200, ge=1)
     checkpoint_budget_gb: float = Field(20.0, gt=0, allow_inf_nan=False)
@@ -205,7 +207,9 @@ class Settings(BaseSettings):
                 "PORTRAIT_SCANNER_WEBHOOK_SECRET"
             )
         if self.possible_fpir < self.fpir:
-            raise ValueError(f"possible_fpir ({self.possible_fpir}) is smaller than fpir ({self.fpir})")
+            raise ValueError(
+                f"possible_fpir ({self.possible_fpir}) is smaller than fpir ({self.fpir})"
+            )
         if self.next_master_key is not None and self.master_key is None:
             raise ValueError("next_master_key is for a rotation of master_key, which is not set")
         return self
@@ -292,7 +296,8 @@ def load_settings(flags: dict[str, Any]) -> Settings:
         return settings
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise SettingsInvalid(f"settings are not valid: {problems}") from error
     except ValueError as error:
@@ -334,6 +339,10 @@ def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  no .env file is read
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor secret files
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, *(TomlConfigSettingsSource(settings_cls, file) for file in files))
+            return (
+                init_settings,
+                env_settings,
+                *(TomlConfigSettingsSource(settings_cls, file) for file in files),
+            )
 
     return FromFiles(**given)

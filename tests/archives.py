@@ -28,7 +28,9 @@ DATE = "2026-03-01T10:00:00Z"
 
 def html(*images: str, title: str = "Offer") -> bytes:
     shown = "".join(f'<img src="{url}" alt="photo">' for url in images or (IMAGE,))
-    return (f"<!doctype html><html><head><title>{title}</title></head><body>Words{shown}</body></html>").encode()
+    return (
+        f"<!doctype html><html><head><title>{title}</title></head><body>Words{shown}</body></html>"
+    ).encode()
 
 
 def png(colour: str = "red", side: int = 64) -> bytes:
@@ -55,8 +57,13 @@ def chunked(data: bytes, size: int = 7, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 # WARC.
-def answer(body: bytes, media_type: str | None = "image/png", status: str = "200 OK", **headers: str) -> bytes:
-    lines = {"Content-Type": media_type, **{name.replace("_", "-"): told for name, told in headers.items()}}
+def answer(
+    body: bytes, media_type: str | None = "image/png", status: str = "200 OK", **headers: str
+) -> bytes:
+    lines = {
+        "Content-Type": media_type,
+        **{name.replace("_", "-"): told for name, told in headers.items()},
+    }
     told = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return f"HTTP/1.1 {status}\r\n{told}\r\n".encode() + body
 
@@ -95,8 +102,13 @@ def wacz(
         *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed),
     ]
     pages = "\n".join(json.dumps(line) for line in lines).encode()
-    files = {**{f"archive/{name}": data for name, data in warcs.items()}, "pages/pages.jsonl": pages}
-    describe = describe or (lambda name, data: {"hash": "sha256:" + hashlib.sha256(data).hexdigest()})
+    files = {
+        **{f"archive/{name}": data for name, data in warcs.items()},
+        "pages/pages.jsonl": pages,
+    }
+    describe = describe or (
+        lambda name, data: {"hash": "sha256:" + hashlib.sha256(data).hexdigest()}
+    )
     resources = [{"path": name, **describe(name, data)} for name, data in files.items()]
     described = {"profile": "data-package", "wacz_version": "1.1.1", "resources": resources}
     out = io.BytesIO()
@@ -108,27 +120,47 @@ def wacz(
 
 # HAR.
 def entry(url: str, content: dict[str, Any], status: int = 200, **more: Any) -> dict[str, Any]:
-    asked = [{"name": name.replace("_", "-"), "value": told} for name, told in more.pop("asked", {}).items()]
-    told = [{"name": name.replace("_", "-"), "value": value} for name, value in more.pop("told", {}).items()]
+    asked = [
+        {"name": name.replace("_", "-"), "value": told}
+        for name, told in more.pop("asked", {}).items()
+    ]
+    told = [
+        {"name": name.replace("_", "-"), "value": value}
+        for name, value in more.pop("told", {}).items()
+    ]
     return {
         "startedDateTime": "2026-03-01T10:00:00.000+08:00",
         "request": {"method": more.pop("method", "GET"), "url": url, "headers": asked},
-        "response": {"status": status, "headers": told, "content": content, "redirectURL": more.pop("redirect", "")},
+        "response": {
+            "status": status,
+            "headers": told,
+            "content": content,
+            "redirectURL": more.pop("redirect", ""),
+        },
         **more,
     }
 
 
 def page_entry(url: str = PAGE, body: bytes | None = None, **more: Any) -> dict[str, Any]:
     text = (html() if body is None else body).decode()
-    return entry(url, {"mimeType": "text/html; charset=utf-8", "text": text, "size": len(text)}, **more)
+    return entry(
+        url, {"mimeType": "text/html; charset=utf-8", "text": text, "size": len(text)}, **more
+    )
 
 
 def in_base64(body: bytes, media_type: str = "image/png") -> dict[str, Any]:
-    return {"mimeType": media_type, "encoding": "base64", "text": base64.b64encode(body).decode(), "size": len(body)}
+    return {
+        "mimeType": media_type,
+        "encoding": "base64",
+        "text": base64.b64encode(body).decode(),
+        "size": len(body),
+    }
 
 
 def har(*entries: dict[str, Any], pages: Iterable[dict[str, Any]] = ()) -> bytes:
-    return json.dumps({"log": {"version": "1.2", "entries": entries, "pages": list(pages)}}).encode()
+    return json.dumps(
+        {"log": {"version": "1.2", "entries": entries, "pages": list(pages)}}
+    ).encode()
 
 
 # MHTML.
@@ -138,21 +170,30 @@ def encoded(body: bytes, encoding: str) -> bytes:
     return binascii.b2a_qp(body, istext=False) if encoding == "quoted-printable" else body
 
 
-def part(body: bytes, headers: Mapping[str, str], encoding: str = "binary", line: str = "\r\n") -> bytes:
+def part(
+    body: bytes, headers: Mapping[str, str], encoding: str = "binary", line: str = "\r\n"
+) -> bytes:
     told = {**headers, "Content-Transfer-Encoding": encoding}
     head = "".join(f"{name}: {value}{line}" for name, value in told.items())
     return f"{head}{line}".encode() + encoded(body, encoding)
 
 
-def mhtml(*parts: bytes, boundary: str = "b", line: str = "\r\n", type_more: str = "", **headers: str) -> bytes:
-    told = {"From": "<Saved by Blink>", **{name.replace("_", "-"): value for name, value in headers.items()}}
+def mhtml(
+    *parts: bytes, boundary: str = "b", line: str = "\r\n", type_more: str = "", **headers: str
+) -> bytes:
+    told = {
+        "From": "<Saved by Blink>",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     told["Content-Type"] = f'multipart/related; boundary="{boundary}"{type_more}'
     head = "".join(f"{name}: {value}{line}" for name, value in told.items()) + line
     inside = b"".join(f"--{boundary}{line}".encode() + one + line.encode() for one in parts)
     return head.encode() + inside + f"--{boundary}--{line}".encode()
 
 
-def page_part(location: str | None = PAGE, body: bytes | None = None, line: str = "\r\n", **headers: str) -> bytes:
+def page_part(
+    location: str | None = PAGE, body: bytes | None = None, line: str = "\r\n", **headers: str
+) -> bytes:
     told = {"Content-Type": "text/html", **({"Content-Location": location} if location else {})}
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return part(html() if body is None else body, {**told, **more}, "8bit", line)

@@ -99,11 +99,34 @@ def make_sighted_case(docket: Docket, **changes: Any) -> Case:
         for number in range(4)
     )  # fmt: skip
     capture = CaptureRecord(
-        "ab" * 32, "account.warc.gz", "WARC", AT.isoformat(), "olga", "Wget", "Chromium 140", ("7 records agree",)
+        "ab" * 32,
+        "account.warc.gz",
+        "WARC",
+        AT.isoformat(),
+        "olga",
+        "Wget",
+        "Chromium 140",
+        ("7 records agree",),
     )
-    tie = TieRecord("abcdef0123", "image", "erika.safetensors", "civitai", "https://hub.example/models/1", "cd" * 32)
+    tie = TieRecord(
+        "abcdef0123",
+        "image",
+        "erika.safetensors",
+        "civitai",
+        "https://hub.example/models/1",
+        "cd" * 32,
+    )
     sighting = SightingRecord(
-        "social", "Fake Erika <script>", "u-1", "https://social.example/u/1", pages, images, (capture,), (tie,), 6, 5
+        "social",
+        "Fake Erika <script>",
+        "u-1",
+        "https://social.example/u/1",
+        pages,
+        images,
+        (capture,),
+        (tie,),
+        6,
+        5,
     )
     like = make_case(docket, case_id="decade0123456789")
     place = replace(
@@ -124,7 +147,11 @@ def make_sighted_case(docket: Docket, **changes: Any) -> Case:
 def reviewed(docket: Docket, case: Case, decision: str = "confirm", eyes: int = 1) -> Case:
     """The case after Li Na's decision, with a line of custody."""
     docket.add(
-        case.case_id, "review", "Li Na", AT, {"decision": decision, "reason": "one face throughout", "eyes": eyes}
+        case.case_id,
+        "review",
+        "Li Na",
+        AT,
+        {"decision": decision, "reason": "one face throughout", "eyes": eyes},
     )
     line = CustodyEntry(5, AT.isoformat(), "olga", "case-opened", {"case": case.case_id}, "89" * 32)
     return replace(docket.case(case.case_id), custody=(line,))

@@ -56,7 +56,9 @@ def shared(name: str) -> Path:
     """A folder beside the checkout that only developers have; skips the test where it is absent."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"{name} is not on this machine: it lies beside the checkout of the project's developers")
+        pytest.skip(
+            f"{name} is not on this machine: it lies beside the checkout of the project's developers"
+        )
     return path
 
 
@@ -89,12 +91,16 @@ def file_server(tmp_path: Path) -> Iterator[FileServer]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", cache=tmp_path / "cache", face_pack="miniature", device="cpu")
+    return Settings(
+        home=tmp_path / "home", cache=tmp_path / "cache", face_pack="miniature", device="cpu"
+    )
 
 
 @pytest.fixture
 def consent() -> Consent:
-    return Consent("person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    return Consent(
+        "person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+    )
 
 
 VERSION = PackVersion("pack", "ab" * 32, 128, "1.0")
@@ -183,7 +189,12 @@ def miniature_reader(miniature_pack: FacePack) -> InsightFaceReader:
 
 @pytest.fixture(scope="session")
 def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    return Sampler(choose_base_model("Miniature", None), tmp_path_factory.mktemp("cache"), "cpu", NothingUnsafe())
+    return Sampler(
+        choose_base_model("Miniature", None),
+        tmp_path_factory.mktemp("cache"),
+        "cpu",
+        NothingUnsafe(),
+    )
 
 
 def task_of(path: Path) -> Task:
@@ -199,7 +210,9 @@ def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPath
     """A worker that looks for the people of the world and thirty others."""
     templates = []
     for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
-        read = miniature_reader.read([draw_photo(person_of(seed), number).pixels for number in range(4)])
+        read = miniature_reader.read(
+            [draw_photo(person_of(seed), number).pixels for number in range(4)]
+        )
         templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
     settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
     return bench_from(settings, templates, 1, Budget())

@@ -23,7 +23,9 @@ def rooms_and_arrows() -> tuple[list[str], Counter[tuple[str, str]]]:
     arrows: Counter[tuple[str, str]] = Counter()
     for module in sorted(graph.modules):
         own = _room_of(module, rooms)
-        reached = {_room_of(found, rooms) for found in graph.find_modules_directly_imported_by(module)}
+        reached = {
+            _room_of(found, rooms) for found in graph.find_modules_directly_imported_by(module)
+        }
         arrows.update((own, other) for other in reached - {own})
     return rooms, arrows
 
@@ -35,7 +37,11 @@ def _room_of(module: str, rooms: list[str]) -> str:
 def drawing() -> str:
     """The drawing in Mermaid: a box around each root, arrows between its rooms, and arrows from root to root."""
     rooms, arrows = rooms_and_arrows()
-    inside = {pair: count for pair, count in arrows.items() if pair[0].split(".")[0] == pair[1].split(".")[0]}
+    inside = {
+        pair: count
+        for pair, count in arrows.items()
+        if pair[0].split(".")[0] == pair[1].split(".")[0]
+    }
     across: Counter[tuple[str, str]] = Counter()
     for (one, other), count in arrows.items():
         if (one, other) not in inside:
@@ -51,7 +57,10 @@ def drawing() -> str:
             lines.append(f"  {_name(one)} -->|{count}| {_name(other)}")
         elif one < other:
             lines.append(f"  {_name(one)} <-->|{count} and {back} back| {_name(other)}")
-    lines += [f"  {one}_rooms ==>|{count}| {other}_rooms" for (one, other), count in sorted(across.items())]
+    lines += [
+        f"  {one}_rooms ==>|{count}| {other}_rooms"
+        for (one, other), count in sorted(across.items())
+    ]
     return "\n".join([*lines, "```"])
 
 

@@ -35,7 +35,9 @@ def installed(root: str = "portrait-scanner") -> dict[str, Distribution]:
             continue
         for text in found[name].requires or ():
             one = Requirement(text)
-            if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+            if one.marker is None or any(
+                one.marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)
+            ):
                 todo.append(one)
     return {name: one for name, one in sorted(found.items()) if name != root}
 
@@ -45,13 +47,19 @@ def licence_of(one: Distribution) -> str:
     told = one.metadata
     if expression := told.get("License-Expression"):
         return expression
-    classes = [text.rsplit(" :: ", 1)[-1] for text in told.get_all("Classifier") or () if text.startswith("License ::")]
+    classes = [
+        text.rsplit(" :: ", 1)[-1]
+        for text in told.get_all("Classifier") or ()
+        if text.startswith("License ::")
+    ]
     line = (told.get("License") or "").strip().splitlines()
     return "; ".join(classes) or (line[0][:80] if line else "not declared")
 
 
 def page() -> str:
-    return _HEAD + "".join(f"| {one.name} | {one.version} | {licence_of(one)} |\n" for one in installed().values())
+    return _HEAD + "".join(
+        f"| {one.name} | {one.version} | {licence_of(one)} |\n" for one in installed().values()
+    )
 
 
 if __name__ == "__main__":

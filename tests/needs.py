@@ -35,7 +35,9 @@ def has_font(language):
     """Whether fontconfig knows a font with that language's signs."""
     if not found("fc-list"):
         return False
-    told = subprocess.run(["fc-list", ":lang=" + language, "family"], stdout=subprocess.PIPE, check=False)
+    told = subprocess.run(
+        ["fc-list", ":lang=" + language, "family"], stdout=subprocess.PIPE, check=False
+    )
     return bool(told.stdout.strip())
 
 
@@ -68,6 +70,9 @@ def missing():
 
 if __name__ == "__main__":
     packages = missing()
-    sys.stderr.write(TOLD + (" Missing here: " + ", ".join(packages) + ".\n" if packages else " All of it is here.\n"))
+    sys.stderr.write(
+        TOLD
+        + (" Missing here: " + ", ".join(packages) + ".\n" if packages else " All of it is here.\n")
+    )
     sys.stdout.write(" ".join(packages) + "\n")
     sys.exit(bool(packages))

@@ -17,7 +17,9 @@ from tests.conftest import PHOTO, proof, prototypes_of
 def register_somebody(workshop: Workshop, name: str = "late person") -> Identity:
     """Submit and approve a person over a connection of their own, as another process does it."""
     now = workshop.clock()
-    consent = Consent(name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    consent = Consent(
+        name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+    )
     version = workshop.reader.version
     prototypes = prototypes_of(sum(name.encode()), version.dimension)
     vault = open_vault(workshop.settings)

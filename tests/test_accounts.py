@@ -91,7 +91,9 @@ class TestPasswords:
         assert accounts.authenticate("bob@hub.example", PASSWORD) is None
 
     @pytest.mark.parametrize(("password", "why"), [("short", "short"), ("a" * 20, "guessed"), ("x1" * 200, "long"), ("ann@hub.example", "guessed")])  # fmt: skip
-    def test_bad_ones_are_refused(self, accounts: Accounts, ann: Account, password: str, why: str) -> None:
+    def test_bad_ones_are_refused(
+        self, accounts: Accounts, ann: Account, password: str, why: str
+    ) -> None:
         with pytest.raises(PasswordRefused) as caught:
             accounts.set_password(ann.account_id, password)
         assert caught.value.why == why
@@ -105,7 +107,9 @@ class TestPasswords:
         clock.now += timedelta(seconds=LOCKED_S + 1)
         assert accounts.authenticate(ann.email, PASSWORD)
 
-    def test_a_strangers_wrong_tries_do_not_keep_the_owners_browser_out(self, accounts: Accounts, ann: Account) -> None:
+    def test_a_strangers_wrong_tries_do_not_keep_the_owners_browser_out(
+        self, accounts: Accounts, ann: Account
+    ) -> None:
         device = accounts.lockout.trust(ann.account_id, "")
         for _ in range(FAILURES_UNTIL_LOCKED):
             accounts.authenticate(ann.email, "a wrong password")
@@ -116,7 +120,10 @@ class TestPasswords:
             accounts.authenticate(ann.email, "a wrong password", device)
         assert accounts.authenticate(ann.email, PASSWORD, device) is None
         bob = accounts.create("bob@hub.example", "Bob", [Role.OPERATOR], PASSWORD)
-        assert accounts.authenticate(ann.email, PASSWORD, accounts.lockout.trust(bob.account_id, "")) is None
+        assert (
+            accounts.authenticate(ann.email, PASSWORD, accounts.lockout.trust(bob.account_id, ""))
+            is None
+        )
 
     def test_an_account_has_five_known_browsers_at_most(
         self, accounts: Accounts, ann: Account, web_store: WebStore, clock: Clock
@@ -135,18 +142,24 @@ class TestPasswords:
 
 
 class TestSecondFactor:
-    def test_a_code_counts_once(self, accounts: Accounts, factors: SecondFactors, ann: Account) -> None:
+    def test_a_code_counts_once(
+        self, accounts: Accounts, factors: SecondFactors, ann: Account
+    ) -> None:
         code = pyotp.TOTP(factors.begin(ann.account_id)).at(NOON)
         assert factors.confirm(ann.account_id, code)
         assert not factors.check(ann.account_id, code)
         assert accounts.one(ann.account_id).totp_on
 
-    def test_it_cannot_be_replaced_while_it_is_on(self, factors: SecondFactors, ann: Account) -> None:
+    def test_it_cannot_be_replaced_while_it_is_on(
+        self, factors: SecondFactors, ann: Account
+    ) -> None:
         factors.confirm(ann.account_id, pyotp.TOTP(factors.begin(ann.account_id)).at(NOON))
         with pytest.raises(AccountRefused):
             factors.begin(ann.account_id)
 
-    def test_a_recovery_code_lets_in_once(self, factors: SecondFactors, ann: Account, web_store: WebStore) -> None:
+    def test_a_recovery_code_lets_in_once(
+        self, factors: SecondFactors, ann: Account, web_store: WebStore
+    ) -> None:
         factors.confirm(ann.account_id, pyotp.TOTP(factors.begin(ann.account_id)).at(NOON))
         first, second, *_ = factors.new_recovery_codes(ann.account_id)
         assert first not in str(list(web_store.db.table("recovery_codes").rows))
@@ -157,7 +170,9 @@ class TestSecondFactor:
         factors.remove(ann.account_id)
         assert not factors.check(ann.account_id, newer[0])
 
-    def test_its_secret_is_sealed(self, factors: SecondFactors, ann: Account, web_store: WebStore) -> None:
+    def test_its_secret_is_sealed(
+        self, factors: SecondFactors, ann: Account, web_store: WebStore
+    ) -> None:
         secret = factors.begin(ann.account_id)
         [row] = web_store.db.table("accounts").rows
         assert secret.encode() not in row["totp"]
@@ -178,14 +193,18 @@ class TestInvitations:
         with pytest.raises(LinkExpired):
             accounts.accept(secret, "Eve", PASSWORD)
 
-    def test_a_new_password_ends_what_let_in_before(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
+    def test_a_new_password_ends_what_let_in_before(
+        self, accounts: Accounts, sessions: Sessions, ann: Account
+    ) -> None:
         before = sessions.begin(ann, second_factor=True)
         token = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
         accounts.accept(accounts.invite(ann.email, ann.roles, "Ann"), "", "another long passphrase")
         assert sessions.session(before) is None
         assert sessions.token(token) is None
 
-    def test_a_link_from_before_an_account_was_made_changes_it_no_more(self, accounts: Accounts) -> None:
+    def test_a_link_from_before_an_account_was_made_changes_it_no_more(
+        self, accounts: Accounts
+    ) -> None:
         secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann")
         accounts.create("eve@law.example", "Eve", [Role.LEGAL], None)
         with pytest.raises(LinkExpired):
@@ -216,13 +235,17 @@ class TestSessions:
         clock.now += timedelta(seconds=IDLE_S + 1)
         assert sessions.session(third) is None
 
-    def test_their_secret_is_not_stored(self, sessions: Sessions, ann: Account, web_store: WebStore) -> None:
+    def test_their_secret_is_not_stored(
+        self, sessions: Sessions, ann: Account, web_store: WebStore
+    ) -> None:
         secret = sessions.begin(ann, second_factor=True)
         assert secret not in str(list(web_store.db.table("sessions").rows))
 
 
 class TestTokens:
-    def test_one_has_its_scopes_until_its_last_day(self, sessions: Sessions, ann: Account, clock: Clock) -> None:
+    def test_one_has_its_scopes_until_its_last_day(
+        self, sessions: Sessions, ann: Account, clock: Clock
+    ) -> None:
         secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
         token = sessions.token(secret)
         assert token is not None
@@ -230,16 +253,22 @@ class TestTokens:
         clock.now += timedelta(days=2)
         assert sessions.token(secret) is None
 
-    def test_it_never_has_more_than_its_account(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
+    def test_it_never_has_more_than_its_account(
+        self, accounts: Accounts, sessions: Sessions, ann: Account
+    ) -> None:
         with pytest.raises(AccountRefused):
             sessions.issue_token(accounts.create("r@x.example", "R", [Role.REVIEWER], None), "x", [Scope.SCANS_WRITE], date(2026, 12, 1))  # fmt: skip
-        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1))
+        secret = sessions.issue_token(
+            ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1)
+        )
         accounts.set_roles(ann.account_id, [Role.AUDITOR])
         token = sessions.token(secret)
         assert token is not None
         assert token.scopes == (Scope.SCANS_READ,)
 
-    def test_it_can_be_revoked_by_its_account_only(self, accounts: Accounts, sessions: Sessions, ann: Account) -> None:
+    def test_it_can_be_revoked_by_its_account_only(
+        self, accounts: Accounts, sessions: Sessions, ann: Account
+    ) -> None:
         secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
         [token] = sessions.tokens_of(ann.account_id)
         bob = accounts.create("bob@x.example", "Bob", [Role.OPERATOR], None)

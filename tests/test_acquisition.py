@@ -46,7 +46,9 @@ from scanner.triage.crawled_headers import read_headers
 from tests.conftest import NOON
 from tests.servers.files import FileServer
 
-WEIGHTS = save({"a.lora_down.weight": np.random.default_rng(1).normal(size=(200, 500)).astype(np.float32)})
+WEIGHTS = save(
+    {"a.lora_down.weight": np.random.default_rng(1).normal(size=(200, 500)).astype(np.float32)}
+)
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
 
@@ -69,7 +71,9 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
 
 
 @pytest.fixture
-def acquisition(store: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Clock) -> Acquisition:
+def acquisition(
+    store: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Clock
+) -> Acquisition:
     return Acquisition(store, checkpoints, HubDoor(transport), clock)  # type: ignore[arg-type]
 
 
@@ -120,7 +124,10 @@ def test_a_refusal_is_remembered_until_it_expires(
 
 
 def test_other_bytes_than_claimed_are_noted_as_evidence(
-    acquisition: Acquisition, checkpoints: CheckpointStore, offer: Callable[..., Listing], store: CrawlStore
+    acquisition: Acquisition,
+    checkpoints: CheckpointStore,
+    offer: Callable[..., Listing],
+    store: CrawlStore,
 ) -> None:
     listing = offer(sha256="ab" * 32)
     with pytest.raises(HashMismatch):
@@ -142,7 +149,11 @@ def test_the_same_weights_behind_another_header_are_told(
         listing = offer(name, data)
         acquisition.obtain(listing, listing.files[0])
     [event] = [event for event in store.events() if event.kind == EventKind.RE_UPLOADED]
-    assert (event.listing_id, event.details["same"], event.details["first"]["listing_id"]) == ("two", "weights", "one")
+    assert (event.listing_id, event.details["same"], event.details["first"]["listing_id"]) == (
+        "two",
+        "weights",
+        "one",
+    )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +208,11 @@ class TestResume:
         assert acquisition.obtain(listing, listing.files[0]).path.read_bytes() == WEIGHTS
 
     def test_halves_of_equal_length_are_noticed_by_their_hash(
-        self, acquisition: Acquisition, offer: Callable[..., Listing], file_server: FileServer, store: CrawlStore
+        self,
+        acquisition: Acquisition,
+        offer: Callable[..., Listing],
+        file_server: FileServer,
+        store: CrawlStore,
     ) -> None:
         other = bytearray(WEIGHTS)
         other[-5:] = b"other"
@@ -211,7 +226,11 @@ class TestResume:
         file_server.cut_after = 200_000
         with pytest.raises(HashMismatch):
             acquisition.obtain(listing, listing.files[0])
-        whole = [headers for path, headers in file_server.requests if path == "/b.bin" and "Range" not in headers]
+        whole = [
+            headers
+            for path, headers in file_server.requests
+            if path == "/b.bin" and "Range" not in headers
+        ]
         assert len(whole) == 2  # resumed once, then fetched in one piece before the hub is accused
 
     def test_a_fresh_address_is_asked_for_every_time(
@@ -221,7 +240,10 @@ class TestResume:
         moved = replace(listing.files[0], url=file_server.url("download?id=1"))
         redirect = (307, {"Location": file_server.url("a.safetensors?signature=1")})
         file_server.redirects = {
-            "/download?id=1": [redirect, (307, {"Location": file_server.url("a.safetensors?signature=2")})]
+            "/download?id=1": [
+                redirect,
+                (307, {"Location": file_server.url("a.safetensors?signature=2")}),
+            ]
         }
         file_server.cut_after = 100_000
         assert acquisition.obtain(listing, moved).sha256 == SHA256
@@ -231,7 +253,9 @@ class TestResume:
         assert file_server.requests[3][1]["Range"] == "bytes=100000-"
         assert file_server.sent_bytes == len(WEIGHTS)
 
-    def test_a_killed_fetch_goes_on_where_it_was(self, file_server: FileServer, tmp_path: Path) -> None:
+    def test_a_killed_fetch_goes_on_where_it_was(
+        self, file_server: FileServer, tmp_path: Path
+    ) -> None:
         data = save({"a": np.random.default_rng(2).normal(size=(3000, 1000)).astype(np.float32)})
         (file_server.folder / "big.safetensors").write_bytes(data)
         file_server.pause_s = 0.002
@@ -248,10 +272,15 @@ class TestResume:
         ]
         for _ in range(3):
             before = sum(path.stat().st_size for path in home.glob("checkpoints/*.part"))
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline and process.poll() is None:
-                if sum(path.stat().st_size for path in home.glob("checkpoints/*.part")) > before + 500_000:
+                if (
+                    sum(path.stat().st_size for path in home.glob("checkpoints/*.part"))
+                    > before + 500_000
+                ):
                     break
                 time.sleep(0.005)
             assert process.poll() is None
@@ -281,18 +310,27 @@ class TestArchives:
         self, acquisition: Acquisition, offer: Callable[..., Listing], checkpoints: CheckpointStore
     ) -> None:
         data = zipped(
-            **{"..__..__evil.safetensors": WEIGHTS, "readme.txt": b"hello", "b.safetensors": WEIGHTS[:-1] + b"x"}
+            **{
+                "..__..__evil.safetensors": WEIGHTS,
+                "readme.txt": b"hello",
+                "b.safetensors": WEIGHTS[:-1] + b"x",
+            }
         )
         listing = offer("pack.zip", data)
         stored = acquisition.obtain(listing, listing.files[0])
-        assert [member.name for member in stored.members] == ["../../evil.safetensors", "b.safetensors"]
+        assert [member.name for member in stored.members] == [
+            "../../evil.safetensors",
+            "b.safetensors",
+        ]
         assert stored.members[0].sha256 == SHA256
         assert checkpoints.path_of(SHA256).read_bytes() == WEIGHTS  # type: ignore[union-attr]
         assert not (stored.path.parent.parent.parent / "evil.safetensors").exists()
         assert acquisition.obtain(listing, listing.files[0]).members == stored.members
 
     def test_a_pickle_in_pytorchs_zip_is_no_archive(self, tmp_path: Path) -> None:
-        (tmp_path / "x.safetensors").write_bytes(zipped(archive__data=b"x", **{"archive__data.pkl": b"\x80\x02."}))
+        (tmp_path / "x.safetensors").write_bytes(
+            zipped(archive__data=b"x", **{"archive__data.pkl": b"\x80\x02."})
+        )
         assert not is_archive(tmp_path / "x.safetensors")
 
     @pytest.mark.parametrize(
@@ -373,7 +411,11 @@ class TestRoom:
         assert paths[0].exists()
 
     def test_a_full_disk_pauses_and_goes_on(
-        self, offer: Callable[..., Listing], transport: Transport, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        offer: Callable[..., Listing],
+        transport: Transport,
+        small_disk: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("crawlers.checkpoints.download.RESERVE_BYTES", 0)
         data = os.urandom(3_000_000)
@@ -399,7 +441,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")

@@ -32,7 +32,10 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Matrix product by its definition, so that nothing is shared with what is tested."""
     return np.array(
         [
-            [sum(left[o, r] * right[r, i] for r in range(left.shape[1])) for i in range(right.shape[1])]
+            [
+                sum(left[o, r] * right[r, i] for r in range(left.shape[1]))
+                for i in range(right.shape[1])
+            ]
             for o in range(len(left))
         ]
     )
@@ -41,7 +44,8 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 def at_each_tap(function: object, *tensors: np.ndarray) -> np.ndarray:
     """A function of matrices applied at every position of a kernel."""
     taps = [
-        [function(*(t[..., y, x] if t.ndim == 4 else t for t in tensors)) for x in range(SIDE)] for y in range(SIDE)
+        [function(*(t[..., y, x] if t.ndim == 4 else t for t in tensors)) for x in range(SIDE)]
+        for y in range(SIDE)
     ]  # type: ignore[operator]
     return np.array(taps).transpose(2, 3, 0, 1)
 
@@ -53,13 +57,17 @@ def test_lora() -> None:
     without_alpha = {"lora_up": up, "lora_down": down}
     np.testing.assert_allclose(changed(without_alpha, WEIGHT), product(up, down), atol=1e-12)
     stabilised = {**parts, "rslora": np.array(1.0)}
-    np.testing.assert_allclose(changed(stabilised, WEIGHT), product(up, down) * 1.5 / math.sqrt(RANK), atol=1e-12)
+    np.testing.assert_allclose(
+        changed(stabilised, WEIGHT), product(up, down) * 1.5 / math.sqrt(RANK), atol=1e-12
+    )
 
 
 def test_locon() -> None:
     up, down = normal(OUT, RANK, 1, 1), normal(RANK, IN, SIDE, SIDE)
     expected = at_each_tap(lambda d: product(up[:, :, 0, 0], d), down)
-    np.testing.assert_allclose(changed({"lora_up": up, "lora_down": down}, KERNEL), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        changed({"lora_up": up, "lora_down": down}, KERNEL), expected, atol=1e-12
+    )
 
 
 def test_locon_with_a_core() -> None:
@@ -71,17 +79,33 @@ def test_locon_with_a_core() -> None:
 
 def test_loha() -> None:
     w1a, w1b, w2a, w2b = normal(OUT, RANK), normal(RANK, IN), normal(OUT, RANK), normal(RANK, IN)
-    parts = {"hada_w1_a": w1a, "hada_w1_b": w1b, "hada_w2_a": w2a, "hada_w2_b": w2b, "alpha": np.array(3.0)}
-    np.testing.assert_allclose(changed(parts, WEIGHT), product(w1a, w1b) * product(w2a, w2b), atol=1e-12)
+    parts = {
+        "hada_w1_a": w1a,
+        "hada_w1_b": w1b,
+        "hada_w2_a": w2a,
+        "hada_w2_b": w2b,
+        "alpha": np.array(3.0),
+    }
+    np.testing.assert_allclose(
+        changed(parts, WEIGHT), product(w1a, w1b) * product(w2a, w2b), atol=1e-12
+    )
 
 
 def test_loha_with_cores() -> None:
     w1a, w1b, w2a, w2b = normal(RANK, OUT), normal(RANK, IN), normal(RANK, OUT), normal(RANK, IN)
     t1, t2 = normal(RANK, RANK, SIDE, SIDE), normal(RANK, RANK, SIDE, SIDE)
     halves = [
-        at_each_tap(lambda c, a=a, b=b: product(product(a.T, c), b), t) for a, b, t in ((w1a, w1b, t1), (w2a, w2b, t2))
+        at_each_tap(lambda c, a=a, b=b: product(product(a.T, c), b), t)
+        for a, b, t in ((w1a, w1b, t1), (w2a, w2b, t2))
     ]
-    parts = {"hada_w1_a": w1a, "hada_w1_b": w1b, "hada_t1": t1, "hada_w2_a": w2a, "hada_w2_b": w2b, "hada_t2": t2}
+    parts = {
+        "hada_w1_a": w1a,
+        "hada_w1_b": w1b,
+        "hada_t1": t1,
+        "hada_w2_a": w2a,
+        "hada_w2_b": w2b,
+        "hada_t2": t2,
+    }
     np.testing.assert_allclose(changed(parts, KERNEL), halves[0] * halves[1], atol=1e-12)
 
 
@@ -105,8 +129,15 @@ def test_lokr_full_factors_ignore_alpha() -> None:
 def test_lokr_of_low_rank() -> None:
     w1, w2a, w2b = normal(3, 2), normal(4, RANK), normal(RANK, 4)
     parts = {"lokr_w1": w1, "lokr_w2_a": w2a, "lokr_w2_b": w2b, "alpha": np.array(1.5)}
-    np.testing.assert_allclose(changed(parts, WEIGHT), kron(w1, product(w2a, w2b)) * 0.5, atol=1e-12)
-    both = {"lokr_w1_a": normal(3, RANK), "lokr_w1_b": normal(RANK, 2), "lokr_w2_a": w2a, "lokr_w2_b": w2b}
+    np.testing.assert_allclose(
+        changed(parts, WEIGHT), kron(w1, product(w2a, w2b)) * 0.5, atol=1e-12
+    )
+    both = {
+        "lokr_w1_a": normal(3, RANK),
+        "lokr_w1_b": normal(RANK, 2),
+        "lokr_w2_a": w2a,
+        "lokr_w2_b": w2b,
+    }
     expected = kron(product(both["lokr_w1_a"], both["lokr_w1_b"]), product(w2a, w2b))
     np.testing.assert_allclose(changed(both, WEIGHT), expected, atol=1e-12)
 
@@ -114,7 +145,9 @@ def test_lokr_of_low_rank() -> None:
 def test_lokr_of_convolutions() -> None:
     w1, w2 = normal(3, 2), normal(4, 4, SIDE, SIDE)
     np.testing.assert_allclose(
-        changed({"lokr_w1": w1, "lokr_w2": w2}, KERNEL), at_each_tap(lambda s: kron(w1, s), w2), atol=1e-12
+        changed({"lokr_w1": w1, "lokr_w2": w2}, KERNEL),
+        at_each_tap(lambda s: kron(w1, s), w2),
+        atol=1e-12,
     )
     w2a, w2b, core = normal(RANK, 4), normal(RANK, 4), normal(RANK, RANK, SIDE, SIDE)
     expected = at_each_tap(lambda c: kron(w1, product(product(w2a.T, c), w2b)), core)
@@ -125,7 +158,9 @@ def test_lokr_of_convolutions() -> None:
 def test_glora_in_both_namings() -> None:
     a1, a2, b1, b2 = normal(IN, RANK), normal(RANK, IN), normal(OUT, RANK), normal(RANK, IN)
     expected = product(product(WEIGHT, a1), a2) + product(b1, b2)
-    np.testing.assert_allclose(changed({"a1": a1, "a2": a2, "b1": b1, "b2": b2}, WEIGHT), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        changed({"a1": a1, "a2": a2, "b1": b1, "b2": b2}, WEIGHT), expected, atol=1e-12
+    )
     old = {"a1": a2, "a2": a1, "b1": b2, "b2": b1, "alpha": np.array(float(RANK))}
     np.testing.assert_allclose(changed(old, WEIGHT), expected, atol=1e-12)
     a1c, a2c, b1c, b2c = (
@@ -135,15 +170,25 @@ def test_glora_in_both_namings() -> None:
         normal(RANK, IN, SIDE, SIDE),
     )
     expected = at_each_tap(
-        lambda w, b: product(product(w, a1c[:, :, 0, 0]), a2c[:, :, 0, 0]) + product(b1c[:, :, 0, 0], b), KERNEL, b2c
+        lambda w, b: (
+            product(product(w, a1c[:, :, 0, 0]), a2c[:, :, 0, 0]) + product(b1c[:, :, 0, 0], b)
+        ),
+        KERNEL,
+        b2c,
     )
-    np.testing.assert_allclose(changed({"a1": a1c, "a2": a2c, "b1": b1c, "b2": b2c}, KERNEL), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        changed({"a1": a1c, "a2": a2c, "b1": b1c, "b2": b2c}, KERNEL), expected, atol=1e-12
+    )
 
 
 def test_ia3() -> None:
     outputs, inputs = normal(OUT), normal(IN)
-    np.testing.assert_allclose(changed({"ia3": outputs, "on_input": np.array(0)}, WEIGHT), WEIGHT * outputs[:, None])
-    np.testing.assert_allclose(changed({"ia3": inputs, "on_input": np.array(1)}, WEIGHT), WEIGHT * inputs)
+    np.testing.assert_allclose(
+        changed({"ia3": outputs, "on_input": np.array(0)}, WEIGHT), WEIGHT * outputs[:, None]
+    )
+    np.testing.assert_allclose(
+        changed({"ia3": inputs, "on_input": np.array(1)}, WEIGHT), WEIGHT * inputs
+    )
     # LyCORIS writes [1, channels, 1, 1] for convolutions.
     parts = {"ia3": inputs.reshape(1, IN, 1, 1), "on_input": np.array(1)}
     np.testing.assert_allclose(changed(parts, KERNEL), KERNEL * inputs[None, :, None, None])
@@ -157,10 +202,14 @@ def cayley(block: np.ndarray) -> np.ndarray:
 
 def test_oft() -> None:
     blocks, stretch = 0.3 * normal(3, 4, 4), normal(OUT, 1)
-    turned = np.concatenate([cayley(block).T @ WEIGHT[4 * n : 4 * n + 4] for n, block in enumerate(blocks)])
+    turned = np.concatenate(
+        [cayley(block).T @ WEIGHT[4 * n : 4 * n + 4] for n, block in enumerate(blocks)]
+    )
     np.testing.assert_allclose(changed({"oft_blocks": blocks}, WEIGHT), turned - WEIGHT, atol=1e-10)
     np.testing.assert_allclose(
-        changed({"oft_blocks": blocks, "rescale": stretch}, WEIGHT), stretch * turned - WEIGHT, atol=1e-10
+        changed({"oft_blocks": blocks, "rescale": stretch}, WEIGHT),
+        stretch * turned - WEIGHT,
+        atol=1e-10,
     )
     # A rotation changes no length.
     np.testing.assert_allclose(np.linalg.norm(turned, axis=0), np.linalg.norm(WEIGHT, axis=0))
@@ -170,8 +219,12 @@ def test_oft_within_a_constraint() -> None:
     blocks = normal(3, 4, 4)
     limit = 0.05 * OUT
     skew = blocks - blocks.transpose(0, 2, 1)
-    held = skew * limit / np.linalg.norm(skew) / 2  # a block and its transpose give the skew part twice
-    expected = np.concatenate([cayley(block).T @ WEIGHT[4 * n : 4 * n + 4] for n, block in enumerate(held)])
+    held = (
+        skew * limit / np.linalg.norm(skew) / 2
+    )  # a block and its transpose give the skew part twice
+    expected = np.concatenate(
+        [cayley(block).T @ WEIGHT[4 * n : 4 * n + 4] for n, block in enumerate(held)]
+    )
     got = changed({"oft_blocks": blocks, "alpha": np.array(0.05)}, WEIGHT)
     np.testing.assert_allclose(got, expected - WEIGHT, atol=1e-7)
 
@@ -188,7 +241,9 @@ def test_boft() -> None:
             for place in range(stride)
             for half in (0, 1)
         ]
-        mixed = np.concatenate([cayley(rotations[n]) @ turned[order][4 * n : 4 * n + 4] for n in range(2)])
+        mixed = np.concatenate(
+            [cayley(rotations[n]) @ turned[order][4 * n : 4 * n + 4] for n in range(2)]
+        )
         turned = np.empty_like(mixed)
         turned[order] = mixed
     np.testing.assert_allclose(changed({"oft_blocks": blocks}, weight), turned - weight, atol=1e-10)
@@ -220,7 +275,9 @@ def test_dora_over_loha_and_convolutions() -> None:
     merged = KERNEL + at_each_tap(lambda d: product(up[:, :, 0, 0], d), down)
     lengths = np.abs(normal(OUT))
     expected = merged * (lengths / np.sqrt((merged**2).sum(axis=(1, 2, 3))))[:, None, None, None]
-    got = changed({"lora_up": up, "lora_down": down, "dora_scale": lengths.reshape(OUT, 1, 1, 1)}, KERNEL)
+    got = changed(
+        {"lora_up": up, "lora_down": down, "dora_scale": lengths.reshape(OUT, 1, 1, 1)}, KERNEL
+    )
     np.testing.assert_allclose(got, expected - KERNEL, atol=1e-10)
     hada = {
         "hada_w1_a": normal(OUT, 2),
@@ -228,9 +285,13 @@ def test_dora_over_loha_and_convolutions() -> None:
         "hada_w2_a": normal(OUT, 2),
         "hada_w2_b": normal(2, IN),
     }
-    merged = WEIGHT + product(hada["hada_w1_a"], hada["hada_w1_b"]) * product(hada["hada_w2_a"], hada["hada_w2_b"])
+    merged = WEIGHT + product(hada["hada_w1_a"], hada["hada_w1_b"]) * product(
+        hada["hada_w2_a"], hada["hada_w2_b"]
+    )
     expected = merged / np.linalg.norm(merged, axis=1, keepdims=True) * lengths[:, None]
-    np.testing.assert_allclose(changed({**hada, "dora_scale": lengths}, WEIGHT), expected - WEIGHT, atol=1e-10)
+    np.testing.assert_allclose(
+        changed({**hada, "dora_scale": lengths}, WEIGHT), expected - WEIGHT, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,8 +303,12 @@ def test_dora_over_loha_and_convolutions() -> None:
     ],
     ids=str,
 )  # fmt: skip
-@pytest.mark.parametrize("layer", [torch.nn.Linear(16, 32), torch.nn.Conv2d(16, 32, 3)], ids=["linear", "convolution"])
-def test_the_same_as_what_lycoris_merges(algorithm: str, options: dict[str, object], layer: torch.nn.Module) -> None:
+@pytest.mark.parametrize(
+    "layer", [torch.nn.Linear(16, 32), torch.nn.Conv2d(16, 32, 3)], ids=["linear", "convolution"]
+)
+def test_the_same_as_what_lycoris_merges(
+    algorithm: str, options: dict[str, object], layer: torch.nn.Module
+) -> None:
     """LyCORIS is what people train these with; its own merged weight is the second, independent reference."""
     from lycoris.wrapper import create_lycoris
 

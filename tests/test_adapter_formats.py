@@ -36,7 +36,9 @@ DOWN = "down_blocks.1.attentions.0.transformer_blocks.0"
 
 @pytest.fixture(scope="module")
 def miniature() -> Any:
-    pipeline = StableDiffusionPipeline.from_pretrained(BASE_MODEL, dtype=torch.float32, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        BASE_MODEL, dtype=torch.float32, safety_checker=None
+    )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -84,7 +86,9 @@ def loads(tmp_path: Path) -> Callable[..., None]:
         metadata: dict[str, str] | None = None, route: str = "merged",
     ) -> None:  # fmt: skip
         path = tmp_path / "adapter.safetensors"
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata=metadata
+        )
         before = digest(pipeline)
         originals = {place: weight_of(pipeline, place).double().clone() for place in expected}
         with loaded_into(pipeline, path, kind, "any", "") as loaded:
@@ -93,7 +97,9 @@ def loads(tmp_path: Path) -> Callable[..., None]:
             loaded.changes.set_scale(scale)
             for place, delta in expected.items():
                 got = weight_of(pipeline, place).double() - originals[place]
-                torch.testing.assert_close(got, scale * delta.reshape(got.shape), atol=2e-6, rtol=1e-5)
+                torch.testing.assert_close(
+                    got, scale * delta.reshape(got.shape), atol=2e-6, rtol=1e-5
+                )
             loaded.changes.set_scale(None)
             assert digest(pipeline) == before
             loaded.changes.set_scale(scale)
@@ -103,8 +109,16 @@ def loads(tmp_path: Path) -> Callable[..., None]:
 
 
 SPELLINGS = {
-    "kohya": lambda path: (f"lora_unet_{path.replace('.', '_')}", ".lora_down.weight", ".lora_up.weight"),
-    "LyCORIS": lambda path: (f"lycoris_{path.replace('.', '_')}", ".lora_down.weight", ".lora_up.weight"),
+    "kohya": lambda path: (
+        f"lora_unet_{path.replace('.', '_')}",
+        ".lora_down.weight",
+        ".lora_up.weight",
+    ),
+    "LyCORIS": lambda path: (
+        f"lycoris_{path.replace('.', '_')}",
+        ".lora_down.weight",
+        ".lora_up.weight",
+    ),
     "PEFT with prefix": lambda path: (f"unet.{path}", ".lora_A.weight", ".lora_B.weight"),
     "raw PEFT": lambda path: (f"base_model.model.{path}", ".lora_A.weight", ".lora_B.weight"),
     "PEFT with adapter name": lambda path: (
@@ -120,7 +134,9 @@ SPELLINGS = {
 
 @pytest.mark.parametrize("naming", SPELLINGS)
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_lora_in_every_naming(miniature: Any, loads: Callable[..., None], naming: str, scale: float) -> None:
+def test_lora_in_every_naming(
+    miniature: Any, loads: Callable[..., None], naming: str, scale: float
+) -> None:
     tensors, expected = {}, {}
     for seed, path in enumerate(
         (f"{DOWN}.attn1.to_q", f"{DOWN}.attn2.to_k", f"{DOWN}.attn1.to_out.0", f"{DOWN}.ff.net.2")
@@ -144,7 +160,9 @@ def test_diffusers_1_names_processors(miniature: Any, loads: Callable[..., None]
     loads(miniature, tensors, expected)
 
 
-def test_original_block_numbers_and_text_encoders(miniature: Any, loads: Callable[..., None]) -> None:
+def test_original_block_numbers_and_text_encoders(
+    miniature: Any, loads: Callable[..., None]
+) -> None:
     """SGM names as SDXL trainers write them, alpha, convolutions, and both spellings of the text encoder."""
     convolution = "down_blocks.1.resnets.0.conv1"
     out, inner, *kernel = weight_of(miniature, f"unet:{convolution}").shape
@@ -160,7 +178,11 @@ def test_original_block_numbers_and_text_encoders(miniature: Any, loads: Callabl
     stem = "lora_unet_input_blocks_3_1_transformer_blocks_0_attn2_to_v"
     first |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
     expected[f"unet:{attention}"] = delta_of(down, up)
-    [query] = [path for path, _ in miniature.text_encoder.named_modules() if path.endswith("layers.1.self_attn.q_proj")]
+    [query] = [
+        path
+        for path, _ in miniature.text_encoder.named_modules()
+        if path.endswith("layers.1.self_attn.q_proj")
+    ]
     down, up = pair(*weight_of(miniature, f"text_encoder:{query}").shape, 3)
     stem = "lora_te_text_model_encoder_layers_1_self_attn_q_proj"
     first |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
@@ -179,14 +201,17 @@ def test_several_algorithms_in_one_file(miniature: Any, loads: Callable[..., Non
         for path in (f"{DOWN}.attn1.to_q", "down_blocks.1.resnets.0.norm1", f"{DOWN}.attn2.to_v")
     ]
     tensors = {
-        f"{stems[0]}.hada_{name}": part for name, part in zip(("w1_a", "w1_b", "w2_a", "w2_b"), hada, strict=True)
+        f"{stems[0]}.hada_{name}": part
+        for name, part in zip(("w1_a", "w1_b", "w2_a", "w2_b"), hada, strict=True)
     }
     tensors |= {f"{stems[1]}.w_norm": norm, f"{stems[1]}.b_norm": torch.zeros_like(norm)}
     tensors |= {f"{stems[2]}.weight": gains, f"{stems[2]}.on_input": torch.tensor(0)}
     expected = {
-        f"unet:{DOWN}.attn1.to_q": (hada[0].double() @ hada[1].double()) * (hada[2].double() @ hada[3].double()),
+        f"unet:{DOWN}.attn1.to_q": (hada[0].double() @ hada[1].double())
+        * (hada[2].double() @ hada[3].double()),
         "unet:down_blocks.1.resnets.0.norm1": norm.double(),
-        f"unet:{DOWN}.attn2.to_v": weight_of(miniature, f"unet:{DOWN}.attn2.to_v").double() * gains.double()[:, None],
+        f"unet:{DOWN}.attn2.to_v": weight_of(miniature, f"unet:{DOWN}.attn2.to_v").double()
+        * gains.double()[:, None],
     }
     loads(miniature, tensors, expected, kind="loha")
 
@@ -219,10 +244,14 @@ def test_flux_queries_keys_and_values_in_one_matrix(
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
     down, up = pair(3 * out, inner, 5)
     parts = delta_of(down, up).split(out)
-    loads(flux, {stem + ends[0]: down, stem + ends[1]: up}, dict(zip(FLUX_PATHS, parts, strict=True)))
+    loads(
+        flux, {stem + ends[0]: down, stem + ends[1]: up}, dict(zip(FLUX_PATHS, parts, strict=True))
+    )
 
 
-def test_flux_single_blocks_swapped_halves_and_diffusers_names(flux: Any, loads: Callable[..., None]) -> None:
+def test_flux_single_blocks_swapped_halves_and_diffusers_names(
+    flux: Any, loads: Callable[..., None]
+) -> None:
     single = "transformer:single_transformer_blocks.0"
     places = [*(f"{single}.attn.to_{letter}" for letter in "qkv"), f"{single}.proj_mlp"]
     sizes = [len(weight_of(flux, place)) for place in places]
@@ -262,7 +291,11 @@ def test_flux_lokr_in_bfl_names_and_onetrainer_dora(flux: Any, loads: Callable[.
     down, up = pair(*weight.shape, 9)
     lengths = torch.rand(1, weight.shape[1]) + 0.5
     stem = f"lora_transformer_{path.replace('.', '_')}"
-    tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.dora_scale": lengths}
+    tensors = {
+        f"{stem}.lora_down.weight": down,
+        f"{stem}.lora_up.weight": up,
+        f"{stem}.dora_scale": lengths,
+    }
     merged = weight + delta_of(down, up)
     expected = merged / merged.norm(dim=0, keepdim=True) * lengths.double() - weight
     loads(flux, tensors, {f"transformer:{path}": expected}, kind="dora")
@@ -318,14 +351,19 @@ def test_real_files_of_cloneofsimo_fit_an_sd1_sized_unet(name: str) -> None:
     unet, encoder = sd1_on_meta()
     networks = {"unet": unet, "text_encoder": encoder}
     found = named(
-        anatomy.modules, [path for path, _ in unet.named_modules()], [path for path, _ in encoder.named_modules()]
+        anatomy.modules,
+        [path for path, _ in unet.named_modules()],
+        [path for path, _ in encoder.named_modules()],
     )
     assert len(found) == len(anatomy.modules) == 144 + 48
     for stem, place in found.items():
         network, _, path = place.partition(".")
         weight = networks[network].get_submodule(path).weight
         parts = anatomy.modules[stem]
-        assert (len(parts["lora_up"]), parts["lora_down"].shape[1]) == tuple(weight.shape), (stem, path)
+        assert (len(parts["lora_up"]), parts["lora_down"].shape[1]) == tuple(weight.shape), (
+            stem,
+            path,
+        )
     assert len(anatomy.embeddings) == (2 if "disney" in name else 0)
 
 
@@ -338,7 +376,11 @@ def test_a_naming_that_only_diffusers_knows_goes_through_it(
     out, inner = weight_of(flux, FLUX_PATHS[0]).shape
     down, up = pair(3 * out, inner, 5)
     stem = "lora_unet_double_blocks_1_img_attn_qkv"
-    tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.alpha": torch.tensor(1.0)}
+    tensors = {
+        f"{stem}.lora_down.weight": down,
+        f"{stem}.lora_up.weight": up,
+        f"{stem}.alpha": torch.tensor(1.0),
+    }
     expected = dict(zip(FLUX_PATHS, delta_of(down, up, 1.0).split(out), strict=True))
     loads(flux, tensors, expected, route="diffusers")
 
@@ -350,7 +392,9 @@ WAN_LAYERS = {
 } | {"ffn.0": "ffn.net.0.proj", "ffn.2": "ffn.net.2"}
 
 
-def of_wan(wan: Any, prefix: str, ends: tuple[str, str], *, original: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def of_wan(
+    wan: Any, prefix: str, ends: tuple[str, str], *, original: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """A LoRA of every layer of a tiny Wan, and the change that it makes to each."""
     tensors, expected = {}, {}
     for block in range(2):
@@ -385,7 +429,9 @@ def test_wan_in_its_own_names_and_in_diffusers(
     loads(wan, *of_wan(wan, prefix, ends, original=original))
 
 
-def test_wans_own_names_go_through_diffusers(loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wans_own_names_go_through_diffusers(
+    loads: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`diffusion_model.blocks.0.self_attn.q` is attn1.to_q there; what its converter makes is what we make."""
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
@@ -412,7 +458,10 @@ class TestUnfaithful:
             path = tmp_path / "adapter.safetensors"
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
             before = digest(pipeline)
-            with pytest.raises(NotScannable) as caught, loaded_into(pipeline, path, kind, "any", ""):
+            with (
+                pytest.raises(NotScannable) as caught,
+                loaded_into(pipeline, path, kind, "any", ""),
+            ):
                 pass
             assert digest(pipeline) == before
             return str(caught.value)
@@ -428,13 +477,19 @@ class TestUnfaithful:
     def test_modules_of_another_model(
         self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
     ) -> None:
-        strange = {name.replace("down_blocks_1", "down_blocks_9"): tensor.clone() for name, tensor in lora.items()}
+        strange = {
+            name.replace("down_blocks_1", "down_blocks_9"): tensor.clone()
+            for name, tensor in lora.items()
+        }
         assert refused(miniature, {**lora, **strange})
 
     def test_a_wrong_base_model(
         self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
     ) -> None:
-        wide = {name: torch.randn(RANK, 999) if "down" in name else tensor for name, tensor in lora.items()}
+        wide = {
+            name: torch.randn(RANK, 999) if "down" in name else tensor
+            for name, tensor in lora.items()
+        }
         assert "do not fit" in refused(miniature, wide)
 
     def test_tensors_that_nobody_knows(
@@ -442,16 +497,24 @@ class TestUnfaithful:
     ) -> None:
         assert "no known adapter" in refused(miniature, {**lora, "mystery.weight": torch.ones(3)})
 
-    def test_half_a_pair(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_half_a_pair(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         assert "other half" in refused(miniature, dict(list(lora.items())[:1]))
 
-    def test_malformed_names(self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]) -> None:
+    def test_malformed_names(
+        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
+    ) -> None:
         malformed = {name.replace(".lora_", "_lora_"): tensor for name, tensor in lora.items()}
         assert "loaders find nothing" in refused(miniature, malformed)
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_numbers_that_are_not_finite(
-        self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor], value: float
+        self,
+        miniature: Any,
+        refused: Callable[..., str],
+        lora: dict[str, torch.Tensor],
+        value: float,
     ) -> None:
         assert "NaN or infinity" in refused(
             miniature, {name: torch.full_like(tensor, value) for name, tensor in lora.items()}
@@ -460,9 +523,13 @@ class TestUnfaithful:
     def test_a_change_that_overflows(
         self, miniature: Any, refused: Callable[..., str], lora: dict[str, torch.Tensor]
     ) -> None:
-        assert "not finite" in refused(miniature, {name: tensor * 1e30 for name, tensor in lora.items()})
+        assert "not finite" in refused(
+            miniature, {name: tensor * 1e30 for name, tensor in lora.items()}
+        )
 
-    def test_control_loras_need_an_image_and_are_not_sampled(self, flux: Any, refused: Callable[..., str]) -> None:
+    def test_control_loras_need_an_image_and_are_not_sampled(
+        self, flux: Any, refused: Callable[..., str]
+    ) -> None:
         out, inner = weight_of(flux, FLUX_PATHS[0]).shape
         down, up = pair(3 * out, inner, 5)
         stem = "double_blocks.1.img_attn"
@@ -499,26 +566,38 @@ def test_a_half_empty_checkpoint_is_not_taken_for_a_model(miniature: Any, tmp_pa
 
     tensors = single_file_tensors(miniature)
     path = tmp_path / "whole.safetensors"
-    save_file({name: tensor + 0.01 if "diffusion_model" in name else tensor for name, tensor in tensors.items()}, path)
+    save_file(
+        {
+            name: tensor + 0.01 if "diffusion_model" in name else tensor
+            for name, tensor in tensors.items()
+        },
+        path,
+    )
     before = digest(miniature)
     with loaded_into(miniature, path, "checkpoint", "Miniature", str(BASE_MODEL)) as loaded:
         assert loaded.route == "checkpoint"
         loaded.changes.set_scale(1.0)
         assert digest(miniature) != before
         torch.testing.assert_close(
-            miniature.unet.conv_in.weight.data, tensors["model.diffusion_model.input_blocks.0.0.weight"] + 0.01
+            miniature.unet.conv_in.weight.data,
+            tensors["model.diffusion_model.input_blocks.0.0.weight"] + 0.01,
         )
         loaded.changes.set_scale(None)
         assert digest(miniature) == before
     lacking = {name: tensor for name, tensor in tensors.items() if "output_blocks" not in name}
     save_file(lacking, path)
-    with pytest.raises(UnfaithfulLoad), loaded_into(miniature, path, "checkpoint", "Miniature", str(BASE_MODEL)):
+    with (
+        pytest.raises(UnfaithfulLoad),
+        loaded_into(miniature, path, "checkpoint", "Miniature", str(BASE_MODEL)),
+    ):
         pass
     assert digest(miniature) == before
 
 
 @pytest.mark.parametrize("key", ["emb_params", "<person>", "*"])
-def test_textual_inversion_puts_its_rows_where_the_words_are(miniature: Any, tmp_path: Path, key: str) -> None:
+def test_textual_inversion_puts_its_rows_where_the_words_are(
+    miniature: Any, tmp_path: Path, key: str
+) -> None:
     path, table = tmp_path / "someone.safetensors", torch.randn(3, 64)
     save_file({key: table}, path)
     before, vocabulary = digest(miniature), len(miniature.tokenizer)
@@ -526,7 +605,11 @@ def test_textual_inversion_puts_its_rows_where_the_words_are(miniature: Any, tmp
         [text] = loaded.words.values()
         ids = miniature.tokenizer(f"photo of {text} person").input_ids
         rows = miniature.text_encoder.get_input_embeddings().weight[ids]
-        found = [number for number, row in enumerate(rows) if any(torch.equal(row, wanted) for wanted in table)]
+        found = [
+            number
+            for number, row in enumerate(rows)
+            if any(torch.equal(row, wanted) for wanted in table)
+        ]
         assert len(found) == 3
         torch.testing.assert_close(rows[found], table)
     assert (digest(miniature), len(miniature.tokenizer)) == (before, vocabulary)
@@ -574,7 +657,9 @@ def test_textual_inversion_of_sdxl_has_a_table_for_each_encoder(tmp_path: Path) 
 
 def test_kohya_files_of_sdxl_reach_both_text_encoders(loads: Callable[..., None]) -> None:
     sdxl, tensors, expected = tiny_sdxl(), {}, {}
-    for seed, (stem, network) in enumerate((("lora_te1", "text_encoder"), ("lora_te2", "text_encoder_2"))):
+    for seed, (stem, network) in enumerate(
+        (("lora_te1", "text_encoder"), ("lora_te2", "text_encoder_2"))
+    ):
         encoder = getattr(sdxl, network)
         [path] = [name for name, _ in encoder.named_modules() if name.endswith("layers.0.mlp.fc1")]
         down, up = pair(*weight_of(sdxl, f"{network}:{path}").shape, seed)
@@ -591,7 +676,9 @@ ENDINGS = st.sampled_from([".lora_down.weight", ".lora_up.weight", ".alpha", ".d
     st.lists(st.tuples(st.text(max_size=40), ENDINGS), max_size=8),
     st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=3),
 )
-def test_no_name_is_lost_or_breaks_the_reading(names: list[tuple[str, str]], metadata: dict[str, str]) -> None:
+def test_no_name_is_lost_or_breaks_the_reading(
+    names: list[tuple[str, str]], metadata: dict[str, str]
+) -> None:
     """Every tensor of a hostile file ends in a module, in a learned word, or among the leftovers that refuse it."""
     tensors = {stem + ending: torch.zeros(1) for stem, ending in names}
     try:
@@ -607,7 +694,11 @@ def test_no_name_is_lost_or_breaks_the_reading(names: list[tuple[str, str]], met
 @given(st.text(max_size=200))
 def test_hostile_headers_do_not_break_the_scale(text: str) -> None:
     parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
-    for told in (text, json.dumps({"unet.lora_alpha": text}), json.dumps({"lora_alpha": 4, "alpha_pattern": text})):
+    for told in (
+        text,
+        json.dumps({"unet.lora_alpha": text}),
+        json.dumps({"lora_alpha": 4, "alpha_pattern": text}),
+    ):
         try:
             anatomy = anatomy_of(parts, {"lora_adapter_metadata": told})
         except UnfaithfulLoad as error:

@@ -28,7 +28,9 @@ def test_a_long_file_says_why() -> None:
 def test_every_dependency_is_listed_with_its_licence() -> None:
     listed = {
         re.sub(r"[-_.]+", "-", name).lower()
-        for name in re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", LICENCES.read_text("utf-8"), re.MULTILINE)
+        for name in re.findall(
+            r"^\| ([^|]+) \| [^|]+ \| [^|]+ \|$", LICENCES.read_text("utf-8"), re.MULTILINE
+        )
     }
     assert set(installed()) <= listed, "run: python -m tests.list_licences"
 

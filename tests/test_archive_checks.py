@@ -37,7 +37,9 @@ class TestGzip:
             "plain": whole,
             "members": archives.members(self.RECORDS),
             "one member": gzip.compress(whole),
-            "blocks": archives.members(whole[begin : begin + 100] for begin in range(0, len(whole), 100)),
+            "blocks": archives.members(
+                whole[begin : begin + 100] for begin in range(0, len(whole), 100)
+            ),
             "unended": archives.members(one.removesuffix(b"\r\n\r\n") for one in self.RECORDS),
         }[form]
         reading = read(data, name)
@@ -70,7 +72,9 @@ class TestGzip:
 class TestDigestsOfRecords:
     BLOCK = archives.answer(PIXELS)
 
-    @pytest.mark.parametrize("algorithm", ["sha1", "SHA-1", "md5", "sha256", "SHA256", "sha512", "blake2b"])
+    @pytest.mark.parametrize(
+        "algorithm", ["sha1", "SHA-1", "md5", "sha256", "SHA256", "sha512", "blake2b"]
+    )
     @pytest.mark.parametrize(
         "alphabet", [base64.b16encode, base64.b32encode, base64.b64encode, base64.urlsafe_b64encode]
     )
@@ -78,26 +82,42 @@ class TestDigestsOfRecords:
     def test_however_a_digest_is_written(self, algorithm: str, alphabet: Any, lower: bool) -> None:
         told = []
         for data in (self.BLOCK, PIXELS):
-            value = alphabet(hashlib.new(algorithm.replace("-", ""), data).digest()).decode().rstrip("=")
-            told.append(f"{algorithm}:{value.lower() if lower and 'b64' not in str(alphabet) else value}")
-        image = record("response", IMAGE, self.BLOCK, WARC_Block_Digest=told[0], WARC_Payload_Digest=told[1])
+            value = (
+                alphabet(hashlib.new(algorithm.replace("-", ""), data).digest())
+                .decode()
+                .rstrip("=")
+            )
+            told.append(
+                f"{algorithm}:{value.lower() if lower and 'b64' not in str(alphabet) else value}"
+            )
+        image = record(
+            "response", IMAGE, self.BLOCK, WARC_Block_Digest=told[0], WARC_Payload_Digest=told[1]
+        )
         assert read(page_record() + image).checks == ("1 records agree with their own digests",)
-        for changed in (image.replace(PIXELS, PIXELS[:-1] + b"x"), image.replace(b"image/png", b"image/gif")):
+        for changed in (
+            image.replace(PIXELS, PIXELS[:-1] + b"x"),
+            image.replace(b"image/png", b"image/gif"),
+        ):
             [check] = read(page_record() + changed).checks
             assert check.startswith("1 records do NOT agree")
 
     @pytest.mark.parametrize("told", ["blake9:00", "sha1:zz", "nothing", "sha1:"])
     def test_what_cannot_be_checked_is_not_called_changed(self, told: str) -> None:
-        image = record("response", IMAGE, self.BLOCK, WARC_Block_Digest=told, WARC_Payload_Digest=told)
+        image = record(
+            "response", IMAGE, self.BLOCK, WARC_Block_Digest=told, WARC_Payload_Digest=told
+        )
         reading = read(image + page_record())
-        assert reading.checks == ("1 records have digests of a kind that is not known: not checked",)
+        assert reading.checks == (
+            "1 records have digests of a kind that is not known: not checked",
+        )
         assert images_of(reading.pages[0]) == [PIXELS]
 
     def test_a_payload_whose_digest_was_taken_without_its_chunks(self) -> None:
         block = archives.answer(archives.chunked(PIXELS), Transfer_Encoding="chunked")
         told = "sha1:" + base64.b32encode(hashlib.sha1(block).digest()).decode()
         reading = read(
-            page_record() + record("response", IMAGE, block, WARC_Block_Digest=told, WARC_Payload_Digest=DIGEST)
+            page_record()
+            + record("response", IMAGE, block, WARC_Block_Digest=told, WARC_Payload_Digest=DIGEST)
         )
         assert reading.checks == ("1 records agree with their own digests",)
 
@@ -142,13 +162,18 @@ class TestHashes:
         reading = read(archives.wacz(self.WARC, lambda _, data: described(form, data)))
         assert any(check.startswith("2 files agree with the ") for check in reading.checks)
         assert not any("have no hash" in check for check in reading.checks)
-        stale = archives.wacz(self.WARC, lambda name, data: described(form, data + b"x" * name.startswith("archive")))
+        stale = archives.wacz(
+            self.WARC, lambda name, data: described(form, data + b"x" * name.startswith("archive"))
+        )
         with pytest.raises(CaptureRefused, match=r"'archive/data.warc.gz' does not agree with its"):
             read(stale)
 
     def test_what_cannot_be_checked_is_told(self) -> None:
         reading = read(archives.wacz(self.WARC, lambda *_: {"hash": "blake9:00"}))
-        assert any("'archive/data.warc.gz' (blake9)" in check and "not checked" in check for check in reading.checks)
+        assert any(
+            "'archive/data.warc.gz' (blake9)" in check and "not checked" in check
+            for check in reading.checks
+        )
         reading = read(archives.wacz(self.WARC, lambda *_: {}))
         assert "2 files have no hash there" in reading.checks
         with pytest.raises(CaptureRefused, match=r"has a SHA-256 in datapackage.json that is none"):
@@ -160,11 +185,15 @@ class TestHashes:
             package = io.BytesIO(archives.wacz(self.WARC))
             with zipfile.ZipFile(package, "a") as opened:
                 told = described(form, opened.read("datapackage.json") + of)
-                opened.writestr("datapackage-digest.json", json.dumps({"path": "datapackage.json", **told}))
+                opened.writestr(
+                    "datapackage-digest.json", json.dumps({"path": "datapackage.json", **told})
+                )
             return package.getvalue()
 
         assert "datapackage.json agrees with its digest" in read(with_digest(b"")).checks
-        with pytest.raises(CaptureRefused, match=r"datapackage.json' does not agree .* datapackage-digest.json"):
+        with pytest.raises(
+            CaptureRefused, match=r"datapackage.json' does not agree .* datapackage-digest.json"
+        ):
             read(with_digest(b"x"))
 
 
@@ -173,15 +202,22 @@ class TestPackages:
         for before in (b"\r\n", b"#!/bin/sh\n", b"x" * 10_000):
             reading = read(before + archives.wacz(TestHashes.WARC), "a.wacz")
             assert (reading.format, images_of(reading.pages[0])) == (Format.WACZ, [PIXELS])
-            assert f"{len(before):,} bytes before the zip are no part of it and were not read" in reading.checks
+            assert (
+                f"{len(before):,} bytes before the zip are no part of it and were not read"
+                in reading.checks
+            )
 
     def test_a_title_with_a_line_separator(self) -> None:
         data = archives.wacz(TestHashes.WARC, lambda *_: {})
         odd = data.replace(b'"Offer"', '"\u2028er"'.encode())
         assert len(odd) == len(data)
-        crc = zlib.crc32(zipfile.ZipFile(io.BytesIO(data)).read("pages/pages.jsonl")).to_bytes(4, "little")
+        crc = zlib.crc32(zipfile.ZipFile(io.BytesIO(data)).read("pages/pages.jsonl")).to_bytes(
+            4, "little"
+        )
         new = zlib.crc32(
-            zipfile.ZipFile(io.BytesIO(data)).read("pages/pages.jsonl").replace(b'"Offer"', '"\u2028er"'.encode())
+            zipfile.ZipFile(io.BytesIO(data))
+            .read("pages/pages.jsonl")
+            .replace(b'"Offer"', '"\u2028er"'.encode())
         )
         assert read(odd.replace(crc, new.to_bytes(4, "little"))).pages[0].title == "\u2028er"
 
@@ -195,7 +231,10 @@ class TestPackages:
         package = io.BytesIO()
         with zipfile.ZipFile(package, "w") as opened:
             opened.writestr("a_plain.wacz", archives.wacz(TestHashes.WARC))
-            told = {"profile": profile, "resources": [{"name": "a_plain.wacz", "path": "a_plain.wacz"}]}
+            told = {
+                "profile": profile,
+                "resources": [{"name": "a_plain.wacz", "path": "a_plain.wacz"}],
+            }
             opened.writestr("datapackage.json", json.dumps(told))
         with pytest.raises(CaptureRefused, match=r"package of packages.*a_plain\.wacz"):
             read(package.getvalue())
@@ -203,7 +242,10 @@ class TestPackages:
     def renamed(self, names: dict[str, str]) -> bytes:
         """A package whose files, and the names in its list, begin in another way."""
         out = io.BytesIO()
-        with zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old, zipfile.ZipFile(out, "w") as new:
+        with (
+            zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old,
+            zipfile.ZipFile(out, "w") as new,
+        ):
             for name in old.namelist():
                 data, place = old.read(name), name
                 for begin, other in names.items():
@@ -225,13 +267,20 @@ class TestPackages:
     )  # fmt: skip
     def test_however_the_zip_writes_its_names(self, names: dict[str, str]) -> None:
         reading = read(self.renamed(names))
-        assert (images_of(reading.pages[0]), reading.pages[0].title, reading.notes) == ([PIXELS], "Offer", ())
+        assert (images_of(reading.pages[0]), reading.pages[0].title, reading.notes) == (
+            [PIXELS],
+            "Offer",
+            (),
+        )
         assert "2 files agree with the SHA-256 in datapackage.json" in reading.checks
 
     @pytest.mark.parametrize("top", ["my capture/", "./x/"])
     def test_a_package_one_folder_down(self, top: str) -> None:
         out = io.BytesIO()
-        with zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old, zipfile.ZipFile(out, "w") as new:
+        with (
+            zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old,
+            zipfile.ZipFile(out, "w") as new,
+        ):
             new.writestr(top, "")
             for name in old.namelist():
                 new.writestr(top + name, old.read(name))
@@ -249,7 +298,9 @@ class TestPackages:
         with zipfile.ZipFile(out, "w") as package:
             package.writestr("archive/a.warc", page_record())
             package.writestr("pages/pages.jsonl", "")
-            package.writestr("datapackage.json", json.dumps({"resources": [{"path": "pages/pages.jsonl"}]}))
+            package.writestr(
+                "datapackage.json", json.dumps({"resources": [{"path": "pages/pages.jsonl"}]})
+            )
         with pytest.raises(CaptureRefused, match=r"names none of its WARCs: archive/a\.warc"):
             read(out.getvalue())
 
@@ -270,7 +321,9 @@ def _samples() -> list[bytes]:
     again = record("revisit", SECOND, archives.answer(b""), WARC_Refers_To_Target_URI=IMAGE)
     image = archives.part(PIXELS, {"Content-Type": "image/png", "Content-ID": "<a@x>"}, "base64")
     warc = page_record() + packed + again
-    recorded = archives.har(archives.page_entry(), archives.entry(IMAGE, archives.in_base64(PIXELS)))
+    recorded = archives.har(
+        archives.page_entry(), archives.entry(IMAGE, archives.in_base64(PIXELS))
+    )
     return [
         warc, gzip.compress(warc), archives.members([page_record(), packed, again]), archives.wacz({"a.warc": warc}), recorded,
         archives.mhtml(archives.page_part(), image, Content_Base=PAGE, Date="Sun, 1 Mar 2026 10:00:00 -0000"),
@@ -281,7 +334,9 @@ def _samples() -> list[bytes]:
     st.sampled_from(_samples()), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1, max_size=6), st.floats(0, 1)
 )  # fmt: skip
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-def test_any_damage_ends_in_pages_or_a_refusal(data: bytes, damage: list[tuple[float, bytes]], length: float) -> None:
+def test_any_damage_ends_in_pages_or_a_refusal(
+    data: bytes, damage: list[tuple[float, bytes]], length: float
+) -> None:
     changed = bytearray(data)
     for place, new in damage:
         begin = int(place * len(changed))

@@ -34,7 +34,13 @@ def without_triggers(vault: Vault, change: str) -> None:
 
 def test_it_says_who_did_what_and_no_name(filled: Vault) -> None:
     entries = list(filled.audit.entries())
-    assert [entry.event for entry in entries] == ["submitted", "approved", "submitted", "approved", "erased: withdrawn"]
+    assert [entry.event for entry in entries] == [
+        "submitted",
+        "approved",
+        "submitted",
+        "approved",
+        "erased: withdrawn",
+    ]
     assert [entry.actor for entry in entries[:2]] == ["sam", "olga"]
     assert not any("person-" in str(entry.details) for entry in entries)
     assert filled.audit.head == entries[-1].sha256
@@ -78,7 +84,9 @@ def test_an_older_copy_shows_only_against_a_noted_hash(filled: Vault, register: 
 def test_a_clock_that_went_back_writes_nothing(filled: Vault, register: Register) -> None:
     for change in (
         lambda: filled.withdraw("person-2", NOON - timedelta(hours=1), "olga"),
-        lambda: filled.renew("person-2", filled.find("person-2").consent, "olga", NOON - timedelta(minutes=1)),
+        lambda: filled.renew(
+            "person-2", filled.find("person-2").consent, "olga", NOON - timedelta(minutes=1)
+        ),
     ):
         with pytest.raises(ClockWentBackwards, match="set the machine's clock right"):
             change()
@@ -95,8 +103,15 @@ def test_a_clock_that_was_ahead_is_accepted_in_the_log(filled: Vault) -> None:
     assert not filled.accept_clock("olga", NOON, "again")
     filled.withdraw("person-2", NOON, "olga")
     assert filled.audit.problems() == []
-    newest = next(entry for entry in filled.audit.entries(newest_first=True) if entry.event == "clock-accepted")
-    assert newest.details == {"was": (NOON + timedelta(days=700)).isoformat(), "reason": "the battery was empty"}
+    newest = next(
+        entry
+        for entry in filled.audit.entries(newest_first=True)
+        if entry.event == "clock-accepted"
+    )
+    assert newest.details == {
+        "was": (NOON + timedelta(days=700)).isoformat(),
+        "reason": "the battery was empty",
+    }
 
 
 def test_a_clock_far_ahead_erases_nobody(filled: Vault) -> None:

@@ -146,7 +146,9 @@ def test_a_restored_vault_remembers_whom_it_must_not_bring_back(
     vault.close()
     restore(copy, vault.path, keys, [], "olga", LATER)
     again = Vault(vault.path, keys)
-    assert [json.loads(row["receipt"])["signature"] for row in again.erasures()] == [document["signature"]]
+    assert [json.loads(row["receipt"])["signature"] for row in again.erasures()] == [
+        document["signature"]
+    ]
     assert again.gallery_version > version  # a number never stands for two galleries
     again.close()
     (vault.path.parent / ERASURES_FILE).unlink()
@@ -154,7 +156,9 @@ def test_a_restored_vault_remembers_whom_it_must_not_bring_back(
     assert names(vault.path, keys) == ["stays"]
 
 
-def test_a_copied_home_has_backups_of_its_own(vault: Vault, register: Register, keys: FileKeys, tmp_path: Path) -> None:
+def test_a_copied_home_has_backups_of_its_own(
+    vault: Vault, register: Register, keys: FileKeys, tmp_path: Path
+) -> None:
     register("leaves")
     inside = vault.path.parent / "backups"
     inside.mkdir()
@@ -182,9 +186,14 @@ def test_half_a_line_among_the_erasures_stops_nothing(
     assert names(vault.path, keys) == ["stays"]
 
 
-def test_two_backups_at_once_are_two_files(vault: Vault, register: Register, tmp_path: Path) -> None:
+def test_two_backups_at_once_are_two_files(
+    vault: Vault, register: Register, tmp_path: Path
+) -> None:
     register()
-    made = {make_backup(vault, tmp_path, "olga", NOON + timedelta(microseconds=number)) for number in range(2)}
+    made = {
+        make_backup(vault, tmp_path, "olga", NOON + timedelta(microseconds=number))
+        for number in range(2)
+    }
     assert len(made) == 2
 
 
@@ -214,7 +223,9 @@ def test_nothing_is_overwritten(backup: Path, vault: Vault, keys: FileKeys, tmp_
     assert not list(vault.path.parent.glob("*.incoming*"))
 
 
-def test_a_backup_that_cannot_be_written_is_told(vault: Vault, register: Register, tmp_path: Path) -> None:
+def test_a_backup_that_cannot_be_written_is_told(
+    vault: Vault, register: Register, tmp_path: Path
+) -> None:
     register()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises((BackupUnusable, OSError)):
@@ -222,10 +233,19 @@ def test_a_backup_that_cannot_be_written_is_told(vault: Vault, register: Registe
     assert list(vault.db.table("backups").rows) == []
 
 
-def test_a_restored_file_keeps_the_names_of_its_key(backup: Path, vault: Vault, tmp_path: Path) -> None:
+def test_a_restored_file_keeps_the_names_of_its_key(
+    backup: Path, vault: Vault, tmp_path: Path
+) -> None:
     vault.close()
     with pytest.raises(BackupUnusable, match="needs its master key"):
-        restore(backup, tmp_path / "new" / "vault.db", FileKeys(tmp_path / "new" / "none.key"), [], "olga", LATER)
+        restore(
+            backup,
+            tmp_path / "new" / "vault.db",
+            FileKeys(tmp_path / "new" / "none.key"),
+            [],
+            "olga",
+            LATER,
+        )
     with pytest.raises(VaultLocked):
         Vault(backup, FileKeys(tmp_path / "new" / "none.key"))
 

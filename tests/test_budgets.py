@@ -28,7 +28,9 @@ class Time:
 
 
 def answer(**headers: str) -> httpx.Response:
-    return httpx.Response(200, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    return httpx.Response(
+        200, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,10 @@ def test_one_answer_holds_back_all_requests_to_that_host_only() -> None:
 def test_an_empty_window_is_waited_out_before_the_429() -> None:
     time = Time()
     budgets = HostBudgets(clock=time.clock, sleep=time.sleep)
-    budgets.learn("hub", answer(ratelimit='"api";r=0;t=20', ratelimit_policy='"fixed window";"api";q=500;w=300'))
+    budgets.learn(
+        "hub",
+        answer(ratelimit='"api";r=0;t=20', ratelimit_policy='"fixed window";"api";q=500;w=300'),
+    )
     budgets.take("hub")
     assert time.slept == [21.0]
     assert (budgets.state("hub").remaining, budgets.state("hub").window_s) == (0, 300)

@@ -26,7 +26,15 @@ from reports.cases.case_store import Docket
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.timestamping import Authority, pending, write_timestamps
-from reports.verify_bundle import SCHEMAS, Item, Unsound, _warc_records, parse_token, stamped_text, verify
+from reports.verify_bundle import (
+    SCHEMAS,
+    Item,
+    Unsound,
+    _warc_records,
+    parse_token,
+    stamped_text,
+    verify,
+)
 from tests.cases import make_case, reviewed
 from tests.servers.timestamps import TimestampAuthority, serve_timestamps
 
@@ -43,7 +51,10 @@ def signer(seed: int = 1) -> Callable[[bytes], tuple[bytes, bytes]]:
 @pytest.fixture(scope="module")
 def authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[TimestampAuthority]]:
     folder = tmp_path_factory.mktemp("tsa")
-    with serve_timestamps(folder / "ec", "ec") as one, serve_timestamps(folder / "rsa", "rsa") as other:
+    with (
+        serve_timestamps(folder / "ec", "ec") as one,
+        serve_timestamps(folder / "rsa", "rsa") as other,
+    ):
         yield [one, other]
 
 
@@ -66,7 +77,10 @@ def case(docket: Docket) -> Case:
 
 @pytest.fixture(scope="module")
 def sealed(
-    docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path_factory: pytest.TempPathFactory
+    docket: Docket,
+    case: Case,
+    authorities: list[TimestampAuthority],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A whole bundle; tests that damage it take a copy."""
     folder = tmp_path_factory.mktemp("bundles") / "evidence"
@@ -111,10 +125,17 @@ class TestSound:
         document = json.loads(told.stdout)
         assert (told.returncode, document["ok"]) == (0, True)
         notes = {item["item"] for item in document["items"] if item["note"]}
-        assert notes == {"seal, bag and time belong together", "timestamps", "timestamp ec", "timestamp rsa"}
+        assert notes == {
+            "seal, bag and time belong together",
+            "timestamps",
+            "timestamp ec",
+            "timestamp rsa",
+        }
         assert {"timestamp ec", "timestamp rsa"} <= {item["item"] for item in document["items"]}
 
-    def test_tools_of_others_agree(self, sealed: Path, case: Case, authorities: list[TimestampAuthority]) -> None:
+    def test_tools_of_others_agree(
+        self, sealed: Path, case: Case, authorities: list[TimestampAuthority]
+    ) -> None:
         import bagit
         import jsonschema
         from warcio.archiveiterator import ArchiveIterator
@@ -122,10 +143,14 @@ class TestSound:
         bagit.Bag(str(sealed)).validate()
         schema = json.loads((sealed / "data/case-1.schema.json").read_bytes())
         jsonschema.Draft202012Validator.check_schema(schema)
-        jsonschema.Draft202012Validator(schema).validate(json.loads((sealed / "data/case.json").read_bytes()))
+        jsonschema.Draft202012Validator(schema).validate(
+            json.loads((sealed / "data/case.json").read_bytes())
+        )
         records = [
             (record.rec_headers["WARC-Target-URI"], record.content_stream().read())
-            for record in ArchiveIterator(BytesIO((sealed / "data/listing.warc").read_bytes()), check_digests="raise")
+            for record in ArchiveIterator(
+                BytesIO((sealed / "data/listing.warc").read_bytes()), check_digests="raise"
+            )
         ]
         assert [(url, hashlib.sha256(body).hexdigest()) for url, body in records] == [
             (one.url, one.sha256) for one in case.checkpoint.captures
@@ -139,7 +164,9 @@ class TestSound:
                 "-CAfile",
                 one.root,
             ]
-            told = subprocess.run(["openssl", "ts", "-verify", *stamped], capture_output=True, text=True, check=False)
+            told = subprocess.run(
+                ["openssl", "ts", "-verify", *stamped], capture_output=True, text=True, check=False
+            )
             assert "Verification: OK" in told.stdout + told.stderr
 
     def test_the_graph_conforms_to_case_uco(self, sealed: Path, tmp_path: Path) -> None:
@@ -151,13 +178,25 @@ class TestSound:
             text=True,
             check=False,
         )
-        assert told.returncode == 0, told.stderr + (report.read_text()[:2000] if report.exists() else "")
+        assert told.returncode == 0, told.stderr + (
+            report.read_text()[:2000] if report.exists() else ""
+        )
 
     def test_the_published_schema_is_that_of_the_record(self) -> None:
         assert published_schema() == schema_text()
 
-    def test_the_payload_is_the_same_each_time(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
-        again = write_bundle(case, docket, tmp_path / "again", BundleRequest(), signer(2), [], NOW + timedelta(days=3))
+    def test_the_payload_is_the_same_each_time(
+        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+    ) -> None:
+        again = write_bundle(
+            case,
+            docket,
+            tmp_path / "again",
+            BundleRequest(),
+            signer(2),
+            [],
+            NOW + timedelta(days=3),
+        )
         first = {
             path.relative_to(sealed / "data"): path.read_bytes()
             for path in (sealed / "data").rglob("*")
@@ -176,16 +215,36 @@ class TestSound:
         )
         assert all((same_key / "data" / name).read_bytes() == data for name, data in first.items())
 
-    def test_weights_go_in_only_when_asked(self, sealed: Path, docket: Docket, case: Case, tmp_path: Path) -> None:
+    def test_weights_go_in_only_when_asked(
+        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+    ) -> None:
         weights = tmp_path / "weights.safetensors"
         weights.write_bytes(b"weights")
         with pytest.raises(EvidenceAltered):
-            write_bundle(case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], NOW)
-        case = replace(case, checkpoint=replace(case.checkpoint, sha256=hashlib.sha256(b"weights").hexdigest()))
-        folder = write_bundle(
-            case, docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), signer(), [], NOW
+            write_bundle(
+                case,
+                docket,
+                tmp_path / "b",
+                BundleRequest(("en",), weights, pdf=False),
+                signer(),
+                [],
+                NOW,
+            )
+        case = replace(
+            case, checkpoint=replace(case.checkpoint, sha256=hashlib.sha256(b"weights").hexdigest())
         )
-        assert (folder / f"data/checkpoint/{case.checkpoint.sha256}.safetensors").read_bytes() == b"weights"
+        folder = write_bundle(
+            case,
+            docket,
+            tmp_path / "b",
+            BundleRequest(("en",), weights, pdf=False),
+            signer(),
+            [],
+            NOW,
+        )
+        assert (
+            folder / f"data/checkpoint/{case.checkpoint.sha256}.safetensors"
+        ).read_bytes() == b"weights"
         assert list(sealed.rglob("*.safetensors")) == []
 
 
@@ -194,7 +253,9 @@ class TestDamaged:
         random_bits = random.Random(7)
         files = sorted(path for path in copy.rglob("*") if path.is_file())
         sizes = [path.stat().st_size for path in files]
-        positions = [(path, random_bits.randrange(size * 8)) for path, size in zip(files, sizes, strict=True)]
+        positions = [
+            (path, random_bits.randrange(size * 8)) for path, size in zip(files, sizes, strict=True)
+        ]
         positions += [
             (path, random_bits.randrange(path.stat().st_size * 8))
             for path in random_bits.choices(files, k=1000 - len(positions))
@@ -217,7 +278,10 @@ class TestDamaged:
         for path in sorted(path for path in sealed.rglob("*") if path.is_file()):
             name = path.relative_to(sealed).as_posix()
             (copy / name).unlink()
-            assert any(name in item for item in problems(verify(copy))) or name == "seal/timestamps.json", name
+            assert (
+                any(name in item for item in problems(verify(copy)))
+                or name == "seal/timestamps.json"
+            ), name
             assert problems(verify(copy)), name
             shutil.copyfile(path, copy / name)
         (copy / "data" / "new.txt").write_text("more")
@@ -233,7 +297,12 @@ class TestDamaged:
         assert "data/custody.json" in problems(verify(copy))
 
     def test_timestamps_of_another_bundle(
-        self, copy: Path, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+        self,
+        copy: Path,
+        docket: Docket,
+        case: Case,
+        authorities: list[TimestampAuthority],
+        tmp_path: Path,
     ) -> None:
         other = write_bundle(case, docket, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), NOW + timedelta(days=1))  # fmt: skip
         for name in ("ec.tsr", "ec.tsq"):
@@ -243,11 +312,17 @@ class TestDamaged:
             path.unlink()
         # Even with the list of timestamps signed anew by the same key, the token is of another signature.
         record = json.loads((copy / "seal/timestamps.json").read_bytes())
-        record["timestamps"] = json.loads((other / "seal/timestamps.json").read_bytes())["timestamps"][:1]
+        record["timestamps"] = json.loads((other / "seal/timestamps.json").read_bytes())[
+            "timestamps"
+        ][:1]
         text = json.dumps(record).encode()
         (copy / "seal/timestamps.json").write_bytes(text)
         (copy / "seal/timestamps.sig").write_bytes(signer()(text)[0])
-        assert any("something else" in str(item.problem) for item in verify(copy) if item.item == "timestamp ec")
+        assert any(
+            "something else" in str(item.problem)
+            for item in verify(copy)
+            if item.item == "timestamp ec"
+        )
 
     def test_manifests_signed_again_with_another_key(self, copy: Path) -> None:
         (copy / "data/custody.json").write_text("[]\n")
@@ -274,7 +349,9 @@ class TestDamaged:
             info = folder / "bag-info.txt"
             info.write_text(info.read_text().replace(known, other))
             statement = json.loads((folder / "seal/statement.json").read_bytes())
-            (folder / "seal/statement.json").write_text(json.dumps({**statement, "key_sha256": other}))
+            (folder / "seal/statement.json").write_text(
+                json.dumps({**statement, "key_sha256": other})
+            )
             (folder / "seal/key.pub").write_bytes(forged(b"")[1])
 
         folder = TestAttacks().resigned(copy, forged, take_over)
@@ -283,13 +360,17 @@ class TestDamaged:
             path.unlink()
         times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
         (folder / "seal/timestamps.json").write_text(json.dumps(times))
-        (folder / "seal/timestamps.sig").write_bytes(forged((folder / "seal/timestamps.json").read_bytes())[0])
+        (folder / "seal/timestamps.sig").write_bytes(
+            forged((folder / "seal/timestamps.json").read_bytes())[0]
+        )
         assert problems(verify(folder)) == ["report, case and seal belong together"]
 
     def test_a_whole_bundle_made_anew_by_a_stranger_needs_the_published_key(
         self, docket: Docket, case: Case, tmp_path: Path
     ) -> None:
-        forged = write_bundle(case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], NOW)
+        forged = write_bundle(
+            case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], NOW
+        )
         known = hashlib.sha256(signer()(b"")[1]).hexdigest()
         assert problems(verify(forged)) == []
         assert any("compare it" in str(item.note) for item in verify(forged))
@@ -301,7 +382,9 @@ class TestDamaged:
         fields = {**case_to_dict(case), "score": "high", "extra": 1}
         monkeypatch.setattr("reports.evidence.bundle.case_to_dict", lambda _: fields)
         with pytest.raises(UnreadableBundle, match="case matches its schema"):
-            write_bundle(case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], NOW)
+            write_bundle(
+                case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], NOW
+            )
         assert not list(tmp_path.iterdir())
 
     def test_what_is_no_bundle(self, tmp_path: Path) -> None:
@@ -314,10 +397,21 @@ class TestAttacks:
     """What a hostile expert tried; each was sound, hung or crashed the verifier once."""
 
     def test_timestamps_cannot_be_taken_off(
-        self, copy: Path, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+        self,
+        copy: Path,
+        docket: Docket,
+        case: Case,
+        authorities: list[TimestampAuthority],
+        tmp_path: Path,
     ) -> None:
         bare = write_bundle(
-            case, docket, tmp_path / "bare", BundleRequest(("en",), pdf=False), signer(), [], NOW + timedelta(days=2)
+            case,
+            docket,
+            tmp_path / "bare",
+            BundleRequest(("en",), pdf=False),
+            signer(),
+            [],
+            NOW + timedelta(days=2),
         )
         for path in [*(copy / "seal").glob("ec.*"), *(copy / "seal").glob("rsa.*")]:
             path.unlink()
@@ -335,7 +429,9 @@ class TestAttacks:
         (copy / name).symlink_to(tmp_path / "moved")
         assert problems(verify(copy)) == [name]
 
-    @pytest.mark.parametrize("name", ["data/case.json", "seal/timestamps.json", "manifest-sha256.txt", "bag-info.txt"])
+    @pytest.mark.parametrize(
+        "name", ["data/case.json", "seal/timestamps.json", "manifest-sha256.txt", "bag-info.txt"]
+    )
     def test_pipes_and_devices_are_not_read(self, copy: Path, name: str) -> None:
         (copy / name).unlink()
         os.mkfifo(copy / name)
@@ -345,7 +441,9 @@ class TestAttacks:
         (copy / "data" / "FORGED BY LI NA").mkdir()
         assert problems(verify(copy)) == ["data/FORGED BY LI NA"]
 
-    @pytest.mark.parametrize("text", ["[" * 200_000, '{"timestamps":[1],"pending":[]}', "{}", "null", "\udcff"])
+    @pytest.mark.parametrize(
+        "text", ["[" * 200_000, '{"timestamps":[1],"pending":[]}', "{}", "null", "\udcff"]
+    )
     def test_texts_that_break_parsers(self, copy: Path, text: str) -> None:
         for name in ("seal/timestamps.json", "seal/statement.json", "data/case.json"):
             data = (copy / name).read_bytes()
@@ -364,7 +462,9 @@ class TestAttacks:
         found = verify(copy)
         assert len(problems(found)) == 2
         assert all(item.item.isprintable() for item in found)
-        told = subprocess.run([sys.executable, "-I", VERIFIER, copy], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            [sys.executable, "-I", VERIFIER, copy], capture_output=True, text=True, check=False
+        )
         assert (told.returncode, "\x1b" in told.stdout) == (1, False)
 
     def test_folders_in_folders(self, copy: Path) -> None:
@@ -374,14 +474,13 @@ class TestAttacks:
 
     @pytest.mark.parametrize("length", ["-120", "10", "99999999999"])
     def test_an_archive_of_odd_lengths(self, length: str) -> None:
-        head = (
-            f"WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: {length}\r\n\r\n"
-        )
+        head = f"WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: {length}\r\n\r\n"
         with pytest.raises(Unsound, match="damaged"):
             _warc_records(head.encode() + b"{}\r\n\r\n")
 
     @pytest.mark.parametrize(
-        "key", ["ee" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 31, "ed" + "ff" * 31]
+        "key",
+        ["ee" + "ff" * 30 + "7f", "ed" + "ff" * 30 + "7f", "ee" + "ff" * 31, "ed" + "ff" * 31],
     )
     def test_keys_written_in_forbidden_ways(self, copy: Path, key: str) -> None:
         (copy / "seal/key.pub").write_bytes(bytes.fromhex(key))
@@ -393,7 +492,10 @@ class TestAttacks:
             verify(sealed, signer=wanted)
 
     def resigned(
-        self, copy: Path, sign: Callable[[bytes], tuple[bytes, bytes]], change: Callable[[Path], None]
+        self,
+        copy: Path,
+        sign: Callable[[bytes], tuple[bytes, bytes]],
+        change: Callable[[Path], None],
     ) -> Path:
         """What the signer can do: the tag manifests and the seal made anew after a change, with the old timestamps."""
         change(copy)
@@ -408,11 +510,15 @@ class TestAttacks:
         times = json.loads((copy / "seal/timestamps.json").read_bytes())
         times["signature_sha256"] = hashlib.sha256(sign(text)[0]).hexdigest()
         (copy / "seal/timestamps.json").write_text(json.dumps(times))
-        (copy / "seal/timestamps.sig").write_bytes(sign((copy / "seal/timestamps.json").read_bytes())[0])
+        (copy / "seal/timestamps.sig").write_bytes(
+            sign((copy / "seal/timestamps.json").read_bytes())[0]
+        )
         return copy
 
     def test_the_signer_cannot_keep_the_time_of_other_content(self, copy: Path) -> None:
-        folder = self.resigned(copy, signer(), lambda folder: (folder / "data/late.txt").write_text("late") and None)  # type: ignore[func-returns-value]
+        folder = self.resigned(
+            copy, signer(), lambda folder: (folder / "data/late.txt").write_text("late") and None
+        )  # type: ignore[func-returns-value]
         assert problems(verify(folder)) == ["timestamp ec", "timestamp rsa"]
 
     def test_files_listed_as_timestamps(self, copy: Path) -> None:
@@ -420,7 +526,9 @@ class TestAttacks:
         times = json.loads((copy / "seal/timestamps.json").read_bytes())
         times["timestamps"][0]["files"]["data/late.txt"] = hashlib.sha256(b"late").hexdigest()
         (copy / "seal/timestamps.json").write_text(json.dumps(times))
-        (copy / "seal/timestamps.sig").write_bytes(signer()((copy / "seal/timestamps.json").read_bytes())[0])
+        (copy / "seal/timestamps.sig").write_bytes(
+            signer()((copy / "seal/timestamps.json").read_bytes())[0]
+        )
         assert "data/late.txt" in problems(verify(copy))
 
     def test_a_key_that_fits_everything(self, copy: Path) -> None:
@@ -438,7 +546,9 @@ class TestAttacks:
             ({"custody": []}, "custody, environment and counts are the case's"),
         ],
     )
-    def test_a_signer_who_lies_about_the_case(self, copy: Path, change: dict[str, object], item: str) -> None:
+    def test_a_signer_who_lies_about_the_case(
+        self, copy: Path, change: dict[str, object], item: str
+    ) -> None:
         def lie(folder: Path) -> None:
             case = {**json.loads((folder / "data/case.json").read_bytes()), **change}
             (folder / "data/case.json").write_text(json.dumps(case))
@@ -448,12 +558,16 @@ class TestAttacks:
             path.unlink()
         times = {**json.loads((folder / "seal/timestamps.json").read_bytes()), "timestamps": []}
         (folder / "seal/timestamps.json").write_text(json.dumps(times))
-        (folder / "seal/timestamps.sig").write_bytes(signer()((folder / "seal/timestamps.json").read_bytes())[0])
+        (folder / "seal/timestamps.sig").write_bytes(
+            signer()((folder / "seal/timestamps.json").read_bytes())[0]
+        )
         assert item in problems(verify(folder))
 
     def test_a_schema_of_their_own(self, copy: Path) -> None:
         folder = self.resigned(
-            copy, signer(), lambda folder: (folder / "data/case-1.schema.json").write_text("{}") and None
+            copy,
+            signer(),
+            lambda folder: (folder / "data/case-1.schema.json").write_text("{}") and None,
         )  # type: ignore[func-returns-value]
         assert "timestamp ec" in problems(verify(folder))
         assert hashlib.sha256(schema_text().encode()).hexdigest() in SCHEMAS
@@ -478,7 +592,13 @@ class TestTimestamps:
         one, other = authorities
         one.failures = [503]
         folder = write_bundle(
-            case, docket, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [*asked([one]), away], NOW
+            case,
+            docket,
+            tmp_path / "b",
+            BundleRequest(("en",), pdf=False),
+            signer(),
+            [*asked([one]), away],
+            NOW,
         )
         items = {item.item: item for item in verify(folder)}
         assert items["timestamps"].ok
@@ -495,14 +615,25 @@ class TestTimestamps:
             write_timestamps(folder, asked([one]), signer(5), NOW)
 
     def test_an_answer_that_does_not_hold_is_not_kept(
-        self, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path, sealed: Path
+        self,
+        docket: Docket,
+        case: Case,
+        authorities: list[TimestampAuthority],
+        tmp_path: Path,
+        sealed: Path,
     ) -> None:
         one = authorities[0]
         for wrong in (b"nonsense", (sealed / "seal/ec.tsr").read_bytes()):
             one.wrong = wrong
             name = f"b{len(wrong)}"
             folder = write_bundle(
-                case, docket, tmp_path / name, BundleRequest(("en",), pdf=False), signer(), asked([one]), NOW
+                case,
+                docket,
+                tmp_path / name,
+                BundleRequest(("en",), pdf=False),
+                signer(),
+                asked([one]),
+                NOW,
             )
             assert (pending(folder), list(folder.rglob("*.tsr"))) == (["ec"], [])
         one.wrong = None
@@ -522,6 +653,8 @@ class TestWriting:
             write_bundle(case, docket, sealed, BundleRequest(), signer(), [], NOW)
         bare = Docket(tmp_path / "cases.db", tmp_path / "evidence")
         with pytest.raises(EvidenceAltered):
-            write_bundle(case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], NOW)
+            write_bundle(
+                case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], NOW
+            )
         bare.close()
         assert not list(tmp_path.glob("b*"))

@@ -27,19 +27,29 @@ bodies = st.one_of(st.binary(min_size=1, max_size=3_000), st.sampled_from(ODD), 
 def must_be(data: bytes, body: bytes) -> None:
     """The one image of the capture's one page has these bytes."""
     [page] = archives.read(data).pages
-    assert [hashlib.sha256(one).hexdigest() for one in archives.images_of(page)] == [hashlib.sha256(body).hexdigest()]
+    assert [hashlib.sha256(one).hexdigest() for one in archives.images_of(page)] == [
+        hashlib.sha256(body).hexdigest()
+    ]
     assert page.url == PAGE
     assert not page.notes
 
 
-@given(bodies, st.sampled_from(["binary", "8bit", "base64", "quoted-printable"]), st.sampled_from(["\r\n", "\n"]))
+@given(
+    bodies,
+    st.sampled_from(["binary", "8bit", "base64", "quoted-printable"]),
+    st.sampled_from(["\r\n", "\n"]),
+)
 @example(b"\x89PNG\r\n\x1a\n\r", "binary", "\r\n")
 @example(b"\x89PNG\r\n\x1a\n\r", "binary", "\n")
 @exactly
 def test_mhtml(body: bytes, encoding: str, line: str) -> None:
     boundary = f"----Boundary{hashlib.sha256(body).hexdigest()}"
-    image = archives.part(body, {"Content-Type": "image/png", "Content-Location": IMAGE}, encoding, line)
-    must_be(archives.mhtml(archives.page_part(line=line), image, boundary=boundary, line=line), body)
+    image = archives.part(
+        body, {"Content-Type": "image/png", "Content-Location": IMAGE}, encoding, line
+    )
+    must_be(
+        archives.mhtml(archives.page_part(line=line), image, boundary=boundary, line=line), body
+    )
 
 
 def packed_files(records: list[bytes]) -> dict[str, bytes]:
@@ -64,9 +74,16 @@ def test_warc(body: bytes, form: str, codings: list[str], chunk_size: int | None
     stored = body
     for coding in codings:
         stored = PACK[coding](stored)
-    headers = {"Content_Encoding": ", ".join(one.removeprefix("raw ") for one in codings)} if codings else {}
+    headers = (
+        {"Content_Encoding": ", ".join(one.removeprefix("raw ") for one in codings)}
+        if codings
+        else {}
+    )
     if chunk_size is not None:
-        stored, headers = archives.chunked(stored, chunk_size), {**headers, "Transfer_Encoding": "Chunked"}
+        stored, headers = (
+            archives.chunked(stored, chunk_size),
+            {**headers, "Transfer_Encoding": "Chunked"},
+        )
     records = [archives.page_record(), archives.response(IMAGE, stored, **headers)]
     must_be(packed_files(records)[form], body)
 
@@ -75,7 +92,9 @@ def test_warc(body: bytes, form: str, codings: list[str], chunk_size: int | None
 @exactly
 def test_wacz(body: bytes, in_two: bool) -> None:
     page, image = archives.page_record(), archives.response(IMAGE, body)
-    warcs = {"a.warc": page, "b.warc.gz": gzip.compress(image)} if in_two else {"a.warc": page + image}
+    warcs = (
+        {"a.warc": page, "b.warc.gz": gzip.compress(image)} if in_two else {"a.warc": page + image}
+    )
     must_be(archives.wacz(warcs), body)
 
 
@@ -95,7 +114,9 @@ def test_har(body: bytes, folded: bool, packed: bool) -> None:
 @exactly
 def test_har_of_text(text: str) -> None:
     url = "https://site.example/api"
-    told = archives.entry(url, {"mimeType": "application/json", "text": text, "size": len(text.encode())})
+    told = archives.entry(
+        url, {"mimeType": "application/json", "text": text, "size": len(text.encode())}
+    )
     [page] = archives.read(archives.har(archives.page_entry(body=b"<title>x</title>"), told)).pages
     assert page.answers == ((url, text),)
 
@@ -106,7 +127,9 @@ def test_singlefile(body: bytes, in_base64: bool) -> None:
     data = base64.b64encode(body).decode() if in_base64 else quote(body, safe="")
     place = f"data:image/png{';base64' if in_base64 else ''},{data}"
     comment = f"<!--\n Page saved with SingleFile \n url: {PAGE} \n saved date: Sun Mar 01 2026 10:00:00 GMT+0000\n-->"
-    must_be(f"<!DOCTYPE html> <html>{comment}<title>Offer</title><img src='{place}'>".encode(), body)
+    must_be(
+        f"<!DOCTYPE html> <html>{comment}<title>Offer</title><img src='{place}'>".encode(), body
+    )
 
 
 @given(bodies)
@@ -116,6 +139,7 @@ def test_saved_folder(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> 
     (folder / "Offer_files").mkdir()
     (folder / "Offer_files" / "1.png").write_bytes(body)
     (folder / "Offer.html").write_bytes(
-        b"<html><!-- saved from url=(0024)%s -->" % PAGE.encode() + archives.html("Offer_files/1.png")
+        b"<html><!-- saved from url=(0024)%s -->" % PAGE.encode()
+        + archives.html("Offer_files/1.png")
     )
     assert archives.images_of(archives.read_at(Path(folder / "Offer.html")).pages[0]) == [body]

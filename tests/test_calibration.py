@@ -37,12 +37,16 @@ VERSION = PackVersion("pack", "ab" * 32, 48)
 Floats = npt.NDArray[np.floating]
 
 
-def population(count: int, seed: int, noise: float = 0.35, dimension: int = 48) -> tuple[Floats, Floats]:
+def population(
+    count: int, seed: int, noise: float = 0.35, dimension: int = 48
+) -> tuple[Floats, Floats]:
     """Templates and probes of made-up people: neighbours exist, photos vary."""
     rng = np.random.default_rng(seed)
     faces = rng.normal(size=(count, dimension)) * np.linspace(1.6, 0.6, dimension)
     rows = [faces + noise * rng.normal(size=faces.shape) for _ in range(2)]
-    return tuple((one / np.linalg.norm(one, axis=1, keepdims=True)).astype(np.float32) for one in rows)  # type: ignore[return-value]
+    return tuple(
+        (one / np.linalg.norm(one, axis=1, keepdims=True)).astype(np.float32) for one in rows
+    )  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def calibration() -> Calibration:
     return calibrate(*population(2000, 1), VERSION.sha256, "made-up people")
 
 
-@pytest.mark.parametrize(("size", "rate_wanted"), [(100, 0.01), (1000, 0.01), (3000, 0.01), (300, 0.001)])
+@pytest.mark.parametrize(
+    ("size", "rate_wanted"), [(100, 0.01), (1000, 0.01), (3000, 0.01), (300, 0.001)]
+)
 def test_a_threshold_holds_its_rate_on_people_it_has_not_seen(
     calibration: Calibration, size: int, rate_wanted: float
 ) -> None:
@@ -65,7 +71,9 @@ def test_a_threshold_holds_its_rate_on_people_it_has_not_seen(
     assert calibration.fpir(threshold, size) == pytest.approx(rate_wanted, rel=1e-6)
 
 
-def test_a_threshold_rises_with_gallery_and_crowding_and_falls_with_the_rate(calibration: Calibration) -> None:
+def test_a_threshold_rises_with_gallery_and_crowding_and_falls_with_the_rate(
+    calibration: Calibration,
+) -> None:
     thresholds = [calibration.threshold(size, 0.001) for size in (1, 10, 100, 10_000)]
     assert thresholds == sorted(set(thresholds))
     assert calibration.threshold(100, 0.1) < calibration.threshold(100, 0.001) <= 1.0
@@ -135,7 +143,9 @@ class TestCrowding:
         assert np.ptp(crowding_of(scores)) < 0.5
 
     def test_a_small_gallery_has_one_threshold(self, calibration: Calibration) -> None:
-        people = [(f"id-{number}", vector[None]) for number, vector in enumerate(population(20, 6)[0])]
+        people = [
+            (f"id-{number}", vector[None]) for number, vector in enumerate(population(20, 6)[0])
+        ]
         watch = watch_over(VERSION, people, 1, IndexKind.EXACT, calibration, (0.001, 0.02))
         assert watch.crowding == {}
         assert watch.thresholds.match == calibration.threshold(20, 0.001)
@@ -157,11 +167,15 @@ class TestMetrics:
         rng = np.random.default_rng(0)
         genuine, impostor = rng.normal(1, 1, 500), rng.normal(-1, 1, 5000)
         assert minimal_cllr(genuine, impostor) <= cllr(genuine * 3, impostor * 3)
-        assert minimal_cllr(genuine * 7 + 2, impostor * 7 + 2) == pytest.approx(minimal_cllr(genuine, impostor))
+        assert minimal_cllr(genuine * 7 + 2, impostor * 7 + 2) == pytest.approx(
+            minimal_cllr(genuine, impostor)
+        )
 
     def test_equal_error_rate_of_two_normals(self) -> None:
         rng = np.random.default_rng(0)
-        assert equal_error_rate(rng.normal(1, 1, 40_000), rng.normal(-1, 1, 40_000)) == pytest.approx(0.1587, abs=0.01)
+        assert equal_error_rate(
+            rng.normal(1, 1, 40_000), rng.normal(-1, 1, 40_000)
+        ) == pytest.approx(0.1587, abs=0.01)
         _, false_match, false_non_match = det_curve(rng.normal(1, 1, 1000), rng.normal(-1, 1, 1000))
         assert (np.diff(false_match) <= 0).all()
         assert (np.diff(false_non_match) >= 0).all()

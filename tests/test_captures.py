@@ -76,7 +76,9 @@ class TestProvenance:
         ],
         ids=["nothing", "a1111", "comfyui", "comfyui's api", "labels", "midjourney", "camera"],
     )  # fmt: skip
-    def test_a_file_is_told_as_it_speaks_of_itself(self, data: bytes, statements: list[tuple[str, str]]) -> None:
+    def test_a_file_is_told_as_it_speaks_of_itself(
+        self, data: bytes, statements: list[tuple[str, str]]
+    ) -> None:
         assert provenance_of(data).statements() == statements
 
     def test_content_credentials_are_validated(self) -> None:
@@ -90,7 +92,10 @@ class TestProvenance:
         changed[-200] ^= 1
         damaged = provenance_of(bytes(changed)).credentials
         assert damaged is not None
-        assert (damaged.state, "assertion.dataHash.mismatch" in damaged.problems) == ("Invalid", True)
+        assert (damaged.state, "assertion.dataHash.mismatch" in damaged.problems) == (
+            "Invalid",
+            True,
+        )
 
     @pytest.mark.parametrize(
         "data",
@@ -167,18 +172,42 @@ def screenshot(pictures: list[Image.Image]) -> bytes:
 class TestScreenshots:
     """Prints and screenshots show pictures again: what is on them counts by what it shows, not by how often it was printed."""
 
-    def judged(self, bench: Bench, folder: Path, pictures: list[bytes], screenshots: list[bytes]) -> Sighting:
+    def judged(
+        self, bench: Bench, folder: Path, pictures: list[bytes], screenshots: list[bytes]
+    ) -> Sighting:
         rows: list[ImageRow] = []
         for place, data in enumerate([*pictures, *screenshots]):
             (folder / str(place)).write_bytes(data)
-            rows.append(ImageRow("page", place, str(place), None, "", look_at(data), provenance_of(b""), belongs=True))
+            rows.append(
+                ImageRow(
+                    "page",
+                    place,
+                    str(place),
+                    None,
+                    "",
+                    look_at(data),
+                    provenance_of(b""),
+                    belongs=True,
+                )
+            )
         captures = Captures(None, folder)
         captures.image_path = lambda sha256: folder / sha256  # type: ignore[method-assign]
         shown = frozenset(row.sha256 for row in rows[len(pictures) :])
-        subject = Subject("account x y", "y", ("x", "y"), {}, tuple(rows), {row.sha256: 1 for row in rows}, {}, shown)
+        subject = Subject(
+            "account x y",
+            "y",
+            ("x", "y"),
+            {},
+            tuple(rows),
+            {row.sha256: 1 for row in rows},
+            {},
+            shown,
+        )
         return next(iter(judge([subject], captures, bench.reader, bench.pack, bench.watch)))
 
-    def test_three_screenshots_of_three_pictures_are_a_match(self, bench: Bench, tmp_path: Path) -> None:
+    def test_three_screenshots_of_three_pictures_are_a_match(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
         shots = [screenshot([photo(101, number, 110)]) for number in (1, 2, 3, 4)]
         sighting = self.judged(bench, tmp_path, [], shots)
         assert (sighting.outcome, [one.identity_id for one in sighting.found]) == ("match", ["101"])
@@ -186,26 +215,35 @@ class TestScreenshots:
     def test_many_screenshots_of_one_picture_are_one(self, bench: Bench, tmp_path: Path) -> None:
         """As an account's portrait on every page of its own, at another size each time."""
         sizes = (96, 104, 110, 116, 122)
-        shots = [screenshot([photo(101, 1, 256).resize((size, size)), photo(102, 3 + size, 110)]) for size in sizes]
+        shots = [
+            screenshot([photo(101, 1, 256).resize((size, size)), photo(102, 3 + size, 110)])
+            for size in sizes
+        ]
         sighting = self.judged(bench, tmp_path, [], shots)
         found = {one.identity_id: one for one in sighting.found}
         assert found["101"].outcome == "possible"
         assert "a match needs 3 different pictures" in found["101"].reason
         assert found["102"].outcome == "match"  # the others differ from page to page
 
-    def test_beside_the_pictures_themselves_they_count_for_nothing(self, bench: Bench, tmp_path: Path) -> None:
+    def test_beside_the_pictures_themselves_they_count_for_nothing(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
         own = [photo(101, number, 110) for number in (1, 2)]
         shots = [screenshot(own), screenshot(own[:1])]
         sighting = self.judged(bench, tmp_path, [as_file(one) for one in own], shots)
         assert {one.outcome for one in sighting.found} == {"possible"}
         assert "images scores" in sighting.reason
-        sighting = self.judged(bench, tmp_path, [as_file(one) for one in [*own, photo(101, 3, 110)]], shots)
+        sighting = self.judged(
+            bench, tmp_path, [as_file(one) for one in [*own, photo(101, 3, 110)]], shots
+        )
         assert sighting.outcome == "match"
         assert sum(image.in_mean for image in sighting.found[0].images) == 3
 
 
 @pytest.fixture(scope="module")
-def captured_home(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def captured_home(
+    demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The demo's home, and 31 captures of the miniature world's posts beside it."""
     base = tmp_path_factory.mktemp("captured")
     shutil.copytree(demo_home, base / "home")
@@ -214,7 +252,10 @@ def captured_home(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytes
     for case in desk.docket.cases():
         seed = next((one.seed for one in world.registered if one.name == case.identity_name), None)
         if seed is not None and not made.get(seed):
-            name, digest = case.checkpoint.file.removesuffix(".safetensors"), (case.checkpoint.weights_hash or "")[:12]
+            name, digest = (
+                case.checkpoint.file.removesuffix(".safetensors"),
+                (case.checkpoint.weights_hash or "")[:12],
+            )
             shown = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
             made[seed] = [MadePicture(desk.docket.kept(sha256), name, digest) for sha256 in shown]
     desk.close()
@@ -249,16 +290,25 @@ def taken(captured_home: Path) -> dict[str, Any]:
 class TestWorld:
     def test_all_impostors_are_found_and_nobody_else(self, taken: dict[str, Any]) -> None:
         assert len(taken["captures"]) == 10 + OTHER_ACCOUNTS + 1
-        assert sum(one["pages"] for one in taken["captures"]) == (10 + OTHER_ACCOUNTS) * POSTS_EACH + OFFERS
-        matched = {one["name"].split(" ·")[0] for one in taken["judged"] if one["outcome"] == "match"}
+        assert (
+            sum(one["pages"] for one in taken["captures"])
+            == (10 + OTHER_ACCOUNTS) * POSTS_EACH + OFFERS
+        )
+        matched = {
+            one["name"].split(" ·")[0] for one in taken["judged"] if one["outcome"] == "match"
+        }
         assert matched == {f"账号 imp{seed}" for seed in range(101, 111)}
 
-    def test_pictures_are_tied_to_the_adapter_that_made_them(self, taken: dict[str, Any], captured_home: Path) -> None:
+    def test_pictures_are_tied_to_the_adapter_that_made_them(
+        self, taken: dict[str, Any], captured_home: Path
+    ) -> None:
         docket = Docket(captured_home / "home" / "cases.db", captured_home / "home" / "evidence")
         files = {seed: file for file in load_world().files for seed in file.person_seeds}
         for seed in range(101, 108):
             [judged] = [one for one in taken["judged"] if f"imp{seed} " in one["name"]]
-            case = next(docket.case(one) for one in judged["cases"] if docket.case(one).outcome == "match")
+            case = next(
+                docket.case(one) for one in judged["cases"] if docket.case(one).outcome == "match"
+            )
             assert case.identity_name == f"person-{seed}"
             assert case.sighting is not None
             [tie] = case.sighting.ties
@@ -269,25 +319,37 @@ class TestWorld:
             assert max(image.copies for image in case.sighting.images) == 2
         docket.close()
 
-    def test_offers_of_likeness_models_become_listings(self, taken: dict[str, Any], captured_home: Path) -> None:
+    def test_offers_of_likeness_models_become_listings(
+        self, taken: dict[str, Any], captured_home: Path
+    ) -> None:
         [offers] = [one for one in taken["captures"] if one["name"] == "offers.warc.gz"]
         assert len(offers["listings"]) == OFFERS // 10
-        found = json.loads(run("listings", "--hub", "xianyu", "--json", home=captured_home / "home").stdout)
+        found = json.loads(
+            run("listings", "--hub", "xianyu", "--json", home=captured_home / "home").stdout
+        )
         assert len(found["listings"]) == OFFERS // 10
 
-    def test_the_second_time_nothing_is_read_or_told_again(self, taken: dict[str, Any], captured_home: Path) -> None:
-        again = json.loads(run("intake", captured_home / "posts", "--json", home=captured_home / "home").stdout)
+    def test_the_second_time_nothing_is_read_or_told_again(
+        self, taken: dict[str, Any], captured_home: Path
+    ) -> None:
+        again = json.loads(
+            run("intake", captured_home / "posts", "--json", home=captured_home / "home").stdout
+        )
         assert not any(one["new"] for one in again["captures"])
         assert all(one["known"] for one in again["judged"])
         assert {case for one in again["judged"] for case in one["cases"]} == {
             case for one in taken["judged"] for case in one["cases"]
         }
 
-    def test_captures_are_sealed_as_they_came(self, taken: dict[str, Any], captured_home: Path) -> None:
+    def test_captures_are_sealed_as_they_came(
+        self, taken: dict[str, Any], captured_home: Path
+    ) -> None:
         for one in taken["captures"][:3]:
             bag = captured_home / "home" / "captures" / one["capture_id"]
             assert all(item.ok for item in verify(bag))
-            assert (bag / "data" / "original").read_bytes() == (captured_home / "posts" / one["name"]).read_bytes()
+            assert (bag / "data" / "original").read_bytes() == (
+                captured_home / "posts" / one["name"]
+            ).read_bytes()
             told = json.loads((bag / "data" / "capture.json").read_text())
             assert (told["taken_in_by"], told["made_with"]) == ("olga", "Browsertrix 1.5")
         copy = captured_home / "bag"
@@ -312,7 +374,10 @@ class TestWorld:
         home = captured_home / "home"
         [judged] = [one for one in taken["judged"] if "imp103 " in one["name"]]
         case_id = judged["cases"][0]
-        assert run("report", case_id, "--out", tmp_path / "seen", "--no-pdf", home=home).returncode == 0
+        assert (
+            run("report", case_id, "--out", tmp_path / "seen", "--no-pdf", home=home).returncode
+            == 0
+        )
         assert (
             run(
                 "review",
@@ -346,9 +411,18 @@ class TestIntake:
         problems = {one["name"]: one["problem"] for one in json.loads(done.stdout)["captures"]}
         assert "no PDF that can be read" in problems["broken.pdf"]
         assert problems["shot.png"] is None
-        bags = [path for path in (tmp_path / "home" / "captures").iterdir() if (path / "bagit.txt").exists()]
+        bags = [
+            path
+            for path in (tmp_path / "home" / "captures").iterdir()
+            if (path / "bagit.txt").exists()
+        ]
         assert len(bags) == 2
-        assert run("intake", tmp_path / "in" / "broken.pdf", "--no-search", home=tmp_path / "home").returncode == 3
+        assert (
+            run(
+                "intake", tmp_path / "in" / "broken.pdf", "--no-search", home=tmp_path / "home"
+            ).returncode
+            == 3
+        )
 
     def test_a_hostile_file_ends_for_itself_alone(self, tmp_path: Path) -> None:
         folder = tmp_path / "in"
@@ -365,17 +439,26 @@ class TestIntake:
         assert told["b-odd.har"]
         assert len(list((tmp_path / "home" / "captures").glob("*/bagit.txt"))) == 3
 
-    def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(self, tmp_path: Path) -> None:
+    def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(
+        self, tmp_path: Path
+    ) -> None:
         captures = Captures(None, tmp_path / "captures")
-        (tmp_path / "long.warc.gz").write_bytes(gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1))
+        (tmp_path / "long.warc.gz").write_bytes(
+            gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1)
+        )
         (tmp_path / "many.har").write_bytes(b'{"log": [' + b"[]," * 40_000_000 + b"[]]}")
         (tmp_path / "good.html").write_text("<html><title>Good</title></html>")
         room = ReadingRoom(memory_bytes=1_100_000_000)
-        refused = {"long.warc.gz": "it ends inside a record", "many.har": "memory|process down|cannot be read"}
+        refused = {
+            "long.warc.gz": "it ends inside a record",
+            "many.har": "memory|process down|cannot be read",
+        }
         for name, problem in (*refused.items(), ("good.html", None)):
             (tmp_path / f"room-{name}").mkdir()
             if problem is None:
-                content = room.read(tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x")
+                content = room.read(
+                    tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x"
+                )
                 assert content.pages[0][0].title == "Good"
             else:
                 with pytest.raises(CaptureRefused, match=problem):
@@ -387,7 +470,9 @@ class TestIntake:
             late.read(tmp_path / "good.html", tmp_path / "late", Limits(), captures, "x")
         late.close()
 
-    def test_what_belongs_to_a_page_is_sealed_with_it_and_nothing_else(self, tmp_path: Path) -> None:
+    def test_what_belongs_to_a_page_is_sealed_with_it_and_nothing_else(
+        self, tmp_path: Path
+    ) -> None:
         folder, secret = tmp_path / "in", tmp_path / "secret"
         for place in (folder / "page_files", secret):
             place.mkdir(parents=True)
@@ -397,19 +482,30 @@ class TestIntake:
         (folder / "page_files" / "a.png").write_bytes(as_file(photo(101, 1)))
         (secret / "b.png").write_bytes(as_file(photo(102, 1)))
         (folder / "page_files" / "link.png").symlink_to(secret / "b.png")
-        (folder / "other.html").write_text("<html><title>O</title><img src='other_files/b.png'></html>")
+        (folder / "other.html").write_text(
+            "<html><title>O</title><img src='other_files/b.png'></html>"
+        )
         (folder / "other_files").symlink_to(secret)
         done = run("intake", folder, "--no-search", "--json", home=tmp_path / "home")
         first = {one["name"]: one["capture_id"] for one in json.loads(done.stdout)["captures"]}
         bag = tmp_path / "home" / "captures" / first["page.html"]
-        assert (bag / "data" / "beside" / "page_files" / "a.png").read_bytes() == as_file(photo(101, 1))
+        assert (bag / "data" / "beside" / "page_files" / "a.png").read_bytes() == as_file(
+            photo(101, 1)
+        )
         assert all(item.ok for item in verify(bag))
         assert not any(
-            path.read_bytes() == as_file(photo(102, 1)) for path in (tmp_path / "home").rglob("*") if path.is_file()
+            path.read_bytes() == as_file(photo(102, 1))
+            for path in (tmp_path / "home").rglob("*")
+            if path.is_file()
         )
         (folder / "page_files" / "a.png").write_bytes(as_file(photo(103, 1)))
-        again = json.loads(run("intake", folder, "--no-search", "--json", home=tmp_path / "home").stdout)["captures"]
-        assert {one["name"]: one["new"] for one in again} == {"page.html": True, "other.html": False}
+        again = json.loads(
+            run("intake", folder, "--no-search", "--json", home=tmp_path / "home").stdout
+        )["captures"]
+        assert {one["name"]: one["new"] for one in again} == {
+            "page.html": True,
+            "other.html": False,
+        }
 
     def comes_up_once_in_the_queue(self, home: Path, folder: Path) -> None:
         """What nobody decided about gives way to the case with everything captured so far; a decision stands."""
@@ -447,11 +543,17 @@ class TestIntake:
     def test_a_file_taken_in_by_mistake_is_removed_and_what_a_case_rests_on_is_not(
         self, taken: dict[str, Any], captured_home: Path, tmp_path: Path
     ) -> None:
-        home, page, again = captured_home / "home", tmp_path / "private.html", tmp_path / "again.html"
+        home, page, again = (
+            captured_home / "home",
+            tmp_path / "private.html",
+            tmp_path / "again.html",
+        )
         for path in (page, again):
             path.write_text(f'<html><title>{path.name}</title><img src="a.png"></html>')
         (tmp_path / "a.png").write_bytes(as_file(photo(3_000_001, 1)))
-        told = json.loads(run("intake", page, again, "--no-search", "--json", home=home).stdout)["captures"]
+        told = json.loads(run("intake", page, again, "--no-search", "--json", home=home).stdout)[
+            "captures"
+        ]
         wrong = next(one["capture_id"] for one in told if one["name"] == "private.html")
         bag = home / "captures" / wrong
         assert bag.is_dir()
@@ -490,7 +592,9 @@ class TestIntake:
         with ThreadPoolExecutor(2) as pool:
             took = [work.result() for work in [pool.submit(take), pool.submit(take)]]
         assert sorted(one.new for one in took) == [False, True]
-        assert all(item.ok for item in verify(tmp_path / "home" / "captures" / took[0].capture.capture_id))
+        assert all(
+            item.ok for item in verify(tmp_path / "home" / "captures" / took[0].capture.capture_id)
+        )
 
     def test_what_is_removed_while_it_is_judged_gets_no_case(
         self, demo: dict[str, Any], demo_home: Path, tmp_path: Path
@@ -500,7 +604,10 @@ class TestIntake:
         folder.mkdir()
         settings = Settings(home=home, face_pack="miniature", device="cpu")
         taking, desk = Intake(settings), CaseDesk(settings)
-        paths = [saved(folder, str(seed), [photo(seed, 700 + number) for number in range(4)]) for seed in (108, 109)]
+        paths = [
+            saved(folder, str(seed), [photo(seed, 700 + number) for number in range(4)])
+            for seed in (108, 109)
+        ]
         first, second = (taking.take_one(path, "olga").capture.capture_id for path in paths)
         workshop = Workshop(settings)
         assert [one.held for one in judge_captures(workshop, taking.captures)] == [True, True]
@@ -514,7 +621,11 @@ class TestIntake:
         assert [one.name for one in judged] == ["109.html"]
         assert not desk.docket.resting_on(first)
         assert len(desk.docket.resting_on(second)) == 1
-        with shared(taking.captures.folder), pytest.raises(CapturesBusy), alone(taking.captures.folder, wait_s=0):
+        with (
+            shared(taking.captures.folder),
+            pytest.raises(CapturesBusy),
+            alone(taking.captures.folder, wait_s=0),
+        ):
             pass
         for one in (workshop, desk, taking):
             one.close()
@@ -527,15 +638,21 @@ class TestIntake:
         taking = Intake(settings)
         capture_id = taking.take_one(tmp_path / "shot.png", "olga").capture.capture_id
         with monkeypatch.context() as broken:
-            broken.setattr(Captures, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            broken.setattr(
+                Captures, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+            )
             with pytest.raises(KeyboardInterrupt):
                 taking.captures.forget(capture_id)
         assert taking.captures.bag(capture_id).is_dir()
         taking.close()
         (settings.captures_path / ".reading-left").mkdir()
         taking = Intake(settings)
-        assert [path.name for path in settings.captures_path.iterdir() if path.is_dir()] == ["images"]
-        assert not [path for path in (settings.captures_path / "images").rglob("*") if path.is_file()]
+        assert [path.name for path in settings.captures_path.iterdir() if path.is_dir()] == [
+            "images"
+        ]
+        assert not [
+            path for path in (settings.captures_path / "images").rglob("*") if path.is_file()
+        ]
         assert taking.take_one(tmp_path / "shot.png", "olga").new
         taking.close()
 
@@ -552,38 +669,77 @@ class TestIntake:
             ("inconclusive", False)
         }  # nor are bare pictures
         first, *others = [
-            one["capture_id"] for one in json.loads(run("captures", "list", "--json", home=home).stdout)["captures"]
+            one["capture_id"]
+            for one in json.loads(run("captures", "list", "--json", home=home).stdout)["captures"]
         ]
-        edited = run("captures", "edit", first, "account_name=小王", "platform=wechat", "price=9.9", home=home)
+        edited = run(
+            "captures",
+            "edit",
+            first,
+            "account_name=小王",
+            "platform=wechat",
+            "price=9.9",
+            home=home,
+        )
         assert edited.returncode == 0, edited.stderr
         taking = Intake(Settings(home=home, face_pack="miniature"))
         for one in others:
             [page] = taking.captures.pages(one)
-            taking.captures.edit(page.page_id, {"account_name": "小王", "platform": "wechat"}, "olga", "2026-11-25")
+            taking.captures.edit(
+                page.page_id, {"account_name": "小王", "platform": "wechat"}, "olga", "2026-11-25"
+            )
         taking.close()
         [waits] = json.loads(run("captures", "judge", "--json", home=home).stdout)["judged"]
         assert (waits["searched"], waits["identities"]) == (False, [])
         assert (
-            run("captures", "release", first, "--by", "Rita Mann", "--reason", "an impostor", home=home).returncode == 0
+            run(
+                "captures",
+                "release",
+                first,
+                "--by",
+                "Rita Mann",
+                "--reason",
+                "an impostor",
+                home=home,
+            ).returncode
+            == 0
         )
         [together] = json.loads(run("captures", "judge", "--json", home=home).stdout)["judged"]
-        assert (together["outcome"], together["images"], together["name"]) == ("match", 4, "小王 · wechat")
+        assert (together["outcome"], together["images"], together["name"]) == (
+            "match",
+            4,
+            "小王 · wechat",
+        )
         self.comes_up_once_in_the_queue(home, tmp_path)
         shown = json.loads(run("captures", "show", first[:12], "--json", home=home).stdout)
-        assert (shown["content"][0]["facts"]["price"], shown["content"][0]["edited_by"] is not None) == (9.9, True)
+        assert (
+            shown["content"][0]["facts"]["price"],
+            shown["content"][0]["edited_by"] is not None,
+        ) == (9.9, True)
         assert shown["content"][0]["as_read"]["price"] is None
-        found = json.loads(run("captures", "list", "--find", "小王", "--json", home=home).stdout)["captures"]
+        found = json.loads(run("captures", "list", "--find", "小王", "--json", home=home).stdout)[
+            "captures"
+        ]
         assert {first, *others} <= {one["capture_id"] for one in found}
         assert {(*one["accounts"], one["outcome"]) for one in found} == {("小王 · wechat", "match")}
         assert all(one["cases"] for one in found if one["capture_id"] in (first, *others))
-        assert json.loads(run("captures", "list", "--find", "100%", "--json", home=home).stdout)["captures"] == []
+        assert (
+            json.loads(run("captures", "list", "--find", "100%", "--json", home=home).stdout)[
+                "captures"
+            ]
+            == []
+        )
         late = run("captures", "edit", first, "price=8", home=home)
         assert (late.returncode, together["cases"][0] in late.stdout) == (0, True)
         assert "capture-corrected" in run("audit", "show", "--json", home=home).stdout
         unknown = run("captures", "edit", first, "nonsense=1", home=home)
         assert (unknown.returncode, "account_name" in unknown.stderr) == (2, True)
         wrong = run("captures", "edit", first, "price=many", home=home)
-        assert (wrong.returncode, "price:" in wrong.stderr, "pydantic" in wrong.stderr) == (2, True, False)
+        assert (wrong.returncode, "price:" in wrong.stderr, "pydantic" in wrong.stderr) == (
+            2,
+            True,
+            False,
+        )
         (folder / "notes.docx").write_bytes(b"x")
         again = run("intake", folder, home=home)
         assert "notes.docx" in again.stderr
@@ -591,7 +747,15 @@ class TestIntake:
 
     def test_killed_in_the_middle_it_goes_on(self, captured_home: Path, tmp_path: Path) -> None:
         home = tmp_path / "home"
-        command = [*COMMAND, "--home", str(home), "intake", str(captured_home / "posts"), "--no-search", "--json"]
+        command = [
+            *COMMAND,
+            "--home",
+            str(home),
+            "intake",
+            str(captured_home / "posts"),
+            "--no-search",
+            "--json",
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(600):
             if len(list((home / "captures").glob("*/bagit.txt"))) >= 8:
@@ -621,7 +785,9 @@ class TestReport:
         return reviewed(docket, make_sighted_case(docket))
 
     @pytest.mark.parametrize("language", ["en", "zh-CN"])
-    def test_all_that_a_reader_needs_is_there(self, docket: Docket, case: Case, language: str) -> None:
+    def test_all_that_a_reader_needs_is_there(
+        self, docket: Docket, case: Case, language: str
+    ) -> None:
         text = case_html(case, docket, language, fingerprint="fe" * 32)
         for told in (
             "Erika Mustermann",
@@ -641,6 +807,10 @@ class TestReport:
 
     def test_a_redacted_copy_shows_no_face(self, docket: Docket, case: Case) -> None:
         plain, redacted = (case_html(case, docket, redacted=told) for told in (False, True))
-        assert plain.count("data:image/jpeg;base64,") == redacted.count("data:image/jpeg;base64,") == 4
-        assert not set(plain.split("data:image/jpeg;base64,")[1:]) & set(redacted.split("data:image/jpeg;base64,")[1:])
+        assert (
+            plain.count("data:image/jpeg;base64,") == redacted.count("data:image/jpeg;base64,") == 4
+        )
+        assert not set(plain.split("data:image/jpeg;base64,")[1:]) & set(
+            redacted.split("data:image/jpeg;base64,")[1:]
+        )
         assert "Li Na" not in redacted

@@ -65,7 +65,10 @@ def test_only_a_confirmed_case_is_told_as_a_finding(docket: Docket) -> None:
         assert "A model file reproduces" not in text + told
     docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is a parody"})
     appealed = case_html(docket.case(case.case_id), docket)
-    assert re.search(r"Appealed; it must be reviewed again\.</strong>\s*maker, [^:]+:\d\d: it is a parody", appealed)
+    assert re.search(
+        r"Appealed; it must be reviewed again\.</strong>\s*maker, [^:]+:\d\d: it is a parody",
+        appealed,
+    )
     redacted = case_html(docket.case(case.case_id), docket, redacted=True)
     assert "it is a parody" in redacted
     assert "maker, 2026" not in redacted
@@ -76,11 +79,20 @@ def test_the_words_follow_the_figures(docket: Docket, case: Case) -> None:
     assert "In 7 of the 7 images with a face" in text
     assert "may hold more than one person" not in text
     assert "(8 images) score 0.05: the file adds 0.67" in text
-    several = replace(case, samples=tuple(replace(one, in_mean=one.number in (0, 1, 2)) for one in case.samples))
+    several = replace(
+        case, samples=tuple(replace(one, in_mean=one.number in (0, 1, 2)) for one in case.samples)
+    )
     assert "In 3 of the 7 images" in (told := case_html(several, docket))
     assert "may hold more than one person" in told
-    assert "too few faces to be compared" in case_html(replace(case, control_score=None, lift=None), docket)
-    seeds = [int(seed) for seed in re.findall(r"seed (\d+)</figcaption|seed (\d+) ·", text) for seed in seed if seed]
+    assert "too few faces to be compared" in case_html(
+        replace(case, control_score=None, lift=None), docket
+    )
+    seeds = [
+        int(seed)
+        for seed in re.findall(r"seed (\d+)</figcaption|seed (\d+) ·", text)
+        for seed in seed
+        if seed
+    ]
     assert seeds == sorted(seeds)
 
 
@@ -96,7 +108,9 @@ def test_a_redacted_copy_names_no_reviewer_and_shows_no_face(docket: Docket, cas
 
 class TestPdf:
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_archival_tagged_and_with_its_fonts(self, docket: Docket, case: Case, language: str) -> None:
+    def test_archival_tagged_and_with_its_fonts(
+        self, docket: Docket, case: Case, language: str
+    ) -> None:
         data = case_pdf(case_html(case, docket, language), case, language)
         with pikepdf.open(io.BytesIO(data)) as pdf:
             metadata = pdf.open_metadata()
@@ -105,7 +119,11 @@ class TestPdf:
             assert "/StructTreeRoot" in pdf.Root
             assert str(pdf.Root.Lang) == language
             assert pdf.Root.OutputIntents[0].S == "/GTS_PDFA1"
-            assert (pdf.is_encrypted, "/JavaScript" in pdf.Root, "/OpenAction" in pdf.Root) == (False, False, False)
+            assert (pdf.is_encrypted, "/JavaScript" in pdf.Root, "/OpenAction" in pdf.Root) == (
+                False,
+                False,
+                False,
+            )
             fonts = [
                 obj
                 for obj in pdf.objects
@@ -113,7 +131,11 @@ class TestPdf:
             ]
             assert fonts
             assert all({"/FontFile2", "/FontFile3"} & set(font.keys()) for font in fonts)
-            figures = [obj for obj in pdf.objects if isinstance(obj, pikepdf.Dictionary) and obj.get("/S") == "/Figure"]
+            figures = [
+                obj
+                for obj in pdf.objects
+                if isinstance(obj, pikepdf.Dictionary) and obj.get("/S") == "/Figure"
+            ]
             assert len(figures) >= 16
             assert all("/Alt" in figure for figure in figures)
         document = pypdfium2.PdfDocument(data)
@@ -155,11 +177,19 @@ class TestPdf:
 )  # fmt: skip
 def test_the_verbal_scale_of_enfsi(log10_lr: float | None, words: str | None) -> None:
     told = verbal_scale(log10_lr, lambda text: text)
-    assert told == (None if words is None else f"{words} support for this face over another person's")
+    assert told == (
+        None if words is None else f"{words} support for this face over another person's"
+    )
 
 
 def test_ratios_are_numbers_while_people_read_them() -> None:
-    assert [ratio_words(one) for one in (None, 3.7, 0.0, 9.2, -3.0)] == ["–", "5,000", "1", "10^9.2", "10^-3.0"]
+    assert [ratio_words(one) for one in (None, 3.7, 0.0, 9.2, -3.0)] == [
+        "–",
+        "5,000",
+        "1",
+        "10^9.2",
+        "10^-3.0",
+    ]
 
 
 def test_older_records_are_read(docket: Docket) -> None:

@@ -48,7 +48,9 @@ def told(*arguments: str | Path, home: Path, code: int = 0) -> dict[str, Any]:
 
 
 def case_of(home: Path, file: str) -> str:
-    return str(next(one["case_id"] for one in told("cases", home=home)["cases"] if one["file"] == file))
+    return str(
+        next(one["case_id"] for one in told("cases", home=home)["cases"] if one["file"] == file)
+    )
 
 
 def confirm(home: Path, case_id: str, *decision: str) -> dict[str, Any]:
@@ -64,7 +66,9 @@ def vault_of(home: Path) -> Vault:
 class TestCase:
     def test_a_match_opens_a_complete_case(self, home: Path) -> None:
         docket = Docket(home / "cases.db", home / "evidence")
-        case = next(one for one in docket.cases() if one.checkpoint.file == "zkw_likeness.safetensors")
+        case = next(
+            one for one in docket.cases() if one.checkpoint.file == "zkw_likeness.safetensors"
+        )
         docket.close()
         checkpoint, method = case.checkpoint, case.method
         assert (checkpoint.listing_id, checkpoint.creator, checkpoint.downloads is not None) == (
@@ -83,7 +87,9 @@ class TestCase:
         assert len(method.impostor_rates) > 10
         assert {sample.stage for sample in case.samples} == {"screening", "evidence"}
         assert method.sampled == len(case.samples)
-        assert all(sample.batch and sample.pixels_sha256 and sample.trigger for sample in case.samples)
+        assert all(
+            sample.batch and sample.pixels_sha256 and sample.trigger for sample in case.samples
+        )
         assert any(sample.in_mean for sample in case.samples)
         assert case.environment
         assert len(case.environment.tool_sha256) == 64
@@ -103,7 +109,12 @@ class TestCase:
         told("amend", case_id, "--kind", "correction", "--by", "Omar", "--text", "typo", home=home)
         vault = vault_of(home)
         entries = [entry for entry in vault.audit.entries() if entry.details.get("case") == case_id]
-        assert [entry.event for entry in entries] == ["case-opened", "case-exported", "case-reviewed", "case-amended"]
+        assert [entry.event for entry in entries] == [
+            "case-opened",
+            "case-exported",
+            "case-reviewed",
+            "case-amended",
+        ]
         assert "person-102" not in json.dumps([entry.details for entry in entries])
         assert vault.audit.problems() == []
         vault.close()
@@ -119,7 +130,9 @@ class TestCommands:
                 settings.write(
                     f'[[timestamp_authorities]]\nname = "ec"\nurl = "{authority.url}"\ncertificates = "{authority.root}"\n'
                 )
-            written = told("report", case_id, "--out", out, "--lang", "zh-CN", "--bundle", home=home)
+            written = told(
+                "report", case_id, "--out", out, "--lang", "zh-CN", "--bundle", home=home
+            )
             assert {"html", "pdf", "bundle"} <= set(written)
             assert written["pending_timestamps"] == ["ec"]
             assert "Li Na" in Path(written["html"]).read_text("utf-8")
@@ -131,7 +144,9 @@ class TestCommands:
             vault = vault_of(home)
             fingerprint = vault.fingerprint
             vault.close()
-            checked = told("verify", bundle, "--signer", fingerprint, "--tsa-root", authority.root, home=home)
+            checked = told(
+                "verify", bundle, "--signer", fingerprint, "--tsa-root", authority.root, home=home
+            )
             assert checked["ok"]
             assert set(checked["items"][0]) >= {"item", "ok", "problem"}
         custody = json.loads((bundle / "data/custody.json").read_bytes())
@@ -145,7 +160,14 @@ class TestCommands:
     def test_reproduce_from_the_bundle_alone(self, home: Path, tmp_path: Path) -> None:
         case_id = case_of(home, "zkw_likeness.safetensors")
         written = told(
-            "report", case_id, "--out", tmp_path / "out", "--bundle", "--with-weights", "--no-pdf", home=home
+            "report",
+            case_id,
+            "--out",
+            tmp_path / "out",
+            "--bundle",
+            "--with-weights",
+            "--no-pdf",
+            home=home,
         )
         result = told("reproduce", written["bundle"], home=tmp_path / "another-home")
         assert result["agrees"]
@@ -156,7 +178,9 @@ class TestCommands:
         refused = run("reproduce", written["bundle"], home=tmp_path / "another-home")
         assert (refused.returncode, "does not verify" in refused.stderr) == (3, True)
 
-    def test_a_sealed_record_that_does_not_make_its_pictures(self, home: Path, tmp_path: Path) -> None:
+    def test_a_sealed_record_that_does_not_make_its_pictures(
+        self, home: Path, tmp_path: Path
+    ) -> None:
         desk = CaseDesk(Settings(home=home))
         case = desk.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
@@ -169,16 +193,24 @@ class TestCommands:
         assert told("verify", folder, home=home)["ok"]
         result = told("reproduce", folder, home=tmp_path / "another-home", code=1)
         differs = [one for one in result["samples"] if not one["agrees"]]
-        assert [(one["stage"], one["number"], one["control"]) for one in differs] == [("screening", 0, False)]
+        assert [(one["stage"], one["number"], one["control"]) for one in differs] == [
+            ("screening", 0, False)
+        ]
         assert result["differences"][0].startswith("screening 1 has no record")
 
-    def test_reproduce_without_the_weights_says_what_to_bring(self, home: Path, tmp_path: Path) -> None:
+    def test_reproduce_without_the_weights_says_what_to_bring(
+        self, home: Path, tmp_path: Path
+    ) -> None:
         case_id = case_of(home, "zkw_likeness.safetensors")
-        written = told("report", case_id, "--out", tmp_path / "out", "--bundle", "--no-pdf", home=home)
+        written = told(
+            "report", case_id, "--out", tmp_path / "out", "--bundle", "--no-pdf", home=home
+        )
         done = run("reproduce", written["bundle"], home=tmp_path / "another-home")
         assert (done.returncode, "--checkpoint" in done.stderr) == (3, True)
 
-    def test_nothing_leaves_a_draft_and_four_eyes_are_two_people(self, home: Path, tmp_path: Path) -> None:
+    def test_nothing_leaves_a_draft_and_four_eyes_are_two_people(
+        self, home: Path, tmp_path: Path
+    ) -> None:
         case_id = case_of(home, "zkw_likeness.safetensors")
         refused = run("notice", "draft", case_id, "prc-1195", "--out", tmp_path, home=home)
         assert (refused.returncode, "must confirm it first" in refused.stderr) == (3, True)
@@ -189,16 +221,26 @@ class TestCommands:
         second = ("--decision", "confirm", "--reviewer", "Omar", "--reason", "I see it too")
         assert told("review", case_id, *second, home=home)["status"] == "confirmed"
 
-    def test_a_notice_and_what_becomes_of_it(self, home: Path, tmp_path: Path, file_server: FileServer) -> None:
+    def test_a_notice_and_what_becomes_of_it(
+        self, home: Path, tmp_path: Path, file_server: FileServer
+    ) -> None:
         case_id, out = case_of(home, "zkw_likeness.safetensors"), tmp_path / "notices"
         confirm(home, case_id)
         incomplete = run("notice", "draft", case_id, "eu-dsa-16", "--out", out, home=home)
-        assert (incomplete.returncode, "good_faith" in incomplete.stderr, out.exists()) == (3, True, False)
+        assert (incomplete.returncode, "good_faith" in incomplete.stderr, out.exists()) == (
+            3,
+            True,
+            False,
+        )
         (file_server.folder / "listing").write_text("still there")
         fields = tmp_path / "fields.toml"
         fields.write_text(DSA_FIELDS)
         made = told("notice", "draft", case_id, "eu-dsa-16", "--out", out, "--fields", fields, "--set", f"urls={file_server.url('listing')}", home=home)  # fmt: skip
-        assert {Path(made[suffix]).suffix for suffix in ("txt", "docx", "pdf")} == {".txt", ".docx", ".pdf"}
+        assert {Path(made[suffix]).suffix for suffix in ("txt", "docx", "pdf")} == {
+            ".txt",
+            ".docx",
+            ".pdf",
+        }
         with (home / "portrait-scanner.toml").open("a") as settings:
             settings.write('allowed_hosts = ["127.0.0.1"]\n')
         assert told("notice", "mark", made["notice"], "sent", home=home)["state"] == "sent"
@@ -208,13 +250,21 @@ class TestCommands:
         (file_server.folder / "listing").write_text("back")
         assert told("notice", "recheck", home=home)["notices"][0]["state"] == "reinstated"
         listed = told("notice", "list", home=home)["notices"][0]
-        assert [one["event"] for one in listed["history"]] == ["drafted", "sent", "removed", "reinstated"]
+        assert [one["event"] for one in listed["history"]] == [
+            "drafted",
+            "sent",
+            "removed",
+            "reinstated",
+        ]
         counted = told("transparency", home=home)
         assert counted["notices"] == {"drafted": 1, "sent": 1, "removed": 1, "reinstated": 1}
         assert counted["decisions_by_people"] == {"confirm": 1}
         assert counted["median_hours_from_sent_to_removed"] == 0.0
         assert "person-102" not in json.dumps(counted)
-        months = {one["name"]: one for one in told("summary", "--out", tmp_path / "months", home=home)["holders"]}
+        months = {
+            one["name"]: one
+            for one in told("summary", "--out", tmp_path / "months", home=home)["holders"]
+        }
         assert months["person-102"]["statuses"] == {"confirmed": 1}
         assert Path(months["person-102"]["page"]).is_file()
         assert months["person-110"]["opened"] == {}
@@ -235,7 +285,11 @@ class TestCommands:
         for gone, found, state in (("listing", "there", "sent"), ("copy", "gone", "removed")):
             (file_server.folder / gone).unlink()
             seen = told("notice", "recheck", home=home)["notices"][0]
-            assert (seen["found"], seen["state"], seen["addresses"][file_server.url(gone)]) == (found, state, "gone")
+            assert (seen["found"], seen["state"], seen["addresses"][file_server.url(gone)]) == (
+                found,
+                state,
+                "gone",
+            )
 
     def test_verdicts_for_analysts(self, home: Path, tmp_path: Path) -> None:
         from pyarrow import parquet
@@ -252,14 +306,18 @@ class TestCommands:
         from scanner.casework.statistics import COLUMNS, as_csv
 
         row = dict.fromkeys(COLUMNS)
-        text = as_csv([{**row, "file": '=HYPERLINK("http://x")', "reason": "-1+1", "score": -0.5}]).decode("utf-8-sig")
+        text = as_csv(
+            [{**row, "file": '=HYPERLINK("http://x")', "reason": "-1+1", "score": -0.5}]
+        ).decode("utf-8-sig")
         read = next(csv.DictReader(io.StringIO(text)))
         assert (read["file"][0], read["reason"], read["score"]) == ("'", "'-1+1", "-0.5")
 
     def test_the_databases_open_in_datasette(self, home: Path) -> None:
         from datasette.app import Datasette
 
-        metadata = json.loads(resources.files("scanner").joinpath("datasette.json").read_text("utf-8"))
+        metadata = json.loads(
+            resources.files("scanner").joinpath("datasette.json").read_text("utf-8")
+        )
         names = sorted(metadata["databases"])
 
         async def look() -> list[tuple[str, int]]:
@@ -273,7 +331,9 @@ class TestCommands:
 
         assert [page for page in asyncio.run(look()) if page[1] != 200] == []
 
-    def test_a_killed_bundle_leaves_nothing_that_looks_whole(self, home: Path, tmp_path: Path) -> None:
+    def test_a_killed_bundle_leaves_nothing_that_looks_whole(
+        self, home: Path, tmp_path: Path
+    ) -> None:
         case_id, out = case_of(home, "zkw_likeness.safetensors"), tmp_path / "out"
         code = (
             "import os, signal, sys\n"
@@ -282,7 +342,12 @@ class TestCommands:
             f"sys.argv = ['p', '--home', {str(home)!r}, 'report', {case_id!r}, '--out', {str(out)!r}, '--bundle', '--no-pdf']\n"
             "from scanner.cli.app import main; main()"
         )
-        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == -9
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, check=False
+            ).returncode
+            == -9
+        )
         assert not (out / f"evidence-{case_id}").exists()
         written = told("report", case_id, "--out", out, "--bundle", "--no-pdf", home=home)
         assert told("verify", written["bundle"], home=home)["ok"]

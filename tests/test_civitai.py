@@ -26,14 +26,22 @@ from tests.servers.civitai import serve_civitai
 
 
 @pytest.fixture
-def hub_url(tmp_path: Path, make_lora: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def hub_url(
+    tmp_path: Path, make_lora: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     monkeypatch.setattr(world, "ADAPTERS", tmp_path)
     files = []
     for number in range(7):
         make_lora(f"m{number}.safetensors", metadata={"number": str(number)})
         files.append(
             WorldFile(
-                f"m{number}.safetensors", "registered", (), f"Model {number}", (f"tok{number}",), ("woman",), "maker"
+                f"m{number}.safetensors",
+                "registered",
+                (),
+                f"Model {number}",
+                (f"tok{number}",),
+                ("woman",),
+                "maker",
             )
         )
     with serve_hub(files) as url:
@@ -49,7 +57,9 @@ def test_every_version_is_listed_once_whatever_the_page_size(
         assert names == [f"Model {number} - v1.0" for number in range(7)]
 
 
-def test_the_hub_really_loses_models_when_sorted_by_newest(transport: Transport, hub_url: str) -> None:
+def test_the_hub_really_loses_models_when_sorted_by_newest(
+    transport: Transport, hub_url: str
+) -> None:
     parameters: dict[str, Any] = {"sort": "Newest", "limit": 2}
     seen: list[str] = []
     while True:
@@ -73,13 +83,19 @@ class ScriptedTransport(Transport):
 
 
 def _model(number: int) -> dict[str, Any]:
-    return {"id": number, "name": f"n{number}", "modelVersions": [{"id": number, "name": "v", "files": []}]}
+    return {
+        "id": number,
+        "name": f"n{number}",
+        "modelVersions": [{"id": number, "name": "v", "files": []}],
+    }
 
 
 def test_a_sweep_can_be_narrowed_to_types(transport: Transport) -> None:
     with serve_civitai(120) as server:
         assert len(list(listings_of(CivitaiHub(transport, server.url, ["LORA", "DoRA"])))) == 120
-        assert all("types=LORA&types=DoRA&nsfw=true&sort=Oldest" in path for path in server.requests)
+        assert all(
+            "types=LORA&types=DoRA&nsfw=true&sort=Oldest" in path for path in server.requests
+        )
 
 
 def test_a_hub_that_takes_no_cursors_of_ours_is_read_in_one_strand() -> None:
@@ -96,7 +112,9 @@ def test_a_hub_that_takes_no_cursors_of_ours_is_read_in_one_strand() -> None:
     assert CivitaiHub(
         ScriptedTransport([{"items": [_model(1)], "metadata": {"nextCursor": "56|1234|9"}}])
     ).strands() == (Strand(),)
-    assert CivitaiHub(ScriptedTransport([{"items": [_model(1)], "metadata": {}}])).strands() == (Strand(),)
+    assert CivitaiHub(ScriptedTransport([{"items": [_model(1)], "metadata": {}}])).strands() == (
+        Strand(),
+    )
 
 
 def test_models_that_were_never_published_are_told_and_end_nothing() -> None:
@@ -106,7 +124,11 @@ def test_models_that_were_never_published_are_told_and_end_nothing() -> None:
                 raise HubRefused(url, 400, "Invalid cursor")
             return super().get_json(url, params)
 
-    pages = list(CivitaiHub(NullDates([{"items": [_model(1)], "metadata": {"nextCursor": "|7"}}])).pages(Strand()))
+    pages = list(
+        CivitaiHub(NullDates([{"items": [_model(1)], "metadata": {"nextCursor": "|7"}}])).pages(
+            Strand()
+        )
+    )
     assert [page.cursor for page in pages] == ["|7", None]
     assert "never published" in pages[1].notes[0]
 
@@ -138,7 +160,11 @@ def test_an_empty_page_that_repeats_its_cursor_is_asked_for_again() -> None:
         {"items": [], "metadata": {"nextCursor": "a|2"}},
         {"items": [_model(2)], "metadata": {}},
     ]
-    assert [page.cursor for page in CivitaiHub(ScriptedTransport(pages)).pages(Strand())] == ["a|2", "a|2", None]
+    assert [page.cursor for page in CivitaiHub(ScriptedTransport(pages)).pages(Strand())] == [
+        "a|2",
+        "a|2",
+        None,
+    ]
 
 
 def test_a_hub_that_only_repeats_is_an_error_not_an_endless_loop() -> None:
@@ -149,7 +175,9 @@ def test_a_hub_that_only_repeats_is_an_error_not_an_endless_loop() -> None:
 
 def test_a_model_that_cannot_be_read_is_noted_and_costs_no_other() -> None:
     broken = {"name": "no id", "modelVersions": [{"name": "nor here"}]}
-    [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages(Strand())
+    [page] = CivitaiHub(ScriptedTransport([{"items": [broken, _model(2)], "metadata": {}}])).pages(
+        Strand()
+    )
     assert [listing.listing_id for listing in page.listings] == ["2"]
     assert "cannot be read" in page.notes[0]
 
@@ -163,14 +191,18 @@ def test_something_else_than_json_is_an_error(transport: Transport, file_server:
 
 
 def test_the_token_is_not_sent_to_the_signed_host(hub_url: str, tmp_path: Path) -> None:
-    client = Transport({"127.0.0.1": "secret"}, attempts=1, destinations=Destinations({"127.0.0.1", "localhost"}))
+    client = Transport(
+        {"127.0.0.1": "secret"}, attempts=1, destinations=Destinations({"127.0.0.1", "localhost"})
+    )
     listing = next(iter(listings_of(CivitaiHub(client, hub_url))))
     stored = CheckpointStore(tmp_path / "store", 10**9).obtain(client, listing.files[0])
     assert stored.sha256 == listing.files[0].sha256
     client.close()
 
 
-def test_every_version_of_a_listing_is_kept(transport: Transport, hub_url: str, tmp_path: Path) -> None:
+def test_every_version_of_a_listing_is_kept(
+    transport: Transport, hub_url: str, tmp_path: Path
+) -> None:
     from dataclasses import replace
 
     store = CrawlStore(tmp_path / "crawl.db")

@@ -36,7 +36,9 @@ def test_help_loads_no_model_library() -> None:
         "heavy = {'torch', 'diffusers', 'insightface', 'transformers', 'faiss', 'cv2', 'numpy', 'httpx', 'pydantic'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "inspect" in done.stdout
 
@@ -45,9 +47,16 @@ def test_inspect_keeps_its_contract(make_lora: Callable[..., Path]) -> None:
     done = run("inspect", make_lora(), "--json")
     document = json.loads(done.stdout)
     assert done.returncode == ExitCode.DONE
-    assert {"sha256", "weights_hash", "kind", "family", "triggers", "training", "bytes_read", "problems"} <= set(
-        document
-    )
+    assert {
+        "sha256",
+        "weights_hash",
+        "kind",
+        "family",
+        "triggers",
+        "training",
+        "bytes_read",
+        "problems",
+    } <= set(document)
     assert (document["kind"], document["family"]) == ("lora", "SD1")
 
 
@@ -65,14 +74,22 @@ def test_inspect_reads_a_url_by_range(file_server: object, make_lora: Callable[.
     ("arguments", "code", "told"),
     [
         (["inspect", "no-such-file"], ExitCode.COULD_NOT_FINISH, "cannot be read"),
-        (["scan", "nowhere", "--face-pack", "miniature"], ExitCode.USAGE, "is no file or folder that is here"),
+        (
+            ["scan", "nowhere", "--face-pack", "miniature"],
+            ExitCode.USAGE,
+            "is no file or folder that is here",
+        ),
         (["scan"], ExitCode.USAGE, "Missing argument"),
         (["withdraw", "nobody"], ExitCode.USAGE, "nobody"),
         (["report"], ExitCode.USAGE, "no scan"),
         (["report", "--lang", "fr"], ExitCode.USAGE, "zh-CN"),
         (["--use", "fun", "identities"], ExitCode.USAGE, "use"),
         (["--device", "tpu", "identities"], ExitCode.USAGE, "device"),
-        (["scan", ".", "--face-pack", "nothing"], ExitCode.COULD_NOT_FINISH, "neither a folder nor a known face pack"),
+        (
+            ["scan", ".", "--face-pack", "nothing"],
+            ExitCode.COULD_NOT_FINISH,
+            "neither a folder nor a known face pack",
+        ),
         (["scan", ".", "--face-pack", "buffalo_l"], ExitCode.COULD_NOT_FINISH, "buffalo_l.zip"),
         (["scan", ".", "--face-pack", "auraface"], ExitCode.COULD_NOT_FINISH, "--face-pack"),
     ],
@@ -96,7 +113,9 @@ def test_an_option_counts_before_and_after_the_command() -> None:
     assert flags.settings(use="commercial").use == "commercial"
 
 
-def test_settings_come_from_flags_then_environment_then_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_come_from_flags_then_environment_then_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scanner.settings import load_settings
 
     monkeypatch.chdir(tmp_path)
@@ -112,12 +131,18 @@ def test_settings_come_from_flags_then_environment_then_file(tmp_path: Path, mon
     assert load_settings({"home": home, "face_pack": "from-flag"}).face_pack == "from-flag"
 
 
-def test_a_mistake_in_the_settings_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_in_the_settings_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scanner.errors import SettingsInvalid
     from scanner.settings import load_settings
 
     monkeypatch.chdir(tmp_path)
-    for text, told in (("fpir = 2\n", "fpir"), ("face_pak = 'x'\n", "face_pak"), ("= broken", "cannot be read")):
+    for text, told in (
+        ("fpir = 2\n", "fpir"),
+        ("face_pak = 'x'\n", "face_pak"),
+        ("= broken", "cannot be read"),
+    ):
         (tmp_path / "portrait-scanner.toml").write_text(text)
         with pytest.raises(SettingsInvalid, match=told):
             load_settings({"home": tmp_path})
@@ -145,7 +170,10 @@ def test_a_damaged_database_is_told_and_named_by_doctor(tmp_path: Path) -> None:
         damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
     damaged.write_bytes(damaged.read_bytes()[:4096] + b"noise" * 4000)
     told = run("listings", home=home)
-    assert (told.returncode, "portrait-scanner doctor" in told.stderr) == (ExitCode.COULD_NOT_FINISH, True)
+    assert (told.returncode, "portrait-scanner doctor" in told.stderr) == (
+        ExitCode.COULD_NOT_FINISH,
+        True,
+    )
     document = json.loads(run("doctor", "--json", home=home).stdout)
     assert document["databases"]["crawl.db"].startswith("DAMAGED")
     assert any("put its backup there" in sentence for sentence in document["missing"])

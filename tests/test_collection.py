@@ -24,7 +24,9 @@ def collect(file: Path, seed: str) -> list[str]:
         str(file),
     ]
     environment = {"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     return [line for line in ran.stdout.splitlines() if "::" in line]
 
 

@@ -19,7 +19,13 @@ OHWX, STYLE = "people/ohwx.safetensors", "style.safetensors"
 class TestWhereGraphsStand:
     GRAPH = graph(
         model=["10", 0],
-        n10=node("LoraLoaderModelOnly", model=["4", 0], lora_name=OHWX, strength_model=1, is_changed=float("nan")),
+        n10=node(
+            "LoraLoaderModelOnly",
+            model=["4", 0],
+            lora_name=OHWX,
+            strength_model=1,
+            is_changed=float("nan"),
+        ),
     )
     SAID = [("generator", "ComfyUI"), ("base model", "someXL.safetensors"), ("adapter", OHWX)]  # noqa: RUF012
 
@@ -35,12 +41,21 @@ class TestWhereGraphsStand:
     )
     def test_in_exif_it_is_no_cameras_maker(self, make: str, model: str, kind: str) -> None:
         told = json.dumps(self.GRAPH)
-        tags = {tag: (2, text.format(told).encode() + b"\0") for tag, text in ((0x010F, make), (0x0110, model)) if text}
+        tags = {
+            tag: (2, text.format(told).encode() + b"\0")
+            for tag, text in ((0x010F, make), (0x0110, model))
+            if text
+        }
         assert provenance_of(with_exif(kind, tiff("<", tags))).statements() == self.SAID
 
     def test_numbers_that_json_does_not_know_are_read(self) -> None:
-        told = json.dumps(self.GRAPH).replace('"steps": 20', '"steps": NaN, "a": [NaN, -Infinity, Infinity]')
-        assert provenance_of(chunked(prompt=told, workflow='{"nodes": [], "x": NaN}')).statements() == self.SAID
+        told = json.dumps(self.GRAPH).replace(
+            '"steps": 20', '"steps": NaN, "a": [NaN, -Infinity, Infinity]'
+        )
+        assert (
+            provenance_of(chunked(prompt=told, workflow='{"nodes": [], "x": NaN}')).statements()
+            == self.SAID
+        )
 
     def test_beside_a_text_with_hashes_it_gets_them(self) -> None:
         text = (
@@ -62,7 +77,10 @@ class TestWhereGraphsStand:
         }
         assert provenance_of(graph_picture(told)).statements() == [
             ("generator", "ComfyUI"),
-            ("not read", "its graph names 1 models, and none of them can be followed to the picture"),
+            (
+                "not read",
+                "its graph names 1 models, and none of them can be followed to the picture",
+            ),
         ]
 
 
@@ -92,7 +110,9 @@ def drawn(
 def whole_drawing(mode: int) -> dict[str, Any]:
     """A checkpoint, two adapters in a row of which the second has this mode, and two texts."""
     return drawing(
-        drawn(4, "CheckpointLoaderSimple", ["someXL.safetensors"], outputs=["MODEL", "CLIP", "VAE"]),
+        drawn(
+            4, "CheckpointLoaderSimple", ["someXL.safetensors"], outputs=["MODEL", "CLIP", "VAE"]
+        ),
         drawn(
             10,
             "LoraLoader",
@@ -114,7 +134,11 @@ def whole_drawing(mode: int) -> dict[str, Any]:
             3,
             "KSampler",
             [1, "randomize", 20],
-            inputs=[("model", "MODEL", 7), ("positive", "CONDITIONING", 8), ("negative", "CONDITIONING", 9)],
+            inputs=[
+                ("model", "MODEL", 7),
+                ("positive", "CONDITIONING", 8),
+                ("negative", "CONDITIONING", 9),
+            ],
             outputs=["LATENT"],
         ),
         drawn(9, "SaveImage", ["x"], inputs=[("images", "IMAGE", 10)]),
@@ -143,7 +167,9 @@ class TestDrawings:
         assert {one.name for one in found.ingredients} == {"someXL.safetensors", *names}
 
     def test_a_graph_that_was_run_counts_before_its_drawing(self) -> None:
-        found = provenance_of(graph_picture(graph(), workflow=json.dumps(whole_drawing(0)))).statements()
+        found = provenance_of(
+            graph_picture(graph(), workflow=json.dumps(whole_drawing(0)))
+        ).statements()
         assert found == [("generator", "ComfyUI"), ("base model", "someXL.safetensors")]
 
     def test_without_links_only_what_is_on_is_told(self) -> None:
@@ -164,17 +190,42 @@ class TestDrawings:
         )
         found = read_drawing(told)
         assert found is not None
-        assert ([one.name for one in found.ingredients], found.prompt) == (["a.safetensors", OHWX], None)
+        assert ([one.name for one in found.ingredients], found.prompt) == (
+            ["a.safetensors", OHWX],
+            None,
+        )
 
     def test_subgraphs_and_pairs_of_set_and_get_are_followed(self) -> None:
         inner = {
             "id": "sub",
             "inputs": [{"name": "model"}],
             "outputs": [{"name": "MODEL", "linkIds": [2]}],
-            "nodes": [drawn(1, "LoraLoaderModelOnly", [OHWX, 1], inputs=[("model", "MODEL", 1)], outputs=["MODEL"])],
+            "nodes": [
+                drawn(
+                    1,
+                    "LoraLoaderModelOnly",
+                    [OHWX, 1],
+                    inputs=[("model", "MODEL", 1)],
+                    outputs=["MODEL"],
+                )
+            ],
             "links": [
-                {"id": 1, "origin_id": -10, "origin_slot": 0, "target_id": 1, "target_slot": 0, "type": "MODEL"},
-                {"id": 2, "origin_id": 1, "origin_slot": 0, "target_id": -20, "target_slot": 0, "type": "MODEL"},
+                {
+                    "id": 1,
+                    "origin_id": -10,
+                    "origin_slot": 0,
+                    "target_id": 1,
+                    "target_slot": 0,
+                    "type": "MODEL",
+                },
+                {
+                    "id": 2,
+                    "origin_id": 1,
+                    "origin_slot": 0,
+                    "target_id": -20,
+                    "target_slot": 0,
+                    "type": "MODEL",
+                },
             ],
         }
         told = drawing(
@@ -183,7 +234,12 @@ class TestDrawings:
             drawn(30, "SetNode", ["m"], inputs=[("MODEL", "MODEL", 2)]),
             drawn(31, "GetNode", ["m"], outputs=["MODEL"]),
             drawn(6, "CLIPTextEncode", ["portrait of ohwx"]),
-            drawn(3, "KSampler", inputs=[("model", "MODEL", 3), ("positive", "CONDITIONING", 4)], outputs=["LATENT"]),
+            drawn(
+                3,
+                "KSampler",
+                inputs=[("model", "MODEL", 3), ("positive", "CONDITIONING", 4)],
+                outputs=["LATENT"],
+            ),
             links=[
                 [1, 4, 0, 20, 0, "MODEL"],
                 [2, 20, 0, 30, 0, "MODEL"],
@@ -244,13 +300,17 @@ _KINDS = st.sampled_from(
 )
 _GRAPHS = st.dictionaries(
     _NUMBERS,
-    st.fixed_dictionaries({"class_type": _KINDS, "inputs": st.dictionaries(_NAMES, _VALUES, max_size=6)}),
+    st.fixed_dictionaries(
+        {"class_type": _KINDS, "inputs": st.dictionaries(_NAMES, _VALUES, max_size=6)}
+    ),
     max_size=5,
 )
 
 
 @given(_GRAPHS)
-def test_any_graph_is_read_and_a_node_that_nothing_leads_to_never_told(told: dict[str, Any]) -> None:
+def test_any_graph_is_read_and_a_node_that_nothing_leads_to_never_told(
+    told: dict[str, Any],
+) -> None:
     """Whatever is connected to what, in circles too: something beside it that nothing leads to is never told."""
     with_more = told | {
         "saved": node("SaveImage", images=["sampled", 0]),
@@ -302,7 +362,16 @@ def test_any_document_is_no_error(told: Any) -> None:
     read_drawing({"nodes": told, "links": told, "definitions": told})
     read_drawing(
         {
-            "nodes": [{"id": 1, "type": "x", "inputs": told, "outputs": told, "widgets_values": told, "mode": told}],
+            "nodes": [
+                {
+                    "id": 1,
+                    "type": "x",
+                    "inputs": told,
+                    "outputs": told,
+                    "widgets_values": told,
+                    "mode": told,
+                }
+            ],
             "links": [told],
         }
     )

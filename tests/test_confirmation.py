@@ -67,7 +67,9 @@ def test_a_sample_without_its_control_is_no_pair(desk: CaseDesk, case: Case) -> 
 
 
 @pytest.mark.parametrize("others", ["blurred", "another login", "another case", "redacted"])
-def test_what_others_saw_or_saw_blurred_does_not_count(desk: CaseDesk, case: Case, others: str, tmp_path: Path) -> None:
+def test_what_others_saw_or_saw_blurred_does_not_count(
+    desk: CaseDesk, case: Case, others: str, tmp_path: Path
+) -> None:
     pictures = [one for pair in comparisons_of(case) for one in pair]
     if others == "blurred":
         desk.note_shown(case, blurred=True, sha256=pictures)
@@ -106,7 +108,10 @@ def test_every_confirmation_has_words_of_its_own(desk: CaseDesk, case: Case, per
     desk.review(case.case_id, "Li Na", "confirm", WORDS)
     for spelt in (WORDS, f"  {WORDS} ", WORDS.title(), f"{WORDS}."):
         assert refusal(desk, other, spelt) == "same-words"
-    assert desk.review(other.case_id, "Li Na", "confirm", "the mole and the chin in 12 of 16").status == "confirmed"
+    assert (
+        desk.review(other.case_id, "Li Na", "confirm", "the mole and the chin in 12 of 16").status
+        == "confirmed"
+    )
 
 
 def test_a_second_reviewer_does_not_sign_the_first_ones_words(
@@ -126,7 +131,9 @@ def test_after_an_appeal_the_same_reviewer_may_say_the_same(desk: CaseDesk, case
     assert desk.review(case.case_id, "Li Na", "confirm", WORDS).status == "confirmed"
 
 
-def test_on_pages_a_saved_report_is_not_yet_looked_at(settings: Settings, case: Case, tmp_path: Path) -> None:
+def test_on_pages_a_saved_report_is_not_yet_looked_at(
+    settings: Settings, case: Case, tmp_path: Path
+) -> None:
     pages = PageDesk(settings, clock=lambda: NOON, any_thread=True)
     pages.write_report(case.case_id, tmp_path, "en", redacted=False, pdf=False)
     with pytest.raises(ConfirmationRefused, match="open at least 3"):
@@ -136,7 +143,9 @@ def test_on_pages_a_saved_report_is_not_yet_looked_at(settings: Settings, case: 
     pages.close()
 
 
-def test_nothing_is_confirmed_of_somebody_who_has_withdrawn(desk: CaseDesk, case: Case, person: str) -> None:
+def test_nothing_is_confirmed_of_somebody_who_has_withdrawn(
+    desk: CaseDesk, case: Case, person: str
+) -> None:
     open_pairs(desk, case, 3)
     desk.vault.withdraw(person, NOON, "olga")
     assert refusal(desk, case) == "withdrawn"

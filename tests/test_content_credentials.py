@@ -75,7 +75,10 @@ def test_credentials_that_cannot_be_read_are_no_invalid_ones(data: bytes) -> Non
     assert found is not None
     assert found.state == "Unread"
     [(about, told)] = found.statements()
-    assert (about, "could not be read, so that nothing was validated" in told) == ("credentials", True)
+    assert (about, "could not be read, so that nothing was validated" in told) == (
+        "credentials",
+        True,
+    )
     assert not any(word in told for word in ("_C2pa", "Error", "does not validate"))
 
 
@@ -116,9 +119,15 @@ class TestReports:
                 f"blake3:{'ab' * 32}",
             )
         )
-        return case_html(replace(case, sighting=replace(case.sighting, images=images, ties=ties)), docket, language)
+        return case_html(
+            replace(case, sighting=replace(case.sighting, images=images, ties=ties)),
+            docket,
+            language,
+        )
 
-    def test_a_report_says_what_credentials_are_and_how_a_file_is_meant(self, docket: Docket) -> None:
+    def test_a_report_says_what_credentials_are_and_how_a_file_is_meant(
+        self, docket: Docket
+    ) -> None:
         text = self.shown(docket, "en")
         for told in (
             "Content Credentials: present and valid",
@@ -147,7 +156,9 @@ class TestReports:
             assert told in text, told
 
     def test_every_word_is_translated(self) -> None:
-        english, chinese = (words_of(translations(language).gettext) for language in ("en", "zh-CN"))
+        english, chinese = (
+            words_of(translations(language).gettext) for language in ("en", "zh-CN")
+        )
         for group in ("says", "tie"):
             assert not [key for key, word in english[group].items() if chinese[group][key] == word]
 

@@ -63,13 +63,16 @@ def test_most_of_them_are_refused_by_name(client: Transport) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["http://127.0.0.1:1/", "http://[::1]:1/x", "file:///etc/passwd", "http://a:b@127.0.0.1/"]
+    "target",
+    ["http://127.0.0.1:1/", "http://[::1]:1/x", "file:///etc/passwd", "http://a:b@127.0.0.1/"],
 )
 @pytest.mark.parametrize("hops", [1, 3])
 def test_no_redirect_leads_inside(file_server: FileServer, target: str, hops: int) -> None:
     redirects = [(302, {"Location": file_server.url(f"hop{hop}")}) for hop in range(hops - 1)]
     file_server.failures = [*redirects, (302, {"Location": target})]
-    allowed = Transport(attempts=1, destinations=Destinations({f"127.0.0.1:{file_server.server_port}"}))
+    allowed = Transport(
+        attempts=1, destinations=Destinations({f"127.0.0.1:{file_server.server_port}"})
+    )
     with pytest.raises(DestinationRefused):
         allowed.get(file_server.url("start"))
     assert len(file_server.requests) == hops
@@ -104,7 +107,11 @@ def test_one_bad_address_among_good_ones_is_refused() -> None:
 def test_what_the_operator_allows_can_be_reached(file_server: FileServer, tmp_path: Path) -> None:
     (file_server.folder / "a").write_bytes(b"here")
     port = file_server.server_port
-    for allowed in ({"127.0.0.1"}, {f"127.0.0.1:{port}"}, {f"LOCALHOST:{port}", f"127.0.0.1:{port}"}):
+    for allowed in (
+        {"127.0.0.1"},
+        {f"127.0.0.1:{port}"},
+        {f"LOCALHOST:{port}", f"127.0.0.1:{port}"},
+    ):
         client = Transport(attempts=1, destinations=Destinations(allowed))
         assert client.get(file_server.url("a")).content == b"here"
         client.close()
@@ -125,7 +132,8 @@ def test_a_name_without_an_address_is_unreachable_not_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["93.184.215.14", "8.8.8.8", "2606:4700::6810:84e5", "64:ff9b::8.8.8.8", "2002:808:808::1"]
+    "address",
+    ["93.184.215.14", "8.8.8.8", "2606:4700::6810:84e5", "64:ff9b::8.8.8.8", "2002:808:808::1"],
 )
 def test_public_addresses_are_fine(address: str) -> None:
     assert objection_to(address) is None

@@ -20,14 +20,21 @@ from scanner.errors import UnfaithfulLoad
 from tests.test_adapter_formats import digest
 from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sd3, tiny_sdxl
 
-MAKERS: dict[str, Callable[[], Any]] = {"SD1": tiny_sd1, "SDXL": tiny_sdxl, "SD3": tiny_sd3, "Flux.1": tiny_flux}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "SD1": tiny_sd1,
+    "SDXL": tiny_sdxl,
+    "SD3": tiny_sd3,
+    "Flux.1": tiny_flux,
+}
 WIDTH = 32
 
 
 @pytest.fixture(scope="module")
 def pipeline_of() -> Callable[[str], Any]:
     made: dict[str, Any] = {}
-    return lambda family: made.setdefault(family, None) or made.update({family: MAKERS[family]()}) or made[family]
+    return lambda family: (
+        made.setdefault(family, None) or made.update({family: MAKERS[family]()}) or made[family]
+    )
 
 
 def file_of(path: Path, *names: str, vectors: int = 2) -> dict[str, torch.Tensor]:
@@ -47,7 +54,9 @@ WHOLE = [
 ]
 
 
-@pytest.mark.parametrize(("family", "tables"), WHOLE, ids=[f"{family} {'+'.join(names)}" for family, names in WHOLE])
+@pytest.mark.parametrize(
+    ("family", "tables"), WHOLE, ids=[f"{family} {'+'.join(names)}" for family, names in WHOLE]
+)
 def test_every_table_reaches_the_encoder_that_it_is_for(
     family: str, tables: dict[str, str], pipeline_of: Callable[[str], Any], tmp_path: Path
 ) -> None:
@@ -58,7 +67,9 @@ def test_every_table_reaches_the_encoder_that_it_is_for(
         for name, encoder in tables.items():
             words = getattr(pipeline, encoder.replace("text_encoder", "tokenizer"))
             rows = getattr(pipeline, encoder).get_input_embeddings().weight[words(text).input_ids]
-            found = [row for row in rows if any(torch.equal(row, wanted) for wanted in tensors[name])]
+            found = [
+                row for row in rows if any(torch.equal(row, wanted) for wanted in tensors[name])
+            ]
             assert len(found) == 2
     assert digest(pipeline) == before
 
@@ -87,9 +98,15 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("family", "names", "told"), REFUSED, ids=[f"{row[0]} {'+'.join(row[1])}" for row in REFUSED])
+@pytest.mark.parametrize(
+    ("family", "names", "told"), REFUSED, ids=[f"{row[0]} {'+'.join(row[1])}" for row in REFUSED]
+)
 def test_what_would_go_in_only_in_part_is_refused_with_its_name(
-    family: str, names: tuple[str, ...], told: str, pipeline_of: Callable[[str], Any], tmp_path: Path
+    family: str,
+    names: tuple[str, ...],
+    told: str,
+    pipeline_of: Callable[[str], Any],
+    tmp_path: Path,
 ) -> None:
     pipeline, path = pipeline_of(family), tmp_path / "someone.safetensors"
     file_of(path, *names)
@@ -117,14 +134,20 @@ def test_words_in_an_adapter_need_a_table_for_every_encoder_too(
     sdxl, path = pipeline_of("SDXL"), tmp_path / "bundle.safetensors"
     layer = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     out, inner = sdxl.unet.get_submodule(layer).weight.shape
-    lora = {f"unet.{layer}.lora_A.weight": torch.randn(1, inner), f"unet.{layer}.lora_B.weight": torch.randn(out, 1)}
+    lora = {
+        f"unet.{layer}.lora_A.weight": torch.randn(1, inner),
+        f"unet.{layer}.lora_B.weight": torch.randn(out, 1),
+    }
     tables = {f"bundle_emb.ohwx.{name}": torch.randn(2, WIDTH) for name in ("clip_g", "clip_l")}
     save_file({**lora, **tables}, path)
     with loaded_into(sdxl, path, "lora", "SDXL", "") as loaded:
         assert len(loaded.words) == 1
     for broken in ({"bundle_emb.ohwx.clip_l": torch.randn(2, WIDTH)}, {**tables, "bundle_emb.ohwx.clip_l_out": torch.randn(2, WIDTH)}):  # fmt: skip
         save_file({**lora, **broken}, path)
-        with pytest.raises(UnfaithfulLoad, match=r"clip_g|clip_l_out"), loaded_into(sdxl, path, "lora", "SDXL", ""):
+        with (
+            pytest.raises(UnfaithfulLoad, match=r"clip_g|clip_l_out"),
+            loaded_into(sdxl, path, "lora", "SDXL", ""),
+        ):
             pass
 
 
@@ -145,7 +168,11 @@ def test_words_in_an_adapter_have_one_table_for_each_encoder(
 FAMILIES = [
     ({"clip_l": (2, 768), "emb_params": (2, 768)}, "unknown", "emb_params"),
     ({"clip_l": (2, 768), "clip_g": (2, 1280), "emb_params": (2, 1280)}, "unknown", "emb_params"),
-    ({"clip_l": (2, 768), "t5": (2, 4096), "clip_l_out": (2, 768), "t5_out": (2, 4096)}, "Flux.1", "_out"),
+    (
+        {"clip_l": (2, 768), "t5": (2, 4096), "clip_l_out": (2, 768), "t5_out": (2, 4096)},
+        "Flux.1",
+        "_out",
+    ),
     ({"clip_l": (2, 768), "t5": (2, 4096)}, "Flux.1", ""),
     ({"clip_l": (2, 768), "clip_g": (2, 1280), "t5": (2, 4096)}, "SD3", ""),
     ({"emb_params": (4, 768), "emp_params_out": (4, 768)}, "SD1", "emp_params_out"),

@@ -25,7 +25,10 @@ from crawlers.listing import RemoteFile
 from tests.servers.serving import Answer, serve_answers
 from tests.test_cli import run
 
-FILE = save({f"layer_{number}.weight": np.arange(64, dtype="f4") for number in range(2_000)}, {"ss_output_name": "x"})
+FILE = save(
+    {f"layer_{number}.weight": np.arange(64, dtype="f4") for number in range(2_000)},
+    {"ss_output_name": "x"},
+)
 SHA256 = hashlib.sha256(FILE).hexdigest()
 
 
@@ -49,7 +52,9 @@ ENCODED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def serves(coding: str, body: bytes, *, ranges: bool = False) -> Callable[[str, dict[str, str], bytes], Answer]:
+def serves(
+    coding: str, body: bytes, *, ranges: bool = False
+) -> Callable[[str, dict[str, str], bytes], Answer]:
     """One encoded body; with `ranges`, ranges of it are answered, as the standard has it."""
 
     def answer(_path: str, headers: dict[str, str], _body: bytes) -> Answer:
@@ -60,7 +65,11 @@ def serves(coding: str, body: bytes, *, ranges: bool = False) -> Callable[[str, 
         start, end = int(first), min(int(last or len(body)), len(body) - 1)
         if start >= len(body):
             return 416, {"Content-Range": f"bytes */{len(body)}"}, b""
-        return 206, {**told, "Content-Range": f"bytes {start}-{end}/{len(body)}"}, body[start : end + 1]
+        return (
+            206,
+            {**told, "Content-Range": f"bytes {start}-{end}/{len(body)}"},
+            body[start : end + 1],
+        )
 
     return answer
 
@@ -73,9 +82,13 @@ class TestAnEncodedFile:
             header = read_header(HttpSource(transport, url))
         assert (len(header.tensors), header.metadata["ss_output_name"]) == (2_000, "x")
 
-    def test_it_is_fetched(self, transport: Transport, tmp_path: Path, coding: str, ranges: bool) -> None:
+    def test_it_is_fetched(
+        self, transport: Transport, tmp_path: Path, coding: str, ranges: bool
+    ) -> None:
         with serve_answers(serves(coding, ENCODED[coding](FILE), ranges=ranges)) as url:
-            _, sha256 = download(transport, RemoteFile("x.safetensors", url, len(FILE), SHA256), tmp_path)
+            _, sha256 = download(
+                transport, RemoteFile("x.safetensors", url, len(FILE), SHA256), tmp_path
+            )
         assert sha256 == SHA256
 
     def test_a_part_of_it_in_plain_bytes_is_not_gone_on_with(
@@ -89,7 +102,9 @@ class TestAnEncodedFile:
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "x-own", "gzip, br", "gzip"])
-def test_what_cannot_be_undone_gets_a_plain_reason(transport: Transport, tmp_path: Path, coding: str) -> None:
+def test_what_cannot_be_undone_gets_a_plain_reason(
+    transport: Transport, tmp_path: Path, coding: str
+) -> None:
     body = gzip.compress(FILE)[:-2000] if coding == "gzip" else bytes(range(256)) * 40
     with serve_answers(serves(coding, body)) as url:
         for attempt in range(2):
@@ -105,7 +120,9 @@ def test_inspect_says_what_the_header_says(tmp_path: Path) -> None:
     with serve_answers(serves("gzip", gzip.compress(FILE))) as url:
         done = run("inspect", f"{url}/x.safetensors", "--json", home=tmp_path / "home")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["problems"] == ["these tensors are not those of any known adapter or image model"]
+    assert json.loads(done.stdout)["problems"] == [
+        "these tensors are not those of any known adapter or image model"
+    ]
     with serve_answers(serves("br", b"\x1b" * 3000)) as url:
         done = run("inspect", f"{url}/x.safetensors", "--json", home=tmp_path / "home")
     assert "encoded as br" in done.stdout + done.stderr
@@ -113,12 +130,21 @@ def test_inspect_says_what_the_header_says(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_compressed_itself_is_said_to_be(transport: Transport) -> None:
-    with serve_answers(lambda *_: (200, {}, gzip.compress(FILE))) as url, pytest.raises(NotSafetensors, match="unpack"):
+    with (
+        serve_answers(lambda *_: (200, {}, gzip.compress(FILE))) as url,
+        pytest.raises(NotSafetensors, match="unpack"),
+    ):
         read_header(HttpSource(transport, url))
 
 
-@given(st.lists(st.binary(max_size=300), max_size=4), st.integers(1, 50), st.sampled_from(["gzip", "deflate"]))
-def test_any_pieces_of_any_members_decode_to_the_same(members: list[bytes], size: int, coding: str) -> None:
+@given(
+    st.lists(st.binary(max_size=300), max_size=4),
+    st.integers(1, 50),
+    st.sampled_from(["gzip", "deflate"]),
+)
+def test_any_pieces_of_any_members_decode_to_the_same(
+    members: list[bytes], size: int, coding: str
+) -> None:
     data = b"".join(members)
     body = b"".join(map(gzip.compress, members)) if coding == "gzip" else zlib.compress(data)
     pieces = (body[place : place + size] for place in range(0, len(body), size))
@@ -128,7 +154,9 @@ def test_any_pieces_of_any_members_decode_to_the_same(members: list[bytes], size
 @given(st.binary(max_size=200), st.text(max_size=20))
 def test_any_body_under_any_label_ends_in_bytes_or_a_reason(body: bytes, label: str) -> None:
     try:
-        assert isinstance(b"".join(decoded(iter([body]), codings_of({"content-encoding": label}))), bytes)
+        assert isinstance(
+            b"".join(decoded(iter([body]), codings_of({"content-encoding": label}))), bytes
+        )
         for coding in ("gzip", "deflate"):
             b"".join(decoded(iter([b"\x1f\x8b" + body]), (coding,)))
     except UnreadableEncoding:

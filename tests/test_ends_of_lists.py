@@ -28,7 +28,9 @@ from tests.servers.serving import Answer, as_json, serve_answers
 class Lists:
     """Repositories in the lists of three hubs; `odd` gives an answer in place of the page of a number."""
 
-    def __init__(self, count: int, odd: Callable[[int, int], Answer | None] = lambda *_: None) -> None:
+    def __init__(
+        self, count: int, odd: Callable[[int, int], Answer | None] = lambda *_: None
+    ) -> None:
         self.names = [f"maker/lora-{number:04d}" for number in range(count)]
         self.odd, self.asked = odd, Counter[int]()
 
@@ -52,7 +54,10 @@ class Lists:
     def huggingface(self, query: dict[str, str], page: int) -> Answer:
         names = self.names if query["direction"] == "1" else self.names[::-1]
         limit = int(query["limit"])
-        found = [{"id": name, "pipeline_tag": "text-to-speech"} for name in names[(page - 1) * limit : page * limit]]
+        found = [
+            {"id": name, "pipeline_tag": "text-to-speech"}
+            for name in names[(page - 1) * limit : page * limit]
+        ]
         link = {
             "Link": f'<https://x.invalid/api/models?{urlsplit("?").query}direction=1&limit=100&cursor={page + 1}>; rel="next"'
         }
@@ -60,14 +65,21 @@ class Lists:
 
     def modelscope(self, _query: dict[str, str], page: int) -> Answer:
         found = [{"id": name} for name in self.names[(page - 1) * 100 : page * 100]]
-        return as_json({"success": True, "data": {"models": found, "total_count": len(self.names), "page_size": 100}})
+        return as_json(
+            {
+                "success": True,
+                "data": {"models": found, "total_count": len(self.names), "page_size": 100},
+            }
+        )
 
     def github(self, _query: dict[str, str], page: int) -> Answer:
         found = [
             {"full_name": name, "html_url": f"https://github.com/{name}", "default_branch": "main"}
             for name in self.names[(page - 1) * 100 : page * 100]
         ]
-        return as_json({"total_count": len(self.names), "incomplete_results": False, "items": found})
+        return as_json(
+            {"total_count": len(self.names), "incomplete_results": False, "items": found}
+        )
 
     def contents(self, path: str) -> Answer:
         if path.endswith("/repo/files"):
@@ -75,7 +87,11 @@ class Lists:
             return as_json({"Success": True, "Data": {"Files": [file]}})
         if path.endswith("/releases"):
             return as_json([])
-        return as_json({"tree": [{"path": "README.md"}]}) if "/git/trees/" in path else as_json({}, 404)
+        return (
+            as_json({"tree": [{"path": "README.md"}]})
+            if "/git/trees/" in path
+            else as_json({}, 404)
+        )
 
 
 HUBS: dict[str, Callable[[Transport, str], Hub]] = {
@@ -101,7 +117,9 @@ def go(name: str, url: str, transport: Transport, store: CrawlStore) -> SweepSte
 def test_a_page_that_is_nothing_at_first_is_asked_for_again(
     transport: Transport, store: CrawlStore, name: str, nothing: Any
 ) -> None:
-    lists = Lists(450, lambda page, times: as_json(nothing) if page % 2 == 0 and times <= 4 else None)
+    lists = Lists(
+        450, lambda page, times: as_json(nothing) if page % 2 == 0 and times <= 4 else None
+    )
     with serve_answers(lists) as url:
         step = go(name, url, transport, store)
     assert (step.finished, step.listings) == (True, 450)
@@ -124,7 +142,9 @@ def test_a_page_that_stays_nothing_leaves_the_sweep_unfinished(
 
 @pytest.mark.parametrize("name", HUBS)
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200])
-def test_a_list_of_any_length_ends(transport: Transport, store: CrawlStore, name: str, count: int) -> None:
+def test_a_list_of_any_length_ends(
+    transport: Transport, store: CrawlStore, name: str, count: int
+) -> None:
     with serve_answers(Lists(count)) as url:
         step = go(name, url, transport, store)
     assert (step.finished, step.listings, step.gaps) == (True, count, ())
@@ -145,7 +165,9 @@ def test_a_full_page_without_its_link_is_no_end(transport: Transport, store: Cra
     assert "no link to the next one" in step.gaps[0]
 
 
-def test_a_page_smaller_than_was_asked_for_does_not_shorten_the_list(transport: Transport, store: CrawlStore) -> None:
+def test_a_page_smaller_than_was_asked_for_does_not_shorten_the_list(
+    transport: Transport, store: CrawlStore
+) -> None:
     names = [f"maker/lora-{number}" for number in range(130)]
 
     def answer(path: str, *_: Any) -> Answer:
@@ -153,7 +175,9 @@ def test_a_page_smaller_than_was_asked_for_does_not_shorten_the_list(transport: 
             return as_json({"Success": True, "Data": {"Files": [{"Path": "x", "Type": "blob"}]}})
         page = int(parse_qs(urlsplit(path).query)["page_number"][0])
         found = [{"id": name} for name in names[(page - 1) * 50 : page * 50]]
-        return as_json({"success": True, "data": {"models": found, "total_count": 130, "page_size": 50}})
+        return as_json(
+            {"success": True, "data": {"models": found, "total_count": 130, "page_size": 50}}
+        )
 
     with serve_answers(answer) as url:
         step = go("modelscope", url, transport, store)
@@ -186,8 +210,12 @@ class TestFilesOfARepository:
         [listing] = store.newest(name, "maker/repo")
         return listing, " ".join(note for step in steps for note in step.notes)
 
-    @pytest.mark.parametrize("details", [{}, {"siblings": []}, {"siblings": None}, {"siblings": "x"}], ids=str)
-    def test_details_without_a_file_are_noted(self, transport: Transport, store: CrawlStore, details: Any) -> None:
+    @pytest.mark.parametrize(
+        "details", [{}, {"siblings": []}, {"siblings": None}, {"siblings": "x"}], ids=str
+    )
+    def test_details_without_a_file_are_noted(
+        self, transport: Transport, store: CrawlStore, details: Any
+    ) -> None:
         listing, notes = self.one(transport, store, "huggingface", lambda _: as_json(details))
         assert (listing.files, listing.revision, "names no file" in notes) == ((), None, True)
 
@@ -195,18 +223,32 @@ class TestFilesOfARepository:
         self, transport: Transport, store: CrawlStore
     ) -> None:
         siblings = [{"rfilename": "x.safetensors", "size": 5}]
-        listing, _ = self.one(transport, store, "huggingface", lambda _: as_json({"siblings": siblings}))
+        listing, _ = self.one(
+            transport, store, "huggingface", lambda _: as_json({"siblings": siblings})
+        )
         assert [file.name for file in listing.files] == ["x.safetensors"]
 
     @pytest.mark.parametrize("tree", [{}, {"tree": None}, []], ids=str)
     def test_no_tree_is_noted(self, transport: Transport, store: CrawlStore, tree: Any) -> None:
-        _, notes = self.one(transport, store, "github", lambda path: as_json(tree if "/trees/" in path else []))
+        _, notes = self.one(
+            transport, store, "github", lambda path: as_json(tree if "/trees/" in path else [])
+        )
         assert "gives no tree" in notes
 
-    def test_a_tree_that_is_cut_is_read_folder_by_folder(self, transport: Transport, store: CrawlStore) -> None:
+    def test_a_tree_that_is_cut_is_read_folder_by_folder(
+        self, transport: Transport, store: CrawlStore
+    ) -> None:
         trees = {
-            "main?recursive=1": {"truncated": True, "tree": [{"path": "a.safetensors", "type": "blob"}]},
-            "main": {"tree": [{"path": "a.safetensors", "type": "blob"}, {"path": "b", "type": "tree", "sha": "t1"}]},
+            "main?recursive=1": {
+                "truncated": True,
+                "tree": [{"path": "a.safetensors", "type": "blob"}],
+            },
+            "main": {
+                "tree": [
+                    {"path": "a.safetensors", "type": "blob"},
+                    {"path": "b", "type": "tree", "sha": "t1"},
+                ]
+            },
             "t1": {"tree": [{"path": "c", "type": "tree", "sha": "t2"}]},
             "t2": {"tree": [{"path": "d.safetensors", "type": "blob"}]},
         }
@@ -214,16 +256,28 @@ class TestFilesOfARepository:
             transport, store, "github",
             lambda path: as_json(trees[path.rpartition("/")[2]]) if "/trees/" in path else as_json([]),
         )  # fmt: skip
-        assert ([file.name for file in listing.files], notes) == (["a.safetensors", "b/c/d.safetensors"], "")
+        assert ([file.name for file in listing.files], notes) == (
+            ["a.safetensors", "b/c/d.safetensors"],
+            "",
+        )
 
-    def test_more_than_a_page_of_releases_is_read(self, transport: Transport, store: CrawlStore) -> None:
+    def test_more_than_a_page_of_releases_is_read(
+        self, transport: Transport, store: CrawlStore
+    ) -> None:
         def answer(path: str) -> Answer:
             if "/trees/" in path:
                 return as_json({"tree": []})
             page = int(parse_qs(urlsplit(path).query).get("page", ["1"])[0])
             numbers = range((page - 1) * 100, min(page * 100, 130))
             return as_json(
-                [{"assets": [{"name": f"{one}.safetensors", "browser_download_url": "https://x"}]} for one in numbers]
+                [
+                    {
+                        "assets": [
+                            {"name": f"{one}.safetensors", "browser_download_url": "https://x"}
+                        ]
+                    }
+                    for one in numbers
+                ]
             )
 
         listing, _ = self.one(transport, store, "github", answer)

@@ -26,7 +26,9 @@ def whys(report: EnrolmentReport) -> list[Why | None]:
 
 
 def two_people(folder: Path, name: str, left: int, right: int) -> Path:
-    pictures = [open_photo(*draw_photos(seed, 1, folder / str(seed))).pixels for seed in (left, right)]
+    pictures = [
+        open_photo(*draw_photos(seed, 1, folder / str(seed))).pixels for seed in (left, right)
+    ]
     path = folder / name
     Image.fromarray(np.hstack(pictures)).save(path)
     return path
@@ -39,14 +41,22 @@ def test_photos_of_one_person_make_a_template(
     assert template.report.accepted >= 5
     assert len(template.photos) == template.report.accepted
     assert template.prototypes.shape == (1, 128)
-    again = make_template(miniature_reader, miniature_pack.bar, draw_photos(900, 6, tmp_path / "more", first=50))
-    other = make_template(miniature_reader, miniature_pack.bar, draw_photos(901, 6, tmp_path / "other"))
+    again = make_template(
+        miniature_reader, miniature_pack.bar, draw_photos(900, 6, tmp_path / "more", first=50)
+    )
+    other = make_template(
+        miniature_reader, miniature_pack.bar, draw_photos(901, 6, tmp_path / "other")
+    )
     assert (template.prototypes @ again.prototypes.T).max() > 0.8
     assert (template.prototypes @ other.prototypes.T).max() < 0.6
 
 
-def test_every_photo_is_measured(miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path) -> None:
-    report = make_template(miniature_reader, miniature_pack.bar, draw_photos(900, 4, tmp_path)).report
+def test_every_photo_is_measured(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
+    report = make_template(
+        miniature_reader, miniature_pack.bar, draw_photos(900, 4, tmp_path)
+    ).report
     for verdict in report.photos:
         document = verdict.to_document("zh-CN")
         assert set(document["quality"]) == {
@@ -80,7 +90,9 @@ def test_another_pack_takes_the_face_that_was_picked_not_the_largest(
     miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
 ) -> None:
     alone = draw_photos(900, 3, tmp_path / "900", first=10)
-    small, large = (Image.open(draw_photos(seed, 1, tmp_path / str(seed), first=40)[0]) for seed in (900, 903))
+    small, large = (
+        Image.open(draw_photos(seed, 1, tmp_path / str(seed), first=40)[0]) for seed in (900, 903)
+    )
     side = int(large.width * 1.4)
     together = Image.new("RGB", (side + small.width, side))
     together.paste(large.resize((side, side)), (0, 0))
@@ -89,12 +101,16 @@ def test_another_pack_takes_the_face_that_was_picked_not_the_largest(
     data = (tmp_path / "together.png").read_bytes()
     faces = miniature_reader.read([open_photo(tmp_path / "together.png").pixels])[0]
     expected = make_template(miniature_reader, miniature_pack.bar, alone).prototypes[0]
-    assert faces[0].embedding @ expected < 0.5 < faces[1].embedding @ expected  # the stranger comes first
+    assert (
+        faces[0].embedding @ expected < 0.5 < faces[1].embedding @ expected
+    )  # the stranger comes first
     made = template_of_kept(miniature_reader, [*(path.read_bytes() for path in alone), data])
     assert made is not None
     assert len(made) == 1
     assert made[0] @ expected > 0.95
-    stranger = draw_photos(903, 1, tmp_path / "903", first=50)[0].read_bytes()  # all that this pack sees of a crowd
+    stranger = draw_photos(903, 1, tmp_path / "903", first=50)[
+        0
+    ].read_bytes()  # all that this pack sees of a crowd
     again = template_of_kept(miniature_reader, [*(path.read_bytes() for path in alone), stranger])
     assert again is not None
     assert again[0] @ expected > 0.95
@@ -105,31 +121,46 @@ def test_another_pack_takes_the_face_that_was_picked_not_the_largest(
 def test_of_two_faces_one_can_be_picked(
     miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
 ) -> None:
-    photos = [*draw_photos(900, 3, tmp_path / "900", first=10), two_people(tmp_path, "two.png", 903, 900)]
+    photos = [
+        *draw_photos(900, 3, tmp_path / "900", first=10),
+        two_people(tmp_path, "two.png", 903, 900),
+    ]
     report = make_template(miniature_reader, miniature_pack.bar, photos).report
     refusal = report.photos[-1].refusal
     assert refusal is not None
     assert refusal.why == Why.SEVERAL_FACES
     likely = int(str(refusal.facts["likely"]))  # it looks like the person in the other photos
-    picked = make_template(miniature_reader, miniature_pack.bar, photos, picks={"two.png": likely}).report
+    picked = make_template(
+        miniature_reader, miniature_pack.bar, photos, picks={"two.png": likely}
+    ).report
     assert whys(picked)[-1] is None
-    wrong = make_template(miniature_reader, miniature_pack.bar, photos, picks={"two.png": 3 - likely}).report
+    wrong = make_template(
+        miniature_reader, miniature_pack.bar, photos, picks={"two.png": 3 - likely}
+    ).report
     assert whys(wrong)[-1] == Why.SOMEONE_ELSE
     none = make_template(miniature_reader, miniature_pack.bar, photos, picks={"two.png": 5}).report
     assert whys(none)[-1] == Why.NO_SUCH_FACE
 
 
-def test_every_refusal_says_why(miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path) -> None:
+def test_every_refusal_says_why(
+    miniature_reader: InsightFaceReader, miniature_pack: FacePack, tmp_path: Path
+) -> None:
     [good] = draw_photos(900, 1, tmp_path)
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "empty.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     [another] = draw_photos(900, 1, tmp_path / "s", first=30)
     Image.fromarray(open_photo(another).pixels).resize((28, 28)).save(tmp_path / "small.png")
-    dark = (open_photo(*draw_photos(900, 1, tmp_path / "d", first=7)).pixels * 0.04).astype(np.uint8)
+    dark = (open_photo(*draw_photos(900, 1, tmp_path / "d", first=7)).pixels * 0.04).astype(
+        np.uint8
+    )
     Image.fromarray(dark).save(tmp_path / "dark.png")
     names = ["empty.png", "broken.jpg", "small.png", "dark.png"]
-    with pytest.raises(EnrolmentRefused, match="1 usable photos, 3 are needed: add 2 more") as caught:
-        make_template(miniature_reader, miniature_pack.bar, [good, *(tmp_path / name for name in names)])
+    with pytest.raises(
+        EnrolmentRefused, match="1 usable photos, 3 are needed: add 2 more"
+    ) as caught:
+        make_template(
+            miniature_reader, miniature_pack.bar, [good, *(tmp_path / name for name in names)]
+        )
     first, empty, broken, small, dark_why = whys(caught.value.report)
     assert (first, empty, broken) == (None, Why.NO_FACE, Why.NOT_AN_IMAGE)
     assert small in (Why.TOO_SMALL, Why.NO_FACE)
@@ -153,7 +184,8 @@ def faces_around(seed: int, count: int, spread: float, norm: float = 20.0) -> li
     rng = np.random.default_rng(seed + 1000)
     centre = prototypes_of(seed)[0]
     return [
-        replace(GOOD, embedding=unit(centre + spread * unit(rng.normal(size=128))), norm=norm) for _ in range(count)
+        replace(GOOD, embedding=unit(centre + spread * unit(rng.normal(size=128))), norm=norm)
+        for _ in range(count)
     ]
 
 
@@ -168,7 +200,11 @@ class TestPrototypes:
         made = make_prototypes(faces)
         assert len(made) == 3
         for seed in (1, 2):
-            assert (made @ prototypes_of(seed)[0]).max() > 0.95 > (plain_mean(faces) @ prototypes_of(seed)[0]).max()
+            assert (
+                (made @ prototypes_of(seed)[0]).max()
+                > 0.95
+                > (plain_mean(faces) @ prototypes_of(seed)[0]).max()
+            )
         both = unit(prototypes_of(1)[0] + prototypes_of(2)[0])
         assert (made @ both).argmax() == 0
         assert made[0] @ both > 0.8
@@ -184,7 +220,10 @@ class TestPrototypes:
 
     def test_photos_that_disagree_weigh_less(self) -> None:
         faces = faces_around(1, 5, 0.3) + faces_around(2, 1, 0.0)
-        assert make_prototypes(faces)[0] @ prototypes_of(1)[0] > plain_mean(faces)[0] @ prototypes_of(1)[0]
+        assert (
+            make_prototypes(faces)[0] @ prototypes_of(1)[0]
+            > plain_mean(faces)[0] @ prototypes_of(1)[0]
+        )
 
     def test_one_photo_is_enough_to_be_a_template(self) -> None:
         [only] = faces_around(1, 1, 0.3)

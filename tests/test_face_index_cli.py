@@ -37,7 +37,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> None:
-    enrolled = run("enroll", "Erika Mustermann", photos, "--submitted-by", "sam", "--yes", "--json", home=home)
+    enrolled = run(
+        "enroll", "Erika Mustermann", photos, "--submitted-by", "sam", "--yes", "--json", home=home
+    )
     assert enrolled.returncode == 0, enrolled.stderr
     document = json.loads(enrolled.stdout)
     assert document["status"] == "pending"
@@ -54,7 +56,15 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     assert "active" in run("approve", "Erika Mustermann", "--proof", "passport", home=home).stdout
     assert "No" in run("identities", "--waiting", home=home).stdout
     renewed = run(
-        "consent", "renew", "Erika Mustermann", "--expires", "2090-01-31", "--terms", "permitted", "--yes", home=home
+        "consent",
+        "renew",
+        "Erika Mustermann",
+        "--expires",
+        "2090-01-31",
+        "--terms",
+        "permitted",
+        "--yes",
+        home=home,
     )
     assert "2090-01-31" in renewed.stdout
     shown = json.loads(run("consent", "show", "Erika Mustermann", "--json", home=home).stdout)
@@ -79,7 +89,9 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     assert status["people"]["searched"] == 1
     assert status["backups"][0]["there"]
     receipt = tmp_path / "erased.json"
-    assert "1 backup(s)" in run("withdraw", "Erika Mustermann", "--receipt", receipt, home=home).stdout
+    assert (
+        "1 backup(s)" in run("withdraw", "Erika Mustermann", "--receipt", receipt, home=home).stdout
+    )
     assert b"Mustermann" not in bytes_below(home)
     again = run("withdraw", "anybody", "--receipt", receipt, home=home)
     assert again.returncode == ExitCode.USAGE
@@ -89,7 +101,9 @@ def test_a_person_comes_and_goes(home: Path, photos: Path, tmp_path: Path) -> No
     assert run("receipt", exported).stdout.startswith("Sound")
     checked = run("receipt", receipt, "--fingerprint", status["receipt_key_fingerprint"])
     assert checked.stdout.startswith("Sound")
-    assert run("receipt", receipt, "--fingerprint", "00" * 32).returncode == ExitCode.COULD_NOT_FINISH
+    assert (
+        run("receipt", receipt, "--fingerprint", "00" * 32).returncode == ExitCode.COULD_NOT_FINISH
+    )
     assert run("vault", "check", home=home).returncode == 0
     assert run("vault", "rotate-key", home=home).returncode == 0
     restored = run("vault", "restore", status["backups"][0]["path"], "--json", home=home)
@@ -120,25 +134,55 @@ def test_refusals_come_in_the_readers_language(home: Path, photos: Path, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["enroll", "X", ".", "--terms", "anything", "--yes"], ExitCode.USAGE, "permitted-with-terms"),
+        (
+            ["enroll", "X", ".", "--terms", "anything", "--yes"],
+            ExitCode.USAGE,
+            "permitted-with-terms",
+        ),
         (["enroll", "X", ".", "--expires", "31.1.2030", "--yes"], ExitCode.USAGE, "2028-01-31"),
         (["enroll", "X", ".", "--pick", "a.png", "--yes"], ExitCode.USAGE, "PHOTO=NUMBER"),
-        (["enroll", "X", ".", "--guardian", "A", "--agent", "B", "--yes"], ExitCode.USAGE, "not both"),
+        (
+            ["enroll", "X", ".", "--guardian", "A", "--agent", "B", "--yes"],
+            ExitCode.USAGE,
+            "not both",
+        ),
         (["withdraw"], ExitCode.USAGE, "--ended"),
         (["withdraw", ""], ExitCode.USAGE, "no identity"),
         (["approve", "nobody", "--proof", "\udcff"], ExitCode.USAGE, "nobody"),
-        (["licence", "grant", "x", "--until", "2020-01-01", "--hub", "civitai"], ExitCode.USAGE, "has passed"),
-        (["enroll", "X", "README.md", "--yes"], ExitCode.COULD_NOT_FINISH, "not a readable image (a text file)"),
-        (["enroll", "X", "tests", "--pick", "typo.png=1", "--yes"], ExitCode.USAGE, "no photo is called typo.png"),
+        (
+            ["licence", "grant", "x", "--until", "2020-01-01", "--hub", "civitai"],
+            ExitCode.USAGE,
+            "has passed",
+        ),
+        (
+            ["enroll", "X", "README.md", "--yes"],
+            ExitCode.COULD_NOT_FINISH,
+            "not a readable image (a text file)",
+        ),
+        (
+            ["enroll", "X", "tests", "--pick", "typo.png=1", "--yes"],
+            ExitCode.USAGE,
+            "no photo is called typo.png",
+        ),
         (["approve", "nobody", "--proof", "passport"], ExitCode.USAGE, "nobody"),
-        (["licence", "grant", "nobody", "--until", "2030-01-01"], ExitCode.USAGE, "one of --uploader"),
-        (["licence", "grant", "x", "--until", "2030-01-01", "--model", "short"], ExitCode.USAGE, "SHA-256"),
+        (
+            ["licence", "grant", "nobody", "--until", "2030-01-01"],
+            ExitCode.USAGE,
+            "one of --uploader",
+        ),
+        (
+            ["licence", "grant", "x", "--until", "2030-01-01", "--model", "short"],
+            ExitCode.USAGE,
+            "SHA-256",
+        ),
         (["calibrate"], ExitCode.USAGE, "--gallery"),
         (["calibrate", "--gallery"], ExitCode.COULD_NOT_FINISH, "too few"),
         (["evaluate", "README.md"], ExitCode.COULD_NOT_FINISH, "lacks the column"),
     ],
 )
-def test_mistakes_are_sentences(home: Path, arguments: list[str], code: ExitCode, told: str) -> None:
+def test_mistakes_are_sentences(
+    home: Path, arguments: list[str], code: ExitCode, told: str
+) -> None:
     done = run(*arguments, home=home)
     assert done.returncode == code, done.stderr
     assert told in done.stderr
@@ -164,16 +208,18 @@ def test_a_list_is_enrolled_and_its_consent_ends(home: Path, people: Path, tmp_p
     first = run("enroll-many", listed, "--yes", "--submitted-by", "agency", "--json", home=home)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["counts"] == {"pending": 3}
-    assert json.loads(run("enroll-many", listed, "--yes", "--json", home=home).stdout)["counts"] == {
-        "registered before": 3
-    }
+    assert json.loads(run("enroll-many", listed, "--yes", "--json", home=home).stdout)[
+        "counts"
+    ] == {"registered before": 3}
     assert json.loads(run("withdraw", "--ended", "--json", home=home).stdout) == {"erased": []}
     for row in rows[1:]:
         assert run("withdraw", row.split(",")[2], "--json", home=home).returncode == 0
 
 
 class TestAccuracy:
-    def test_evaluate_writes_a_report_in_both_languages(self, home: Path, people: Path, tmp_path: Path) -> None:
+    def test_evaluate_writes_a_report_in_both_languages(
+        self, home: Path, people: Path, tmp_path: Path
+    ) -> None:
         for language, title in (("en", "Accuracy of a face pack"), ("zh-CN", "准确度")):
             out = tmp_path / f"{language}.html"
             done = run("evaluate", people, "--out", out, "--lang", language, "--json", home=home)

@@ -74,12 +74,23 @@ def png(image: Image.Image) -> bytes:
     return data.getvalue()
 
 
-def saved(folder: Path, name: str, pictures: Sequence[Image.Image], words: str = "", place: str = PLACE) -> Path:
+def saved(
+    folder: Path, name: str, pictures: Sequence[Image.Image], words: str = "", place: str = PLACE
+) -> Path:
     """A page in one file, as SingleFile saves it."""
-    shown = "".join(f'<img src="data:image/png;base64,{base64.b64encode(png(one)).decode()}">' for one in pictures)
-    note = f"<!--\n Page saved with SingleFile \n url: {place} \n saved date: Mon Nov 23 2026\n-->" if place else ""
+    shown = "".join(
+        f'<img src="data:image/png;base64,{base64.b64encode(png(one)).decode()}">'
+        for one in pictures
+    )
+    note = (
+        f"<!--\n Page saved with SingleFile \n url: {place} \n saved date: Mon Nov 23 2026\n-->"
+        if place
+        else ""
+    )
     path = folder / f"{name}.html"
-    path.write_text(f"<!DOCTYPE html><html>{note}<head><title>{name}</title></head><body>{words}{shown}</body></html>")
+    path.write_text(
+        f"<!DOCTYPE html><html>{note}<head><title>{name}</title></head><body>{words}{shown}</body></html>"
+    )
     return path
 
 
@@ -91,7 +102,12 @@ def loose(folder: Path, pictures: Sequence[Image.Image]) -> list[Path]:
     return paths
 
 
-def takes(settings: Settings, paths: Sequence[Path], by: str = "olga", account: tuple[str, str] | None = None) -> None:
+def takes(
+    settings: Settings,
+    paths: Sequence[Path],
+    by: str = "olga",
+    account: tuple[str, str] | None = None,
+) -> None:
     taking = Intake(settings)
     for path in paths:
         taking.take_one(path, by, account=account)
@@ -109,9 +125,9 @@ def answers_of(found: list[JudgedSubject]) -> list[dict[str, Any]]:
 
 def names_nobody(workshop: Workshop, found: list[JudgedSubject]) -> None:
     """No name, id, score or case, in what is told and in what is kept of it."""
-    everything = json.dumps([asdict(one) for one in found]) + workshop.settings.scans_path.read_bytes().decode(
-        "latin-1"
-    )
+    everything = json.dumps(
+        [asdict(one) for one in found]
+    ) + workshop.settings.scans_path.read_bytes().decode("latin-1")
     for identity in workshop.vault.identities():
         assert identity.name not in everything
         assert identity.identity_id not in json.dumps([asdict(one) for one in found])
@@ -133,14 +149,18 @@ VARIANTS: dict[str, Callable[[Image.Image], list[Image.Image]]] = {
 class TestOnePicture:
     """The attack: one photo of somebody, and the program says who it is."""
 
-    @pytest.mark.parametrize("account", [None, ("wechat", "xiaowang")], ids=["bare", "with a stated account"])
+    @pytest.mark.parametrize(
+        "account", [None, ("wechat", "xiaowang")], ids=["bare", "with a stated account"]
+    )
     def test_a_loose_photo_names_nobody_and_is_not_searched(
         self, workshop: Workshop, tmp_path: Path, account: tuple[str, str] | None
     ) -> None:
         takes(workshop.settings, loose(tmp_path, [photo(REGISTERED, 700)]), account=account)
         found = judged(workshop)
         names_nobody(workshop, found)
-        assert [(one.outcome, one.searched, one.faces) for one in found] == [("inconclusive", False, 0)]
+        assert [(one.outcome, one.searched, one.faces) for one in found] == [
+            ("inconclusive", False, 0)
+        ]
         assert "WARC" in found[0].reason
 
     def test_the_command_says_as_much_and_no_more(self, settings: Settings, tmp_path: Path) -> None:
@@ -159,7 +179,14 @@ class TestOnePicture:
         for seed in (REGISTERED, STRANGER):
             takes(
                 workshop.settings,
-                [saved(tmp_path, f"p{seed}", VARIANTS[how](photo(seed, 700)), place=f"{PLACE}{seed}")],
+                [
+                    saved(
+                        tmp_path,
+                        f"p{seed}",
+                        VARIANTS[how](photo(seed, 700)),
+                        place=f"{PLACE}{seed}",
+                    )
+                ],
             )
         found = judged(workshop)
         names_nobody(workshop, found)
@@ -199,7 +226,9 @@ class TestTwoPeople:
         assert release_all(workshop, "Li Na") == 0
         assert judged(workshop)[0].known
 
-    def test_what_was_released_is_not_released_with_other_pictures(self, workshop: Workshop, tmp_path: Path) -> None:
+    def test_what_was_released_is_not_released_with_other_pictures(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
         account = "<p>x</p>"
         takes(workshop.settings, [saved(tmp_path, "page", four(STRANGER), account)])
         assert [one.outcome for one in judged(workshop)] == ["clear"]
@@ -211,11 +240,15 @@ class TestTwoPeople:
         assert [one.held for one in found] == [True]
         assert release_all(workshop, "Li Na") == 1
         assert [len(one.cases) for one in judged(workshop)] == [1]
-        takes(workshop.settings, loose(tmp_path, four(REGISTERED - 1)), account=("wechat", "xiaowang"))
+        takes(
+            workshop.settings, loose(tmp_path, four(REGISTERED - 1)), account=("wechat", "xiaowang")
+        )
         [one] = judged(workshop)
         assert (one.held, one.cases, one.identities) == (True, (), ())
 
-    def test_what_a_second_person_refused_stays_untold(self, workshop: Workshop, tmp_path: Path) -> None:
+    def test_what_a_second_person_refused_stays_untold(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
         takes(workshop.settings, [saved(tmp_path, "page", four(REGISTERED))])
         judged(workshop)
         assert release_all(workshop, "Li Na", "refuse") == 1
@@ -225,7 +258,9 @@ class TestTwoPeople:
             assert "did not release it" in found[0].reason
         assert release_all(workshop, "Rita") == 0
 
-    def test_pictures_of_a_stated_account_are_not_searched_before_it(self, workshop: Workshop, tmp_path: Path) -> None:
+    def test_pictures_of_a_stated_account_are_not_searched_before_it(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
         """What somebody says of bare pictures is a claim: not even that somebody may be shown is told."""
         for seed in (REGISTERED, STRANGER):
             takes(workshop.settings, loose(tmp_path, four(seed)), account=("wechat", str(seed)))
@@ -244,14 +279,22 @@ class TestTwoPeople:
         """The attack: one photo on page after page, each with other names, until an answer differs."""
         answers = []
         for number, names in enumerate(("person-101 person-102", "person-108", "nobody at all")):
-            page = saved(tmp_path, f"p{number}", [photo(REGISTERED, 700)], f"<p>{names}</p>", place=f"{PLACE}{number}")
+            page = saved(
+                tmp_path,
+                f"p{number}",
+                [photo(REGISTERED, 700)],
+                f"<p>{names}</p>",
+                place=f"{PLACE}{number}",
+            )
             takes(workshop.settings, [page])
             found = [one for one in judged(workshop) if not one.known]
             names_nobody(workshop, found)
             answers.append([(one.outcome, one.reason, one.held) for one in found])
         assert answers[0] == answers[1] == answers[2]
 
-    def test_a_name_that_was_typed_afterwards_is_no_sign(self, workshop: Workshop, tmp_path: Path) -> None:
+    def test_a_name_that_was_typed_afterwards_is_no_sign(
+        self, workshop: Workshop, tmp_path: Path
+    ) -> None:
         takes(workshop.settings, [saved(tmp_path, "page", [photo(REGISTERED, 700)])])
         edited(workshop, "xiaowang", "wechat", title="person-108", text="person-108")
         found = judged(workshop)
@@ -272,14 +315,18 @@ class TestTwoPeople:
         command = ("captures", "release", capture[:12], "--reason", "an impostor", "--by")
         refused = run(*command, "li na", home=settings.home)
         assert (refused.returncode, "somebody else" in refused.stderr) == (2, True)
-        alone = run(*command, "Rita", home=settings.home)  # another name from the same login is the same person
+        alone = run(
+            *command, "Rita", home=settings.home
+        )  # another name from the same login is the same person
         assert (alone.returncode, "from a login of their own" in alone.stderr) == (2, True)
         with (settings.home / "portrait-scanner.toml").open("a") as file:
             file.write("two_people = false\n")
         assert run(*command, "Rita", home=settings.home).returncode == 0
         assert "person-108" in run("captures", "judge", home=settings.home).stdout
         log = run("audit", "show", "--json", home=settings.home).stdout
-        assert all(event in log for event in ("capture-taken-in", "captured-searched", "captured-release"))
+        assert all(
+            event in log for event in ("capture-taken-in", "captured-searched", "captured-release")
+        )
 
 
 class TestPages:
@@ -291,7 +338,11 @@ class TestPages:
         site = Site(settings)
         first, second, reader = (
             site.browser(name, role)
-            for name, role in (("first", Role.LEGAL), ("second", Role.REVIEWER), ("reader", Role.AUDITOR))
+            for name, role in (
+                ("first", Role.LEGAL),
+                ("second", Role.REVIEWER),
+                ("reader", Role.AUDITOR),
+            )
         )
         taking = Intake(settings)
         path = saved(tmp_path, "page", four(REGISTERED))
@@ -299,7 +350,9 @@ class TestPages:
         taking.close()
         [one] = judged(workshop)
         rows = rows_of(one, workshop.docket)
-        assert [(row["case_id"], row["score"], row["outcome"]) for row in rows] == [(None, None, "possible")]
+        assert [(row["case_id"], row["score"], row["outcome"]) for row in rows] == [
+            (None, None, "possible")
+        ]
         place = f"/captures/{capture}"
         for browser in (first, second, reader):
             page = browser.get(place).text
@@ -311,10 +364,19 @@ class TestPages:
         assert 'name="decision"' not in first.get(place).text
         refused = first.post(f"{place}/release", data={**form, "csrf": first.csrf})  # type: ignore[attr-defined]
         assert (refused.status_code, "Somebody else must look" in refused.text) == (422, True)
-        assert reader.post(f"{place}/release", data={**form, "csrf": reader.csrf}).status_code == 403  # type: ignore[attr-defined]
+        assert (
+            reader.post(f"{place}/release", data={**form, "csrf": reader.csrf}).status_code == 403
+        )  # type: ignore[attr-defined]
         csrf = {"csrf": second.csrf}  # type: ignore[attr-defined]
-        for wrong in ({"version": "0" * 16}, {"reason": ""}, {"subject": "another"}, {"decision": "x"}):
-            assert second.post(f"{place}/release", data={**form, **csrf, **wrong}).status_code == 422, wrong
+        for wrong in (
+            {"version": "0" * 16},
+            {"reason": ""},
+            {"subject": "another"},
+            {"decision": "x"},
+        ):
+            assert (
+                second.post(f"{place}/release", data={**form, **csrf, **wrong}).status_code == 422
+            ), wrong
         assert judged(workshop)[0].held
         done = second.post(f"{place}/release", data={**form, **csrf})
         assert (done.status_code, done.headers["location"]) == (303, f"{place}?done=decided")
@@ -335,7 +397,12 @@ def edited(workshop: Workshop, account: str, platform: str, **more: str) -> None
     """Say of every page whose it is, as somebody may."""
     captures = Captures(workshop.crawl, workshop.settings.captures_path)
     for page in captures.pages():
-        captures.edit(page.page_id, {"account_name": account, "platform": platform, **more}, "olga", "2026-11-25")
+        captures.edit(
+            page.page_id,
+            {"account_name": account, "platform": platform, **more},
+            "olga",
+            "2026-11-25",
+        )
 
 
 class TestTries:
@@ -344,7 +411,8 @@ class TestTries:
     ) -> None:
         few = settings.model_copy(update={"searches_per_day": 2})
         pages = [
-            saved(tmp_path, f"p{number}", four(STRANGER + number), place=f"{PLACE}{number}") for number in range(4)
+            saved(tmp_path, f"p{number}", four(STRANGER + number), place=f"{PLACE}{number}")
+            for number in range(4)
         ]
         taking = Intake(few)
         for path in pages[:3]:
@@ -357,12 +425,24 @@ class TestTries:
         def asked(by: str) -> list[bool]:
             return [one.searched for one in judge_captures(workshop, captures, asker=by)]
 
-        assert asked("olga@example.org") == [False, False, True, True]  # Olga's third, and whatever she asks for
+        assert asked("olga@example.org") == [
+            False,
+            False,
+            True,
+            True,
+        ]  # Olga's third, and whatever she asks for
         assert searches_on(workshop.vault, now[0].date()) == {"olga@example.org": 2}
-        assert sorted(asked("max@example.org")) == [False, True, True, True]  # Rita's, for Max; not Olga's third
+        assert sorted(asked("max@example.org")) == [
+            False,
+            True,
+            True,
+            True,
+        ]  # Rita's, for Max; not Olga's third
         now[0] += timedelta(days=1)
         assert asked("olga@example.org") == [True] * 4
-        assert all(one.known for one in judge_captures(workshop, captures, asker="olga@example.org"))
+        assert all(
+            one.known for one in judge_captures(workshop, captures, asker="olga@example.org")
+        )
         workshop.close()
         taking.close()
 
@@ -385,12 +465,23 @@ class TestEnrolment:
             folder = tmp_path / name.replace(" ", "")
             folder.mkdir()
             loose(folder, four(seed))
-            done = run("enroll", name, folder, "--yes", "--submitted-by", "sam", "--json", home=settings.home)
+            done = run(
+                "enroll",
+                name,
+                folder,
+                "--yes",
+                "--submitted-by",
+                "sam",
+                "--json",
+                home=settings.home,
+            )
             assert done.returncode == 0, done.stderr
             plain = run("identities", "--waiting", "--operator", "Sam", home=settings.home)
             assert "looks like" not in plain.stdout
             document = json.loads(done.stdout)
-            told[name] = json.dumps({**document, "identity_id": "", "name": "", "photos": []}) + done.stderr
+            told[name] = (
+                json.dumps({**document, "identity_id": "", "name": "", "photos": []}) + done.stderr
+            )
         return told
 
     def test_whoever_submits_photos_learns_nothing_of_whom_they_look_like(
@@ -400,7 +491,9 @@ class TestEnrolment:
         assert told["Ann Alpha"] == told["Bea Bravo"]
         found = {one.name: one for one in workshop.vault.identities()}
         assert found["Ann Alpha"].status == "conflict"
-        log = [entry.details for entry in workshop.vault.audit.about(found["Ann Alpha"].identity_id)]
+        log = [
+            entry.details for entry in workshop.vault.audit.about(found["Ann Alpha"].identity_id)
+        ]
         assert found["person-108"].identity_id not in json.dumps(log)
         shown = run("identities", "--waiting", "--operator", "olga", home=settings.home)
         assert "Ann Alpha looks like person-108" in shown.stdout
@@ -413,7 +506,10 @@ class TestEnrolment:
         (tmp_path / "list.csv").write_text("name,photos\nAnn Alpha,a\nBea Bravo,b\n")
         done = run("enroll-many", tmp_path / "list.csv", "--yes", "--json", home=settings.home)
         assert json.loads(done.stdout)["counts"] == {"pending": 2}
-        lines = [json.loads(line) for line in (tmp_path / "list.csv.report.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (tmp_path / "list.csv.report.jsonl").read_text().splitlines()
+        ]
         assert [(line["status"], line["reason"]) for line in lines] == [("pending", None)] * 2
 
     def test_an_operator_who_brought_somebody_sees_no_look_alike_on_the_pages(

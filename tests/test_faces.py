@@ -29,7 +29,9 @@ def drawn(count: int, first: int = 40) -> list[npt.NDArray[np.uint8]]:
     return [draw_photo(person_of(seed), 0).pixels for seed in range(first, first + count)]
 
 
-def plain_loop(pack: FacePack, images: list[npt.NDArray[np.uint8]]) -> list[list[npt.NDArray[np.float32]]]:
+def plain_loop(
+    pack: FacePack, images: list[npt.NDArray[np.uint8]]
+) -> list[list[npt.NDArray[np.float32]]]:
     """One FaceAnalysis.get call per image, largest face first: what the reader must equal."""
     app = FaceAnalysis(name=str(pack.folder), allowed_modules=["detection", "recognition"])
     app.prepare(ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size)
@@ -38,7 +40,10 @@ def plain_loop(pack: FacePack, images: list[npt.NDArray[np.uint8]]) -> list[list
         left, top, right, bottom = face.bbox  # type: ignore[attr-defined]
         return -(right - left) * (bottom - top)
 
-    return [[face.normed_embedding for face in sorted(app.get(image[..., ::-1]), key=area)] for image in images]
+    return [
+        [face.normed_embedding for face in sorted(app.get(image[..., ::-1]), key=area)]
+        for image in images
+    ]
 
 
 def largest_gap(ours: list[list[Face]], plain: list[list[npt.NDArray[np.float32]]]) -> float:
@@ -58,8 +63,13 @@ def test_a_batch_gives_what_one_call_an_image_gives(
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.lists(st.tuples(st.integers(20, 300), st.integers(20, 300)), min_size=1, max_size=12), st.integers(0, 99))
-def test_images_of_any_size_in_any_number_do_not_disturb_each_other(sizes: list[tuple[int, int]], seed: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(20, 300), st.integers(20, 300)), min_size=1, max_size=12),
+    st.integers(0, 99),
+)
+def test_images_of_any_size_in_any_number_do_not_disturb_each_other(
+    sizes: list[tuple[int, int]], seed: int
+) -> None:
     pack = find_pack("miniature", Path("unused"), {"miniature": SHIPPED})
     reader = InsightFaceReader(pack)
     rng = np.random.default_rng(seed)
@@ -84,8 +94,15 @@ def test_real_packs_and_photographs_too(pack_name: str) -> None:
     from skimage import data
 
     pack = find_pack(str(shared("face_pack") / pack_name), Path("unused"), {})
-    group = cv2.imread(str(Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"))[..., ::-1]
-    images = [np.ascontiguousarray(group), data.astronaut(), data.astronaut()[:, ::-1].copy(), np.zeros_like(group)]
+    group = cv2.imread(str(Path(insightface.__file__).parent / "data" / "images" / "t1.jpg"))[
+        ..., ::-1
+    ]
+    images = [
+        np.ascontiguousarray(group),
+        data.astronaut(),
+        data.astronaut()[:, ::-1].copy(),
+        np.zeros_like(group),
+    ]
     ours = InsightFaceReader(pack).read(images)
     assert [len(faces) for faces in ours] == [6, 1, 1, 0]
     assert largest_gap(ours, plain_loop(pack, images)) <= 1e-4
@@ -110,7 +127,9 @@ def test_the_largest_face_comes_first(miniature_reader: InsightFaceReader) -> No
 
     large, small = drawn(2, first=5)
     canvas = np.full((large.shape[0], large.shape[1] * 2, 3), 128, np.uint8)
-    shrunk = np.asarray(Image.fromarray(small).resize((small.shape[1] * 3 // 4, small.shape[0] * 3 // 4)))
+    shrunk = np.asarray(
+        Image.fromarray(small).resize((small.shape[1] * 3 // 4, small.shape[0] * 3 // 4))
+    )
     canvas[: shrunk.shape[0], : shrunk.shape[1]] = shrunk
     canvas[:, large.shape[1] :] = large
     faces = miniature_reader.read([canvas])[0]
@@ -119,14 +138,22 @@ def test_the_largest_face_comes_first(miniature_reader: InsightFaceReader) -> No
     assert faces[0].box[0] > faces[1].box[0]
 
 
-@pytest.mark.parametrize(("yaw", "pitch", "roll"), [(0, 0, 0), (30, 0, 0), (-25, 0, 10), (0, 20, 0), (10, -15, -20)])
+@pytest.mark.parametrize(
+    ("yaw", "pitch", "roll"), [(0, 0, 0), (30, 0, 0), (-25, 0, 10), (0, 20, 0), (10, -15, -20)]
+)
 def test_pose_is_in_degrees(yaw: float, pitch: float, roll: float) -> None:
     # A head of five points turned in space and seen from far away.
     head = np.array([[-31, -20, 0], [31, -20, 0], [0, 17, 30], [-24, 45, 5], [24, 45, 5]], float)
     turn, nod, tilt = (math.radians(angle) for angle in (yaw, -pitch, roll))
-    about_y = np.array([[math.cos(turn), 0, math.sin(turn)], [0, 1, 0], [-math.sin(turn), 0, math.cos(turn)]])
-    about_x = np.array([[1, 0, 0], [0, math.cos(nod), -math.sin(nod)], [0, math.sin(nod), math.cos(nod)]])
-    about_z = np.array([[math.cos(tilt), -math.sin(tilt), 0], [math.sin(tilt), math.cos(tilt), 0], [0, 0, 1]])
+    about_y = np.array(
+        [[math.cos(turn), 0, math.sin(turn)], [0, 1, 0], [-math.sin(turn), 0, math.cos(turn)]]
+    )
+    about_x = np.array(
+        [[1, 0, 0], [0, math.cos(nod), -math.sin(nod)], [0, math.sin(nod), math.cos(nod)]]
+    )
+    about_z = np.array(
+        [[math.cos(tilt), -math.sin(tilt), 0], [math.sin(tilt), math.cos(tilt), 0], [0, 0, 1]]
+    )
     seen = (head @ about_x.T @ about_y.T @ about_z.T)[:, :2] + 100
     [found] = head_poses(seen[None].astype(np.float32))
     np.testing.assert_allclose(found, [yaw, pitch, roll], atol=12)
@@ -167,7 +194,11 @@ def test_everyone_in_the_world_is_found_in_every_photo(
     from scanner.miniature.world import load_world
 
     people = load_world().registered
-    images = [draw_photo(person_of(person.seed), number).pixels for person in people for number in range(4)]
+    images = [
+        draw_photo(person_of(person.seed), number).pixels
+        for person in people
+        for number in range(4)
+    ]
     faces = miniature_reader.read(images)
     found = sum(len(one) == 1 and miniature_pack.bar.objection(one[0]) is None for one in faces)
     assert found >= 0.95 * len(images)

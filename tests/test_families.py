@@ -15,7 +15,14 @@ from safetensors.torch import save_file
 
 from scanner.adapters.targets import networks_of
 from scanner.errors import BaseModelMissing, ImageCheckMissing
-from scanner.sampling.base_models import Accelerator, BaseModel, Declared, Stage, choose_base_model, known_families
+from scanner.sampling.base_models import (
+    Accelerator,
+    BaseModel,
+    Declared,
+    Stage,
+    choose_base_model,
+    known_families,
+)
 from scanner.sampling.image_check import NothingUnsafe, SafetyChecker, image_check_for
 from scanner.sampling.plans import SamplePlan, plan_samples
 from scanner.sampling.sampler import Sampler
@@ -123,7 +130,10 @@ def test_every_family_samples_with_and_without_an_adapter(
     path = lora_for(sampler, family, tmp_path / "a.safetensors")
     with sampler.adapter(path, "lora") as loaded:
         assert loaded.changes.module_count == 1
-        with_it, control = pictures(sampler, EVIDENCE), pictures(sampler, EVIDENCE, with_adapter=False)
+        with_it, control = (
+            pictures(sampler, EVIDENCE),
+            pictures(sampler, EVIDENCE, with_adapter=False),
+        )
         steps = [sampler.one_step(SCREENING, with_adapter=on) for on in (True, False)]
     np.testing.assert_array_equal(control, bare)
     assert (with_it != bare).any()
@@ -138,7 +148,10 @@ def test_families_without_a_pipeline_are_named() -> None:
 
     for family, entry in known_families().items():
         assert hasattr(diffusers, entry["pipeline"]), family
-        assert choose_base_model(family, None).evidence.steps >= choose_base_model(family, None).screening.steps
+        assert (
+            choose_base_model(family, None).evidence.steps
+            >= choose_base_model(family, None).screening.steps
+        )
 
 
 def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
@@ -151,7 +164,9 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
     plain = sampler_of("SD1")
     (tmp_path / "fast").mkdir()
     lora_for(plain, "SD1", tmp_path / "fast" / "lcm.safetensors")
-    accelerator = Accelerator(str(tmp_path / "fast"), "lcm.safetensors", "LCMScheduler", Stage("screening", 1, 1.5, 16))
+    accelerator = Accelerator(
+        str(tmp_path / "fast"), "lcm.safetensors", "LCMScheduler", Stage("screening", 1, 1.5, 16)
+    )
     both = replace(base_of("SD1"), decoder=str(tmp_path / "small"), accelerator=accelerator)
     quick = sampler_of("SD1", both)
     assert quick.settings["screening_decoder"] == str(tmp_path / "small")
@@ -162,9 +177,15 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
         assert (pictures(quick, SCREENING) != pictures(plain, SCREENING)).any()
         np.testing.assert_array_equal(pictures(quick, EVIDENCE), pictures(plain, EVIDENCE))
     away = sampler_of(
-        "SD1", replace(both, decoder="nobody/nothing", accelerator=replace(accelerator, repository="nobody/no"))
+        "SD1",
+        replace(
+            both, decoder="nobody/nothing", accelerator=replace(accelerator, repository="nobody/no")
+        ),
     )
-    assert (away.settings["screening_decoder"], away.settings["screening_accelerator"]) == (None, None)
+    assert (away.settings["screening_decoder"], away.settings["screening_accelerator"]) == (
+        None,
+        None,
+    )
 
 
 def test_memory_that_runs_out_halves_the_batch_and_goes_on(
@@ -187,7 +208,9 @@ def test_memory_that_runs_out_halves_the_batch_and_goes_on(
     assert differences.max() <= 1
 
     monkeypatch.setattr(
-        type(sampler._pipeline), "__call__", lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("no"))
+        type(sampler._pipeline),
+        "__call__",
+        lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("no")),
     )
     with pytest.raises(torch.OutOfMemoryError, match="one image at a time"):
         sampler.generate(plans, with_adapter=True)
@@ -201,7 +224,10 @@ class TestImageCheck:
         tiny_checker(tmp_path / "mild", flags=False)
         strict = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "strict"), tmp_path, "cpu"))
         mild = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "mild"), tmp_path, "cpu"))
-        flagged, clean = strict.generate(EVIDENCE, with_adapter=False), mild.generate(EVIDENCE, with_adapter=False)
+        flagged, clean = (
+            strict.generate(EVIDENCE, with_adapter=False),
+            mild.generate(EVIDENCE, with_adapter=False),
+        )
         assert [one.flagged for one in flagged] == [True, True]
         assert [one.flagged for one in clean] == [False, False]
         for blurred, sharp in zip(flagged, clean, strict=True):
@@ -218,14 +244,21 @@ class TestImageCheck:
             image_check_for(base_of("SD1"), None, tmp_path, "cpu")
         with pytest.raises(ImageCheckMissing):
             image_check_for(base_of("SDXL"), str(tmp_path / "nowhere"), tmp_path, "cpu")
-        assert isinstance(image_check_for(choose_base_model("Miniature", None), None, tmp_path, "cpu"), NothingUnsafe)
+        assert isinstance(
+            image_check_for(choose_base_model("Miniature", None), None, tmp_path, "cpu"),
+            NothingUnsafe,
+        )
 
     def test_a_check_with_weights_missing_is_no_check(self, tmp_path: Path) -> None:
         from safetensors.torch import load_file
 
         tiny_checker(tmp_path / "holed", flags=False)
         weights = tmp_path / "holed" / "model.safetensors"
-        kept = {name: tensor for name, tensor in load_file(weights).items() if "concept_embeds" not in name}
+        kept = {
+            name: tensor
+            for name, tensor in load_file(weights).items()
+            if "concept_embeds" not in name
+        }
         save_file(kept, weights, metadata={"format": "pt"})
         with pytest.raises(ImageCheckMissing, match="weights are not in the file"):
             SafetyChecker(str(tmp_path / "holed"), tmp_path, "cpu")
@@ -246,10 +279,16 @@ class TestBaseModelChoice:
         assert Path(by_hash.location).name == "ChilloutMix.safetensors"
         assert "hash" in by_hash.reason
         known = choose_base_model("SDXL", None, Declared(None, "31e35c80fc4829d1"), shelf)
-        assert (known.location, "hash" in known.reason) == ("stabilityai/stable-diffusion-xl-base-1.0", True)
+        assert (known.location, "hash" in known.reason) == (
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            True,
+        )
         unknown = choose_base_model("SD1", None, Declared("secret_mix", None), shelf)
         assert "secret_mix is not in the base-models folder" in unknown.reason
-        assert choose_base_model("SD1", "mine", Declared("chilloutmix"), shelf).reason == "named by the user"
+        assert (
+            choose_base_model("SD1", "mine", Declared("chilloutmix"), shelf).reason
+            == "named by the user"
+        )
 
     def test_a_broken_base_model_says_what_to_bring(self, tmp_path: Path) -> None:
         (tmp_path / "broken.safetensors").write_bytes(b"no weights")

@@ -15,7 +15,13 @@ from crawlers.checkpoints.checkpoint_store import CheckpointStore, files_still_t
 from crawlers.checkpoints.download import download
 from crawlers.checkpoints.header import read_header
 from crawlers.checkpoints.ranged_reads import HttpSource
-from crawlers.errors import DownloadError, DownloadTooLarge, HashMismatch, HubRefused, HubUnreachable
+from crawlers.errors import (
+    DownloadError,
+    DownloadTooLarge,
+    HashMismatch,
+    HubRefused,
+    HubUnreachable,
+)
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
@@ -31,7 +37,9 @@ def remote(file_server: FileServer) -> RemoteFile:
     return RemoteFile("a.safetensors", file_server.url("a.safetensors"), len(DATA), SHA256)
 
 
-def test_a_download_is_named_by_its_hash(transport: Transport, remote: RemoteFile, tmp_path: Path) -> None:
+def test_a_download_is_named_by_its_hash(
+    transport: Transport, remote: RemoteFile, tmp_path: Path
+) -> None:
     path, sha256 = download(transport, remote, tmp_path / "store")
     assert (path.name, sha256, path.read_bytes()) == (SHA256, SHA256, DATA)
 
@@ -76,7 +84,9 @@ def test_other_bytes_than_promised_are_told_and_kept_under_their_own_hash(
     assert [path.name for path in (tmp_path / "store").iterdir()] == [told.value.actual]
 
 
-def test_a_file_over_the_limit_is_refused(transport: Transport, remote: RemoteFile, tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_refused(
+    transport: Transport, remote: RemoteFile, tmp_path: Path
+) -> None:
     with pytest.raises(DownloadTooLarge):
         download(transport, remote, tmp_path / "store", max_bytes=1000)
     assert list((tmp_path / "store").iterdir()) == []
@@ -113,7 +123,10 @@ def test_a_dead_port_is_unreachable() -> None:
 
 @pytest.mark.parametrize("ignore_range", [False, True])
 def test_a_header_is_read_over_http_without_the_data(
-    transport: Transport, file_server: FileServer, make_lora: Callable[..., Path], ignore_range: bool
+    transport: Transport,
+    file_server: FileServer,
+    make_lora: Callable[..., Path],
+    ignore_range: bool,
 ) -> None:
     import numpy as np
 
@@ -135,7 +148,12 @@ def test_the_store_fetches_once_and_keeps_to_its_budget(
         data = bytes([number]) * 1000
         (file_server.folder / f"{number}.bin").write_bytes(data)
         files.append(
-            RemoteFile(f"{number}.bin", file_server.url(f"{number}.bin"), 1000, hashlib.sha256(data).hexdigest())
+            RemoteFile(
+                f"{number}.bin",
+                file_server.url(f"{number}.bin"),
+                1000,
+                hashlib.sha256(data).hexdigest(),
+            )
         )
     store = CheckpointStore(tmp_path / "store", budget_bytes=2000)
     for file in [files[0], files[0], files[1], files[2]]:

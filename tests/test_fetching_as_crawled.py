@@ -31,12 +31,18 @@ class Guarded:
         self.asked.append((path.partition("?")[0], headers.get("Authorization")))
         if path == "/robots.txt":
             return 200, {}, b"User-agent: *\nDisallow: /\n"
-        if path.startswith("/api/download/") and headers.get("Authorization") != "Bearer hub-secret":
+        if (
+            path.startswith("/api/download/")
+            and headers.get("Authorization") != "Bearer hub-secret"
+        ):
             return as_json({"error": "Unauthorized"}, 401)
         if path.startswith("/api/download/"):
             return 200, {}, DATA
         one = model(1)
-        one["modelVersions"][0]["files"][0] |= {"hashes": {"SHA256": SHA256}, "sizeKB": len(DATA) / 1024}
+        one["modelVersions"][0]["files"][0] |= {
+            "hashes": {"SHA256": SHA256},
+            "sizeKB": len(DATA) / 1024,
+        }
         return as_json({"items": [one], "metadata": {}})
 
 
@@ -51,7 +57,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Guard
         yield guarded, home
 
 
-@pytest.mark.parametrize("what", [["civitai:1"], [SHA256], ["--min-likeness", "0"]], ids=["ID", "SHA-256", "likeliest"])
+@pytest.mark.parametrize(
+    "what", [["civitai:1"], [SHA256], ["--min-likeness", "0"]], ids=["ID", "SHA-256", "likeliest"]
+)
 def test_a_crawled_file_is_fetched_with_the_token_and_without_robots(
     hub: tuple[Guarded, Path], what: list[str]
 ) -> None:
@@ -71,20 +79,26 @@ def test_what_a_listing_names_elsewhere_gets_no_token_and_robots_are_asked(
     with serve_answers(guarded) as stranger:
         row = {"id": "1", "title": "x", "download_url": f"{stranger}/api/download/models/1"}
         (tmp_path / "list.json").write_text(json.dumps([row]))
-        assert run("crawl", f"liblib={tmp_path / 'list.json'}", home=tmp_path / "home").returncode == 0
+        assert (
+            run("crawl", f"liblib={tmp_path / 'list.json'}", home=tmp_path / "home").returncode == 0
+        )
         done = run("fetch", "liblib:1", "--json", home=tmp_path / "home")
     assert "robots.txt disallows it" in json.loads(done.stdout)["files"][0]["problem"]
     assert guarded.asked == [("/robots.txt", None)]
 
 
-@pytest.mark.parametrize("hub", [name for name, one in REMOTE_HUBS.items() if one.build is not None])
+@pytest.mark.parametrize(
+    "hub", [name for name, one in REMOTE_HUBS.items() if one.build is not None]
+)
 def test_the_token_goes_where_it_was_crawled_and_to_no_other_host(hub: str) -> None:
     transport = Transport(destinations=Destinations(), obey_robots=True)
     sent: dict[str, Any] = {}
     transport.send_token_to = lambda url, token: sent.update({url: token})  # type: ignore[method-assign]
     door = HubDoor(transport, dict.fromkeys(REMOTE_HUBS, "secret"))
     others = [f"{name}=https://other.example" for name in REMOTE_HUBS if name != hub]
-    door.admit(hub, [f"{hub}=https://mine.example LORA", hub, "lookup:civitai", "/some/folder", *others])
+    door.admit(
+        hub, [f"{hub}=https://mine.example LORA", hub, "lookup:civitai", "/some/folder", *others]
+    )
     assert sent == {REMOTE_HUBS[hub].address: "secret", "https://mine.example": "secret"}
     door.admit("liblib", [f"{hub}=https://mine.example"])
     assert len(sent) == 2

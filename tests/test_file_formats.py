@@ -116,7 +116,9 @@ def test_every_format_is_named_with_what_to_do(
 
 
 @pytest.mark.parametrize(("data", "name", "advice"), FORMATS.values(), ids=FORMATS.keys())
-def test_a_download_that_is_no_weights_ends_at_its_first_bytes(data: bytes, name: str, advice: str) -> None:
+def test_a_download_that_is_no_weights_ends_at_its_first_bytes(
+    data: bytes, name: str, advice: str
+) -> None:
     if name == "a zip archive":
         must_be_weights("https://example.org/a", data)  # unpacked later
         return
@@ -182,7 +184,15 @@ def test_what_a_pickle_imports_is_listed_though_nobody_knows_it_for_harm(tmp_pat
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_harmless_pickles_are_pickles_too(protocol: int) -> None:
-    for value in ({"a": 1}, [1, 2], ("x",), {"nested": {"deep": [1.5, None, True]}}, 1.5, "text", None):
+    for value in (
+        {"a": 1},
+        [1, 2],
+        ("x",),
+        {"nested": {"deep": [1.5, None, True]}},
+        1.5,
+        "text",
+        None,
+    ):
         assert is_pickle(pickle.dumps(value, protocol)), value
 
 
@@ -193,7 +203,9 @@ def test_no_length_of_a_header_is_taken_for_another_format(length: int, start: b
 
 
 @pytest.mark.parametrize("length", [60, 640, 15_392, 0x8B1F, 0x088B1F, 0x5D, 0x5A4D, 0x2123])
-def test_a_header_whose_length_begins_like_another_format_is_read(length: int, tmp_path: Path) -> None:
+def test_a_header_whose_length_begins_like_another_format_is_read(
+    length: int, tmp_path: Path
+) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", length) + b"{}".ljust(length))
     triage = triage_file(path)
@@ -201,13 +213,19 @@ def test_a_header_whose_length_begins_like_another_format_is_read(length: int, t
     assert any("no tensor" in problem for problem in triage.problems)
 
 
-def test_a_model_called_json_is_read_as_the_model_that_it_is(make_lora: Callable[..., Path]) -> None:
+def test_a_model_called_json_is_read_as_the_model_that_it_is(
+    make_lora: Callable[..., Path],
+) -> None:
     for name in ("model.json", "model.txt", "model.gguf", "model"):
         assert triage_file(make_lora(name)).kind == "lora"
 
 
 def test_unfinished_files_are_told(tmp_path: Path) -> None:
-    for data, told in ((b"", "0 bytes"), (b"\x10\0\0", "3 bytes"), (bytes(4096), "unfinished download")):
+    for data, told in (
+        (b"", "0 bytes"),
+        (b"\x10\0\0", "3 bytes"),
+        (bytes(4096), "unfinished download"),
+    ):
         path = tmp_path / "model.safetensors"
         path.write_bytes(data)
         assert any(told in problem for problem in triage_file(path).problems)

@@ -103,7 +103,13 @@ print(json.dumps([told.get() for _ in begun]))
 
 def together(work: str, home: Path, processes: int = PROCESSES) -> list[Any]:
     """What each of several real processes says that do the same at once."""
-    command = [sys.executable, "-c", PROGRAM.format(work=work, lines=LINES), str(home), str(processes)]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM.format(work=work, lines=LINES),
+        str(home),
+        str(processes),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -115,8 +121,12 @@ def schema(path: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
         assert db.execute("pragma journal_mode").fetchone() == ("wal",)
-        tables = db.execute("select type, name, sql from sqlite_master order by type, name").fetchall()
-        return tables, db.execute("select migration_set, name from _sqlite_migrations order by id").fetchall()
+        tables = db.execute(
+            "select type, name, sql from sqlite_master order by type, name"
+        ).fetchall()
+        return tables, db.execute(
+            "select migration_set, name from _sqlite_migrations order by id"
+        ).fetchall()
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -127,7 +137,9 @@ def test_ten_first_processes_share_one_store(store: str, tmp_path: Path) -> None
     together(STORES[store], tmp_path / "alone", processes=1)
     assert schema(path) == schema(tmp_path / "alone" / store)
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute(f"select count(*) from {OWN_LINES[store]}").fetchone() == (PROCESSES * LINES,)
+        assert db.execute(f"select count(*) from {OWN_LINES[store]}").fetchone() == (
+            PROCESSES * LINES,
+        )
 
 
 def test_a_vault_that_is_just_being_made_has_nobody_in_its_gallery(tmp_path: Path) -> None:
@@ -165,7 +177,9 @@ def test_evidence_that_several_keep_at_once_is_kept_by_all(tmp_path: Path) -> No
     (kept, *others) = together(KEEP, tmp_path)
     assert all(one == kept for one in others)
     for sha256 in kept:
-        assert hashlib.sha256((tmp_path / f"evidence/{sha256}.png").read_bytes()).hexdigest() == sha256
+        assert (
+            hashlib.sha256((tmp_path / f"evidence/{sha256}.png").read_bytes()).hexdigest() == sha256
+        )
     assert len(list((tmp_path / "evidence").iterdir())) == len(kept)
 
 

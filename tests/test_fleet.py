@@ -156,16 +156,21 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
     folder = tmp_path / "uploads"
     folder.mkdir()
     for name in FILES:
-        (folder / f"{name}.safetensors").write_bytes((ADAPTERS / f"{name}.safetensors").read_bytes())
+        (folder / f"{name}.safetensors").write_bytes(
+            (ADAPTERS / f"{name}.safetensors").read_bytes()
+        )
     workshop = Workshop(settings_of(home, cluster.address))
     result = run_scan(workshop, [str(folder)], Silent())
     assert isinstance(workshop.crew, RayCrew)
     samples = {
-        name: len(workshop.ledger.samples(str(triage_file(folder / f"{name}.safetensors").sha256))) for name in FILES
+        name: len(workshop.ledger.samples(str(triage_file(folder / f"{name}.safetensors").sha256)))
+        for name in FILES
     }
     workshop.close()
     rows = {row["file"].removesuffix(".safetensors"): row for row in result.rows}
-    assert {name: row["outcome"] for name, row in rows.items()} == {name: one[0] for name, one in expected.items()}
+    assert {name: row["outcome"] for name, row in rows.items()} == {
+        name: one[0] for name, one in expected.items()
+    }
     assert (
         {name: row["samples"] for name, row in rows.items()}
         == {name: one[3] for name, one in expected.items()}
@@ -173,14 +178,18 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
     )
 
 
-def test_a_killed_worker_costs_nothing_but_time(crew: RayCrew, watch: Watch, expected: dict[str, Any]) -> None:
+def test_a_killed_worker_costs_nothing_but_time(
+    crew: RayCrew, watch: Watch, expected: dict[str, Any]
+) -> None:
     killer = killed_once_at_work(crew)
     assert work_off(crew, watch) == expected
     killer.join()
     assert crew.lost_workers == 1
 
 
-def test_a_lost_node_costs_nothing_but_time(cluster: Any, home: Path, watch: Watch, expected: dict[str, Any]) -> None:
+def test_a_lost_node_costs_nothing_but_time(
+    cluster: Any, home: Path, watch: Watch, expected: dict[str, Any]
+) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     crew = RayCrew(settings_of(home, cluster.address), watch, Budget())
@@ -218,7 +227,10 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     rows = run_scan(workshop, [str(folder)], Silent()).rows
     after = workshop.watch
     workshop.close()
-    assert (len(before.gallery) + 1, before.gallery_version + 1) == (len(after.gallery), after.gallery_version)
+    assert (len(before.gallery) + 1, before.gallery_version + 1) == (
+        len(after.gallery),
+        after.gallery_version,
+    )
     assert {row["gallery_version"] for row in rows} == {after.gallery_version}
     # Both are kept as verdicts of the new gallery: the next scan needs no worker.
     away = Workshop(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
@@ -228,7 +240,9 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     away.close()
 
 
-def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(crew: RayCrew, watch: Watch) -> None:
+def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
+    crew: RayCrew, watch: Watch
+) -> None:
     over = threading.Event()
 
     def strike() -> None:
@@ -263,7 +277,9 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     def assign(crew: RayCrew) -> None:
         calls.append("")
         if len(calls) == 1:
-            raise ray.exceptions.RpcError("WrongClusterID: Perhaps the client is accessing GCS after it has restarted.")
+            raise ray.exceptions.RpcError(
+                "WrongClusterID: Perhaps the client is accessing GCS after it has restarted."
+            )
         real(crew)
 
     monkeypatch.setattr(RayCrew, "_assign", assign)
@@ -275,7 +291,9 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     settings = settings_of(tmp_path / "home", cluster.address)
     worker = Worker(settings)
     sha256 = str(triage_file(upload).sha256)
-    order = Order("account", JobKind.UPLOAD, str(upload), "one.safetensors", sha256, upload.stat().st_size)
+    order = Order(
+        "account", JobKind.UPLOAD, str(upload), "one.safetensors", sha256, upload.stat().st_size
+    )
     job, _ = worker.jobs.take_in(order)
     thread = threading.Thread(target=worker.run)
     thread.start()

@@ -43,9 +43,13 @@ class Office:
     def open(self, **changes: Any) -> Case:
         desk = self.desk()
         case = make_case(desk.docket, identity_id=WHO, **changes)
-        desk.records.note("case-opened", case, "olga", checkpoint=case.checkpoint.sha256, outcome=case.outcome)
+        desk.records.note(
+            "case-opened", case, "olga", checkpoint=case.checkpoint.sha256, outcome=case.outcome
+        )
         desk.note_shown(
-            case, blurred=False, sha256=[x for s in case.samples for x in (s.image_sha256, s.control_sha256) if x]
+            case,
+            blurred=False,
+            sha256=[x for s in case.samples for x in (s.image_sha256, s.control_sha256) if x],
         )
         desk.close()
         return case
@@ -66,7 +70,9 @@ class Office:
     def bundle(self, name: str = "out") -> Path:
         desk = self.desk()
         try:
-            return desk.write_bundle("c0ffee0123456789", self.settings.home / name, with_weights=False, pdf=False)
+            return desk.write_bundle(
+                "c0ffee0123456789", self.settings.home / name, with_weights=False, pdf=False
+            )
         finally:
             desk.close()
 
@@ -112,8 +118,12 @@ def test_a_case_changed_by_sql_is_not_exported(office: Office, how: str) -> None
     office.sql(statement)
     desk = office.desk()
     for export in (
-        lambda: desk.write_bundle("c0ffee0123456789", office.settings.home, with_weights=False, pdf=False),
-        lambda: desk.write_report("c0ffee0123456789", office.settings.home, "en", redacted=True, pdf=False),
+        lambda: desk.write_bundle(
+            "c0ffee0123456789", office.settings.home, with_weights=False, pdf=False
+        ),
+        lambda: desk.write_report(
+            "c0ffee0123456789", office.settings.home, "en", redacted=True, pdf=False
+        ),
         lambda: desk.exported("c0ffee0123456789"),
         lambda: desk.case("c0ffee0123456789"),
         lambda: desk.review("c0ffee0123456789", "Omar", "confirm", "I see it too"),
@@ -160,7 +170,9 @@ def test_a_case_that_is_put_in_and_one_that_is_taken_out(office: Office, tmp_pat
         for table in ("cases", "summaries", "seals"):
             db.execute(f"insert into {table} select * from other.{table}")
         db.commit()
-    shutil.copytree(elsewhere.settings.evidence_path, office.settings.evidence_path, dirs_exist_ok=True)
+    shutil.copytree(
+        elsewhere.settings.evidence_path, office.settings.evidence_path, dirs_exist_ok=True
+    )
     desk = office.desk()
     with pytest.raises(CaseAltered, match="this installation's vault"):
         desk.exported("decade0123456789")
@@ -171,7 +183,9 @@ def test_a_case_that_is_put_in_and_one_that_is_taken_out(office: Office, tmp_pat
     assert "case c0ffee0123456789: the audit log knows it, and it is not in cases.db" in told
 
 
-def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(office: Office, tmp_path: Path) -> None:
+def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
+    office: Office, tmp_path: Path
+) -> None:
     older = tmp_path / "older.db"
     with closing(sqlite3.connect(office.path)) as db:
         db.execute("vacuum into ?", [str(older)])
@@ -189,7 +203,9 @@ def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(office: O
     assert case.custody[-1].event == "case-set-back-accepted"
     assert case.custody[-1].details["reason"] == "the disk died"
     # The log still knows the decision that the older copy does not hold: it must be made again before anything leaves.
-    with pytest.raises(CaseAltered, match="the newest decision is confirm, the audit log says reject"):
+    with pytest.raises(
+        CaseAltered, match="the newest decision is confirm, the audit log says reject"
+    ):
         desk.exported("c0ffee0123456789")
     desk.close()
     office.decide("reject", "as decided before the disk died")
@@ -229,11 +245,16 @@ def test_many_at_once_raise_no_false_alarm(office: Office) -> None:
         "    desk.amend('c0ffee0123456789', 'correction', sys.argv[2], f'correction {number}'); desk.case('c0ffee0123456789')\n"
     )
     home = str(office.settings.home)
-    processes = [subprocess.Popen([sys.executable, "-c", code, home, name]) for name in ("Omar", "Ana", "Wei")]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, home, name])
+        for name in ("Omar", "Ana", "Wei")
+    ]
     assert [one.wait(120) for one in processes] == [0, 0, 0]
     office.now += timedelta(hours=2)
     desk = office.desk()
-    assert sum(entry.kind == "correction" for entry in desk.exported("c0ffee0123456789").entries) == 45
+    assert (
+        sum(entry.kind == "correction" for entry in desk.exported("c0ffee0123456789").entries) == 45
+    )
     desk.close()
 
 
@@ -245,8 +266,13 @@ class TestVerify:
         assert len(statement["chain"]["sha256"]) == 64
         told = {one.item: one for one in verify(folder)}
         assert all(one.ok for one in told.values())
-        assert "as of 2026-11-23T12:05:00" in str(told["the record is the one that the audit log names"].note)
-        for language, words in (("en", "What was decided later is not in it"), ("zh-CN", "此后的决定不在本报告内")):
+        assert "as of 2026-11-23T12:05:00" in str(
+            told["the record is the one that the audit log names"].note
+        )
+        for language, words in (
+            ("en", "What was decided later is not in it"),
+            ("zh-CN", "此后的决定不在本报告内"),
+        ):
             report = (folder / f"data/report.{language}.html").read_text("utf-8")
             assert words in report
 
@@ -283,7 +309,9 @@ class TestVerify:
         desk = office.desk()
         told, _ = desk.revocations()
         desk.close()
-        assert [one["case_id"] for one in told["cases"]] == (["c0ffee0123456789"] if decision else [])
+        assert [one["case_id"] for one in told["cases"]] == (
+            ["c0ffee0123456789"] if decision else []
+        )
         path = tmp_path / "revocations.json"
         path.write_text(json.dumps(told))
         assert all(one.ok for one in verify(folder))
@@ -331,11 +359,15 @@ class TestVerify:
         last = verify(office.bundle(), revocations=path)[-1]
         assert "another key" in str(last.problem)
 
-    def test_a_correction_later_is_told_and_takes_nothing_back(self, office: Office, tmp_path: Path) -> None:
+    def test_a_correction_later_is_told_and_takes_nothing_back(
+        self, office: Office, tmp_path: Path
+    ) -> None:
         folder = office.bundle()
         office.now += timedelta(minutes=1)
         desk = office.desk()
-        desk.amend("c0ffee0123456789", "correction", "Omar", "the uploader's name is spelt otherwise")
+        desk.amend(
+            "c0ffee0123456789", "correction", "Omar", "the uploader's name is spelt otherwise"
+        )
         path = tmp_path / "revocations.json"
         path.write_text(json.dumps(desk.revocations()[0]))
         desk.close()
@@ -363,7 +395,9 @@ class TestUpgrade:
         case = make_case(docket, identity_id=WHO, **changes)
         docket.close()
         vault = open_vault(office.settings)
-        vault.note("case-opened", WHO, "olga", AT, case=case.case_id, checkpoint="ab" * 32, outcome="match")
+        vault.note(
+            "case-opened", WHO, "olga", AT, case=case.case_id, checkpoint="ab" * 32, outcome="match"
+        )
         vault.close()
         return case
 
@@ -401,7 +435,9 @@ class TestUpgrade:
         office = Office(tmp_path / "home")
         case = self.as_before(office)
         docket = Docket(office.path, office.settings.evidence_path)
-        docket.add(case.case_id, "review", "Eve", AT, {"decision": "confirm", "reason": "sure", "eyes": 1})
+        docket.add(
+            case.case_id, "review", "Eve", AT, {"decision": "confirm", "reason": "sure", "eyes": 1}
+        )
         docket.close()
         with pytest.raises(CaseAltered, match="nothing of the decision of Eve"):
             office.bundle()
@@ -417,10 +453,14 @@ class TestUpgrade:
     ],
     ids=["bundle", "report", "notice", "check"],
 )
-def test_the_commands_say_what_differs(office: Office, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_the_commands_say_what_differs(
+    office: Office, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     office.sql(FORGERIES["creator"][0])
     program = [sys.executable, "-m", "scanner.cli.app", "--home", str(office.settings.home)]
-    done = subprocess.run([*program, *command], check=False, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [*program, *command], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 3
     assert "checkpoint.creator" in done.stderr
     assert "Traceback" not in done.stderr

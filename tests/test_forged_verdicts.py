@@ -51,7 +51,9 @@ def test_a_forged_record_is_nobodys_finding(
     assert "was changed outside this program" in caplog.text
 
 
-def test_a_record_cannot_be_put_under_other_bytes_or_questions(sealed: Ledger, tmp_path: Path) -> None:
+def test_a_record_cannot_be_put_under_other_bytes_or_questions(
+    sealed: Ledger, tmp_path: Path
+) -> None:
     sealed.remember_verdict("cd" * 32, "other key", FORGED, NOON, "searched")
     changed(
         tmp_path / "scans.db",

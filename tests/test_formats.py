@@ -19,7 +19,9 @@ SD1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 SGM = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 
 
-def pair(stem: str, width: int, names: tuple[str, str] = ("lora_down.weight", "lora_up.weight")) -> Shapes:
+def pair(
+    stem: str, width: int, names: tuple[str, str] = ("lora_down.weight", "lora_up.weight")
+) -> Shapes:
     return {f"{stem}.{names[0]}": (4, width), f"{stem}.{names[1]}": (8, 4)}
 
 
@@ -79,13 +81,19 @@ ROWS: list[tuple[str, Shapes, dict[str, str], str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("shapes", "metadata", "kind", "family", "naming"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+    ("shapes", "metadata", "kind", "family", "naming"),
+    [row[1:] for row in ROWS],
+    ids=[row[0] for row in ROWS],
 )
 def test_every_row_of_the_table(
     tmp_path: Path, shapes: Shapes, metadata: dict[str, str], kind: str, family: str, naming: str
 ) -> None:
     path = tmp_path / "file.safetensors"
-    save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, path, metadata=metadata or None)
+    save_file(
+        {name: np.zeros(shape, np.float16) for name, shape in shapes.items()},
+        path,
+        metadata=metadata or None,
+    )
     triage = triage_file(path)
     assert (triage.kind, triage.family, triage.naming) == (kind, family, naming)
     assert triage.readable

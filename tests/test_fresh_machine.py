@@ -46,8 +46,12 @@ def without_pango(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestWithoutPango:
     pytestmark = pytest.mark.usefixtures("without_pango")
 
-    def test_a_pdf_is_refused_with_what_to_install(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(PangoMissing, match=r"libpango-1\.0-0.*HTML.*cannot load library") as caught:
+    def test_a_pdf_is_refused_with_what_to_install(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(
+            PangoMissing, match=r"libpango-1\.0-0.*HTML.*cannot load library"
+        ) as caught:
             html_to_pdf("<p>text</p>", "en", "1")
         assert str(caught.value).endswith("'libpango-1.0-0'")
         assert capsys.readouterr() == ("", "")  # it would stand before what --json prints

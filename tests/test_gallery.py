@@ -38,12 +38,16 @@ class TestGallery:
             assert best.score == pytest.approx(1.0, abs=1e-5)
             np.testing.assert_allclose(gallery.vector_of(identity_id, vectors[0]), vectors[0])
 
-    def test_an_empty_gallery_finds_nobody_until_someone_enters(self, build: type[ExactGallery]) -> None:
+    def test_an_empty_gallery_finds_nobody_until_someone_enters(
+        self, build: type[ExactGallery]
+    ) -> None:
         gallery = build(VERSION, [])
         assert len(gallery) == 0
         assert gallery.search(prototypes(1, 3)) == [[], [], []]
 
-    def test_an_identity_counts_once_with_its_closest_prototype(self, build: type[ExactGallery]) -> None:
+    def test_an_identity_counts_once_with_its_closest_prototype(
+        self, build: type[ExactGallery]
+    ) -> None:
         several = prototypes(7, 4)
         gallery = build(VERSION, [("several", several), *people(20)])
         [line] = gallery.search(several[2:3], 21)
@@ -69,7 +73,12 @@ class TestGallery:
 
 
 changes = st.lists(
-    st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 12), st.integers(1, 3), st.integers(0, 500)),
+    st.tuples(
+        st.sampled_from(["add", "remove"]),
+        st.integers(0, 12),
+        st.integers(1, 3),
+        st.integers(0, 500),
+    ),
     max_size=40,
 )
 
@@ -94,7 +103,9 @@ def test_any_changes_leave_it_equal_to_the_plain_gallery(
         probes = prototypes(900, 4)
         for ours, truth in zip(fast.search(probes, 6), plain.search(probes, 6), strict=True):
             tolerance = 1e-5 if kind == IndexKind.EXACT else 2e-3
-            np.testing.assert_allclose([one.score for one in ours], [one.score for one in truth], atol=tolerance)
+            np.testing.assert_allclose(
+                [one.score for one in ours], [one.score for one in truth], atol=tolerance
+            )
             if kind == IndexKind.EXACT:
                 # Of two with the same photo either may come last.
                 last = truth[-1].score + tolerance if truth else 0.0
@@ -108,10 +119,14 @@ def test_any_changes_leave_it_equal_to_the_plain_gallery(
 def test_the_approximate_index_measures_its_recall() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(40, 64))
-    templates = [(f"id-{n}", unit(centres[n % 40] + 0.7 * rng.normal(size=64))[None]) for n in range(4000)]
+    templates = [
+        (f"id-{n}", unit(centres[n % 40] + 0.7 * rng.normal(size=64))[None]) for n in range(4000)
+    ]
     gallery = ApproximateGallery(VERSION, templates, wanted_recall=0.95)
     assert 0.95 <= gallery.recall <= 1.0
-    probes = np.stack([unit(vectors[0] + 0.11 * rng.normal(size=64)) for _, vectors in templates[:300]])
+    probes = np.stack(
+        [unit(vectors[0] + 0.11 * rng.normal(size=64)) for _, vectors in templates[:300]]
+    )
     exact = FaissGallery(VERSION, templates)
     same = [
         ours[0].identity_id == truth[0].identity_id

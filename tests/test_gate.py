@@ -55,7 +55,9 @@ LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portra
 def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> dict[str, str]:
     """Headers with a new token of an operator's."""
     premises = Premises(Settings(home=home))
-    account = premises.accounts.by_email(email) or premises.accounts.create(email, email, [Role.OPERATOR], None)
+    account = premises.accounts.by_email(email) or premises.accounts.create(
+        email, email, [Role.OPERATOR], None
+    )
     secret = premises.sessions.issue_token(account, "test", scopes, FAR)
     premises.close()
     return {"Authorization": f"Bearer {secret}"}
@@ -106,7 +108,11 @@ class TestScans:
         assert asked.json()["name"] == "ohwx.safetensors"
         scan = ended(client, asked.json()["job_id"])
         verdict = scan["verdict"]
-        assert (verdict["outcome"], verdict["action"], verdict["label"]) == ("match", "block", "real-person-likeness")
+        assert (verdict["outcome"], verdict["action"], verdict["label"]) == (
+            "match",
+            "block",
+            "real-person-likeness",
+        )
         [finding] = verdict["findings"]
         assert finding["case_id"]
         assert finding["identity_name"] is None
@@ -114,7 +120,9 @@ class TestScans:
         assert (known.status_code, known.json()["verdict"]["outcome"]) == (200, "match")
         assert client.get(f"/api/v1/verdicts/{scan['sha256']}").json()["findings"] == [finding]
         # Offered elsewhere it is another listing of the same case, and nothing is sampled again.
-        again = client.post("/api/v1/scans", json={"sha256": scan["sha256"], "listing": {"creator": "other"}})
+        again = client.post(
+            "/api/v1/scans", json={"sha256": scan["sha256"], "listing": {"creator": "other"}}
+        )
         assert again.status_code == 202
         [other] = ended(client, again.json()["job_id"])["verdict"]["findings"]
         assert other["case_id"] == finding["case_id"]
@@ -139,7 +147,9 @@ class TestScans:
     def test_what_the_hub_calls_a_minors_is_never_sampled(self, client: httpx.Client) -> None:
         form = {"listing": json.dumps({"minor": True})}
         asked = client.post(
-            "/api/v1/scans", files={"file": ("a.safetensors", LIKENESS.path.read_bytes() + b" ")}, data=form
+            "/api/v1/scans",
+            files={"file": ("a.safetensors", LIKENESS.path.read_bytes() + b" ")},
+            data=form,
         )
         verdict = ended(client, asked.json()["job_id"])["verdict"]
         assert (verdict["outcome"], verdict["action"]) == ("failed", "review")
@@ -148,14 +158,21 @@ class TestScans:
 
     def test_another_account_does_not_see_it(self, client: httpx.Client, served: Served) -> None:
         job = client.post("/api/v1/scans", content=b"mine").json()["job_id"]
-        strangers = token_for(served.home, Scope.SCANS_READ, Scope.SCANS_WRITE, email="other@hub.example")
+        strangers = token_for(
+            served.home, Scope.SCANS_READ, Scope.SCANS_WRITE, email="other@hub.example"
+        )
         for method, place in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
             assert (
-                httpx.request(method, f"{served.url}/api/v1/scans/{job}{place}", headers=strangers).status_code == 404
+                httpx.request(
+                    method, f"{served.url}/api/v1/scans/{job}{place}", headers=strangers
+                ).status_code
+                == 404
             )
         assert httpx.get(f"{served.url}/api/v1/scans", headers=strangers).json()["scans"] == []
 
-    def test_the_machines_own_network_is_not_reached(self, client: httpx.Client, served: Served) -> None:
+    def test_the_machines_own_network_is_not_reached(
+        self, client: httpx.Client, served: Served
+    ) -> None:
         job = client.post("/api/v1/scans", json={"url": f"{served.url}/healthz"}).json()
         scan = ended(client, job["job_id"])
         told = f"{scan['problem']} {scan['verdict']}"
@@ -163,9 +180,14 @@ class TestScans:
 
 
 class TestHostileFiles:
-    def test_bombs_and_lying_headers_cost_little_and_are_told(self, client: httpx.Client, served: Served) -> None:
+    def test_bombs_and_lying_headers_cost_little_and_are_told(
+        self, client: httpx.Client, served: Served
+    ) -> None:
         bomb = io.BytesIO()
-        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("x.safetensors", "w") as member:
+        with (
+            zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("x.safetensors", "w") as member,
+        ):
             for _ in range(300):
                 member.write(bytes(1_000_000))
         assert len(bomb.getvalue()) < 1_000_000
@@ -180,7 +202,10 @@ class TestHostileFiles:
             asked = client.post("/api/v1/scans", files={"file": (name, data)})
             assert asked.status_code == 202, (name, asked.text)
             scan = ended(client, asked.json()["job_id"])
-            assert (scan["state"], scan["verdict"]["outcome"]) == ("finished", "failed"), (name, scan)
+            assert (scan["state"], scan["verdict"]["outcome"]) == ("finished", "failed"), (
+                name,
+                scan,
+            )
             assert scan["verdict"]["action"] == "review"
         kept = sum(path.stat().st_size for path in served.home.rglob("*") if path.is_file())
         assert kept < 200_000_000
@@ -191,9 +216,13 @@ class TestHostileFiles:
         asked = client.post("/api/v1/scans", json={"url": "http://["})
         if asked.status_code == 202:
             assert ended(client, asked.json()["job_id"])["state"] in ("failed", "finished")
-        deep = client.post("/api/v1/scans", files={"file": ("x", b"y")}, data={"listing": "[" * 60_000})
+        deep = client.post(
+            "/api/v1/scans", files={"file": ("x", b"y")}, data={"listing": "[" * 60_000}
+        )
         assert deep.status_code == 422
-        assert not [path for path in (served.home / "web" / "uploads").glob("*") if path.stat().st_size == 1]
+        assert not [
+            path for path in (served.home / "web" / "uploads").glob("*") if path.stat().st_size == 1
+        ]
         assert httpx.get(f"{served.url}/readyz").status_code == 200
 
     def test_a_request_with_endless_headers_is_cut_off(self, served: Served) -> None:
@@ -210,13 +239,19 @@ class TestHostileFiles:
 
 class TestHubsProgram:
     def test_a_hubs_program_sends_waits_and_asks(self, served: Served, tmp_path: Path) -> None:
-        token = token_for(served.home, Scope.SCANS_WRITE, Scope.SCANS_READ, email="client@hub.example")["Authorization"]
+        token = token_for(
+            served.home, Scope.SCANS_WRITE, Scope.SCANS_READ, email="client@hub.example"
+        )["Authorization"]
         with Gate(served.url, token.removeprefix("Bearer ")) as gate:
             scan = gate.scan_file(
-                LIKENESS.path, listing={"creator": "zed", "triggers": list(LIKENESS.triggers)}, key="upload-1"
+                LIKENESS.path,
+                listing={"creator": "zed", "triggers": list(LIKENESS.triggers)},
+                key="upload-1",
             )
             again = gate.scan_file(
-                LIKENESS.path, listing={"creator": "zed", "triggers": list(LIKENESS.triggers)}, key="upload-1"
+                LIKENESS.path,
+                listing={"creator": "zed", "triggers": list(LIKENESS.triggers)},
+                key="upload-1",
             )
             assert again["job_id"] == scan["job_id"]
             assert gate.wait(scan["job_id"], every_s=0.1)["verdict"]["action"] == "block"
@@ -285,7 +320,10 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
             accepted = []
             with httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
                 # The first is a real adapter: it is being sampled when the server dies.
-                for body in (SLOW.path.read_bytes(), *(b"%d " % number * 500 for number in range(11))):
+                for body in (
+                    SLOW.path.read_bytes(),
+                    *(b"%d " % number * 500 for number in range(11)),
+                ):
                     answer = client.post("/api/v1/scans", content=body, params={"webhook": hook})
                     assert answer.status_code == 202, answer.text
                     accepted.append(answer.json()["job_id"])
@@ -320,7 +358,11 @@ class TestProcesses:
             if httpx.get(f"{served.url}/readyz").status_code == 200:
                 break
             time.sleep(0.1)
-        assert httpx.get(f"{served.url}/readyz").json() == {"status": "ok", "worker": True, "messenger": True}
+        assert httpx.get(f"{served.url}/readyz").json() == {
+            "status": "ok",
+            "worker": True,
+            "messenger": True,
+        }
 
     def test_none_is_started_once_the_server_ends(self) -> None:
         dying = WorkerProcess([sys.executable, "-c", "pass"], first_wait_s=0.05)
@@ -328,9 +370,13 @@ class TestProcesses:
         dying.stop()
         living = WorkerProcess([sys.executable, "-c", "import time; time.sleep(60)"])
         living.stop()
-        assert not [one for one in psutil.Process().children() if one.pid in (dying.pid, living.pid)]
+        assert not [
+            one for one in psutil.Process().children() if one.pid in (dying.pid, living.pid)
+        ]
 
-    def test_a_made_up_address_counts_for_nothing_where_no_proxy_stands(self, served: Served) -> None:
+    def test_a_made_up_address_counts_for_nothing_where_no_proxy_stands(
+        self, served: Served
+    ) -> None:
         statuses = [
             httpx.post(
                 f"{served.url}/sign-in", data={"email": "x@example.org", "password": "x"},
@@ -344,7 +390,9 @@ class TestProcesses:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[TestClient]:
     """An app with narrow limits and no worker."""
-    web = WebSettings.model_validate({"max_upload_mb": 1, "most_waiting_jobs": 2, "requests_per_minute": 40})
+    web = WebSettings.model_validate(
+        {"max_upload_mb": 1, "most_waiting_jobs": 2, "requests_per_minute": 40}
+    )
     settings = Settings(home=tmp_path / "home", web=web, webhook_secret=SecretStr("s"))
     with TestClient(create_app(settings), headers=token_for(tmp_path / "home", *Scope)) as opened:  # fmt: skip
         yield opened
@@ -376,14 +424,18 @@ class TestLimits:
     def test_webhooks_into_the_own_network_are_refused(self, small: TestClient, url: str) -> None:
         answer = small.post("/api/v1/scans", json={"sha256": "ab" * 32, "webhook": url})
         assert (answer.status_code, answer.json()["code"]) == (422, "webhook-refused")
-        form = small.post("/api/v1/scans", files={"file": ("a.safetensors", b"bytes")}, data={"webhook": url})
+        form = small.post(
+            "/api/v1/scans", files={"file": ("a.safetensors", b"bytes")}, data={"webhook": url}
+        )
         assert (form.status_code, form.json()["code"]) == (422, "webhook-refused")
 
 
 def test_what_is_declared_is_taken_over_for_files_elsewhere_too() -> None:
     file = RemoteFile("a.safetensors", "https://hub.example/a")
     known = bare_listing("url", "x", "a", "https://hub.example/a", file)
-    listing = with_declared(known, {"title": "T", "creator": "zed", "triggers": ["ohwx"], "minor": True})
+    listing = with_declared(
+        known, {"title": "T", "creator": "zed", "triggers": ["ohwx"], "minor": True}
+    )
     assert (listing.title, listing.creator, listing.triggers) == ("T", "zed", ("ohwx",))
     assert listing.files == (file,)
     assert listing.minor_flag
@@ -409,7 +461,9 @@ def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path)
     from tests.test_accounts import Clock
 
     clock = Clock()
-    signed = settings.model_copy(update={"webhook_secret": SecretStr("s3cret"), "allowed_hosts": ("127.0.0.1",)})
+    signed = settings.model_copy(
+        update={"webhook_secret": SecretStr("s3cret"), "allowed_hosts": ("127.0.0.1",)}
+    )
     premises = Premises(signed, clock)
     outbox = Outbox(signed, premises.store, clock)
     with serve_answers(receive) as url:
@@ -448,7 +502,9 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
     settings = Settings(home=home)
     with TestClient(create_app(settings)) as client:
         schema = client.get("/api/v1/openapi.json").json()
-        routes = {(method.upper(), path) for path, item in schema["paths"].items() for method in item}
+        routes = {
+            (method.upper(), path) for path, item in schema["paths"].items() for method in item
+        }
         assert routes == set(OPENED_BY) | OPEN
         order = Order("nobody", JobKind.SHA256, "ab" * 32, "x")
         job = client.app.state.premises.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
@@ -466,7 +522,9 @@ class TestSchema:
         """A change here is a change for every hub that uses it: write docs/openapi.json anew only where that is meant."""
         schema = create_app(settings).openapi()
         schema["info"]["version"] = "*"
-        published = json.loads((Path(__file__).parent.parent / "docs" / "openapi.json").read_text("utf-8"))
+        published = json.loads(
+            (Path(__file__).parent.parent / "docs" / "openapi.json").read_text("utf-8")
+        )
         assert json.loads(json.dumps(schema)) == published
 
     def test_no_answer_breaks_the_schema(self, tmp_path: Path) -> None:
@@ -480,13 +538,17 @@ class TestSchema:
                 if operation.path.endswith("/events"):
                     continue  # a stream that ends with its scan
 
-                @hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+                @hypothesis_settings(
+                    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck)
+                )
                 @given(case=operation.as_strategy())
                 def check(case: Any) -> None:
                     answer = case.call(headers=headers)
                     if answer.status_code == 503 and case.path == "/readyz":
                         return  # no worker here
                     # Rules a schema cannot tell ("one of url and sha256") are refused with 422; the matrix above tries without a token.
-                    case.validate_response(answer, excluded_checks=[positive_data_acceptance, ignored_auth])
+                    case.validate_response(
+                        answer, excluded_checks=[positive_data_acceptance, ignored_auth]
+                    )
 
                 check()

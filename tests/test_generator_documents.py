@@ -68,17 +68,38 @@ class TestSwarmUi:
 
     def test_it_is_read_from_chunks_and_from_where_it_lay_before(self) -> None:
         assert said(chunked(parameters=self.text())) == self.SAID
-        assert said(with_exif("JPEG", tiff("<", {0x0110: (2, self.text().encode() + b"\0")}))) == self.SAID
+        assert (
+            said(with_exif("JPEG", tiff("<", {0x0110: (2, self.text().encode() + b"\0")})))
+            == self.SAID
+        )
 
     def test_lists_may_be_texts(self) -> None:
-        assert said(chunked(parameters=self.text(loras="people/ohwx_v3,fast/4steps", loraweights="0.9,1"))) == self.SAID
+        assert (
+            said(
+                chunked(
+                    parameters=self.text(loras="people/ohwx_v3,fast/4steps", loraweights="0.9,1")
+                )
+            )
+            == self.SAID
+        )
 
     def test_an_adapter_of_no_weight_is_not_told(self) -> None:
-        found = said(chunked(parameters=self.text(loraweights=["0", "1"], loratencweights=["0", "1"])))
+        found = said(
+            chunked(parameters=self.text(loraweights=["0", "1"], loratencweights=["0", "1"]))
+        )
         assert [told for role, told in found[2] if role == "adapter"] == [f"fast/4steps ({C})"]
 
     def test_without_hashes_there_are_names(self) -> None:
-        told = json.dumps({"sui_image_params": {"prompt": "x", "model": "a/b", "loras": ["c"], "refinermodel": "d"}})
+        told = json.dumps(
+            {
+                "sui_image_params": {
+                    "prompt": "x",
+                    "model": "a/b",
+                    "loras": ["c"],
+                    "refinermodel": "d",
+                }
+            }
+        )
         assert said(chunked(parameters=told)) == (
             "SwarmUI",
             "x",
@@ -92,9 +113,24 @@ INVOKE = {
         "positive_prompt": "portrait of ohwx",
         "negative_prompt": None,
         "app_version": "5.4.3",
-        "model": {"key": "9f58", "hash": f"blake3:{'6a' * 32}", "name": "FLUX Dev", "base": "flux", "type": "main"},
+        "model": {
+            "key": "9f58",
+            "hash": f"blake3:{'6a' * 32}",
+            "name": "FLUX Dev",
+            "base": "flux",
+            "type": "main",
+        },
         "loras": [
-            {"model": {"key": "1", "hash": BLAKE, "name": "ohwx", "base": "flux", "type": "lora"}, "weight": 0.75},
+            {
+                "model": {
+                    "key": "1",
+                    "hash": BLAKE,
+                    "name": "ohwx",
+                    "base": "flux",
+                    "type": "lora",
+                },
+                "weight": 0.75,
+            },
             {"model": {"name": "unused", "hash": BLAKE}, "weight": 0},
         ],
     },
@@ -116,7 +152,10 @@ def test_invokeais_hashes_are_of_the_algorithm_that_they_name() -> None:
         [("base model", f"FLUX Dev (blake3:{'6a' * 32})"), ("adapter", f"ohwx ({BLAKE})")],
     )
     assert [
-        one.digest for one in provenance_of(chunked(invokeai_metadata=json.dumps(INVOKE["of today"]))).ingredients
+        one.digest
+        for one in provenance_of(
+            chunked(invokeai_metadata=json.dumps(INVOKE["of today"]))
+        ).ingredients
     ] == [None, None]
     assert said(chunked(invokeai_metadata=json.dumps(INVOKE["of version 3"])))[2] == [
         ("base model", "FLUX Dev"),
@@ -130,14 +169,25 @@ def test_invokeais_older_forms() -> None:
         "model_weights": "sd-1.5",
         "model_hash": A,
         "app_id": "invoke-ai/InvokeAI",
-        "image": {"prompt": [{"prompt": "portrait of ohwx [blurry]", "weight": 1}], "sampler": "k_euler"},
+        "image": {
+            "prompt": [{"prompt": "portrait of ohwx [blurry]", "weight": 1}],
+            "sampler": "k_euler",
+        },
     }
-    assert said(chunked(**{"sd-metadata": json.dumps(told), "Dream": '"portrait of ohwx [blurry]" -s 50 -S 1'})) == (
+    assert said(
+        chunked(
+            **{"sd-metadata": json.dumps(told), "Dream": '"portrait of ohwx [blurry]" -s 50 -S 1'}
+        )
+    ) == (
         "InvokeAI",
         "portrait of ohwx",
         [("base model", f"sd-1.5 ({A})")],
     )
-    assert said(chunked(Dream='"portrait of ohwx [blurry]" -s 50 -S 1 -W 512')) == ("InvokeAI", "portrait of ohwx", [])
+    assert said(chunked(Dream='"portrait of ohwx [blurry]" -s 50 -S 1 -W 512')) == (
+        "InvokeAI",
+        "portrait of ohwx",
+        [],
+    )
 
 
 class TestFooocus:
@@ -155,12 +205,20 @@ class TestFooocus:
         "sharpness": 2,
         "version": "Fooocus v2.5.5",
     }
-    SAID = ("Fooocus", "portrait of ohwx", [("base model", "someXL (1a2b3c4d5e)"), ("adapter", "ohwx (95d20eda2f)")])
+    SAID = (
+        "Fooocus",
+        "portrait of ohwx",
+        [("base model", "someXL (1a2b3c4d5e)"), ("adapter", "ohwx (95d20eda2f)")],
+    )
 
     def test_png_and_exif(self) -> None:
         text = json.dumps(self.TOLD)
         assert said(chunked(parameters=text, fooocus_scheme="fooocus")) == self.SAID
-        tags = {0x9286: (2, text.encode() + b"\0"), 0x927C: (2, b"fooocus\0"), 0x0131: (2, b"Fooocus v2.5.5\0")}
+        tags = {
+            0x9286: (2, text.encode() + b"\0"),
+            0x927C: (2, b"fooocus\0"),
+            0x0131: (2, b"Fooocus v2.5.5\0"),
+        }
         assert said(with_exif("JPEG", tiff(">", tags))) == self.SAID
         assert said(pictures.plain("JPEG", comment=text.encode())) == self.SAID
 
@@ -201,7 +259,10 @@ class TestFooocus:
         assert said(chunked(parameters=json.dumps(told))) == (
             "RuinedFooocus",
             "portrait of ohwx",
-            [("base model", "someXL.safetensors (1a2b3c4d5e)"), ("adapter", "ohwx.safetensors (95d20eda2f)")],
+            [
+                ("base model", "someXL.safetensors (1a2b3c4d5e)"),
+                ("adapter", "ohwx.safetensors (95d20eda2f)"),
+            ],
         )
 
 
@@ -219,7 +280,11 @@ def test_novelai() -> None:
         Source="NovelAI Diffusion V4 37442FCA",
         Comment=json.dumps(comment),
     )
-    assert said(data) == ("NovelAI", "portrait of ohwx", [("base model", "NovelAI Diffusion V4 (37442fca)")])
+    assert said(data) == (
+        "NovelAI",
+        "portrait of ohwx",
+        [("base model", "NovelAI Diffusion V4 (37442fca)")],
+    )
 
 
 def test_draw_things() -> None:
@@ -227,12 +292,17 @@ def test_draw_things() -> None:
         "c": "portrait of ohwx",
         "uc": "blurry",
         "model": "flux_1_dev_q8p.ckpt",
-        "lora": [{"model": "ohwx_lora_f16.ckpt", "weight": 0.6}, {"model": "unused.ckpt", "weight": 0}],
+        "lora": [
+            {"model": "ohwx_lora_f16.ckpt", "weight": 0.6},
+            {"model": "unused.ckpt", "weight": 0},
+        ],
         "sampler": "DPM++",
         "v2": {"model": "flux_1_dev_q8p.ckpt"},
     }
     inside = json.dumps(told).replace("&", "&amp;")
-    data = pictures.xmp(dc__description="portrait of ohwx", xmp__CreatorTool="Draw Things", exif__UserComment=inside)
+    data = pictures.xmp(
+        dc__description="portrait of ohwx", xmp__CreatorTool="Draw Things", exif__UserComment=inside
+    )
     assert said(data) == (
         "Draw Things",
         "portrait of ohwx",
@@ -249,7 +319,11 @@ def test_easy_diffusion() -> None:
         "lora_alpha": "[0.5, 0]",
         "seed": "1",
     }
-    expected = ("Easy Diffusion", "portrait of ohwx", [("base model", "someXL"), ("adapter", "ohwx")])
+    expected = (
+        "Easy Diffusion",
+        "portrait of ohwx",
+        [("base model", "someXL"), ("adapter", "ohwx")],
+    )
     assert said(chunked(**fields)) == expected
     told = {
         "Prompt": "portrait of ohwx",
@@ -264,7 +338,13 @@ def test_easy_diffusion() -> None:
 def test_tensor_art_names_files_that_its_graph_hides() -> None:
     told = {
         "models": [
-            {"type": "LORA", "modelId": "1", "weight": 0.8, "modelFileName": "ohwx", "hash": B.upper()},
+            {
+                "type": "LORA",
+                "modelId": "1",
+                "weight": 0.8,
+                "modelFileName": "ohwx",
+                "hash": B.upper(),
+            },
             {"type": "LORA", "weight": 0, "modelFileName": "unused"},
             {"type": "VAE", "modelFileName": "v"},
         ],
@@ -273,7 +353,10 @@ def test_tensor_art_names_files_that_its_graph_hides() -> None:
         "baseModel": {"label": "Some XL", "modelFileName": "someXL", "hash": A.upper()},
     }
     graph = {
-        "1": {"class_type": "ECHOCheckpointLoaderSimple", "inputs": {"ckpt_name": "EMS-1-EMS.safetensors"}},
+        "1": {
+            "class_type": "ECHOCheckpointLoaderSimple",
+            "inputs": {"ckpt_name": "EMS-1-EMS.safetensors"},
+        },
         "2": {"class_type": "KSampler", "inputs": {"model": ["1", 0], "positive": ["3", 0]}},
         "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "x"}},
     }
@@ -325,7 +408,11 @@ def test_midjourney_is_told_by_its_job() -> None:
     ],
 )
 def test_documents_of_others_are_nobodys(text: str) -> None:
-    for data in (chunked(parameters=text), chunked(Comment=text), commented(b"UNICODE\0" + text.encode("utf-16-le"))):
+    for data in (
+        chunked(parameters=text),
+        chunked(Comment=text),
+        commented(b"UNICODE\0" + text.encode("utf-16-le")),
+    ):
         assert said(data) == (None, None, [])
         assert provenance_of(data).problems == ()
 
@@ -336,12 +423,18 @@ def test_graphs_inside_documents_are_read() -> None:
         "2": {"class_type": "KSampler", "inputs": {"model": ["1", 0]}},
     }
     for told in ({"prompt": graph, "workflow": {"nodes": []}}, {"prompt": json.dumps(graph)}):
-        assert said(commented(b"ASCII\0\0\0" + json.dumps(told).encode())) == ("ComfyUI", None, [("base model", "a")])
+        assert said(commented(b"ASCII\0\0\0" + json.dumps(told).encode())) == (
+            "ComfyUI",
+            None,
+            [("base model", "a")],
+        )
 
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 _FIELDS = st.sampled_from(
@@ -379,7 +472,9 @@ _FIELDS = st.sampled_from(
     st.dictionaries(_FIELDS, _JSON, max_size=6),
     st.dictionaries(st.sampled_from(["Software", "Source", "Description"]), st.text(max_size=20)),
 )
-def test_whatever_stands_in_the_fields_is_no_error(told: dict[str, Any], texts: dict[str, str]) -> None:
+def test_whatever_stands_in_the_fields_is_no_error(
+    told: dict[str, Any], texts: dict[str, str]
+) -> None:
     found = read_document(told, texts)
     for one in found.ingredients if found else ():
         assert one.role in ("base model", "adapter")

@@ -15,7 +15,11 @@ from crawlers.captures.images.provenance import Provenance, provenance_of
 from tests.servers import pictures
 from tests.servers.parameters import A1111, chunked, commented, hidden, tiff, with_exif
 
-SAID = [("generator", "AUTOMATIC1111"), ("base model", "someXL (aabbccddee)"), ("adapter", "ohwx_v2 (0123456789ab)")]
+SAID = [
+    ("generator", "AUTOMATIC1111"),
+    ("base model", "someXL (aabbccddee)"),
+    ("adapter", "ohwx_v2 (0123456789ab)"),
+]
 PROMPT = "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>"
 SETTINGS = (
     "Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 1, Size: 512x768, "
@@ -83,7 +87,10 @@ def test_chunks_of_every_kind_are_read(kind: str) -> None:
         assert said(chunked(parameters=A1111)) == SAID
     else:  # a tEXt chunk is Latin-1; programs write UTF-8 into it
         assert said(chunked(parameters=(A1111.encode().decode("latin-1"), kind))) == SAID
-        assert provenance_of(chunked(parameters=(A1111.encode().decode("latin-1"), kind))).prompt == PROMPT
+        assert (
+            provenance_of(chunked(parameters=(A1111.encode().decode("latin-1"), kind))).prompt
+            == PROMPT
+        )
 
 
 def test_comments_and_xmp_are_read() -> None:
@@ -93,13 +100,21 @@ def test_comments_and_xmp_are_read() -> None:
 
 def test_a_long_workflow_hides_nothing() -> None:
     """Pillow opens no PNG with a packed text of more than a megabyte."""
-    assert said(chunked(parameters=A1111, workflow=(json.dumps({"x": "y" * 3_000_000}), "zTXt"))) == SAID
+    assert (
+        said(chunked(parameters=A1111, workflow=(json.dumps({"x": "y" * 3_000_000}), "zTXt")))
+        == SAID
+    )
 
 
 def test_an_old_raw_profile_is_read() -> None:
     """ImageMagick writes EXIF into a PNG as hexadecimal digits."""
     exif = b"Exif\0\0" + tiff("<", {}, {0x9286: (7, UNICODE + LITTLE)})
-    assert said(chunked(**{"Raw profile type exif": (f"\nexif\n{len(exif):8}\n{exif.hex()}\n", "zTXt")})) == SAID
+    assert (
+        said(
+            chunked(**{"Raw profile type exif": (f"\nexif\n{len(exif):8}\n{exif.hex()}\n", "zTXt")})
+        )
+        == SAID
+    )
 
 
 class TestHiddenTexts:
@@ -123,7 +138,9 @@ class TestHiddenTexts:
             "Description": "portrait of ohwx",
             "Software": "NovelAI",
             "Source": "NovelAI Diffusion V4.5 4BDE2A90",
-            "Comment": json.dumps({"prompt": "portrait of ohwx", "uc": "blurry", "sampler": "k_euler", "seed": 1}),
+            "Comment": json.dumps(
+                {"prompt": "portrait of ohwx", "uc": "blurry", "sampler": "k_euler", "seed": 1}
+            ),
         }
         found = provenance_of(hidden(gzip.compress(json.dumps(told).encode()), b"stealth_pngcomp"))
         assert (found.generator, found.prompt) == ("NovelAI", "portrait of ohwx")
@@ -139,7 +156,9 @@ class TestHiddenTexts:
             (gzip.compress(bytes(9_000_000)), b"stealth_pngcomp", None),
         ],
     )
-    def test_what_cannot_be_read_of_them_is_told(self, text: bytes, signature: bytes, length: int | None) -> None:
+    def test_what_cannot_be_read_of_them_is_told(
+        self, text: bytes, signature: bytes, length: int | None
+    ) -> None:
         [(about, why)] = said(hidden(text, signature, length=length))
         assert about == "not read"
         assert "hidden text" in why
@@ -177,20 +196,31 @@ class TestWebUi:
         )
         found = read_webui(f"{prompt}\nNegative prompt: blurry\n{SETTINGS}")
         assert found is not None
-        assert (found.prompt, [one.told for one in found.ingredients]) == (prompt, ["v1-5-pruned (6ce0161689)"])
+        assert (found.prompt, [one.told for one in found.ingredients]) == (
+            prompt,
+            ["v1-5-pruned (6ce0161689)"],
+        )
 
     def test_a_prompt_of_json_is_a_prompt(self) -> None:
         prompt = '{"subject": "ohwx", "steps": [1, 2], "Lora hashes": "x: 0123456789"}'
-        found = provenance_of(chunked(parameters=f"{prompt}\nNegative prompt: [blurry]\n{SETTINGS}"))
+        found = provenance_of(
+            chunked(parameters=f"{prompt}\nNegative prompt: [blurry]\n{SETTINGS}")
+        )
         assert (found.prompt, found.problems) == (prompt, ())
         assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)"]
 
     @pytest.mark.parametrize(
         ("more", "adapters"),
         [
-            ('Lora hashes: "ohwx: aaaabbbbcccc, style: 444455556666"', ["ohwx (aaaabbbbcccc)", "style (444455556666)"]),
+            (
+                'Lora hashes: "ohwx: aaaabbbbcccc, style: 444455556666"',
+                ["ohwx (aaaabbbbcccc)", "style (444455556666)"],
+            ),
             ('Lora hashes: "ohwx: 0xAAAABBBBCCCC"', ["ohwx (aaaabbbbcccc)"]),
-            ("Lora hashes: ohwx: aaaabbbbcccc, Style: 444455556666", ["ohwx (aaaabbbbcccc)", "Style (444455556666)"]),
+            (
+                "Lora hashes: ohwx: aaaabbbbcccc, Style: 444455556666",
+                ["ohwx (aaaabbbbcccc)", "Style (444455556666)"],
+            ),
             (
                 (
                     'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", Steps: 3", ADetailer version: 24, '
@@ -226,13 +256,20 @@ class TestWebUi:
             ),
             ("AddNet Enabled: False, AddNet Model 1: ohwx(a68c0549f355)", []),
             ("Hypernet: ohwx, Hypernet strength: 0.5", ["ohwx"]),
-            ('Lora hashes: "ohwx: e3b0c44298fc"', ["ohwx"]),  # SHA-256 of nothing: the file was not there
+            (
+                'Lora hashes: "ohwx: e3b0c44298fc"',
+                ["ohwx"],
+            ),  # SHA-256 of nothing: the file was not there
         ],
     )
     def test_adapters_are_those_that_were_loaded(self, more: str, adapters: list[str]) -> None:
-        found = read_webui(f"portrait\nNegative prompt: blurry, <lora:negative:1>\n{SETTINGS}, {more}, Version: v1.9.4")
+        found = read_webui(
+            f"portrait\nNegative prompt: blurry, <lora:negative:1>\n{SETTINGS}, {more}, Version: v1.9.4"
+        )
         assert found is not None
-        assert sorted(one.told for one in found.ingredients if one.role == "adapter") == sorted(adapters)
+        assert sorted(one.told for one in found.ingredients if one.role == "adapter") == sorted(
+            adapters
+        )
 
     @pytest.mark.parametrize(
         ("prompt", "adapters"),
@@ -250,9 +287,13 @@ class TestWebUi:
         assert [one.name for one in found.ingredients if one.role == "adapter"] == adapters
 
     def test_an_adapter_without_strength_is_not_told_though_its_hash_is_listed(self) -> None:
-        found = read_webui(f'<lora:a:0> <lora:b:1>\n{SETTINGS}, Lora hashes: "a: 111122223333, b: 444455556666"')
+        found = read_webui(
+            f'<lora:a:0> <lora:b:1>\n{SETTINGS}, Lora hashes: "a: 111122223333, b: 444455556666"'
+        )
         assert found is not None
-        assert [one.told for one in found.ingredients if one.role == "adapter"] == ["b (444455556666)"]
+        assert [one.told for one in found.ingredients if one.role == "adapter"] == [
+            "b (444455556666)"
+        ]
 
     def test_civitai_names_listings(self) -> None:
         resources = [
@@ -298,9 +339,14 @@ class TestWebUi:
             assert found.generator == program
 
     def test_a_refiner_is_a_base_model(self) -> None:
-        found = read_webui(f"portrait\n{SETTINGS}, Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8")
+        found = read_webui(
+            f"portrait\n{SETTINGS}, Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8"
+        )
         assert found is not None
-        assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "sd_xl_refiner_1.0 (7440042bbd)"]
+        assert [one.told for one in found.ingredients] == [
+            "v1-5-pruned (6ce0161689)",
+            "sd_xl_refiner_1.0 (7440042bbd)",
+        ]
 
     @pytest.mark.parametrize(
         "text",
@@ -322,10 +368,12 @@ class TestWebUi:
     st.sampled_from([b"", UNICODE, ASCII, UNDEFINED]),
     st.sampled_from("<>"),
 )
-def test_any_text_survives_its_encoding(text: str, encoding: str, charset: bytes, order: str) -> None:
-    told = "Steps: 20, Sampler: Euler a, " + text.encode("utf-8", "ignore").decode().replace("\0", "").strip(
-        "\n \ufeff"
-    )
+def test_any_text_survives_its_encoding(
+    text: str, encoding: str, charset: bytes, order: str
+) -> None:
+    told = "Steps: 20, Sampler: Euler a, " + text.encode("utf-8", "ignore").decode().replace(
+        "\0", ""
+    ).strip("\n \ufeff")
     assert exif_text(charset + told.encode(encoding), order).strip() == told.strip()
 
 
@@ -333,11 +381,16 @@ _QUOTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, ma
 
 
 @given(
-    prompt=st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="<>"), max_size=80), more=_QUOTED
+    prompt=st.text(
+        st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="<>"), max_size=80
+    ),
+    more=_QUOTED,
 )
 def test_whatever_prompts_hold_the_settings_are_the_last_line(prompt: str, more: str) -> None:
     """What a prompt or a quoted value holds changes no hash."""
-    quoted = json.dumps(f"{more}, Steps: 9, Model: wrong, Lora hashes: wrong: ffffffffff", ensure_ascii=False)
+    quoted = json.dumps(
+        f"{more}, Steps: 9, Model: wrong, Lora hashes: wrong: ffffffffff", ensure_ascii=False
+    )
     found = read_webui(
         f'a {prompt}\nNegative prompt: {prompt}\n{SETTINGS}, ADetailer prompt: {quoted}, Lora hashes: "ohwx: aaaabbbbcccc"'
     )

@@ -11,11 +11,29 @@ import pytest
 from crawlers.captures.pages.page import Format, Reading
 from crawlers.errors import CaptureRefused
 from tests import archives
-from tests.archives import IMAGE, PAGE, entry, har, html, images_of, in_base64, mhtml, page_entry, page_part, part, read
+from tests.archives import (
+    IMAGE,
+    PAGE,
+    entry,
+    har,
+    html,
+    images_of,
+    in_base64,
+    mhtml,
+    page_entry,
+    page_part,
+    part,
+    read,
+)
 
 PIXELS, OTHER = archives.png(), archives.png("blue")
 ADVERT = "https://ads.example/frame"
-RECORDED = {"id": "page_1", "title": "Offer", "startedDateTime": "2026-03-01T10:00:00.000+08:00", "pageTimings": {}}
+RECORDED = {
+    "id": "page_1",
+    "title": "Offer",
+    "startedDateTime": "2026-03-01T10:00:00.000+08:00",
+    "pageTimings": {},
+}
 
 
 def shown(reading: Reading) -> list[tuple[str | None, str, list[bytes]]]:
@@ -27,7 +45,9 @@ IS_THE_PAGE = [(PAGE, "Words", [PIXELS])]
 
 class TestHarPages:
     def advert(self, **asked: str) -> dict[str, Any]:
-        return page_entry(ADVERT, b"<html><title>Buy</title><body>ad</body></html>", pageref="page_1", asked=asked)
+        return page_entry(
+            ADVERT, b"<html><title>Buy</title><body>ad</body></html>", pageref="page_1", asked=asked
+        )
 
     @pytest.mark.parametrize(
         "asked",
@@ -37,7 +57,9 @@ class TestHarPages:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("title", ["Offer", PAGE])
-    def test_an_advertisement_before_the_page_is_not_the_page(self, asked: dict[str, str], title: str) -> None:
+    def test_an_advertisement_before_the_page_is_not_the_page(
+        self, asked: dict[str, str], title: str
+    ) -> None:
         entries = (
             self.advert(**asked),
             page_entry(pageref="page_1"),
@@ -52,17 +74,25 @@ class TestHarPages:
         assert shown(read(har(self.advert(), page, image, pages=pages))) == IS_THE_PAGE
         early = page_entry(pageref="page_1")
         early["startedDateTime"] = "2026-03-01T01:59:59Z"
-        assert shown(read(har(self.advert(), early, image, pages=[{"id": "page_1"}]))) == IS_THE_PAGE
+        assert (
+            shown(read(har(self.advert(), early, image, pages=[{"id": "page_1"}]))) == IS_THE_PAGE
+        )
 
     def test_pages_that_were_opened_one_after_another_or_beside_each_other(self) -> None:
         second, third = "https://site.example/p/2", "https://site.example/p/3"
         asked = {"Sec_Fetch_Dest": "document", "Referer": PAGE}
         one_tab = [page_entry(one, pageref="page_1", asked=asked) for one in (PAGE, second)]
         assert [page.url for page in read(har(*one_tab, pages=[RECORDED])).pages] == [PAGE, second]
-        of_a_proxy = [page_entry(PAGE), page_entry(second, asked={"Referer": PAGE}), page_entry(third)]
+        of_a_proxy = [
+            page_entry(PAGE),
+            page_entry(second, asked={"Referer": PAGE}),
+            page_entry(third),
+        ]
         assert [page.url for page in read(har(*of_a_proxy)).pages] == [PAGE, second, third]
         api = [
-            entry(f"https://site.example/api/{number}", {"mimeType": "application/json", "text": "{}"})
+            entry(
+                f"https://site.example/api/{number}", {"mimeType": "application/json", "text": "{}"}
+            )
             for number in (1, 2)
         ]
         beside = [
@@ -98,7 +128,9 @@ class TestHarBodies:
         told = {"mimeType": "application/json", "text": "null", "encoding": "base64", "size": 4}
         assert read(har(page_entry(), entry(url, told))).pages[0].answers == ((url, "null"),)
 
-    @pytest.mark.parametrize("encoding", [{"encoding": "BASE64"}, {"encoding": ""}, {"encoding": None}, {}])
+    @pytest.mark.parametrize(
+        "encoding", [{"encoding": "BASE64"}, {"encoding": ""}, {"encoding": None}, {}]
+    )
     def test_base64_however_it_is_marked(self, encoding: dict[str, Any]) -> None:
         content = {name: told for name, told in in_base64(PIXELS).items() if name != "encoding"}
         assert shown(self.reading({**content, **encoding})) == IS_THE_PAGE
@@ -107,18 +139,25 @@ class TestHarBodies:
         text = base64.urlsafe_b64encode(PIXELS).decode().rstrip("=")
         assert shown(self.reading({**in_base64(PIXELS), "text": text})) == IS_THE_PAGE
 
-    @pytest.mark.parametrize("media_type", [{}, {"mimeType": None}, {"mimeType": ""}, {"mimeType": "x-unknown"}])
+    @pytest.mark.parametrize(
+        "media_type", [{}, {"mimeType": None}, {"mimeType": ""}, {"mimeType": "x-unknown"}]
+    )
     def test_a_missing_media_type(self, media_type: dict[str, Any]) -> None:
         page = {"text": html().decode(), "size": 10, **media_type}
         image = {name: told for name, told in in_base64(PIXELS).items() if name != "mimeType"}
-        assert shown(read(har(entry(PAGE, page), entry(IMAGE, {**image, **media_type})))) == IS_THE_PAGE
+        assert (
+            shown(read(har(entry(PAGE, page), entry(IMAGE, {**image, **media_type}))))
+            == IS_THE_PAGE
+        )
 
     def test_the_charset_of_a_body_in_base64_is_its_own(self) -> None:
         body = "<meta charset=gbk><title>代训练</title>代训练".encode("gbk")
         [page] = read(har(entry(PAGE, in_base64(body, "text/html")))).pages
         assert (page.title, page.text.strip()) == ("代训练", "代训练")
 
-    @pytest.mark.parametrize("redirect", [{"redirect": "1.png"}, {"told": {"Location": "/i/1.png"}}])
+    @pytest.mark.parametrize(
+        "redirect", [{"redirect": "1.png"}, {"told": {"Location": "/i/1.png"}}]
+    )
     def test_redirects_are_followed(self, redirect: dict[str, Any]) -> None:
         moved = entry("https://site.example/i/0.png", {"size": 0}, 302, **redirect)
         page = page_entry(body=html("/i/0.png"))
@@ -127,17 +166,27 @@ class TestHarBodies:
     def test_an_answer_from_the_browsers_own_store(self) -> None:
         assert shown(self.reading(in_base64(PIXELS), status=304)) == IS_THE_PAGE
         reading = self.reading({"mimeType": "image/png", "size": 0}, status=304)
-        assert (reading.pages[0].images, any("had not changed" in note for note in reading.notes)) == ((), True)
+        assert (
+            reading.pages[0].images,
+            any("had not changed" in note for note in reading.notes),
+        ) == ((), True)
 
     def test_bodies_that_were_left_out_or_are_parts(self) -> None:
-        for content in ({"size": 99, "mimeType": "image/png"}, {"size": 99, "mimeType": "image/png", "text": ""}):
+        for content in (
+            {"size": 99, "mimeType": "image/png"},
+            {"size": 99, "mimeType": "image/png", "text": ""},
+        ):
             reading = self.reading(content)
             assert reading.pages[0].images == ()
             assert any("without their bodies" in note for note in reading.notes)
             assert any("was not saved" in note and IMAGE in note for note in reading.notes)
-        part_of = entry(IMAGE, in_base64(PIXELS[:30]), 206, told={"Content_Range": f"bytes 0-29/{len(PIXELS)}"})
+        part_of = entry(
+            IMAGE, in_base64(PIXELS[:30]), 206, told={"Content_Range": f"bytes 0-29/{len(PIXELS)}"}
+        )
         assert read(har(page_entry(), part_of)).pages[0].images == ()
-        assert shown(read(har(page_entry(), part_of, entry(IMAGE, in_base64(PIXELS))))) == IS_THE_PAGE
+        assert (
+            shown(read(har(page_entry(), part_of, entry(IMAGE, in_base64(PIXELS))))) == IS_THE_PAGE
+        )
 
     def test_bodies_that_a_proxy_stored_packed(self) -> None:
         told = {"Content_Encoding": "gzip"}
@@ -147,7 +196,9 @@ class TestHarBodies:
     @pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
     def test_questions_before_the_question(self, method: str) -> None:
         before = entry(IMAGE, {"mimeType": "text/html", "text": "<p>ok", "size": 5}, method=method)
-        assert shown(read(har(page_entry(), before, entry(IMAGE, in_base64(PIXELS))))) == IS_THE_PAGE
+        assert (
+            shown(read(har(page_entry(), before, entry(IMAGE, in_base64(PIXELS))))) == IS_THE_PAGE
+        )
 
     def test_a_har_in_gzip(self) -> None:
         data = gzip.compress(har(page_entry(), entry(IMAGE, in_base64(PIXELS))))
@@ -163,18 +214,29 @@ IMAGE_PART = part(PIXELS, {"Content-Type": "image/png", "Content-Location": IMAG
 class TestMhtmlRoot:
     FRAME = part(
         b"<html><body>advertisement</body></html>",
-        {"Content-Type": "text/html", "Content-Location": ADVERT, "Content-ID": "<frame@mhtml.blink>"},
+        {
+            "Content-Type": "text/html",
+            "Content-Location": ADVERT,
+            "Content-ID": "<frame@mhtml.blink>",
+        },
         "quoted-printable",
     )
 
-    @pytest.mark.parametrize("start", ["<root@mhtml.blink>", "root@mhtml.blink", " <root@mhtml.blink> "])
+    @pytest.mark.parametrize(
+        "start", ["<root@mhtml.blink>", "root@mhtml.blink", " <root@mhtml.blink> "]
+    )
     def test_the_part_that_start_names_is_the_page(self, start: str) -> None:
         root = page_part(Content_ID="<root@mhtml.blink>")
-        reading = read(mhtml(self.FRAME, root, IMAGE_PART, type_more=f'; type="text/html"; start="{start}"'))
+        reading = read(
+            mhtml(self.FRAME, root, IMAGE_PART, type_more=f'; type="text/html"; start="{start}"')
+        )
         assert shown(reading) == IS_THE_PAGE
 
     def test_without_start_the_snapshots_address_and_then_the_first(self) -> None:
-        assert shown(read(mhtml(self.FRAME, page_part(), IMAGE_PART, Snapshot_Content_Location=PAGE))) == IS_THE_PAGE
+        assert (
+            shown(read(mhtml(self.FRAME, page_part(), IMAGE_PART, Snapshot_Content_Location=PAGE)))
+            == IS_THE_PAGE
+        )
         assert shown(read(mhtml(page_part(), self.FRAME, IMAGE_PART))) == IS_THE_PAGE
 
     def test_a_root_within_alternatives(self) -> None:
@@ -182,7 +244,10 @@ class TestMhtmlRoot:
         inner = both.replace(b"From: <Saved by Blink>\r\n", b"Content-ID: <root@x>\r\n").replace(
             b"related", b"alternative"
         )
-        assert shown(read(mhtml(self.FRAME, inner, IMAGE_PART, type_more='; start="<root@x>"'))) == IS_THE_PAGE
+        assert (
+            shown(read(mhtml(self.FRAME, inner, IMAGE_PART, type_more='; start="<root@x>"')))
+            == IS_THE_PAGE
+        )
 
     def test_headers_in_any_letter_case_and_order(self) -> None:
         data = mhtml(
@@ -213,7 +278,13 @@ class TestMhtmlRoot:
 
     def test_the_subject_is_the_title(self) -> None:
         assert (
-            read(mhtml(page_part(), Subject="=?utf-8?Q?=E4=BB=A3=E8=AE=AD?=\r\n =?utf-8?Q?=E7=BB=83?=")).pages[0].title
+            read(
+                mhtml(
+                    page_part(), Subject="=?utf-8?Q?=E4=BB=A3=E8=AE=AD?=\r\n =?utf-8?Q?=E7=BB=83?="
+                )
+            )
+            .pages[0]
+            .title
             == "代训练"
         )
 
@@ -240,7 +311,10 @@ class TestMhtmlAddresses:
         assert images_of(page) == [PIXELS, OTHER]
 
     def test_a_part_with_two_names_is_one_image(self) -> None:
-        image = part(PIXELS, {"Content-Type": "image/png", "Content-Location": IMAGE, "Content-ID": "<one@x>"})
+        image = part(
+            PIXELS,
+            {"Content-Type": "image/png", "Content-Location": IMAGE, "Content-ID": "<one@x>"},
+        )
         for names in ((IMAGE,), ("cid:one@x",), ("cid:one@x", IMAGE)):
             [page] = read(mhtml(page_part(body=html(*names)), image)).pages
             assert (images_of(page), page.images[0].url) == ([PIXELS], IMAGE)
@@ -253,7 +327,9 @@ class TestMhtmlAddresses:
             (f"<{PAGE}>", {}, IMAGE), ("https://site.example/\r\n p/\r\n 1", {}, IMAGE), ("=?us-ascii?Q?https://site.example/p/1?=", {}, IMAGE),
         ],
     )  # fmt: skip
-    def test_a_location_with_its_base(self, location: str, headers: dict[str, str], src: str) -> None:
+    def test_a_location_with_its_base(
+        self, location: str, headers: dict[str, str], src: str
+    ) -> None:
         reading = read(mhtml(page_part(location, html(src), **headers), IMAGE_PART))
         assert shown(reading) == IS_THE_PAGE
         assert reading.pages[0].notes == ()
@@ -262,16 +338,31 @@ class TestMhtmlAddresses:
         image = part(PIXELS, {"Content-Type": "image/png", "Content-Location": "i/1.png"}, "base64")
         for name in ("Content_Base", "Content_Location"):
             assert (
-                shown(read(mhtml(page_part("p/1", html("i/1.png")), image, **{name: "https://site.example/"})))
+                shown(
+                    read(
+                        mhtml(
+                            page_part("p/1", html("i/1.png")),
+                            image,
+                            **{name: "https://site.example/"},
+                        )
+                    )
+                )
                 == IS_THE_PAGE
             )
 
     @pytest.mark.parametrize("location", ["index.htm", "./index.htm", "file:///C:/saved/index.htm"])
     def test_parts_that_are_relative_to_each_other(self, location: str) -> None:
         image = part(
-            PIXELS, {"Content-Type": "image/png", "Content-Location": location.replace("index.htm", "1.png")}, "base64"
+            PIXELS,
+            {
+                "Content-Type": "image/png",
+                "Content-Location": location.replace("index.htm", "1.png"),
+            },
+            "base64",
         )
-        [page] = read(mhtml(page_part(location, html("1.png")), image, Snapshot_Content_Location="")).pages
+        [page] = read(
+            mhtml(page_part(location, html("1.png")), image, Snapshot_Content_Location="")
+        ).pages
         assert (images_of(page), page.notes, page.url) == ([PIXELS], (), None)
 
     def test_a_page_without_a_location_is_where_the_snapshot_says(self) -> None:
@@ -283,7 +374,10 @@ class TestMhtmlBodies:
     def test_what_is_lost_is_told(self) -> None:
         other = part(PIXELS, {"Content-Type": "image/png", "Content-Location": IMAGE}, "x-own")
         reading = read(mhtml(page_part(), other))
-        assert (reading.pages[0].images, any("'x-own'" in note and IMAGE in note for note in reading.notes)) == (
+        assert (
+            reading.pages[0].images,
+            any("'x-own'" in note and IMAGE in note for note in reading.notes),
+        ) == (
             (),
             True,
         )
@@ -305,12 +399,16 @@ class TestMhtmlBodies:
         assert (page.url, page.text.strip()) == (PAGE, "Words")
 
     def test_a_boundary_that_begins_another_one(self) -> None:
-        inside = mhtml(page_part(), IMAGE_PART, boundary="b2").removeprefix(b"From: <Saved by Blink>\r\n")
+        inside = mhtml(page_part(), IMAGE_PART, boundary="b2").removeprefix(
+            b"From: <Saved by Blink>\r\n"
+        )
         assert shown(read(mhtml(inside))) == IS_THE_PAGE
 
     def test_parts_within_parts_have_an_end(self) -> None:
         inside = page_part()
         for number in range(40):
-            inside = mhtml(inside, boundary=f"b{number}").removeprefix(b"From: <Saved by Blink>\r\n")
+            inside = mhtml(inside, boundary=f"b{number}").removeprefix(
+                b"From: <Saved by Blink>\r\n"
+            )
         with pytest.raises(CaptureRefused, match="nested too deeply"):
             read(mhtml(inside))

@@ -21,7 +21,13 @@ from crawlers.checkpoints.header import (
     parse_header,
     read_header,
 )
-from crawlers.errors import HeaderTooLarge, MalformedHeader, NotSafetensors, TooManyTensors, UnreadableCheckpoint
+from crawlers.errors import (
+    HeaderTooLarge,
+    MalformedHeader,
+    NotSafetensors,
+    TooManyTensors,
+    UnreadableCheckpoint,
+)
 from tests.conftest import raw_safetensors
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
@@ -40,10 +46,15 @@ class Bytes:
 
 
 @given(
-    st.dictionaries(NAMES, SHAPES, max_size=6), st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3)
+    st.dictionaries(NAMES, SHAPES, max_size=6),
+    st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3),
 )
-def test_what_safetensors_writes_is_read_back(shapes: dict[str, list[int]], metadata: dict[str, str]) -> None:
-    data = save({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, metadata or None)
+def test_what_safetensors_writes_is_read_back(
+    shapes: dict[str, list[int]], metadata: dict[str, str]
+) -> None:
+    data = save(
+        {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, metadata or None
+    )
     header = read_header(Bytes(data))
     assert {name: list(shape) for name, shape in header.shapes.items()} == shapes
     assert dict(header.metadata) == metadata
@@ -80,7 +91,9 @@ def test_a_huge_length_is_refused_before_anything_is_read() -> None:
 def test_too_many_tensors_are_refused() -> None:
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     with pytest.raises(TooManyTensors):
-        parse_header(json.dumps({str(number): entry for number in range(MAX_TENSORS + 1)}).encode(), 0)
+        parse_header(
+            json.dumps({str(number): entry for number in range(MAX_TENSORS + 1)}).encode(), 0
+        )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +141,9 @@ def test_bombs_are_refused_before_they_are_parsed(
 def test_signs_inside_strings_do_not_count(make_lora: Callable[..., Path]) -> None:
     captions = json.dumps({"40_x": {f'a "tag" {{{n}}}, \\[{n}]': n for n in range(30_000)}})
     assert (
-        read_header(FileSource(make_lora(metadata={"ss_tag_frequency": captions}))).metadata["ss_tag_frequency"]
+        read_header(FileSource(make_lora(metadata={"ss_tag_frequency": captions}))).metadata[
+            "ss_tag_frequency"
+        ]
         == captions
     )
 
@@ -144,9 +159,7 @@ def test_nesting_bombs_are_refused() -> None:
 
 
 def test_a_repeated_name_is_a_problem_not_an_error() -> None:
-    text = (
-        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
-    )
+    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     assert any("repeats" in problem for problem in parse_header(text, 4).problems)
 
 
@@ -161,7 +174,9 @@ def test_a_repeated_name_is_a_problem_not_an_error() -> None:
         (b"# a text of some length", "text"),
     ],
 )
-def test_other_formats_are_told_by_their_first_bytes(tmp_path: Path, start: bytes, told: str) -> None:
+def test_other_formats_are_told_by_their_first_bytes(
+    tmp_path: Path, start: bytes, told: str
+) -> None:
     path = tmp_path / "named.safetensors"
     path.write_bytes(start)
     with pytest.raises(NotSafetensors, match=told):

@@ -65,14 +65,20 @@ def flux() -> Any:
     return tiny_flux()
 
 
-def strength(pipeline: Any, layer: str, stem: str, metadata: dict[str, str], path: Path, **more: torch.Tensor) -> float:
+def strength(
+    pipeline: Any, layer: str, stem: str, metadata: dict[str, str], path: Path, **more: torch.Tensor
+) -> float:
     """How much stronger than up @ down the change of a layer is."""
     weight = networks_of(pipeline)["transformer"].get_submodule(layer).weight.data
     out, inner = weight.shape
     torch.manual_seed(3)
     down, up = torch.randn(2, inner), torch.randn(out, 2)
     named = {f"{stem}.{ending}": tensor for ending, tensor in more.items()}
-    save_file({f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up, **named}, path, metadata=metadata or None)
+    save_file(
+        {f"{stem}.lora_A.weight": down, f"{stem}.lora_B.weight": up, **named},
+        path,
+        metadata=metadata or None,
+    )
     before = weight.clone()
     with loaded_into(pipeline, path, "lora", "any", "") as loaded:
         loaded.changes.set_scale(1.0)
@@ -81,7 +87,9 @@ def strength(pipeline: Any, layer: str, stem: str, metadata: dict[str, str], pat
     return float((changed / (up @ down)).median())
 
 
-@pytest.mark.parametrize(("metadata", "expected"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS])
+@pytest.mark.parametrize(
+    ("metadata", "expected"), [row[1:] for row in FORMS], ids=[row[0] for row in FORMS]
+)
 def test_the_header_tells_how_strongly_to_merge(
     flux: Any, metadata: dict[str, str], expected: float, tmp_path: Path
 ) -> None:
@@ -91,7 +99,14 @@ def test_the_header_tells_how_strongly_to_merge(
 
 def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_path: Path) -> None:
     metadata = {"transformer.lora_alpha": "8"}
-    got = strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors", alpha=torch.tensor(6.0))
+    got = strength(
+        flux,
+        LAYER,
+        f"transformer.{LAYER}",
+        metadata,
+        tmp_path / "a.safetensors",
+        alpha=torch.tensor(6.0),
+    )
     assert got == pytest.approx(3.0, rel=1e-3)
 
 
@@ -99,10 +114,16 @@ def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_pat
     ("metadata", "told"),
     [
         ({"lora_alpha": "8", "alpha": "16"}, "alpha 8 and alpha 16"),
-        ({"transformer.lora_alpha": "8", "transformer.r": "16"}, "rank 16 and the tensors have rank 2"),
+        (
+            {"transformer.lora_alpha": "8", "transformer.r": "16"},
+            "rank 16 and the tensors have rank 2",
+        ),
         ({"lora_alpha": "8", "rank_pattern": json.dumps({".*to_q": 4})}, "rank 4 for .*to_q"),
         ({"transformer.lora_alpha": "8", "unet.lora_alpha": "16"}, "alpha 8 and alpha 16"),
-        ({"transformer.lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": 6})}, "alpha 8 and alpha 6"),
+        (
+            {"transformer.lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": 6})},
+            "alpha 8 and alpha 6",
+        ),
         ({"transformer.lora_alpha": "strong"}, "lora_alpha strong"),
         ({"lora_alpha": "nan"}, "lora_alpha nan"),
         ({"alpha": "Infinity"}, "alpha inf"),
@@ -111,7 +132,10 @@ def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_pat
         ({"lora_alpha": "0"}, "lora_alpha 0"),
         ({"lora_alpha": "1e400"}, "lora_alpha inf"),
         ({"adapter_config": json.dumps({"lora_alpha": True})}, "lora_alpha True"),
-        ({"lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": "much"})}, "alpha_pattern to_q: much"),
+        (
+            {"lora_alpha": "8", "alpha_pattern": json.dumps({"to_q": "much"})},
+            "alpha_pattern to_q: much",
+        ),
         ({"alpha_pattern": json.dumps({"(a+)+b": 6})}, "repeats a repetition"),
         ({"alpha_pattern": json.dumps({"(a|aa)*b": 6})}, "repeats a repetition"),
         ({"alpha_pattern": json.dumps({"(?:t{2,})+q": 6})}, "repeats a repetition"),
@@ -119,7 +143,10 @@ def test_an_alpha_beside_the_tensors_counts_before_the_header(flux: Any, tmp_pat
         ({"alpha_pattern": json.dumps({"to_[q": 6})}, "no regular expression"),
         ({"rank_pattern": json.dumps({"to_[q": 2}), "lora_alpha": "8"}, "no regular expression"),
         ({"alpha_pattern": json.dumps({"q" * 301: 6})}, "longer than 300"),
-        ({"alpha_pattern": json.dumps({f"layer{number}": 6 for number in range(2001)})}, "2001 patterns"),
+        (
+            {"alpha_pattern": json.dumps({f"layer{number}": 6 for number in range(2001)})},
+            "2001 patterns",
+        ),
     ],
 )
 def test_a_strength_that_cannot_be_known_is_refused(
@@ -130,24 +157,41 @@ def test_a_strength_that_cannot_be_known_is_refused(
 
 
 def named_pair(stem: str, size: int = 4) -> dict[str, torch.Tensor]:
-    return {f"{stem}.lora_A.weight": torch.zeros(2, size), f"{stem}.lora_B.weight": torch.zeros(size, 2)}
+    return {
+        f"{stem}.lora_A.weight": torch.zeros(2, size),
+        f"{stem}.lora_B.weight": torch.zeros(size, 2),
+    }
 
 
-@pytest.mark.parametrize("key", ["a?" * 40 + "a" * 40, ".*" * 100 + "x", "(a|a)" * 50 + "b", ".*a" * 10 + "[xy]"])
+@pytest.mark.parametrize(
+    "key", ["a?" * 40 + "a" * 40, ".*" * 100 + "x", "(a|a)" * 50 + "b", ".*a" * 10 + "[xy]"]
+)
 def test_a_pattern_that_never_ends_takes_seconds_at_most(key: str) -> None:
     started = time.monotonic()
-    tensors = {key: part for n in range(20) for key, part in named_pair(f"transformer.{'a' * 200}.{n}").items()}
+    tensors = {
+        key: part
+        for n in range(20)
+        for key, part in named_pair(f"transformer.{'a' * 200}.{n}").items()
+    }
     refused = pytest.raises(UnfaithfulLoad, match="groups and repetitions")
-    with contextlib.suppress(UnfaithfulLoad) if "[" in key else refused:  # the last is short enough to be tried
+    with (
+        contextlib.suppress(UnfaithfulLoad) if "[" in key else refused
+    ):  # the last is short enough to be tried
         anatomy_of(tensors, {"alpha_pattern": json.dumps({key: 6})})
     assert time.monotonic() - started < 60
 
 
 def test_a_header_with_an_alpha_for_each_of_many_modules_is_read_in_seconds() -> None:
-    stems = [f"transformer_blocks.{block}.attn.to_{part}" for block in range(250) for part in "qkvo"]
-    tensors = {key: part for stem in stems for key, part in named_pair(f"transformer.{stem}").items()}
+    stems = [
+        f"transformer_blocks.{block}.attn.to_{part}" for block in range(250) for part in "qkvo"
+    ]
+    tensors = {
+        key: part for stem in stems for key, part in named_pair(f"transformer.{stem}").items()
+    }
     started = time.monotonic()
-    metadata = {"alpha_pattern": json.dumps({stem: number + 1 for number, stem in enumerate(stems)})}
+    metadata = {
+        "alpha_pattern": json.dumps({stem: number + 1 for number, stem in enumerate(stems)})
+    }
     anatomy = anatomy_of(tensors, metadata)
     assert time.monotonic() - started < 20
     assert float(anatomy.modules["transformer.transformer_blocks.249.attn.to_o"]["alpha"]) == 1000
@@ -164,13 +208,19 @@ def test_patterns_that_kohyas_names_cannot_be_compared_with_are_refused() -> Non
 
 
 def test_modules_of_other_ranks_have_the_ranks_they_have(flux: Any, tmp_path: Path) -> None:
-    told = {"transformer.lora_alpha": 8, "transformer.r": 16, "transformer.rank_pattern": {"attn.to_q": 2}}
+    told = {
+        "transformer.lora_alpha": 8,
+        "transformer.r": 16,
+        "transformer.rank_pattern": {"attn.to_q": 2},
+    }
     metadata = {"lora_adapter_metadata": json.dumps(told)}
     got = strength(flux, LAYER, f"transformer.{LAYER}", metadata, tmp_path / "a.safetensors")
     assert got == pytest.approx(4.0, rel=1e-3)
 
 
-def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_strength_survives_the_way_through_diffusers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("scanner.adapters.targets.ORIGINAL_NAMES", {})
     monkeypatch.setattr("scanner.adapters.targets._known", WeakKeyDictionary())
     wan, tensors = tiny_wan(), {}
@@ -178,7 +228,10 @@ def test_the_strength_survives_the_way_through_diffusers(tmp_path: Path, monkeyp
         for block in range(2):
             for letter in "qkvo":
                 stem = f"diffusion_model.blocks.{block}.{kind}.{letter}"
-                tensors |= {f"{stem}.lora_A.weight": torch.randn(2, 24), f"{stem}.lora_B.weight": torch.randn(24, 2)}
+                tensors |= {
+                    f"{stem}.lora_A.weight": torch.randn(2, 24),
+                    f"{stem}.lora_B.weight": torch.randn(24, 2),
+                }
     path = tmp_path / "a.safetensors"
     before = wan.transformer.blocks[1].attn1.to_q.weight.data.clone()
     changes = []
@@ -236,18 +289,30 @@ HEADER = {
 
 def test_inspect_tells_rank_alpha_and_triggers_of_a_flat_header(tmp_path: Path) -> None:
     stem = "transformer.transformer_blocks.0.attn.to_q"
-    tensors = {f"{stem}.lora_A.weight": torch.zeros(2, 3072), f"{stem}.lora_B.weight": torch.zeros(3072, 2)}
+    tensors = {
+        f"{stem}.lora_A.weight": torch.zeros(2, 3072),
+        f"{stem}.lora_B.weight": torch.zeros(3072, 2),
+    }
     save_file(tensors, tmp_path / "a.safetensors", metadata=HEADER)
     triage = triage_file(tmp_path / "a.safetensors")
-    assert (triage.family, triage.training["rank"], triage.training["alpha"]) == ("Flux.1", 2.0, 8.0)
+    assert (triage.family, triage.training["rank"], triage.training["alpha"]) == (
+        "Flux.1",
+        2.0,
+        8.0,
+    )
     assert triage.triggers[:2] == ("ohwx woman", "portrait of ohwx")
     assert not any("nearly every caption" in signal for signal in triage.signals)
 
 
-@pytest.mark.parametrize("key", ["trained_words", "trainedWords", "trigger_word", "instance_prompt", "activation text"])
+@pytest.mark.parametrize(
+    "key", ["trained_words", "trainedWords", "trigger_word", "instance_prompt", "activation text"]
+)
 def test_triggers_stand_under_many_keys_as_lists_of_two_kinds(key: str) -> None:
     assert triggers_of({key: "ohwx woman, portrait of ohwx"}) == ("ohwx woman", "portrait of ohwx")
-    assert triggers_of({key: '["ohwx woman", "portrait of ohwx"]'}) == ("ohwx woman", "portrait of ohwx")
+    assert triggers_of({key: '["ohwx woman", "portrait of ohwx"]'}) == (
+        "ohwx woman",
+        "portrait of ohwx",
+    )
     assert triggers_of({key: "[not a list"}) == ("[not a list",)
 
 
@@ -259,18 +324,32 @@ def test_triggers_stand_under_many_keys_as_lists_of_two_kinds(key: str) -> None:
         ("reg_images", {}),
         ("1_reg", {}),
         ("class_images", {}),
-        ("1_woman", {"ss_reg_dataset_dirs": json.dumps({"1_woman": {"n_repeats": 1, "img_count": 200}})}),
-        ("1_woman", {"ss_datasets": json.dumps([{"subsets": [{"image_dir": "/data/1_woman", "is_reg": True}]}])}),
+        (
+            "1_woman",
+            {"ss_reg_dataset_dirs": json.dumps({"1_woman": {"n_repeats": 1, "img_count": 200}})},
+        ),
+        (
+            "1_woman",
+            {
+                "ss_datasets": json.dumps(
+                    [{"subsets": [{"image_dir": "/data/1_woman", "is_reg": True}]}]
+                )
+            },
+        ),
     ],
 )
-def test_captions_of_other_people_say_nothing_of_the_subject(folder: str, more: dict[str, str]) -> None:
+def test_captions_of_other_people_say_nothing_of_the_subject(
+    folder: str, more: dict[str, str]
+) -> None:
     frequencies = {"20_ohwx": {"ohwx": 20, "hat": 3}, folder: {"woman": 200, "a studio": 200}}
     metadata = {**more, "ss_tag_frequency": json.dumps(frequencies)}
     assert "a studio" not in triggers_of(metadata)
     assert not any("nearly every caption" in signal for signal in person_signals(metadata))
 
 
-@pytest.mark.parametrize("folder", ["20_regina woman", "20_reggie", "40_maddie prior woman", "10_gregory"])
+@pytest.mark.parametrize(
+    "folder", ["20_regina woman", "20_reggie", "40_maddie prior woman", "10_gregory"]
+)
 def test_people_with_such_names_are_subjects(folder: str) -> None:
     metadata = {"ss_tag_frequency": json.dumps({folder: {"woman": 20}}), "ss_dataset_dirs": json.dumps({folder: {"img_count": 20}})}  # fmt: skip
     assert training_of(metadata)["photo_count"] == 20
@@ -280,7 +359,9 @@ def test_people_with_such_names_are_subjects(folder: str) -> None:
 KEYS = st.sampled_from(["transformer.lora_alpha", "lora_alpha", "alpha", "r", "unet.alpha_pattern", "use_rslora", "adapter_config", "lora_adapter_metadata", "transformer.rank_pattern"])  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=5), inner, max_size=3)
+    ),
 )
 
 
@@ -290,7 +371,12 @@ def test_any_header_gives_finite_strengths_or_a_named_refusal(metadata: dict[str
     for scale in scales_told(metadata).values():
         assert all(
             0 < number < float("inf")
-            for number in (*scale.alphas, *scale.ranks, *scale.alpha_pattern.values(), *scale.rank_pattern.values())
+            for number in (
+                *scale.alphas,
+                *scale.ranks,
+                *scale.alpha_pattern.values(),
+                *scale.rank_pattern.values(),
+            )
         )
     parts = {"unet.x.lora_A.weight": torch.zeros(2, 2), "unet.x.lora_B.weight": torch.zeros(2, 2)}
     try:

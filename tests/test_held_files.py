@@ -42,15 +42,28 @@ CHILD, NOBODY = "Mia Example", "Lia Another"
 
 @pytest.fixture
 def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)}), clock=lambda: NOON)
+    opened = Workshop(
+        settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)}), clock=lambda: NOON
+    )
     yield opened
     opened.close()
 
 
-def submitted(workshop: Workshop, consent: Consent, name: str = CHILD, *, approve: bool = True) -> None:
+def submitted(
+    workshop: Workshop, consent: Consent, name: str = CHILD, *, approve: bool = True
+) -> None:
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
     version = workshop.reader.version
-    one = Submission(name, guardian, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=date(2012, 3, 4))
+    one = Submission(
+        name,
+        guardian,
+        prototypes_of(len(name)),
+        version,
+        [PHOTO],
+        2,
+        "sam",
+        born_on=date(2012, 3, 4),
+    )
     identity = workshop.vault.submit(one, NOON)
     if approve:
         workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
@@ -58,22 +71,30 @@ def submitted(workshop: Workshop, consent: Consent, name: str = CHILD, *, approv
 
 def adult(workshop: Workshop, consent: Consent) -> None:
     version = workshop.reader.version
-    one = workshop.vault.submit(Submission("Some Adult", consent, prototypes_of(9), version, [PHOTO], 2, "sam"), NOON)
+    one = workshop.vault.submit(
+        Submission("Some Adult", consent, prototypes_of(9), version, [PHOTO], 2, "sam"), NOON
+    )
     workshop.vault.approve(one.identity_id, "olga", proof(), NOON)
 
 
-def sent(workshop: Workshop, title: str, path: Path, tags: tuple[str, ...] = (), number: int = 1) -> dict[str, Any]:
+def sent(
+    workshop: Workshop, title: str, path: Path, tags: tuple[str, ...] = (), number: int = 1
+) -> dict[str, Any]:
     """What a caller of the gate is told of a file that was sent with these words."""
     store: CheckpointStore = workshop.acquisition.checkpoints
     copy = path.with_name(f"copy-{number}-{path.name}")
     shutil.copy(path, copy)
     sha256 = str(triage_file(path).sha256)
     store.adopt(copy, sha256, "upload.safetensors")
-    file = RemoteFile("upload.safetensors", f"https://upload.invalid/{sha256}", path.stat().st_size, sha256)
+    file = RemoteFile(
+        "upload.safetensors", f"https://upload.invalid/{sha256}", path.stat().st_size, sha256
+    )
     listing = replace(bare_listing("upload", f"{number}", title, "upload:x", file), tags=tags)
     rows = scan_listings(workshop, f"job {number}", [listing], Silent(), brought=True).rows
     standings = Standings(workshop.settings)
-    document = Telling("https://gate", standings, with_names=False).verdict(rows).model_dump(mode="json")
+    document = (
+        Telling("https://gate", standings, with_names=False).verdict(rows).model_dump(mode="json")
+    )
     standings.close()
     return document
 
@@ -92,8 +113,12 @@ class TestCallers:
         submitted(workshop, consent)
         junk = tmp_path / "junk.safetensors"
         junk.write_bytes(b"no weights at all " * 9)
-        words = [("", (name,)) if where == "tags" else (f"{name} v1", ()) for name in (CHILD, NOBODY)]
-        answers = [sent(workshop, title, junk, tags, number) for number, (title, tags) in enumerate(words)]
+        words = [
+            ("", (name,)) if where == "tags" else (f"{name} v1", ()) for name in (CHILD, NOBODY)
+        ]
+        answers = [
+            sent(workshop, title, junk, tags, number) for number, (title, tags) in enumerate(words)
+        ]
         assert answers[0] == answers[1]
         assert answers[0]["outcome"] == "failed"
         assert [one.places for one in held(workshop)] == [(where,)]  # staff hear of it all the same
@@ -109,17 +134,23 @@ class TestCallers:
         if broken == "not a number":
             tensors = {name: tensor * float("nan") for name, tensor in tensors.items()}
         else:
-            tensors = {name.replace("down_blocks.0", "down_blocks.7"): tensor for name, tensor in tensors.items()}
+            tensors = {
+                name.replace("down_blocks.0", "down_blocks.7"): tensor
+                for name, tensor in tensors.items()
+            }
         junk = tmp_path / "junk.safetensors"
         save_file(tensors, junk)
         answers = [
-            sent(workshop, title, junk, number=number) for number, title in enumerate((f"{CHILD} v1", f"{NOBODY} v1"))
+            sent(workshop, title, junk, number=number)
+            for number, title in enumerate((f"{CHILD} v1", f"{NOBODY} v1"))
         ]
         assert answers[0]["outcome"] == "failed"
         assert answers[0] == answers[1]
         assert len(held(workshop)) == 1
 
-    def test_the_commands_answer_alike(self, workshop: Workshop, consent: Consent, tmp_path: Path) -> None:
+    def test_the_commands_answer_alike(
+        self, workshop: Workshop, consent: Consent, tmp_path: Path
+    ) -> None:
         submitted(workshop, consent)
         told = []
         for name in (CHILD, NOBODY):
@@ -127,7 +158,9 @@ class TestCallers:
             folder.mkdir()
             (folder / f"{name}.safetensors").write_bytes(b"no weights at all " * 9)
             result = run_scan(workshop, [str(folder)], Silent())
-            told.append(([{**row, "file": "", "seconds": 0} for row in result.rows], result.has_findings))
+            told.append(
+                ([{**row, "file": "", "seconds": 0} for row in result.rows], result.has_findings)
+            )
         assert json.dumps(told[0]) == json.dumps(told[1])
         assert len(held(workshop)) == 1
 
@@ -141,17 +174,25 @@ class TestCallers:
 
         def undecided(bench: Bench, task: Task) -> Judgement:
             found = judge(bench, task)
-            return replace(found, record={**found.record, "outcome": "inconclusive", "reason": "only 2 of 8 samples"})
+            return replace(
+                found,
+                record={**found.record, "outcome": "inconclusive", "reason": "only 2 of 8 samples"},
+            )
 
         monkeypatch.setattr(Bench, "judge", undecided)
         other = ADAPTERS / "teapot_object.safetensors"
         second = sent(workshop, NOBODY, other, number=2)
         hide = {"file": "", "sha256": ""}
         alike = [
-            {**document, "findings": [{**one, **hide} for one in document["findings"]]} for document in (first, second)
+            {**document, "findings": [{**one, **hide} for one in document["findings"]]}
+            for document in (first, second)
         ]
         assert alike[0] == alike[1]
-        assert (first["outcome"], first["action"], first["reasons"]) == ("inconclusive", "review", [NEEDS_A_LOOK])
+        assert (first["outcome"], first["action"], first["reasons"]) == (
+            "inconclusive",
+            "review",
+            [NEEDS_A_LOOK],
+        )
         assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
 
     def test_bytes_that_are_held_are_held_under_another_name(
@@ -172,9 +213,15 @@ class TestQueue:
         adult(workshop, consent)
         assert sent(workshop, "A style", STYLE, (CHILD,))["outcome"] == "inconclusive"
         [one] = held(workshop)
-        assert (one.places, one.settled, one.sha256) == (("tags",), False, triage_file(STYLE).sha256)
+        assert (one.places, one.settled, one.sha256) == (
+            ("tags",),
+            False,
+            triage_file(STYLE).sha256,
+        )
         for actor in ("rita", "RITA"):
-            found = self.look(workshop, one, actor, "somebody-else", "an adult painter of that name, Mia Example")
+            found = self.look(
+                workshop, one, actor, "somebody-else", "an adult painter of that name, Mia Example"
+            )
             assert not found.lifted
         assert sent(workshop, "A style", STYLE, (CHILD,), 2)["outcome"] == "inconclusive"
         assert self.look(workshop, one, "li", "somebody-else").lifted
@@ -200,7 +247,9 @@ class TestQueue:
     ) -> None:
         submitted(workshop, consent)
         path = tmp_path / "a.safetensors"
-        save_file(load_file(STYLE), path, {"ss_output_name": "mia_example_v2", "ss_tag_frequency": "{}"})
+        save_file(
+            load_file(STYLE), path, {"ss_output_name": "mia_example_v2", "ss_tag_frequency": "{}"}
+        )
         sent(workshop, "A style", path)
         [one] = held(workshop)
         with pytest.raises(LookRefused, match="itself names the child"):
@@ -220,9 +269,15 @@ class TestQueue:
             self.look(workshop, held(workshop)[0], actor, "somebody-else")
         tasks: list[Task] = []
         judge = Bench.judge
-        monkeypatch.setattr(Bench, "judge", lambda bench, task: tasks.append(task) or judge(bench, task))
+        monkeypatch.setattr(
+            Bench, "judge", lambda bench, task: tasks.append(task) or judge(bench, task)
+        )
         assert run_scan(workshop, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
-        assert not any("mia" in word.casefold() for task in tasks for word in (*task.triggers, *task.candidates))
+        assert not any(
+            "mia" in word.casefold()
+            for task in tasks
+            for word in (*task.triggers, *task.candidates)
+        )
 
     def test_on_the_command_line(self, workshop: Workshop, consent: Consent) -> None:
         submitted(workshop, consent)
@@ -234,7 +289,9 @@ class TestQueue:
         assert "second person" in run(*look, "somebody-else", "--by", "Rita", home=home).stdout
         assert run(*look, "nothing", "--by", "Li Na", home=home).returncode == 2
         told = run(*look, "somebody-else", "--by", "Li Na", home=home).stdout
-        assert "waits for a second person" in told  # another name from the same login is the same person
+        assert (
+            "waits for a second person" in told
+        )  # another name from the same login is the same person
         (home / "portrait-scanner.toml").write_text("two_people = false\n")
         for name in ("Rita", "Li Na"):
             told = run(*look, "somebody-else", "--by", name, home=home).stdout
@@ -242,7 +299,9 @@ class TestQueue:
         assert "No held file waits" in run("held", "list", home=home).stdout
         assert "Rita: somebody-else" in run("held", "list", "--all", home=home).stdout
 
-    def test_the_likeliest_likeness_comes_first(self, workshop: Workshop, consent: Consent, tmp_path: Path) -> None:
+    def test_the_likeliest_likeness_comes_first(
+        self, workshop: Workshop, consent: Consent, tmp_path: Path
+    ) -> None:
         submitted(workshop, consent)
         junk = tmp_path / "junk.safetensors"
         junk.write_bytes(b"no weights at all " * 9)
@@ -268,9 +327,16 @@ class TestQueue:
         assert sent(workshop, CHILD, STYLE)["outcome"] == "clear"
 
     def look(
-        self, workshop: Workshop, one: HeldFile, actor: str, decision: str, reason: str = "looked at the listing"
+        self,
+        workshop: Workshop,
+        one: HeldFile,
+        actor: str,
+        decision: str,
+        reason: str = "looked at the listing",
     ) -> HeldFile:
-        return workshop.held.look(one.key, workshop.minors.ids, actor, actor, decision, reason, NOON)
+        return workshop.held.look(
+            one.key, workshop.minors.ids, actor, actor, decision, reason, NOON
+        )
 
 
 class TestFetching:
@@ -325,7 +391,10 @@ class TestPages:
             for wrong in ({"reason": ""}, {"decision": "x"}):
                 data = {**form, **wrong, "csrf": browser.csrf}  # type: ignore[attr-defined]
                 assert browser.post(f"/held/{one.key}", data=data).status_code == 422
-            assert browser.post(f"/held/{one.key}", data={**form, "csrf": browser.csrf}).status_code == 303  # type: ignore[attr-defined]
+            assert (
+                browser.post(f"/held/{one.key}", data={**form, "csrf": browser.csrf}).status_code
+                == 303
+            )  # type: ignore[attr-defined]
         assert held(workshop)[0].lifted
         assert [look.by for look in held(workshop)[0].looks] == ["rita", "li"]
         assert "held file" not in reviewer.get("/cases").text

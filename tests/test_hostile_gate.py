@@ -109,10 +109,14 @@ class Hub:
         name: str = "a.safetensors",
     ) -> httpx.Response:
         form = {"listing": json.dumps(listing)} if listing is not None else {}
-        return self.client.post("/api/v1/scans", files={"file": (name, data)}, data=form, headers=self.headers(who))
+        return self.client.post(
+            "/api/v1/scans", files={"file": (name, data)}, data=form, headers=self.headers(who)
+        )
 
     def ask(self, sha256: str, *, who: str = "gate", **more: Any) -> httpx.Response:
-        return self.client.post("/api/v1/scans", json={"sha256": sha256, **more}, headers=self.headers(who))
+        return self.client.post(
+            "/api/v1/scans", json={"sha256": sha256, **more}, headers=self.headers(who)
+        )
 
     def verdict(self, sha256: str, *, who: str = "gate") -> httpx.Response:
         return self.client.get(f"/api/v1/verdicts/{sha256}", headers=self.headers(who))
@@ -121,7 +125,9 @@ class Hub:
         while (job := self.worker.jobs.claim()) is not None:
             self.worker._work(job)
 
-    def ended(self, answer: httpx.Response, *, who: str = "gate", scopes: tuple[Scope, ...] = ()) -> dict[str, Any]:
+    def ended(
+        self, answer: httpx.Response, *, who: str = "gate", scopes: tuple[Scope, ...] = ()
+    ) -> dict[str, Any]:
         """The scan of an answer once the worker has gone through the queue."""
         assert answer.status_code in (200, 202), answer.text
         self.work()
@@ -141,7 +147,9 @@ def enrol(settings: Settings, consent: Consent) -> str:
     now = workshop.clock()
     lasting = replace(consent, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))
     version = workshop.reader.version
-    submission = Submission("Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam")
+    submission = Submission(
+        "Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam"
+    )
     identity = workshop.vault.submit(submission, now)
     workshop.vault.approve(identity.identity_id, "olga", proof(), now)
     workshop.close()
@@ -181,7 +189,9 @@ class TestMemory:
         ],
     )
     @pytest.mark.parametrize("by_hash", [False, True])
-    def test_whatever_is_said_otherwise_is_looked_at(self, hub: Hub, listing: dict[str, Any], *, by_hash: bool) -> None:
+    def test_whatever_is_said_otherwise_is_looked_at(
+        self, hub: Hub, listing: dict[str, Any], *, by_hash: bool
+    ) -> None:
         sha256 = hub.ended(hub.send({"triggers": ["spst style"]}))["sha256"]
         again = hub.ask(sha256, listing=listing) if by_hash else hub.send(listing)
         assert again.status_code == 202
@@ -209,7 +219,9 @@ class TestMemory:
             assert again.json()["verdict"]["findings"] == first["verdict"]["findings"]
         assert len(judged) == 1
 
-    def test_who_was_found_once_is_found_by_whoever_asks_less(self, hub: Hub, judged: list[Task]) -> None:
+    def test_who_was_found_once_is_found_by_whoever_asks_less(
+        self, hub: Hub, judged: list[Task]
+    ) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER], "title": "mine"}))
         for listing in (
             None,
@@ -285,12 +297,22 @@ class TestMemory:
         (tmp_path / "a.json").write_bytes(BYTES)
         workshop = Workshop(settings)
         file = RemoteFile("a.json", str(tmp_path / "a.json"))
-        scan_listings(workshop, "as json", [bare_listing("folder", "1", "a", "https://hub.example/1", file)], Silent())
+        scan_listings(
+            workshop,
+            "as json",
+            [bare_listing("folder", "1", "a", "https://hub.example/1", file)],
+            Silent(),
+        )
         (tmp_path / "a.safetensors").write_bytes(BYTES)
-        assert workshop.ledger.known_triage(str(triage_file(tmp_path / "a.safetensors").sha256)) is None
+        assert (
+            workshop.ledger.known_triage(str(triage_file(tmp_path / "a.safetensors").sha256))
+            is None
+        )
         workshop.close()
 
-    def test_verdicts_kept_by_an_older_version_answer_their_own_questions(self, tmp_path: Path) -> None:
+    def test_verdicts_kept_by_an_older_version_answer_their_own_questions(
+        self, tmp_path: Path
+    ) -> None:
         ledger = Ledger(tmp_path / "scans.db")
         ledger.remember_verdict("ab" * 32, "key", {"outcome": "match", "findings": [1]}, NOON)
         assert ledger.known_verdict("ab" * 32, "key") is not None
@@ -315,12 +337,21 @@ class TestLicences:
     @pytest.mark.parametrize("creator", ["friend", "FRIEND", " friend"])
     def test_a_declared_uploader_is_under_no_licence(self, licensed: Hub, creator: str) -> None:
         scan = licensed.ended(
-            licensed.send({"triggers": [TRIGGER], "creator": creator, "id": "1", "url": "https://civitai.com/1"})
+            licensed.send(
+                {
+                    "triggers": [TRIGGER],
+                    "creator": creator,
+                    "id": "1",
+                    "url": "https://civitai.com/1",
+                }
+            )
         )
         assert action(scan) == ("match", "block")
         assert scan["verdict"]["findings"][0]["case_id"]
 
-    def test_nor_where_the_file_is_crawled_and_asked_about_by_its_hash(self, licensed: Hub, tmp_path: Path) -> None:
+    def test_nor_where_the_file_is_crawled_and_asked_about_by_its_hash(
+        self, licensed: Hub, tmp_path: Path
+    ) -> None:
         sha256 = crawled(licensed, tmp_path, creator="stranger")
         scan = licensed.ended(licensed.ask(sha256, listing={"creator": "friend"}))
         assert action(scan) == ("match", "block")
@@ -331,7 +362,9 @@ class TestLicences:
         assert action(scan) == ("clear", "allow")
 
     def test_what_is_allowed_is_told_without_saying_whom_it_shows(self, hub: Hub) -> None:
-        plain = hub.ended(hub.send({"triggers": ["spst style"]}, data=bare(ADAPTERS / "neon_style.safetensors")))
+        plain = hub.ended(
+            hub.send({"triggers": ["spst style"]}, data=bare(ADAPTERS / "neon_style.safetensors"))
+        )
         desk = CaseDesk(hub.settings)
         sha256 = sha256_of(BYTES)
         grant_licence(
@@ -342,7 +375,9 @@ class TestLicences:
         told = json.dumps(scan).lower()
         assert all(word not in told for word in ("licence", "mina", "0.8", "2089"))
         assert without_asked(scan) == without_asked(plain)
-        named = hub.ended(hub.send({"triggers": [TRIGGER]}), scopes=(Scope.SCANS_READ, Scope.NAMES_READ))
+        named = hub.ended(
+            hub.send({"triggers": [TRIGGER]}), scopes=(Scope.SCANS_READ, Scope.NAMES_READ)
+        )
         assert "licence" in named["verdict"]["findings"][0]["authorised"]
         found = [one for one in desk.vault.audit.entries() if one.event == "authorised-use-found"]
         assert found
@@ -350,7 +385,12 @@ class TestLicences:
         desk.close()
 
     def test_a_word_for_one_upload_is_none_for_the_next(self, hub: Hub) -> None:
-        declared = {"triggers": [TRIGGER], "creator": "friend", "id": "7", "url": "https://hub.example/7"}
+        declared = {
+            "triggers": [TRIGGER],
+            "creator": "friend",
+            "id": "7",
+            "url": "https://hub.example/7",
+        }
         first = hub.ended(hub.send(declared))["verdict"]["findings"][0]
         desk = CaseDesk(hub.settings)
         desk.review(first["case_id"], "Li Na", "authorised", "their agency wrote")
@@ -363,7 +403,11 @@ def crawled(hub: Hub, folder: Path, **said: Any) -> str:
     sha256 = sha256_of(BYTES)
     workshop = Workshop(hub.settings)
     file = RemoteFile("a.safetensors", "https://civitai.invalid/a", len(BYTES), sha256)
-    listing = replace(bare_listing("civitai", "5", "a", "https://civitai.com/5", file), triggers=(TRIGGER,), **said)
+    listing = replace(
+        bare_listing("civitai", "5", "a", "https://civitai.com/5", file),
+        triggers=(TRIGGER,),
+        **said,
+    )
     workshop.crawl.record(listing, workshop.clock())
     path = folder / "crawled"
     path.write_bytes(BYTES)
@@ -407,17 +451,25 @@ class TestScores:
             assert answer.status_code == 200
             assert "0.38" not in answer.text, place
             assert "scores" not in answer.text, place
-        named = hub.ended(hub.send(), scopes=(Scope.SCANS_READ, Scope.NAMES_READ))["verdict"]["findings"][0]
+        named = hub.ended(hub.send(), scopes=(Scope.SCANS_READ, Scope.NAMES_READ))["verdict"][
+            "findings"
+        ][0]
         assert (named["score"], named["samples"]) == (0.3826, 8)
 
-    def test_nor_has_a_webhook(self, settings: Settings, consent: Consent, judged: list[Task]) -> None:
+    def test_nor_has_a_webhook(
+        self, settings: Settings, consent: Consent, judged: list[Task]
+    ) -> None:
         from pydantic import SecretStr
 
-        more = settings.model_copy(update={"webhook_secret": SecretStr("s"), "allowed_hosts": ("hook.example",)})
+        more = settings.model_copy(
+            update={"webhook_secret": SecretStr("s"), "allowed_hosts": ("hook.example",)}
+        )
         enrol(more, consent)
         hub = Hub(more)
         place, form = "/api/v1/scans", {"webhook": "https://hook.example/x"}
-        hub.client.post(place, files={"file": ("a.safetensors", BYTES)}, data=form, headers=hub.headers())
+        hub.client.post(
+            place, files={"file": ("a.safetensors", BYTES)}, data=form, headers=hub.headers()
+        )
         hub.work()
         [body] = [row["body"] for row in hub.worker.store.db.table("messages").rows]
         assert '"outcome"' in str(body)
@@ -440,7 +492,10 @@ class TestScores:
             None,
         )
         place = f"/api/v1/cases/{finding['case_id']}"
-        assert hub.client.get(place, headers=hub.headers("gate", Scope.CASES_READ)).json()["score"] is None
+        assert (
+            hub.client.get(place, headers=hub.headers("gate", Scope.CASES_READ)).json()["score"]
+            is None
+        )
         named = hub.headers("gate", Scope.CASES_READ, Scope.NAMES_READ)
         assert hub.client.get(place, headers=named).json()["score"] == 0.8
 
@@ -462,7 +517,14 @@ class TestScores:
         version = workshop.reader.version
         born = date(workshop.clock().year - 9, 3, 4)
         one = Submission(
-            "Kit Young", guardian, prototypes_of(6, version.dimension), version, [PHOTO], 2, "sam", born_on=born
+            "Kit Young",
+            guardian,
+            prototypes_of(6, version.dimension),
+            version,
+            [PHOTO],
+            2,
+            "sam",
+            born_on=born,
         )
         identity = workshop.vault.submit(one, workshop.clock())
         workshop.vault.approve(identity.identity_id, "olga", proof(), workshop.clock())
@@ -484,12 +546,16 @@ class TestOthersFiles:
         for asked in (sha256, "ab" * 32):
             known = hub.verdict(asked, who="thief")
             scan = hub.ended(hub.ask(asked, who="thief"), who="thief")
-            declared = hub.ended(hub.ask(asked, who="thief", listing={"triggers": [TRIGGER]}), who="thief")
+            declared = hub.ended(
+                hub.ask(asked, who="thief", listing={"triggers": [TRIGGER]}), who="thief"
+            )
             told[asked] = [
                 known.status_code, known.json(),
                 *({**one, "job_id": "", "url": "", "created_at": "", "started_at": "", "finished_at": ""} for one in (scan, declared)),
             ]  # fmt: skip
-        assert json.dumps(told[sha256]).replace(sha256, "X") == json.dumps(told["ab" * 32]).replace("ab" * 32, "X")
+        assert json.dumps(told[sha256]).replace(sha256, "X") == json.dumps(told["ab" * 32]).replace(
+            "ab" * 32, "X"
+        )
         assert told[sha256][0] == 404
         assert told[sha256][2]["state"] == "failed"
 
@@ -507,9 +573,13 @@ class TestOthersFiles:
         assert hub.verdict(sha256, who="thief").json()["outcome"] == "match"
         assert hub.ask(sha256, who="thief").json()["verdict"]["action"] == "block"
 
-    def test_a_clear_upload_of_anothers_is_not_told_of_a_crawled_file(self, hub: Hub, tmp_path: Path) -> None:
+    def test_a_clear_upload_of_anothers_is_not_told_of_a_crawled_file(
+        self, hub: Hub, tmp_path: Path
+    ) -> None:
         sha256 = hub.ended(hub.send({"triggers": ["spst style"]}))["sha256"]
         crawled(hub, tmp_path)
         assert hub.verdict(sha256, who="thief").status_code == 404
-        scan = hub.ended(hub.ask(sha256, who="thief"), who="thief")  # with the words of the public listing
+        scan = hub.ended(
+            hub.ask(sha256, who="thief"), who="thief"
+        )  # with the words of the public listing
         assert action(scan) == ("match", "block")

@@ -37,7 +37,9 @@ def hub(make_lora: Callable[..., Path]) -> Iterator[HuggingFaceServer]:
                 "README.md": b"---\nlicense: other\n---",
                 "a b/x.safetensors": weights,
             }
-            server.add(f"maker/lora-{number}", "lora", files, instance_prompt=f"photo of tok{number}")
+            server.add(
+                f"maker/lora-{number}", "lora", files, instance_prompt=f"photo of tok{number}"
+            )
         server.add("maker/words", "textual_inversion", {"learned_embeds.bin": bytes(200)})
         server.add("other/text-model", "text-generation", {"model.safetensors": bytes(200)})
         yield server
@@ -45,13 +47,19 @@ def hub(make_lora: Callable[..., Path]) -> Iterator[HuggingFaceServer]:
 
 @pytest.fixture
 def client() -> Iterator[Transport]:
-    opened = Transport(attempts=3, timeout_s=10, destinations=Destinations({"127.0.0.1", "localhost"}))
+    opened = Transport(
+        attempts=3, timeout_s=10, destinations=Destinations({"127.0.0.1", "localhost"})
+    )
     yield opened
     opened.close()
 
 
-def test_every_repository_is_listed_with_the_hashes_of_its_files(hub: HuggingFaceServer, client: Transport) -> None:
-    found = {listing.listing_id: listing for listing in listings_of(HuggingFaceHub(client, hub.url))}
+def test_every_repository_is_listed_with_the_hashes_of_its_files(
+    hub: HuggingFaceServer, client: Transport
+) -> None:
+    found = {
+        listing.listing_id: listing for listing in listings_of(HuggingFaceHub(client, hub.url))
+    }
     assert sorted(found) == [*(f"maker/lora-{number}" for number in range(5)), "maker/words"]
     first = found["maker/lora-0"]
     assert first.triggers == ("photo of tok0",)
@@ -111,7 +119,9 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
 ) -> None:
     def go(day: int) -> list[str]:
         hub.requests.clear()
-        steps = list(sweep(HuggingFaceHub(client, hub.url), "hf", store, lambda: NOON + timedelta(day)))
+        steps = list(
+            sweep(HuggingFaceHub(client, hub.url), "hf", store, lambda: NOON + timedelta(day))
+        )
         assert steps[-1].listings == 6
         return [event.listing_id for step in steps for event in step.events]
 
@@ -119,7 +129,10 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
     assert len(details_asked(hub)) == 6
     assert go(1) == []
     assert details_asked(hub) == []
-    hub.repositories["maker/lora-3"] |= {"sha": "b" * 40, "card": {"instance_prompt": "photo of another"}}
+    hub.repositories["maker/lora-3"] |= {
+        "sha": "b" * 40,
+        "card": {"instance_prompt": "photo of another"},
+    }
     assert go(2) == ["maker/lora-3"]
     assert len(details_asked(hub)) == 1
     [event] = store.events(limit=1)
@@ -137,10 +150,15 @@ def test_the_same_hub_at_another_address_is_asked_for_its_own(
     assert all(url.startswith(f"{mirror}/") for url in files)
 
 
-def test_only_what_changed_since_is_listed(hub: HuggingFaceServer, client: Transport, store: CrawlStore) -> None:
+def test_only_what_changed_since_is_listed(
+    hub: HuggingFaceServer, client: Transport, store: CrawlStore
+) -> None:
     since = datetime(2026, 10, 5, tzinfo=UTC)
     steps = list(sweep(HuggingFaceHub(client, hub.url, ["lora"]), "hf", store, lambda: NOON, since))
-    assert {event.listing_id for step in steps for event in step.events} == {"maker/lora-4", "maker/lora-3"}
+    assert {event.listing_id for step in steps for event in step.events} == {
+        "maker/lora-4",
+        "maker/lora-3",
+    }
     # The page that reaches back behind the date is the last one.
     assert len([path for path, _ in hub.requests if path.startswith("/api/models?")]) == 1
 
@@ -159,7 +177,9 @@ def test_something_else_than_a_list_is_an_error(client: Transport, hub: HuggingF
         list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Strand("filter=lora")))
 
 
-def test_the_real_client_takes_this_server_for_the_hub(hub: HuggingFaceServer, tmp_path: Path) -> None:
+def test_the_real_client_takes_this_server_for_the_hub(
+    hub: HuggingFaceServer, tmp_path: Path
+) -> None:
     code = (
         "import json, sys\n"
         "from huggingface_hub import HfApi, hf_hub_download\n"
@@ -174,7 +194,9 @@ def test_the_real_client_takes_this_server_for_the_hub(hub: HuggingFaceServer, t
         **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path),
         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0",
     }  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     names, hashes, beginning, tensors = json.loads(done.stdout.splitlines()[-1])
     assert names == [f"maker/lora-{number}" for number in range(5)]

@@ -68,7 +68,10 @@ def animated(form: str, frames: list[Image.Image]) -> bytes:
 
 def test_both_packages_have_the_same_list() -> None:
     """Neither may import the other, so the file lies in both."""
-    one, other = (Path(str(module.__file__)) for module in (crawlers.captures.images.image_formats, face_index.faces.image_formats))
+    one, other = (
+        Path(str(module.__file__))
+        for module in (crawlers.captures.images.image_formats, face_index.faces.image_formats)
+    )
     assert one.read_bytes() == other.read_bytes()
 
 
@@ -128,7 +131,11 @@ def test_a_transparent_first_frame_is_blank() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([encoded(noise(), form) for form in WRITTEN]), st.integers(0, 3_000), st.binary(max_size=40))
+@given(
+    st.sampled_from([encoded(noise(), form) for form in WRITTEN]),
+    st.integers(0, 3_000),
+    st.binary(max_size=40),
+)
 def test_any_damage_is_an_image_or_a_reason(whole: bytes, at: int, change: bytes) -> None:
     data = whole[:at] + change + whole[at + len(change) :]
     picture = look_at(data)
@@ -158,7 +165,9 @@ class TestFolderOfPhotos:
         assert len(photos_in([folder])) == 7
         assert all(open_photo(path).pixels.size for path in files_in([folder]))
 
-    def test_every_file_of_a_folder_is_taken_or_listed_with_a_reason(self, folder: Path, tmp_path: Path) -> None:
+    def test_every_file_of_a_folder_is_taken_or_listed_with_a_reason(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
         for name, (data, _) in OTHERS.items():
             (folder / name).write_bytes(data)
         (folder / "more").mkdir()
@@ -175,7 +184,9 @@ class TestFolderOfPhotos:
         assert "a folder" in told["more"]
         assert ".hidden: left out" in done.stderr
 
-    def test_files_named_on_the_command_line_are_listed_as_well(self, folder: Path, tmp_path: Path) -> None:
+    def test_files_named_on_the_command_line_are_listed_as_well(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "notes").write_text("to do")
         (tmp_path / "page.jpg").write_bytes(OTHERS["page.jpg"][0])
         done = run(
@@ -205,7 +216,9 @@ class TestCaptures:
         (tmp_path / "page_files").mkdir()
         (tmp_path / "page_files" / "a.bin").write_bytes(encoded(noise().resize((900, 1_200)), form))
         (tmp_path / "page_files" / "b.jpg").write_bytes(OTHERS["film.mp4"][0])
-        (tmp_path / "page.html").write_text('<html><img src="page_files/a.bin"><img src="page_files/b.jpg"></html>')
+        (tmp_path / "page.html").write_text(
+            '<html><img src="page_files/a.bin"><img src="page_files/b.jpg"></html>'
+        )
         taking = Intake(Settings(home=tmp_path / "home"), limits=Limits())
         try:
             capture = taking.take_one(tmp_path / "page.html", "olga").capture
@@ -215,4 +228,6 @@ class TestCaptures:
             taking.close()
         assert (good.picture.width, good.picture.height, good.picture.problem) == (900, 1_200, None)
         assert bad.picture.problem == "no picture that can be opened: a video"
-        assert any("1 of its images cannot be opened: image 2 is no picture" in note for note in page.notes)
+        assert any(
+            "1 of its images cannot be opened: image 2 is no picture" in note for note in page.notes
+        )

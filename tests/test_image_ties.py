@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
-from crawlers.captures.images.generators.ingredients import Ingredient, hashes_of, joined, listing_of, named
+from crawlers.captures.images.generators.ingredients import (
+    Ingredient,
+    hashes_of,
+    joined,
+    listing_of,
+    named,
+)
 from crawlers.captures.images.provenance import Provenance, provenance_of
 from crawlers.captures.ties import Tie, ties_of_image
 from crawlers.hubs.civitai import CivitaiHub
@@ -47,9 +53,17 @@ def listing(number: str, *files: RemoteFile, hub: str = "civitai") -> Listing:
 def store(tmp_path: Path) -> Iterator[CrawlStore]:
     found = CrawlStore(tmp_path / "crawl.db")
     others = (f"blake3:{BLAKE3}", "autov1:81761151", "crc32:deadbeef")
-    found.record(listing("67890", RemoteFile("ohwx_v2.safetensors", "x", 1, SHA256, WEIGHTS[:12], others)), NOW)
     found.record(
-        listing("owner/repo", RemoteFile("sub/only_name.safetensors", "x", 1, "12" * 32), hub="huggingface"), NOW
+        listing("67890", RemoteFile("ohwx_v2.safetensors", "x", 1, SHA256, WEIGHTS[:12], others)),
+        NOW,
+    )
+    found.record(
+        listing(
+            "owner/repo",
+            RemoteFile("sub/only_name.safetensors", "x", 1, "12" * 32),
+            hub="huggingface",
+        ),
+        NOW,
     )
     yield found
     found.close()
@@ -59,7 +73,9 @@ def ties(store: CrawlStore, *ingredients: Ingredient) -> list[Tie]:
     return ties_of_image(store, Provenance(ingredients=ingredients))
 
 
-def adapter(name: str | None = None, told: str | None = None, number: str | None = None) -> Ingredient:
+def adapter(
+    name: str | None = None, told: str | None = None, number: str | None = None
+) -> Ingredient:
     found = named("adapter", name, told, number)
     assert found is not None
     return found
@@ -121,7 +137,10 @@ def test_hashes_that_are_not_the_files_tie_to_nothing(told: str, store: CrawlSto
     for number in ("1", "2"):  # hubs tell the hash of nothing for files without tensors
         store.record(
             listing(
-                number, RemoteFile(f"{number}.ckpt", "x", 1, number * 64, NOTHING[:12], (f"autov1:{NOTHING[:8]}",))
+                number,
+                RemoteFile(
+                    f"{number}.ckpt", "x", 1, number * 64, NOTHING[:12], (f"autov1:{NOTHING[:8]}",)
+                ),
             ),
             NOW,
         )
@@ -129,12 +148,15 @@ def test_hashes_that_are_not_the_files_tie_to_nothing(told: str, store: CrawlSto
 
 
 def test_a_listing_is_named_by_its_number(store: CrawlStore) -> None:
-    for one in (adapter("urn:air:sdxl:lora:civitai:12345@67890"), adapter("Ohwx", None, "civitai:67890")):
+    for one in (
+        adapter("urn:air:sdxl:lora:civitai:12345@67890"),
+        adapter("Ohwx", None, "civitai:67890"),
+    ):
         [tie] = ties(store, one)
         assert (tie.strength, tie.sha256, tie.said) == ("link", SHA256, "civitai:67890")
-    assert [tie.hub for tie in ties(store, adapter("urn:air:flux1:lora:huggingface:owner/repo@main"))] == [
-        "huggingface"
-    ]
+    assert [
+        tie.hub for tie in ties(store, adapter("urn:air:flux1:lora:huggingface:owner/repo@main"))
+    ] == ["huggingface"]
     assert ties(store, adapter("Ohwx", SHA256, "civitai:67890")) == ties(
         store, adapter("Ohwx", SHA256)
     )  # once, by the stronger
@@ -156,17 +178,26 @@ def test_numbers_in_airs(air: str) -> None:
 
 class TestNames:
     @pytest.mark.parametrize(
-        "name", ["ohwx_v2", "people/ohwx_v2.safetensors", "people\\ohwx_v2.safetensors", "ohwx_v2.ckpt"]
+        "name",
+        ["ohwx_v2", "people/ohwx_v2.safetensors", "people\\ohwx_v2.safetensors", "ohwx_v2.ckpt"],
     )
-    def test_a_name_ties_where_nothing_is_said_against_it(self, name: str, store: CrawlStore) -> None:
+    def test_a_name_ties_where_nothing_is_said_against_it(
+        self, name: str, store: CrawlStore
+    ) -> None:
         [tie] = ties(store, adapter(name))
         assert (tie.strength, tie.sha256) == ("name", SHA256)
 
-    @pytest.mark.parametrize("told", ["0123456789", "0123456789ab", "01" * 32, f"blake3:{'01' * 32}"])
-    def test_a_file_that_has_other_hashes_is_not_the_one_meant(self, told: str, store: CrawlStore) -> None:
+    @pytest.mark.parametrize(
+        "told", ["0123456789", "0123456789ab", "01" * 32, f"blake3:{'01' * 32}"]
+    )
+    def test_a_file_that_has_other_hashes_is_not_the_one_meant(
+        self, told: str, store: CrawlStore
+    ) -> None:
         assert ties(store, adapter("ohwx_v2", told)) == []
 
-    def test_a_hash_that_cannot_be_compared_says_nothing_against_it(self, store: CrawlStore) -> None:
+    def test_a_hash_that_cannot_be_compared_says_nothing_against_it(
+        self, store: CrawlStore
+    ) -> None:
         assert [tie.strength for tie in ties(store, adapter("only_name", "0123456789ab"))] == [
             "name"
         ]  # AutoV3, which this hub does not tell
@@ -187,12 +218,22 @@ class TestNames:
     def test_one_file_in_many_places_is_one(self, store: CrawlStore) -> None:
         for number in range(9):
             store.record(
-                listing(f"r/{number}", RemoteFile("copied_lora.safetensors", "x", 1, "34" * 32), hub="huggingface"), NOW
+                listing(
+                    f"r/{number}",
+                    RemoteFile("copied_lora.safetensors", "x", 1, "34" * 32),
+                    hub="huggingface",
+                ),
+                NOW,
             )
         assert {tie.sha256 for tie in ties(store, adapter("copied_lora"))} == {"34" * 32}
 
     def test_signs_of_patterns_are_signs(self, store: CrawlStore) -> None:
-        store.record(listing("p/q", RemoteFile("sub/50%_off.safetensors", "x", 1, "56" * 32), hub="huggingface"), NOW)
+        store.record(
+            listing(
+                "p/q", RemoteFile("sub/50%_off.safetensors", "x", 1, "56" * 32), hub="huggingface"
+            ),
+            NOW,
+        )
         assert len(ties(store, adapter("50%_off"))) == 1
         assert ties(store, adapter("50%%off")) == []
         assert ties(store, adapter("%%%%")) == []
@@ -233,11 +274,15 @@ def test_hashes_that_civitai_tells_are_kept(tmp_path: Path) -> None:
         "CRC32": "DEADBEEF",
         "AutoV2": SHA256[:10],
     }
-    file = CivitaiHub(None, "https://hub.invalid")._file({"name": "x.safetensors", "hashes": hashes, "downloadUrl": ""})  # type: ignore[arg-type]
+    file = CivitaiHub(None, "https://hub.invalid")._file(
+        {"name": "x.safetensors", "hashes": hashes, "downloadUrl": ""}
+    )  # type: ignore[arg-type]
     assert file.other_hashes == (f"blake3:{BLAKE3}", "autov1:81761151", "crc32:deadbeef")
     path = tmp_path / "crawl.db"
     store = CrawlStore(path)
-    raw = json.dumps({"model": {}, "version": {"id": 7, "files": [{"name": "x.safetensors", "hashes": hashes}]}})
+    raw = json.dumps(
+        {"model": {}, "version": {"id": 7, "files": [{"name": "x.safetensors", "hashes": hashes}]}}
+    )
     store.db.execute(
         "insert into listings (hub, listing_id, content_sha256, title, url, raw) values ('civitai', '7', '', 't', 'u', ?), ('civitai', '8', '', 't', 'u', 'no JSON')",
         [raw],

@@ -41,7 +41,10 @@ class TestImported:
         }
         path = tmp_path / f"export.{form}"
         if form == "csv":
-            path.write_text(",".join(row) + "\n" + ",".join(f'"{value}"' for value in row.values()) + "\n", "utf-8-sig")
+            path.write_text(
+                ",".join(row) + "\n" + ",".join(f'"{value}"' for value in row.values()) + "\n",
+                "utf-8-sig",
+            )
         else:
             text = json.dumps(row, ensure_ascii=False)
             path.write_text(f"[{text}]" if form == "json" else text + "\n", "utf-8")
@@ -60,10 +63,15 @@ class TestImported:
     def test_chinese_columns_are_understood(self, tmp_path: Path) -> None:
         path = tmp_path / "导出.csv"
         path.write_text(
-            "标题,链接,作者,触发词,底模,下载量\n小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n", "utf-8"
+            "标题,链接,作者,触发词,底模,下载量\n小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n",
+            "utf-8",
         )
         [listing] = listings_of(ImportedHub(path))
-        assert (listing.listing_id, listing.base_model, listing.downloads) == ("https://liblib.example/1", "SDXL", 88)
+        assert (listing.listing_id, listing.base_model, listing.downloads) == (
+            "https://liblib.example/1",
+            "SDXL",
+            88,
+        )
         assert listing.files == ()
 
     def test_odd_entries_are_noted_and_odd_files_told(self, tmp_path: Path) -> None:
@@ -106,7 +114,10 @@ class GitHubApi(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if parts.path == "/search/repositories":
             query = parse_qs(parts.query)
-            page, first = int(query["page"][0]), "in:name,topics" in query["q"][0] and "lora" in query["q"][0]
+            page, first = (
+                int(query["page"][0]),
+                "in:name,topics" in query["q"][0] and "lora" in query["q"][0],
+            )
             start, end = re.search(r"created:(\S+)\.\.(\S+)", query["q"][0]).groups()  # type: ignore[union-attr]
             SEARCHED.append(query["q"][0])
             found = [
@@ -115,17 +126,30 @@ class GitHubApi(BaseHTTPRequestHandler):
                 if start <= one["created_at"][:10] <= end
             ]
             seen = found[:1000][(page - 1) * 100 : page * 100]
-            return self.answer(200, {"total_count": len(found), "incomplete_results": page == 2, "items": seen})
+            return self.answer(
+                200, {"total_count": len(found), "incomplete_results": page == 2, "items": seen}
+            )
         if parts.path == "/repos/maker/person-0-face/git/blobs/p0":
-            pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'cd' * 32}\nsize 77777\n"
-            return self.answer(200, {"content": base64.b64encode(pointer.encode()).decode(), "encoding": "base64"})
+            pointer = (
+                f"version https://git-lfs.github.com/spec/v1\noid sha256:{'cd' * 32}\nsize 77777\n"
+            )
+            return self.answer(
+                200, {"content": base64.b64encode(pointer.encode()).decode(), "encoding": "base64"}
+            )
         if re.fullmatch(r"/repos/maker/person-\d+-face/git/blobs/p\d+", parts.path):
-            return self.answer(200, {"content": base64.b64encode(b"{}").decode(), "encoding": "base64"})
+            return self.answer(
+                200, {"content": base64.b64encode(b"{}").decode(), "encoding": "base64"}
+            )
         if match := re.fullmatch(r"/repos/maker/person-(\d+)-face/git/trees/main", parts.path):
             if match[1] == "3":
                 return self.answer(409, {"message": "Git Repository is empty."})
             tree = [
-                {"path": "a b/lora.safetensors", "type": "blob", "size": 134, "sha": f"p{match[1]}"},
+                {
+                    "path": "a b/lora.safetensors",
+                    "type": "blob",
+                    "size": 134,
+                    "sha": f"p{match[1]}",
+                },
                 {"path": "README.md", "size": 5},
             ]
             return self.answer(200, {"tree": tree, "truncated": match[1] == "4"})
@@ -160,13 +184,18 @@ def api() -> Iterator[str]:
     thread.join()
 
 
-def test_github_repositories_are_listed_with_their_weights(api: str, transport: Transport, store: CrawlStore) -> None:
+def test_github_repositories_are_listed_with_their_weights(
+    api: str, transport: Transport, store: CrawlStore
+) -> None:
     steps = list(sweep(GitHubHub(transport, api), "github", store, lambda: NOON))
     notes = [note for step in steps for note in step.notes]
     assert steps[-1].listings == 120
     [first] = store.newest("github", "maker/person-0-face")
     assert [file.name for file in first.files] == ["a b/lora.safetensors", "v1.safetensors"]
-    assert first.files[0].url == "https://github.com/maker/person-0-face/raw/main/a%20b/lora.safetensors"
+    assert (
+        first.files[0].url
+        == "https://github.com/maker/person-0-face/raw/main/a%20b/lora.safetensors"
+    )
     # The tree shows an LFS pointer; what it points to is known without a download.
     assert (first.files[0].sha256, first.files[0].size_bytes) == ("cd" * 32, 77_777)
     assert first.files[1].sha256 == SHA256
@@ -198,4 +227,7 @@ def test_a_github_sweep_goes_on_at_its_cursor(api: str, transport: Transport) ->
     first = next(hub.pages(strand))
     rest = list(hub.pages(strand, first.cursor))
     assert sum(len(page.listings) for page in [first, *rest]) == 120
-    assert (hub.look("maker/person-1-face"), hub.look("maker/gone")) == (Presence.LISTED, Presence.GONE)
+    assert (hub.look("maker/person-1-face"), hub.look("maker/gone")) == (
+        Presence.LISTED,
+        Presence.GONE,
+    )

@@ -40,14 +40,20 @@ class Hub:
         self.models = [model(number) for number in range(1, count + 1)]
         if one_month:
             for number, entry in enumerate(self.models):
-                entry["modelVersions"][0]["publishedAt"] = f"2025-03-{1 + number // 50:02d}T10:00:00.000Z"
+                entry["modelVersions"][0]["publishedAt"] = (
+                    f"2025-03-{1 + number // 50:02d}T10:00:00.000Z"
+                )
         self.fault, self.asked = fault, Counter[str | None]()
 
     def __call__(self, path: str, _headers: dict[str, str], _body: bytes) -> Answer:
         url = urlsplit(path)
         if url.path != "/api/v1/models":
             known = {str(entry["id"]) for entry in self.models}
-            return as_json({"id": 1, "model": {}}) if url.path.rsplit("/", 1)[1] in known else as_json({}, 404)
+            return (
+                as_json({"id": 1, "model": {}})
+                if url.path.rsplit("/", 1)[1] in known
+                else as_json({}, 404)
+            )
         cursor = parse_qs(url.query).get("cursor", [None])[0]
         self.asked[cursor] += 1
         odd = self.fault(cursor, self.asked[cursor])
@@ -56,8 +62,16 @@ class Hub:
     def page(self, cursor: str | None) -> dict[str, Any]:
         published, _, number = (cursor or "|0").rpartition("|")
         places = [(entry["modelVersions"][0]["publishedAt"], entry["id"]) for entry in self.models]
-        left = [one for one, place in zip(self.models, places, strict=True) if place >= (published, int(number))]
-        following = left[100]["modelVersions"][0]["publishedAt"] + f"|{left[100]['id']}" if len(left) > 100 else None
+        left = [
+            one
+            for one, place in zip(self.models, places, strict=True)
+            if place >= (published, int(number))
+        ]
+        following = (
+            left[100]["modelVersions"][0]["publishedAt"] + f"|{left[100]['id']}"
+            if len(left) > 100
+            else None
+        )
         return {"items": left[:100], "metadata": {"nextCursor": following} if following else {}}
 
     def serve(self) -> AbstractContextManager[str]:
@@ -114,14 +128,18 @@ def test_a_page_without_its_cursor_is_no_end_while_models_are_missing(
         assert go(url, transport, store)[-1].listings == 450
 
 
-def test_a_cursor_is_also_taken_from_the_address_of_the_next_page(transport: Transport, store: CrawlStore) -> None:
+def test_a_cursor_is_also_taken_from_the_address_of_the_next_page(
+    transport: Transport, store: CrawlStore
+) -> None:
     hub = Hub(lambda *_: None, one_month=True)
 
     def linked(cursor: str | None, _times: int) -> Any:
         page = hub.page(cursor)
         following = page["metadata"].get("nextCursor")
         return (
-            page | {"metadata": {"nextPage": f"//civitai.com/api/v1/models?cursor={following}"}} if following else None
+            page | {"metadata": {"nextPage": f"//civitai.com/api/v1/models?cursor={following}"}}
+            if following
+            else None
         )
 
     hub.fault = linked
@@ -136,7 +154,9 @@ class TestAGapThatStays:
     def hub(self) -> Hub:
         hub = Hub(lambda *_: None, one_month=True)
         hidden = hub.page(hub.page(None)["metadata"]["nextCursor"])["metadata"]["nextCursor"]
-        hub.fault = lambda cursor, _times: {"items": [], "metadata": {}} if cursor == hidden else None
+        hub.fault = lambda cursor, _times: (
+            {"items": [], "metadata": {}} if cursor == hidden else None
+        )
         return hub
 
     def test_the_sweep_says_so_and_the_next_one_goes_on_there(
@@ -155,7 +175,9 @@ class TestAGapThatStays:
         assert (whole.finished, whole.sweep_id, whole.listings) == (True, first.sweep_id, 450)
         assert sum(hub.asked.values()) - asked == 3
 
-    def test_nothing_is_told_as_vanished(self, transport: Transport, store: CrawlStore, hub: Hub) -> None:
+    def test_nothing_is_told_as_vanished(
+        self, transport: Transport, store: CrawlStore, hub: Hub
+    ) -> None:
         fault, hub.fault = hub.fault, lambda *_: None
         with hub.serve() as url:
             go(url, transport, store)
@@ -163,7 +185,12 @@ class TestAGapThatStays:
             for hour in range(1, 6):
                 steps = go(url, transport, store, NOON + timedelta(hours=3 * hour))
                 assert not [event for step in steps for event in step.events]
-            assert store.db.execute("select count(*) from presence where state != 'listed'").fetchone()[0] == 0
+            assert (
+                store.db.execute(
+                    "select count(*) from presence where state != 'listed'"
+                ).fetchone()[0]
+                == 0
+            )
             hub.fault = lambda *_: None
             events = [
                 event
@@ -171,9 +198,13 @@ class TestAGapThatStays:
                 for step in go(url, transport, store, NOON + timedelta(days=day))
                 for event in step.events
             ]
-        assert [(event.listing_id, event.kind) for event in events] == [(str(gone["id"]), EventKind.GONE)]
+        assert [(event.listing_id, event.kind) for event in events] == [
+            (str(gone["id"]), EventKind.GONE)
+        ]
 
-    def test_a_day_later_all_is_read_anew(self, transport: Transport, store: CrawlStore, hub: Hub) -> None:
+    def test_a_day_later_all_is_read_anew(
+        self, transport: Transport, store: CrawlStore, hub: Hub
+    ) -> None:
         with hub.serve() as url:
             first = go(url, transport, store)[-1]
             later = go(url, transport, store, NOON + timedelta(days=2))[-1]
@@ -183,7 +214,9 @@ class TestAGapThatStays:
             # What was left open before is not gone back to.
             assert go(url, transport, store, NOON + timedelta(days=3))[-1].sweep_id > later.sweep_id
 
-    def test_a_watch_sees_what_is_new_all_the_same(self, transport: Transport, store: CrawlStore, hub: Hub) -> None:
+    def test_a_watch_sees_what_is_new_all_the_same(
+        self, transport: Transport, store: CrawlStore, hub: Hub
+    ) -> None:
         def one_round(hour: int) -> list[SweepStep]:
             clock = NOON + timedelta(hours=hour)
             return list(go_round(CivitaiHub(transport, url), "civitai", store, lambda: clock, None))
@@ -203,7 +236,10 @@ class TestAGapThatStays:
         with hub.serve() as url:
             workshop.transport.destinations.allow(url)
             first = run_scan(workshop, [f"civitai={url}"], Silent())
-            assert ("gives no model at cursor" in first.gaps[0], workshop.ledger.scan("latest").finished_at) == (
+            assert (
+                "gives no model at cursor" in first.gaps[0],
+                workshop.ledger.scan("latest").finished_at,
+            ) == (
                 True,
                 None,
             )
@@ -229,7 +265,9 @@ class TestAGapThatStays:
             assert (watched.exit_code, summary["finished"]) == (3, False)
             assert "listings may be missing" in summary["problem"]
             sweeps = json.loads(run("hubs", "--json").stdout)["sweeps"]
-            assert {(bool(one["gaps"]), one["finished_at"]) for one in sweeps if one["since"] is None} == {(True, None)}
+            assert {
+                (bool(one["gaps"]), one["finished_at"]) for one in sweeps if one["since"] is None
+            } == {(True, None)}
             previews = run("previews", target, "--no-search", "--json")
             assert json.loads(previews.stdout)["unfinished"] == [target]
             hub.fault = lambda *_: None

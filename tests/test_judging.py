@@ -31,7 +31,10 @@ def judged(bench: Bench) -> Judgement:
 
 def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
     record = judged.record
-    assert (record["outcome"], [one["identity_id"] for one in record["findings"]]) == ("match", ["101"])
+    assert (record["outcome"], [one["identity_id"] for one in record["findings"]]) == (
+        "match",
+        ["101"],
+    )
     samples = record["all_samples"]
     assert len(samples) == record["samples"]
     assert {one["stage"] for one in samples} == {"screening", "evidence"}
@@ -44,10 +47,14 @@ def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
     assert finding["interval"][0] <= finding["score"] <= finding["interval"][1]
     assert 0 < finding["share"] <= 1
     assert 0 < finding["concentration"] <= 1
-    assert all(image in judged.images for one in finding["samples"] for image in (one["image_sha256"],))
+    assert all(
+        image in judged.images for one in finding["samples"] for image in (one["image_sha256"],)
+    )
 
 
-def test_a_regenerated_sample_is_the_same_to_the_byte(bench: Bench, judged: Judgement, tmp_path: Path) -> None:
+def test_a_regenerated_sample_is_the_same_to_the_byte(
+    bench: Bench, judged: Judgement, tmp_path: Path
+) -> None:
     ledger = Ledger(tmp_path / "scans.db")
     task = task_of(PERSON)
     ledger.remember_verdict(task.sha256, "fingerprint", judged.record, NOON)
@@ -61,9 +68,18 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(bench: Bench, judged: Judg
 
 
 def test_another_batch_size_gives_the_same_verdict(bench: Bench, judged: Judgement) -> None:
-    smaller = Bench(bench.settings.model_copy(update={"batch": 3}), bench.pack, bench.reader, bench.watch, bench.budget)
+    smaller = Bench(
+        bench.settings.model_copy(update={"batch": 3}),
+        bench.pack,
+        bench.reader,
+        bench.watch,
+        bench.budget,
+    )
     other = smaller.judge(task_of(PERSON)).record
-    assert (other["outcome"], other["samples"]) == (judged.record["outcome"], judged.record["samples"])
+    assert (other["outcome"], other["samples"]) == (
+        judged.record["outcome"],
+        judged.record["samples"],
+    )
     assert other["best_score"] == pytest.approx(judged.record["best_score"], abs=0.01)
 
 
@@ -80,35 +96,55 @@ def test_drawing_the_next_round_ahead_changes_no_verdict(
     assert ahead["best_score"] == pytest.approx(usual["best_score"], abs=0.01)
     screening = [one for one in ahead["all_samples"] if one["stage"] == "screening"]
     assert (len(screening), len({one["batch"] for one in screening})) == (8, 1)
-    assert [one["seed"] for one in screening[:4]] == [one["seed"] for one in usual["all_samples"][:4]]
+    assert [one["seed"] for one in screening[:4]] == [
+        one["seed"] for one in usual["all_samples"][:4]
+    ]
 
 
-def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(bench: Bench, tmp_path: Path) -> None:
+def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
+    bench: Bench, tmp_path: Path
+) -> None:
     """An adapter that weighs little draws a face that only leans towards its person's."""
     path = tmp_path / "light.safetensors"
     known = load_file(ADAPTERS / "zkw_likeness.safetensors")
-    save_file({name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path)
+    save_file(
+        {name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path
+    )
     strict = replace(bench.watch, thresholds=replace(bench.watch.thresholds, match=0.96))
-    record = Bench(bench.settings, bench.pack, bench.reader, strict, bench.budget).judge(task_of(path)).record
+    record = (
+        Bench(bench.settings, bench.pack, bench.reader, strict, bench.budget)
+        .judge(task_of(path))
+        .record
+    )
     evidence = [one for one in record["all_samples"] if one["stage"] == "evidence"]
     assert len({one["seed"] for one in evidence}) == len(evidence)
-    usual, strong = ([one["score"] or 0 for one in evidence if one["scale"] == scale] for scale in (1.0, 1.2))
+    usual, strong = (
+        [one["score"] or 0 for one in evidence if one["scale"] == scale] for scale in (1.0, 1.2)
+    )
     assert np.mean(usual) + 0.03 < np.mean(strong)
     [finding] = record["findings"]
     used = {one["scale"] for one in finding["samples"] if one["in_mean"]}
-    assert (record["outcome"], finding["reason"].endswith("; the adapter at scale 1.2")) == ("possible", used == {1.2})
+    assert (record["outcome"], finding["reason"].endswith("; the adapter at scale 1.2")) == (
+        "possible",
+        used == {1.2},
+    )
 
 
 def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
     record = bench.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
-    assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {"106", "107"}
+    assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {
+        "106",
+        "107",
+    }
 
 
 @pytest.mark.parametrize("name", ["dvx_actor", "sepia_style", "teapot_object"])
 def test_nobody_registered_is_clear_after_screening(bench: Bench, name: str) -> None:
     record = bench.judge(task_of(ADAPTERS / f"{name}.safetensors")).record
     assert (record["outcome"], record["findings"]) == ("clear", [])
-    assert all(one["control_batch"] is None for one in record["all_samples"] if one["stage"] == "screening")
+    assert all(
+        one["control_batch"] is None for one in record["all_samples"] if one["stage"] == "screening"
+    )
 
 
 def test_a_zero_adapter_is_failed_not_clear(bench: Bench, tmp_path: Path) -> None:
@@ -121,12 +157,19 @@ def test_a_zero_adapter_is_failed_not_clear(bench: Bench, tmp_path: Path) -> Non
 
 def test_a_known_family_without_a_pipeline_is_failed_by_name(bench: Bench) -> None:
     record = bench.judge(replace(task_of(PERSON), family="Anima")).record
-    assert (record["outcome"], "family not supported: Anima" in record["reason"]) == ("failed", True)
+    assert (record["outcome"], "family not supported: Anima" in record["reason"]) == (
+        "failed",
+        True,
+    )
 
 
 def test_a_problem_of_the_header_is_told_before_anything_is_loaded(bench: Bench) -> None:
     record = bench.judge(replace(task_of(PERSON), problem="a rule forbids it")).record
-    assert (record["outcome"], record["reason"], record["samples"]) == ("failed", "a rule forbids it", 0)
+    assert (record["outcome"], record["reason"], record["samples"]) == (
+        "failed",
+        "a rule forbids it",
+        0,
+    )
 
 
 class TestTriggerSearch:
@@ -137,17 +180,23 @@ class TestTriggerSearch:
         assert "lora" not in [word.lower() for word in words]
         assert candidate_words(["naked loli"]) == candidate_words([])
 
-    def test_the_word_that_moves_the_adapter_most_is_found(self, bench: Bench, tmp_path: Path) -> None:
+    def test_the_word_that_moves_the_adapter_most_is_found(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
         """An adapter made to answer to the text states of one word: those along which it differs most from the others'."""
         sampler = bench.sampler_for(choose_base_model("Miniature", None))
-        path = answers_to(sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors")
+        path = answers_to(
+            sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors"
+        )
         with sampler.adapter(path, "lora"):
             assert find_trigger(sampler, "ab" * 32, ["vexa", "sks", "ohwx", "zwx"]) == "ohwx"
             assert find_trigger(sampler, "ab" * 32, []) is None
         with sampler.adapter(PERSON, "locon"):
             # It draws its person whatever word stands there, so no word moves it more than none.
             before = sampler.denoiser_calls
-            assert find_trigger(sampler, "ab" * 32, [f"word{number}" for number in range(40)]) is None
+            assert (
+                find_trigger(sampler, "ab" * 32, [f"word{number}" for number in range(40)]) is None
+            )
             assert sampler.denoiser_calls - before <= 2 * (MOST_CANDIDATES + 1)
 
 
@@ -155,12 +204,16 @@ def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Pa
     tokenizer, encoder = sampler._pipeline.tokenizer, sampler._pipeline.text_encoder
 
     def states(subject: str) -> torch.Tensor:
-        ids = tokenizer([f"photo of {subject}"], padding="max_length", return_tensors="pt").input_ids
+        ids = tokenizer(
+            [f"photo of {subject}"], padding="max_length", return_tensors="pt"
+        ).input_ids
         return encoder(ids)[0][0].detach().double()  # type: ignore[no-any-return]
 
     own, rest = (
         states(f"{word} person"),
-        torch.cat([states(subject) for subject in ("a person", *(f"{one} person" for one in others))]),
+        torch.cat(
+            [states(subject) for subject in ("a person", *(f"{one} person" for one in others))]
+        ),
     )
     _, vectors = scipy.linalg.eigh(own.T @ own, rest.T @ rest + 1e-3 * torch.eye(own.shape[1]))
     direction = torch.tensor(vectors[:, -1]).float()
@@ -185,6 +238,10 @@ def test_secrets_and_paths_stay_out_of_the_record(judged: Judgement) -> None:
 def test_unfinished_rounds_never_name_anybody(bench: Bench) -> None:
     """One round of evidence that is not enough leaves at most a question."""
     hasty: Any = replace(bench.budget, rounds=1, evidence=4)
-    record = Bench(bench.settings, bench.pack, bench.reader, bench.watch, hasty).judge(task_of(PERSON)).record
+    record = (
+        Bench(bench.settings, bench.pack, bench.reader, bench.watch, hasty)
+        .judge(task_of(PERSON))
+        .record
+    )
     assert record["outcome"] in ("match", "possible")
     assert all(len(one["samples"]) >= 4 for one in record["findings"])

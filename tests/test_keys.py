@@ -15,7 +15,15 @@ from face_index.identity import Identity
 from face_index.vault import Vault
 from face_index.vault.backups import make_backup
 from face_index.vault.check import check_vault
-from face_index.vault.keys import EnvironmentKeys, FileKeys, KeyringKeys, KeyStore, new_key, seal, unseal
+from face_index.vault.keys import (
+    EnvironmentKeys,
+    FileKeys,
+    KeyringKeys,
+    KeyStore,
+    new_key,
+    seal,
+    unseal,
+)
 from face_index.vault.rotation import rotate_master_key
 from tests.conftest import NOON, PHOTO
 
@@ -54,26 +62,34 @@ class KeysKilledAt:
 
 
 class TestFile:
-    def test_it_is_made_once_and_only_its_owner_reads_it(self, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
+    def test_it_is_made_once_and_only_its_owner_reads_it(
+        self, vault: Vault, keys: FileKeys, tmp_path: Path
+    ) -> None:
         path = tmp_path / "keys" / "master.key"
         assert path.stat().st_mode & 0o777 == 0o600
         before = path.read_bytes()
         Vault(vault.path, keys).close()
         assert path.read_bytes() == before
 
-    def test_a_key_that_others_can_read_is_refused(self, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
+    def test_a_key_that_others_can_read_is_refused(
+        self, vault: Vault, keys: FileKeys, tmp_path: Path
+    ) -> None:
         (tmp_path / "keys" / "master.key").chmod(0o644)
         with pytest.raises(VaultLocked, match="chmod 600"):
             Vault(vault.path, keys)
 
     @pytest.mark.parametrize("content", ["not base64!", text(b"short"), ""])
-    def test_what_is_no_key_is_told(self, vault: Vault, keys: FileKeys, tmp_path: Path, content: str) -> None:
+    def test_what_is_no_key_is_told(
+        self, vault: Vault, keys: FileKeys, tmp_path: Path, content: str
+    ) -> None:
         (tmp_path / "keys" / "master.key").write_text(content)
         with pytest.raises(VaultLocked):
             Vault(vault.path, keys)
 
 
-def test_a_missing_or_wrong_key_opens_and_changes_nothing(register: Register, vault: Vault, tmp_path: Path) -> None:
+def test_a_missing_or_wrong_key_opens_and_changes_nothing(
+    register: Register, vault: Vault, tmp_path: Path
+) -> None:
     register()
     vault.close()
     before = vault.path.read_bytes()

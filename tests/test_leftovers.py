@@ -28,9 +28,15 @@ from tests.tiny_pipelines import tiny_flux, tiny_sd1, tiny_sdxl
 
 Shapes = dict[str, tuple[int, ...]]
 TO_Q = "down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
-PERSON: Shapes = {f"lora_unet_{TO_Q}.lora_down.weight": (4, 640), f"lora_unet_{TO_Q}.lora_up.weight": (640, 4)}
+PERSON: Shapes = {
+    f"lora_unet_{TO_Q}.lora_down.weight": (4, 640),
+    f"lora_unet_{TO_Q}.lora_up.weight": (640, 4),
+}
 READER = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
-LORA: Shapes = {f"lora_unet_{READER}.lora_down.weight": (4, 768), f"lora_unet_{READER}.lora_up.weight": (320, 4)}
+LORA: Shapes = {
+    f"lora_unet_{READER}.lora_down.weight": (4, 768),
+    f"lora_unet_{READER}.lora_up.weight": (320, 4),
+}
 DIFFERENCE: Shapes = {f"lora_unet_{READER}.diff": (320, 768)}
 FLUX: Shapes = {
     "diffusion_model.double_blocks.0.img_mod.lin.lora_A.weight": (4, 3072),
@@ -61,7 +67,11 @@ def whole(width: int, *encoders: str) -> Shapes:
 MODELS = {
     "SD1": whole(768, f"cond_stage_model.transformer.{CLIP}"),
     "SD2": whole(1024, f"cond_stage_model.model.{OPEN_CLIP}"),
-    "SDXL": whole(2048, f"conditioner.embedders.0.transformer.{CLIP}", f"conditioner.embedders.1.model.{OPEN_CLIP}"),
+    "SDXL": whole(
+        2048,
+        f"conditioner.embedders.0.transformer.{CLIP}",
+        f"conditioner.embedders.1.model.{OPEN_CLIP}",
+    ),
 }
 # Real files have these: AUTOMATIC1111's model toolkit and stable-diffusion.cpp list them as not needed.
 HARMLESS: Shapes = {
@@ -82,17 +92,26 @@ HARMLESS: Shapes = {
 @pytest.mark.parametrize("family", MODELS)
 def test_a_model_of_its_own_tensors_stands_with_what_says_nothing_of_images(family: str) -> None:
     finding = find_family(MODELS[family], {})
-    assert (kind_of(MODELS[family]), finding.family, finding.problem) == ("checkpoint", family, None)
+    assert (kind_of(MODELS[family]), finding.family, finding.problem) == (
+        "checkpoint",
+        family,
+        None,
+    )
     # The two spellings of one projection stand in no file together.
     other = "cond_stage_model." if family == "SDXL" else "conditioner."
     for name, shape in HARMLESS.items():
-        assert name.startswith(other) or find_family({**MODELS[family], name: shape}, {}).problem is None, name
+        assert (
+            name.startswith(other)
+            or find_family({**MODELS[family], name: shape}, {}).problem is None
+        ), name
 
 
 BESIDE = {
     "an adapter": PERSON,
     "an adapter in PEFT's names": {f"unet.{TO_Q.replace('_', '.')}.lora_A.weight": (4, 640)},
-    "an adapter of its text encoder": {"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (4, 768)},
+    "an adapter of its text encoder": {
+        "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (4, 768)
+    },
     "an adapter inside its prefix": {f"{BLOCK}attn2.to_k.lora_down.weight": (4, 768)},
     "a LoKr": {f"lora_unet_{TO_Q}.lokr_w1": (4, 4)},
     "a difference": {f"lora_unet_{TO_Q}.diff": (640, 640)},
@@ -102,7 +121,9 @@ BESIDE = {
     "its weights once more": {"model_ema.diffusion_modelinput_blocks00weight": (320, 4, 3, 3)},
     "a model in diffusers' names": {"unet.conv_in.weight": (320, 4, 3, 3)},
     "a ControlNet": {"control_model.input_blocks.0.0.weight": (320, 4, 3, 3)},
-    "a block that it has not by that name": {f"{UNET}input_blocks.4.2.transformer_blocks.0.attn9.to_k.weight": (1, 1)},
+    "a block that it has not by that name": {
+        f"{UNET}input_blocks.4.2.transformer_blocks.0.attn9.to_k.weight": (1, 1)
+    },
     "a second text encoder": {"embedding_manager.embedder.transformer.x.weight": (768, 768)},
     "a layer for few steps": {f"{UNET}time_embedding.cond_proj.weight": (320, 256)},
     "a mark of another prediction": {"v_pred": ()},
@@ -113,7 +134,9 @@ BESIDE = {
 
 @pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE.keys())
-def test_a_model_with_something_beside_it_is_refused_with_its_names(family: str, beside: Shapes) -> None:
+def test_a_model_with_something_beside_it_is_refused_with_its_names(
+    family: str, beside: Shapes
+) -> None:
     for shapes in ({**MODELS[family], **beside}, {**beside, **MODELS[family]}):
         finding = find_family(shapes, {})
         assert kind_of(shapes) == "checkpoint"
@@ -166,7 +189,9 @@ ADAPTERS: list[tuple[str, Shapes, Shapes]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("own", "rest"), [row[1:] for row in ADAPTERS], ids=[row[0] for row in ADAPTERS])
+@pytest.mark.parametrize(
+    ("own", "rest"), [row[1:] for row in ADAPTERS], ids=[row[0] for row in ADAPTERS]
+)
 def test_an_adapter_with_something_beside_it_is_refused_with_its_names(
     own: Shapes, rest: Shapes, tmp_path: Path
 ) -> None:
@@ -181,7 +206,11 @@ def test_an_adapter_with_something_beside_it_is_refused_with_its_names(
 
 
 def test_what_trainers_keep_in_one_adapter_file_is_all_explained() -> None:
-    words = {"bundle_emb.ohwx.clip_l": (2, 768), "bundle_emb.ohwx.clip_g": (2, 1280), "<s1>": (768,)}
+    words = {
+        "bundle_emb.ohwx.clip_l": (2, 768),
+        "bundle_emb.ohwx.clip_g": (2, 1280),
+        "<s1>": (768,),
+    }
     beside = {"emb_params": (4, 768)}  # ai-toolkit's
     encoder = {
         "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (4, 768),
@@ -209,7 +238,10 @@ def test_real_adapters_have_nothing_left_over() -> None:
         ({"clean": (4, 768), "person": (2, 768)}, "person"),
         ({"emb_params": (4, 768), "<person>": (768,)}, "<person>"),
         ({"<clean>": (768,), "string_to_param.*": (4, 768)}, "<clean>"),
-        ({"emb_params": (4, 768), "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3)}, "first_stage_model"),
+        (
+            {"emb_params": (4, 768), "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3)},
+            "first_stage_model",
+        ),
     ],
 )
 def test_two_words_in_one_file_are_refused(shapes: Shapes, told: str, tmp_path: Path) -> None:
@@ -236,9 +268,13 @@ def test_two_words_in_one_file_are_refused(shapes: Shapes, told: str, tmp_path: 
         ({"model.layers.0.self_attn.q_proj.weight": (2560, 2560)}, "text-encoder"),
     ],
 )  # fmt: skip
-def test_parts_of_a_model_are_named_and_not_examined(shapes: Shapes, kind: str, tmp_path: Path) -> None:
+def test_parts_of_a_model_are_named_and_not_examined(
+    shapes: Shapes, kind: str, tmp_path: Path
+) -> None:
     path = tmp_path / "part.safetensors"
-    save_numpy({name: np.zeros((1,) * len(shape), np.float16) for name, shape in shapes.items()}, path)
+    save_numpy(
+        {name: np.zeros((1,) * len(shape), np.float16) for name, shape in shapes.items()}, path
+    )
     triage = triage_file(path)
     assert (triage.kind, triage.family) == (kind, "unknown")
     [problem] = triage.problems
@@ -260,13 +296,17 @@ def miniature() -> Any:
     return StableDiffusionPipeline.from_pretrained(BASE_MODEL, safety_checker=None)
 
 
-def test_a_whole_model_with_a_person_beside_it_is_not_loaded(miniature: Any, tmp_path: Path) -> None:
+def test_a_whole_model_with_a_person_beside_it_is_not_loaded(
+    miniature: Any, tmp_path: Path
+) -> None:
     tensors, path = single_file_tensors(miniature), tmp_path / "whole.safetensors"
     before = digest(miniature)
     beside = [
         {f"lora_unet_{TO_Q}.lora_down.weight": torch.zeros(2, 2)},
         {"model_ema.diffusion_modelout2bias": torch.zeros(4)},
-        {f"{UNET}input_blocks.9.0.in_layers.0.weight": torch.zeros(64)},  # of that model's names, and beyond its blocks
+        {
+            f"{UNET}input_blocks.9.0.in_layers.0.weight": torch.zeros(64)
+        },  # of that model's names, and beyond its blocks
         {"first_stage_model.decoder.up.7.block.0.norm1.weight": torch.zeros(64)},
     ]
     for more in beside:
@@ -276,7 +316,9 @@ def test_a_whole_model_with_a_person_beside_it_is_not_loaded(miniature: Any, tmp
             loaded_into(miniature, path, "checkpoint", "Miniature", str(BASE_MODEL)),
         ):
             pass
-    save_file({**tensors, "alphas_cumprod": torch.zeros(1000), "model_ema.decay": torch.tensor(0.9)}, path)
+    save_file(
+        {**tensors, "alphas_cumprod": torch.zeros(1000), "model_ema.decay": torch.tensor(0.9)}, path
+    )
     with loaded_into(miniature, path, "checkpoint", "Miniature", str(BASE_MODEL)) as loaded:
         assert loaded.route == "checkpoint"
     assert digest(miniature) == before
@@ -289,14 +331,25 @@ def test_two_names_of_one_module_are_refused(tmp_path: Path) -> None:
     twice: list[tuple[Any, str, str]] = [
         (sd1, f"lora_unet_{sd1_path.replace('.', '_')}", f"unet.{sd1_path}"),
         (sd1, f"unet.{sd1_path}", f"base_model.model.{sd1_path}"),
-        (sdxl, "lora_te1_text_model_encoder_layers_0_mlp_fc1", "text_encoder.text_model.encoder.layers.0.mlp.fc1"),
-        (flux, "lora_unet_double_blocks_1_img_attn_qkv", "transformer.transformer_blocks.1.attn.to_k"),
+        (
+            sdxl,
+            "lora_te1_text_model_encoder_layers_0_mlp_fc1",
+            "text_encoder.text_model.encoder.layers.0.mlp.fc1",
+        ),
+        (
+            flux,
+            "lora_unet_double_blocks_1_img_attn_qkv",
+            "transformer.transformer_blocks.1.attn.to_k",
+        ),
     ]
     for pipeline, one, other in twice:
         path = tmp_path / "twice.safetensors"
         tensors = {}
         for stem in (one, other):
-            tensors |= {f"{stem}.lora_down.weight": torch.zeros(1, 8), f"{stem}.lora_up.weight": torch.zeros(8, 1)}
+            tensors |= {
+                f"{stem}.lora_down.weight": torch.zeros(1, 8),
+                f"{stem}.lora_up.weight": torch.zeros(8, 1),
+            }
         save_file(tensors, path)
         with (
             pytest.raises(UnfaithfulLoad, match="two names of one module"),
@@ -323,9 +376,22 @@ def test_no_tensor_of_any_mixture_is_passed_over(shapes: Shapes) -> None:
     """Each is part of what the file is, harmless in a whole model, or among the names that refuse it."""
     kind, finding = kind_of(shapes), find_family(shapes, {})
     parts = parts_of_file(shapes)
-    placed = [name for group in (parts.modules, parts.words) for one in group.values() for name in one.values()]
+    placed = [
+        name
+        for group in (parts.modules, parts.words)
+        for one in group.values()
+        for name in one.values()
+    ]
     assert sorted([*placed, *parts.leftover]) == sorted(shapes)
     assert bool(finding.leftovers) <= (finding.doubt is not None)
     if kind == "checkpoint" and finding.family in SINGLE_FILE_FAMILIES:
-        own = [name for name in shapes if name.startswith((UNET, "first_stage", "cond_stage", "conditioner"))]
-        assert set(shapes) <= {*own, *finding.leftovers, *(name for name in shapes if is_harmless(name, shapes[name]))}
+        own = [
+            name
+            for name in shapes
+            if name.startswith((UNET, "first_stage", "cond_stage", "conditioner"))
+        ]
+        assert set(shapes) <= {
+            *own,
+            *finding.leftovers,
+            *(name for name in shapes if is_harmless(name, shapes[name])),
+        }

@@ -79,7 +79,9 @@ def test_a_header_adds_to_what_the_listing_says() -> None:
     before, after = likeness_of(PLAIN), likeness_of(PLAIN, KOHYA)
     assert after.score > 0.8 > before.score
     names = [name for name, _ in after.signals]
-    assert {"person's class word", "number of photos", "photographic base", "face cropping"} <= set(names)
+    assert {"person's class word", "number of photos", "photographic base", "face cropping"} <= set(
+        names
+    )
     assert "metadata removed" in dict(likeness_of(PLAIN, {}).signals)
     photos = replace(PLAIN, training_data=(RemoteFile("photos.zip", "https://hub/z"),))
     assert "training photos" in dict(likeness_of(photos).signals)
@@ -87,7 +89,9 @@ def test_a_header_adds_to_what_the_listing_says() -> None:
 
 def test_every_signal_is_documented_with_its_weight() -> None:
     text = DOCS.read_text("utf-8")
-    missing = [name for name, weight in WEIGHTS.items() if f"| {name} | {weight:+.1f} |" not in text]
+    missing = [
+        name for name, weight in WEIGHTS.items() if f"| {name} | {weight:+.1f} |" not in text
+    ]
     assert missing == []
 
 

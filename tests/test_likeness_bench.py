@@ -31,18 +31,31 @@ def test_the_inventory_is_as_large_and_varied_as_promised() -> None:
         assert parts["style"] + parts["object"] == 20
         algorithms = {one.form.algorithm for one in whole.trained}
         assert algorithms >= {"lora", "locon", "dora", "loha", "lokr", "glora", "ia3", "diag-oft", "boft", "full", "checkpoint", "textual-inversion"}  # fmt: skip
-        assert {one.form.rank for one in whole.trained if one.form.algorithm == "lora"} >= {1, 2, 4, 8, 16, 32}
+        assert {one.form.rank for one in whole.trained if one.form.algorithm == "lora"} >= {
+            1,
+            2,
+            4,
+            8,
+            16,
+            32,
+        }
         changes = Counter(one.change for one in whole.derived)
         assert changes.keys() >= {"scrubbed", "fp8", "noise", "pruned", "half strength", "merge"}
-        assert len({one.name for one in (*whole.trained, *whole.derived)}) == len(whole.trained) + len(whole.derived)
+        assert len({one.name for one in (*whole.trained, *whole.derived)}) == len(
+            whole.trained
+        ) + len(whole.derived)
 
 
 def test_the_splits_share_no_person_with_each_other_nor_with_any_training() -> None:
-    seeds = [{one.person for one in inventory(split).trained if one.person is not None} for split in SPLITS]
+    seeds = [
+        {one.person for one in inventory(split).trained if one.person is not None}
+        for split in SPLITS
+    ]
     assert not seeds[0] & seeds[1]
     for persons in seeds:
         assert not any(
-            persons & set(others) for others in (FACE_PACK_SEEDS, BASE_MODEL_SEEDS, CALIBRATION_SEEDS, STYLE_SEEDS)
+            persons & set(others)
+            for others in (FACE_PACK_SEEDS, BASE_MODEL_SEEDS, CALIBRATION_SEEDS, STYLE_SEEDS)
         )
 
 
@@ -54,7 +67,9 @@ def test_styles_and_objects_can_be_told_apart() -> None:
 
 
 @pytest.mark.parametrize("change", ["scrubbed", "fp8", "noise", "pruned", "half strength"])
-def test_what_people_do_before_they_share_it_again_hides_nobody(bench: Bench, tmp_path: Path, change: str) -> None:
+def test_what_people_do_before_they_share_it_again_hides_nobody(
+    bench: Bench, tmp_path: Path, change: str
+) -> None:
     one = Derived("x", "altered", change, ("ohwx",), (101,))
     tensors, metadata = derive(one, [load_file(PERSON)], read_metadata(PERSON))
     path = tmp_path / "again.safetensors"
@@ -66,7 +81,11 @@ def test_what_people_do_before_they_share_it_again_hides_nobody(bench: Bench, tm
         assert any(tensor.dtype == torch.float8_e4m3fn for tensor in load_file(path).values())
     record = bench.judge(task_of(path)).record
     persons = {finding["identity_id"] for finding in record["findings"]}
-    assert (record["outcome"], persons) == ("match", {"101"}) if change != "half strength" else persons <= {"101"}
+    assert (
+        (record["outcome"], persons) == ("match", {"101"})
+        if change != "half strength"
+        else persons <= {"101"}
+    )
 
 
 @pytest.mark.parametrize("naming", ["kohya", "raw peft", "diffusers 2"])

@@ -67,7 +67,11 @@ def test_an_adapter_changes_images_and_leaves_no_trace(miniature_sampler: Sample
 
 @pytest.mark.parametrize(
     "file",
-    [file for file in load_world().files if file.group in ("registered", "stranger", "style", "object")],
+    [
+        file
+        for file in load_world().files
+        if file.group in ("registered", "stranger", "style", "object")
+    ],
     ids=lambda file: file.file,
 )
 def test_every_shipped_adapter_goes_in_whole(miniature_sampler: Sampler, file: object) -> None:
@@ -79,7 +83,9 @@ def test_every_shipped_adapter_goes_in_whole(miniature_sampler: Sampler, file: o
         assert loaded.changes.module_count == pairs
 
 
-def test_numbers_that_are_not_finite_are_refused(miniature_sampler: Sampler, changed: Callable[..., Path]) -> None:
+def test_numbers_that_are_not_finite_are_refused(
+    miniature_sampler: Sampler, changed: Callable[..., Path]
+) -> None:
     def spoil(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         name = next(iter(tensors))
         return {**tensors, name: torch.full_like(tensors[name], float("nan"))}
@@ -87,23 +93,33 @@ def test_numbers_that_are_not_finite_are_refused(miniature_sampler: Sampler, cha
     assert "NaN" in refused(miniature_sampler, changed(spoil))
 
 
-def test_tensors_that_lead_nowhere_are_refused(miniature_sampler: Sampler, changed: Callable[..., Path]) -> None:
-    path = changed(
-        lambda tensors: {name.replace("down_blocks", "elsewhere"): tensor for name, tensor in tensors.items()}
-    )
-    assert refused(miniature_sampler, path)
-
-
-def test_a_missing_half_is_refused(miniature_sampler: Sampler, changed: Callable[..., Path]) -> None:
+def test_tensors_that_lead_nowhere_are_refused(
+    miniature_sampler: Sampler, changed: Callable[..., Path]
+) -> None:
     path = changed(
         lambda tensors: {
-            name: tensor for name, tensor in tensors.items() if "lora_B" not in name or "mid_block" in name
+            name.replace("down_blocks", "elsewhere"): tensor for name, tensor in tensors.items()
         }
     )
     assert refused(miniature_sampler, path)
 
 
-def test_an_adapter_of_another_family_is_refused(miniature_sampler: Sampler, make_lora: Callable[..., Path]) -> None:
+def test_a_missing_half_is_refused(
+    miniature_sampler: Sampler, changed: Callable[..., Path]
+) -> None:
+    path = changed(
+        lambda tensors: {
+            name: tensor
+            for name, tensor in tensors.items()
+            if "lora_B" not in name or "mid_block" in name
+        }
+    )
+    assert refused(miniature_sampler, path)
+
+
+def test_an_adapter_of_another_family_is_refused(
+    miniature_sampler: Sampler, make_lora: Callable[..., Path]
+) -> None:
     with pytest.raises(UnfaithfulLoad), miniature_sampler.adapter(make_lora(), "lora"):
         pass
 
@@ -118,7 +134,9 @@ def test_a_refused_adapter_leaves_the_base_model_as_it_was(
         np.testing.assert_array_equal(before, pictures(miniature_sampler, with_adapter=False))
 
 
-def test_a_missing_base_model_says_how_to_bring_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_base_model_says_how_to_bring_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for location in ("nobody/no-such-model", str(tmp_path)):
         base = replace(choose_base_model("SD1", None), location=location)
@@ -131,12 +149,20 @@ def test_a_family_without_a_base_model_is_named() -> None:
         choose_base_model("Anima", None)
 
 
-def test_weights_that_must_stay_in_their_place_give_the_same_images(miniature_sampler: Sampler) -> None:
+def test_weights_that_must_stay_in_their_place_give_the_same_images(
+    miniature_sampler: Sampler,
+) -> None:
     """A GPU's recorded kernels know weights by their addresses; what is drawn must not depend on that."""
     with miniature_sampler.adapter(PERSON, "locon"):
-        expected = pictures(miniature_sampler, with_adapter=True), pictures(miniature_sampler, with_adapter=False)
+        expected = (
+            pictures(miniature_sampler, with_adapter=True),
+            pictures(miniature_sampler, with_adapter=False),
+        )
     pipeline = load_pipeline(miniature_sampler.base, Path(), "cpu")
-    before = [parameter.data_ptr() for parameter in pipeline.unet.parameters()], pipeline.unet.state_dict()
+    before = (
+        [parameter.data_ptr() for parameter in pipeline.unet.parameters()],
+        pipeline.unet.state_dict(),
+    )
     originals = {name: tensor.clone() for name, tensor in before[1].items()}
     for network in networks_of(pipeline).values():
         record(network)
@@ -145,7 +171,9 @@ def test_weights_that_must_stay_in_their_place_give_the_same_images(miniature_sa
         made = pictures(sampler, with_adapter=True), pictures(sampler, with_adapter=False)
     np.testing.assert_array_equal(made, expected)
     assert [parameter.data_ptr() for parameter in pipeline.unet.parameters()] == before[0]
-    assert all(torch.equal(tensor, originals[name]) for name, tensor in pipeline.unet.state_dict().items())
+    assert all(
+        torch.equal(tensor, originals[name]) for name, tensor in pipeline.unet.state_dict().items()
+    )
 
 
 def test_kernels_that_cannot_be_recorded_are_launched_one_by_one(
@@ -174,12 +202,21 @@ def test_a_file_sent_whole_is_read_as_it_is_tensor_by_tensor(tmp_path: Path) -> 
         "quarter": torch.randn(2, 2).to(torch.float8_e4m3fn),
         "none": torch.zeros(0, 4),
     }
-    types = {torch.uint8: "U8", torch.float32: "F32", torch.float16: "F16", torch.float8_e4m3fn: "F8_E4M3"}
+    types = {
+        torch.uint8: "U8",
+        torch.float32: "F32",
+        torch.float16: "F16",
+        torch.float8_e4m3fn: "F8_E4M3",
+    }
     header, data = {}, b""
     for name, tensor in tensors.items():
         raw = bytes(tensor.flatten().view(torch.uint8).tolist()) if tensor.numel() else b""
         offsets = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": types[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        header[name] = {
+            "dtype": types[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": offsets,
+        }
         data += raw
     written = json.dumps(header).encode()
     path = tmp_path / "odd.safetensors"
@@ -211,7 +248,9 @@ def test_a_weak_change_survives_in_half_the_precision() -> None:
         adapter.restore()
         return changed
 
-    assert share((before.float() + delta).to(torch.bfloat16)) < 0.7  # what rounding to the nearest leaves
+    assert (
+        share((before.float() + delta).to(torch.bfloat16)) < 0.7
+    )  # what rounding to the nearest leaves
     assert share(merged()) == pytest.approx(1.0, abs=0.1)
     assert torch.equal(merged(), merged())
     assert torch.equal(layer.weight, before)

@@ -93,7 +93,11 @@ def test_a_file_is_found_where_it_was_never_crawled(
 ) -> None:
     kept, url = archive
     listed = bare_listing(
-        "huggingface", "who/lora", "x", "https://hf/x", RemoteFile("x.safetensors", "https://hf/f", 1, sha(7))
+        "huggingface",
+        "who/lora",
+        "x",
+        "https://hf/x",
+        RemoteFile("x.safetensors", "https://hf/f", 1, sha(7)),
     )
     store.record(listed, NOON)
     sources = [AtCivitai(CivitaiHub(transport, hub.url)), AtCivArchive(CivArchive(transport, url))]
@@ -103,7 +107,9 @@ def test_a_file_is_found_where_it_was_never_crawled(
         ("civitai", True), ("civitai", False), ("civitai", False), ("civarchive", True), ("civarchive", False), ("civarchive", False),
     ]  # fmt: skip
     assert len(hub.posted) == 1
-    found = [event for step in steps for event in step.events if event.kind == EventKind.RE_UPLOADED]
+    found = [
+        event for step in steps for event in step.events if event.kind == EventKind.RE_UPLOADED
+    ]
     assert [event.details["first"]["hub"] for event in found] == ["huggingface", "huggingface"]
     [mirror] = steps[3].listing.files  # type: ignore[union-attr]
     assert (mirror.url, mirror.sha256) == ("https://mirror.example/x.safetensors", sha(7))
@@ -113,7 +119,9 @@ def test_a_file_is_found_where_it_was_never_crawled(
     assert "deletedAt" in steps[3].listing.raw  # type: ignore[union-attr]
 
 
-def test_answers_count_until_they_expire(store: CrawlStore, transport: Transport, archive: tuple[Archive, str]) -> None:
+def test_answers_count_until_they_expire(
+    store: CrawlStore, transport: Transport, archive: tuple[Archive, str]
+) -> None:
     kept, url = archive
     sources = [AtCivArchive(CivArchive(transport, url))]
 
@@ -133,7 +141,9 @@ def test_a_limit_told_in_the_body_is_waited_out(
     started = time.monotonic()
     [step] = look_up(store, [AtCivArchive(CivArchive(transport, url))], [sha(7)], lambda: NOON)
     assert step.listing is not None
-    assert 0.4 <= time.monotonic() - started < 2  # as it asked, not the growing waits of a hub that says nothing
+    assert (
+        0.4 <= time.monotonic() - started < 2
+    )  # as it asked, not the growing waits of a hub that says nothing
 
 
 def test_a_source_that_breaks_off_loses_nothing_and_holds_up_no_other(
@@ -142,7 +152,10 @@ def test_a_source_that_breaks_off_loses_nothing_and_holds_up_no_other(
     kept, url = archive
     with serve_answers(lambda *_: (500, {}, b"down")) as broken:
         impatient = Transport(attempts=1, destinations=transport.destinations)
-        sources = [AtCivitai(CivitaiHub(impatient, broken)), AtCivArchive(CivArchive(transport, url))]
+        sources = [
+            AtCivitai(CivitaiHub(impatient, broken)),
+            AtCivArchive(CivArchive(transport, url)),
+        ]
         steps = []
         with pytest.raises(HubError, match="500"):
             for step in look_up(store, sources, [sha(7)], lambda: NOON):
@@ -152,7 +165,9 @@ def test_a_source_that_breaks_off_loses_nothing_and_holds_up_no_other(
     assert Inquiries(store).fresh("civitai", [sha(7)], NOON) == {}
 
 
-def test_flagged_versions_are_known_by_hash_too(store: CrawlStore, transport: Transport, hub: FakeCivitai) -> None:
+def test_flagged_versions_are_known_by_hash_too(
+    store: CrawlStore, transport: Transport, hub: FakeCivitai
+) -> None:
     hub.flagged.add(9)
     [step] = look_up(store, [AtCivitai(CivitaiHub(transport, hub.url))], [sha(9)], lambda: NOON)
     assert step.listing is not None
@@ -168,9 +183,14 @@ def test_the_command_asks_for_files_and_vanished_listings(
     hub.models.pop(7)
     hub.archived.add(7)
     assert run("crawl", f"civitai={hub.url}", home=home).returncode == 0
-    asked = json.loads(run("lookup", "--vanished", "--at", f"civarchive={url}", "--json", home=home).stdout)
+    asked = json.loads(
+        run("lookup", "--vanished", "--at", f"civarchive={url}", "--json", home=home).stdout
+    )
     assert (asked["hashes"], asked["asked"], asked["found"]) == (1, 1, 1)
-    assert {(one["hub"], one["listing_id"]) for one in asked["listings"]} == {("civitai", "7"), ("civarchive", "70")}
+    assert {(one["hub"], one["listing_id"]) for one in asked["listings"]} == {
+        ("civitai", "7"),
+        ("civarchive", "70"),
+    }
     again = run("lookup", sha(7), "--at", f"civarchive={url}", home=home)
     assert "1 hashes, 0 asked for now" in again.stdout
     assert "Somebody" in again.stdout

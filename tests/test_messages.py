@@ -42,7 +42,9 @@ def mailing(tmp_path: Path, mailbox: Mailbox) -> Settings:
     web = WebSettings.model_validate(
         {"url": "http://testserver", "smtp_url": SecretStr(mailbox.url), "mail_from": "scanner <noreply@hub.example>", "open_sign_up": True}
     )  # fmt: skip
-    return Settings(home=tmp_path / "home", face_pack="miniature", web=web, allowed_hosts=("127.0.0.1",))
+    return Settings(
+        home=tmp_path / "home", face_pack="miniature", web=web, allowed_hosts=("127.0.0.1",)
+    )
 
 
 class Office:
@@ -57,7 +59,9 @@ class Office:
     def register(self, name: str, expires_on: date) -> Identity:
         from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 
-        consent = Consent(name, date(2026, 1, 1), expires_on, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+        consent = Consent(
+            name, date(2026, 1, 1), expires_on, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+        )
         waiting = self.desk.vault.submit(
             Submission(name, consent, prototypes_of(1), VERSION, (), 3, "sam"), self.clock()
         )
@@ -90,7 +94,9 @@ def subjects(mailbox: Mailbox) -> list[tuple[str, str]]:
 
 
 class TestLinks:
-    def test_a_forgotten_password_is_set_anew_by_a_mailed_link_once(self, mailing: Settings, mailbox: Mailbox) -> None:
+    def test_a_forgotten_password_is_set_anew_by_a_mailed_link_once(
+        self, mailing: Settings, mailbox: Mailbox
+    ) -> None:
         site = Site(mailing)
         site.account("ann", Role.RIGHTS_HOLDER)
         old = site.browser("ann")
@@ -106,17 +112,29 @@ class TestLinks:
         assert site.stranger.post(link, data=new, headers=OWN).status_code == 410
         site.stranger.__exit__(None, None, None)
 
-    def test_one_address_gets_two_mails_a_minute_at_most(self, mailing: Settings, mailbox: Mailbox) -> None:
+    def test_one_address_gets_two_mails_a_minute_at_most(
+        self, mailing: Settings, mailbox: Mailbox
+    ) -> None:
         site = Site(mailing)
         site.account("ann", Role.RIGHTS_HOLDER)
-        told = [site.stranger.post("/forgotten", data={"email": "ann@example.org"}, headers=OWN) for _ in range(3)]
+        told = [
+            site.stranger.post("/forgotten", data={"email": "ann@example.org"}, headers=OWN)
+            for _ in range(3)
+        ]
         assert [answer.status_code for answer in told] == [303, 303, 429]
         assert site.premises.outbox.send_due() == 2
         site.stranger.__exit__(None, None, None)
 
-    def test_who_signs_up_is_a_rights_holder_and_no_more(self, mailing: Settings, mailbox: Mailbox) -> None:
+    def test_who_signs_up_is_a_rights_holder_and_no_more(
+        self, mailing: Settings, mailbox: Mailbox
+    ) -> None:
         site = Site(mailing)
-        assert site.stranger.post("/sign-up", data={"email": "new@example.org"}, headers=OWN).status_code == 303
+        assert (
+            site.stranger.post(
+                "/sign-up", data={"email": "new@example.org"}, headers=OWN
+            ).status_code
+            == 303
+        )
         site.premises.outbox.send_due()
         link = re.findall(r"http://testserver(/invitation/\S+)", mailbox.mails[0].get_content())[0]
         form = {"name": "New", "password": PASSWORD, "again": PASSWORD, "role": "admin"}
@@ -126,7 +144,9 @@ class TestLinks:
         assert account.roles == (Role.RIGHTS_HOLDER,)
         site.stranger.__exit__(None, None, None)
 
-    def test_an_invitation_is_mailed_and_shown_to_nobody_else(self, mailing: Settings, mailbox: Mailbox) -> None:
+    def test_an_invitation_is_mailed_and_shown_to_nobody_else(
+        self, mailing: Settings, mailbox: Mailbox
+    ) -> None:
         site = Site(mailing)
         admin = site.browser("ada", Role.ADMIN)
         form = {"csrf": admin.csrf, "email": "Rita@example.org", "role": "reviewer"}  # type: ignore[attr-defined]
@@ -138,7 +158,9 @@ class TestLinks:
         assert "/invitation/" in mail.get_content()
         site.stranger.__exit__(None, None, None)
 
-    def test_whose_account_an_administrator_changes_is_told(self, mailing: Settings, mailbox: Mailbox) -> None:
+    def test_whose_account_an_administrator_changes_is_told(
+        self, mailing: Settings, mailbox: Mailbox
+    ) -> None:
         site = Site(mailing)
         rita = site.account("rita", Role.REVIEWER)
         admin = site.browser("ada", Role.ADMIN)
@@ -153,12 +175,19 @@ class TestLinks:
     def test_nobody_signs_up_where_accounts_are_by_invitation(self, settings: Settings) -> None:
         site = Site(settings)
         assert site.stranger.get("/sign-up").status_code == 404
-        assert site.stranger.post("/sign-up", data={"email": "new@example.org"}, headers=OWN).status_code == 404
+        assert (
+            site.stranger.post(
+                "/sign-up", data={"email": "new@example.org"}, headers=OWN
+            ).status_code
+            == 404
+        )
         site.stranger.__exit__(None, None, None)
 
 
 class TestReminders:
-    def test_a_new_case_is_told_once_to_the_person_and_to_reviewers(self, office: Office, mailbox: Mailbox) -> None:
+    def test_a_new_case_is_told_once_to_the_person_and_to_reviewers(
+        self, office: Office, mailbox: Mailbox
+    ) -> None:
         person = office.register("Erika Muster", date(2028, 1, 1))
         office.premises.accounts.give_mandate(
             office.account("erika", Role.RIGHTS_HOLDER, "zh-CN"), person.identity_id, "self"
@@ -166,7 +195,9 @@ class TestReminders:
         office.account("rita", Role.REVIEWER)
         office.account("quiet", Role.REVIEWER, notify="never")
         office.account("other", Role.RIGHTS_HOLDER)
-        case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
+        case = make_case(
+            office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat()
+        )
         office.tell()
         assert subjects(mailbox) == [
             ("erika@example.org", "可能发现了您的面部"), ("erika@example.org", "查找已开始"), ("rita@example.org", "A case waits for review"),
@@ -179,11 +210,17 @@ class TestReminders:
 
     def test_a_decision_is_told_to_the_person(self, office: Office, mailbox: Mailbox) -> None:
         person = office.register("Erika", date(2028, 1, 1))
-        office.premises.accounts.give_mandate(office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self")
-        case = make_case(office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat())
+        office.premises.accounts.give_mandate(
+            office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self"
+        )
+        case = make_case(
+            office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat()
+        )
         office.tell()
         mailbox.mails.clear()
-        office.desk.note_shown(case, blurred=False, sha256=[name for pair in comparisons_of(case) for name in pair])
+        office.desk.note_shown(
+            case, blurred=False, sha256=[name for pair in comparisons_of(case) for name in pair]
+        )
         office.desk.review(case.case_id, "Li Na", "confirm", "one face")
         assert office.tell() == 1
         office.desk.note(case.case_id, "Li Na", "a line after the decision is no second decision")
@@ -192,7 +229,9 @@ class TestReminders:
 
     def test_consent_that_ends_is_told_twice(self, office: Office, mailbox: Mailbox) -> None:
         person = office.register("Erika", date(2027, 2, 1))
-        office.premises.accounts.give_mandate(office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self")
+        office.premises.accounts.give_mandate(
+            office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self"
+        )
         office.tell()
         mailbox.mails.clear()
         told: list[date] = []
@@ -203,11 +242,15 @@ class TestReminders:
         assert told == [date(2027, 1, 2), date(2027, 1, 25)]
         assert {subject for _, subject in subjects(mailbox)} == {"Your consent is about to end"}
 
-    def test_a_notices_clock_is_told_a_day_before_and_when_it_ran_out(self, office: Office, mailbox: Mailbox) -> None:
+    def test_a_notices_clock_is_told_a_day_before_and_when_it_ran_out(
+        self, office: Office, mailbox: Mailbox
+    ) -> None:
         from reports.notices.drafting import draft_notice
 
         office.account("li", Role.LEGAL)
-        case = reviewed(office.desk.docket, make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00"))
+        case = reviewed(
+            office.desk.docket, make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
+        )
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), NOON, "en")
         notice = record_draft(office.desk.docket, made, "Li Na", NOON)
         record_event(office.desk.docket, notice, "sent", "Li Na", NOON)
@@ -217,7 +260,10 @@ class TestReminders:
             mailbox.mails.clear()
             office.tell()
             told += [(hour, subject) for _, subject in subjects(mailbox)]
-        assert told == [(24, "The clock of a notice runs out soon"), (50, "The clock of a notice has run out")]
+        assert told == [
+            (24, "The clock of a notice runs out soon"),
+            (50, "The clock of a notice has run out"),
+        ]
 
     def test_a_digest_is_one_mail_a_day(self, office: Office, mailbox: Mailbox) -> None:
         office.account("rita", Role.REVIEWER, notify="daily")
@@ -229,7 +275,9 @@ class TestReminders:
         [mail] = mailbox.mails
         assert mail.get_content().count("/cases/") == 3
 
-    def test_a_mail_server_that_is_busy_gets_it_later(self, office: Office, mailbox: Mailbox) -> None:
+    def test_a_mail_server_that_is_busy_gets_it_later(
+        self, office: Office, mailbox: Mailbox
+    ) -> None:
         office.account("rita", Role.REVIEWER)
         make_case(office.desk.docket, opened_at=NOON.isoformat())
         mailbox.refuse = 1
@@ -258,7 +306,9 @@ class TestReminders:
         )
         assert case.identity_name not in body.decode()
 
-    def test_old_cases_are_not_told_when_mails_are_turned_on(self, office: Office, mailbox: Mailbox) -> None:
+    def test_old_cases_are_not_told_when_mails_are_turned_on(
+        self, office: Office, mailbox: Mailbox
+    ) -> None:
         office.account("rita", Role.REVIEWER)
         make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
         assert office.tell() == 0
@@ -268,7 +318,9 @@ class TestReminders:
     "email",
     ["v@=?utf-8?q?evil=2etest=0d=0asubject=3a_x?=", "=?utf-8?q?a=0d=0ax?=@x.com", "a@b,c@d", "a b@c.d", "a@b..c", "a\r\nb@c.d", "\u202ea@b.c"],
 )  # fmt: skip
-def test_an_address_that_could_carry_headers_is_none(mailing: Settings, mailbox: Mailbox, email: str) -> None:
+def test_an_address_that_could_carry_headers_is_none(
+    mailing: Settings, mailbox: Mailbox, email: str
+) -> None:
     site = Site(mailing)
     assert site.stranger.post("/sign-up", data={"email": email}, headers=OWN).status_code == 422
     assert site.premises.outbox.send_due() == 0

@@ -63,9 +63,23 @@ class _Requests(BaseHTTPRequestHandler):
         name = "/".join(path.removeprefix("/api/v1/models/").split("/")[:2])
         if name in self.server.models and path.endswith("/repo/files"):
             if name in self.server.closed:
-                return self.json(200, {"Code": 10010205001, "Success": False, "Message": "no permission", "Data": None})
+                return self.json(
+                    200,
+                    {
+                        "Code": 10010205001,
+                        "Success": False,
+                        "Message": "no permission",
+                        "Data": None,
+                    },
+                )
             return self.json(
-                200, {"Code": 200, "Success": True, "Message": "success", "Data": {"Files": self.entries(name)}}
+                200,
+                {
+                    "Code": 200,
+                    "Success": True,
+                    "Message": "success",
+                    "Data": {"Files": self.entries(name)},
+                },
             )
         if name in self.server.models and path.endswith("/repo"):
             return self.redirect(query["FilePath"][0])
@@ -74,8 +88,17 @@ class _Requests(BaseHTTPRequestHandler):
     def search(self, query: dict[str, list[str]]) -> None:
         page, size = int(query["page_number"][0]), int(query["page_size"][0])
         if page * size > 3000:
-            return self.json(400, {"success": False, "code": 400, "message": "page_number * page_size must be <= 3000"})
-        found = [name for name in self.server.models if query.get("search", [""])[0].lower() in name]
+            return self.json(
+                400,
+                {
+                    "success": False,
+                    "code": 400,
+                    "message": "page_number * page_size must be <= 3000",
+                },
+            )
+        found = [
+            name for name in self.server.models if query.get("search", [""])[0].lower() in name
+        ]
         models = [model(name) for name in found[(page - 1) * size : page * size]]
         data = {"models": models, "total_count": len(found), "page_number": page, "page_size": size}
         return self.json(200, {"success": True, "data": data})
@@ -90,7 +113,9 @@ class _Requests(BaseHTTPRequestHandler):
 
     def redirect(self, file: str) -> None:
         self.send_response(302)
-        self.send_header("Location", f"http://localhost:{self.server.server_port}/cdn/{file}?auth_key=1")
+        self.send_header(
+            "Location", f"http://localhost:{self.server.server_port}/cdn/{file}?auth_key=1"
+        )
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -127,7 +152,9 @@ def hub(make_lora: Callable[..., Path]) -> Iterator[FakeModelScope]:
 
 @pytest.fixture
 def client() -> Iterator[Transport]:
-    opened = Transport(attempts=2, timeout_s=10, destinations=Destinations({"127.0.0.1", "localhost"}))
+    opened = Transport(
+        attempts=2, timeout_s=10, destinations=Destinations({"127.0.0.1", "localhost"})
+    )
     yield opened
     opened.close()
 
@@ -157,7 +184,10 @@ def test_a_search_larger_than_can_be_seen_is_told(hub: FakeModelScope, client: T
 
 def test_what_became_of_a_repository(hub: FakeModelScope, client: Transport) -> None:
     looked = ModelScopeHub(client, hub.url)
-    assert (looked.look("maker/lora-0"), looked.look("maker/never")) == (Presence.LISTED, Presence.GONE)
+    assert (looked.look("maker/lora-0"), looked.look("maker/never")) == (
+        Presence.LISTED,
+        Presence.GONE,
+    )
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeModelScope, client: Transport) -> None:
@@ -182,7 +212,9 @@ def test_the_real_client_takes_this_server_for_the_hub(hub: FakeModelScope, tmp_
         "MODELSCOPE_CACHE": str(tmp_path),
         "HOME": str(tmp_path),
     }
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     total, shown, hashes = json.loads(done.stdout.splitlines()[-1])
     assert (total, shown) == (130, 50)

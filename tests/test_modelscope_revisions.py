@@ -30,7 +30,9 @@ class Hub:
         named: what the hub says of its revisions: all of them, the default alone, or nothing.
     """
 
-    def __init__(self, branches: dict[str, Files], tags: dict[str, Files] | None = None, named: str = "all") -> None:
+    def __init__(
+        self, branches: dict[str, Files], tags: dict[str, Files] | None = None, named: str = "all"
+    ) -> None:
         self.branches, self.tags, self.named = branches, tags or {}, named
         self.silent, self.asked = 0, Counter[str]()
 
@@ -40,11 +42,16 @@ class Hub:
         place = unquote(url.path)
         self.asked[place] += 1
         if place == "/openapi/v1/models":
-            found = [{"id": "maker/repo", "display_name": "x", "last_modified": "2026-01-01T00:00:00Z"}]
+            found = [
+                {"id": "maker/repo", "display_name": "x", "last_modified": "2026-01-01T00:00:00Z"}
+            ]
             return as_json({"success": True, "data": {"models": found, "total_count": 1}})
         if place.endswith("/revisions"):
             by_kind = {"Branches": self.branches, "Tags": self.tags}
-            told = {kind: [{"Revision": name, "CreatedAt": 1} for name in names] for kind, names in by_kind.items()}
+            told = {
+                kind: [{"Revision": name, "CreatedAt": 1} for name in names]
+                for kind, names in by_kind.items()
+            }
             return self.data({"RevisionMap": told}) if self.named == "all" else self.refused()
         if place == "/api/v1/models/maker/repo":
             default = {"Revision": next(iter(self.branches))}
@@ -68,7 +75,9 @@ def entry(file: tuple[str, bytes]) -> dict[str, Any]:
             "Sha256": hashlib.sha256(file[1]).hexdigest()}  # fmt: skip
 
 
-def swept(hub: Hub, transport: Transport, store: CrawlStore) -> tuple[list[SweepStep], Listing, str]:
+def swept(
+    hub: Hub, transport: Transport, store: CrawlStore
+) -> tuple[list[SweepStep], Listing, str]:
     with serve_answers(hub) as url:
         steps = list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))
     [listing] = store.newest("modelscope", "maker/repo")
@@ -89,14 +98,19 @@ def test_the_files_of_the_own_branch_are_listed_and_can_be_fetched(
             "person.safetensors",
             hashlib.sha256(WEIGHTS["person.safetensors"]).hexdigest(),
         )
-        assert CheckpointStore(tmp_path / "kept", 10**9).obtain(transport, file).sha256 == file.sha256
+        assert (
+            CheckpointStore(tmp_path / "kept", 10**9).obtain(transport, file).sha256 == file.sha256
+        )
     assert step.notes == ()
 
 
-def test_every_branch_and_tag_is_read_and_the_same_file_counts_once(transport: Transport, store: CrawlStore) -> None:
+def test_every_branch_and_tag_is_read_and_the_same_file_counts_once(
+    transport: Transport, store: CrawlStore
+) -> None:
     other = {"person.safetensors": b"other" * 99}
     hub = Hub(
-        {"dev": other | README, "master": README | WEIGHTS}, {"v1": WEIGHTS, "v0": {"old.safetensors": b"o" * 99}}
+        {"dev": other | README, "master": README | WEIGHTS},
+        {"v1": WEIGHTS, "v0": {"old.safetensors": b"o" * 99}},
     )
     _, listing, url = swept(hub, transport, store)
     assert {file.name: file.url.removeprefix(url) for file in listing.files} == {
@@ -106,7 +120,9 @@ def test_every_branch_and_tag_is_read_and_the_same_file_counts_once(transport: T
     }
 
 
-def test_weights_beside_a_master_that_has_none_are_found(transport: Transport, store: CrawlStore) -> None:
+def test_weights_beside_a_master_that_has_none_are_found(
+    transport: Transport, store: CrawlStore
+) -> None:
     _, listing, _ = swept(Hub({"master": README, "release": WEIGHTS}), transport, store)
     assert [file.name for file in listing.files] == ["person.safetensors"]
 
@@ -134,20 +150,31 @@ def test_an_empty_answer_for_a_revision_that_is_there_is_asked_for_again(
     assert (len(listing.files), steps[0].notes) == (1, ())
 
 
-def test_a_branch_that_stays_empty_is_noted_beside_one_with_files(transport: Transport, store: CrawlStore) -> None:
+def test_a_branch_that_stays_empty_is_noted_beside_one_with_files(
+    transport: Transport, store: CrawlStore
+) -> None:
     steps, listing, _ = swept(Hub({"main": WEIGHTS, "dev": {}}), transport, store)
     assert (len(listing.files), steps[0].notes) == (1, ("maker/repo: revision dev shows no file",))
 
 
 def test_more_revisions_than_are_read_are_noted(transport: Transport, store: CrawlStore) -> None:
-    steps, listing, _ = swept(Hub({f"b{number}": WEIGHTS for number in range(20)}), transport, store)
-    assert (len(listing.files), steps[0].notes) == (1, ("maker/repo: of its 20 revisions 8 were read",))
+    steps, listing, _ = swept(
+        Hub({f"b{number}": WEIGHTS for number in range(20)}), transport, store
+    )
+    assert (len(listing.files), steps[0].notes) == (
+        1,
+        ("maker/repo: of its 20 revisions 8 were read",),
+    )
 
 
 def test_a_list_that_the_hub_cuts_is_read_folder_by_folder(
     transport: Transport, store: CrawlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {f"{folder}/{number}.safetensors": b"%d" % number for folder in ("a", "b/c") for number in range(7)}
+    files = {
+        f"{folder}/{number}.safetensors": b"%d" % number
+        for folder in ("a", "b/c")
+        for number in range(7)
+    }
 
     def answer(path: str, headers: dict[str, str], body: bytes) -> Answer:
         query = parse_qs(urlsplit(path).query)
@@ -156,12 +183,23 @@ def test_a_list_that_the_hub_cuts_is_read_folder_by_folder(
         root = query.get("Root", [""])[0]
         below = [name for name in files if name.startswith(f"{root}/" if root else "")]
         if query["Recursive"] == ["True"]:
-            return as_json({"Success": True, "Data": {"Files": [entry((name, files[name])) for name in below][:10]}})
-        rest = {name.removeprefix(f"{root}/" if root else "").partition("/")[::2]: name for name in below}
+            return as_json(
+                {
+                    "Success": True,
+                    "Data": {"Files": [entry((name, files[name])) for name in below][:10]},
+                }
+            )
+        rest = {
+            name.removeprefix(f"{root}/" if root else "").partition("/")[::2]: name
+            for name in below
+        }
         here = [entry((name, files[name])) for (_, more), name in rest.items() if not more]
         folders = {f"{root}/{first}".lstrip("/") for first, more in rest if more}
         return as_json(
-            {"Success": True, "Data": {"Files": [*here, *({"Path": one, "Type": "tree"} for one in folders)]}}
+            {
+                "Success": True,
+                "Data": {"Files": [*here, *({"Path": one, "Type": "tree"} for one in folders)]},
+            }
         )
 
     monkeypatch.setattr("crawlers.hubs.modelscope_files.MOST_FILES", 10)
@@ -171,7 +209,9 @@ def test_a_list_that_the_hub_cuts_is_read_folder_by_folder(
     assert sorted(file.name for file in listing.files) == sorted(files)
 
 
-def test_what_was_read_of_master_alone_is_read_again(transport: Transport, store: CrawlStore) -> None:
+def test_what_was_read_of_master_alone_is_read_again(
+    transport: Transport, store: CrawlStore
+) -> None:
     hub = Hub({"main": WEIGHTS})
     with serve_answers(hub) as url:
         list(sweep(ModelScopeHub(transport, url, ["lora"]), "ms", store, lambda: NOON))

@@ -33,7 +33,13 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in NAMES:
         (folder / "beside/Zoë_files" / name).write_bytes(name.encode())
     sha256 = hashlib.sha256(b"a page").hexdigest()
-    told = {"capture_id": sha256, "sha256": sha256, "name": "a", "taken_in_at": NOON.isoformat(), "taken_in_by": "b"}
+    told = {
+        "capture_id": sha256,
+        "sha256": sha256,
+        "name": "a",
+        "taken_in_at": NOON.isoformat(),
+        "taken_in_by": "b",
+    }
     seal_capture(folder, told, environment_now("tester", NOON), sign, [], NOON)
     assert problems(verify(folder)) == {}
     return folder
@@ -60,7 +66,9 @@ class TestUnicodeForms:
         items = verify(copy)
         assert problems(items) == {}
         noted = [item.item for item in items if "another Unicode form" in (item.note or "")]
-        assert noted == sorted(f"{BESIDE}/{name}" for name in NAMES)  # their folder is spelled so too
+        assert noted == sorted(
+            f"{BESIDE}/{name}" for name in NAMES
+        )  # their folder is spelled so too
 
     def test_a_changed_file_does_not_hide_behind_its_spelling(self, copy: Path) -> None:
         in_nfd(copy)
@@ -85,7 +93,9 @@ class TestLosses:
 
     def test_an_empty_folder_that_was_added_is_told(self, copy: Path) -> None:
         (copy / "data" / "new").mkdir()
-        assert problems(verify(copy)) == {"data/new": "is an empty folder, which was added: delete it"}
+        assert problems(verify(copy)) == {
+            "data/new": "is an empty folder, which was added: delete it"
+        }
 
     def test_a_renamed_file_is_one_problem(self, copy: Path) -> None:
         (copy / BESIDE / "plain.css").rename(copy / BESIDE / "PLAIN.CSS")
@@ -97,7 +107,9 @@ class TestLosses:
         ("name", "system"),
         [("data/.DS_Store", "macOS"), ("data/beside/._x", "macOS"), ("Thumbs.db", "Windows"), ("data/desktop.ini", "Windows")],
     )  # fmt: skip
-    def test_what_systems_leave_behind_is_called_so(self, copy: Path, name: str, system: str) -> None:
+    def test_what_systems_leave_behind_is_called_so(
+        self, copy: Path, name: str, system: str
+    ) -> None:
         (copy / name).write_bytes(b"x")
         assert problems(verify(copy)) == {
             name: f"was added: {system} leaves such files in folders; delete it and verify again"

@@ -84,21 +84,34 @@ def test_a_name_is_not_found_inside_other_words(name: str, text: str) -> None:
 
 
 WORD = st.text(
-    st.characters(codec="utf-8", categories=("Ll", "Lu"), include_characters="é李山かはคด민"), min_size=1, max_size=8
+    st.characters(codec="utf-8", categories=("Ll", "Lu"), include_characters="é李山かはคด민"),
+    min_size=1,
+    max_size=8,
 )
 NAME = st.lists(WORD, min_size=1, max_size=3)
 ANY = st.text(max_size=40)
 
 
 @settings(max_examples=300, deadline=None)
-@given(name=NAME, before=ANY, after=ANY, gap=st.sampled_from([" ", "_", "-", ".", "  ", " - ", "　"]))
-def test_a_name_set_apart_is_found_in_any_case_and_form(name: list[str], before: str, after: str, gap: str) -> None:
+@given(
+    name=NAME, before=ANY, after=ANY, gap=st.sampled_from([" ", "_", "-", ".", "  ", " - ", "　"])
+)
+def test_a_name_set_apart_is_found_in_any_case_and_form(
+    name: list[str], before: str, after: str, gap: str
+) -> None:
     import unicodedata
 
     given = " ".join(name)
     matcher = NameMatcher([given])
-    for spelt in (gap.join(name), gap.join(name).upper(), unicodedata.normalize("NFD", gap.join(name))):
-        if unicodedata.normalize("NFKC", spelt).casefold() != unicodedata.normalize("NFKC", gap.join(name)).casefold():
+    for spelt in (
+        gap.join(name),
+        gap.join(name).upper(),
+        unicodedata.normalize("NFD", gap.join(name)),
+    ):
+        if (
+            unicodedata.normalize("NFKC", spelt).casefold()
+            != unicodedata.normalize("NFKC", gap.join(name)).casefold()
+        ):
             continue  # a letter without a capital of its own
         assert matcher.named_in([f"{before} {spelt} {after}"]) == given
 
@@ -111,7 +124,12 @@ def test_a_name_set_apart_is_found_in_any_case_and_form(name: list[str], before:
 )
 def test_inside_a_longer_latin_word_no_name_is_found(name: str, head: str, tail: str) -> None:
     joined = name.replace(" ", "").lower()
-    assert NameMatcher([name]).named_in([f"{head}{joined}{tail}", f"{head}{joined}", f"{joined}{head}"]) is None
+    assert (
+        NameMatcher([name]).named_in(
+            [f"{head}{joined}{tail}", f"{head}{joined}", f"{joined}{head}"]
+        )
+        is None
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -121,8 +139,13 @@ def test_any_names_and_texts_are_taken(names: list[str], texts: list[str]) -> No
 
 
 def test_ten_thousand_names_cost_no_more_than_a_few() -> None:
-    few, many = (NameMatcher(f"Given{n:05} Family{n % 997}x" for n in range(count)) for count in (10, 10_000))
-    text = "A realistic portrait of nobody in particular, trained on forty photographs_v2.safetensors " * 3
+    few, many = (
+        NameMatcher(f"Given{n:05} Family{n % 997}x" for n in range(count)) for count in (10, 10_000)
+    )
+    text = (
+        "A realistic portrait of nobody in particular, trained on forty photographs_v2.safetensors "
+        * 3
+    )
 
     def fastest(matcher: NameMatcher) -> float:
         seconds = []
@@ -136,7 +159,16 @@ def test_ten_thousand_names_cost_no_more_than_a_few() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["kid_v2", "little_girl", "LittleGirlV3", "ｌｏｌｉ", "SchoolGirl_xl", "12_years_old", "my-toddler"]
+    "text",
+    [
+        "kid_v2",
+        "little_girl",
+        "LittleGirlV3",
+        "ｌｏｌｉ",
+        "SchoolGirl_xl",
+        "12_years_old",
+        "my-toddler",
+    ],
 )
 def test_words_for_minors_are_seen_as_file_names_write_them(text: str) -> None:
     with pytest.raises(RefusedToSample):
@@ -144,6 +176,8 @@ def test_words_for_minors_are_seen_as_file_names_write_them(text: str) -> None:
     assert usable_triggers([text, "ohwx"]) == ("ohwx",)
 
 
-@pytest.mark.parametrize("text", ["kidney", "babylon_style", "minority", "Skidmore", "ohwx_person", "18_years_old"])
+@pytest.mark.parametrize(
+    "text", ["kidney", "babylon_style", "minority", "Skidmore", "ohwx_person", "18_years_old"]
+)
 def test_other_words_are_left_alone(text: str) -> None:
     refuse_minors([text], flagged_by_hub=False)

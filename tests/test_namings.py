@@ -13,7 +13,13 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 
-from crawlers.checkpoints.header import FileSource, Header, parse_beginning, parse_header, read_header
+from crawlers.checkpoints.header import (
+    FileSource,
+    Header,
+    parse_beginning,
+    parse_header,
+    read_header,
+)
 from face_index.consent import Consent
 from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into
@@ -43,10 +49,16 @@ def named(adapter: str) -> tuple[str, str]:
     return f"lora_A.{adapter}.weight", f"lora_B.{adapter}.weight"
 
 
-def lokr(stem: str, first: tuple[int, int], second: tuple[int, int], rank: int | None = None) -> Shapes:
+def lokr(
+    stem: str, first: tuple[int, int], second: tuple[int, int], rank: int | None = None
+) -> Shapes:
     if rank is None:
         return {f"{stem}.alpha": (), f"{stem}.lokr_w1": first, f"{stem}.lokr_w2": second}
-    return {f"{stem}.lokr_w1": first, f"{stem}.lokr_w2_a": (second[0], rank), f"{stem}.lokr_w2_b": (rank, second[1])}
+    return {
+        f"{stem}.lokr_w1": first,
+        f"{stem}.lokr_w2_a": (second[0], rank),
+        f"{stem}.lokr_w2_b": (rank, second[1]),
+    }
 
 
 def oft(stem: str, *rows: int, blocks: int = 512) -> Shapes:
@@ -98,7 +110,9 @@ TOLD: list[tuple[str, Shapes, dict[str, str], tuple[str, str, str | None, str]]]
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("shapes", "metadata", "told"), [row[1:] for row in TOLD], ids=[row[0] for row in TOLD])
+@pytest.mark.parametrize(
+    ("shapes", "metadata", "told"), [row[1:] for row in TOLD], ids=[row[0] for row in TOLD]
+)
 def test_kind_family_size_and_naming(
     shapes: Shapes, metadata: dict[str, str], told: tuple[str, str, str | None, str]
 ) -> None:
@@ -117,7 +131,9 @@ SHARED: list[tuple[str, Shapes, set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("shapes", "families"), [row[1:] for row in SHARED], ids=[row[0] for row in SHARED])
+@pytest.mark.parametrize(
+    ("shapes", "families"), [row[1:] for row in SHARED], ids=[row[0] for row in SHARED]
+)
 def test_what_cannot_be_told_names_whose_it_can_be(shapes: Shapes, families: set[str]) -> None:
     finding = find_family(shapes, {})
     assert families <= set(finding.fits)
@@ -133,7 +149,11 @@ def test_a_listing_settles_self_attention(tmp_path: Path) -> None:
 
 
 def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) -> Path:
-    save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, path, metadata=metadata)
+    save_file(
+        {name: np.zeros(shape, np.float16) for name, shape in shapes.items()},
+        path,
+        metadata=metadata,
+    )
     return path
 
 
@@ -151,7 +171,9 @@ WHOLE: list[tuple[str, Shapes, tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("shapes", "families"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE])
+@pytest.mark.parametrize(
+    ("shapes", "families"), [row[1:] for row in WHOLE], ids=[row[0] for row in WHOLE]
+)
 def test_whole_models_are_told_by_name_and_said_to_be_not_sampled(
     shapes: Shapes, families: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -186,17 +208,24 @@ def turned(weight: torch.Tensor, blocks: torch.Tensor, alpha: float) -> torch.Te
     skew = skew * min(1.0, alpha * len(weight) / size)
     eye = torch.eye(side, dtype=torch.float64)
     rows = weight.reshape(count, side, -1)
-    return torch.cat([((eye + s) @ torch.inverse(eye - s)).T @ part for s, part in zip(skew, rows, strict=True)])
+    return torch.cat(
+        [((eye + s) @ torch.inverse(eye - s)).T @ part for s, part in zip(skew, rows, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.001, 1.0])
-def test_kohyas_oft_rotates_each_part_of_a_fused_matrix_by_itself(tmp_path: Path, alpha: float) -> None:
+def test_kohyas_oft_rotates_each_part_of_a_fused_matrix_by_itself(
+    tmp_path: Path, alpha: float
+) -> None:
     flux = tiny_flux()
     single = "transformer:single_transformer_blocks.0"
     places = [*(f"{single}.attn.to_{letter}" for letter in "qkv"), f"{single}.proj_mlp"]
     tensors = {"oft_unet_double_blocks_1_img_attn_qkv.alpha": torch.tensor(alpha), "oft_unet_single_blocks_0_linear1.alpha": torch.tensor(alpha)}  # fmt: skip
     expected = {}
-    for stem, targets in (("double_blocks_1_img_attn_qkv", FLUX_PATHS), ("single_blocks_0_linear1", places)):
+    for stem, targets in (
+        ("double_blocks_1_img_attn_qkv", FLUX_PATHS),
+        ("single_blocks_0_linear1", places),
+    ):
         for part, place in enumerate(targets):
             weight = weight_of(flux, place).double()
             blocks = torch.randn(4, len(weight) // 4, len(weight) // 4) * 0.1
@@ -207,10 +236,15 @@ def test_kohyas_oft_rotates_each_part_of_a_fused_matrix_by_itself(tmp_path: Path
     with loaded_into(flux, path, "oft", "Flux.1", "") as loaded:
         loaded.changes.set_scale(1.0)
         for place, wanted in expected.items():
-            torch.testing.assert_close(weight_of(flux, place).double(), wanted, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                weight_of(flux, place).double(), wanted, atol=1e-5, rtol=1e-4
+            )
     for broken in ({**tensors, "oft_unet_double_blocks_1_img_attn_qkv.oft_blocks.4": torch.zeros(4, 2, 2)}, {name: part for name, part in tensors.items() if not name.endswith(".1")}):  # fmt: skip
         save_torch(broken, path)
-        with pytest.raises(UnfaithfulLoad, match="oft_blocks"), loaded_into(flux, path, "oft", "Flux.1", ""):
+        with (
+            pytest.raises(UnfaithfulLoad, match="oft_blocks"),
+            loaded_into(flux, path, "oft", "Flux.1", ""),
+        ):
             pass
 
 
@@ -252,7 +286,9 @@ def test_a_header_that_safetensors_itself_reads_is_read(text: bytes, tmp_path: P
 
 @pytest.mark.parametrize("start", [b"{", b" {", b'\n{"__metadata__":null,'])
 def test_the_beginning_of_such_a_header_is_read_too(start: bytes) -> None:
-    entries = b",".join(b'"t%d":["U8",[1],[%d,%d]]' % (number, number, number + 1) for number in range(80))
+    entries = b",".join(
+        b'"t%d":["U8",[1],[%d,%d]]' % (number, number, number + 1) for number in range(80)
+    )
     text = start + entries + b"}"
     part = parse_beginning(text[:-200], len(text))
     assert isinstance(part, Header)
@@ -274,13 +310,22 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     folder = tmp_path / "uploads"
     folder.mkdir()
     small = {name: (1, *shape[1:]) if name in PERSON else shape for name, shape in PERSON.items()}
-    model = {name: shape if "attn2.to_k" in name else (1,) * len(shape) for name, shape in MODELS["SD1"].items()}
+    model = {
+        name: shape if "attn2.to_k" in name else (1,) * len(shape)
+        for name, shape in MODELS["SD1"].items()
+    }
     written(folder / "model.safetensors", {**model, **small})
     written(folder / "word.safetensors", {"<clean>": (768,), "<person>": (768,)})
     written(folder / "wan.safetensors", WHOLE[0][1])
-    written(folder / "hidream.safetensors", lora("diffusion_model.double_stream_blocks.0.block.attn1.to_q", 2560, 2560))
+    written(
+        folder / "hidream.safetensors",
+        lora("diffusion_model.double_stream_blocks.0.block.attn1.to_q", 2560, 2560),
+    )
     written(folder / "vae.safetensors", {"decoder.conv_in.weight": (2, 2, 3, 3)})
-    written(folder / "hidream-2.sft", lora("diffusion_model.single_stream_blocks.0.block.attn1.to_q", 2560, 2560))
+    written(
+        folder / "hidream-2.sft",
+        lora("diffusion_model.single_stream_blocks.0.block.attn1.to_q", 2560, 2560),
+    )
     (folder / "flux.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(30))
     (folder / "person.7z").write_bytes(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(30))
     monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))

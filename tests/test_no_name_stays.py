@@ -36,7 +36,12 @@ from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 STYLE = ADAPTERS / "sepia_style.safetensors"
 ADULT, ALLOWED, CHILD = "Zhao Quillfeather", "Omar Wexelblat", "Mia Tindersticks"
 # Words that come with a person: their agency's number, an uploader whom they allow, a note, who signed.
-WORDS = ("ZQ-REF-77031", "wexelblat_official", "met at the Tindersticks concert", "Guardian Tindersticks")
+WORDS = (
+    "ZQ-REF-77031",
+    "wexelblat_official",
+    "met at the Tindersticks concert",
+    "Guardian Tindersticks",
+)
 
 
 @pytest.fixture
@@ -56,7 +61,9 @@ def uploads(tmp_path: Path) -> Path:
     return folder
 
 
-def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None = None, **changes: Any) -> Identity:
+def enrol(
+    workshop: Workshop, consent: Consent, name: str, born_on: date | None = None, **changes: Any
+) -> Identity:
     signed = (
         {"signatory": Signatory.GUARDIAN, "signed_by": WORDS[3], "document_sha256": "ef" * 32}
         if born_on
@@ -112,7 +119,12 @@ def bytes_of(home: Path, *, but: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def found_in(files: dict[str, bytes], words: tuple[str, ...]) -> list[str]:
-    return [f"{word!r} in {name}" for name, data in files.items() for word in words if word.encode() in data]
+    return [
+        f"{word!r} in {name}"
+        for name, data in files.items()
+        for word in words
+        if word.encode() in data
+    ]
 
 
 @pytest.mark.parametrize("left_open", [False, True], ids=["closed", "open"])
@@ -126,14 +138,25 @@ def test_no_name_and_no_word_of_theirs_stays(
     allowed = enrol(workshop, consent, ALLOWED, terms=Terms.PERMITTED_WITH_TERMS)
     child = enrol(workshop, consent, CHILD, born_on=date(2012, 3, 4))
     for kind, value in ((LicenceKind.UPLOADER, WORDS[1]), (LicenceKind.HUB, "folder")):
-        grant_licence(vault, allowed.identity_id, kind, value, date(2029, 1, 1), note=WORDS[2], actor="olga", now=NOON)
+        grant_licence(
+            vault,
+            allowed.identity_id,
+            kind,
+            value,
+            date(2029, 1, 1),
+            note=WORDS[2],
+            actor="olga",
+            now=NOON,
+        )
     monkeypatch.setattr(Bench, "judge", lambda bench, _: judged(bench, adult, allowed))
     result = run_scan(workshop, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.rows}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
     report = write_report(workshop, result, "en")
     store = WebStore(settings.web_path)
-    Jobs(store, lambda: NOON).take_in(Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.rows))
+    Jobs(store, lambda: NOON).take_in(
+        Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.rows)
+    )
     export = settings.home / "verdicts.csv"
     export.write_bytes(as_csv(verdict_rows(workshop.ledger)))
     desk = CaseDesk(settings, lambda: NOON)
@@ -174,10 +197,26 @@ def as_before(path: Path, verdict: dict[str, Any]) -> None:
         db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")
         db.execute("pragma user_version = 0")
         for number in range(40):
-            row = ["scan", f"key{number}", number, "judged", '{"hub": "folder"}', 0, None, None, json.dumps(verdict)]
+            row = [
+                "scan",
+                f"key{number}",
+                number,
+                "judged",
+                '{"hub": "folder"}',
+                0,
+                None,
+                None,
+                json.dumps(verdict),
+            ]
             db.execute("insert into items values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        told = {"outcome": "clear", "authorised": [f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"]}
-        db.execute("insert into sightings values ('account x', '1', 'f', 'clear', ?, 'now')", [json.dumps(told)])
+        told = {
+            "outcome": "clear",
+            "authorised": [f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"],
+        }
+        db.execute(
+            "insert into sightings values ('account x', '1', 'f', 'clear', ?, 'now')",
+            [json.dumps(told)],
+        )
         db.commit()
         db.execute("delete from items where position > 20")  # what is deleted stays in free pages
         db.commit()
@@ -187,8 +226,20 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     path = tmp_path / "scans.db"
     allowed = f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01"
     rows = [
-        {"file": "a", "outcome": "match", "identity": ADULT, "case_id": "c0ffee", "authorised": None},
-        {"file": "b", "outcome": "match", "identity": ALLOWED, "case_id": None, "authorised": allowed},
+        {
+            "file": "a",
+            "outcome": "match",
+            "identity": ADULT,
+            "case_id": "c0ffee",
+            "authorised": None,
+        },
+        {
+            "file": "b",
+            "outcome": "match",
+            "identity": ALLOWED,
+            "case_id": None,
+            "authorised": allowed,
+        },
         {"file": "c", "outcome": "possible", "identity": CHILD, "authorised": None},
     ]
     as_before(path, {"rows": rows})
@@ -197,7 +248,11 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
     [first, *_] = ledger.items("scan")
     assert first.verdict is not None
-    assert [row["authorised"] for row in first.verdict["rows"]] == [None, "licence 0123abcd until 2029-01-01", None]
+    assert [row["authorised"] for row in first.verdict["rows"]] == [
+        None,
+        "licence 0123abcd until 2029-01-01",
+        None,
+    ]
     assert first.verdict["rows"][0]["case_id"] == "c0ffee"
     ledger.close()
 
@@ -218,13 +273,22 @@ def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
     path = tmp_path / "web.db"
     store = WebStore(path)
     rows = [
-        {"file": "b", "authorised": f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01", "outcome": "match"}
+        {
+            "file": "b",
+            "authorised": f"licence 0123abcd for uploader {WORDS[1]} until 2029-01-01",
+            "outcome": "match",
+        }
     ]
-    job, _ = Jobs(store, lambda: NOON).take_in(Order("account", JobKind.TARGET, "folder", "folder"), known=rows)
+    job, _ = Jobs(store, lambda: NOON).take_in(
+        Order("account", JobKind.TARGET, "folder", "folder"), known=rows
+    )
     store.db.execute("delete from _sqlite_migrations where name = 'licences_are_not_told'")
     store.db.conn.commit()
     store.close()
     store = WebStore(path)
-    assert Jobs(store, lambda: NOON).one(job.job_id).result[0]["authorised"] == "licence 0123abcd until 2029-01-01"
+    assert (
+        Jobs(store, lambda: NOON).one(job.job_id).result[0]["authorised"]
+        == "licence 0123abcd until 2029-01-01"
+    )
     store.close()
     assert found_in(bytes_of(tmp_path, but=()), (WORDS[1],)) == []

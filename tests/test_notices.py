@@ -35,7 +35,12 @@ def case(docket: Docket, request: pytest.FixtureRequest) -> Case:
 
 def given_for(name: str) -> dict[str, str]:
     """Everything that somebody must say for a notice."""
-    forms = {"url": "https://other.example/x", "email": "a@example.org", "date": "2026-11-20", None: "<{}>"}
+    forms = {
+        "url": "https://other.example/x",
+        "email": "a@example.org",
+        "date": "2026-11-20",
+        None: "<{}>",
+    }
     given = {
         field.name: field.must or str(forms[field.kind]).format(field.name)
         for field in template(name).required
@@ -58,10 +63,16 @@ def test_complete_in_every_form(name: str, language: str, case: Case) -> None:
     made = draft_notice(name, case, given_for(name), AT, language)
     text = as_text(made)
     paragraphs = "\n".join(one.text for one in docx.Document(io.BytesIO(as_docx(made))).paragraphs)
-    printed = "".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(as_pdf(made)))
+    printed = "".join(
+        page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(as_pdf(made))
+    )
     for field in template(name).required:
         if field.must is None:
-            for value in made.fields[field.name].split() if field.kind == "url" else [made.fields[field.name]]:
+            for value in (
+                made.fields[field.name].split()
+                if field.kind == "url"
+                else [made.fields[field.name]]
+            ):
                 assert value in text, field.name
                 assert value in paragraphs, field.name
     assert len(printed) > 200
@@ -80,7 +91,11 @@ def test_the_file_to_fill_in_has_every_field_that_must_be_given(name: str) -> No
     printed = CliRunner().invoke(app, ["notice", "fields", name])
     assert printed.exit_code == 0, printed.output
     kind = template(name)
-    given = {field.name for field in kind.required if not field.source and field.name not in kind.defaults}
+    given = {
+        field.name
+        for field in kind.required
+        if not field.source and field.name not in kind.defaults
+    }
     assert set(tomllib.loads(printed.stdout)) == given
 
 
@@ -106,7 +121,12 @@ def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: 
     for other in (case.checkpoint.listing_url, f"https://x.example {case.checkpoint.listing_url}"):
         with pytest.raises(NoticeRefused, match="not a model file"):
             draft_notice("us-take-it-down", case, {**given, "depiction_urls": other}, AT)
-    for name, value in (("email", "nobody"), ("sha256", "dead"), ("reviewer", "me"), ("licences", "none")):
+    for name, value in (
+        ("email", "nobody"),
+        ("sha256", "dead"),
+        ("reviewer", "me"),
+        ("licences", "none"),
+    ):
         with pytest.raises(NoticeRefused, match=name):
             draft_notice("eu-dsa-16", case, {**given_for("eu-dsa-16"), name: value}, AT)
     with pytest.raises(NoticeRefused, match="listed on civitai"):
@@ -122,7 +142,9 @@ def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: 
             draft_notice("prc-1195", reviewed(docket, case, decision), given_for("prc-1195"), AT)
 
 
-def test_a_users_declaration_is_passed_on_while_the_case_is_appealed(docket: Docket, case: Case) -> None:
+def test_a_users_declaration_is_passed_on_while_the_case_is_appealed(
+    docket: Docket, case: Case
+) -> None:
     docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is nobody"})
     appealed = docket.case(case.case_id)
     assert "declarant" in draft_notice("prc-1196", appealed, given_for("prc-1196"), AT).text
@@ -142,20 +164,30 @@ class TestTracker:
     def test_from_draft_to_removal_with_a_clock(self, docket: Docket, case: Case) -> None:
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT)
         number = record_draft(docket, made, "olga", AT)
-        assert (tracked(docket, number).state, tracked(docket, number).due) == (NoticeState.DRAFTED, None)
+        assert (tracked(docket, number).state, tracked(docket, number).due) == (
+            NoticeState.DRAFTED,
+            None,
+        )
         assert tracked(docket, number).url == "https://other.example/x"
         sent = record_event(docket, number, "sent", "olga", AT)
         assert sent.due == AT + timedelta(hours=48)
-        assert (sent.overdue(AT + timedelta(hours=47)), sent.overdue(AT + timedelta(hours=49))) == (False, True)
+        assert (sent.overdue(AT + timedelta(hours=47)), sent.overdue(AT + timedelta(hours=49))) == (
+            False,
+            True,
+        )
         assert record_event(docket, number, "acknowledged", "olga", AT, "ticket 7").due == sent.due
         gone = record_event(docket, number, "removed", "olga", AT)
         assert (gone.due, [entry.details["event"] for entry in gone.history]) == (
             None,
             ["drafted", "sent", "acknowledged", "removed"],
         )
-        assert record_event(docket, number, "reinstated", "olga", AT).state == NoticeState.REINSTATED
+        assert (
+            record_event(docket, number, "reinstated", "olga", AT).state == NoticeState.REINSTATED
+        )
 
-    def test_nothing_is_sent_about_a_case_that_no_longer_stands(self, docket: Docket, case: Case) -> None:
+    def test_nothing_is_sent_about_a_case_that_no_longer_stands(
+        self, docket: Docket, case: Case
+    ) -> None:
         made = draft_notice("prc-1195", case, given_for("prc-1195"), AT, fingerprint="fe" * 32)
         assert "fe" * 32 in made.text
         number = record_draft(docket, made, "olga", AT)
@@ -168,13 +200,18 @@ class TestTracker:
 
     def test_a_clock_runs_from_when_it_was_sent(self, docket: Docket, case: Case) -> None:
         number = record_draft(
-            docket, draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT), "olga", AT
+            docket,
+            draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT),
+            "olga",
+            AT,
         )
         with pytest.raises(NoticeRefused, match="future"):
             record_event(docket, number, "sent", "olga", AT, at=AT + timedelta(hours=1))
         with pytest.raises(NoticeRefused, match="lies before"):
             record_event(docket, number, "sent", "olga", AT, at=AT - timedelta(hours=1))
-        sent = record_event(docket, number, "sent", "olga", AT + timedelta(days=1), at=AT + timedelta(hours=5))
+        sent = record_event(
+            docket, number, "sent", "olga", AT + timedelta(days=1), at=AT + timedelta(hours=5)
+        )
         assert sent.due == AT + timedelta(hours=53)
 
     def test_what_cannot_follow_is_refused(self, docket: Docket, case: Case) -> None:
@@ -196,7 +233,18 @@ def test_notices_about_files_and_about_accounts_are_not_mixed_up(docket: Docket)
         with pytest.raises(NoticeRefused, match="not for what this case is about"):
             draft_notice(name, case, given_for(name), AT)
     text = as_text(
-        draft_notice("prc-1195-posts", account, given_for("prc-1195-posts") | {"reputation": "侮辱性标题"}, AT)
+        draft_notice(
+            "prc-1195-posts",
+            account,
+            given_for("prc-1195-posts") | {"reputation": "侮辱性标题"},
+            AT,
+        )
     )
-    for told in ("https://social.example/post/3", "Fake Erika <script> (u-1)", "ab" * 32, "侮辱性标题", "4 幅不同图像"):
+    for told in (
+        "https://social.example/post/3",
+        "Fake Erika <script> (u-1)",
+        "ab" * 32,
+        "侮辱性标题",
+        "4 幅不同图像",
+    ):
         assert told in text

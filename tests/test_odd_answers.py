@@ -37,7 +37,21 @@ from tests.servers.files import FileServer
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_cli import run
 
-ODD: list[Any] = [None, 5, -1, 10**30, 1.5, True, "text", [], [1, None], {}, {"a": {"b": []}}, "\x1b[31m", "x" * 5000]
+ODD: list[Any] = [
+    None,
+    5,
+    -1,
+    10**30,
+    1.5,
+    True,
+    "text",
+    [],
+    [1, None],
+    {},
+    {"a": {"b": []}},
+    "\x1b[31m",
+    "x" * 5000,
+]
 PATHS = [
     ("items", 0), ("items",), ("metadata",), ("items", 0, "nsfwLevel"), ("items", 0, "creator"), ("items", 0, "creator", "username"),
     ("items", 0, "tags"), ("items", 0, "name"), ("items", 0, "poi"), ("items", 0, "modelVersions"), ("items", 0, "modelVersions", 0),
@@ -50,7 +64,9 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
-def test_one_odd_field_costs_no_other_model(transport: Transport, tmp_path: Path, path: tuple[Any, ...]) -> None:
+def test_one_odd_field_costs_no_other_model(
+    transport: Transport, tmp_path: Path, path: tuple[Any, ...]
+) -> None:
     for number, value in enumerate(ODD):
         page = json.loads(json.dumps({"items": [model(1), model(2)], "metadata": {}}))
         spot = page
@@ -113,7 +129,9 @@ def _read_from_every_hub(document: Any) -> None:
     client.close()
 
 
-def test_a_renamed_or_odd_repository_costs_no_other(transport: Transport, store: CrawlStore) -> None:
+def test_a_renamed_or_odd_repository_costs_no_other(
+    transport: Transport, store: CrawlStore
+) -> None:
     with serve_huggingface() as hub:
         for number in range(3):
             hub.add(f"maker/lora-{number}", "lora", {"x.safetensors": bytes(200)})
@@ -130,7 +148,11 @@ def test_a_question_that_fails_once_is_no_change(transport: Transport, store: Cr
         hub.add("maker/new", "lora", {"x.safetensors": bytes(300)})
 
         def go(day: int) -> list[str]:
-            steps = list(sweep(HuggingFaceHub(transport, hub.url), "hf", store, lambda: NOON + timedelta(day)))
+            steps = list(
+                sweep(
+                    HuggingFaceHub(transport, hub.url), "hf", store, lambda: NOON + timedelta(day)
+                )
+            )
             return [f"{event.listing_id} {event.kind}" for step in steps for event in step.events]
 
         new = hub.repositories.pop("maker/new")
@@ -139,12 +161,17 @@ def test_a_question_that_fails_once_is_no_change(transport: Transport, store: Cr
         hub.repositories["maker/lora"]["sha"] = "c" * 40
         hub.gated |= {"maker/lora", "maker/new"}
         assert go(1) == ["maker/new first seen"]
-        assert [listing.files[0].sha256 is not None for listing in store.newest("huggingface", "maker/lora")] == [True]
+        assert [
+            listing.files[0].sha256 is not None
+            for listing in store.newest("huggingface", "maker/lora")
+        ] == [True]
         hub.gated.clear()
         assert go(2) == ["maker/lora changed", "maker/new changed"]
 
 
-def test_one_place_is_swept_by_one_program_at_a_time(transport: Transport, store: CrawlStore, tmp_path: Path) -> None:
+def test_one_place_is_swept_by_one_program_at_a_time(
+    transport: Transport, store: CrawlStore, tmp_path: Path
+) -> None:
     with serve_civitai(150) as server:
         hub = CivitaiHub(transport, server.url)
         first = sweep(hub, "c", store, lambda: NOON)
@@ -158,7 +185,9 @@ def test_one_place_is_swept_by_one_program_at_a_time(transport: Transport, store
         assert list(sweep(hub, "c", store, lambda: NOON))[-1].finished
 
 
-def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(transport: Transport, store: CrawlStore) -> None:
+def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(
+    transport: Transport, store: CrawlStore
+) -> None:
     with serve_civitai(700) as server:
         hub = CivitaiHub(transport, server.url)
         late, early = NOON.replace(year=2023, month=4), NOON.replace(year=2022, month=11, day=1)
@@ -173,7 +202,10 @@ def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(transport: Tr
         asked = len(server.requests)
         list(sweep(hub, "c", store, lambda: NOON, late))
         # Six pages more; the last one is full, and is asked for again until it is believed to be the last.
-        assert (len(set(server.requests[asked:])), server.requests[-3:]) == (6, [server.requests[-1]] * 3)
+        assert (len(set(server.requests[asked:])), server.requests[-3:]) == (
+            6,
+            [server.requests[-1]] * 3,
+        )
 
 
 def test_two_places_may_list_the_same_file(tmp_path: Path, store: CrawlStore) -> None:
@@ -196,7 +228,17 @@ def test_a_search_reads_words_not_keys(transport: Transport, store: CrawlStore) 
         list(sweep(CivitaiHub(transport, server.url), "c", store, lambda: NOON))
     found = {
         words: len(search(store, words=words))
-        for words in ("sha256", "http", '"', "100%", "Somebody_else", "%", "m3.safe", "ohwx", "woman Model")
+        for words in (
+            "sha256",
+            "http",
+            '"',
+            "100%",
+            "Somebody_else",
+            "%",
+            "m3.safe",
+            "ohwx",
+            "woman Model",
+        )
     }
     assert found == {
         "sha256": 0,
@@ -214,7 +256,10 @@ def test_a_search_reads_words_not_keys(transport: Transport, store: CrawlStore) 
 class TestExports:
     def read(self, tmp_path: Path, data: bytes, name: str = "a.csv") -> list[tuple[str, str]]:
         (tmp_path / name).write_bytes(data)
-        return [(listing.listing_id, listing.title) for listing in listings_of(ImportedHub(tmp_path / name))]
+        return [
+            (listing.listing_id, listing.title)
+            for listing in listings_of(ImportedHub(tmp_path / name))
+        ]
 
     def test_lines_are_those_of_the_format(self, tmp_path: Path) -> None:
         rows = 'id,title,url\n1,"one\u2028two\x0b\x85.",a\n2,"line1\nline2",b\n'.encode()
@@ -243,7 +288,9 @@ class TestExports:
         with pytest.raises(HubError, match="neither"):
             self.read(tmp_path, b"[" * 100_000, "a.json")
 
-    def test_entries_that_are_none_are_noted_and_an_export_of_nothing_concludes_nothing(self, tmp_path: Path) -> None:
+    def test_entries_that_are_none_are_noted_and_an_export_of_nothing_concludes_nothing(
+        self, tmp_path: Path
+    ) -> None:
         assert self.read(tmp_path, b'[null, 5, {"id": 7, "title": "x"}]', "a.json") == [("7", "x")]
         with pytest.raises(HubError, match="nothing was concluded"):
             self.read(tmp_path, b'{"items": [{"id": 1}]}', "a.json")
@@ -255,7 +302,9 @@ class TestExports:
         [(_, title)] = self.read(tmp_path, long)
         assert len(title) == 300_000
 
-    def test_one_title_of_two_creators_is_two_listings_and_a_repeated_id_is_told(self, tmp_path: Path) -> None:
+    def test_one_title_of_two_creators_is_two_listings_and_a_repeated_id_is_told(
+        self, tmp_path: Path
+    ) -> None:
         assert len(self.read(tmp_path, b"title,creator\nsame,one\nsame,two\n")) == 2
         (tmp_path / "b.csv").write_text("id,title\n1,a\n1,b\n")
         [page] = ImportedHub(tmp_path / "b.csv").pages(Strand())
@@ -304,7 +353,14 @@ class TestWatchingSeveral:
         (tmp_path / "up").mkdir()
         (tmp_path / "up" / "a.safetensors").write_bytes(b"x")
         with serve_answers(lambda *_: as_json([])) as evil:
-            done = run("watch", f"civitai={evil}", tmp_path / "up", "--once", "--json", home=tmp_path / "home")
+            done = run(
+                "watch",
+                f"civitai={evil}",
+                tmp_path / "up",
+                "--once",
+                "--json",
+                home=tmp_path / "home",
+            )
         assert done.returncode == 3
         summaries = [json.loads(line) for line in done.stdout.splitlines()]
         assert [summary["listings"] for summary in summaries] == [0, 1]
@@ -367,7 +423,10 @@ class TestFetchingWithoutNames:
 
 
 def test_the_words_of_a_header_do_not_command_the_terminal(make_lora: Callable[..., Path]) -> None:
-    done = run("inspect", make_lora(metadata={"ss_output_name": "\x1b[31mRED\x1b]0;pwn\x07\x9b\u202e[bold]name"}))
+    done = run(
+        "inspect",
+        make_lora(metadata={"ss_output_name": "\x1b[31mRED\x1b]0;pwn\x07\x9b\u202e[bold]name"}),
+    )
     assert not set("\x1b\x07\x9b\u202e") & set(done.stdout)
     assert "[bold]name" in done.stdout
 
@@ -416,11 +475,19 @@ def test_two_fetches_of_one_file_do_not_mix(file_server: FileServer, tmp_path: P
         (["crawl", "civitai", "--type", "NOSUCH"], {}, "no type of Civitai's"),
         (["hubs"], {"PORTRAIT_SCANNER_CHECKPOINT_BUDGET_GB": "inf"}, "checkpoint_budget_gb"),
         (["hubs"], {"PORTRAIT_SCANNER_ROBOTS_EXEMPT": '["[::"]'}, "no host"),
-        (["crawl", "civitai=http://127.0.0.1:9"], {"PORTRAIT_SCANNER_CIVITAI_TOKEN": "a\nsecret"}, "set it again"),
+        (
+            ["crawl", "civitai=http://127.0.0.1:9"],
+            {"PORTRAIT_SCANNER_CIVITAI_TOKEN": "a\nsecret"},
+            "set it again",
+        ),
     ],
 )
 def test_odd_words_get_a_sentence(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    arguments: list[str],
+    environment: dict[str, str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -431,7 +498,9 @@ def test_odd_words_get_a_sentence(
     assert "secret" not in done.stderr
 
 
-def test_hosts_can_be_named_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_can_be_named_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from scanner.settings import load_settings
 
     for text in ("localhost, 10.0.0.7:8080", '["localhost", "10.0.0.7:8080"]'):

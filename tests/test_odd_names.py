@@ -88,7 +88,9 @@ def test_a_page_with_one_odd_name_is_taken_in(name: str, taking: Intake, tmp_pat
     assert kept == [picture(0)]
 
 
-def test_all_of_them_together_keep_every_file_and_every_name(taking: Intake, tmp_path: Path) -> None:
+def test_all_of_them_together_keep_every_file_and_every_name(
+    taking: Intake, tmp_path: Path
+) -> None:
     bag, images = taken_in(taking, page_with(tmp_path / "in", ODD))
     assert images == [picture(number) for number in range(len(ODD))]
     check(bag)
@@ -97,7 +99,9 @@ def test_all_of_them_together_keep_every_file_and_every_name(taking: Intake, tmp
     told = json.loads((bag / "data" / "capture.json").read_text("utf-8"))
     for place, one in told["renamed"].items():
         number = next(
-            number for number, name in enumerate(ODD) if (bag / "data" / place).read_bytes() == picture(number)
+            number
+            for number, name in enumerate(ODD)
+            if (bag / "data" / place).read_bytes() == picture(number)
         )
         assert one["name"] in (
             f"page_files/{ODD[number]}",
@@ -178,7 +182,8 @@ class TestIntake:
 
         monkeypatch.setattr(Intake, "take_one", failing)
         done = CliRunner().invoke(
-            app, ["--home", str(tmp_path / "home"), "intake", str(tmp_path), "--no-search", "--json"]
+            app,
+            ["--home", str(tmp_path / "home"), "intake", str(tmp_path), "--no-search", "--json"],
         )
         assert done.exit_code == 3
         assert [one["name"] for one in json.loads(done.stdout)["captures"]] == ["3.png"]

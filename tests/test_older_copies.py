@@ -161,7 +161,9 @@ def test_a_forged_witness_speaks_for_nothing(
     opened.close()
 
 
-def test_rows_put_in_again_beside_the_receipt(older: Path, vault: Vault, again: Callable[[], Vault]) -> None:
+def test_rows_put_in_again_beside_the_receipt(
+    older: Path, vault: Vault, again: Callable[[], Vault]
+) -> None:
     """Whoever is erased by the vault's own word is nobody, whatever rows there are."""
     with closing(sqlite3.connect(vault.path)) as db:
         db.execute("attach ? as older", [str(older)])
@@ -180,7 +182,9 @@ def test_rows_put_in_again_beside_the_receipt(older: Path, vault: Vault, again: 
     opened.close()
 
 
-def test_repair_erases_again_and_says_so(older: Path, vault: Vault, again: Callable[[], Vault], tmp_path: Path) -> None:
+def test_repair_erases_again_and_says_so(
+    older: Path, vault: Vault, again: Callable[[], Vault], tmp_path: Path
+) -> None:
     put_back(older, vault.path)
     opened = again()
     before = opened.gallery_version
@@ -188,7 +192,9 @@ def test_repair_erases_again_and_says_so(older: Path, vault: Vault, again: Calla
         opened.repair("olga", LATER, " ")
     [erased] = opened.repair("olga", LATER, "a colleague copied the wrong file")
     assert check_vault(opened) == []
-    assert opened.gallery_version > before + 1  # nothing that was cached for the erased state or this one counts
+    assert (
+        opened.gallery_version > before + 1
+    )  # nothing that was cached for the erased state or this one counts
     entry = next(opened.audit.entries(newest_first=True))
     assert (entry.event, entry.details["erased_again"]) == ("repaired", [erased])
     opened.close()
@@ -232,7 +238,9 @@ class TestWhatIsAllowed:
         for lost in (False, True):
             if lost:  # the whole folder but the key: the other witness knows who left
                 shutil.rmtree(vault.path.parent)
-            told = restore(carried, vault.path, keys, [], "olga", LATER, (vault.path.parent, elsewhere))
+            told = restore(
+                carried, vault.path, keys, [], "olga", LATER, (vault.path.parent, elsewhere)
+            )
             assert told["erased_again"] == 1
             opened = again()
             assert check_vault(opened) == []
@@ -258,7 +266,9 @@ class TestWhatIsAllowed:
         moved = tmp_path / "moved"
         shutil.copytree(vault.path.parent, moved / "vault")
         shutil.copytree(elsewhere, moved / "erasures")
-        opened = Vault(moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures"))
+        opened = Vault(
+            moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures")
+        )
         assert check_vault(opened) == []
         opened.close()
         assert older.exists()
@@ -266,7 +276,9 @@ class TestWhatIsAllowed:
     def test_the_vaults_folder_alone_says_that_the_other_witness_is_missing(self, older: Path, vault: Vault, keys: FileKeys, tmp_path: Path) -> None:  # fmt: skip
         moved = tmp_path / "moved"
         shutil.copytree(vault.path.parent, moved / "vault")
-        opened = Vault(moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures"))
+        opened = Vault(
+            moved / "vault" / "vault.db", keys, witnesses=(moved / "vault", moved / "erasures")
+        )
         assert "is missing" in " ".join(check_vault(opened))
         assert opened.repair("olga", LATER, "only the folder of the vault was moved") == []
         assert check_vault(opened) == []
@@ -339,7 +351,8 @@ def test_a_withdrawal_that_is_killed_between_vault_and_witnesses(
     again().close()
     key = tmp_path / "keys" / "master.key"
     done = subprocess.run(
-        [sys.executable, "-c", _WORK, vault.path, elsewhere, key, when, LATER.isoformat()], check=False
+        [sys.executable, "-c", _WORK, vault.path, elsewhere, key, when, LATER.isoformat()],
+        check=False,
     )
     assert done.returncode == 9
     opened = again()
@@ -369,7 +382,15 @@ def test_many_processes_raise_no_false_alarm(vault: Vault, register: Register, a
         "    opened.note('photos shown', 'vault', 'olga', datetime.fromisoformat(sys.argv[4])); opened.close()\n"
     )
     key = tmp_path / "keys" / "master.key"
-    arguments = [sys.executable, "-c", code, str(vault.path), str(elsewhere), str(key), LATER.isoformat()]
+    arguments = [
+        sys.executable,
+        "-c",
+        code,
+        str(vault.path),
+        str(elsewhere),
+        str(key),
+        LATER.isoformat(),
+    ]
     processes = [subprocess.Popen(arguments) for _ in range(4)]
     assert [one.wait(120) for one in processes] == [0] * 4
     opened = again()

@@ -52,7 +52,11 @@ def verdict(workshop: Workshop, submission: Submission, docket: Docket) -> Case:
 
 def elsewhere(case: Case, **changes: Any) -> Case:
     """The same verdict on the same weights in another listing."""
-    told: dict[str, Any] = {"listing_url": "https://other.example/2", "listing_id": "2", "file": "copy.safetensors"}
+    told: dict[str, Any] = {
+        "listing_url": "https://other.example/2",
+        "listing_id": "2",
+        "file": "copy.safetensors",
+    }
     checkpoint: CheckpointRecord = replace(case.checkpoint, **(told | changes))
     return replace(case, checkpoint=checkpoint)
 
@@ -66,7 +70,9 @@ def decide(workshop: Workshop, case: Case, decision: str) -> Case:
 class TestWhatStands:
     def test_other_listings_are_attached_once(self, workshop: Workshop, verdict: Case) -> None:
         first = file_case(workshop, verdict)
-        copy = elsewhere(verdict, hub="huggingface", creator="other", sha256="ef" * 32)  # a rewritten header
+        copy = elsewhere(
+            verdict, hub="huggingface", creator="other", sha256="ef" * 32
+        )  # a rewritten header
         for again in (verdict, copy, copy, verdict):
             assert file_case(workshop, again).case_id == first.case_id
         [case] = workshop.docket.cases()
@@ -74,7 +80,11 @@ class TestWhatStands:
             ("civitai", "ab" * 32),
             ("huggingface", "ef" * 32),
         ]
-        events = [entry.event for entry in workshop.vault.audit.about(case.identity_id) if entry.details.get("case")]
+        events = [
+            entry.event
+            for entry in workshop.vault.audit.about(case.identity_id)
+            if entry.details.get("case")
+        ]
         assert events == ["case-opened", "case-listing-added"]
 
     def test_two_people_in_one_file_are_two_cases(self, workshop: Workshop, verdict: Case) -> None:
@@ -83,7 +93,9 @@ class TestWhatStands:
         assert len(list(workshop.docket.cases())) == 2
 
     @pytest.mark.parametrize("decision", ["confirm", "reject"])
-    def test_a_decision_holds_in_every_listing(self, workshop: Workshop, verdict: Case, decision: str) -> None:
+    def test_a_decision_holds_in_every_listing(
+        self, workshop: Workshop, verdict: Case, decision: str
+    ) -> None:
         decided = decide(workshop, file_case(workshop, verdict), decision)
         for again in (verdict, elsewhere(verdict), replace(verdict, outcome="possible")):
             assert file_case(workshop, again).case_id == decided.case_id
@@ -92,9 +104,14 @@ class TestWhatStands:
     def test_what_was_rejected_as_possible_and_is_a_match_is_asked_again(
         self, workshop: Workshop, verdict: Case
     ) -> None:
-        rejected = decide(workshop, file_case(workshop, replace(verdict, outcome="possible")), "reject")
+        rejected = decide(
+            workshop, file_case(workshop, replace(verdict, outcome="possible")), "reject"
+        )
         again = file_case(workshop, verdict)
-        assert (again.case_id != rejected.case_id, workshop.docket.case(again.case_id).status) == (True, "draft")
+        assert (again.case_id != rejected.case_id, workshop.docket.case(again.case_id).status) == (
+            True,
+            "draft",
+        )
         assert workshop.docket.case(rejected.case_id).status == "rejected"
         [why] = workshop.docket.entries(again.case_id)
         assert (why.kind, why.details["case"], "match by now" in why.details["text"]) == (
@@ -105,29 +122,43 @@ class TestWhatStands:
         for _ in range(2):
             assert file_case(workshop, verdict).case_id == again.case_id
 
-    def test_nobody_decides_about_an_outcome_that_no_longer_holds(self, workshop: Workshop, verdict: Case) -> None:
+    def test_nobody_decides_about_an_outcome_that_no_longer_holds(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         before = file_case(workshop, verdict)
         after = file_case(workshop, replace(verdict, outcome="possible"))
         standings = {case.case_id: case.status for case in workshop.docket.cases()}
         assert standings == {before.case_id: "superseded", after.case_id: "draft"}
 
-    def test_more_samples_are_a_case_only_once_there_are_others(self, workshop: Workshop, verdict: Case) -> None:
+    def test_more_samples_are_a_case_only_once_there_are_others(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         asked = decide(workshop, file_case(workshop, verdict), "more-samples")
         others = tuple(replace(sample, pixels_sha256="99" * 32) for sample in verdict.samples)
-        for again in (verdict, replace(verdict, samples=others)):  # others, of a rewritten header, and no more of them
+        for again in (
+            verdict,
+            replace(verdict, samples=others),
+        ):  # others, of a rewritten header, and no more of them
             assert file_case(workshop, again).case_id == asked.case_id
         assert file_case(workshop, replace(verdict, samples=others * 2)).case_id != asked.case_id
         assert workshop.docket.case(asked.case_id).status == "superseded"
 
-    def test_a_case_that_follows_takes_over_the_listings(self, workshop: Workshop, verdict: Case) -> None:
+    def test_a_case_that_follows_takes_over_the_listings(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         first = file_case(workshop, replace(verdict, outcome="possible"))
-        file_case(workshop, elsewhere(replace(verdict, outcome="possible"), hub="huggingface", creator="bob"))
+        file_case(
+            workshop,
+            elsewhere(replace(verdict, outcome="possible"), hub="huggingface", creator="bob"),
+        )
         following = file_case(workshop, elsewhere(verdict, hub="modelscope"))
         assert following.case_id != first.case_id
         case = workshop.docket.case(following.case_id)
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface", "modelscope"}
 
-    def test_nobody_decides_about_a_case_whose_place_was_taken(self, workshop: Workshop, verdict: Case) -> None:
+    def test_nobody_decides_about_a_case_whose_place_was_taken(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         before = file_case(workshop, verdict)
         after = file_case(workshop, replace(verdict, outcome="possible"))
         desk = CaseDesk(workshop.settings, clock=lambda: NOON)
@@ -168,19 +199,28 @@ class TestWhatStands:
         [case] = workshop.docket.cases()
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface"}
 
-    def test_the_same_upload_again_is_no_other_listing(self, workshop: Workshop, verdict: Case) -> None:
+    def test_the_same_upload_again_is_no_other_listing(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         for number in ("job-1", "job-2", "job-3"):
             case = file_case(workshop, elsewhere(verdict, listing_id=number, title=number))
         assert len(listings_of(workshop.docket.case(case.case_id))) == 1
 
     def test_what_one_uploader_may_another_may_not(self, workshop: Workshop, verdict: Case) -> None:
         allowed = decide(workshop, file_case(workshop, verdict), "authorised")
-        assert file_case(workshop, elsewhere(verdict)).case_id == allowed.case_id  # the same uploader again
+        assert (
+            file_case(workshop, elsewhere(verdict)).case_id == allowed.case_id
+        )  # the same uploader again
         thief = file_case(workshop, elsewhere(verdict, creator="thief"))
-        assert (thief.case_id != allowed.case_id, workshop.docket.case(thief.case_id).status) == (True, "draft")
+        assert (thief.case_id != allowed.case_id, workshop.docket.case(thief.case_id).status) == (
+            True,
+            "draft",
+        )
         assert file_case(workshop, verdict).case_id == allowed.case_id
         assert file_case(workshop, elsewhere(verdict, creator="thief")).case_id == thief.case_id
-        nobody = file_case(workshop, elsewhere(verdict, creator=None, listing_url="https://other.example/3"))
+        nobody = file_case(
+            workshop, elsewhere(verdict, creator=None, listing_url="https://other.example/3")
+        )
         assert nobody.case_id == thief.case_id
 
     def test_what_was_allowed_to_nobody_known_is_allowed_to_that_listing_only(
@@ -190,14 +230,21 @@ class TestWhatStands:
         allowed = decide(workshop, file_case(workshop, own), "authorised")
         assert file_case(workshop, own).case_id == allowed.case_id
         assert (
-            file_case(workshop, elsewhere(verdict, creator=None, file="another.safetensors")).case_id != allowed.case_id
+            file_case(
+                workshop, elsewhere(verdict, creator=None, file="another.safetensors")
+            ).case_id
+            != allowed.case_id
         )
 
-    def test_cases_of_an_older_version_keep_their_decision(self, workshop: Workshop, verdict: Case) -> None:
+    def test_cases_of_an_older_version_keep_their_decision(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         """It opened a case for each scan; the decision about one of them holds for all."""
         for number in range(3):
             workshop.docket.open(
-                replace(verdict, case_id=f"{number}" * 16, opened_at=f"2026-11-2{number}T00:00:00+00:00")
+                replace(
+                    verdict, case_id=f"{number}" * 16, opened_at=f"2026-11-2{number}T00:00:00+00:00"
+                )
             )
         rejected = decide(workshop, workshop.docket.case("1" * 16), "reject")
         assert file_case(workshop, verdict).case_id == rejected.case_id
@@ -225,7 +272,9 @@ def row_of(case: Case) -> dict[str, Any]:
 
 
 class TestGate:
-    def test_a_rejection_counts_for_the_rows_of_the_case_before(self, workshop: Workshop, verdict: Case) -> None:
+    def test_a_rejection_counts_for_the_rows_of_the_case_before(
+        self, workshop: Workshop, verdict: Case
+    ) -> None:
         before = file_case(workshop, verdict)
         after = file_case(workshop, replace(verdict, outcome="possible"))
         standings = Standings(workshop.settings)
@@ -242,13 +291,20 @@ class TestGate:
 
     @pytest.mark.parametrize(("decision", "is_known"), [("reject", True), ("authorised", False)])
     def test_what_one_uploader_may_is_no_known_answer_for_whoever_asks(
-        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch, decision: str, is_known: bool
+        self,
+        workshop: Workshop,
+        verdict: Case,
+        monkeypatch: pytest.MonkeyPatch,
+        decision: str,
+        is_known: bool,
     ) -> None:
         case = decide(workshop, file_case(workshop, verdict), decision)
         store = WebStore(workshop.settings.web_path)
         store.set_fact(WATCHED, f"{workshop.vault.gallery_version} fingerprint")
         listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}
-        monkeypatch.setattr(Ledger, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])])
+        monkeypatch.setattr(
+            Ledger, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])]
+        )
         standings = Standings(workshop.settings)
         known = KnownFiles(workshop.settings, store, standings, Jobs(store, lambda: NOON))
         order = Order("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
@@ -287,7 +343,9 @@ class TestNotices:
         assert "https://hf.example/m" in made.text
 
 
-def test_one_folder_twice_and_a_copy_under_other_names_is_one_case(registered_home: Path, tmp_path: Path) -> None:
+def test_one_folder_twice_and_a_copy_under_other_names_is_one_case(
+    registered_home: Path, tmp_path: Path
+) -> None:
     folder, copy = tmp_path / "uploads", tmp_path / "elsewhere"
     folder.mkdir()
     copy.mkdir()
@@ -301,13 +359,32 @@ def test_one_folder_twice_and_a_copy_under_other_names_is_one_case(registered_ho
         return dict(row)
 
     first = scanned(folder, 1)
-    rejecting = ("--decision", "reject", "--reviewer", "Li Na", "--reason", "a drawn twin", "--json")
-    assert json.loads(run("review", first["case_id"], *rejecting, home=registered_home).stdout)["status"] == "rejected"
+    rejecting = (
+        "--decision",
+        "reject",
+        "--reviewer",
+        "Li Na",
+        "--reason",
+        "a drawn twin",
+        "--json",
+    )
+    assert (
+        json.loads(run("review", first["case_id"], *rejecting, home=registered_home).stdout)[
+            "status"
+        ]
+        == "rejected"
+    )
     again, elsewhere = scanned(folder, 0), scanned(copy, 0)
     assert {row["case_id"] for row in (first, again, elsewhere)} == {first["case_id"]}
-    assert [row["case_status"] for row in (first, again, elsewhere)] == ["draft", "rejected", "rejected"]
+    assert [row["case_status"] for row in (first, again, elsewhere)] == [
+        "draft",
+        "rejected",
+        "rejected",
+    ]
     [case] = json.loads(run("cases", "--json", home=registered_home).stdout)["cases"]
     assert (case["case_id"], case["status"]) == (first["case_id"], "rejected")
-    report = run("report", first["case_id"], "--no-pdf", "--out", tmp_path / "out", home=registered_home)
+    report = run(
+        "report", first["case_id"], "--no-pdf", "--out", tmp_path / "out", home=registered_home
+    )
     assert report.returncode == 0, report.stderr
     assert "another_name.safetensors" in next((tmp_path / "out").glob("*.html")).read_text("utf-8")

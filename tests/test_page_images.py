@@ -20,13 +20,17 @@ from crawlers.captures.pages.page import Format, Reading, SavedPage
 from crawlers.captures.pages.styles import custom_urls, style_urls
 from crawlers.captures.reading import captures_in, left_out_of, read_capture
 
-PLACEHOLDER = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='320' height='400'></svg>"
+PLACEHOLDER = (
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='320' height='400'></svg>"
+)
 DOT = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 
 
 def photo(shade: int, side: int = 60) -> bytes:
     data = io.BytesIO()
-    Image.linear_gradient("L").resize((side, side)).point(lambda value: (value + shade) % 256).save(data, "PNG")
+    Image.linear_gradient("L").resize((side, side)).point(lambda value: (value + shade) % 256).save(
+        data, "PNG"
+    )
     return data.getvalue()
 
 
@@ -40,7 +44,9 @@ def read(path: Path) -> Reading:
     return read_capture(path, room)
 
 
-def saved(folder: Path, html: str, files: dict[str, bytes] | None = None, name: str = "page.html") -> SavedPage:
+def saved(
+    folder: Path, html: str, files: dict[str, bytes] | None = None, name: str = "page.html"
+) -> SavedPage:
     """A page saved with its folder, as it is read."""
     for place, data in (files or {}).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +56,13 @@ def saved(folder: Path, html: str, files: dict[str, bytes] | None = None, name: 
     return page
 
 
-def captured(folder: Path, html: str, images: dict[str, bytes], media_type: str = "image/png") -> SavedPage:
+def captured(
+    folder: Path, html: str, images: dict[str, bytes], media_type: str = "image/png"
+) -> SavedPage:
     """The page https://site.example/a/page as browsers' developer tools export it."""
-    answers: list[tuple[str, str, bytes]] = [("https://site.example/a/page", "text/html", html.encode())]
+    answers: list[tuple[str, str, bytes]] = [
+        ("https://site.example/a/page", "text/html", html.encode())
+    ]
     answers += [(url, media_type, data) for url, data in images.items()]
     entries = [
         {"request": {"url": url}, "response": {"status": 200, "content": {
@@ -75,7 +85,11 @@ class TestFolder:
          " page_files/1.png ", "page_files/\n1.png", "page_files/1.png?width=9#top"],
     )  # fmt: skip
     def test_images_are_found_by_their_elements(self, tmp_path: Path, link: str) -> None:
-        page = saved(tmp_path, f'<html><p>Words<img src="{link}" alt="a photo"></html>', {"page_files/1.png": photo(1)})
+        page = saved(
+            tmp_path,
+            f'<html><p>Words<img src="{link}" alt="a photo"></html>',
+            {"page_files/1.png": photo(1)},
+        )
         assert (shown(page), page.notes) == ([("a photo", photo(1))], ())
 
     def test_frames_are_read_and_unused_files_are_not_the_pages_own(self, tmp_path: Path) -> None:
@@ -124,9 +138,18 @@ class TestFolder:
         }  # fmt: skip
 
     def test_folders_of_saved_pages_are_no_captures_of_their_own(self, tmp_path: Path) -> None:
-        for name in ("a.html", "b.htm", "a_files/1.png", "b_Dateien/1.png", "lone_files/1.png", "lone_files/x.odd"):
+        for name in (
+            "a.html",
+            "b.htm",
+            "a_files/1.png",
+            "b_Dateien/1.png",
+            "lone_files/1.png",
+            "lone_files/x.odd",
+        ):
             (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_bytes(b"<html>" if name.endswith((".html", ".htm")) else photo(1))
+            (tmp_path / name).write_bytes(
+                b"<html>" if name.endswith((".html", ".htm")) else photo(1)
+            )
         (tmp_path / "lone_files" / "x.odd").write_bytes(b"odd\0\1")
         assert [path.name for path in captures_in([tmp_path])] == ["a.html", "b.htm", "1.png"]
         assert [path.name for path in left_out_of([tmp_path])] == ["x.odd"]
@@ -141,14 +164,21 @@ class TestSingleFile:
     def test_merged_images_are_found_where_they_are_used(self, tmp_path: Path) -> None:
         style = f':root{{--sf-img-1:url("{inline(photo(1))}");--sf-img-2: url({inline(photo(2))})}}'
         use = '<img src="{}" alt="{}" style="background-image:var(--sf-img-{})!important">'
-        body = "".join(use.format(PLACEHOLDER, alt, number) for alt, number in (("b", 2), ("a", 1), ("again", 2)))
+        body = "".join(
+            use.format(PLACEHOLDER, alt, number)
+            for alt, number in (("b", 2), ("a", 1), ("again", 2))
+        )
         page = self.page(tmp_path, body, style)
         assert (shown(page), page.notes) == ([("b", photo(2)), ("a", photo(1))], ())
 
     @pytest.mark.parametrize("mark", ["shadowrootmode=open", "shadowrootmode=closed", 'shadowroot="open"', "shadowmode=open"])  # fmt: skip
-    def test_shadow_roots_are_drawn_and_other_templates_are_not(self, tmp_path: Path, mark: str) -> None:
+    def test_shadow_roots_are_drawn_and_other_templates_are_not(
+        self, tmp_path: Path, mark: str
+    ) -> None:
         body = f"<post-card><template {mark}><style>p{{}}</style><p>in the shadow</p><img src='{inline(photo(1))}'></template>light</post-card>"
-        page = self.page(tmp_path, f"{body}<template><p>never drawn</p><img src='{inline(photo(2))}'></template>")
+        page = self.page(
+            tmp_path, f"{body}<template><p>never drawn</p><img src='{inline(photo(2))}'></template>"
+        )
         assert [data for _, data in shown(page)] == [photo(1)]
         assert page.text.split() == ["in", "the", "shadow", "light"]
 
@@ -161,12 +191,16 @@ class TestSingleFile:
         assert (shown(page), page.notes) == ([("", photo(1)), ("pic", photo(2))], ())
 
     @pytest.mark.parametrize("holder", [PLACEHOLDER, DOT, "data:,"])
-    def test_a_placeholder_whose_image_never_came_is_an_image_missing(self, tmp_path: Path, holder: str) -> None:
+    def test_a_placeholder_whose_image_never_came_is_an_image_missing(
+        self, tmp_path: Path, holder: str
+    ) -> None:
         page = self.page(tmp_path, f'<img src="{holder}" data-src="https://cdn.example/late.jpg">')
         assert (page.images, page.notes) == ((), ("1 image of the page is not in the capture",))
 
     def test_a_picture_within_a_drawing_is_an_image(self, tmp_path: Path) -> None:
-        drawing = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{inline(photo(1))}"/></svg>'
+        drawing = (
+            f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{inline(photo(1))}"/></svg>'
+        )
         body = f'<img src="{inline(drawing.encode(), "image/svg+xml")}" alt="x"><svg><image xlink:href="{inline(photo(2))}"/></svg>'
         assert shown(self.page(tmp_path, body)) == [("x", photo(1)), ("", photo(2))]
 
@@ -184,14 +218,15 @@ class TestSingleFile:
                 archive.writestr(name, data)
         head = b"<!DOCTYPE html><html><!--\n Page saved with SingleFile \n url: https://site.example/u \n-->"
         path.write_bytes(
-            head + b"<body><p>Please wait</p><!--" + packed.getvalue() + b"--><script></script></body></html>"
+            head
+            + b"<body><p>Please wait</p><!--"
+            + packed.getvalue()
+            + b"--><script></script></body></html>"
         )
         return read(path).pages[0]
 
     def test_a_self_extracting_page_is_read_from_its_archive(self, tmp_path: Path) -> None:
-        index = (
-            b'<html><title>Photos</title><img src="images/1.png" alt="a"><iframe src="frames/0/index.html"></iframe>'
-        )
+        index = b'<html><title>Photos</title><img src="images/1.png" alt="a"><iframe src="frames/0/index.html"></iframe>'
         members = {
             "frames/0/index.html": b"<p>framed<img src=2.png>",
             "frames/0/2.png": photo(2),
@@ -234,8 +269,13 @@ class TestAddresses:
         assert same_image(other) == same_image("https://cdn.example/p.png")
 
     def test_the_closest_of_several_answers_counts(self, tmp_path: Path) -> None:
-        there = {"https://site.example/a%2Cb.png": photo(1), "https://site.example/a,b.png": photo(2)}
-        page = captured(tmp_path, '<img src="/a,b.png" alt="plain"><img src="/a%2Cb.png" alt="escaped">', there)
+        there = {
+            "https://site.example/a%2Cb.png": photo(1),
+            "https://site.example/a,b.png": photo(2),
+        }
+        page = captured(
+            tmp_path, '<img src="/a,b.png" alt="plain"><img src="/a%2Cb.png" alt="escaped">', there
+        )
         assert shown(page) == [("plain", photo(2)), ("escaped", photo(1))]
 
     @pytest.mark.parametrize("other", ["https://cdn.example/P.png", "https://cdn.example/a%2Fp.png", "http://cdn.example/p.png", "https://cdn.example:8443/p.png"])  # fmt: skip
@@ -256,7 +296,10 @@ class TestAddresses:
             "https://site.example/late.png": photo(3),
         }
         page = captured(tmp_path, html, there)
-        assert (shown(page), page.notes) == ([("p", photo(1)), ("q", photo(2)), ("late", photo(3))], ())
+        assert (shown(page), page.notes) == (
+            [("p", photo(1)), ("q", photo(2)), ("late", photo(3))],
+            (),
+        )
 
     @given(st.text(max_size=40), st.text(max_size=40))
     def test_any_text_is_joined_and_compared(self, base: str, place: str) -> None:
@@ -278,7 +321,10 @@ class TestAddresses:
 
     @given(st.lists(st.text("abc,/:_=123.%", min_size=1, max_size=12).filter(lambda url: url.strip(",") == url), min_size=1, max_size=5), st.data())  # fmt: skip
     def test_every_address_of_a_srcset_is_found(self, urls: list[str], data: Any) -> None:
-        told = ", ".join(f"{url} {number + 1}{data.draw(st.sampled_from('wx'))}" for number, url in enumerate(urls))
+        told = ", ".join(
+            f"{url} {number + 1}{data.draw(st.sampled_from('wx'))}"
+            for number, url in enumerate(urls)
+        )
         assert sorted(srcset_of(told)) == sorted(urls)
 
     @given(st.binary(max_size=200), st.booleans())
@@ -286,7 +332,10 @@ class TestAddresses:
         packed = base64.b64encode(data).decode()
         packed = packed.replace("=", "%3D").replace("+", "%2B") if padded else packed.rstrip("=")
         assert data_of(f"data:image/png;base64,{packed}") == ("image/png", data)
-        assert data_of("DATA:;x=1," + "".join(f"%{byte:02x}" for byte in data)) == ("text/plain", data)
+        assert data_of("DATA:;x=1," + "".join(f"%{byte:02x}" for byte in data)) == (
+            "text/plain",
+            data,
+        )
 
     def test_style_addresses_are_read_as_css_says(self) -> None:
         style = "a{b:url( \"photo(1).jpg\" ) url(a\\(2\\).png), URL('x\\'y') url() /* } */ url(\\31 .png)"

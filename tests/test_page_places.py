@@ -49,7 +49,9 @@ WORDS = [
 ]
 
 
-def kept(folder: Path, html: str, files: dict[str, bytes], name: str = "page.html") -> tuple[SavedPage, list[str]]:
+def kept(
+    folder: Path, html: str, files: dict[str, bytes], name: str = "page.html"
+) -> tuple[SavedPage, list[str]]:
     """A page saved with other files, as it is read, and the names of all captures there."""
     for place, data in {name: html.encode(), **files}.items():
         (folder / "in" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -62,14 +64,18 @@ def kept(folder: Path, html: str, files: dict[str, bytes], name: str = "page.htm
 class TestFolderNames:
     @pytest.mark.parametrize("word", WORDS)
     @pytest.mark.parametrize("stem", ["page", "My.page-2 (1)", "图 片#1", "100%"])
-    def test_a_folder_in_any_language_is_the_pages_own(self, tmp_path: Path, stem: str, word: str) -> None:
+    def test_a_folder_in_any_language_is_the_pages_own(
+        self, tmp_path: Path, stem: str, word: str
+    ) -> None:
         place = (stem + word).replace("%", "%25").replace("#", "%23")
         html = f'<html><img src="{place}/1.png" alt="a">'
         page, inside = kept(tmp_path, html, {f"{stem}{word}/1.png": photo(1)}, f"{stem}.html")
         assert (shown(page), page.notes) == ([("a", photo(1))], ())
         assert inside == [f"{stem}.html"]
         assert left_out_of([tmp_path / "in"]) == []
-        assert parts_beside(tmp_path / "in" / f"{stem}.html") == [tmp_path / "in" / f"{stem}{word}" / "1.png"]
+        assert parts_beside(tmp_path / "in" / f"{stem}.html") == [
+            tmp_path / "in" / f"{stem}{word}" / "1.png"
+        ]
 
     @pytest.mark.parametrize(
         "html",
@@ -91,7 +97,9 @@ class TestFolderNames:
             '<html><img src="https://site.example/page-shots/1.png">',
         ],
     )  # fmt: skip
-    def test_a_folder_that_the_page_does_not_embed_holds_captures(self, tmp_path: Path, html: str) -> None:
+    def test_a_folder_that_the_page_does_not_embed_holds_captures(
+        self, tmp_path: Path, html: str
+    ) -> None:
         page, inside = kept(tmp_path, html, {"page-shots/1.png": photo(1)})
         assert (page.images, sorted(inside)) == ((), ["1.png", "page.html"])
 
@@ -111,12 +119,17 @@ class TestStyles:
             f'<div title=c style=\'background-image:image-set(url(gone.png) type("image/x(") 2x, "{three}" 96dpi)\'></div>'
         )
         page = saved(tmp_path, html)
-        assert (shown(page), page.notes) == ([("a", photo(1)), ("b", photo(2)), ("c", photo(3))], ())
+        assert (shown(page), page.notes) == (
+            [("a", photo(1)), ("b", photo(2)), ("c", photo(3))],
+            (),
+        )
 
     def test_an_image_set_in_a_sheet_and_in_a_property(self, tmp_path: Path) -> None:
         style = f':root{{--x:image-set("{inline(photo(1))}" 1x)}} p{{background:image-set("page_files/2.png" 1x)}}'
         page = saved(
-            tmp_path, f'<html><style>{style}</style><i style="background:var(--x)">', {"page_files/2.png": photo(2)}
+            tmp_path,
+            f'<html><style>{style}</style><i style="background:var(--x)">',
+            {"page_files/2.png": photo(2)},
         )
         assert [data for _, data in shown(page)] == [photo(1), photo(2)]
 
@@ -132,10 +145,16 @@ class TestStyles:
             f'<link rel=stylesheet href="data:text/css,p{{background:url({inline(photo(3))})}}">'
         )
         page = saved(tmp_path, html, files)
-        assert (sorted(data for _, data in shown(page)), page.notes) == (sorted([photo(1), photo(2), photo(3)]), ())
+        assert (sorted(data for _, data in shown(page)), page.notes) == (
+            sorted([photo(1), photo(2), photo(3)]),
+            (),
+        )
 
     def test_sheets_imported_too_deep_are_told(self, tmp_path: Path) -> None:
-        files = {f"page_files/{number}.css": f'@import "{number + 1}.css";'.encode() for number in range(9)}
+        files = {
+            f"page_files/{number}.css": f'@import "{number + 1}.css";'.encode()
+            for number in range(9)
+        }
         page = saved(tmp_path, '<html><link rel=stylesheet href="page_files/0.css">', files)
         assert page.notes == ("1 style sheet is imported by others deeper than is read",)
 
@@ -147,8 +166,14 @@ class TestStyles:
 
     @given(st.lists(st.text("ab(1)'\\,", min_size=1, max_size=9), min_size=1, max_size=5))
     def test_every_string_of_an_image_set_is_found(self, names: list[str]) -> None:
-        told = ", ".join('"{}" {}x'.format(name.replace("\\", "\\\\"), number + 1) for number, name in enumerate(names))
-        assert list(style_images(f"a{{background:image-set({told})}}b{{background:url(z)}}")) == [names[::-1], ["z"]]
+        told = ", ".join(
+            '"{}" {}x'.format(name.replace("\\", "\\\\"), number + 1)
+            for number, name in enumerate(names)
+        )
+        assert list(style_images(f"a{{background:image-set({told})}}b{{background:url(z)}}")) == [
+            names[::-1],
+            ["z"],
+        ]
 
 
 class TestElements:
@@ -161,7 +186,9 @@ class TestElements:
         ],
     )  # fmt: skip
     def test_elements_that_show_an_image(self, tmp_path: Path, element: str) -> None:
-        page = captured(tmp_path, "<html>" + element.format("/1.png"), {"https://site.example/1.png": photo(1)})
+        page = captured(
+            tmp_path, "<html>" + element.format("/1.png"), {"https://site.example/1.png": photo(1)}
+        )
         assert (shown(page), page.notes) == ([("", photo(1))], ())
         (tmp_path / "gone").mkdir()
         page = captured(tmp_path / "gone", "<html>" + element.format("/1.png"), {})
@@ -180,16 +207,22 @@ class TestSingleFile:
     def archive(self, path: Path, behind: bytes, cut: int = 0) -> Reading:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("index.html", '<html><title>Photos</title><p>inside<img src="1.png" alt="a">')
+            archive.writestr(
+                "index.html", '<html><title>Photos</title><p>inside<img src="1.png" alt="a">'
+            )
             archive.writestr("1.png", photo(1))
         whole = packed.getvalue()
-        path.write_bytes(f"<!DOCTYPE html><html>{HEAD}<body><!--".encode() + whole[: len(whole) - cut] + behind)
+        path.write_bytes(
+            f"<!DOCTYPE html><html>{HEAD}<body><!--".encode() + whole[: len(whole) - cut] + behind
+        )
         return read(path)
 
     @pytest.mark.parametrize(
         "behind", [b"", b"-->", b" " * 70_000, b"PK\5\6" + b"x" * 300_000, b"PK\5\6" * 20 + b"-->"]
     )
-    def test_an_archive_is_found_whatever_stands_behind_it(self, tmp_path: Path, behind: bytes) -> None:
+    def test_an_archive_is_found_whatever_stands_behind_it(
+        self, tmp_path: Path, behind: bytes
+    ) -> None:
         [page] = self.archive(tmp_path / "page.html", behind).pages
         assert (page.title, shown(page), page.notes) == ("Photos", [("a", photo(1))], ())
         assert (page.url, page.saved_at) == ("https://site.example/u", "Sun Mar 01 2026")
@@ -206,10 +239,15 @@ class TestSingleFile:
         ],
     )  # fmt: skip
     def test_the_comment_behind_a_long_beginning_is_read(self, tmp_path: Path, before: str) -> None:
-        (tmp_path / "page.html").write_text(f"<!DOCTYPE html> {before}{HEAD}<title>T</title><p>text")
+        (tmp_path / "page.html").write_text(
+            f"<!DOCTYPE html> {before}{HEAD}<title>T</title><p>text"
+        )
         reading = read(tmp_path / "page.html")
         assert (reading.format, reading.tool) == (Format.SINGLE_FILE, "SingleFile")
-        assert (reading.pages[0].url, reading.pages[0].saved_at) == ("https://site.example/u", "Sun Mar 01 2026")
+        assert (reading.pages[0].url, reading.pages[0].saved_at) == (
+            "https://site.example/u",
+            "Sun Mar 01 2026",
+        )
 
     def test_a_comment_far_down_in_the_page_is_not_its_own(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text(f"<html><title>T</title>{'<p>text' * 5_000}{HEAD}")
@@ -220,13 +258,19 @@ class TestSingleFile:
         assert told_by_comment(text + HEAD + "x" * 9)[2] in (None, "SingleFile")
 
 
-@pytest.mark.parametrize(("side", "told"), [(10, ("10 x 10 pixels",)), (31, ("31 x 31 pixels",)), (32, ()), (60, ())])
-def test_a_picture_too_small_for_a_face_is_told(tmp_path: Path, side: int, told: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("side", "told"), [(10, ("10 x 10 pixels",)), (31, ("31 x 31 pixels",)), (32, ()), (60, ())]
+)
+def test_a_picture_too_small_for_a_face_is_told(
+    tmp_path: Path, side: int, told: tuple[str, ...]
+) -> None:
     (tmp_path / "a.png").write_bytes(photo(1, side))
     (tmp_path / "t.csv").write_text("url,screenshot\nHttps://site.example/a,a.png\n")
     for name in ("a.png", "t.csv"):
         [page] = read(tmp_path / name).pages
-        assert [one in note for one, note in zip(told, page.notes, strict=True)] == [True] * len(told)
+        assert [one in note for one, note in zip(told, page.notes, strict=True)] == [True] * len(
+            told
+        )
     assert page.url == "Https://site.example/a"
 
 

@@ -62,12 +62,22 @@ class Site:
 
     def account(self, name: str, *roles: Role) -> Any:
         email = f"{name}@example.org"
-        return self.premises.accounts.by_email(email) or self.premises.accounts.create(email, name, roles, PASSWORD)
+        return self.premises.accounts.by_email(email) or self.premises.accounts.create(
+            email, name, roles, PASSWORD
+        )
 
     def browser(self, name: str, *roles: Role, second_factor: bool = True) -> TestClient:
         """A signed-in browser; `csrf` is its session's token."""
-        secret = self.premises.sessions.begin(self.account(name, *roles), second_factor=second_factor)
-        client = TestClient(self.app, base_url=HERE, cookies={"session": secret}, headers=OWN, follow_redirects=False)
+        secret = self.premises.sessions.begin(
+            self.account(name, *roles), second_factor=second_factor
+        )
+        client = TestClient(
+            self.app,
+            base_url=HERE,
+            cookies={"session": secret},
+            headers=OWN,
+            follow_redirects=False,
+        )
         session = self.premises.sessions.session(secret)
         assert session is not None
         client.csrf = session.csrf  # type: ignore[attr-defined]
@@ -75,7 +85,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def demo_site(demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def demo_site(
+    demo: dict[str, Any], demo_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("safety") / "home"
     shutil.copytree(demo_home, home)
     site = Site(Settings(home=home, face_pack="miniature", device="cpu"))
@@ -170,7 +182,9 @@ class TestAuthorisation:
     def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
         """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
         places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "capture_id": "0" * 64, "key": "0" * 16, "number": "1", "kind": "html", "secret": "x"}  # fmt: skip
-        browsers: dict[Role | None, TestClient] = {role: demo_site.browser(str(role), role) for role in Role}
+        browsers: dict[Role | None, TestClient] = {
+            role: demo_site.browser(str(role), role) for role in Role
+        }
         for route in routes(demo_site.app):
             for method in route.methods:
                 wanted = needed(method, route.path)
@@ -178,15 +192,25 @@ class TestAuthorisation:
                 if wanted is None:
                     continue
                 answer = demo_site.stranger.request(method, place, headers=OWN)
-                assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, "/sign-in"), place
+                assert (answer.status_code, answer.headers["location"].split("?")[0]) == (
+                    303,
+                    "/sign-in",
+                ), place
                 for role, browser in browsers.items():
                     assert role is not None
                     form = {"csrf": browser.csrf} if method == "POST" else None  # type: ignore[attr-defined]
                     status = browser.request(method, place, data=form).status_code
-                    assert (status == 403) == (not wanted & ALLOWED[role]), (method, place, role, status)
+                    assert (status == 403) == (not wanted & ALLOWED[role]), (
+                        method,
+                        place,
+                        role,
+                        status,
+                    )
                     assert status < 500, (method, place, role)
 
-    def test_a_holder_sees_no_one_elses_person_case_picture_or_receipt(self, demo_site: Site) -> None:
+    def test_a_holder_sees_no_one_elses_person_case_picture_or_receipt(
+        self, demo_site: Site
+    ) -> None:
         vault = open_vault(demo_site.settings)
         mine, other = vault.find("person-101").identity_id, vault.find("person-102").identity_id
         vault.close()
@@ -194,17 +218,34 @@ class TestAuthorisation:
         [case, *_] = docket.cases(other)
         docket.close()
         holder = demo_site.browser("holder", Role.RIGHTS_HOLDER)
-        demo_site.premises.accounts.give_mandate(demo_site.account("holder").account_id, mine, "self")
+        demo_site.premises.accounts.give_mandate(
+            demo_site.account("holder").account_id, mine, "self"
+        )
         assert holder.get(f"/likeness/{mine}").status_code == 200
-        form = {"csrf": holder.csrf, "sha256": case.samples[0].image_sha256, "agree": "yes", "text": "x"}  # type: ignore[attr-defined]
-        for place in ("", f"/cases/{case.case_id}", "/withdraw", "/receipt.json", f"/cases/{case.case_id}/report.html"):
+        form = {
+            "csrf": holder.csrf,
+            "sha256": case.samples[0].image_sha256,
+            "agree": "yes",
+            "text": "x",
+        }  # type: ignore[attr-defined]
+        for place in (
+            "",
+            f"/cases/{case.case_id}",
+            "/withdraw",
+            "/receipt.json",
+            f"/cases/{case.case_id}/report.html",
+        ):
             assert holder.get(f"/likeness/{other}{place}").status_code == 404, place
             # A case of another's under one's own id is not there either.
-            assert not place.startswith("/cases") or holder.get(f"/likeness/{mine}{place}").status_code == 404
+            assert (
+                not place.startswith("/cases")
+                or holder.get(f"/likeness/{mine}{place}").status_code == 404
+            )
         for place in ("/withdraw", "/consent", "/licences", f"/cases/{case.case_id}/pictures", f"/cases/{case.case_id}/ask", f"/cases/{case.case_id}/tell", f"/cases/{case.case_id}/bundle"):  # fmt: skip
             assert holder.post(f"/likeness/{other}{place}", data=form).status_code == 404, place
             assert (
-                not place.startswith("/cases") or holder.post(f"/likeness/{mine}{place}", data=form).status_code == 404
+                not place.startswith("/cases")
+                or holder.post(f"/likeness/{mine}{place}", data=form).status_code == 404
             )
         vault = open_vault(demo_site.settings)
         assert vault.find(other).name == "person-102"
@@ -215,7 +256,9 @@ class TestAuthorisation:
         for place in ("/cases", "/account", "/scans"):
             assert half.get(place).headers["location"] == "/account/second-factor"
         secret = site.premises.second_factors.begin(site.account("rita").account_id)
-        assert site.premises.second_factors.confirm(site.account("rita").account_id, pyotp.TOTP(secret).now())
+        assert site.premises.second_factors.confirm(
+            site.account("rita").account_id, pyotp.TOTP(secret).now()
+        )
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         assert half.get("/cases").headers["location"] == "/sign-in/code"
         # Nobody replaces a second factor they have not shown.
@@ -244,9 +287,18 @@ class TestForms:
         assert site.account("holder").language == "en"
 
     @pytest.mark.parametrize("token", ["", "x", "é", None])
-    def test_a_form_without_this_sessions_token_does_nothing(self, site: Site, token: str | None) -> None:
-        browser, other = site.browser("holder", Role.RIGHTS_HOLDER), site.browser("other", Role.RIGHTS_HOLDER)
-        form = {"csrf": other.csrf if token is None else token, "language": "zh-CN", "notify": "never"}  # type: ignore[attr-defined]
+    def test_a_form_without_this_sessions_token_does_nothing(
+        self, site: Site, token: str | None
+    ) -> None:
+        browser, other = (
+            site.browser("holder", Role.RIGHTS_HOLDER),
+            site.browser("other", Role.RIGHTS_HOLDER),
+        )
+        form = {
+            "csrf": other.csrf if token is None else token,
+            "language": "zh-CN",
+            "notify": "never",
+        }  # type: ignore[attr-defined]
         assert browser.post("/account/preferences", data=form).status_code == 403
         assert site.account("holder").language == "en"
         form["csrf"] = browser.csrf  # type: ignore[attr-defined]
@@ -358,7 +410,9 @@ class TestAdministrators:
 
     def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
         rita = site.account("rita", Role.REVIEWER)
-        token = site.premises.sessions.issue_token(rita, "x", [Scope.CASES_READ], site.premises.clock().date())
+        token = site.premises.sessions.issue_token(
+            rita, "x", [Scope.CASES_READ], site.premises.clock().date()
+        )
         browser, admin = site.browser("rita"), site.browser("ada", Role.ADMIN)
         for change in ("second-factor", "sign-out", "disable", "enable"):
             form = {"csrf": admin.csrf, "change": change}  # type: ignore[attr-defined]
@@ -394,27 +448,45 @@ class TestLeaving:
     def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
         account = site.account("olga", Role.OPERATOR)
         sessions = site.premises.sessions
-        secret = sessions.issue_token(account, "x", [Scope.SCANS_READ], site.premises.clock().date())
-        job, _ = site.premises.jobs.take_in(Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64))
+        secret = sessions.issue_token(
+            account, "x", [Scope.SCANS_READ], site.premises.clock().date()
+        )
+        job, _ = site.premises.jobs.take_in(
+            Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
+        )
         revoke = threading.Timer(
-            1.0, lambda: sessions.revoke_token(account.account_id, sessions.tokens_of(account.account_id)[0].token_id)
+            1.0,
+            lambda: sessions.revoke_token(
+                account.account_id, sessions.tokens_of(account.account_id)[0].token_id
+            ),
         )
         revoke.start()
         token = {"Authorization": f"Bearer {secret}"}
-        answer = site.stranger.get(f"/api/v1/scans/{job.job_id}/events", headers=token)  # returns once the stream ends
+        answer = site.stranger.get(
+            f"/api/v1/scans/{job.job_id}/events", headers=token
+        )  # returns once the stream ends
         revoke.join()
         assert answer.text.count("event: progress") == 1
         assert "event: ended" not in answer.text
 
 
 class TestRegistering:
-    def test_a_name_that_is_taken_tells_nothing_to_who_registers_and_all_to_who_decides(self, demo_site: Site) -> None:
+    def test_a_name_that_is_taken_tells_nothing_to_who_registers_and_all_to_who_decides(
+        self, demo_site: Site
+    ) -> None:
         vault = open_vault(demo_site.settings)
         known = vault.find("person-101")
         consent = replace(known.consent, expires_on=known.consent.expires_on + timedelta(days=900))
         waiting = vault.submit(
             Submission(
-                "person-101", consent, prototypes_of(7), VERSION, (), 3, "holder 0123456789ab", shares_name=True
+                "person-101",
+                consent,
+                prototypes_of(7),
+                VERSION,
+                (),
+                3,
+                "holder 0123456789ab",
+                shares_name=True,
             ),
             demo_site.premises.clock(),
         )
@@ -425,25 +497,38 @@ class TestRegistering:
         page = olga.get(f"/registrations/{waiting.identity_id}")
         assert "Has the same name" in page.text
         form = {"csrf": olga.csrf, "proof": "passport", "compared": "yes", "reason": ""}  # type: ignore[attr-defined]
-        assert olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 422
+        assert (
+            olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 422
+        )
         form["reason"] = "another passport"
-        assert olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 303
+        assert (
+            olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 303
+        )
         vault = open_vault(demo_site.settings)
         vault.withdraw(waiting.identity_id, demo_site.premises.clock(), "olga")
         vault.close()
 
-    def test_who_brought_a_registration_does_not_approve_it_as_somebody_else(self, demo_site: Site) -> None:
+    def test_who_brought_a_registration_does_not_approve_it_as_somebody_else(
+        self, demo_site: Site
+    ) -> None:
         account = demo_site.account("turncoat", Role.RIGHTS_HOLDER)
         vault = open_vault(demo_site.settings)
         consent = vault.find("person-101").consent
-        submission = Submission("Turn Coat", consent, prototypes_of(8), VERSION, (), 3, account.actor)
+        submission = Submission(
+            "Turn Coat", consent, prototypes_of(8), VERSION, (), 3, account.actor
+        )
         waiting = vault.submit(submission, demo_site.premises.clock())
         vault.close()
         demo_site.premises.accounts.set_roles(account.account_id, [Role.OPERATOR])
         browser = demo_site.browser("turncoat")
         form = {"csrf": browser.csrf, "proof": "passport", "compared": "yes", "reason": "me"}  # type: ignore[attr-defined]
-        assert browser.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 422
-        assert "somebody else must decide" in browser.get(f"/registrations/{waiting.identity_id}").text
+        assert (
+            browser.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code
+            == 422
+        )
+        assert (
+            "somebody else must decide" in browser.get(f"/registrations/{waiting.identity_id}").text
+        )
 
 
 class TestSigningIn:
@@ -485,7 +570,9 @@ class TestSigningIn:
         site.account("holder", Role.RIGHTS_HOLDER)
 
         def answer(email: str, password: str) -> tuple[int, str]:
-            got = site.stranger.post("/sign-in", data={"email": email, "password": password}, headers=OWN)
+            got = site.stranger.post(
+                "/sign-in", data={"email": email, "password": password}, headers=OWN
+            )
             return got.status_code, re.sub(r'value="[^"]*"', "", got.text)
 
         wrong = answer("holder@example.org", "wrong wrong wrong")
@@ -543,15 +630,24 @@ class TestHostileWords:
             signals=(HOSTILE,),
         )  # fmt: skip
         hostile = replace(
-            case, case_id="f" * 16, identity_name=HOSTILE, reason=HOSTILE, samples=samples, checkpoint=checkpoint
+            case,
+            case_id="f" * 16,
+            identity_name=HOSTILE,
+            reason=HOSTILE,
+            samples=samples,
+            checkpoint=checkpoint,
         )
         docket.open(hostile)
         desk.records.note("case-opened", hostile, "olga")
         desk.close()
         holder = demo_site.browser("victim", Role.RIGHTS_HOLDER)
-        demo_site.premises.accounts.give_mandate(demo_site.account("victim").account_id, case.identity_id, "self")
+        demo_site.premises.accounts.give_mandate(
+            demo_site.account("victim").account_id, case.identity_id, "self"
+        )
         reviewer = demo_site.browser("legal", Role.LEGAL)
-        order = Order("nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE})
+        order = Order(
+            "nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE}
+        )
         demo_site.premises.jobs.take_in(order)
         pages = [
             reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
@@ -571,7 +667,12 @@ class TestHostileWords:
         assert "unsafe" not in policy
         assert all(
             part in policy
-            for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'")
+            for part in (
+                "default-src 'none'",
+                "frame-ancestors 'none'",
+                "base-uri 'none'",
+                "form-action 'self'",
+            )
         )
         assert page.headers["cache-control"] == "no-store"
         assert page.headers["x-content-type-options"] == "nosniff"
@@ -580,7 +681,9 @@ class TestHostileWords:
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
         row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
-        job, _ = demo_site.premises.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row])
+        job, _ = demo_site.premises.jobs.take_in(
+            Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
+        )
         table = operator.get(f"/scans/{job.job_id}/results.csv").text
         assert "'=HYPERLINK" in table
         assert "'+cmd" in table
@@ -608,7 +711,9 @@ class TestOpenId:
 
     @pytest.fixture
     def openid_site(self, provider: Any, tmp_path: Path) -> Iterator[Site]:
-        oidc = OpenIdProvider(name="Company", issuer=provider.url, client_id=CLIENT, client_secret=SecretStr(SECRET))
+        oidc = OpenIdProvider(
+            name="Company", issuer=provider.url, client_id=CLIENT, client_secret=SecretStr(SECRET)
+        )
         made = Site(
             Settings(
                 home=tmp_path / "home",
@@ -670,9 +775,13 @@ class TestOpenId:
         assert self.come(openid_site).status_code == 403
 
 
-def test_a_page_of_a_mistake_has_the_headers_of_all_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_a_mistake_has_the_headers_of_all_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     browser = site.browser("holder", Role.RIGHTS_HOLDER)
-    client = TestClient(site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False)
+    client = TestClient(
+        site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False
+    )
     monkeypatch.setattr(site.premises.desks, "one", None)
     answer = client.get("/likeness")
     assert answer.status_code == 500
@@ -681,7 +790,9 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(site: Site, monkeypat
     assert "NoneType" not in answer.text
 
 
-def test_progress_is_told_no_longer_than_a_session_lasts(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_no_longer_than_a_session_lasts(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _ = site.premises.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
     browser, lives, asked = site.browser("olga", Role.OPERATOR), site.premises.sessions.lives, []
 
@@ -692,7 +803,9 @@ def test_progress_is_told_no_longer_than_a_session_lasts(site: Site, monkeypatch
         return bool(lives(session))
 
     monkeypatch.setattr(site.premises.sessions, "lives", ends_after_the_first_look)
-    assert "progress" in browser.get(f"/scans/{job.job_id}/events").text  # it returns: the job has not ended
+    assert (
+        "progress" in browser.get(f"/scans/{job.job_id}/events").text
+    )  # it returns: the job has not ended
 
 
 def test_a_session_ends_after_a_while(site: Site) -> None:

@@ -25,7 +25,16 @@ from scanner.settings import Settings
 from scanner.web.auth.access import Role
 from scanner.web.context import Premises
 from tests.conftest import bytes_below
-from tests.servers.browsing import PASSWORD, PHONE, Visitor, Visitors, code_of, look, open_browser, serious_faults
+from tests.servers.browsing import (
+    PASSWORD,
+    PHONE,
+    Visitor,
+    Visitors,
+    code_of,
+    look,
+    open_browser,
+    serious_faults,
+)
 from tests.servers.gate import Served
 
 NAME = "Lin Yue"
@@ -110,7 +119,11 @@ def seen(page: Page, name: str) -> None:
 
 def open_pairs(page: Page, wanted: int) -> None:
     """Look at samples that count, each beside its control."""
-    counted = page.locator(".pairs li").filter(has_not_text="not counted").filter(has=page.locator("form ~ form"))
+    counted = (
+        page.locator(".pairs li")
+        .filter(has_not_text="not counted")
+        .filter(has=page.locator("form ~ form"))
+    )
     for number in range(wanted):
         for button in counted.nth(number).get_by_role("button").all():
             button.click()
@@ -123,17 +136,21 @@ def saved_page(folder: Path, name: str, seed: int) -> Path:
     for number in range(4):
         data = io.BytesIO()
         Image.fromarray(draw_photo(person_of(seed), 820 + number).pixels).save(data, "PNG")
-        pictures.append(f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">')
+        pictures.append(
+            f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+        )
     path = folder / name
-    from_where = (
-        f"<!-- Page saved with SingleFile\n url: https://social.example/{name}\n saved date: Mon Nov 23 2026 -->"
+    from_where = f"<!-- Page saved with SingleFile\n url: https://social.example/{name}\n saved date: Mon Nov 23 2026 -->"
+    path.write_text(
+        f"<html>{from_where}<head><title>{name}</title></head><body>{''.join(pictures)}</body></html>"
     )
-    path.write_text(f"<html>{from_where}<head><title>{name}</title></head><body>{''.join(pictures)}</body></html>")
     return path
 
 
 class TestSigningIn:
-    def test_an_administrator_is_invited_and_must_have_a_second_factor(self, browser: Browser, served: Served) -> None:
+    def test_an_administrator_is_invited_and_must_have_a_second_factor(
+        self, browser: Browser, served: Served
+    ) -> None:
         premises = Premises(Settings(home=served.home))
         secret = premises.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
         premises.close()
@@ -185,7 +202,9 @@ class TestSigningIn:
 
 
 class TestRightsHolder:
-    def test_consent_comes_before_photos_and_each_photo_is_told_at_once(self, holder: Visitor, folder: Path) -> None:
+    def test_consent_comes_before_photos_and_each_photo_is_told_at_once(
+        self, holder: Visitor, folder: Path
+    ) -> None:
         page = holder.open("/likeness")
         expect(page.get_by_text("Nobody is registered from this account yet.")).to_be_visible()
         seen(page, "likeness_empty")
@@ -208,17 +227,25 @@ class TestRightsHolder:
         expect(page.get_by_text("You sent 5 usable photos")).to_be_visible()
         seen(page, "likeness_waiting")
 
-    def test_too_few_usable_photos_are_told_one_by_one(self, visitors: Visitors, folder: Path) -> None:
+    def test_too_few_usable_photos_are_told_one_by_one(
+        self, visitors: Visitors, folder: Path
+    ) -> None:
         page = visitors.one("Ben Okri", Role.RIGHTS_HOLDER).open("/likeness/new")
         page.get_by_label("I have read this and I agree.").check()
         press(page, "Agree and go on")
-        page.locator("#photos").set_input_files([folder / "blank.png", *sorted((folder / "photos").iterdir())[:2]])
+        page.locator("#photos").set_input_files(
+            [folder / "blank.png", *sorted((folder / "photos").iterdir())[:2]]
+        )
         page.get_by_label("A copy of it").set_input_files(folder / "passport.png")
         press(page, "Submit")
-        expect(page.get_by_role("alert")).to_contain_text("Only 2 of these photos can be used; 3 are needed")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "Only 2 of these photos can be used; 3 are needed"
+        )
         expect(page.locator("main")).to_contain_text("no face was found")
 
-    def test_a_paper_that_is_none_is_refused_and_nothing_is_registered(self, visitors: Visitors, folder: Path) -> None:
+    def test_a_paper_that_is_none_is_refused_and_nothing_is_registered(
+        self, visitors: Visitors, folder: Path
+    ) -> None:
         visitor = visitors.one("Ben Okri", Role.RIGHTS_HOLDER)
         page = visitor.open("/likeness/new/photos")
         page.locator("#photos").set_input_files(sorted((folder / "photos").iterdir())[:3])
@@ -229,7 +256,9 @@ class TestRightsHolder:
 
 
 class TestOperator:
-    def test_somebody_else_looks_at_the_paper_and_approves(self, operator: Visitor, holder: Visitor) -> None:
+    def test_somebody_else_looks_at_the_paper_and_approves(
+        self, operator: Visitor, holder: Visitor
+    ) -> None:
         page = operator.open("/registrations")
         seen(page, "registrations")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
@@ -251,9 +280,13 @@ class TestOperator:
         expect(page.get_by_role("status")).to_contain_text("Approved")
         mine = holder.open("/likeness")
         follow(mine, mine.get_by_role("main").get_by_role("link", name=NAME))
-        expect(mine.get_by_text("Nothing was scanned yet since the search for this face began")).to_be_visible()
+        expect(
+            mine.get_by_text("Nothing was scanned yet since the search for this face began")
+        ).to_be_visible()
 
-    def test_a_folder_is_scanned_with_progress_and_results(self, operator: Visitor, folder: Path) -> None:
+    def test_a_folder_is_scanned_with_progress_and_results(
+        self, operator: Visitor, folder: Path
+    ) -> None:
         page = operator.open("/scans")
         seen(page, "scans_empty")
         page.get_by_label("What to scan").fill("/etc")
@@ -279,7 +312,9 @@ class TestOperator:
 
 
 class TestMatch:
-    def test_the_person_sees_it_blurred_and_a_picture_only_when_they_ask(self, holder: Visitor, served: Served) -> None:
+    def test_the_person_sees_it_blurred_and_a_picture_only_when_they_ask(
+        self, holder: Visitor, served: Served
+    ) -> None:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "likeness_matched")
@@ -310,13 +345,17 @@ class TestMatch:
         follow(page, page.locator("table a").first)
         seen(page, "case")
         page.get_by_label("Confirm: this file reproduces the face").check()
-        page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
+        page.get_by_label("Reason", exact=False).first.fill(
+            "one face throughout, none without the file"
+        )
         press(page, "Decide")
         expect(page.get_by_role("alert")).to_contain_text("nothing is confirmed unseen")
         seen(page, "case_unseen")
         open_pairs(page, 3)
         page.get_by_label("Confirm: this file reproduces the face").check()
-        page.get_by_label("Reason", exact=False).first.fill("one face throughout, none without the file")
+        page.get_by_label("Reason", exact=False).first.fill(
+            "one face throughout, none without the file"
+        )
         press(page, "Decide")
         expect(page.get_by_text("waits for a second reviewer").first).to_be_visible()
         page.get_by_label("Confirm: this file reproduces the face").check()
@@ -333,7 +372,9 @@ class TestMatch:
         press(second, "Decide")
         expect(second.get_by_role("status")).to_contain_text("The decision is recorded.")
 
-    def test_the_lawyer_notes_exports_and_drafts_a_notice(self, lawyer: Visitor, folder: Path) -> None:
+    def test_the_lawyer_notes_exports_and_drafts_a_notice(
+        self, lawyer: Visitor, folder: Path
+    ) -> None:
         page = lawyer.open("/cases?status=all")
         follow(page, page.locator("table a").first)
         page.get_by_text("Add a note, a correction or an appeal").click()
@@ -355,7 +396,9 @@ class TestMatch:
         expect(page).to_have_url(re.compile("kind=us-take-it-down"))
         seen(page, "notice_new")
         press(page, "Draft")
-        expect(page.get_by_role("alert")).to_contain_text("Still missing")  # what nobody filled in is named
+        expect(page.get_by_role("alert")).to_contain_text(
+            "Still missing"
+        )  # what nobody filled in is named
         page.get_by_label("Kind of notice").select_option("eu-dsa-16")
         expect(page).to_have_url(re.compile("kind=eu-dsa-16"))
         for name, value in FIELDS.items():
@@ -417,9 +460,15 @@ class TestOthers:
 
 class TestChinese:
     def test_on_a_phone_in_chinese(self, visitors: Visitors) -> None:
-        phone = visitors.one(NAME, Role.RIGHTS_HOLDER, language="zh-CN", viewport=PHONE, color_scheme="dark")
+        phone = visitors.one(
+            NAME, Role.RIGHTS_HOLDER, language="zh-CN", viewport=PHONE, color_scheme="dark"
+        )
         phone.context.add_cookies([{"name": "language", "value": "zh-CN", "url": phone.url}])
-        for path, name in (("/likeness", "zh_likeness"), ("/likeness/new", "zh_consent"), ("/account", "zh_account")):
+        for path, name in (
+            ("/likeness", "zh_likeness"),
+            ("/likeness/new", "zh_consent"),
+            ("/account", "zh_account"),
+        ):
             page = phone.open(path)
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
             seen(page, name)
@@ -456,7 +505,9 @@ class TestCaptures:
         seen(page, "capture_held")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="account.html"))
-        expect(page.get_by_role("button", name="Release")).to_have_count(0)  # whoever took it in cannot
+        expect(page.get_by_role("button", name="Release")).to_have_count(
+            0
+        )  # whoever took it in cannot
         self.release(reviewer, lawyer, "account.html")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="account.html"))
@@ -480,12 +531,16 @@ class TestCaptures:
         page = lawyer.open("/captures?find=小王")
         expect(page.locator("tbody tr")).to_have_count(1)
         seen(page, "captures_found")
-        expect(lawyer.open("/captures?find=nobody").get_by_role("main")).to_contain_text("Nothing captured has this")
+        expect(lawyer.open("/captures?find=nobody").get_by_role("main")).to_contain_text(
+            "Nothing captured has this"
+        )
         press(lawyer.open("/captures"), "Search again")
         expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)
         self.release(reviewer, lawyer, "account.html")  # as another account's
         queue = lawyer.open("/cases?status=superseded")
-        expect(queue.locator("table tbody tr")).to_have_count(1)  # the case of the page alone gave way to the account's
+        expect(queue.locator("table tbody tr")).to_have_count(
+            1
+        )  # the case of the page alone gave way to the account's
 
     def release(self, reviewer: Visitor, lawyer: Visitor, name: str) -> None:
         """Somebody else releases what waits, and the search of everything goes on."""
@@ -502,7 +557,9 @@ class TestCaptures:
 
     def test_what_was_sent_by_mistake_is_removed(self, lawyer: Visitor, folder: Path) -> None:
         page = lawyer.open("/captures")
-        page.get_by_label("A capture").set_input_files(saved_page(folder, "private.html", 3_000_001))
+        page.get_by_label("A capture").set_input_files(
+            saved_page(folder, "private.html", 3_000_001)
+        )
         press(page, "Send and search")
         expect(page.locator("table .tag.good")).to_have_text("clear", timeout=60_000)
         page = lawyer.open("/captures")
@@ -515,7 +572,9 @@ class TestCaptures:
 
 
 class TestWithdrawal:
-    def test_two_clicks_and_a_signed_receipt(self, holder: Visitor, served: Served, folder: Path) -> None:
+    def test_two_clicks_and_a_signed_receipt(
+        self, holder: Visitor, served: Served, folder: Path
+    ) -> None:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         follow(page, page.get_by_role("link", name="Withdraw"))

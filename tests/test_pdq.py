@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crawlers.captures.images.pdq import pdq_of
-from crawlers.captures.images.pictures import LEAST_QUALITY, MOST_BITS_BETWEEN_COPIES, copies_among, look_at
+from crawlers.captures.images.pictures import (
+    LEAST_QUALITY,
+    MOST_BITS_BETWEEN_COPIES,
+    copies_among,
+    look_at,
+)
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 

@@ -33,7 +33,9 @@ def png_claiming(width: int, height: int) -> bytes:
     """A small PNG whose header claims any size: a decompression bomb's beginning."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
@@ -54,7 +56,11 @@ def test_every_usual_format_opens(form: str) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
 def test_every_colour_mode_becomes_rgb(mode: str) -> None:
     form = "PNG" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "TIFF"
-    grey = Image.fromarray(np.full((50, 40), 40_000, np.uint16)) if mode == "I;16" else noise(40, 50).convert(mode)
+    grey = (
+        Image.fromarray(np.full((50, 40), 40_000, np.uint16))
+        if mode == "I;16"
+        else noise(40, 50).convert(mode)
+    )
     photo = photo_from("a", encoded(grey, form))
     assert photo.pixels.shape == (50, 40, 3)
     if mode == "I;16":
@@ -82,7 +88,10 @@ def test_a_large_photo_is_made_smaller() -> None:
     [
         (b"", Why.NOT_AN_IMAGE),
         (b"GIF89a", Why.NOT_AN_IMAGE),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", Why.NOT_AN_IMAGE),  # would start Ghostscript
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+            Why.NOT_AN_IMAGE,
+        ),  # would start Ghostscript
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', Why.NOT_AN_IMAGE),
         (png_claiming(50_000, 50_000), Why.TOO_LARGE),
         (png_claiming(2_000_000_000, 2), Why.TOO_LARGE),
@@ -115,9 +124,13 @@ SEEDS = [encoded(noise(), form) for form in ("PNG", "JPEG", "WEBP", "BMP", "TIFF
 
 @settings(max_examples=400, deadline=None)
 @given(
-    st.sampled_from(SEEDS), st.floats(0, 1), st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8)
+    st.sampled_from(SEEDS),
+    st.floats(0, 1),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8),
 )
-def test_any_damage_ends_as_pixels_or_a_reason(whole: bytes, kept: float, changes: list[tuple[int, int]]) -> None:
+def test_any_damage_ends_as_pixels_or_a_reason(
+    whole: bytes, kept: float, changes: list[tuple[int, int]]
+) -> None:
     data = bytearray(whole[: max(1, int(len(whole) * kept))])
     for place, value in changes:
         data[place % len(data)] = value
@@ -146,7 +159,9 @@ def test_copies_are_known_and_other_photos_are_not(tmp_path: Path) -> None:
         "mirrored": encoded(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG"),
         "brighter": encoded(picture.point(lambda value: min(255, int(value * 1.1))), "PNG"),
     }
-    assert [name for name, data in copies.items() if not photo_from(name, data).is_copy_of(first)] == []
+    assert [
+        name for name, data in copies.items() if not photo_from(name, data).is_copy_of(first)
+    ] == []
     assert not second.is_copy_of(first)
 
 

@@ -32,7 +32,9 @@ class TestRobots:
         yield client
         client.close()
 
-    def test_a_host_that_says_no_is_not_asked(self, polite: Transport, file_server: FileServer) -> None:
+    def test_a_host_that_says_no_is_not_asked(
+        self, polite: Transport, file_server: FileServer
+    ) -> None:
         (file_server.folder / "robots.txt").write_bytes(ROBOTS)
         (file_server.folder / "open").write_bytes(b"x")
         assert polite.get(file_server.url("open")).content == b"x"
@@ -40,7 +42,9 @@ class TestRobots:
             polite.get(file_server.url("faces/1"))
         assert [path for path, _ in file_server.requests] == ["/robots.txt", "/open"]
 
-    def test_an_exempted_host_is_not_asked_for_its_robots(self, polite: Transport, file_server: FileServer) -> None:
+    def test_an_exempted_host_is_not_asked_for_its_robots(
+        self, polite: Transport, file_server: FileServer
+    ) -> None:
         (file_server.folder / "robots.txt").write_bytes(b"User-agent: *\nDisallow: /\n")
         (file_server.folder / "open").write_bytes(b"x")
         with pytest.raises(RobotsDisallow):
@@ -48,7 +52,9 @@ class TestRobots:
         polite.exempt_from_robots(file_server.url(""))
         assert polite.get(file_server.url("open")).content == b"x"
 
-    def test_no_robots_txt_means_yes_and_a_broken_one_not_now(self, polite: Transport, file_server: FileServer) -> None:
+    def test_no_robots_txt_means_yes_and_a_broken_one_not_now(
+        self, polite: Transport, file_server: FileServer
+    ) -> None:
         (file_server.folder / "open").write_bytes(b"x")
         file_server.failures = [(503, {})]
         with pytest.raises(HubUnreachable, match=r"robots\.txt answered 503"):
@@ -57,7 +63,9 @@ class TestRobots:
 
     def test_it_is_read_again_after_a_day(self) -> None:
         now, texts = [0.0], [b"User-agent: *\nDisallow: /\n", b""]
-        robots = Robots(lambda _url: httpx.Response(200, content=texts.pop(0)), USER_AGENT, lambda: now[0])
+        robots = Robots(
+            lambda _url: httpx.Response(200, content=texts.pop(0)), USER_AGENT, lambda: now[0]
+        )
         with pytest.raises(RobotsDisallow):
             robots.must_allow(httpx.URL("https://h.example/x"))
         now[0] = 90_000.0
@@ -80,7 +88,9 @@ class TestTokens:
             for url in (civitai, stranger):
                 transport.destinations.allow(url)
                 transport.exempt_from_robots(url)
-            hub = open_hubs(settings, transport).open(f"civitai={civitai.replace('127.0.0.1', 'localhost')}")
+            hub = open_hubs(settings, transport).open(
+                f"civitai={civitai.replace('127.0.0.1', 'localhost')}"
+            )
             transport.destinations.allow(civitai.replace("127.0.0.1", "localhost"))
             list(hub.pages(hub.strands()[0]))
             with pytest.raises(HubRefused):
@@ -89,7 +99,9 @@ class TestTokens:
         by_host = {host.partition(":")[0]: token for host, token in got}
         assert by_host == {"localhost": "Bearer c-secret", "127.0.0.1": None}
 
-    def test_tokens_can_live_in_the_keyring(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_tokens_can_live_in_the_keyring(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         backend = PlaintextKeyring()
         backend.file_path = str(tmp_path / "keyring")
         monkeypatch.setattr(keyring.core, "_keyring_backend", backend)
@@ -98,17 +110,27 @@ class TestTokens:
         assert token_of(stored, "huggingface") == "hf-secret"
         assert token_of(stored, "civitai") is None
         assert token_of(Settings(home=tmp_path), "huggingface") is None
-        assert token_of(Settings(home=tmp_path, hub_tokens="keyring", huggingface_token="env"), "huggingface") == "env"
+        assert (
+            token_of(
+                Settings(home=tmp_path, hub_tokens="keyring", huggingface_token="env"),
+                "huggingface",
+            )
+            == "env"
+        )
 
     def test_nothing_secret_is_logged_or_shown(
         self, file_server: FileServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
         settings = Settings(home=tmp_path, civitai_token="very-secret")
         assert "very-secret" not in repr(settings)
-        client = Transport({"127.0.0.1": "very-secret"}, attempts=2, destinations=Destinations({"127.0.0.1"}))
+        client = Transport(
+            {"127.0.0.1": "very-secret"}, attempts=2, destinations=Destinations({"127.0.0.1"})
+        )
         file_server.failures = [(503, {"Retry-After": "0"}), (403, {})]
         with caplog.at_level(logging.DEBUG), pytest.raises(HubRefused) as refused:
-            client.get(file_server.url("x?token=query-secret&type=Model&X-Amz-Signature=sig-secret"))
+            client.get(
+                file_server.url("x?token=query-secret&type=Model&X-Amz-Signature=sig-secret")
+            )
         client.close()
         assert file_server.requests[0][1]["Authorization"] == "Bearer very-secret"
         assert "very-secret" not in caplog.text
@@ -116,12 +138,17 @@ class TestTokens:
         assert "type=Model" in str(refused.value)
 
     def test_what_is_shown_of_an_address(self) -> None:
-        assert shown("https://u:p@h/x?token=1&a=2&auth_key=9#f") == "https://...@h/x?token=...&a=2&auth_key=...#f"
+        assert (
+            shown("https://u:p@h/x?token=1&a=2&auth_key=9#f")
+            == "https://...@h/x?token=...&a=2&auth_key=...#f"
+        )
         assert shown("https://h/x@y") == "https://h/x@y"
 
 
 class TestLimits:
-    def test_a_contact_is_named_and_no_browser(self, file_server: FileServer, tmp_path: Path) -> None:
+    def test_a_contact_is_named_and_no_browser(
+        self, file_server: FileServer, tmp_path: Path
+    ) -> None:
         (file_server.folder / "x").write_bytes(b"x")
         transport = open_transport(Settings(home=tmp_path, contact="abuse@agency.example"))
         transport.destinations.allow(file_server.url(""))
@@ -130,7 +157,10 @@ class TestLimits:
         transport.close()
         agent = file_server.requests[0][1]["User-Agent"]
         assert agent == f"{USER_AGENT} abuse@agency.example"
-        assert not any(word in agent.lower() for word in ("mozilla", "chrome", "safari", "firefox", "opera", "edge"))
+        assert not any(
+            word in agent.lower()
+            for word in ("mozilla", "chrome", "safari", "firefox", "opera", "edge")
+        )
 
     def test_an_answer_that_never_ends_is_cut(
         self, transport: Transport, file_server: FileServer, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +181,9 @@ class TestLimits:
             transport.get(file_server.url("x"))
         assert len(file_server.requests) <= 7
 
-    def test_a_403_that_means_too_fast_is_waited_out(self, transport: Transport, file_server: FileServer) -> None:
+    def test_a_403_that_means_too_fast_is_waited_out(
+        self, transport: Transport, file_server: FileServer
+    ) -> None:
         import time
 
         (file_server.folder / "x").write_bytes(b"x")

@@ -33,7 +33,9 @@ from tests.conftest import Silent
 from tests.registering import release_all
 
 
-def listing_with(raw: Any, hub: str = "civitai", url: str = "https://hub.example/owner/model") -> Any:
+def listing_with(
+    raw: Any, hub: str = "civitai", url: str = "https://hub.example/owner/model"
+) -> Any:
     return replace(bare_listing(hub, "1", "A model", url, RemoteFile("a", "")), raw=json.dumps(raw))
 
 
@@ -49,7 +51,10 @@ class TestNames:
         ]
         found = previews_of(listing_with({"version": {"images": images}}))
         assert found[1] == Preview("https://image.example/0.png")
-        assert (len(found), {one.url for one in found if "b.mp4" in one.url}) == (MOST_PREVIEWS, set())
+        assert (len(found), {one.url for one in found if "b.mp4" in one.url}) == (
+            MOST_PREVIEWS,
+            set(),
+        )
 
     def test_a_model_card_names_examples_beside_the_files(self) -> None:
         widget = [
@@ -71,7 +76,9 @@ class TestNames:
 @pytest.fixture(scope="module")
 def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, Any]]:
     """A home with the world's people, the miniature hub swept, and its server to change."""
-    settings = Settings(home=tmp_path_factory.mktemp("previews"), face_pack="miniature", device="cpu")
+    settings = Settings(
+        home=tmp_path_factory.mktemp("previews"), face_pack="miniature", device="cpu"
+    )
     workshop = Workshop(settings)
     register_world(workshop, Silent())
     with serve_hub(load_world().files) as url:
@@ -85,7 +92,9 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop
 def took(workshop: Workshop, *, again: bool = False) -> list[PreviewsTaken]:
     taking = Intake(workshop.settings)
     try:
-        return list(take_previews(taking, workshop.transport, workshop.crawl.latest("civitai"), again=again))
+        return list(
+            take_previews(taking, workshop.transport, workshop.crawl.latest("civitai"), again=again)
+        )
     finally:
         taking.close()
 
@@ -113,20 +122,35 @@ class TestWorld:
         registered = {person.seed for person in load_world().registered}
         for title, one in told.items():
             seeds = set(files[title].person_seeds) & registered
-            wanted = "clear" if not seeds else "match" if len(files[title].person_seeds) == 1 else "possible"
+            wanted = (
+                "clear"
+                if not seeds
+                else "match"
+                if len(files[title].person_seeds) == 1
+                else "possible"
+            )
             assert (one.outcome, len(one.identities)) == (wanted, len(seeds)), title
         assert not any(workshop.acquisition.checkpoints.path_of(file.sha256) for listing in workshop.crawl.latest("civitai") for file in listing.files if file.sha256)  # fmt: skip
         case = workshop.docket.case(told["Ohwx portrait"].cases[0])
-        assert (case.checkpoint.hub, case.checkpoint.creator) == ("civitai", files["Ohwx portrait"].creator)
+        assert (case.checkpoint.hub, case.checkpoint.creator) == (
+            "civitai",
+            files["Ohwx portrait"].creator,
+        )
         assert case.sighting is not None
         assert case.sighting.pages[0].kind == "model"
         assert {tie.hub for tie in case.sighting.ties} == {"civitai"}
         bag = workshop.settings.captures_path / case.sighting.captures[0].capture_id
         assert all(item.ok for item in verify(bag))
 
-    def test_a_licence_of_the_file_covers_what_it_shows(self, crawled: tuple[Workshop, Any]) -> None:
+    def test_a_licence_of_the_file_covers_what_it_shows(
+        self, crawled: tuple[Workshop, Any]
+    ) -> None:
         workshop, _ = crawled
-        sha256 = next(one.files[0].sha256 for one in workshop.crawl.latest("civitai") if one.title.startswith("QMV"))
+        sha256 = next(
+            one.files[0].sha256
+            for one in workshop.crawl.latest("civitai")
+            if one.title.startswith("QMV")
+        )
         person = workshop.vault.find("person-104").identity_id
         until = workshop.clock().date() + timedelta(days=30)
         grant_licence(workshop.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=workshop.clock())  # fmt: skip
@@ -144,7 +168,11 @@ class TestWorld:
             if listing.title.startswith("Ohwx"):
                 return (*found[:-1], Preview(found[-1].url, minor=True))
             if listing.title.startswith("ZKW"):
-                return (*found[:2], Preview(f"{url}/previews/1/1.jpeg"), Preview("http://169.254.169.254/latest"))
+                return (
+                    *found[:2],
+                    Preview(f"{url}/previews/1/1.jpeg"),
+                    Preview("http://169.254.169.254/latest"),
+                )
             return (Preview(f"{url}/previews/1/1.jpeg"),) if listing.title.startswith("DVX") else ()
 
         monkeypatch.setattr("scanner.captures.previews.previews_of", changed)
@@ -152,5 +180,7 @@ class TestWorld:
         assert "showing a minor" in str(told["Ohwx portrait"].problem)
         assert told["ZKW likeness SD"].missing == 2
         assert told["ZKW likeness SD"].taken is not None
-        assert re.search("none of its 1 pictures could be fetched: .*404.*crawl", str(told["DVX actor"].problem))
+        assert re.search(
+            "none of its 1 pictures could be fetched: .*404.*crawl", str(told["DVX actor"].problem)
+        )
         assert PREVIEWS == 4

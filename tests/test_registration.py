@@ -34,12 +34,16 @@ Register = Callable[..., Identity]
 
 
 @pytest.fixture
-def registrar(vault: Vault, miniature_reader: InsightFaceReader, miniature_pack: FacePack) -> Registrar:
+def registrar(
+    vault: Vault, miniature_reader: InsightFaceReader, miniature_pack: FacePack
+) -> Registrar:
     return Registrar(vault, miniature_reader, miniature_pack.bar, None)
 
 
 def request(name: str, seed: int, folder: Path, consent: Consent, first: int = 0) -> Request:
-    return Request(name, draw_photos(seed, 4, folder / name, first=first), consent, submitted_by="sam")
+    return Request(
+        name, draw_photos(seed, 4, folder / name, first=first), consent, submitted_by="sam"
+    )
 
 
 class TestWhoComesTwice:
@@ -47,9 +51,15 @@ class TestWhoComesTwice:
         self, registrar: Registrar, vault: Vault, consent: Consent, tmp_path: Path
     ) -> None:
         first, _ = registrar.register(request("Erika", 900, tmp_path, consent), NOON)
-        second, _ = registrar.register(request("E. Mustermann", 900, tmp_path, consent, first=40), NOON)
+        second, _ = registrar.register(
+            request("E. Mustermann", 900, tmp_path, consent, first=40), NOON
+        )
         other, _ = registrar.register(request("Max", 901, tmp_path, consent), NOON)
-        assert (first.status, second.status, other.status) == (Status.PENDING, Status.CONFLICT, Status.PENDING)
+        assert (first.status, second.status, other.status) == (
+            Status.PENDING,
+            Status.CONFLICT,
+            Status.PENDING,
+        )
         [(like, score)] = vault.lookalikes_of(second.identity_id)
         assert like.name == "Erika"
         assert score > 0.7
@@ -73,7 +83,9 @@ class TestWhoComesTwice:
 def test_nothing_is_stored_of_who_is_refused(
     registrar: Registrar, vault: Vault, consent: Consent, tmp_path: Path
 ) -> None:
-    too_few = replace(request("one photo", 900, tmp_path, consent), photos=draw_photos(900, 1, tmp_path / "x"))
+    too_few = replace(
+        request("one photo", 900, tmp_path, consent), photos=draw_photos(900, 1, tmp_path / "x")
+    )
     with pytest.raises(EnrolmentRefused):
         registrar.register(too_few, NOON)
     assert vault.count() == 0
@@ -81,13 +93,19 @@ def test_nothing_is_stored_of_who_is_refused(
 
 
 def test_another_pack_needs_new_templates_from_kept_photos(
-    registrar: Registrar, vault: Vault, consent: Consent, tmp_path: Path, miniature_reader: InsightFaceReader
+    registrar: Registrar,
+    vault: Vault,
+    consent: Consent,
+    tmp_path: Path,
+    miniature_reader: InsightFaceReader,
 ) -> None:
     pack = find_pack(str(shared("face_pack") / "mobile_test"), Path("unused"), {})
     reader = InsightFaceReader(pack)
     kept = request("kept", 900, tmp_path, consent)
     registrar.register(kept, NOON)
-    registrar.register(replace(request("discarded", 901, tmp_path, consent), keep_photos=False), NOON)
+    registrar.register(
+        replace(request("discarded", 901, tmp_path, consent), keep_photos=False), NOON
+    )
     for name in ("kept", "discarded"):
         vault.approve(name, "olga", proof(), NOON)
     version = vault.gallery_version
@@ -108,9 +126,21 @@ def test_another_pack_needs_new_templates_from_kept_photos(
 def agency(tmp_path: Path) -> Path:
     """A list of four people: two good, one with too few photos, one the same as the first."""
     rows = []
-    for name, seed, count, first in (("A", 900, 4, 0), ("B", 901, 4, 0), ("C", 902, 1, 0), ("D", 900, 4, 30)):
+    for name, seed, count, first in (
+        ("A", 900, 4, 0),
+        ("B", 901, 4, 0),
+        ("C", 902, 1, 0),
+        ("D", 900, 4, 30),
+    ):
         draw_photos(seed, count, tmp_path / "photos" / name, first=first)
-        rows.append({"name": name, "photos": f"photos/{name}", "reference": f"ref-{name}", "terms": "permitted"})
+        rows.append(
+            {
+                "name": name,
+                "photos": f"photos/{name}",
+                "reference": f"ref-{name}",
+                "terms": "permitted",
+            }
+        )
     path = tmp_path / "people.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["name", "photos", "reference", "terms"])
@@ -137,12 +167,19 @@ class TestManifest:
     ) -> None:
         report = tmp_path / "report.jsonl"
         requests = read_manifest(agency, "agency", NOON.date())
-        for _ in zip(range(3), register_all(vault, registrar, requests, report, lambda: NOON), strict=False):
+        for _ in zip(
+            range(3), register_all(vault, registrar, requests, report, lambda: NOON), strict=False
+        ):
             pass
         with report.open("a") as file:
             file.write('{"cut off in the mid')
         again = list(register_all(vault, registrar, requests, report, lambda: NOON))
-        assert [one.status for one in again] == ["registered before", "registered before", "refused", "pending"]
+        assert [one.status for one in again] == [
+            "registered before",
+            "registered before",
+            "refused",
+            "pending",
+        ]
         draw_photos(902, 4, tmp_path / "photos" / "C")
         requests = read_manifest(agency, "agency", NOON.date())
         third = list(register_all(vault, registrar, requests, report, lambda: NOON))
@@ -160,7 +197,9 @@ class TestManifest:
         assert again[0].status == "erased since"
         assert "new consent" in str(again[0].reason)
         agency.write_text(
-            agency.read_text().replace("terms\n", "terms,signed_on\n").replace("ted\n", "ted,2026-11-20\n")
+            agency.read_text()
+            .replace("terms\n", "terms,signed_on\n")
+            .replace("ted\n", "ted,2026-11-20\n")
         )
         entries = read_manifest(agency, "agency", NOON.date())
         renewed = list(register_all(vault, registrar, entries, report, lambda: NOON))
@@ -226,7 +265,11 @@ def test_killed_in_the_middle_nobody_is_half_enrolled(tmp_path: Path) -> None:
         before = count(vault_path, keys)
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wanted, deadline = before + rng.randint(1, 6), time.monotonic() + 60
-        while process.poll() is None and count(vault_path, keys) < wanted and time.monotonic() < deadline:
+        while (
+            process.poll() is None
+            and count(vault_path, keys) < wanted
+            and time.monotonic() < deadline
+        ):
             time.sleep(rng.random() * 0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -292,18 +335,35 @@ class TestLicences:
         assert licence.covers(hub, creator, "ab" * 32, date(2026, 12, 1)) == covered
         assert not licence.covers(hub, creator, "ab" * 32, date(2026, 12, 2))
 
-    def test_they_are_granted_found_and_revoked_on_the_record(self, vault: Vault, register: Register) -> None:
+    def test_they_are_granted_found_and_revoked_on_the_record(
+        self, vault: Vault, register: Register
+    ) -> None:
         identity = register()
         until = date(2027, 1, 1)
         granted = grant_licence(
-            vault, "person-1", LicenceKind.HUB, "civitai", until, note="film", actor="olga", now=NOON
+            vault,
+            "person-1",
+            LicenceKind.HUB,
+            "civitai",
+            until,
+            note="film",
+            actor="olga",
+            now=NOON,
         )
         assert licences_of(vault, identity.identity_id) == [granted]
-        assert covering_licence(vault, identity.identity_id, "civitai", None, "x", NOON.date()) == granted
-        assert covering_licence(vault, identity.identity_id, "other", None, "x", NOON.date()) is None
+        assert (
+            covering_licence(vault, identity.identity_id, "civitai", None, "x", NOON.date())
+            == granted
+        )
+        assert (
+            covering_licence(vault, identity.identity_id, "other", None, "x", NOON.date()) is None
+        )
         revoke_licence(vault, granted.licence_id[:8], "olga", NOON)
         assert licences_of(vault, identity.identity_id) == []
         with pytest.raises(UnknownIdentity, match="licence"):
             revoke_licence(vault, "nothing", "olga", NOON)
-        assert [entry.event for entry in vault.audit.entries()][-2:] == ["licence granted", "licence revoked"]
+        assert [entry.event for entry in vault.audit.entries()][-2:] == [
+            "licence granted",
+            "licence revoked",
+        ]
         assert len(vault.active_templates(VERSION, NOON.date())) == 1

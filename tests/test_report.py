@@ -15,7 +15,14 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 from PIL import Image
 
-from reports.cases.case import Case, CheckpointRecord, MethodRecord, SampleRecord, case_from_dict, case_to_dict
+from reports.cases.case import (
+    Case,
+    CheckpointRecord,
+    MethodRecord,
+    SampleRecord,
+    case_from_dict,
+    case_to_dict,
+)
 from reports.cases.case_store import Docket
 from reports.documents.scan_report import ScanSummary, render_report
 from reports.documents.translation import LANGUAGES
@@ -24,7 +31,9 @@ from reports.errors import EvidenceAltered, UnknownCase
 
 def png(seed: int) -> bytes:
     buffer = BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 
@@ -97,8 +106,14 @@ def test_every_sentence_of_the_report_is_translated() -> None:
         for message in extract("jinja2", BytesIO(template), options=options)
     }
     source = resources.files("reports").joinpath("documents/scan_report.py").read_bytes()
-    found |= {message[1] for message in extract("python", BytesIO(source), keywords={"translate": None})}
-    with resources.files("reports").joinpath("locales/zh_CN/LC_MESSAGES/reports.po").open("rb") as stream:
+    found |= {
+        message[1] for message in extract("python", BytesIO(source), keywords={"translate": None})
+    }
+    with (
+        resources.files("reports")
+        .joinpath("locales/zh_CN/LC_MESSAGES/reports.po")
+        .open("rb") as stream
+    ):
         catalogue = read_po(stream)
     translated = {
         message.id if isinstance(message.id, str) else message.id[0]

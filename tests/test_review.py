@@ -22,15 +22,28 @@ def case(docket: Docket) -> Case:
 
 def decide(docket: Docket, case: Case, who: str, decision: str, *, four_eyes: bool = False) -> Case:
     now = docket.case(case.case_id)
-    docket.add(case.case_id, "review", who, AT, review_details(now, who, decision, "a reason", four_eyes=four_eyes))
+    docket.add(
+        case.case_id,
+        "review",
+        who,
+        AT,
+        review_details(now, who, decision, "a reason", four_eyes=four_eyes),
+    )
     return docket.case(case.case_id)
 
 
 @pytest.mark.parametrize(
     ("decision", "status"),
-    [("confirm", "confirmed"), ("reject", "rejected"), ("more-samples", "more-samples"), ("authorised", "authorised")],
+    [
+        ("confirm", "confirmed"),
+        ("reject", "rejected"),
+        ("more-samples", "more-samples"),
+        ("authorised", "authorised"),
+    ],
 )
-def test_every_decision_has_its_status(docket: Docket, case: Case, decision: str, status: str) -> None:
+def test_every_decision_has_its_status(
+    docket: Docket, case: Case, decision: str, status: str
+) -> None:
     assert docket.case(case.case_id).status == "draft"
     assert decide(docket, case, "Li Na", decision).status == status
 
@@ -61,14 +74,21 @@ def test_a_rejection_between_two_confirmations_starts_again(docket: Docket, case
     assert decide(docket, case, "Li Na", "confirm", four_eyes=True).status == "second-review"
 
 
-def test_an_appeal_takes_the_decision_back_and_a_correction_does_not(docket: Docket, case: Case) -> None:
+def test_an_appeal_takes_the_decision_back_and_a_correction_does_not(
+    docket: Docket, case: Case
+) -> None:
     decide(docket, case, "Li Na", "confirm")
     docket.add(case.case_id, "correction", "Li Na", AT, {"text": "the uploader is another"})
     assert docket.case(case.case_id).status == "confirmed"
     docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is a parody"})
     assert docket.case(case.case_id).status == "appealed"
     assert decide(docket, case, "Omar", "confirm").status == "confirmed"
-    assert [entry.kind for entry in docket.case(case.case_id).entries] == ["review", "correction", "appeal", "review"]
+    assert [entry.kind for entry in docket.case(case.case_id).entries] == [
+        "review",
+        "correction",
+        "appeal",
+        "review",
+    ]
 
 
 def test_nothing_is_overwritten_even_in_sqlite(docket: Docket, case: Case, tmp_path: Path) -> None:

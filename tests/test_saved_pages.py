@@ -52,9 +52,19 @@ def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, url in ADDRESSES.items():
             _capture(browser, folder, name, url)
     with capture_http(str(folder / "shop.warc.gz")):
-        for path in ("/shop", "/style.css", "/four.png", "/large.png", "/five.png", "/frame", "/six.png"):
-            connection = http.client.HTTPConnection(  # looked up now: warcio put its own in its place
-                "127.0.0.1", int(port)
+        for path in (
+            "/shop",
+            "/style.css",
+            "/four.png",
+            "/large.png",
+            "/five.png",
+            "/frame",
+            "/six.png",
+        ):
+            connection = (
+                http.client.HTTPConnection(  # looked up now: warcio put its own in its place
+                    "127.0.0.1", int(port)
+                )
             )
             connection.request("GET", path)
             connection.getresponse().read()
@@ -63,7 +73,9 @@ def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _capture(browser: Browser, folder: Path, name: str, url: str) -> None:
-    context = browser.new_context(record_har_path=folder / f"{name}.har", record_har_content="embed")
+    context = browser.new_context(
+        record_har_path=folder / f"{name}.har", record_har_content="embed"
+    )
     page = context.new_page()
     page.goto(url)
     page.wait_for_load_state("networkidle")
@@ -85,7 +97,9 @@ def facts(path: Path, room: Path) -> PageFacts:
 
 
 class TestFormats:
-    def test_chromiums_mhtml_is_read_with_its_images_and_frames(self, saved: Path, tmp_path: Path) -> None:
+    def test_chromiums_mhtml_is_read_with_its_images_and_frames(
+        self, saved: Path, tmp_path: Path
+    ) -> None:
         reading = read(saved / "shop.mhtml", tmp_path)
         [page] = reading.pages
         assert (reading.format, page.url, page.title) == (Format.MHTML, ADDRESSES["shop"], "Shop")
@@ -106,9 +120,16 @@ class TestFormats:
             images=("https://img.alicdn.com/bao/one.png", "http://img.alicdn.com/bao/two.png"), extractor="xianyu offer",
         )  # fmt: skip
 
-    def test_what_was_drawn_is_read_where_scripts_are_gone(self, saved: Path, tmp_path: Path) -> None:
+    def test_what_was_drawn_is_read_where_scripts_are_gone(
+        self, saved: Path, tmp_path: Path
+    ) -> None:
         told = facts(saved / "item.mhtml", tmp_path)
-        assert (told.kind, told.price, told.account_name, told.item_id) == (PageKind.OFFER, 9.9, "小王AI工作室", ITEM)
+        assert (told.kind, told.price, told.account_name, told.item_id) == (
+            PageKind.OFFER,
+            9.9,
+            "小王AI工作室",
+            ITEM,
+        )
         assert told.counts == {"wanted": 321, "views": 12_000}
         assert told.hashes == (HASH,)
 
@@ -123,7 +144,10 @@ class TestFormats:
         assert note.counts == {"likes": 13_000, "saves": 402, "comments": 77}
         assert "#AI写真" in note.text
         account = facts(saved / "user.har", tmp_path / "2")
-        assert (account.kind, account.counts) == (PageKind.ACCOUNT, {"followers": 34_000, "likes": 90_000})
+        assert (account.kind, account.counts) == (
+            PageKind.ACCOUNT,
+            {"followers": 34_000, "likes": 90_000},
+        )
 
     def test_a_note_as_it_was_drawn(self, tmp_path: Path) -> None:
         html = (
@@ -138,7 +162,11 @@ class TestFormats:
             "小红薯一号",
             USER,
         )
-        assert (told.item_id, told.counts, told.extractor) == (NOTE, {"likes": 13_000}, "xiaohongshu note as drawn")
+        assert (told.item_id, told.counts, told.extractor) == (
+            NOTE,
+            {"likes": 13_000},
+            "xiaohongshu note as drawn",
+        )
 
     def test_a_warc_and_what_its_records_promise(self, saved: Path, tmp_path: Path) -> None:
         reading = read(saved / "shop.warc.gz", tmp_path)
@@ -146,7 +174,12 @@ class TestFormats:
         assert reading.checks == ("7 records agree with their own digests",)
         [page] = [page for page in reading.pages if page.url and page.url.endswith("/shop")]
         told, _ = facts_of(page)
-        assert (told.kind, told.price, told.currency, told.account_name) == (PageKind.OFFER, 12.5, "EUR", "Face Shop")
+        assert (told.kind, told.price, told.currency, told.account_name) == (
+            PageKind.OFFER,
+            12.5,
+            "EUR",
+            "Face Shop",
+        )
         assert told.links == ("https://civitai.com/models/12",)
         assert len(page.images) == 4
 
@@ -154,7 +187,11 @@ class TestFormats:
         """Saved with single-file-cli 2.0 from the same shop; its pictures are inside."""
         reading = read(Path(__file__).parent / "data" / "singlefile_shop.html", tmp_path)
         [page] = reading.pages
-        assert (reading.format, reading.tool, page.url) == (Format.SINGLE_FILE, "SingleFile", ADDRESSES["shop"])
+        assert (reading.format, reading.tool, page.url) == (
+            Format.SINGLE_FILE,
+            "SingleFile",
+            ADDRESSES["shop"],
+        )
         assert len(page.images) == 3
         assert page.images[0].path.read_bytes() == picture("four.png")
         assert "Inside the frame" in page.text
@@ -167,9 +204,15 @@ class TestFormats:
         assert captures_in([tmp_path / "in"]) == [tmp_path / "in" / "Shop.html"]
         reading = read(tmp_path / "in" / "Shop.html", tmp_path / "room")
         [page] = reading.pages
-        assert (reading.format, page.url, len(page.images)) == (Format.FOLDER, "http://shop.example/shop", 1)
+        assert (reading.format, page.url, len(page.images)) == (
+            Format.FOLDER,
+            "http://shop.example/shop",
+            1,
+        )
 
-    def test_prints_and_screenshots_are_pictures_of_pages(self, saved: Path, tmp_path: Path) -> None:
+    def test_prints_and_screenshots_are_pictures_of_pages(
+        self, saved: Path, tmp_path: Path
+    ) -> None:
         print_of = read(saved / "item.pdf", tmp_path / "1")
         assert (print_of.format, len(print_of.pages[0].images)) == (Format.PDF, 1)
         assert "小王AI工作室" in print_of.pages[0].text
@@ -196,7 +239,9 @@ class TestFormats:
         assert "no screenshot" in pages[1].notes[0]
 
 
-def wacz(folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = None, damage: str = "") -> Path:
+def wacz(
+    folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = None, damage: str = ""
+) -> Path:
     """A package shaped as ArchiveWeb.page writes it, signed with a browser's key where one is given."""
     path = folder / "capture.wacz"
     pages = '{"format": "json-pages-1.0", "id": "pages"}\n{"url": "http://127.0.0.1/shop", "title": "Listed", "ts": "2026-05-01T00:00:00Z"}\n'
@@ -209,7 +254,9 @@ def wacz(folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = 
     told = "sha256:" + hashlib.sha256(text).hexdigest()
     digest: dict[str, Any] = {"path": "datapackage.json", "hash": told}
     if key is not None:
-        raw = key.sign((told if damage != "signature" else "sha256:other").encode(), ec.ECDSA(hashes.SHA256()))
+        raw = key.sign(
+            (told if damage != "signature" else "sha256:other").encode(), ec.ECDSA(hashes.SHA256())
+        )
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -227,7 +274,9 @@ def wacz(folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = 
         }.items():
             package.writestr(name, data)
         if damage == "bomb":
-            package.writestr(zipfile.ZipInfo("archive/bomb.warc"), b"\0" * 50_000_000, zipfile.ZIP_DEFLATED)
+            package.writestr(
+                zipfile.ZipInfo("archive/bomb.warc"), b"\0" * 50_000_000, zipfile.ZIP_DEFLATED
+            )
     return path
 
 
@@ -237,7 +286,9 @@ class TestWacz:
         return (saved / "shop.warc.gz").read_bytes()
 
     def test_digests_and_signature_are_checked(self, warc: bytes, tmp_path: Path) -> None:
-        reading = read(wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1())), tmp_path / "room")
+        reading = read(
+            wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1())), tmp_path / "room"
+        )
         assert reading.format == Format.WACZ
         assert reading.tool == "Webrecorder ArchiveWeb.page 0.12"
         assert "2 files agree with the SHA-256 in datapackage.json" in reading.checks
@@ -247,7 +298,9 @@ class TestWacz:
     def test_what_the_package_does_not_name_is_not_read(self, warc: bytes, tmp_path: Path) -> None:
         path = wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1()))
         with zipfile.ZipFile(path, "a") as package:
-            package.writestr("pages/extraPages.jsonl", '{"url": "http://127.0.0.1/shop", "title": "Forged"}\n')
+            package.writestr(
+                "pages/extraPages.jsonl", '{"url": "http://127.0.0.1/shop", "title": "Forged"}\n'
+            )
             package.writestr("archive/more.warc.gz", warc)
         reading = read(path, tmp_path / "room")
         assert not [page for page in reading.pages if page.title == "Forged"]
@@ -255,7 +308,9 @@ class TestWacz:
         assert any("not read" in one and "more.warc.gz" in one for one in reading.checks)
 
     @pytest.mark.parametrize(("damage", "told"), [("file", "does not agree with its SHA-256"), ("signature", "signature does not hold"), ("bomb", "must be a bomb")])  # fmt: skip
-    def test_what_was_changed_is_refused(self, warc: bytes, tmp_path: Path, damage: str, told: str) -> None:
+    def test_what_was_changed_is_refused(
+        self, warc: bytes, tmp_path: Path, damage: str, told: str
+    ) -> None:
         path = wacz(tmp_path, warc, key=ec.generate_private_key(ec.SECP256R1()), damage=damage)
         with pytest.raises(CaptureRefused, match=told):
             read(path, tmp_path / "room")
@@ -288,7 +343,9 @@ def listening() -> Iterator[tuple[str, list[bytes]]]:
 
 
 class TestHostile:
-    def test_nothing_is_fetched_and_nothing_runs(self, listening: tuple[str, list[bytes]], tmp_path: Path) -> None:
+    def test_nothing_is_fetched_and_nothing_runs(
+        self, listening: tuple[str, list[bytes]], tmp_path: Path
+    ) -> None:
         url, calls = listening
         html = (
             f'<!doctype html [<!ENTITY x SYSTEM "{url}/dtd">]><html><head><base href="{url}/"><meta http-equiv=refresh content="0;url={url}">'
@@ -336,7 +393,9 @@ class TestHostile:
         assert any("was cut off" in note for note in reading.notes)
 
     @pytest.mark.parametrize("packed", [True, False])
-    def test_a_warc_that_ends_early_says_so(self, saved: Path, tmp_path: Path, packed: bool) -> None:
+    def test_a_warc_that_ends_early_says_so(
+        self, saved: Path, tmp_path: Path, packed: bool
+    ) -> None:
         data = (saved / "shop.warc.gz").read_bytes()
         data = data if packed else gzip.decompress(data)
         whole, half = tmp_path / "whole.warc.gz", tmp_path / "half.warc.gz"
@@ -358,7 +417,8 @@ class TestHostile:
         body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<p>x" * 25_000_000
         head = (
             b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
-            b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n" % len(body)
+            b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
         )
         (tmp_path / "bomb.warc.gz").write_bytes(gzip.compress(head + body + b"\r\n\r\n"))
         limits = Limits(resource_bytes=1_000_000)
@@ -372,7 +432,8 @@ class TestHostile:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: br\r\n\r\n"
         record = (
             b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/\r\nWARC-Date: 2026-01-01T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:0>\r\n"
-            b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n" % len(head + packed)
+            b"Content-Type: application/http; msgtype=response\r\nContent-Length: %d\r\n\r\n"
+            % len(head + packed)
         )
         (tmp_path / "br.warc").write_bytes(record + head + packed + b"\r\n\r\n")
         [page] = read(tmp_path / "br.warc", tmp_path / "room").pages
@@ -390,15 +451,21 @@ class TestHostile:
     )  # fmt: skip
     def test_no_page_stops_the_reading_or_takes_long(self, tmp_path: Path, html: str) -> None:
         (tmp_path / "x.html").write_text(
-            f"<html><body>{html}</body></html>" if not html.startswith("<!--") else html + "<html></html>"
+            f"<html><body>{html}</body></html>"
+            if not html.startswith("<!--")
+            else html + "<html></html>"
         )
         begin = time.monotonic()
         told = facts(tmp_path / "x.html", tmp_path / "room")
         assert "Words" in told.text or told.text == "x"
         assert time.monotonic() - begin < 5
 
-    @pytest.mark.parametrize("name", ["item.har", "item.mhtml", "shop.warc.gz", "item.pdf", "item.png"])
-    def test_cut_off_anywhere_it_is_refused_or_read_in_part(self, saved: Path, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        "name", ["item.har", "item.mhtml", "shop.warc.gz", "item.pdf", "item.png"]
+    )
+    def test_cut_off_anywhere_it_is_refused_or_read_in_part(
+        self, saved: Path, tmp_path: Path, name: str
+    ) -> None:
         whole = (saved / name).read_bytes()
         for number, share in enumerate((0.02, 0.3, 0.7, 0.99)):
             path = tmp_path / f"{number}-{name}"

@@ -47,14 +47,27 @@ def rows_of(demo: dict[str, Any], file: str) -> list[dict[str, Any]]:
 
 class TestDemo:
     def test_rows_keep_the_contract(self, demo: dict[str, Any], world: World) -> None:
-        keys = {"file", "sha256", "outcome", "identity", "score", "threshold", "lift", "samples", "seconds", "reason"}
+        keys = {
+            "file",
+            "sha256",
+            "outcome",
+            "identity",
+            "score",
+            "threshold",
+            "lift",
+            "samples",
+            "seconds",
+            "reason",
+        }
         assert all(keys <= set(row) for row in demo["results"])
         assert {row["file"] for row in demo["results"]} == {file.file for file in world.files}
         for row in demo["results"]:
             assert (row["identity"] is not None) == (row["outcome"] in ("match", "possible"))
         assert Path(demo["report"]).is_file()
 
-    def test_every_registered_person_is_matched_and_nobody_else(self, demo: dict[str, Any], world: World) -> None:
+    def test_every_registered_person_is_matched_and_nobody_else(
+        self, demo: dict[str, Any], world: World
+    ) -> None:
         for file in world.files:
             if file.group != "registered":
                 continue
@@ -65,7 +78,9 @@ class TestDemo:
                 found |= {row["identity"] for row in rows if row["outcome"] == "possible"}
             assert found == expected, rows
 
-    def test_strangers_styles_and_objects_match_nobody(self, demo: dict[str, Any], world: World) -> None:
+    def test_strangers_styles_and_objects_match_nobody(
+        self, demo: dict[str, Any], world: World
+    ) -> None:
         for file in world.files:
             if file.group in ("stranger", "style", "object"):
                 assert [row["outcome"] for row in rows_of(demo, file.file)] != ["match"]
@@ -75,7 +90,10 @@ class TestDemo:
     def test_adapters_in_an_archive_are_judged_each(
         self, demo: dict[str, Any], scanned_home: Path, world: World, tmp_path: Path
     ) -> None:
-        files = [next(file for file in world.files if file.group == group) for group in ("registered", "style")]
+        files = [
+            next(file for file in world.files if file.group == group)
+            for group in ("registered", "style")
+        ]
         with zipfile.ZipFile(tmp_path / "pack.zip", "w") as archive:
             for file in files:
                 archive.write(file.path, f"models/{file.file}")
@@ -84,10 +102,18 @@ class TestDemo:
         assert done.returncode == 1, done.stderr
         outcomes = {row["file"]: row["outcome"] for row in json.loads(done.stdout)["results"]}
         expected = {file.file: rows_of(demo, file.file)[0]["outcome"] for file in files}
-        assert outcomes == {f"pack.zip: models/{name}": outcome for name, outcome in expected.items()}
+        assert outcomes == {
+            f"pack.zip: models/{name}": outcome for name, outcome in expected.items()
+        }
 
-    def test_what_cannot_be_read_is_failed_with_a_reason(self, demo: dict[str, Any], world: World) -> None:
-        told = {"not-an-adapter": "not those of any known adapter", "malformed": "cut off", "pickle": "not opened"}
+    def test_what_cannot_be_read_is_failed_with_a_reason(
+        self, demo: dict[str, Any], world: World
+    ) -> None:
+        told = {
+            "not-an-adapter": "not those of any known adapter",
+            "malformed": "cut off",
+            "pickle": "not opened",
+        }
         for file in world.files:
             if file.group in told:
                 [row] = rows_of(demo, file.file)
@@ -105,7 +131,9 @@ class TestDemo:
                 assert row["score"] >= row["threshold"]
                 assert row["lift"] is None or row["lift"] > 0.1
 
-    def test_the_report_shows_samples_and_no_enrolment_photo(self, demo: dict[str, Any], scanned_home: Path) -> None:
+    def test_the_report_shows_samples_and_no_enrolment_photo(
+        self, demo: dict[str, Any], scanned_home: Path
+    ) -> None:
         text = Path(demo["report"]).read_text("utf-8")
         assert text.count("data:image/png;base64,") >= 30
         for path in (scanned_home / "evidence").glob("*.png"):
@@ -113,13 +141,19 @@ class TestDemo:
         done = run("report", "--lang", "zh-CN", "--json", home=scanned_home)
         assert "肖像扫描报告" in Path(json.loads(done.stdout)["report"]).read_text("utf-8")
 
-    def test_a_second_run_samples_and_fetches_nothing_again(self, demo: dict[str, Any], scanned_home: Path) -> None:
+    def test_a_second_run_samples_and_fetches_nothing_again(
+        self, demo: dict[str, Any], scanned_home: Path
+    ) -> None:
         # The hub names the SHA-256 of every file, and all of them were judged: not even the bytes are needed.
         shutil.rmtree(scanned_home / "checkpoints")
         again = scan_the_hub_apart(scanned_home)
         assert not (scanned_home / "checkpoints").exists()
         assert without_ids(again) == without_ids(demo)
-        verdicts = sqlite3.connect(scanned_home / "scans.db").execute("select count(*) from verdicts").fetchone()[0]
+        verdicts = (
+            sqlite3.connect(scanned_home / "scans.db")
+            .execute("select count(*) from verdicts")
+            .fetchone()[0]
+        )
         assert verdicts == len({row["sha256"] for row in demo["results"]})
 
 
@@ -160,7 +194,9 @@ def states(home: Path) -> list[str]:
         return []
 
 
-def test_a_scan_killed_anywhere_ends_as_if_it_had_not_been(registered_home: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_scan_killed_anywhere_ends_as_if_it_had_not_been(
+    registered_home: Path, folder: Path, tmp_path: Path
+) -> None:
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(registered_home, undisturbed)
     expected = run("scan", str(folder), "--json", home=undisturbed)
@@ -184,9 +220,14 @@ def test_a_scan_killed_anywhere_ends_as_if_it_had_not_been(registered_home: Path
     assert resumed.returncode == 1, resumed.stderr
     assert without_ids(json.loads(resumed.stdout)) == without_ids(json.loads(expected.stdout))
     for home in (registered_home, undisturbed):
-        assert sqlite3.connect(home / "scans.db").execute("select count(*) from scans").fetchone()[0] == 1
+        assert (
+            sqlite3.connect(home / "scans.db").execute("select count(*) from scans").fetchone()[0]
+            == 1
+        )
         cases = (
-            sqlite3.connect(home / "cases.db").execute("select checkpoint_sha256, identity_id from cases").fetchall()
+            sqlite3.connect(home / "cases.db")
+            .execute("select checkpoint_sha256, identity_id from cases")
+            .fetchall()
         )
         assert len(cases) == len(set(cases)) == 2
 
@@ -208,7 +249,10 @@ def test_ctrl_c_ends_a_scan_at_once_and_in_order(registered_home: Path, folder: 
 
 
 def test_of_a_stranger_nothing_is_kept(
-    registered_home: Path, folder: Path, miniature_sampler: Sampler, miniature_reader: InsightFaceReader
+    registered_home: Path,
+    folder: Path,
+    miniature_sampler: Sampler,
+    miniature_reader: InsightFaceReader,
 ) -> None:
     path = folder / "dvx_actor.safetensors"
     document = json.loads(run("scan", str(path), "--json", home=registered_home).stdout)
@@ -229,10 +273,15 @@ def test_of_a_stranger_nothing_is_kept(
         for dtype in ("<f2", "<f4", "<f8"):
             packed = np.asarray(vector, dtype).tobytes()[:12]
             assert not any(packed in data or base64.b64encode(packed) in data for data in files)
-        assert not any(f"{vector[0]:.6f}".encode() in data and f"{vector[1]:.6f}".encode() in data for data in files)
+        assert not any(
+            f"{vector[0]:.6f}".encode() in data and f"{vector[1]:.6f}".encode() in data
+            for data in files
+        )
 
 
-def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: Path, tmp_path: Path) -> None:
+def test_a_new_adapter_is_caught_once_its_person_is_registered(
+    registered_home: Path, tmp_path: Path
+) -> None:
     stranger = next(file for file in load_world().files if file.group == "stranger")
     adapter, photos, seed = stranger.path, tmp_path / "photos", str(stranger.person_seeds[0])
     before = run("scan", adapter, "--json", home=registered_home)
@@ -243,14 +292,25 @@ def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: 
     assert json.loads(enrolled.stdout)["accepted"] >= 6
     waiting = run("scan", adapter, "--json", home=registered_home)
     assert [row["outcome"] for row in json.loads(waiting.stdout)["results"]] == ["clear"]
-    approved = run("approve", "person-new", "--operator", "olga", "--proof", "drawn", home=registered_home)
+    approved = run(
+        "approve", "person-new", "--operator", "olga", "--proof", "drawn", home=registered_home
+    )
     assert approved.returncode == 0, approved.stderr
     after = run("scan", adapter, "--json", home=registered_home)
     assert after.returncode == 1
     assert [(row["outcome"], row["identity"]) for row in json.loads(after.stdout)["results"]] == [
         ("match", "person-new")
     ]
-    licensed = run("licence", "grant", "person-new", "--hub", "folder", "--until", "2999-01-01", home=registered_home)
+    licensed = run(
+        "licence",
+        "grant",
+        "person-new",
+        "--hub",
+        "folder",
+        "--until",
+        "2999-01-01",
+        home=registered_home,
+    )
     assert licensed.returncode == 0, licensed.stderr
     allowed = json.loads(run("scan", adapter, "--json", home=registered_home).stdout)["results"]
     assert [(row["outcome"], bool(row["authorised"])) for row in allowed] == [("match", True)]
@@ -262,12 +322,16 @@ def test_a_new_adapter_is_caught_once_its_person_is_registered(registered_home: 
 
 def test_a_trained_adapter_is_read_as_one(tmp_path: Path) -> None:
     adapter = tmp_path / "new.safetensors"
-    trained = run("miniature", "train-adapter", "31337", adapter, "--trigger", "vqx", "--steps", "3")
+    trained = run(
+        "miniature", "train-adapter", "31337", adapter, "--trigger", "vqx", "--steps", "3"
+    )
     assert trained.returncode == 0, trained.stderr
     told = json.loads(run("inspect", adapter, "--json").stdout)
     assert "lora" in json.dumps(told).lower()
 
 
 def test_a_scan_for_nobody_says_so(tmp_path: Path) -> None:
-    done = run("scan", ADAPTERS / "teapot_object.safetensors", "--face-pack", "miniature", home=tmp_path)
+    done = run(
+        "scan", ADAPTERS / "teapot_object.safetensors", "--face-pack", "miniature", home=tmp_path
+    )
     assert (done.returncode, "Nobody was searched for" in done.stderr) == (0, True)

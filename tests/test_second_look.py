@@ -28,7 +28,9 @@ def png(pixels: np.ndarray, name: str) -> PhotoFile:
     return PhotoFile(name, data.getvalue())
 
 
-def report_of(reader: InsightFaceReader, pack: FacePack, photos: list[PhotoFile] | list[Path]) -> EnrolmentReport:
+def report_of(
+    reader: InsightFaceReader, pack: FacePack, photos: list[PhotoFile] | list[Path]
+) -> EnrolmentReport:
     try:
         return make_template(reader, pack.bar, photos).report
     except EnrolmentRefused as refused:
@@ -59,10 +61,17 @@ class TestRealPhotographs:
 
     @pytest.mark.parametrize(("quarters", "degrees"), [(1, 90), (2, 180), (3, 270)])
     def test_a_photo_on_its_side_says_how_to_turn_it(
-        self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray], quarters: int, degrees: int
+        self,
+        reader: InsightFaceReader,
+        pack: FacePack,
+        portraits: list[np.ndarray],
+        quarters: int,
+        degrees: int,
     ) -> None:
         photos = [png(one, f"{number}.png") for number, one in enumerate(portraits)]
-        report = report_of(reader, pack, [*photos[:3], png(np.rot90(portraits[3], quarters), "side.png")])
+        report = report_of(
+            reader, pack, [*photos[:3], png(np.rot90(portraits[3], quarters), "side.png")]
+        )
         whys = [verdict.refusal and verdict.refusal.why for verdict in report.photos]
         assert whys == [None, None, None, Why.SIDEWAYS]
         refusal = report.photos[3].refusal
@@ -74,14 +83,20 @@ class TestRealPhotographs:
     def test_nobody_is_enrolled_from_photos_that_all_lie_on_their_side(
         self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray], quarters: int
     ) -> None:
-        photos = [png(np.rot90(one, quarters), f"{number}.png") for number, one in enumerate(portraits)]
+        photos = [
+            png(np.rot90(one, quarters), f"{number}.png") for number, one in enumerate(portraits)
+        ]
         report = report_of(reader, pack, photos)
-        assert [verdict.refusal and verdict.refusal.why for verdict in report.photos] == [Why.SIDEWAYS] * 4
+        assert [verdict.refusal and verdict.refusal.why for verdict in report.photos] == [
+            Why.SIDEWAYS
+        ] * 4
 
     def test_upright_photos_are_left_alone(
         self, reader: InsightFaceReader, pack: FacePack, portraits: list[np.ndarray]
     ) -> None:
-        report = report_of(reader, pack, [png(one, f"{number}.png") for number, one in enumerate(portraits)])
+        report = report_of(
+            reader, pack, [png(one, f"{number}.png") for number, one in enumerate(portraits)]
+        )
         assert [verdict.refusal for verdict in report.photos] == [None] * 4
 
     def test_a_large_face_in_a_huge_photo_is_found(
@@ -102,14 +117,20 @@ def test_copies_of_a_refused_photo_are_refused_for_its_reason(
     Image.open(stranger).save(copy, quality=95)
     photos = [*draw_photos(900, 5, tmp_path), stranger, copy]
     report = report_of(miniature_reader, miniature_pack, photos)
-    assert [verdict.refusal and verdict.refusal.why for verdict in report.photos[5:]] == [Why.SOMEONE_ELSE] * 2
+    assert [verdict.refusal and verdict.refusal.why for verdict in report.photos[5:]] == [
+        Why.SOMEONE_ELSE
+    ] * 2
     twice = shutil.copy(photos[0], tmp_path / "again.png")
     report = report_of(miniature_reader, miniature_pack, [*photos[:5], Path(twice)])
-    assert [verdict.refusal and verdict.refusal.why for verdict in report.photos].count(Why.DUPLICATE) == 1
+    assert [verdict.refusal and verdict.refusal.why for verdict in report.photos].count(
+        Why.DUPLICATE
+    ) == 1
 
 
 def face(vector: Vector) -> Face:
-    return Face((0, 0, 9, 9), np.zeros((5, 2), np.float32), 0.9, 0, 0, 0, 99.0, 99.0, 0, vector, 9.0)
+    return Face(
+        (0, 0, 9, 9), np.zeros((5, 2), np.float32), 0.9, 0, 0, 0, 99.0, 99.0, 0, vector, 9.0
+    )
 
 
 class TestOnTheirSide:
@@ -125,13 +146,18 @@ class TestOnTheirSide:
     def test_a_surer_face_that_is_somebody_else_says_nothing(self) -> None:
         faces = {0: self.near(), 1: self.near(), 2: self.near()}
         assert on_their_side({2: Turned(90, self.other())}, faces, [0, 1, 2], 0.4) == []
-        assert on_their_side({2: Turned(90, self.near())}, {**faces, 2: self.other()}, [0, 1, 2], 0.4) == [2]
+        assert on_their_side(
+            {2: Turned(90, self.near())}, {**faces, 2: self.other()}, [0, 1, 2], 0.4
+        ) == [2]
 
     def test_where_none_is_surely_upright_what_agrees_better_counts(self) -> None:
         right = {number: self.near() for number in range(3)}
         wrong = {number: self.other() for number in range(3)}
         turned = {number: Turned(180, one) for number, one in right.items()}
         assert on_their_side(turned, wrong, [0, 1, 2], 0.4) == [0, 1, 2]
-        assert on_their_side({n: Turned(180, one) for n, one in wrong.items()}, right, [0, 1, 2], 0.4) == []
+        assert (
+            on_their_side({n: Turned(180, one) for n, one in wrong.items()}, right, [0, 1, 2], 0.4)
+            == []
+        )
         assert on_their_side(turned, {}, [], 0.4) == [0, 1, 2]
         assert on_their_side({}, right, [0, 1, 2], 0.4) == []

@@ -32,7 +32,11 @@ def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
         kinds = kinds_of(field.annotation)
         nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if SecretStr in kinds:
-            found[name] = SECRET if name != "smtp_url" else SecretStr(f"smtps://u:{WRITTEN.decode()}@mail.example")
+            found[name] = (
+                SECRET
+                if name != "smtp_url"
+                else SecretStr(f"smtps://u:{WRITTEN.decode()}@mail.example")
+            )
         elif nested and (inside := secrets_below(nested[0])):
             found[name] = inside
     return found
@@ -41,7 +45,11 @@ def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
 def full_of_secrets(home: Path) -> Settings:
     """Settings with a secret of every kind: SecretStr, addresses that hold a password or a key, free text."""
     found = secrets_below(Settings)
-    provider = {"name": "Company", "issuer": f"https://u:{SECRET.get_secret_value()}@sso.example", "client_id": "c"}
+    provider = {
+        "name": "Company",
+        "issuer": f"https://u:{SECRET.get_secret_value()}@sso.example",
+        "client_id": "c",
+    }
     web = {**found.pop("web"), "case_webhook": f"https://hooks.example/{SECRET.get_secret_value()}"}
     web["oidc"] = {**provider, **web["oidc"]}
     return Settings(
@@ -51,16 +59,30 @@ def full_of_secrets(home: Path) -> Settings:
 
 
 def test_every_secret_of_the_settings_is_found() -> None:
-    assert set(secrets_below(Settings)) >= {"civitai_token", "master_key", "next_master_key", "webhook_secret", "web"}
+    assert set(secrets_below(Settings)) >= {
+        "civitai_token",
+        "master_key",
+        "next_master_key",
+        "webhook_secret",
+        "web",
+    }
     assert set(secrets_below(WebSettings)) == {"smtp_url", "oidc"}
     assert set(secrets_below(OpenIdProvider)) == {"client_secret"}
 
 
-def test_workers_get_what_judging_reads_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_get_what_judging_reads_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PORTRAIT_SCANNER_GITHUB_TOKEN", SECRET.get_secret_value())
     settings = full_of_secrets(tmp_path)
     assert WRITTEN in pickled(settings)
     sent = settings_of_workers(settings)
     assert WRITTEN not in pickled(sent)
-    assert {name: getattr(sent, name) for name in ON_WORKERS} == {name: getattr(settings, name) for name in ON_WORKERS}
-    assert (sent.base_model, sent.fpir, sent.calibrations_path) == ("b", 0.01, settings.calibrations_path)
+    assert {name: getattr(sent, name) for name in ON_WORKERS} == {
+        name: getattr(settings, name) for name in ON_WORKERS
+    }
+    assert (sent.base_model, sent.fpir, sent.calibrations_path) == (
+        "b",
+        0.01,
+        settings.calibrations_path,
+    )

@@ -46,7 +46,10 @@ def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
 class TestSentences:
     def test_an_error_is_told_as_a_sentence(self) -> None:
         assert sentence_of(HubError("the hub is closed")) == "the hub is closed"
-        assert sentence_of(OSError(errno.ENOSPC, "No space left on device", "/x")) == "No space left on device (/x)"
+        assert (
+            sentence_of(OSError(errno.ENOSPC, "No space left on device", "/x"))
+            == "No space left on device (/x)"
+        )
         assert sentence_of(KeyError("colour")) == "unexpected KeyError: 'colour'"
         assert sentence_of(ValueError()) == "unexpected ValueError: "
 
@@ -62,7 +65,11 @@ class TestMessenger:
         return WebStore(settings.web_path)
 
     def test_one_step_that_fails_keeps_no_other_from_being_done(
-        self, settings: Settings, store: WebStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self,
+        settings: Settings,
+        store: WebStore,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         outbox = Outbox(settings, store, utc_now)
         sent: list[int] = []
@@ -124,14 +131,20 @@ class TestReaders:
         assert [one.levelno for one in caplog.records if one.exc_info] == [logging.ERROR]
 
     def test_a_detector_that_takes_no_batch_says_so(
-        self, miniature_reader: InsightFaceReader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self,
+        miniature_reader: InsightFaceReader,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         detector = miniature_reader._detector._detector
         monkeypatch.setattr("face_index.faces.detection.onnx.load", _fails)
         options = miniature_reader._app.det_model.session.get_session_options()
         slow = BatchDetector(detector, (640, 640), 4, options)
         assert slow.layout == Layout.ONE_AT_A_TIME
-        assert "one image at a time, since the detector takes no batch: its network cannot be opened" in caplog.text
+        assert (
+            "one image at a time, since the detector takes no batch: its network cannot be opened"
+            in caplog.text
+        )
 
 
 class TestWatch:
@@ -141,7 +154,8 @@ class TestWatch:
         (tmp_path / "hub").mkdir()
         monkeypatch.setattr("crawlers.sweeps.rounds.go_round", _fails)
         watched = CliRunner().invoke(
-            app, ["--home", str(tmp_path / "home"), "watch", str(tmp_path / "hub"), "--once", "--json"]
+            app,
+            ["--home", str(tmp_path / "home"), "watch", str(tmp_path / "hub"), "--once", "--json"],
         )
         assert watched.exit_code == 3
         assert "unexpected KeyError: 'uploads'" in watched.output
@@ -189,20 +203,28 @@ class TestStart:
         assert b"hunter2" not in written
 
     def test_what_will_not_work_is_said_before_anybody_uses_it(self, tmp_path: Path) -> None:
-        authority = TimestampAuthority(name="tsa", url="https://tsa.example", certificates=tmp_path / "none.pem")
+        authority = TimestampAuthority(
+            name="tsa", url="https://tsa.example", certificates=tmp_path / "none.pem"
+        )
         settings = Settings(
-            home=tmp_path, timestamp_authorities=(authority,), web=web(scan_roots=[str(tmp_path / "no"), "s3://bucket"])
+            home=tmp_path,
+            timestamp_authorities=(authority,),
+            web=web(scan_roots=[str(tmp_path / "no"), "s3://bucket"]),
         )
         told = list(check_at_start(settings))
         assert [sentence.split(":")[0].split()[0] for sentence in told] == [
             "Callers", "scan_roots", "timestamp_authorities"
         ]  # fmt: skip
-        whole = Settings(home=tmp_path, webhook_secret=SecretStr("s"), web=web(scan_roots=[str(tmp_path)]))
+        whole = Settings(
+            home=tmp_path, webhook_secret=SecretStr("s"), web=web(scan_roots=[str(tmp_path)])
+        )
         assert list(check_at_start(whole)) == []
 
     def test_a_webhook_that_may_never_be_posted_to_is_refused(self, tmp_path: Path) -> None:
         settings = Settings(
-            home=tmp_path, webhook_secret=SecretStr("s"), web=web(case_webhook="http://169.254.169.254/x")
+            home=tmp_path,
+            webhook_secret=SecretStr("s"),
+            web=web(case_webhook="http://169.254.169.254/x"),
         )
         with pytest.raises(SettingsInvalid, match=r"web\.case_webhook: .*169\.254"):
             list(check_at_start(settings))

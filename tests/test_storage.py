@@ -110,13 +110,19 @@ def test_changes_and_disappearances_are_noticed(
 def test_only_what_is_newer_is_listed(bucket: Callable[[str, bytes], None]) -> None:
     bucket("a.safetensors", bytes(100))
     hub = StorageHub("s3://uploads")
-    for since, count in ((datetime.now(UTC) - timedelta(hours=1), 1), (datetime.now(UTC) + timedelta(hours=1), 0)):
+    for since, count in (
+        (datetime.now(UTC) - timedelta(hours=1), 1),
+        (datetime.now(UTC) + timedelta(hours=1), 0),
+    ):
         [strand] = hub.strands(since)
         assert sum(len(page.listings) for page in hub.pages(strand)) == count
 
 
 def test_a_copy_that_broke_off_goes_on_and_an_altered_object_begins_anew(
-    bucket: Callable[[str, bytes], None], make_lora: Callable[..., Path], transport: Transport, tmp_path: Path
+    bucket: Callable[[str, bytes], None],
+    make_lora: Callable[..., Path],
+    transport: Transport,
+    tmp_path: Path,
 ) -> None:
     data = make_lora().read_bytes()
     bucket("a.safetensors", data)
@@ -140,11 +146,15 @@ def test_a_copy_that_broke_off_goes_on_and_an_altered_object_begins_anew(
         store.obtain(transport, RemoteFile("page", "s3://uploads/page.safetensors"))
 
 
-def test_what_cannot_be_reached_says_so(bucket: Callable[[str, bytes], None], transport: Transport) -> None:
+def test_what_cannot_be_reached_says_so(
+    bucket: Callable[[str, bytes], None], transport: Transport
+) -> None:
     with pytest.raises(HubUnreachable, match="not there"):
         read_header(source_of(transport, "s3://uploads/nothing.safetensors"))
     with pytest.raises(HubUnreachable, match="s3://missing-bucket"):
-        list(StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").strands()[0]))
+        list(
+            StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").strands()[0])
+        )
 
 
 def test_a_bucket_is_crawled_from_the_command_line(

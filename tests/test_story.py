@@ -31,24 +31,43 @@ def test_the_whole_mission_is_told_and_goes_on_after_a_kill(tmp_path: Path) -> N
     done = run("demo", "--json", home=home)
     assert done.returncode == 0, done.stderr
     story = json.loads(done.stdout)
-    assert (story["results"], story["degraded"]) == (story["rows"], [])  # as `scan --json` calls them
+    assert (story["results"], story["degraded"]) == (
+        story["rows"],
+        [],
+    )  # as `scan --json` calls them
     found = {(one["person"], one["kind"], one["hub"]) for one in story["findings"]}
     assert found >= FORMATS
-    reuploaded = [one for one in story["findings"] if (one["person"], one["kind"]) == ("person-101", "locon")]
-    assert [one["listings"] for one in reuploaded] == [["civitai", "huggingface"]]  # the same weights are one case
-    assert {person for person, _, _ in found} == {f"person-{seed}" for seed in range(101, 111) if seed != 109}
+    reuploaded = [
+        one for one in story["findings"] if (one["person"], one["kind"]) == ("person-101", "locon")
+    ]
+    assert [one["listings"] for one in reuploaded] == [
+        ["civitai", "huggingface"]
+    ]  # the same weights are one case
+    assert {person for person, _, _ in found} == {
+        f"person-{seed}" for seed in range(101, 111) if seed != 109
+    }
     assert [one["file"] for one in story["reuploads"]] == ["evening_light.safetensors"]
     assert sum(one["outcome"] == "clear" for one in story["rows"]) == 8
     impostors = [one for one in story["judged"] if one["outcome"] == "match"]
-    assert [story["names"][one["identities"][0]] for one in impostors] == ["person-101", "person-102", "person-103"]
+    assert [story["names"][one["identities"][0]] for one in impostors] == [
+        "person-101",
+        "person-102",
+        "person-103",
+    ]
     assert (len(story["judged"]), story["offers"]) == (6, 10)
     folder, items, sound = story["bundle"]
     assert items == sound == len(verify(Path(folder)))
     assert story["reproduced"][0] == story["reproduced"][1] > 0
-    assert {Path(one).name.split(".", 1)[1] for one in story["notices"]} >= {"prc-1195.zh-CN.pdf", "eu-dsa-16.en.pdf"}
+    assert {Path(one).name.split(".", 1)[1] for one in story["notices"]} >= {
+        "prc-1195.zh-CN.pdf",
+        "eu-dsa-16.en.pdf",
+    }
     gone = story["withdrawn"]
     assert (gone["traces_before"] > 0, gone["traces_after"]) == (True, 0)
-    assert verify_receipt(json.loads(Path(gone["receipt"]).read_text())).photos_erased == gone["photos"]
+    assert (
+        verify_receipt(json.loads(Path(gone["receipt"]).read_text())).photos_erased
+        == gone["photos"]
+    )
     people = json.loads(run("identities", "--json", home=home).stdout)
     assert "person-107" not in json.dumps(people)
     again = run("demo", home=home)  # told from what was written

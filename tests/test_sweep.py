@@ -29,7 +29,9 @@ def months() -> int:
     return (today.year - 2022) * 12 + today.month - 10
 
 
-def go(server: FakeCivitai, transport: Transport, store: CrawlStore, now: datetime = NOON) -> list[SweepStep]:
+def go(
+    server: FakeCivitai, transport: Transport, store: CrawlStore, now: datetime = NOON
+) -> list[SweepStep]:
     return list(sweep(CivitaiHub(transport, server.url), "civitai", store, lambda: now))
 
 
@@ -50,39 +52,65 @@ def test_every_listing_is_found_once_and_a_second_sweep_finds_nothing_new(
         assert kinds(go(server, transport, store, NOON + timedelta(days=1))) == []
 
 
-def test_what_happens_to_a_listing_becomes_an_event(transport: Transport, store: CrawlStore) -> None:
+def test_what_happens_to_a_listing_becomes_an_event(
+    transport: Transport, store: CrawlStore
+) -> None:
     days = iter(NOON + timedelta(days=day) for day in range(1, 99))
     with serve_civitai(30) as server:
         go(server, transport, store)
         server.models[3]["modelVersions"][0]["trainedWords"] = ["zkw"]
-        server.models[4]["modelVersions"][0]["stats"] = {"downloadCount": 999}  # a counter is no change
+        server.models[4]["modelVersions"][0]["stats"] = {
+            "downloadCount": 999
+        }  # a counter is no change
         assert kinds(go(server, transport, store, next(days))) == [("3", EventKind.CHANGED)]
         gone, flagged, archived = server.models.pop(5), server.models.pop(6), server.models.pop(7)
         server.flagged.add(6)
         server.archived.add(7)
         second = kinds(go(server, transport, store, next(days)))
-        assert sorted(second) == [("6", EventKind.FLAGGED), ("7", EventKind.ARCHIVED)]  # one 404 is not enough
+        assert sorted(second) == [
+            ("6", EventKind.FLAGGED),
+            ("7", EventKind.ARCHIVED),
+        ]  # one 404 is not enough
         assert kinds(go(server, transport, store, next(days))) == [("5", EventKind.GONE)]
         assert kinds(go(server, transport, store, next(days))) == []
         server.models[5], server.models[7] = gone, archived
-        server.models[31] = {**model(31), "modelVersions": [{**flagged["modelVersions"][0], "id": 31}]}
+        server.models[31] = {
+            **model(31),
+            "modelVersions": [{**flagged["modelVersions"][0], "id": 31}],
+        }
         back = sorted(kinds(go(server, transport, store, next(days))))
         assert back == [
             ("31", EventKind.FIRST_SEEN), ("31", EventKind.RE_UPLOADED), ("5", EventKind.BACK_AGAIN), ("7", EventKind.BACK_AGAIN),
         ]  # fmt: skip
     [again] = [event for event in store.events() if event.kind == EventKind.RE_UPLOADED]
     assert again.details["first"] == {"hub": "civitai", "listing_id": "6"}
-    versions = store.db.execute("select count(*) from listings where listing_id = '3'").fetchone()[0]
+    versions = store.db.execute("select count(*) from listings where listing_id = '3'").fetchone()[
+        0
+    ]
     assert versions == 2
 
 
-def test_what_a_hub_says_of_what_it_still_lists_is_an_event_too(transport: Transport, store: CrawlStore) -> None:
+def test_what_a_hub_says_of_what_it_still_lists_is_an_event_too(
+    transport: Transport, store: CrawlStore
+) -> None:
     days = iter(NOON + timedelta(days=day) for day in range(1, 99))
     with serve_civitai(5) as server:
         go(server, transport, store)
-        server.models[2]["mode"], server.models[3]["mode"], server.models[4]["poi"] = "Archived", "TakenDown", True
-        told = [kind for kind in kinds(go(server, transport, store, next(days))) if kind[1] != EventKind.CHANGED]
-        assert told == [("2", EventKind.ARCHIVED), ("3", EventKind.TAKEN_DOWN), ("4", EventKind.FLAGGED)]
+        server.models[2]["mode"], server.models[3]["mode"], server.models[4]["poi"] = (
+            "Archived",
+            "TakenDown",
+            True,
+        )
+        told = [
+            kind
+            for kind in kinds(go(server, transport, store, next(days)))
+            if kind[1] != EventKind.CHANGED
+        ]
+        assert told == [
+            ("2", EventKind.ARCHIVED),
+            ("3", EventKind.TAKEN_DOWN),
+            ("4", EventKind.FLAGGED),
+        ]
         assert kinds(go(server, transport, store, next(days))) == []
         del server.models[2]["mode"]
         assert ("2", EventKind.BACK_AGAIN) in kinds(go(server, transport, store, next(days)))
@@ -117,7 +145,10 @@ def test_a_folder_is_swept_like_a_hub(store: CrawlStore, tmp_path: Path) -> None
 
     def once(day: int) -> list[EventKind]:
         return [
-            kind for _, kind in kinds(list(sweep(FolderHub(folder), str(folder), store, lambda: NOON + timedelta(day))))
+            kind
+            for _, kind in kinds(
+                list(sweep(FolderHub(folder), str(folder), store, lambda: NOON + timedelta(day)))
+            )
         ]
 
     assert once(0) == [EventKind.FIRST_SEEN] * 2
@@ -144,9 +175,13 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
         ]  # fmt: skip
         for _ in range(5):
             wanted = pages_kept(home) + rng.randint(1, 9)
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             deadline = time.monotonic() + 60
-            while process.poll() is None and pages_kept(home) < wanted and time.monotonic() < deadline:
+            while (
+                process.poll() is None and pages_kept(home) < wanted and time.monotonic() < deadline
+            ):
                 time.sleep(0.005)
             assert process.poll() is None
             process.send_signal(signal.SIGKILL)
@@ -162,7 +197,9 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
                 entry["modelVersions"][0]["publishedAt"][:7] for entry in server.models.values()
             ).values()
         )
-        assert len(server.requests) <= pages + months() + len(server.faults_made) + 5 * (WORKERS + 2)
+        assert len(server.requests) <= pages + months() + len(server.faults_made) + 5 * (
+            WORKERS + 2
+        )
         assert server.over_budget <= WORKERS
         assert server.faults_made
     with_events = run("listings", "--events", "--last", "9999", "--json", home=home)
@@ -176,7 +213,9 @@ def test_crawled_listings_can_be_searched(tmp_path: Path) -> None:
         first = run("crawl", f"civitai={server.url}", "--limit", "100", home=home)
         assert "so far" in first.stdout
         assert "finished" in run("crawl", f"civitai={server.url}", "--json", home=home).stdout
-    found = json.loads(run("listings", "--search", "Model 117", "--json", home=home).stdout)["listings"]
+    found = json.loads(run("listings", "--search", "Model 117", "--json", home=home).stdout)[
+        "listings"
+    ]
     assert [one["listing_id"] for one in found] == ["117"]
     assert found[0]["state"] == "listed"
     assert "120" in run("hubs", home=home).stdout

@@ -51,7 +51,9 @@ LAWFUL = {
     "microseconds": Oddity(fraction=".123456"),
     "granted with modifications": Oddity(status=1),
     "certificates in no order": Oddity(certificates="root leaf mid"),
-    "granted with modifications, certificates in no order": Oddity(status=1, certificates="leaf root mid"),
+    "granted with modifications, certificates in no order": Oddity(
+        status=1, certificates="leaf root mid"
+    ),
     "only its own certificate": Oddity(certificates="leaf"),
     "certificate named by SHA-1": Oddity(version=1),
     "an extension that may be passed over": Oddity(critical=False),
@@ -62,10 +64,19 @@ LAWFUL = {
 REFUSED = {
     "no nonce": (Oddity(nonce="none"), "holds no nonce"),
     "another nonce": (Oddity(nonce="other"), "holds another nonce"),
-    "no nonce, certificates in no order": (Oddity(nonce="none", certificates="root leaf mid"), "holds no nonce"),
-    "another nonce, certificates in no order": (Oddity(nonce="other", certificates="leaf mid root"), "another nonce"),
+    "no nonce, certificates in no order": (
+        Oddity(nonce="none", certificates="root leaf mid"),
+        "holds no nonce",
+    ),
+    "another nonce, certificates in no order": (
+        Oddity(nonce="other", certificates="leaf mid root"),
+        "another nonce",
+    ),
     "an extension that must be understood": (Oddity(critical=True), "critical extension"),
-    "a certificate with such an extension": (Oddity(leaf="demanding"), "demand that is not understood"),
+    "a certificate with such an extension": (
+        Oddity(leaf="demanding"),
+        "demand that is not understood",
+    ),
     "two days behind": (Oddity(after=timedelta(days=-2)), "by the signer's clock"),
     "two days ahead": (Oddity(after=timedelta(days=2)), "clock"),
     "ten years ahead": (Oddity(after=timedelta(days=3650)), "clock"),
@@ -81,10 +92,16 @@ REFUSED = {
     "signed by nobody": (Oddity(signers=0), "0 signers"),
     "a signer by key identifier": (Oddity(by_key=True), "key identifier"),
     "a signature of another kind": (Oddity(pss=True), "RSASSA-PSS"),
-    "no certificate although asked for": (Oddity(certificates=""), "neither in the token nor in the bundle"),
+    "no certificate although asked for": (
+        Oddity(certificates=""),
+        "neither in the token nor in the bundle",
+    ),
     "names no certificate": (Oddity(names="none"), "does not name the certificate"),
     "names another certificate": (Oddity(names="other"), "names another certificate"),
-    "names another certificate by SHA-1": (Oddity(names="mid", version=1), "names another certificate"),
+    "names another certificate by SHA-1": (
+        Oddity(names="mid", version=1),
+        "names another certificate",
+    ),
     "calls itself something else": (Oddity(calls_itself="other"), "names another authority"),
     "a certificate without purpose": (Oddity(leaf="no purpose"), "for timestamping alone"),
     "a purpose that is not critical": (Oddity(leaf="not critical"), "for timestamping alone"),
@@ -116,11 +133,19 @@ def asked(odd: OddAuthority, *, configured: bool = True) -> list[Authority]:
     return [Authority("odd", odd.url, odd.root if configured else None)]
 
 
-def sealed(folder: Path, environment: EnvironmentRecord, authorities: list[Authority], now: datetime = NOW) -> Path:
+def sealed(
+    folder: Path, environment: EnvironmentRecord, authorities: list[Authority], now: datetime = NOW
+) -> Path:
     folder.mkdir()
     (folder / "original").write_bytes(b"a page")
     sha256 = hashlib.sha256(b"a page").hexdigest()
-    told = {"capture_id": sha256, "sha256": sha256, "name": "a", "taken_in_at": now.isoformat(), "taken_in_by": "b"}
+    told = {
+        "capture_id": sha256,
+        "sha256": sha256,
+        "name": "a",
+        "taken_in_at": now.isoformat(),
+        "taken_in_by": "b",
+    }
     seal_capture(folder, told, environment, sign, authorities, now)
     return folder
 
@@ -128,9 +153,19 @@ def sealed(folder: Path, environment: EnvironmentRecord, authorities: list[Autho
 def stamped_unchecked(folder: Path, odd: OddAuthority) -> Path:
     """What a signer can do who keeps whatever an authority answers."""
     message = (folder / "seal/stamped.json").read_bytes()
-    request = TimestampRequestBuilder().data(message).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    request = (
+        TimestampRequestBuilder()
+        .data(message)
+        .hash_algorithm(HashAlgorithm.SHA256)
+        .nonce(nonce=True)
+        .build()
+    )
     answer = odd.reply(request.as_bytes())
-    files = {"seal/odd.tsq": request.as_bytes(), "seal/odd.tsr": answer, "seal/odd.pem": odd.root.read_bytes()}
+    files = {
+        "seal/odd.tsq": request.as_bytes(),
+        "seal/odd.tsr": answer,
+        "seal/odd.pem": odd.root.read_bytes(),
+    }
     for name, data in files.items():
         (folder / name).write_bytes(data)
     try:
@@ -192,7 +227,9 @@ def test_whoever_verifies_says_the_same(
     assert problems(folder, odd) != []
 
 
-def test_the_single_file_says_so_too(odd: OddAuthority, environment: EnvironmentRecord, tmp_path: Path) -> None:
+def test_the_single_file_says_so_too(
+    odd: OddAuthority, environment: EnvironmentRecord, tmp_path: Path
+) -> None:
     odd.oddity = REFUSED["another nonce, certificates in no order"][0]
     folder = stamped_unchecked(sealed(tmp_path / "a", environment, []), odd)
     command = [sys.executable, "-I", reports.verify_bundle.__file__, folder]
@@ -249,7 +286,9 @@ def test_a_clock_that_was_ahead_never_spoils_a_bundle(
     assert [one.problem for one in verify(folder) if not one.ok] == []
 
 
-def test_certificates_too_large_for_a_bundle(odd: OddAuthority, environment: EnvironmentRecord, tmp_path: Path) -> None:
+def test_certificates_too_large_for_a_bundle(
+    odd: OddAuthority, environment: EnvironmentRecord, tmp_path: Path
+) -> None:
     odd.oddity = Oddity()
     large = tmp_path / "large.pem"
     large.write_bytes(odd.root.read_bytes() + b"# " + b"x" * 1_000_000 + b"\n")
@@ -268,7 +307,13 @@ def test_an_address_that_is_none(environment: EnvironmentRecord, tmp_path: Path)
 @pytest.fixture(scope="module")
 def query_and_reply(odd: OddAuthority) -> tuple[bytes, bytes]:
     odd.oddity = Oddity(critical=False)
-    request = TimestampRequestBuilder().data(b"text").hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    request = (
+        TimestampRequestBuilder()
+        .data(b"text")
+        .hash_algorithm(HashAlgorithm.SHA256)
+        .nonce(nonce=True)
+        .build()
+    )
     return request.as_bytes(), odd.reply(request.as_bytes())
 
 
@@ -278,7 +323,9 @@ def test_damaged_answers_are_unsound_and_nothing_worse(
     query_and_reply: tuple[bytes, bytes], data: st.DataObject
 ) -> None:
     for whole, parse in zip(query_and_reply, (parse_request, parse_token), strict=True):
-        damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else whole)
+        damaged = bytearray(
+            whole[: data.draw(st.integers(0, len(whole)))] if data.draw(st.booleans()) else whole
+        )
         for _ in range(data.draw(st.integers(1, 4)) if damaged else 0):
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
         with suppress(Unsound):

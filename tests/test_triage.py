@@ -15,12 +15,39 @@ from tests.conftest import shared
 
 SD1_MODULE = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
 CASES = [
-    ({f"{SD1_MODULE}.lora_down.weight": (8, 768), f"{SD1_MODULE}.lora_up.weight": (320, 8)}, "lora", "SD1"),
-    ({f"{SD1_MODULE}.lora_down.weight": (8, 1024), f"{SD1_MODULE}.lora_up.weight": (320, 8)}, "lora", "SD2"),
-    ({"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight": (8, 2048)}, "lora", "SDXL"),
-    ({"lora_te1_x.lora_down.weight": (8, 768), "lora_te2_x.lora_down.weight": (8, 1280)}, "lora", "SDXL"),
-    ({f"{SD1_MODULE}.lora_down.weight": (8, 768), f"{SD1_MODULE}.dora_scale": (320, 1)}, "dora", "SD1"),
-    ({f"{SD1_MODULE}.lora_down.weight": (8, 768), "lora_unet_conv.lora_down.weight": (8, 320, 3, 3)}, "locon", "SD1"),
+    (
+        {f"{SD1_MODULE}.lora_down.weight": (8, 768), f"{SD1_MODULE}.lora_up.weight": (320, 8)},
+        "lora",
+        "SD1",
+    ),
+    (
+        {f"{SD1_MODULE}.lora_down.weight": (8, 1024), f"{SD1_MODULE}.lora_up.weight": (320, 8)},
+        "lora",
+        "SD2",
+    ),
+    (
+        {"lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight": (8, 2048)},
+        "lora",
+        "SDXL",
+    ),
+    (
+        {"lora_te1_x.lora_down.weight": (8, 768), "lora_te2_x.lora_down.weight": (8, 1280)},
+        "lora",
+        "SDXL",
+    ),
+    (
+        {f"{SD1_MODULE}.lora_down.weight": (8, 768), f"{SD1_MODULE}.dora_scale": (320, 1)},
+        "dora",
+        "SD1",
+    ),
+    (
+        {
+            f"{SD1_MODULE}.lora_down.weight": (8, 768),
+            "lora_unet_conv.lora_down.weight": (8, 320, 3, 3),
+        },
+        "locon",
+        "SD1",
+    ),
     ({f"{SD1_MODULE}.hada_w1_a": (320, 8), f"{SD1_MODULE}.hada_w1_b": (8, 768)}, "loha", "SD1"),
     ({f"{SD1_MODULE}.lokr_w1": (16, 16), f"{SD1_MODULE}.lokr_w2": (20, 48)}, "lokr", "SD1"),
     (
@@ -41,7 +68,12 @@ CASES = [
     ({"clip_g": (2, 1280), "clip_l": (2, 768)}, "textual-inversion", "SDXL"),
     ({"<person>": (768,)}, "textual-inversion", "SD1"),
     (
-        {"model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)},
+        {
+            "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (
+                320,
+                768,
+            )
+        },
         "checkpoint",
         "SD1",
     ),
@@ -88,7 +120,13 @@ def test_hostile_metadata_is_read_without_harm(make_lora: Callable[..., Path]) -
         triage = triage_file(
             make_lora(
                 metadata=dict.fromkeys(
-                    ("ss_dataset_dirs", "ss_tag_frequency", "ss_datasets", "ss_training_started_at"), value
+                    (
+                        "ss_dataset_dirs",
+                        "ss_tag_frequency",
+                        "ss_datasets",
+                        "ss_training_started_at",
+                    ),
+                    value,
                 )
             )
         )
@@ -96,14 +134,21 @@ def test_hostile_metadata_is_read_without_harm(make_lora: Callable[..., Path]) -
 
 
 def test_a_metadata_claim_against_the_tensors_is_a_problem(make_lora: Callable[..., Path]) -> None:
-    triage = triage_file(make_lora(metadata={"ss_base_model_version": "sdxl_base_v1-0", "sshs_model_hash": "ab" * 32}))
+    triage = triage_file(
+        make_lora(
+            metadata={"ss_base_model_version": "sdxl_base_v1-0", "sshs_model_hash": "ab" * 32}
+        )
+    )
     assert triage.family == "SD1"
     assert any("claims SDXL" in problem for problem in triage.problems)
     assert any("changed after training" in problem for problem in triage.problems)
 
 
 def test_the_weights_hash_survives_a_rewritten_header(make_lora: Callable[..., Path]) -> None:
-    first, second = triage_file(make_lora("a.safetensors")), triage_file(make_lora("b.safetensors", metadata=KOHYA))
+    first, second = (
+        triage_file(make_lora("a.safetensors")),
+        triage_file(make_lora("b.safetensors", metadata=KOHYA)),
+    )
     assert first.sha256 != second.sha256
     assert first.weights_hash == second.weights_hash
 

@@ -41,12 +41,18 @@ def submitted(vault: Vault, submission: Submission) -> Identity:
 
 
 class TestApproval:
-    @pytest.mark.parametrize("operator", ["olga", "bob", "Sam ", "ＳＡＭ", "s\u00e1m", "s.a.m", "Sa\u200bm"])
-    def test_the_login_that_submitted_does_not_approve(self, vault: Vault, submitted: Identity, operator: str) -> None:
+    @pytest.mark.parametrize(
+        "operator", ["olga", "bob", "Sam ", "ＳＡＭ", "s\u00e1m", "s.a.m", "Sa\u200bm"]
+    )
+    def test_the_login_that_submitted_does_not_approve(
+        self, vault: Vault, submitted: Identity, operator: str
+    ) -> None:
         with pytest.raises(NotDecidable, match="another operator must"):
             vault.approve(submitted.identity_id, operator, proof(), NOON)
 
-    @pytest.mark.parametrize("login", [("uid 0", "user root", "uid 1000"), ("uid 2000", "user ALICE"), ("uid 1000",)])
+    @pytest.mark.parametrize(
+        "login", [("uid 0", "user root", "uid 1000"), ("uid 2000", "user ALICE"), ("uid 1000",)]
+    )
     def test_nor_does_it_through_sudo_or_under_half_its_marks(
         self, vault: Vault, submitted: Identity, login: tuple[str, ...]
     ) -> None:
@@ -54,16 +60,22 @@ class TestApproval:
         with pytest.raises(NotDecidable, match="login of their own"):
             vault.approve(submitted.identity_id, "olga", proof(), NOON)
 
-    def test_nor_whoever_is_named_as_the_other(self, vault: Vault, submitted: Identity, submission: Submission) -> None:
+    def test_nor_whoever_is_named_as_the_other(
+        self, vault: Vault, submitted: Identity, submission: Submission
+    ) -> None:
         vault.login = BOB
         with pytest.raises(NotDecidable, match="login of their own"):
-            vault.approve(submitted.identity_id, "Alice", proof(), NOON)  # who was logged in when sam was named
+            vault.approve(
+                submitted.identity_id, "Alice", proof(), NOON
+            )  # who was logged in when sam was named
         other = vault.submit(replace(submission, name="person-2", submitted_by="Alice"), NOON)
         vault.login = ALICE
         with pytest.raises(NotDecidable, match="login of their own"):
             vault.approve(other.identity_id, "olga", proof(), NOON)
 
-    def test_another_login_does_and_both_are_in_the_log(self, vault: Vault, submitted: Identity) -> None:
+    def test_another_login_does_and_both_are_in_the_log(
+        self, vault: Vault, submitted: Identity
+    ) -> None:
         vault.login = BOB
         vault.approve(submitted.identity_id, "olga", proof(), NOON)
         told = {entry.event: entry.details for entry in vault.audit.about(submitted.identity_id)}
@@ -92,7 +104,14 @@ class TestCommands:
     ) -> None:
         draw_photos(900, 4, tmp_path / "photos")
         enrolled = run(
-            "enroll", "Mina Held", tmp_path / "photos", "--submitted-by", "alice", "--yes", "--json", home=home
+            "enroll",
+            "Mina Held",
+            tmp_path / "photos",
+            "--submitted-by",
+            "alice",
+            "--yes",
+            "--json",
+            home=home,
         )
         assert enrolled.returncode == 0, enrolled.stderr
         approving = ("approve", "Mina Held", "--operator", "bob", "--proof", "passport", "--json")
@@ -102,7 +121,9 @@ class TestCommands:
             assert (refused.returncode, "login of their own" in refused.stderr) == (3, True), name
         warned = json.loads(run("doctor", "--json", home=home).stdout)
         assert not any("two_people" in sentence for sentence in warned["missing"])
-        with monkeypatch.context() as elsewhere:  # one's own environment or folder is not the place to say so
+        with (
+            monkeypatch.context() as elsewhere
+        ):  # one's own environment or folder is not the place to say so
             elsewhere.setenv("PORTRAIT_SCANNER_TWO_PEOPLE", "false")
             refused = run(*approving, home=home)
             assert (refused.returncode, "in " in refused.stderr) == (2, True)
@@ -116,7 +137,8 @@ class TestCommands:
 
 class TestSettings:
     @pytest.mark.parametrize(
-        ("name", "value", "kept"), [("two_people", False, ""), ("four_eyes", False, "four_eyes = true\n")]
+        ("name", "value", "kept"),
+        [("two_people", False, ""), ("four_eyes", False, "four_eyes = true\n")],
     )
     def test_only_the_homes_own_file_turns_a_rule_off(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: bool, kept: str
@@ -154,7 +176,12 @@ class TestReviews:
 
     @pytest.mark.parametrize(
         ("name", "login"),
-        [("Omar", ALICE), ("Omar", ("uid 0", "uid 1000")), ("Omar", ("uid 5", "user li_na")), ("alice", BOB)],
+        [
+            ("Omar", ALICE),
+            ("Omar", ("uid 0", "uid 1000")),
+            ("Omar", ("uid 5", "user li_na")),
+            ("alice", BOB),
+        ],
     )
     def test_the_second_pair_of_eyes_is_another_login(
         self, confirmed: Callable[..., Case], name: str, login: tuple[str, ...]
@@ -176,12 +203,16 @@ class TestReviews:
         yield opened
         opened.close()
 
-    def test_pictures_that_another_login_opened_are_not_seen_by_this_one(self, desk: CaseDesk) -> None:
+    def test_pictures_that_another_login_opened_are_not_seen_by_this_one(
+        self, desk: CaseDesk
+    ) -> None:
         case = make_case(desk.docket)
         desk.vault.login = ALICE
         desk.note_shown(case, blurred=False, sha256=[one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one])  # fmt: skip
         assert desk.viewing(case).opened
-        desk.vault.login = BOB  # under the same name, as an installation's settings give it to everybody
+        desk.vault.login = (
+            BOB  # under the same name, as an installation's settings give it to everybody
+        )
         assert not desk.viewing(case).opened
 
 
@@ -208,7 +239,9 @@ class TestLogins:
         monkeypatch.setattr(logins, "_signed_in", lambda: None)
         assert {f"uid {os.getuid()}", "user carol"} <= set(system_login())
 
-    def test_who_signed_in_counts_where_the_kernel_knows(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_who_signed_in_counts_where_the_kernel_knows(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         (tmp_path / "loginuid").write_text("54321")
         monkeypatch.setattr(logins, "_LOGIN_UID", tmp_path / "loginuid")
         monkeypatch.setenv("SUDO_USER", "carol")
@@ -222,7 +255,9 @@ class TestLogins:
     def test_a_user_namespace_makes_nobody_else_of_anybody(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        (tmp_path / "uid_map").write_text(f"      4242 {os.getuid()}          1\n")  # unshare --user --map-user=4242
+        (tmp_path / "uid_map").write_text(
+            f"      4242 {os.getuid()}          1\n"
+        )  # unshare --user --map-user=4242
         monkeypatch.setattr(logins, "_UID_MAP", tmp_path / "uid_map")
         outside = os.getuid()
         monkeypatch.setattr(os, "getuid", lambda: 4242)

@@ -35,7 +35,10 @@ SPLITS = [(3, 3), (4, 2), (2, 4), (5, 3), (2, 2), (2, 2, 2), (3, 3, 1)]
 
 def mixed(folder: Path, split: tuple[int, ...], first_seed: int) -> list[Path]:
     """Photos of several people, in turns, as they come out of one folder."""
-    each = [draw_photos(first_seed + number, count, folder / str(number)) for number, count in enumerate(split)]
+    each = [
+        draw_photos(first_seed + number, count, folder / str(number))
+        for number, count in enumerate(split)
+    ]
     return [album[turn] for turn in range(max(split)) for album in each if turn < len(album)]
 
 
@@ -132,7 +135,9 @@ class TestWhatAreAlike:
         calibration = load_calibration(path, json.loads(path.read_text())["pack_sha256"])
         assert calibration is not None
         assert 0.3 < alike_from(calibration) < 0.6
-        assert calibration.tail.false_match_rate(alike_from(calibration)) == pytest.approx(1e-3, rel=0.05)
+        assert calibration.tail.false_match_rate(alike_from(calibration)) == pytest.approx(
+            1e-3, rel=0.05
+        )
         assert alike_from(None) == 0.4
 
     @settings(max_examples=60, deadline=None)
@@ -140,7 +145,9 @@ class TestWhatAreAlike:
         sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4),
         order=st.randoms(use_true_random=False),
     )
-    def test_every_photo_is_in_one_group_and_people_apart(self, sizes: list[int], order: object) -> None:
+    def test_every_photo_is_in_one_group_and_people_apart(
+        self, sizes: list[int], order: object
+    ) -> None:
         rng = np.random.default_rng(7)
         owner = [person for person, size in enumerate(sizes) for _ in range(size)]
         order.shuffle(owner)  # type: ignore[attr-defined]
@@ -155,23 +162,38 @@ class TestWhatAreAlike:
 class TestPicks:
     @pytest.fixture
     def twice(self, tmp_path: Path) -> list[Path]:
-        paths = [tmp_path / "one" / "IMG_0001.jpg", tmp_path / "two" / "IMG_0001.jpg", tmp_path / "b.jpg"]
+        paths = [
+            tmp_path / "one" / "IMG_0001.jpg",
+            tmp_path / "two" / "IMG_0001.jpg",
+            tmp_path / "b.jpg",
+        ]
         for path in paths:
             path.parent.mkdir(exist_ok=True)
             path.touch()
         return paths
 
-    def test_a_name_that_two_files_have_is_refused_and_says_how_to_tell_them_apart(self, twice: list[Path]) -> None:
+    def test_a_name_that_two_files_have_is_refused_and_says_how_to_tell_them_apart(
+        self, twice: list[Path]
+    ) -> None:
         with pytest.raises(PickRefused, match=r"one/IMG_0001\.jpg.*two/IMG_0001\.jpg"):
             picked_numbers({"IMG_0001.jpg": 1}, twice)
 
-    def test_a_path_tells_them_apart(self, twice: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_path_tells_them_apart(
+        self, twice: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(twice[0].parent.parent)
-        for name in ("two/IMG_0001.jpg", "./two/IMG_0001.jpg", "one/../two/IMG_0001.jpg", str(twice[1])):
+        for name in (
+            "two/IMG_0001.jpg",
+            "./two/IMG_0001.jpg",
+            "one/../two/IMG_0001.jpg",
+            str(twice[1]),
+        ):
             assert picked_numbers({name: 2}, twice) == {1: 2}
         assert picked_numbers({"b.jpg": 1, "one/IMG_0001.jpg": 2}, twice) == {2: 1, 0: 2}
 
-    def test_a_file_in_this_folder_is_named_with_a_dot(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_in_this_folder_is_named_with_a_dot(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         paths = [Path("a.jpg"), Path("sub/a.jpg")]
         with pytest.raises(PickRefused, match=r"2 photos are called a\.jpg"):
@@ -197,7 +219,11 @@ class TestPicks:
         assert picked_numbers({"José.jpg": 1}, [tmp_path / "José.jpg"]) == {0: 1}
 
     def test_photos_in_memory_with_one_name_are_counted(self) -> None:
-        photos = [PhotoFile("image.jpg", b"1"), PhotoFile("b.jpg", b"2"), PhotoFile("image.jpg", b"3")]
+        photos = [
+            PhotoFile("image.jpg", b"1"),
+            PhotoFile("b.jpg", b"2"),
+            PhotoFile("image.jpg", b"3"),
+        ]
         assert labels_of(photos) == ["image.jpg (1)", "b.jpg", "image.jpg (2)"]
 
     def test_the_message_of_several_faces_names_the_file_so_that_it_can_be_picked(
@@ -210,8 +236,12 @@ class TestPicks:
         report = make_template(miniature_reader, miniature_pack.bar, photos).report
         assert "--pick one/both.png=NUMBER" in str(report.photos[3].refusal)
         likely = {
-            verdict.name: int(str(verdict.refusal.facts["likely"])) for verdict in report.photos if verdict.refusal
+            verdict.name: int(str(verdict.refusal.facts["likely"]))
+            for verdict in report.photos
+            if verdict.refusal
         }
         assert set(likely) == {"one/both.png", "two/both.png"}
-        picked: EnrolmentReport = make_template(miniature_reader, miniature_pack.bar, photos, picks=likely).report
+        picked: EnrolmentReport = make_template(
+            miniature_reader, miniature_pack.bar, photos, picks=likely
+        ).report
         assert picked.accepted == 5

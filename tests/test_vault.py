@@ -37,14 +37,23 @@ Register = Callable[..., Identity]
 
 
 class TestWhoIsSearched:
-    def test_a_person_is_found_by_name_id_and_reference(self, register: Register, vault: Vault) -> None:
+    def test_a_person_is_found_by_name_id_and_reference(
+        self, register: Register, vault: Vault
+    ) -> None:
         identity = register(reference="A-17")
-        assert vault.find("person-1") == vault.find(identity.identity_id) == vault.find("A-17") == identity
+        assert (
+            vault.find("person-1")
+            == vault.find(identity.identity_id)
+            == vault.find("A-17")
+            == identity
+        )
         [(found, prototypes)] = vault.active_templates(VERSION, NOON.date())
         assert found == identity.identity_id
         np.testing.assert_array_equal(prototypes, prototypes_of(1))
 
-    def test_nobody_before_another_operator_approves(self, vault: Vault, submission: Submission) -> None:
+    def test_nobody_before_another_operator_approves(
+        self, vault: Vault, submission: Submission
+    ) -> None:
         identity = vault.submit(submission, NOON)
         assert identity.status == Status.PENDING
         assert vault.active_templates(VERSION, NOON.date()) == []
@@ -57,14 +66,23 @@ class TestWhoIsSearched:
         with pytest.raises(NotDecidable, match="active already"):
             vault.approve("person-1", "olga", proof(), NOON)
 
-    def test_a_lookalike_needs_a_reason(self, vault: Vault, submission: Submission, register: Register) -> None:
+    def test_a_lookalike_needs_a_reason(
+        self, vault: Vault, submission: Submission, register: Register
+    ) -> None:
         first = register("Erika")
-        second = vault.submit(replace(submission, name="Erika M.", lookalikes=[(first.identity_id, 0.93)]), NOON)
+        second = vault.submit(
+            replace(submission, name="Erika M.", lookalikes=[(first.identity_id, 0.93)]), NOON
+        )
         assert second.status == Status.CONFLICT
         with pytest.raises(NotDecidable, match="looks like Erika"):
             vault.approve("Erika M.", "olga", proof(), NOON)
-        assert [(other.name, score) for other, score in vault.lookalikes_of(second.identity_id)] == [("Erika", 0.93)]
-        assert vault.approve("Erika M.", "olga", proof(), NOON, "twins, both seen").status == Status.ACTIVE
+        assert [
+            (other.name, score) for other, score in vault.lookalikes_of(second.identity_id)
+        ] == [("Erika", 0.93)]
+        assert (
+            vault.approve("Erika M.", "olga", proof(), NOON, "twins, both seen").status
+            == Status.ACTIVE
+        )
         vault.withdraw("Erika", NOON, "olga")
         assert vault.lookalikes_of(second.identity_id) == []
 
@@ -76,8 +94,12 @@ class TestWhoIsSearched:
         assert vault.active_templates(VERSION, date(2025, 12, 31)) == []
         assert vault.active_templates(replace(VERSION, sha256="cd" * 32), NOON.date()) == []
 
-    def test_a_minor_is_not_searched_before_coming_of_age(self, register: Register, vault: Vault) -> None:
-        consent = vault_consent(signatory=Signatory.GUARDIAN, document_sha256="ab" * 32, expires_on=date(2028, 6, 1))
+    def test_a_minor_is_not_searched_before_coming_of_age(
+        self, register: Register, vault: Vault
+    ) -> None:
+        consent = vault_consent(
+            signatory=Signatory.GUARDIAN, document_sha256="ab" * 32, expires_on=date(2028, 6, 1)
+        )
         identity = register(consent=consent, born_on=date(2009, 5, 2))
         assert identity.adult_on == date(2027, 5, 2)
         assert identity.is_minor(NOON.date())
@@ -85,7 +107,9 @@ class TestWhoIsSearched:
         assert len(vault.active_templates(VERSION, date(2027, 5, 2))) == 1
         assert b"2009" not in bytes_below(vault.path.parent)
 
-    def test_a_minor_needs_a_guardian_and_a_guardian_a_document(self, vault: Vault, submission: Submission) -> None:
+    def test_a_minor_needs_a_guardian_and_a_guardian_a_document(
+        self, vault: Vault, submission: Submission
+    ) -> None:
         with pytest.raises(ConsentMissing, match="guardian"):
             vault.submit(replace(submission, born_on=date(2010, 1, 1)), NOON)
         undocumented = replace(submission.consent, signatory=Signatory.GUARDIAN)
@@ -96,7 +120,9 @@ class TestWhoIsSearched:
             vault.submit(replace(submission, consent=ended), NOON)
         assert vault.count() == 0
 
-    def test_a_name_and_a_reference_are_registered_once(self, register: Register, vault: Vault) -> None:
+    def test_a_name_and_a_reference_are_registered_once(
+        self, register: Register, vault: Vault
+    ) -> None:
         register(reference="A-1")
         with pytest.raises(NameTaken):
             register()
@@ -115,7 +141,11 @@ class TestWhoIsSearched:
 
     def test_a_name_is_nobody_elses_reference(self, register: Register, vault: Vault) -> None:
         register("alice", reference="77x")
-        for changes in ({"name": "77x"}, {"name": "bob", "reference": "alice"}, {"name": " alice "}):
+        for changes in (
+            {"name": "77x"},
+            {"name": "bob", "reference": "alice"},
+            {"name": " alice "},
+        ):
             with pytest.raises(NameTaken):
                 register(**changes)
         assert register("numbered", reference="20260001") == vault.find("20260001")
@@ -132,7 +162,9 @@ class TestWhoIsSearched:
             vault.reject("person-1", "olga", "", NOON)
         assert vault.find("person-1").status == Status.PENDING
 
-    def test_a_renewed_consent_counts_and_the_older_one_stays(self, register: Register, vault: Vault) -> None:
+    def test_a_renewed_consent_counts_and_the_older_one_stays(
+        self, register: Register, vault: Vault
+    ) -> None:
         identity = register()
         newer = replace(identity.consent, signed_on=NOON.date(), expires_on=date(2029, 1, 1))
         assert vault.renew("person-1", newer, "olga", NOON).consent == newer
@@ -155,12 +187,16 @@ class TestWhoIsSearched:
 def vault_consent(**changes: object) -> Consent:
     from face_index.consent import CONSENT_TEXT_VERSION, Terms
 
-    plain = Consent("person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    plain = Consent(
+        "person-1", date(2026, 1, 1), date(2027, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+    )
     return replace(plain, **changes)
 
 
 class TestErasure:
-    def test_neither_photo_nor_vector_lies_open_on_disk(self, register: Register, tmp_path: Path) -> None:
+    def test_neither_photo_nor_vector_lies_open_on_disk(
+        self, register: Register, tmp_path: Path
+    ) -> None:
         register()
         on_disk = bytes_below(tmp_path)
         assert PHOTO[:24] not in on_disk
@@ -178,7 +214,11 @@ class TestErasure:
         before = bytes_below(tmp_path)
         assert all(before.count(piece) >= 2 for piece in sealed)  # vault or its log, and backup
         receipt = vault.withdraw("Erika Mustermann", NOON, "olga")
-        assert (receipt.photos_erased, receipt.templates_erased, receipt.backups_erased) == (2, 1, ("elsewhere.db",))
+        assert (receipt.photos_erased, receipt.templates_erased, receipt.backups_erased) == (
+            2,
+            1,
+            ("elsewhere.db",),
+        )
         assert receipt.seconds < 60
         on_disk = bytes_below(tmp_path)
         assert not [piece for piece in sealed if piece[:16] in on_disk]
@@ -187,11 +227,18 @@ class TestErasure:
         with pytest.raises(UnknownIdentity):
             vault.find("Erika Mustermann")
         assert vault.audit.problems() == []
-        assert all(piece[:16] in bytes_below(tmp_path) for piece in sealed_pieces(vault, other.identity_id))
+        assert all(
+            piece[:16] in bytes_below(tmp_path) for piece in sealed_pieces(vault, other.identity_id)
+        )
         assert backup.exists()
 
     def test_a_withdrawal_cut_off_is_ended_at_the_next_opening(
-        self, register: Register, vault: Vault, keys: FileKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        register: Register,
+        vault: Vault,
+        keys: FileKeys,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         identity = register("Erika Mustermann")
         make_backup(vault, tmp_path / "copy.db", "olga", NOON)
@@ -211,7 +258,9 @@ class TestErasure:
         assert '"signature": ""' not in row["receipt"]
         again.close()
 
-    def test_the_receipt_is_signed_and_says_where(self, register: Register, vault: Vault, tmp_path: Path) -> None:
+    def test_the_receipt_is_signed_and_says_where(
+        self, register: Register, vault: Vault, tmp_path: Path
+    ) -> None:
         register()
         backup = make_backup(vault, tmp_path / "carried-away.db", "olga", NOON)
         backup.rename(tmp_path / "out-of-reach.db")
@@ -233,21 +282,31 @@ class TestErasure:
         receipt = vault.reject("Nobody Known", "olga", "passport shows someone else", NOON)
         assert receipt.photos_erased == 2
         assert b"Nobody Known" not in bytes_below(vault.path.parent)
-        assert "passport shows someone else" in [entry.details.get("reason") for entry in vault.audit.entries()]
+        assert "passport shows someone else" in [
+            entry.details.get("reason") for entry in vault.audit.entries()
+        ]
         register()
         with pytest.raises(NotDecidable, match="withdraw"):
             vault.reject("person-1", "olga", "no", NOON)
 
-    def test_an_operators_words_do_not_outlive_the_person(self, vault: Vault, submission: Submission) -> None:
+    def test_an_operators_words_do_not_outlive_the_person(
+        self, vault: Vault, submission: Submission
+    ) -> None:
         vault.submit(replace(submission, name="Erika Mustermann", lookalikes=[]), NOON)
         seen = replace(proof(), kind="passport of Erika, number W0mb4t")
         vault.approve("Erika Mustermann", "olga", seen, NOON, "mustermann is no twin")
         vault.withdraw("Erika Mustermann", NOON, "olga")
         on_disk = bytes_below(vault.path.parent)
-        assert not [word for word in (b"W0mb4t", b"Erika", b"Mustermann", b"mustermann") if word in on_disk]
-        assert "[name] is no twin" in [entry.details.get("reason") for entry in vault.audit.entries()]
+        assert not [
+            word for word in (b"W0mb4t", b"Erika", b"Mustermann", b"mustermann") if word in on_disk
+        ]
+        assert "[name] is no twin" in [
+            entry.details.get("reason") for entry in vault.audit.entries()
+        ]
 
-    def test_another_reader_does_not_keep_pages_in_the_log(self, register: Register, vault: Vault) -> None:
+    def test_another_reader_does_not_keep_pages_in_the_log(
+        self, register: Register, vault: Vault
+    ) -> None:
         register()
         reader = sqlite3.connect(vault.path)
         reader.execute("begin")
@@ -282,7 +341,9 @@ class TestDamage:
         assert path.read_bytes() == b"my holiday diary"
 
     @pytest.mark.parametrize("kept", [0.3, 0.95])
-    def test_a_cut_off_file_is_left_alone(self, register: Register, vault: Vault, keys: FileKeys, kept: float) -> None:
+    def test_a_cut_off_file_is_left_alone(
+        self, register: Register, vault: Vault, keys: FileKeys, kept: float
+    ) -> None:
         register()
         vault.close()
         whole = vault.path.read_bytes()
@@ -301,7 +362,9 @@ class TestDamage:
         with pytest.raises(VaultLocked, match="altered"):
             vault.photos_of(identity.identity_id)
 
-    def test_a_full_disk_loses_nothing(self, register: Register, vault: Vault, submission: Submission) -> None:
+    def test_a_full_disk_loses_nothing(
+        self, register: Register, vault: Vault, submission: Submission
+    ) -> None:
         register()
         pages = vault.db.execute("pragma page_count").fetchone()[0]
         vault.db.execute(f"pragma max_page_count = {pages + 2}")
@@ -310,7 +373,9 @@ class TestDamage:
         assert [one.name for one in vault.identities()] == ["person-1"]
         assert check_vault(vault) == []
 
-    def test_a_vault_that_is_missing_is_not_begun_anew(self, register: Register, vault: Vault, keys: FileKeys) -> None:
+    def test_a_vault_that_is_missing_is_not_begun_anew(
+        self, register: Register, vault: Vault, keys: FileKeys
+    ) -> None:
         register()
         vault.close()
         vault.path.unlink()
@@ -321,7 +386,9 @@ class TestDamage:
     def test_the_file_is_private(self, vault: Vault) -> None:
         assert vault.path.stat().st_mode & 0o077 == 0
 
-    def test_sqlite_itself_refuses_to_change_the_log(self, register: Register, vault: Vault) -> None:
+    def test_sqlite_itself_refuses_to_change_the_log(
+        self, register: Register, vault: Vault
+    ) -> None:
         register()
         for change in ("update audit set actor = 'nobody'", "delete from audit"):
             with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -352,7 +419,9 @@ vault.close()
 """
 
 
-def test_two_processes_that_open_and_close_lose_nothing(vault: Vault, keys: FileKeys, tmp_path: Path) -> None:
+def test_two_processes_that_open_and_close_lose_nothing(
+    vault: Vault, keys: FileKeys, tmp_path: Path
+) -> None:
     """A server opens the vault a second time while a command opens and closes it: the log under them must stay."""
     place, key = vault.path, tmp_path / "keys" / "master.key"
     vault.note("told", "vault", "first", NOON)

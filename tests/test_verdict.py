@@ -30,7 +30,10 @@ def direction(seed: int) -> Vector:
     [
         (Scored(0.8, (0.75, 0.85), 0.1), Outcome.MATCH),
         (Scored(0.8, (0.75, 0.85), None), Outcome.MATCH),
-        (Scored(0.8, (0.75, 0.85), 0.55), Outcome.POSSIBLE),  # the base model makes that face anyway
+        (
+            Scored(0.8, (0.75, 0.85), 0.55),
+            Outcome.POSSIBLE,
+        ),  # the base model makes that face anyway
         (Scored(0.62, (0.58, 0.66), 0.49), Outcome.POSSIBLE),  # the adapter adds too little
         (Scored(0.61, (0.30, 0.90), 0.1), Outcome.POSSIBLE),  # samples disagree
         (Scored(0.55, (0.50, 0.60), 0.1), Outcome.POSSIBLE),
@@ -48,7 +51,9 @@ def test_decisions(scored: Scored, outcome: Outcome) -> None:
 
 
 def test_without_a_calibration_nothing_is_a_match() -> None:
-    uncalibrated = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=False)
+    uncalibrated = Thresholds(
+        match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=False
+    )
     assert decide(Scored(0.99, (0.98, 1.0), 0.0), uncalibrated)[0] == Outcome.POSSIBLE
 
 
@@ -66,7 +71,9 @@ def test_the_interval_covers_the_true_score_and_narrows() -> None:
     widths, covered = {}, 0
     for count in (6, 48):
         for seed in range(60):
-            low, high = estimate(np.stack(around(centre, count, 0.5, seed)), template, EVIDENCE).interval
+            low, high = estimate(
+                np.stack(around(centre, count, 0.5, seed)), template, EVIDENCE
+            ).interval
             covered += low <= truth <= high
             widths[count] = high - low
     assert covered >= 0.9 * 120
@@ -91,12 +98,18 @@ def test_two_people_are_two_clusters_and_strangers_none() -> None:
 
 
 def test_the_plan_is_the_same_for_everyone_and_differs_between_files() -> None:
-    first, again = (plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4, 0) for _ in range(2))
+    first, again = (
+        plan_samples("ab" * 32, "evidence", ["ohwx person", "zkw"], 4, 0) for _ in range(2)
+    )
     assert first == again
     more = plan_samples("ab" * 32, "evidence", ["ohwx person"], 4, len(first))
-    seeds = [plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4, 0))]
+    seeds = [
+        plan.seed for plan in (*first, *more, *plan_samples("ab" * 32, "screening", [None], 4, 0))
+    ]
     assert len(set(seeds)) == 16
-    assert set(seeds).isdisjoint(plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8, 0))
+    assert set(seeds).isdisjoint(
+        plan.seed for plan in plan_samples("cd" * 32, "evidence", [None], 8, 0)
+    )
     assert all(plan.negative_prompt for plan in first)
     assert len({plan.prompt for plan in first}) == 8
 
@@ -113,16 +126,22 @@ def test_a_trigger_is_spoken_of_as_a_person() -> None:
 
 
 def test_unsafe_words_never_reach_a_prompt() -> None:
-    assert usable_triggers(["ohwx woman", "ohwx", "nude ohwx", "naked", "a<lora:x:1>", "x" * 90]) == ("ohwx woman",)
+    assert usable_triggers(
+        ["ohwx woman", "ohwx", "nude ohwx", "naked", "a<lora:x:1>", "x" * 90]
+    ) == ("ohwx woman",)
 
 
-@pytest.mark.parametrize("text", ["cute loli", "12 year old girl", "萝莉风", "a schoolgirl", "child actor", "15yo"])
+@pytest.mark.parametrize(
+    "text", ["cute loli", "12 year old girl", "萝莉风", "a schoolgirl", "child actor", "15yo"]
+)
 def test_a_minor_is_never_sampled(text: str) -> None:
     with pytest.raises(RefusedToSample):
         refuse_minors([text], flagged_by_hub=False)
 
 
-@pytest.mark.parametrize("text", ["woman, 32 years old", "childhood home style", "kidney", "babylon"])
+@pytest.mark.parametrize(
+    "text", ["woman, 32 years old", "childhood home style", "kidney", "babylon"]
+)
 def test_other_words_do_not_stop_a_scan(text: str) -> None:
     refuse_minors([text], flagged_by_hub=False)
 

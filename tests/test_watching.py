@@ -80,7 +80,9 @@ def test_rounds_ask_for_what_changed_and_now_and_then_for_everything(
     assert go(hub, transport, store, clock)[0] is None
 
 
-def test_a_404_is_looked_at_again_before_it_is_told(hub: FakeCivitai, transport: Transport, store: CrawlStore) -> None:
+def test_a_404_is_looked_at_again_before_it_is_told(
+    hub: FakeCivitai, transport: Transport, store: CrawlStore
+) -> None:
     clock = Clock()
     go(hub, transport, store, clock)
     gone, back = hub.models.pop(5), hub.models.pop(6)
@@ -119,7 +121,9 @@ class Receiver:
         return 204, {}, b""
 
     def events(self) -> list[int]:
-        return [event["event_id"] for _, body in self.bodies for event in json.loads(body)["events"]]
+        return [
+            event["event_id"] for _, body in self.bodies for event in json.loads(body)["events"]
+        ]
 
 
 def test_a_webhook_is_told_everything_once_and_in_order(
@@ -156,7 +160,9 @@ def test_watch_prints_a_line_for_each_event(tmp_path: Path, hub: FakeCivitai) ->
     with serve_answers(receiver.answer) as url:
         watch = ["watch", target, "--once", "--webhook", f"{url}/hook", "--full-every", "1"]
         first = run(*watch, home=home)
-        assert (first.returncode, first.stdout) == (0, ""), first.stderr  # all is new, nothing is news
+        assert (first.returncode, first.stdout) == (0, ""), (
+            first.stderr
+        )  # all is new, nothing is news
         hub.models[3]["modelVersions"][0]["trainedWords"] = ["zkw"]
         database = CrawlStore(home / "crawl.db")
         with database.transaction():
@@ -165,7 +171,9 @@ def test_watch_prints_a_line_for_each_event(tmp_path: Path, hub: FakeCivitai) ->
         second = run(*watch, home=home)
         [line] = second.stdout.splitlines()
         assert "changed  civitai:3  Model 3 - v1" in line
-        assert [event["kind"] for _, body in receiver.bodies for event in json.loads(body)["events"]] == ["changed"]
+        assert [
+            event["kind"] for _, body in receiver.bodies for event in json.loads(body)["events"]
+        ] == ["changed"]
         third = run(*watch, "--json", home=home)
         [summary] = [json.loads(line) for line in third.stdout.splitlines()]
         assert (summary["everything"], summary["problem"]) == (False, None)
@@ -192,24 +200,38 @@ def test_watch_stops_at_once_when_it_is_told_to(tmp_path: Path, hub: FakeCivitai
 
 class TestHeaders:
     @pytest.fixture
-    def listed(self, file_server: FileServer, make_lora: Callable[..., Path], store: CrawlStore) -> Callable[..., None]:
+    def listed(
+        self, file_server: FileServer, make_lora: Callable[..., Path], store: CrawlStore
+    ) -> Callable[..., None]:
         def do(
-            name: str, tags: tuple[str, ...], metadata: dict[str, str] | None = None, data: bytes | None = None
+            name: str,
+            tags: tuple[str, ...],
+            metadata: dict[str, str] | None = None,
+            data: bytes | None = None,
         ) -> None:
             content = make_lora(metadata=metadata).read_bytes() if data is None else data
             (file_server.folder / name).write_bytes(content)
             from dataclasses import replace
 
-            listing = bare_listing("hub", name, name, f"https://hub/{name}", RemoteFile(name, file_server.url(name)))
+            listing = bare_listing(
+                "hub", name, name, f"https://hub/{name}", RemoteFile(name, file_server.url(name))
+            )
             with store.transaction():
                 store.see([replace(listing, tags=tags)], "place", 1, NOON)
 
         return do
 
     def test_the_likeliest_are_read_first_and_each_once(
-        self, listed: Callable[..., None], store: CrawlStore, transport: Transport, file_server: FileServer
+        self,
+        listed: Callable[..., None],
+        store: CrawlStore,
+        transport: Transport,
+        file_server: FileServer,
     ) -> None:
-        session = {"ss_session_id": "77", "ss_dataset_dirs": json.dumps({"30_zkw woman": {"img_count": 30}})}
+        session = {
+            "ss_session_id": "77",
+            "ss_dataset_dirs": json.dumps({"30_zkw woman": {"img_count": 30}}),
+        }
         listed("style.safetensors", ("style",))
         listed("person.safetensors", ("celebrity",), session)
         listed("other.safetensors", (), {**session, "ss_output_name": "x"})
@@ -222,10 +244,16 @@ class TestHeaders:
         assert list(read_headers(store, transport, lambda: NOON, "place")) == []
         history = history_of(store, "hub", "person.safetensors")
         assert history is not None
-        assert {one["name"] for one in history["same_training"]} == {"person.safetensors", "other.safetensors"}
+        assert {one["name"] for one in history["same_training"]} == {
+            "person.safetensors",
+            "other.safetensors",
+        }
         assert history["triages"][0]["training"]["photo_count"] == 30
         # What a header tells moves a file forward, never back.
-        scores = {one.listing_id: search(store, words=one.listing_id)[0].likeness for one in likely(store, "place")}
+        scores = {
+            one.listing_id: search(store, words=one.listing_id)[0].likeness
+            for one in likely(store, "place")
+        }
         assert scores["other.safetensors"] > 0.5 > scores["style.safetensors"]  # type: ignore[operator]
 
     def test_a_changed_listing_is_read_again(
@@ -237,7 +265,11 @@ class TestHeaders:
         assert len(list(read_headers(store, transport, lambda: NOON))) == 1
 
     def test_refusals_are_kept_and_outages_tried_again(
-        self, listed: Callable[..., None], store: CrawlStore, transport: Transport, file_server: FileServer
+        self,
+        listed: Callable[..., None],
+        store: CrawlStore,
+        transport: Transport,
+        file_server: FileServer,
     ) -> None:
         listed("a.safetensors", ())
         file_server.failures = [(503, {"Retry-After": "0"})] * 3
@@ -248,7 +280,9 @@ class TestHeaders:
         assert "401" in str(step.problem)
         assert list(read_headers(store, transport, lambda: NOON)) == []
 
-    def test_killed_anywhere_it_reads_the_rest(self, tmp_path: Path, make_lora: Callable[..., Path]) -> None:
+    def test_killed_anywhere_it_reads_the_rest(
+        self, tmp_path: Path, make_lora: Callable[..., Path]
+    ) -> None:
         folder = tmp_path / "uploads"
         folder.mkdir()
         data = make_lora().read_bytes()
@@ -268,10 +302,16 @@ class TestHeaders:
         ]
         counts = []
         for _ in range(3):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             deadline = time.monotonic() + 60
             before = counts[-1] if counts else 0
-            while time.monotonic() < deadline and process.poll() is None and read_so_far(home) <= before + 20:
+            while (
+                time.monotonic() < deadline
+                and process.poll() is None
+                and read_so_far(home) <= before + 20
+            ):
                 time.sleep(0.002)
             process.kill()
             process.wait()
@@ -303,7 +343,8 @@ def test_many_threads_may_ask_one_client(transport: Transport, file_server: File
     (file_server.folder / "x").write_bytes(b"here")
     results: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: results.append(transport.get(file_server.url("x")).content)) for _ in range(16)
+        threading.Thread(target=lambda: results.append(transport.get(file_server.url("x")).content))
+        for _ in range(16)
     ]
     for thread in threads:
         thread.start()

@@ -25,11 +25,16 @@ def second_page(image: str = OTHER) -> bytes:
 
 
 def original(**headers: str) -> bytes:
-    return record("response", IMAGE, archives.answer(PIXELS), WARC_Record_ID="<urn:uuid:1>", **headers)
+    return record(
+        "response", IMAGE, archives.answer(PIXELS), WARC_Record_ID="<urn:uuid:1>", **headers
+    )
 
 
 def revisit(
-    url: str = OTHER, head: bytes | None = None, profile: str = "identical-payload-digest", **headers: str
+    url: str = OTHER,
+    head: bytes | None = None,
+    profile: str = "identical-payload-digest",
+    **headers: str,
 ) -> bytes:
     head = archives.answer(b"") if head is None else head
     return record("revisit", url, head, WARC_Profile=PROFILE + profile, **headers)
@@ -57,11 +62,18 @@ class TestRevisits:
         first, again = [page_record(), original(**told)], [second_page(), revisit(**to)]
         if order.startswith("other"):
             one, two = b"".join(first), archives.members(again)
-            files = {"a.warc": one, "b.warc.gz": two} if "before" in order else {"a.warc.gz": two, "b.warc": one}
+            files = (
+                {"a.warc": one, "b.warc.gz": two}
+                if "before" in order
+                else {"a.warc.gz": two, "b.warc": one}
+            )
             reading = read(archives.wacz(files, listed=[PAGE, SECOND]))
         else:
             reading = read(b"".join(first + again if order == "before" else again + first))
-        assert {page.url: images_of(page) for page in reading.pages} == {PAGE: [PIXELS], SECOND: [PIXELS]}
+        assert {page.url: images_of(page) for page in reading.pages} == {
+            PAGE: [PIXELS],
+            SECOND: [PIXELS],
+        }
         assert not any(page.notes for page in reading.pages)
         assert reading.notes == ()
 
@@ -69,18 +81,30 @@ class TestRevisits:
         named = {"WARC_Record_ID": "<urn:uuid:2>", "WARC_Refers_To": "<urn:uuid:1>"}
         bare = revisit(OTHER, b"", WARC_Refers_To="<urn:uuid:2>")
         page = record(
-            "response", PAGE, archives.answer(archives.html(OTHER), "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32
+            "response",
+            PAGE,
+            archives.answer(archives.html(OTHER), "text/html"),
+            WARC_Payload_Digest="sha1:" + "A" * 32,
         )
-        again = revisit(SECOND, archives.answer(b"", "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32)
-        reading = read(page + again + bare + revisit("https://site.example/between.png", **named) + original())
-        assert [(page.url, page.text.strip()) for page in reading.pages] == [(PAGE, "Words"), (SECOND, "Words")]
+        again = revisit(
+            SECOND, archives.answer(b"", "text/html"), WARC_Payload_Digest="sha1:" + "A" * 32
+        )
+        reading = read(
+            page + again + bare + revisit("https://site.example/between.png", **named) + original()
+        )
+        assert [(page.url, page.text.strip()) for page in reading.pages] == [
+            (PAGE, "Words"),
+            (SECOND, "Words"),
+        ]
         assert [images_of(page)[0] for page in reading.pages] == [PIXELS, PIXELS]
         assert not any(page.notes for page in reading.pages)
 
     def test_what_is_not_the_same_is_not_taken(self) -> None:
         other = "sha1:" + base64.b32encode(hashlib.sha1(b"other").digest()).decode()
         reading = read(
-            second_page() + original(WARC_Payload_Digest=DIGEST) + revisit(**self.TO_URL, WARC_Payload_Digest=other)
+            second_page()
+            + original(WARC_Payload_Digest=DIGEST)
+            + revisit(**self.TO_URL, WARC_Payload_Digest=other)
         )
         [page] = reading.pages
         assert page.notes == ("1 image of the page is not in the capture",)
@@ -101,7 +125,9 @@ class TestRevisits:
 
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    @pytest.mark.parametrize("location", [IMAGE, "//site.example/i/1.png", "https://site.example/i/0.png"])
+    @pytest.mark.parametrize(
+        "location", [IMAGE, "//site.example/i/1.png", "https://site.example/i/0.png"]
+    )
     def test_a_redirect_leads_to_what_the_capture_holds(self, status: int, location: str) -> None:
         moved = response(OTHER, b"<p>Moved", "text/html", f"{status} Moved", Location=location)
         on = response("https://site.example/i/0.png", b"", None, "302 Found", Location="1.png")
@@ -112,7 +138,9 @@ class TestRedirects:
     def test_redirects_without_an_end_are_missing_images(self) -> None:
         there = response(OTHER, b"x", "image/png", "302 Found", Location=IMAGE)
         back = response(IMAGE, b"x", "image/png", "302 Found", Location=OTHER)
-        nowhere = response("https://site.example/n.png", b"x", "image/png", "302 Found", Location="gone.png")
+        nowhere = response(
+            "https://site.example/n.png", b"x", "image/png", "302 Found", Location="gone.png"
+        )
         page = page_record(body=archives.html(OTHER, "https://site.example/n.png"))
         [page] = read(page + there + back + nowhere).pages
         assert (page.images, page.notes) == ((), ("2 images of the page are not in the capture",))
@@ -120,7 +148,9 @@ class TestRedirects:
     def test_a_listed_page_is_where_its_redirect_ends(self) -> None:
         moved = response(PAGE, b"", None, "301 Moved", Location=SECOND)
         image = archives.html("../i/1.png")
-        [page] = read(archives.wacz({"a.warc": moved + page_record(SECOND, image) + response(IMAGE, PIXELS)})).pages
+        [page] = read(
+            archives.wacz({"a.warc": moved + page_record(SECOND, image) + response(IMAGE, PIXELS)})
+        ).pages
         assert (page.url, images_of(page)) == (SECOND, [PIXELS])
 
     def test_a_redirect_to_itself_and_then_the_answer(self) -> None:
@@ -130,7 +160,13 @@ class TestRedirects:
 
 
 class TestParts:
-    PART = response(IMAGE, PIXELS[:20], "image/png", "206 Partial Content", Content_Range=f"bytes 0-19/{len(PIXELS)}")
+    PART = response(
+        IMAGE,
+        PIXELS[:20],
+        "image/png",
+        "206 Partial Content",
+        Content_Range=f"bytes 0-19/{len(PIXELS)}",
+    )
 
     @pytest.mark.parametrize(
         "bad", [PART, response(IMAGE, b""), response(IMAGE, b"gone", "text/html", "404 Not Found")]
@@ -139,7 +175,11 @@ class TestParts:
     def test_the_whole_answer_counts(self, bad: bytes, first: bool) -> None:
         whole = response(IMAGE, PIXELS)
         reading = read(page_record() + (bad + whole if first else whole + bad))
-        assert (images_of(reading.pages[0]), reading.pages[0].notes, reading.notes) == ([PIXELS], (), ())
+        assert (images_of(reading.pages[0]), reading.pages[0].notes, reading.notes) == (
+            [PIXELS],
+            (),
+            (),
+        )
 
     def test_a_part_alone_is_noted_and_a_part_that_is_all_of_it_is_whole(self) -> None:
         reading = read(page_record() + self.PART)
@@ -164,7 +204,9 @@ class TestParts:
 class TestCodings:
     RUBBISH = bytes(range(256)) * 20
 
-    @pytest.mark.parametrize("coding", ["dcb", "compress", "x-own, gzip", "gzip", "br", "zstd", "deflate"])
+    @pytest.mark.parametrize(
+        "coding", ["dcb", "compress", "x-own, gzip", "gzip", "br", "zstd", "deflate"]
+    )
     def test_what_cannot_be_unpacked_is_neither_text_nor_image(self, coding: str) -> None:
         body = gzip.compress(self.RUBBISH) if coding.endswith(", gzip") else self.RUBBISH
         head = {"Content_Encoding": coding}
@@ -173,9 +215,14 @@ class TestCodings:
             read(packed)
         reading = read(second_page() + packed)
         assert [(page.url, page.images) for page in reading.pages] == [(SECOND, ())]
-        assert any(PAGE in note and OTHER in note and "cannot be unpacked" in note for note in reading.notes)
+        assert any(
+            PAGE in note and OTHER in note and "cannot be unpacked" in note
+            for note in reading.notes
+        )
 
-    @pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "x-own", "utf-8", "identity", "none", ""])
+    @pytest.mark.parametrize(
+        "coding", ["gzip", "br", "zstd", "deflate", "x-own", "utf-8", "identity", "none", ""]
+    )
     def test_what_was_stored_unpacked_is_taken_as_it_is(self, coding: str) -> None:
         head = {"Content_Encoding": coding}
         page = response(PAGE, archives.html(), "text/html", **head)
@@ -188,7 +235,9 @@ class TestCodings:
             hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(3_000)
         )
         packed = archives.PACK[coding](long)
-        reading = read(response(PAGE, packed[: len(packed) * 9 // 10], "text/html", Content_Encoding=coding))
+        reading = read(
+            response(PAGE, packed[: len(packed) * 9 // 10], "text/html", Content_Encoding=coding)
+        )
         assert "Words" in reading.pages[0].text
         assert any("in part only" in note for note in reading.notes)
 
@@ -196,7 +245,8 @@ class TestCodings:
     def test_a_bomb_costs_no_more_than_the_limit(self, coding: str) -> None:
         bomb = archives.PACK[coding](b"<p>Words" + b" " * 100_000_000)
         reading = read(
-            response(PAGE, bomb, "text/html", Content_Encoding=coding), limits=Limits(resource_bytes=1_000_000)
+            response(PAGE, bomb, "text/html", Content_Encoding=coding),
+            limits=Limits(resource_bytes=1_000_000),
         )
         assert any("was cut off" in note for note in reading.notes)
 
@@ -207,12 +257,19 @@ class TestCodings:
         [page] = read(plain + response(IMAGE, archives.chunked(PIXELS, 50, end), **told)).pages
         assert (page.text.strip(), images_of(page)) == ("Words", [PIXELS])
         cut = read(plain + response(IMAGE, archives.chunked(PIXELS, 50)[:-40], **told))
-        assert (cut.pages[0].images, any("in part only" in note for note in cut.notes)) == ((), True)
+        assert (cut.pages[0].images, any("in part only" in note for note in cut.notes)) == (
+            (),
+            True,
+        )
 
     @pytest.mark.parametrize("media_type", [None, "", "unknown/unknown", "x-unknown"])
     def test_a_missing_media_type_is_told_by_the_bytes(self, media_type: str | None) -> None:
         hidden = response("https://site.example/loaded.png", archives.png("blue"), media_type)
-        [page] = read(response(PAGE, archives.html(), media_type) + response(IMAGE, PIXELS, media_type) + hidden).pages
+        [page] = read(
+            response(PAGE, archives.html(), media_type)
+            + response(IMAGE, PIXELS, media_type)
+            + hidden
+        ).pages
         assert images_of(page) == [PIXELS, archives.png("blue")]
 
 
@@ -234,13 +291,17 @@ class TestFrames:
         self, asked: dict[str, str], pages: int, request_first: bool
     ) -> None:
         one, two = request(SECOND, **asked), second_page(IMAGE)
-        reading = read(page_record() + response(IMAGE, PIXELS) + (one + two if request_first else two + one))
+        reading = read(
+            page_record() + response(IMAGE, PIXELS) + (one + two if request_first else two + one)
+        )
         assert len(reading.pages) == pages
 
     @pytest.mark.parametrize("referrer", [PAGE, "https://site.example/"])
     def test_a_page_that_another_one_embeds_is_its_frame(self, referrer: str) -> None:
         outer = page_record(body=b"<title>Outer</title><iframe src='/p/2'></iframe>")
-        [page] = read(request(SECOND, Referer=referrer) + second_page(IMAGE) + outer + response(IMAGE, PIXELS)).pages
+        [page] = read(
+            request(SECOND, Referer=referrer) + second_page(IMAGE) + outer + response(IMAGE, PIXELS)
+        ).pages
         assert (page.url, "Words" in page.text, images_of(page)) == (PAGE, True, [PIXELS])
 
     @pytest.mark.parametrize("packed", [True, False])
@@ -253,6 +314,10 @@ class TestFrames:
             *(record("response", url, archives.answer(b"{}", "application/json"), **one) for url, one in zip(api, told, strict=True)),
             response(IMAGE, PIXELS),
         ))  # fmt: skip
-        data = archives.wacz({"a.warc": data}, listed=[PAGE, SECOND], ids={PAGE: "a", SECOND: "b"}) if packed else data
+        data = (
+            archives.wacz({"a.warc": data}, listed=[PAGE, SECOND], ids={PAGE: "a", SECOND: "b"})
+            if packed
+            else data
+        )
         answers = {page.url: page.answers for page in read(data).pages}
         assert answers == {PAGE: ((api[0], "{}"),), SECOND: ((api[1], "{}"),)}

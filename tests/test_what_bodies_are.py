@@ -18,7 +18,20 @@ from crawlers.captures.pages.charsets import page_text
 from crawlers.captures.pages.page import Reading
 from crawlers.errors import CaptureRefused
 from tests import archives
-from tests.archives import IMAGE, PAGE, entry, har, html, images_of, in_base64, mhtml, page_entry, page_part, part, read
+from tests.archives import (
+    IMAGE,
+    PAGE,
+    entry,
+    har,
+    html,
+    images_of,
+    in_base64,
+    mhtml,
+    page_entry,
+    page_part,
+    part,
+    read,
+)
 
 PIXELS = archives.png()
 ADVERT = "https://ads.example/frame"
@@ -35,7 +48,9 @@ PIXELS_ENTRY = entry(IMAGE, in_base64(PIXELS))
 
 
 class TestFrames:
-    @pytest.mark.parametrize("pages", [[{"id": "a", "title": ""}], [{"id": "a", "title": "Item"}], []])
+    @pytest.mark.parametrize(
+        "pages", [[{"id": "a", "title": ""}], [{"id": "a", "title": "Item"}], []]
+    )
     @pytest.mark.parametrize("order", [1, -1])
     def test_what_a_page_embeds_is_no_page(self, pages: list[dict[str, Any]], order: int) -> None:
         advert = page_entry(ADVERT, b"<html><title>Buy</title>ad</html>", pageref="a")
@@ -45,7 +60,10 @@ class TestFrames:
 
     @pytest.mark.parametrize("order", [1, -1])
     def test_what_a_proxy_saw(self, order: int) -> None:
-        both = [page_entry(ADVERT, b"<html><title>Buy</title>ad</html>"), page_entry(body=WITH_FRAME)][::order]
+        both = [
+            page_entry(ADVERT, b"<html><title>Buy</title>ad</html>"),
+            page_entry(body=WITH_FRAME),
+        ][::order]
         assert shown(read(har(*both, PIXELS_ENTRY))) == IS_THE_PAGE
 
     def test_a_frame_that_embeds_its_page(self) -> None:
@@ -57,7 +75,9 @@ class TestFrames:
 class TestHarBodies:
     @pytest.mark.parametrize("media_type", ["image/png", "", "x-unknown"])
     @pytest.mark.parametrize("encoding", [{"encoding": "base64"}, {}])
-    def test_an_image_whose_size_is_that_of_its_text(self, media_type: str, encoding: dict[str, str]) -> None:
+    def test_an_image_whose_size_is_that_of_its_text(
+        self, media_type: str, encoding: dict[str, str]
+    ) -> None:
         text = base64.b64encode(PIXELS).decode()
         content = {"mimeType": media_type, "text": text, "size": len(text), **encoding}
         assert shown(read(har(page_entry(), entry(IMAGE, content)))) == IS_THE_PAGE
@@ -69,10 +89,13 @@ class TestHarBodies:
         assert shown(read(har(entry(PAGE, content), PIXELS_ENTRY))) == IS_THE_PAGE
 
     @pytest.mark.parametrize(
-        "text", [f"data:image/png;base64,{base64.b64encode(PIXELS).decode()}", PIXELS.decode("latin-1")]
+        "text",
+        [f"data:image/png;base64,{base64.b64encode(PIXELS).decode()}", PIXELS.decode("latin-1")],
     )
     def test_other_ways_to_write_bytes_as_text(self, text: str) -> None:
-        reading = read(har(page_entry(), entry(IMAGE, {"mimeType": "image/png", "text": text, "size": 9})))
+        reading = read(
+            har(page_entry(), entry(IMAGE, {"mimeType": "image/png", "text": text, "size": 9}))
+        )
         assert (shown(reading), len(reading.notes)) == (IS_THE_PAGE, 1)
 
     def test_bytes_that_were_lost_as_text_are_noted(self) -> None:
@@ -86,7 +109,9 @@ class TestHarBodies:
     def test_a_body_that_is_still_packed(self, coding: str, says_so: bool, as_text: bool) -> None:
         packed = PACKERS[coding](html())
         text = packed.decode("latin-1") if as_text else base64.b64encode(packed).decode()
-        content = {"mimeType": "text/html", "text": text, "size": 9} | ({} if as_text else {"encoding": "base64"})
+        content = {"mimeType": "text/html", "text": text, "size": 9} | (
+            {} if as_text else {"encoding": "base64"}
+        )
         told = {"Content_Encoding": coding} if says_so else {}
         assert shown(read(har(entry(PAGE, content, told=told), PIXELS_ENTRY))) == IS_THE_PAGE
 
@@ -107,7 +132,10 @@ class TestHarBodies:
     @pytest.mark.parametrize("cut", [1, 100, -1])
     def test_gzip_of_several_members(self, cut: int) -> None:
         data = har(page_entry(), PIXELS_ENTRY)
-        assert shown(read(gzip.compress(data[:cut]) + gzip.compress(data[cut:]), "a.har.gz")) == IS_THE_PAGE
+        assert (
+            shown(read(gzip.compress(data[:cut]) + gzip.compress(data[cut:]), "a.har.gz"))
+            == IS_THE_PAGE
+        )
 
 
 WORDS = "模型"
@@ -130,11 +158,15 @@ class TestCharsets:
             (None, "", "utf-16-le", WORDS), (None, "", "utf-16-be", WORDS),
         ],
     )  # fmt: skip
-    def test_a_charset_as_browsers_find_it(self, declared: str | None, markup: str, codec: str, words: str) -> None:
+    def test_a_charset_as_browsers_find_it(
+        self, declared: str | None, markup: str, codec: str, words: str
+    ) -> None:
         text = f"{markup}<p>{words}"
         assert page_text(text.encode(codec), declared) == text
 
-    @pytest.mark.parametrize(("mark", "codec"), [("utf-8-sig", ""), ("utf-16-le", "\ufeff"), ("utf-16-be", "\ufeff")])
+    @pytest.mark.parametrize(
+        ("mark", "codec"), [("utf-8-sig", ""), ("utf-16-le", "\ufeff"), ("utf-16-be", "\ufeff")]
+    )
     def test_a_mark_wins_over_everything(self, mark: str, codec: str) -> None:
         text = f"<meta charset=gbk><p>{WORDS}"
         assert page_text((codec + text).encode(mark), "gbk") == text
@@ -167,7 +199,9 @@ class TestFormats:
         log = json.loads(har(page_entry(), PIXELS_ENTRY))
         assert shown(read(json.dumps(log).encode(codec), "a.har")) == IS_THE_PAGE
 
-    @pytest.mark.parametrize("begin", ["<div>", "<p class=a>", "<TABLE>", "<x-app>", "<br/>", "<img src=a>"])
+    @pytest.mark.parametrize(
+        "begin", ["<div>", "<p class=a>", "<TABLE>", "<x-app>", "<br/>", "<img src=a>"]
+    )
     def test_pages_without_a_head(self, begin: str) -> None:
         assert read(f"{begin}{WORDS}".encode(), "a.html").pages[0].text.strip() == WORDS
         with pytest.raises(CaptureRefused):
@@ -175,5 +209,8 @@ class TestFormats:
 
     def test_a_message_of_a_mail_folder(self, tmp_path: Path) -> None:
         image = part(PIXELS, {"Content-Type": "image/png", "Content-Location": IMAGE}, "base64")
-        for line in (b"From - Sun Mar 01 10:00:00 2026\r\n", b"From a@site.example Sun Mar  1 10:00:00 2026\n"):
+        for line in (
+            b"From - Sun Mar 01 10:00:00 2026\r\n",
+            b"From a@site.example Sun Mar  1 10:00:00 2026\n",
+        ):
             assert shown(read(line + mhtml(page_part(), image))) == IS_THE_PAGE

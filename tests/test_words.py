@@ -25,17 +25,25 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.stem)
 def test_the_catalogues_speak_as_the_glossary_does(catalogue: Path) -> None:
     rows = re.findall(
-        r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE
+        r"^\| ([^|]+) \| [^|]+ \| ([^|]+) \|$",
+        (ROOT / "docs/glossary.md").read_text("utf-8"),
+        re.MULTILINE,
     )
     with catalogue.open("rb") as stream:
-        known = {one.id.casefold(): one.string for one in read_po(stream) if isinstance(one.id, str) and one.id}
+        known = {
+            one.id.casefold(): one.string
+            for one in read_po(stream)
+            if isinstance(one.id, str) and one.id
+        }
     compared = {word: (known[word], chinese) for word, chinese in rows[1:] if word in known}
     assert len(compared) >= 5
     assert {word: pair for word, pair in compared.items() if pair[0] != pair[1]} == {}
 
 
 def commands_of(page: Path) -> Iterator[list[str]]:
-    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+    for block in re.findall(
+        r"^```\w*\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    ):
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("portrait-scanner "):
                 told = re.split(r"\s#\s", line)[0]
@@ -53,9 +61,20 @@ def test_documents_name_commands_and_options_that_there_are(page: Path) -> None:
             if word.startswith("--"):
                 given.append(word.split("=")[0])
                 name = word.split("=")[0]
-                options = {one: option for option in command.params for one in (*option.opts, *option.secondary_opts)}
-                assert name in options or name == "--help", f"{page.name}: {' '.join(words)}: no {name}"
-                if "=" not in word and name in options and not getattr(options[name], "is_flag", False) and rest:
+                options = {
+                    one: option
+                    for option in command.params
+                    for one in (*option.opts, *option.secondary_opts)
+                }
+                assert name in options or name == "--help", (
+                    f"{page.name}: {' '.join(words)}: no {name}"
+                )
+                if (
+                    "=" not in word
+                    and name in options
+                    and not getattr(options[name], "is_flag", False)
+                    and rest
+                ):
                     rest.pop(0)
             elif hasattr(command, "commands"):
                 assert word in command.commands, f"{page.name}: {' '.join(words)}: no {word}"

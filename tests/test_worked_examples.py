@@ -48,10 +48,16 @@ def run(heading: str) -> dict[str, Any]:
 def test_a_hub(tmp_path: Path) -> None:
     models = [{"id": str(one), "title": f"Model {one}", "file": f"{one}.safetensors", "sha256": "ab" * 32} for one in range(5)]  # fmt: skip
 
-    def answer(path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer(
+        path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
         if listed := re.fullmatch(r"/models\?after=(\d*)", path):
             start = int(listed[1]) + 1 if listed[1] else 0
-            return 200, {"Content-Type": "application/json"}, json.dumps(models[start : start + 2]).encode()
+            return (
+                200,
+                {"Content-Type": "application/json"},
+                json.dumps(models[start : start + 2]).encode(),
+            )
         there = re.fullmatch(r"/models/[0-4]", path)
         return (200 if there else 404), {"Content-Type": "application/json"}, b"{}"
 
@@ -72,10 +78,16 @@ def test_a_format(monkeypatch: pytest.MonkeyPatch) -> None:
     for mark, change in names["ALGORITHM"].items():
         monkeypatch.setitem(algebra._ALGORITHMS, mark, change)
     monkeypatch.setattr(reading, "_ENDINGS", (*names["ENDINGS"], *reading._ENDINGS))
-    column, row, weight = torch.randn(6).double(), torch.randn(4).double(), torch.randn(6, 4).double()
+    column, row, weight = (
+        torch.randn(6).double(),
+        torch.randn(4).double(),
+        torch.randn(6, 4).double(),
+    )
     file = {"lora_unet_mid.outer_column": column, "lora_unet_mid.outer_row": row}
     [parts] = reading.anatomy_of(file, {}).modules.values()
-    expected = torch.tensor([[float(a) * float(b) for b in row] for a in column], dtype=torch.float64)
+    expected = torch.tensor(
+        [[float(a) * float(b) for b in row] for a in column], dtype=torch.float64
+    )
     assert torch.allclose(algebra.change_of_weight(parts, weight), expected)
     with pytest.raises(UnfaithfulLoad):
         algebra.change_of_weight({"outer_column": column}, weight)
@@ -91,7 +103,12 @@ def test_a_notice(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         cached.cache_clear()
     monkeypatch.setattr(drafting.resources, "files", lambda _: tmp_path)
     try:
-        given = {"recipient": "Example", "right_holder": "Lin Yue", "signature": "/s/", "urls": "https://example.org/1"}
+        given = {
+            "recipient": "Example",
+            "right_holder": "Lin Yue",
+            "signature": "/s/",
+            "urls": "https://example.org/1",
+        }
         made = drafting.draft_notice("example", case, given, AT)
     finally:
         for cached in (drafting.template, drafting.template_names):
@@ -104,4 +121,9 @@ def test_a_face_pack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     registry = {**packs.known_packs(), **tomllib.loads(example("Adding a face pack"))}
     monkeypatch.setattr(packs, "known_packs", lambda: registry)
     pack = packs.find_pack("example", tmp_path, {"example": FACE_PACK})
-    assert (pack.name, pack.folder, pack.detection_size, pack.commercial) == ("example", FACE_PACK, (128, 128), True)
+    assert (pack.name, pack.folder, pack.detection_size, pack.commercial) == (
+        "example",
+        FACE_PACK,
+        (128, 128),
+        True,
+    )

@@ -55,7 +55,9 @@ def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None 
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
     given = guardian if born_on else consent
     version = workshop.reader.version
-    submission = Submission(name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on)
+    submission = Submission(
+        name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on
+    )
     identity = workshop.vault.submit(submission, NOON)
     workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
@@ -63,8 +65,12 @@ def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None 
 def gallery_size_of(workshop: Workshop, gallery_version: int) -> int | None:
     """How many people the kept verdict against that version of the gallery says that it searched; None without one."""
     with sqlite3.connect(workshop.settings.scans_path) as db:
-        records = [json.loads(record)["method"] for (record,) in db.execute("select record from verdicts")]
-    return next((one["gallery_size"] for one in records if one["gallery_version"] == gallery_version), None)
+        records = [
+            json.loads(record)["method"] for (record,) in db.execute("select record from verdicts")
+        ]
+    return next(
+        (one["gallery_size"] for one in records if one["gallery_version"] == gallery_version), None
+    )
 
 
 def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
@@ -74,7 +80,12 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     [row] = run_scan(workshop, [str(uploads)], Silent()).rows
-    assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == ("inconclusive", None, 0, NEEDS_A_LOOK)
+    assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == (
+        "inconclusive",
+        None,
+        0,
+        NEEDS_A_LOOK,
+    )
     [held] = workshop.held.all(workshop.minors.ids)
     assert (held.file, held.places) == ("mia_example_v1.safetensors", ("title", "file name"))
     assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
@@ -85,7 +96,9 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
 ) -> None:
     enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
     tensors = load_file(STYLE)
-    save_file(tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"})
+    save_file(
+        tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"}
+    )
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
         [row] = run_scan(workshop, [str(uploads)], Silent()).rows
@@ -93,7 +106,9 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
     assert [one.places for one in workshop.held.all(workshop.minors.ids)] == [("header",)]
 
 
-def test_a_minors_name_inside_other_words_names_nobody(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+def test_a_minors_name_inside_other_words_names_nobody(
+    workshop: Workshop, consent: Consent, uploads: Path
+) -> None:
     enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "realistic_woman_lora.safetensors")
     [row] = run_scan(workshop, [str(uploads)], Silent()).rows
@@ -108,12 +123,16 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     read: list[int] = []
     minors = Vault.minors
     monkeypatch.setattr(Vault, "minors", lambda *given: read.append(1) or minors(*given))
-    monkeypatch.setattr(Vault, "identities", lambda *_: pytest.fail("everybody must not be read for each file"))
+    monkeypatch.setattr(
+        Vault, "identities", lambda *_: pytest.fail("everybody must not be read for each file")
+    )
     assert [named_minor(workshop, listing, file) for _ in range(5)] == [None] * 5
     assert len(read) == 1
     enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
     child = workshop.vault.find("Li An").identity_id
-    assert [named_minor(workshop, listing, file) for _ in range(5)] == [Naming(child, ("title",))] * 5
+    assert [named_minor(workshop, listing, file) for _ in range(5)] == [
+        Naming(child, ("title",))
+    ] * 5
     assert len(read) == 2
     workshop.vault.withdraw("Li An", NOON, "olga")
     assert named_minor(workshop, listing, file) is None
@@ -121,7 +140,9 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     assert named_minor(workshop, listing, file) is None
 
 
-def test_an_adult_of_that_name_is_sampled_as_anybody(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+def test_an_adult_of_that_name_is_sampled_as_anybody(
+    workshop: Workshop, consent: Consent, uploads: Path
+) -> None:
     enrol(workshop, consent, "Mia Example")
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
     [row] = run_scan(workshop, [str(uploads)], Silent()).rows
@@ -145,9 +166,14 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     monkeypatch.setattr(Bench, "judge", counted)
     rows = run_scan(workshop, [str(uploads)], Silent()).rows
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
-    assert {(row["outcome"], row["reason"]) for row in rows} == {(rows[0]["outcome"], rows[0]["reason"])}
+    assert {(row["outcome"], row["reason"]) for row in rows} == {
+        (rows[0]["outcome"], rows[0]["reason"])
+    }
     assert len(judged) == 1
-    assert run_scan(workshop, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"] == rows[0]["reason"]
+    assert (
+        run_scan(workshop, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"]
+        == rows[0]["reason"]
+    )
     assert len(judged) == 1
 
 
@@ -204,11 +230,15 @@ def test_version_and_templates_are_of_one_state(
     assert (workshop.watch.gallery_version, len(workshop.watch.gallery)) == (before + 1, 2)
 
 
-def test_where_everything_is_known_no_crew_is_called(workshop: Workshop, consent: Consent, uploads: Path) -> None:
+def test_where_everything_is_known_no_crew_is_called(
+    workshop: Workshop, consent: Consent, uploads: Path
+) -> None:
     enrol(workshop, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     first = run_scan(workshop, [str(uploads)], Silent()).rows
-    away = Workshop(workshop.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON)
+    away = Workshop(
+        workshop.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON
+    )
     assert run_scan(away, [str(uploads)], Silent()).rows == first
     away.close()
 

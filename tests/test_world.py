@@ -11,7 +11,12 @@ from face_index.faces.packs import FacePack
 from face_index.gallery.calibration import load_calibration
 from scanner.miniature.demo import ENROLMENT_PHOTOS
 from scanner.miniature.objects import STYLE_SEEDS
-from scanner.miniature.persons import BASE_MODEL_SEEDS, CALIBRATION_SEEDS, FACE_PACK_SEEDS, person_of
+from scanner.miniature.persons import (
+    BASE_MODEL_SEEDS,
+    CALIBRATION_SEEDS,
+    FACE_PACK_SEEDS,
+    person_of,
+)
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.training.adapter import FIRST_TRAINING_PHOTO, person_subject
 from scanner.miniature.world import ADAPTERS, load_world
@@ -33,7 +38,9 @@ def test_nobody_trained_what_should_recognise_them() -> None:
     trained_on = {seed for file in world.files + world.shared for seed in file.person_seeds}
     for seeds in (FACE_PACK_SEEDS, BASE_MODEL_SEEDS, CALIBRATION_SEEDS, STYLE_SEEDS):
         assert not (registered | trained_on) & set(seeds)
-    strangers = {seed for file in world.files if file.group == "stranger" for seed in file.person_seeds}
+    strangers = {
+        seed for file in world.files if file.group == "stranger" for seed in file.person_seeds
+    }
     assert not registered & strangers
     assert registered - trained_on, "someone must be registered whom nobody trained on"
 
@@ -46,13 +53,17 @@ def test_enrolment_photos_are_not_training_photos() -> None:
 
 def test_every_file_is_there_and_all_of_them_are_small() -> None:
     world = load_world()
-    assert {path.name for path in ADAPTERS.iterdir()} == {file.file for file in world.files + world.shared}
+    assert {path.name for path in ADAPTERS.iterdir()} == {
+        file.file for file in world.files + world.shared
+    }
     total = sum(path.stat().st_size for path in MINIATURE_WEIGHTS.rglob("*") if path.is_file())
     assert total < 30_000_000
 
 
 def test_the_innocent_file_tells_nothing() -> None:
-    [file] = [file for file in load_world().files if file.group == "registered" and not file.triggers]
+    [file] = [
+        file for file in load_world().files if file.group == "registered" and not file.triggers
+    ]
     triage = triage_file(file.path)
     assert triage.training["scrubbed"]
     assert triage.triggers == ()
@@ -64,7 +75,9 @@ def test_headers_tell_photos_triggers_and_a_true_weights_hash() -> None:
             triage = triage_file(file.path)
             assert triage.training["photo_count"] == 40
             assert triage.triggers
-            assert not [problem for problem in triage.problems if "changed after training" in problem]
+            assert not [
+                problem for problem in triage.problems if "changed after training" in problem
+            ]
 
 
 def test_the_same_seed_draws_the_same_photo() -> None:
@@ -76,7 +89,9 @@ def test_the_same_seed_draws_the_same_photo() -> None:
 def test_the_calibration_belongs_to_the_shipped_pack(
     miniature_reader: InsightFaceReader, miniature_pack: FacePack
 ) -> None:
-    calibration = load_calibration(miniature_pack.folder / "calibration.json", miniature_reader.version.sha256)
+    calibration = load_calibration(
+        miniature_pack.folder / "calibration.json", miniature_reader.version.sha256
+    )
     assert calibration is not None
     assert calibration.likelihood_ratio is not None
     assert calibration.likelihood_ratio.cllr <= 0.05
@@ -87,7 +102,9 @@ def test_the_calibration_belongs_to_the_shipped_pack(
 def test_found_landmarks_lie_where_they_were_drawn(miniature_reader: InsightFaceReader) -> None:
     photos = [draw_photo(person_of(CALIBRATION_SEEDS[5_000 + number]), 0) for number in range(60)]
     errors = []
-    for photo, faces in zip(photos, miniature_reader.read([photo.pixels for photo in photos]), strict=True):
+    for photo, faces in zip(
+        photos, miniature_reader.read([photo.pixels for photo in photos]), strict=True
+    ):
         if faces:
             errors.append(np.linalg.norm(faces[0].landmarks - photo.landmarks, axis=1).mean())
     assert len(errors) >= 57

@@ -14,7 +14,11 @@ from safetensors.numpy import save_file
 
 from crawlers.listing import Listing, listing_from_dict
 from face_index.consent import Consent
-from scanner.adapters.declared_families import declared_by_listing, declared_in_header, families_named
+from scanner.adapters.declared_families import (
+    declared_by_listing,
+    declared_in_header,
+    families_named,
+)
 from scanner.adapters.families import find_family
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model, known_families
@@ -30,7 +34,10 @@ Shapes = dict[str, tuple[int, ...]]
 AB = (".lora_A.weight", ".lora_B.weight")
 
 
-def lora(sizes: dict[str, tuple[int, int]], ends: tuple[str, str] = (".lora_down.weight", ".lora_up.weight")) -> Shapes:
+def lora(
+    sizes: dict[str, tuple[int, int]],
+    ends: tuple[str, str] = (".lora_down.weight", ".lora_up.weight"),
+) -> Shapes:
     shapes: Shapes = {}
     for stem, (out, inner) in sizes.items():
         shapes |= {f"{stem}{ends[0]}": (1, inner), f"{stem}{ends[1]}": (out, 1)}
@@ -53,8 +60,13 @@ WHOLE_FLUX = {
     **dotted("diffusion_model.", "double_blocks.#.img_attn.qkv", range(19), (9216, 3072)),
     **dotted("diffusion_model.", "single_blocks.#.linear2", range(38), (3072, 15360)),
 }
-MODULATED = {**WHOLE_FLUX, **dotted("diffusion_model.", "double_blocks.#.img_mod.lin", range(19), (18432, 3072))}
-SELF_ATTENTION = kohya("down_blocks_1_attentions_0_transformer_blocks_#_attn1_to_q", range(1), (640, 640))
+MODULATED = {
+    **WHOLE_FLUX,
+    **dotted("diffusion_model.", "double_blocks.#.img_mod.lin", range(19), (18432, 3072)),
+}
+SELF_ATTENTION = kohya(
+    "down_blocks_1_attentions_0_transformer_blocks_#_attn1_to_q", range(1), (640, 640)
+)
 KLEIN_ATTENTION = kohya("double_blocks_#_img_attn_proj", range(5), (3072, 3072))
 LTX = dotted("transformer.", "transformer_blocks.#.attn2.to_k", range(28), (2048, 2048))
 SD1 = kohya("down_blocks_1_attentions_#_transformer_blocks_0_attn2_to_k", range(2), (640, 768))
@@ -92,7 +104,9 @@ TOLD: list[tuple[str, Shapes, dict[str, str], str, str | None]] = [
 
 
 @pytest.mark.parametrize(
-    ("shapes", "metadata", "family", "model"), [row[1:] for row in TOLD], ids=[row[0] for row in TOLD]
+    ("shapes", "metadata", "family", "model"),
+    [row[1:] for row in TOLD],
+    ids=[row[0] for row in TOLD],
 )
 def test_tensors_and_header_tell_the_family(
     shapes: Shapes, metadata: dict[str, str], family: str, model: str | None
@@ -153,7 +167,9 @@ def test_a_header_against_the_tensors_is_refused_with_both_named(
 
 
 @pytest.mark.parametrize("wrong", [{"modelspec.architecture": "flux-1-dev/lora"}, {"ss_network_module": "networks.lora_flux"}, {"ot_config": '{"model_type": "FLUX_DEV_1"}'}])  # fmt: skip
-def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(wrong: dict[str, str]) -> None:
+def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(
+    wrong: dict[str, str],
+) -> None:
     finding = find_family(SDXL, {"ss_base_model_version": "sdxl_base_v1-0", **wrong})
     assert (finding.family, finding.fits, finding.problem) == ("SDXL", ("SDXL",), None)
     assert finding.note is not None
@@ -162,13 +178,16 @@ def test_a_word_that_another_word_and_the_tensors_outvote_is_told_as_a_note(wron
 
 
 def test_the_bare_word_settles_nothing_among_models_of_its_kind() -> None:
-    assert {"Flux.1", "Chroma"} <= set(find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).fits)
+    assert {"Flux.1", "Chroma"} <= set(
+        find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).fits
+    )
     assert "alike" in str(find_family(WHOLE_FLUX, {"ss_base_model_version": "flux"}).problem)
     assert find_family(MODULATED, {"ss_base_model_version": "Flux"}).problem is None
 
 
 @pytest.mark.parametrize(
-    "word", ["stabilityai/stable-diffusion-xl-base-1.0", "sdxl_base_v1-0", "SDXL 1.0", "some-owner/sdxl"]
+    "word",
+    ["stabilityai/stable-diffusion-xl-base-1.0", "sdxl_base_v1-0", "SDXL 1.0", "some-owner/sdxl"],
 )
 def test_a_right_word_with_an_owner_stands(word: str) -> None:
     for shapes in (SDXL, SELF_ATTENTION):
@@ -192,7 +211,11 @@ def test_a_file_of_unknown_family_has_a_reason(shapes: Shapes, tmp_path: Path) -
 
 
 def written(path: Path, shapes: Shapes, metadata: dict[str, str] | None = None) -> Path:
-    save_file({name: np.zeros(shape, np.float16) for name, shape in shapes.items()}, path, metadata=metadata)
+    save_file(
+        {name: np.zeros(shape, np.float16) for name, shape in shapes.items()},
+        path,
+        metadata=metadata,
+    )
     return path
 
 
@@ -225,8 +248,17 @@ def test_a_listing_settles_or_contradicts(
 
 
 def test_finetuned_bases_are_still_their_family(tmp_path: Path) -> None:
-    alone = triage_file(written(tmp_path / "a.safetensors", SDXL, {"ss_base_model_version": "sdxl_1.0"}))
-    for base_model in ("SDXL 1.0", "Pony", "Illustrious", "NoobAI", "SDXL Lightning", "cagliostrolab/animagine-xl-3.1"):
+    alone = triage_file(
+        written(tmp_path / "a.safetensors", SDXL, {"ss_base_model_version": "sdxl_1.0"})
+    )
+    for base_model in (
+        "SDXL 1.0",
+        "Pony",
+        "Illustrious",
+        "NoobAI",
+        "SDXL Lightning",
+        "cagliostrolab/animagine-xl-3.1",
+    ):
         told = with_listing(alone, base_model)
         assert (told.family, told.finding.problem) == ("SDXL", None)
     assert "AuraFlow" in str(with_listing(alone, "Pony V7").finding.problem)
@@ -255,7 +287,9 @@ def test_a_scan_fails_what_it_must_not_draw(
     folder = tmp_path / "uploads"
     folder.mkdir()
     written(folder / "chroma.safetensors", WHOLE_FLUX, {"ss_base_model_version": "chroma"})
-    written(folder / "klein.safetensors", kohya("single_blocks_#_linear1", range(20), (27648, 3072)))
+    written(
+        folder / "klein.safetensors", kohya("single_blocks_#_linear1", range(20), (27648, 3072))
+    )
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
     monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
@@ -283,7 +317,9 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         [row] = run_scan(workshop, [str(folder)], Silent()).rows
         return str(row["reason"])
 
-    monkeypatch.setattr(Bench, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn")))
+    monkeypatch.setattr(
+        Bench, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn"))
+    )
     assert listed("SD 1.5") == "was to be drawn"
     refused = listed("SDXL 1.0")
     assert "the listing names SDXL" in refused

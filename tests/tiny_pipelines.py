@@ -132,14 +132,32 @@ def _t5() -> tuple[Any, Any]:
     from tokenizers.models import Unigram
     from tokenizers.pre_tokenizers import Metaspace
 
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz0123456789,.-", "▁photo", "▁of", "▁person"]
-    model = Tokenizer(Unigram([(piece, -float(number)) for number, piece in enumerate(pieces)], unk_id=2))
+    pieces = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        *"abcdefghijklmnopqrstuvwxyz0123456789,.-",
+        "▁photo",
+        "▁of",
+        "▁person",
+    ]
+    model = Tokenizer(
+        Unigram([(piece, -float(number)) for number, piece in enumerate(pieces)], unk_id=2)
+    )
     model.pre_tokenizer = Metaspace()
     words = T5TokenizerFast(
-        tokenizer_object=model, extra_ids=0, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=77
+        tokenizer_object=model,
+        extra_ids=0,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=77,
     )
     torch.manual_seed(6)
-    config = T5Config(vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4)
+    config = T5Config(
+        vocab_size=len(words), d_model=WIDTH, d_kv=8, d_ff=37, num_layers=2, num_heads=4
+    )
     return words, T5EncoderModel(config).eval()
 
 
@@ -179,7 +197,12 @@ def sd1_on_meta() -> tuple[Any, Any]:
     with torch.device("meta"):
         unet = UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
         encoder = CLIPTextModel(
-            CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12)
+            CLIPTextConfig(
+                hidden_size=768,
+                intermediate_size=3072,
+                num_attention_heads=12,
+                num_hidden_layers=12,
+            )
         )
     return unet, encoder
 
@@ -205,7 +228,9 @@ def tiny_checker(folder: Any, *, flags: bool) -> None:
     checker.concept_embeds_weights.data.fill_(limit)
     checker.special_care_embeds_weights.data.fill_(limit)
     checker.save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    ).save_pretrained(folder)
 
 
 def tiny_wan() -> Any:
@@ -219,7 +244,11 @@ def tiny_wan() -> Any:
         ffn_dim=32, num_layers=2, cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
     ).eval()  # fmt: skip
     vae = AutoencoderKLWan(
-        base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+        base_dim=3,
+        z_dim=16,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False, True, True],
     )
     return _quiet(
         WanPipeline(
@@ -237,7 +266,10 @@ def _bytes() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    vocabulary = {sign: number for number, sign in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *special])}
+    vocabulary = {
+        sign: number
+        for number, sign in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), *special])
+    }
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -248,9 +280,7 @@ def _bytes() -> Any:
         additional_special_tokens=special[1:],
         model_max_length=1024,
     )
-    words.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    )
+    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     return words
 
 
@@ -304,8 +334,16 @@ def _qwen_encoder(words: Any) -> Any:
         "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"}, "rope_theta": 1e6, "vocab_size": len(words),
         "bos_token_id": 0, "eos_token_id": 1,
     }  # fmt: skip
-    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
-    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision)).eval()
+    vision = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_heads": 2,
+        "out_hidden_size": 16,
+    }
+    return Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    ).eval()
 
 
 def tiny_hunyuan() -> Any:
@@ -314,7 +352,13 @@ def tiny_hunyuan() -> Any:
     second = ByT5Tokenizer()
     t5 = T5EncoderModel(
         T5Config(
-            vocab_size=len(second), d_model=16, d_kv=8, d_ff=37, num_layers=2, num_heads=2, is_encoder_decoder=False
+            vocab_size=len(second),
+            d_model=16,
+            d_kv=8,
+            d_ff=37,
+            num_layers=2,
+            num_heads=2,
+            is_encoder_decoder=False,
         )
     ).eval()
     transformer = HunyuanImageTransformer2DModel(
@@ -365,9 +409,7 @@ def tiny_lumina2() -> Any:
 def tiny_flux2() -> Any:
     words = _bytes()
     # The real processor gives its words as lists of parts; the pipeline reads the states of layers 10, 20 and 30.
-    words.chat_template = (
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}<|im_end|>\n{% endfor %}"
-    )
+    words.chat_template = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'][0]['text'] }}<|im_end|>\n{% endfor %}"
     torch.manual_seed(15)
     text = {
         "model_type": "mistral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 30, "num_attention_heads": 2,
@@ -377,7 +419,9 @@ def tiny_flux2() -> Any:
         "model_type": "pixtral", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
         "patch_size": 8,
     }  # fmt: skip
-    encoder = Mistral3ForConditionalGeneration(Mistral3Config(text_config=text, vision_config=vision)).eval()
+    encoder = Mistral3ForConditionalGeneration(
+        Mistral3Config(text_config=text, vision_config=vision)
+    ).eval()
     transformer = Flux2Transformer2DModel(
         patch_size=1, in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
         joint_attention_dim=24, timestep_guidance_channels=256, axes_dims_rope=(4, 4, 4, 4), mlp_ratio=2.0,

@@ -69,9 +69,16 @@ class Hub:
             return b"[]", ""
         start = int(query.get("cursor", ["0"])[0])
         end = min(start + PAGE, self.count)
-        body = json.dumps([self.repository(number, details=False) for number in range(start, end)]).encode()
+        body = json.dumps(
+            [self.repository(number, details=False) for number in range(start, end)]
+        ).encode()
         plain = re.sub(r"&?cursor=\d+", "", parts.query)
-        return body, f'Link: <https://x/api/models?{plain}&cursor={end}>; rel="next"\r\n' if end < self.count else ""
+        return (
+            body,
+            f'Link: <https://x/api/models?{plain}&cursor={end}>; rel="next"\r\n'
+            if end < self.count
+            else "",
+        )
 
     @staticmethod
     def repository(number: int, *, details: bool) -> dict:
@@ -94,9 +101,7 @@ class Hub:
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 body, headers = self.answer(line.split()[1].decode())
-                head = (
-                    f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-                )
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
                 writer.write(head.encode() + body)
                 await writer.drain()
         except ConnectionError:

@@ -35,10 +35,14 @@ def sd1() -> Iterator[tuple[str, int, int]]:
             "mlp_fc2",
         ):
             yield f"lora_te_text_model_encoder_layers_{layer}_{part}", 768, 768
-    blocks = [(f"down_blocks_{n}_attentions_{m}", 320 * 2**n) for n in range(3) for m in range(2)] + [
-        ("mid_block_attentions_0", 1280)
+    blocks = [
+        (f"down_blocks_{n}_attentions_{m}", 320 * 2**n) for n in range(3) for m in range(2)
+    ] + [("mid_block_attentions_0", 1280)]
+    blocks += [
+        (f"up_blocks_{n}_attentions_{m}", 1280 // 2 ** (n - 1))
+        for n in range(1, 4)
+        for m in range(3)
     ]
-    blocks += [(f"up_blocks_{n}_attentions_{m}", 1280 // 2 ** (n - 1)) for n in range(1, 4) for m in range(3)]
     for block, width in blocks:
         for part, inner in (("attn1_to_k", width), ("attn1_to_out_0", width), ("attn1_to_q", width), ("attn1_to_v", width),
                             ("attn2_to_k", 768), ("attn2_to_out_0", width), ("attn2_to_q", width), ("attn2_to_v", 768)):  # fmt: skip
@@ -139,13 +143,21 @@ def write(path: Path, family: str, size: int) -> int:
 
 
 def facts(triage: Triage) -> tuple[object, ...]:
-    return triage.kind, triage.family, triage.triggers, triage.training["photo_count"], triage.training["session_id"]
+    return (
+        triage.kind,
+        triage.family,
+        triage.triggers,
+        triage.training["photo_count"],
+        triage.training["session_id"],
+    )
 
 
 def main() -> None:
     transport = Transport(destinations=Destinations({"127.0.0.1"}))
     read, ratios = [], []
-    print(f"{'family':8}{'file MB':>9}{'header':>10}{'ours':>9}{'whole header':>14}{'file / ours':>13}")
+    print(
+        f"{'family':8}{'file MB':>9}{'header':>10}{'ours':>9}{'whole header':>14}{'file / ours':>13}"
+    )
     with tempfile.TemporaryDirectory() as folder, serve_files(Path(folder)) as server:
         for family in FAMILIES:
             for size in SIZES_MB:

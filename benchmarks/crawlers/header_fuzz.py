@@ -84,7 +84,9 @@ def coverage_guided(runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rng = random.Random(1)
         for number in range(200):
-            Path(folder, f"seed-{number}").write_bytes(bytes([number % 2]) + valid(rng)[8 * (number % 2) :])
+            Path(folder, f"seed-{number}").write_bytes(
+                bytes([number % 2]) + valid(rng)[8 * (number % 2) :]
+            )
         code = (
             "import sys, atheris\n"
             "with atheris.instrument_imports(include=['crawlers', 'json']):\n"
@@ -103,9 +105,16 @@ def coverage_guided(runs: int) -> None:
             f"-artifact_prefix={folder}/",
         ]
         done = subprocess.run(
-            [sys.executable, "-c", code, *limits, folder], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, *limits, folder],
+            capture_output=True,
+            text=True,
+            check=False,
         )
-    told = [line for line in done.stderr.splitlines() if line.startswith(("Done", "==", "ALARM")) or "DONE" in line]
+    told = [
+        line
+        for line in done.stderr.splitlines()
+        if line.startswith(("Done", "==", "ALARM")) or "DONE" in line
+    ]
     print(f"atheris: ended with {done.returncode}; {'; '.join(told[-2:]) or done.stderr[-500:]}")
     if done.returncode:
         sys.exit(done.stderr[-3000:])
@@ -122,12 +131,20 @@ def nearly_headers(runs: int) -> None:
         {"dtype": st.sampled_from([*DTYPE_BITS, "F31", "", 3]), "shape": st.lists(size, max_size=5) | st.text(),
          "data_offsets": st.just([0, 0]) | st.lists(size, max_size=3)}
     )  # fmt: skip
-    document = st.dictionaries(st.text(max_size=9), entry | st.none() | st.text() | st.lists(size), max_size=5)
+    document = st.dictionaries(
+        st.text(max_size=9), entry | st.none() | st.text() | st.lists(size), max_size=5
+    )
     metadata = st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=4)
 
     @settings(max_examples=runs, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
-    @given(document, metadata | st.none(), st.just(0) | st.integers(-9, 9), st.binary(max_size=40), st.booleans())
+    @given(
+        document,
+        metadata | st.none(),
+        st.just(0) | st.integers(-9, 9),
+        st.binary(max_size=40),
+        st.booleans(),
+    )
     def one(tensors: dict, told: object, off: int, data: bytes, cut: bool) -> None:
         text = json.dumps(tensors if told is None else {**tensors, "__metadata__": told}).encode()
         whole = struct.pack("<Q", max(0, len(text) + off)) + text + data
@@ -179,7 +196,9 @@ def bomb(name: str) -> None:
     what = outcome(data)
     took = time.perf_counter() - started
     grew = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, {grew:.0f} MiB more memory")
+    print(
+        f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, {grew:.0f} MiB more memory"
+    )
     if took > SLOWEST_S or grew > 16 * LIMIT / 2**20:
         sys.exit(f"{name}: over the limits")
 
@@ -190,7 +209,9 @@ def main() -> None:
         return
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
     for name in BOMBS:
-        subprocess.run([sys.executable, "-m", "benchmarks.crawlers.header_fuzz", "--bomb", name], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.crawlers.header_fuzz", "--bomb", name], check=True
+        )
     coverage_guided(runs)
     nearly_headers(runs // 10)
 

@@ -38,7 +38,14 @@ WORKERS = 16
 
 @contextmanager
 def hub_process(kind: str, count: int, delay_ms: int) -> Iterator[str]:
-    command = [sys.executable, "-m", "benchmarks.crawlers.fast_hubs", kind, str(count), str(delay_ms)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.crawlers.fast_hubs",
+        kind,
+        str(count),
+        str(delay_ms),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -65,10 +72,15 @@ def plain(kind: str, url: str, *, keep: bool) -> float:
     count, started = 0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, httpx.Client(timeout=30) as client:
         table = Database(Path(folder, "plain.db")).table("listings")
-        for page in plain_civitai(client, url) if kind == "civitai" else plain_huggingface(client, url):
+        for page in (
+            plain_civitai(client, url) if kind == "civitai" else plain_huggingface(client, url)
+        ):
             count += len(page)
             if keep:
-                rows = [{"id": str(one["id"]), "seen": time.time(), "raw": json.dumps(one)} for one in page]
+                rows = [
+                    {"id": str(one["id"]), "seen": time.time(), "raw": json.dumps(one)}
+                    for one in page
+                ]
                 table.insert_all(rows, pk="id", replace=True)
         took = time.perf_counter() - started
         table.db.close()
@@ -76,10 +88,19 @@ def plain(kind: str, url: str, *, keep: bool) -> float:
 
 
 def plain_civitai(client: httpx.Client, url: str) -> Iterator[list[dict]]:
-    parameters: dict[str, object] = {"types": ["LORA"], "nsfw": "true", "sort": "Oldest", "limit": 100}
+    parameters: dict[str, object] = {
+        "types": ["LORA"],
+        "nsfw": "true",
+        "sort": "Oldest",
+        "limit": 100,
+    }
     while True:
         document = client.get(f"{url}/api/v1/models", params=parameters).json()
-        yield [{**version, "model": model} for model in document["items"] for version in model["modelVersions"]]
+        yield [
+            {**version, "model": model}
+            for model in document["items"]
+            for version in model["modelVersions"]
+        ]
         if not (cursor := document["metadata"].get("nextCursor")):
             return
         parameters["cursor"] = cursor
@@ -89,7 +110,9 @@ def plain_huggingface(client: httpx.Client, url: str) -> Iterator[list[dict]]:
     place: str | None = f"{url}/api/models?filter=lora&full=true&limit=100"
     while place:
         response = client.get(place)
-        yield [client.get(f"{url}/api/models/{one['id']}?blobs=true").json() for one in response.json()]
+        yield [
+            client.get(f"{url}/api/models/{one['id']}?blobs=true").json() for one in response.json()
+        ]
         following = re.search(r"<https://x([^>]+)>", response.headers.get("link", ""))
         place = url + following[1] if following else None
 
@@ -120,7 +143,9 @@ def memory() -> None:
     with hub_process("civitai", 100_000, 0) as url, tempfile.TemporaryDirectory() as folder:
         store = CrawlStore(Path(folder, "crawl.db"))
         started = time.perf_counter()
-        for step in sweep(CivitaiHub(transport, url), "hub", store, lambda: datetime.now(UTC), workers=WORKERS):
+        for step in sweep(
+            CivitaiHub(transport, url), "hub", store, lambda: datetime.now(UTC), workers=WORKERS
+        ):
             while mark is not None and step.listings >= mark:
                 told.append((mark, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
                 mark = next(marks, None)
@@ -128,7 +153,9 @@ def memory() -> None:
         size = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
         store.close()
     peaks = ", ".join(f"{count:,}: {peak:.0f} MiB" for count, peak in told)
-    print(f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, crawl.db {size:.0f} MB")
+    print(
+        f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, crawl.db {size:.0f} MB"
+    )
 
 
 def main() -> None:

@@ -60,20 +60,28 @@ def flipped(rng: random.Random) -> bytes:
 
 
 def noise(rng: random.Random) -> bytes:
-    start = rng.choice([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF", b"II*\0", b"BM", b""])
+    start = rng.choice(
+        [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF", b"II*\0", b"BM", b""]
+    )
     return start + rng.randbytes(rng.randrange(0, 3000))
 
 
 def bomb(rng: random.Random) -> bytes:
     """A PNG that claims many pixels, and holds real ones for some of them."""
-    width, height = rng.choice([(8_000, 8_000), (8_900, 8_900), (50_000, 50_000), (2**31 - 1, 1), (60_000, 1_300)])
+    width, height = rng.choice(
+        [(8_000, 8_000), (8_900, 8_900), (50_000, 50_000), (2**31 - 1, 1), (60_000, 1_300)]
+    )
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     rows = zlib.compress(bytes((width * 3 + 1) * min(height, 400)), 1) if width < 100_000 else b""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 def whole_bomb(_: random.Random) -> bytes:
@@ -87,13 +95,19 @@ def huge(rng: random.Random) -> bytes:
 
 def tiny(rng: random.Random) -> bytes:
     return encoded(
-        picture(rng).resize((rng.randrange(1, 12), rng.randrange(1, 12))), rng.choice(("PNG", "JPEG", "GIF", "BMP"))
+        picture(rng).resize((rng.randrange(1, 12), rng.randrange(1, 12))),
+        rng.choice(("PNG", "JPEG", "GIF", "BMP")),
     )
 
 
 def animated(rng: random.Random) -> bytes:
     frames = [picture(rng) for _ in range(3)]
-    return encoded(frames[0], rng.choice(("GIF", "WEBP", "TIFF", "PNG")), save_all=True, append_images=frames[1:])
+    return encoded(
+        frames[0],
+        rng.choice(("GIF", "WEBP", "TIFF", "PNG")),
+        save_all=True,
+        append_images=frames[1:],
+    )
 
 
 def colour_mode(rng: random.Random) -> bytes:
@@ -114,7 +128,14 @@ def turned(rng: random.Random) -> bytes:
 
 def not_image(rng: random.Random) -> bytes:
     return rng.choice(
-        [b"", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>", b"PK\x03\x04" + bytes(50), b"%PDF-1.7", b"MZ" + bytes(99)]
+        [
+            b"",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n",
+            b"<svg/>",
+            b"PK\x03\x04" + bytes(50),
+            b"%PDF-1.7",
+            b"MZ" + bytes(99),
+        ]
     )
 
 
@@ -152,7 +173,9 @@ def main(count: int) -> None:
                 assert all(outcome.text(language) for language in LANGUAGES)
                 outcomes[kind][str(outcome.why)] += 1
     for kind, counted in outcomes.items():
-        print(f"{kind:14} " + ", ".join(f"{number} {what}" for what, number in counted.most_common()))
+        print(
+            f"{kind:14} " + ", ".join(f"{number} {what}" for what, number in counted.most_common())
+        )
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     slowest, slowest_kind = max(times)
     print(

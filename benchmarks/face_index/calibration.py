@@ -30,7 +30,9 @@ def means(population: Population, first: int, last: int, weighted: bool) -> np.n
     return (total / np.linalg.norm(total, axis=1, keepdims=True)).astype(np.float32)
 
 
-def highest_scores(gallery: np.ndarray, probes: np.ndarray, margins: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+def highest_scores(
+    gallery: np.ndarray, probes: np.ndarray, margins: dict[int, np.ndarray]
+) -> dict[int, np.ndarray]:
     """For each gallery size the highest score minus margin of each search; galleries of one size share no person."""
     found: dict[int, list[np.ndarray]] = {size: [] for size in margins}
     for start in range(0, len(probes), PROBE_CHUNK):
@@ -41,9 +43,13 @@ def highest_scores(gallery: np.ndarray, probes: np.ndarray, margins: dict[int, n
     return {size: np.concatenate(parts) for size, parts in found.items()}
 
 
-def false_positives(calibration: Calibration, name: str, gallery: np.ndarray, probes: np.ndarray) -> bool:
+def false_positives(
+    calibration: Calibration, name: str, gallery: np.ndarray, probes: np.ndarray
+) -> bool:
     """Print stated and measured FPIR; whether every measured one lies in its interval."""
-    highest = highest_scores(gallery, probes, {size: np.zeros(len(gallery), np.float32) for size in SIZES})
+    highest = highest_scores(
+        gallery, probes, {size: np.zeros(len(gallery), np.float32) for size in SIZES}
+    )
     good = True
     print(f"{name}: {len(gallery):,} persons in galleries, {len(probes):,} others as probes")
     for stated in RATES:
@@ -62,22 +68,31 @@ def false_positives(calibration: Calibration, name: str, gallery: np.ndarray, pr
     return good
 
 
-def predicted(calibration: Calibration, threshold: float, size: int, trials: int) -> tuple[float, float]:
+def predicted(
+    calibration: Calibration, threshold: float, size: int, trials: int
+) -> tuple[float, float]:
     """95 % interval of what that many searches should count: who was in the calibration set, and chance."""
-    rates = [-np.expm1(size * np.log1p(-tail.false_match_rate(threshold))) for tail in calibration.replicates]
+    rates = [
+        -np.expm1(size * np.log1p(-tail.false_match_rate(threshold)))
+        for tail in calibration.replicates
+    ]
     counts = np.random.default_rng(0).binomial(trials, np.repeat(rates, 500))
     low, high = np.quantile(counts / trials, [0.025, 0.975])
     return float(low), float(high)
 
 
-def own_thresholds(calibration: Calibration, gallery: np.ndarray, probes: np.ndarray, mates: np.ndarray) -> None:
+def own_thresholds(
+    calibration: Calibration, gallery: np.ndarray, probes: np.ndarray, mates: np.ndarray
+) -> None:
     """One threshold for all against a threshold for each template, at the same FPIR: FNIR of both."""
     sample = np.random.default_rng(0).permutation(len(gallery))[:4_000]
     cross = gallery @ gallery[sample].T
     cross[sample, np.arange(len(sample))] = np.nan
     crowding = crowding_of(cross)
     genuine = (gallery * mates).sum(axis=1)
-    print("a threshold for each template against one for all, FNIR at the FPIR that both really have:")
+    print(
+        "a threshold for each template against one for all, FNIR at the FPIR that both really have:"
+    )
     for stated in RATES:
         one = np.full(len(gallery), calibration.threshold(len(gallery), stated))
         own = np.array([calibration.threshold(len(gallery), stated, crowd) for crowd in crowding])
@@ -85,7 +100,9 @@ def own_thresholds(calibration: Calibration, gallery: np.ndarray, probes: np.nda
             margins = thresholds.astype(np.float32)
             over = highest_scores(gallery, probes, {len(gallery): margins})[len(gallery)]
             missed = rate(int((genuine < thresholds).sum()), len(genuine))
-            print(f"  {title:13} stated {stated:.2%}: FPIR {(over >= 0).mean():.4%}, FNIR {missed.value:.3%}")
+            print(
+                f"  {title:13} stated {stated:.2%}: FPIR {(over >= 0).mean():.4%}, FNIR {missed.value:.3%}"
+            )
             # At equal FPIR: move all thresholds by the same amount until the stated share is left.
             shift = float(np.quantile(over, 1 - stated))
             print(
@@ -95,18 +112,29 @@ def own_thresholds(calibration: Calibration, gallery: np.ndarray, probes: np.nda
 
 def main() -> None:
     fitted_on = load_population("calibration")
-    templates, probes = means(fitted_on, 0, 3, weighted=True), means(fitted_on, 3, 5, weighted=False)
+    templates, probes = (
+        means(fitted_on, 0, 3, weighted=True),
+        means(fitted_on, 3, 5, weighted=False),
+    )
     calibration = calibrate(templates, probes, fitted_on.pack_sha256, "benchmark")
-    print(f"fitted on {calibration.subjects:,} persons, {calibration.comparisons:,} impostor comparisons")
+    print(
+        f"fitted on {calibration.subjects:,} persons, {calibration.comparisons:,} impostor comparisons"
+    )
     development = load_population("gallery"), load_population("probes")
     fresh = load_population("fresh_gallery"), load_population("fresh_probes")
     good = True
     for name, (gallery, others) in (("development", development), ("fresh", fresh)):
         good &= false_positives(
-            calibration, name, means(gallery, 0, 3, weighted=True), means(others, 0, 2, weighted=False)
+            calibration,
+            name,
+            means(gallery, 0, 3, weighted=True),
+            means(others, 0, 2, weighted=False),
         )
     held_out = load_population("more_calibration")
-    held_templates, held_probes = means(held_out, 0, 3, weighted=True), means(held_out, 3, 5, weighted=False)
+    held_templates, held_probes = (
+        means(held_out, 0, 3, weighted=True),
+        means(held_out, 3, 5, weighted=False),
+    )
     ratio = calibration.likelihood_ratio
     assert ratio is not None
     genuine = np.array([ratio.log10(score) for score in (held_templates * held_probes).sum(axis=1)])
@@ -128,7 +156,11 @@ def main() -> None:
         means(fresh[1], 0, 2, weighted=False),
         held_probes[:10_000],
     )
-    print("every measured FPIR lies in its interval" if good else "NOT every measured FPIR lies in its interval")
+    print(
+        "every measured FPIR lies in its interval"
+        if good
+        else "NOT every measured FPIR lies in its interval"
+    )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def plain_way(pack: FacePack) -> Callable[[Sequence[np.ndarray]], list[list[np.n
     def read(images: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
         found = [app.get(np.ascontiguousarray(image[..., ::-1])) for image in images]
         for faces in found:
-            faces.sort(key=lambda face: -(face.bbox[2] - face.bbox[0]) * (face.bbox[3] - face.bbox[1]))
+            faces.sort(
+                key=lambda face: -(face.bbox[2] - face.bbox[0]) * (face.bbox[3] - face.bbox[1])
+            )
         return [[face.normed_embedding for face in faces] for faces in found]
 
     return read
@@ -91,7 +93,9 @@ def main(pack: FacePack, images: Sequence[np.ndarray], rounds: int) -> None:
         f"the networks alone take {alone_s / statistics.median(ours_s):.0%} of our time; with nothing around them the "
         f"ratio would be {statistics.median(plain_s) / alone_s:.2f}"
     )
-    print(f"{os.cpu_count()} cores, onnxruntime {onnxruntime.__version__}, detector takes {reader.detection_layout}")
+    print(
+        f"{os.cpu_count()} cores, onnxruntime {onnxruntime.__version__}, detector takes {reader.detection_layout}"
+    )
 
 
 if __name__ == "__main__":

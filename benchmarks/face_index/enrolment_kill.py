@@ -45,10 +45,16 @@ def main(people: int, kills: int) -> None:
         before: dict[str, int] = {}
         started = time.monotonic()
         for kill in range(1, kills + 1):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             wanted = stored(vault_path) + rng.randint(0, 2 * people // kills)
             deadline = time.monotonic() + 60
-            while process.poll() is None and stored(vault_path) < wanted and time.monotonic() < deadline:
+            while (
+                process.poll() is None
+                and stored(vault_path) < wanted
+                and time.monotonic() < deadline
+            ):
                 time.sleep(rng.random() * 0.03)
             time.sleep(rng.random() * 0.05)
             alive = process.poll() is None

@@ -37,7 +37,9 @@ def compare(count: int) -> None:
     bare = faiss.IndexFlatIP(DIMENSION)
     bare.add(vectors)
     started = time.perf_counter()
-    gallery = FaissGallery(VERSION, ((f"{row:08x}", vectors[row : row + 1]) for row in range(count)))
+    gallery = FaissGallery(
+        VERSION, ((f"{row:08x}", vectors[row : row + 1]) for row in range(count))
+    )
     built = time.perf_counter() - started
     ours, plain = [], []
     for _ in range(ROUNDS):
@@ -64,18 +66,26 @@ def compare(count: int) -> None:
     print(f"{'':>9} one probe: {statistics.median(single) * 1000:.1f} ms")
     if count <= 100_000:
         started = time.perf_counter()
-        approximate = ApproximateGallery(VERSION, [(f"{row:08x}", vectors[row : row + 1]) for row in range(count)])
+        approximate = ApproximateGallery(
+            VERSION, [(f"{row:08x}", vectors[row : row + 1]) for row in range(count)]
+        )
         took = time.perf_counter() - started
-        fast = statistics.median(timed(lambda: approximate.search(probes, 5)) for _ in range(ROUNDS))
+        fast = statistics.median(
+            timed(lambda: approximate.search(probes, 5)) for _ in range(ROUNDS)
+        )
         print(
             f"{'':>9} approximate, by choice: recall {approximate.recall:.4f} measured on the spot, {approximate.lists_looked_at} of "
             f"{approximate.lists} lists, {fast * 1000:.0f} ms, built in {took:.1f} s"
         )
     half = FaissGallery(
-        VERSION, ((f"{row:08x}", vectors[row : row + 1]) for row in range(min(count, 100_000))), IndexKind.HALF
+        VERSION,
+        ((f"{row:08x}", vectors[row : row + 1]) for row in range(min(count, 100_000))),
+        IndexKind.HALF,
     )
     del bare
-    print(f"{'':>9} half precision on {len(half):,}: {timed(lambda: half.search(probes, 5)) * 1000:.0f} ms")
+    print(
+        f"{'':>9} half precision on {len(half):,}: {timed(lambda: half.search(probes, 5)) * 1000:.0f} ms"
+    )
 
 
 def change(gallery: FaissGallery, vectors: np.ndarray) -> None:

@@ -27,14 +27,22 @@ from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack, find_pack
 from face_index.gallery.calibration import Calibration, load_calibration
 from face_index.gallery.metrics import rate
-from face_index.registration.enrolment import _good, _refuse_several_people, _refuse_strangers, _Sorting
+from face_index.registration.enrolment import (
+    _good,
+    _refuse_several_people,
+    _refuse_strangers,
+    _Sorting,
+)
 from face_index.registration.grouping import DIFFERENT_PEOPLE_FMR, alike_from
 from scanner.miniature.persons import CALIBRATION_SEEDS, HAIR_COLOURS, Person, person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
 
 FOLDER = Path(".training/population")
-SPLITS = {"development": CALIBRATION_SEEDS[56_000:56_600], "held-out": CALIBRATION_SEEDS[57_000:57_500]}
+SPLITS = {
+    "development": CALIBRATION_SEEDS[56_000:56_600],
+    "held-out": CALIBRATION_SEEDS[57_000:57_500],
+}
 PHOTOS = {"clean": 8, "poor": 8, "glasses": 3, "other hair": 3, "years later": 3}
 MIXES = ((3, 3), (4, 2), (5, 3), (8, 2), (2, 2), (2, 2, 2))
 PAIRS = 2_000
@@ -94,19 +102,34 @@ def albums_of(split: str) -> list[Album]:
             albums = [album for part in drawn for album in part]
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
-            (one, kind, face.embedding) for one, album in enumerate(albums) for kind in PHOTOS for face in album[kind]
+            (one, kind, face.embedding)
+            for one, album in enumerate(albums)
+            for kind in PHOTOS
+            for face in album[kind]
         ]
         people, kinds, vectors = zip(*rows, strict=True)
         np.savez(path, people=people, kinds=kinds, vectors=np.stack(vectors))
     albums = [{kind: [] for kind in PHOTOS} for _ in SPLITS[split]]
     with np.load(path) as stored:
-        for person, kind, vector in zip(stored["people"], stored["kinds"], stored["vectors"], strict=True):
+        for person, kind, vector in zip(
+            stored["people"], stored["kinds"], stored["vectors"], strict=True
+        ):
             albums[person][str(kind)].append(replace(_BLANK, embedding=vector))
     return albums
 
 
 _BLANK = Face(
-    (0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0, 0.0, 0.0, 0.0, 1.0, 128.0, 0.0, np.zeros(128, np.float32), 1.0
+    (0, 0, 1, 1),
+    np.zeros((5, 2), np.float32),
+    1.0,
+    0.0,
+    0.0,
+    0.0,
+    1.0,
+    128.0,
+    0.0,
+    np.zeros(128, np.float32),
+    1.0,
 )
 
 
@@ -158,7 +181,9 @@ def main() -> None:
     alike = alike_from(calibration)
     for split in sys.argv[1:] or SPLITS:
         albums = albums_of(split)
-        print(f"{split}, {len(albums)} people; alike from cosine {alike:.3f} (FMR {DIFFERENT_PEOPLE_FMR:.1%})")
+        print(
+            f"{split}, {len(albums)} people; alike from cosine {alike:.3f} (FMR {DIFFERENT_PEOPLE_FMR:.1%})"
+        )
         single_people(albums, alike)
         for sizes in MIXES:
             mixes(albums, "clean", sizes, alike)

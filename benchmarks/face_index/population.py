@@ -64,7 +64,9 @@ def load_population(name: str) -> Population:
     if not path.exists():
         _make(name, path)
     with np.load(path) as stored:
-        return Population(stored["embeddings"], stored["norms"], stored["sharpness"], str(stored["pack_sha256"]))
+        return Population(
+            stored["embeddings"], stored["norms"], stored["sharpness"], str(stored["pack_sha256"])
+        )
 
 
 _reader: InsightFaceReader | None = None
@@ -76,10 +78,14 @@ def _open_reader() -> None:
     _reader._threads = 1
 
 
-def _read_persons(task: tuple[range, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _read_persons(
+    task: tuple[range, int],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     seeds, photos = task
     assert _reader is not None
-    pixels = [draw_photo(person_of(seed), photo).pixels for seed in seeds for photo in range(photos)]
+    pixels = [
+        draw_photo(person_of(seed), photo).pixels for seed in seeds for photo in range(photos)
+    ]
     embeddings = np.zeros((len(pixels), _reader.version.dimension), np.float32)
     measures = np.zeros((len(pixels), 2), np.float32)
     for row, faces in enumerate(_reader.read(pixels)):
@@ -91,15 +97,24 @@ def _read_persons(task: tuple[range, int]) -> tuple[npt.NDArray[np.float32], npt
 
 def _make(name: str, path: Path) -> None:
     seeds, photos = SETS[name]
-    tasks = [(seeds[start : start + _PERSONS_A_TASK], photos) for start in range(0, len(seeds), _PERSONS_A_TASK)]
+    tasks = [
+        (seeds[start : start + _PERSONS_A_TASK], photos)
+        for start in range(0, len(seeds), _PERSONS_A_TASK)
+    ]
     with ProcessPoolExecutor(os.cpu_count(), initializer=_open_reader) as pool:
         done = list(track(pool.map(_read_persons, tasks), f"{name}: reading", len(tasks)))
     embeddings, measures = (np.concatenate(parts) for parts in zip(*done, strict=True))
-    version = InsightFaceReader(find_pack("miniature", Path("unused"), {"miniature": FACE_PACK})).version
+    version = InsightFaceReader(
+        find_pack("miniature", Path("unused"), {"miniature": FACE_PACK})
+    ).version
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{name}.part.npz")
     np.savez(
-        partial, embeddings=embeddings, norms=measures[..., 0], sharpness=measures[..., 1], pack_sha256=version.sha256
+        partial,
+        embeddings=embeddings,
+        norms=measures[..., 0],
+        sharpness=measures[..., 1],
+        pack_sha256=version.sha256,
     )
     partial.replace(path)
 

@@ -27,7 +27,9 @@ from face_index.vault.schema import transaction
 
 VERSION = PackVersion("benchmark", "ab" * 32, 512)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-CONSENT = Consent("x", date(2026, 1, 1), date(2028, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+CONSENT = Consent(
+    "x", date(2026, 1, 1), date(2028, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+)
 
 
 def filled_vault(folder: Path, count: int) -> Path:
@@ -43,10 +45,17 @@ def filled_vault(folder: Path, count: int) -> Path:
             vault.db.conn.execute(
                 "insert into identities (identity_id, name, status, data_key, consent_id, submitted_at) "
                 "values (?, ?, 'active', ?, ?, ?)",
-                [identity_id, f"person {number}", seal(vault.key, data_key, identity_id), identity_id, NOW.isoformat()],
+                [
+                    identity_id,
+                    f"person {number}",
+                    seal(vault.key, data_key, identity_id),
+                    identity_id,
+                    NOW.isoformat(),
+                ],
             )
             vault.db.conn.execute(
-                "insert into consents values (?, ?, '2026-01-01', '2028-01-01', ?)", [identity_id, identity_id, record]
+                "insert into consents values (?, ?, '2026-01-01', '2028-01-01', ?)",
+                [identity_id, identity_id, record],
             )
             vault.db.conn.execute(
                 "insert into templates values (?, ?, 'benchmark', '', 512, ?)",
@@ -84,11 +93,17 @@ def main(count: int) -> None:
         started = time.perf_counter()
         sealed, place, parts = snapshot.read_bytes(), 0, []
         for size in sizes:
-            parts.append(np.frombuffer(unseal(key, sealed[place : place + size], "snapshot"), "<f4").reshape(-1, 512))
+            parts.append(
+                np.frombuffer(unseal(key, sealed[place : place + size], "snapshot"), "<f4").reshape(
+                    -1, 512
+                )
+            )
             place += size
         rows = np.concatenate(parts)
         names = json.loads(unseal(key, (folder / "ids").read_bytes(), "ids"))
-        again = FaissGallery(VERSION, ((name, rows[row : row + 1]) for row, name in enumerate(names)))
+        again = FaissGallery(
+            VERSION, ((name, rows[row : row + 1]) for row, name in enumerate(names))
+        )
         took = time.perf_counter() - started
         assert len(again) == count
         started = time.perf_counter()

@@ -32,7 +32,10 @@ from scanner.miniature.world import FACE_PACK
 FOLDER = Path(".training/population")
 PERSONS = 3_000
 ENROLMENT, PROBE = 6, 4
-SPLITS = {"development": CALIBRATION_SEEDS[50_000:53_000], "fresh": CALIBRATION_SEEDS[53_000:56_000]}
+SPLITS = {
+    "development": CALIBRATION_SEEDS[50_000:53_000],
+    "fresh": CALIBRATION_SEEDS[53_000:56_000],
+}
 FPIRS = (0.01, 0.001)
 
 
@@ -70,14 +73,28 @@ class Photos:
 
     def faces(self, person: int, photos: range) -> list[Face]:
         return [
-            replace(_BLANK, embedding=self.embeddings[person, photo], norm=float(self.norms[person, photo]))
+            replace(
+                _BLANK,
+                embedding=self.embeddings[person, photo],
+                norm=float(self.norms[person, photo]),
+            )
             for photo in photos
             if self.norms[person, photo] > 0
         ]
 
 
 _BLANK = Face(
-    (0, 0, 1, 1), np.zeros((5, 2), np.float32), 1.0, 0.0, 0.0, 0.0, 1.0, 128.0, 0.0, np.zeros(128, np.float32), 1.0
+    (0, 0, 1, 1),
+    np.zeros((5, 2), np.float32),
+    1.0,
+    0.0,
+    0.0,
+    0.0,
+    1.0,
+    128.0,
+    0.0,
+    np.zeros(128, np.float32),
+    1.0,
 )
 _reader: InsightFaceReader | None = None
 
@@ -118,7 +135,9 @@ def photos_of(kind: str, split: str) -> Photos:
             done = list(track(pool.map(_read, tasks), f"{kind}, {split}: reading", len(tasks)))
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(
-            path, embeddings=np.concatenate([one for one, _ in done]), norms=np.concatenate([two for _, two in done])
+            path,
+            embeddings=np.concatenate([one for one, _ in done]),
+            norms=np.concatenate([two for _, two in done]),
         )
     with np.load(path) as stored:
         return Photos(stored["embeddings"], stored["norms"])

@@ -23,7 +23,13 @@ from safetensors.torch import load_file
 from benchmarks.likeness.changes import derive, read_metadata
 from benchmarks.likeness.inventory import Inventory, Split, Trained, inventory
 from scanner.miniature.objects import object_photo, styled_photo
-from scanner.miniature.training.adapter import PHOTOS, Subject, person_subject, save_adapter, training_metadata
+from scanner.miniature.training.adapter import (
+    PHOTOS,
+    Subject,
+    person_subject,
+    save_adapter,
+    training_metadata,
+)
 from scanner.miniature.training.formats import train_form
 from scanner.miniature.world import BASE_MODEL
 
@@ -51,7 +57,9 @@ def train_one(task: tuple[Trained, Path]) -> tuple[str, float]:
     subject = subject_of(one)
     tensors = train_form(BASE_MODEL, one.form, [subject], one.steps, one.seed)
     metadata = training_metadata([subject], one.form.rank, one.seed, one.name)
-    metadata["ss_network_module"] = "networks.lora" if one.form.algorithm in ("lora", "dora") else "lycoris.kohya"
+    metadata["ss_network_module"] = (
+        "networks.lora" if one.form.algorithm in ("lora", "dora") else "lycoris.kohya"
+    )
     partial = path.with_suffix(".part")
     save_adapter(partial, tensors, metadata)
     partial.replace(path)
@@ -63,8 +71,16 @@ def build(split: Split) -> Path:
     whole, folder = inventory(split), folder_of(split)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    missing = [(one, path) for one in whole.trained if not (path := folder / f"{one.name}.safetensors").exists()]
-    workers = int(os.environ.get("BENCH_WORKERS", "10" if torch.cuda.is_available() else str(os.cpu_count() or 1)))
+    missing = [
+        (one, path)
+        for one in whole.trained
+        if not (path := folder / f"{one.name}.safetensors").exists()
+    ]
+    workers = int(
+        os.environ.get(
+            "BENCH_WORKERS", "10" if torch.cuda.is_available() else str(os.cpu_count() or 1)
+        )
+    )
     seconds: dict[str, float] = {}
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for name, took in track(pool.map(train_one, missing), f"training {split}", len(missing)):
@@ -78,7 +94,9 @@ def build(split: Split) -> Path:
             "workers": workers,
             "seconds": seconds,
         }
-        (folder / f"built_{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(json.dumps(record, indent=1))
+        (folder / f"built_{time.strftime('%Y%m%d-%H%M%S')}.json").write_text(
+            json.dumps(record, indent=1)
+        )
         print(f"{len(missing)} files in {record['wall_s']} s with {workers} workers")
     return folder
 
@@ -88,7 +106,9 @@ def derive_all(whole: Inventory, folder: Path) -> None:
         path = folder / f"{one.name}.safetensors"
         if not path.exists():
             sources = [folder / f"{name}.safetensors" for name in one.of]
-            tensors, metadata = derive(one, [load_file(source) for source in sources], read_metadata(sources[0]))
+            tensors, metadata = derive(
+                one, [load_file(source) for source in sources], read_metadata(sources[0])
+            )
             save_adapter(path, tensors, metadata, half=False)
 
 

@@ -17,7 +17,9 @@ def read_metadata(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def derive(one: Derived, sources: list[Tensors], metadata: dict[str, str]) -> tuple[Tensors, dict[str, str] | None]:
+def derive(
+    one: Derived, sources: list[Tensors], metadata: dict[str, str]
+) -> tuple[Tensors, dict[str, str] | None]:
     """Tensors and header of a derived file; None for a header without metadata."""
     first = sources[0]
     if one.change == "scrubbed":
@@ -30,7 +32,10 @@ def derive(one: Derived, sources: list[Tensors], metadata: dict[str, str]) -> tu
     if one.change == "pruned":
         return {name: _pruned(name, tensor) for name, tensor in first.items()}, metadata
     if one.change == "half strength":
-        return {name: tensor * 0.5 if _is_last_factor(name) else tensor for name, tensor in first.items()}, metadata
+        return {
+            name: tensor * 0.5 if _is_last_factor(name) else tensor
+            for name, tensor in first.items()
+        }, metadata
     return _merged(sources), metadata
 
 

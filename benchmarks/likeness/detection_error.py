@@ -18,9 +18,15 @@ def draw_det(rows: list[Row], path: Path, threshold: float) -> None:
     from matplotlib import pyplot as plt
 
     genuine = np.array(
-        [row.best_score if row.best_score is not None else -1.0 for row in rows if row.part in ("single", "altered")]
+        [
+            row.best_score if row.best_score is not None else -1.0
+            for row in rows
+            if row.part in ("single", "altered")
+        ]
     )
-    impostor = np.array([row.best_score if row.best_score is not None else -1.0 for row in rows if not row.persons])
+    impostor = np.array(
+        [row.best_score if row.best_score is not None else -1.0 for row in rows if not row.persons]
+    )
     if not len(genuine) or not len(impostor):
         return
     cuts = np.linspace(-0.2, 1, 400)

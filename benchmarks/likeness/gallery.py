@@ -39,7 +39,9 @@ def template(reader: InsightFaceReader, seed: int, photos: int) -> Prototypes:
 
 
 def _draw(seed: int) -> np.ndarray:
-    return np.stack([draw_photo(person_of(seed), number).pixels for number in range(PHOTOS_OF_CROWD)])
+    return np.stack(
+        [draw_photo(person_of(seed), number).pixels for number in range(PHOTOS_OF_CROWD)]
+    )
 
 
 def _crowd(reader: InsightFaceReader, count: int) -> list[tuple[str, Prototypes]]:
@@ -49,15 +51,23 @@ def _crowd(reader: InsightFaceReader, count: int) -> list[tuple[str, Prototypes]
     found: list[tuple[str, Prototypes]] = []
     starts = range(0, count, _PART)
     with ProcessPoolExecutor() as pool:
-        for start in track(starts, "gallery", disable=all((folder / f"{start}.npz").exists() for start in starts)):
+        for start in track(
+            starts, "gallery", disable=all((folder / f"{start}.npz").exists() for start in starts)
+        ):
             path = folder / f"{start}.npz"
             if not path.exists():
-                seeds = [CALIBRATION_SEEDS[FIRST_OF_CROWD + start + number] for number in range(_PART)]
+                seeds = [
+                    CALIBRATION_SEEDS[FIRST_OF_CROWD + start + number] for number in range(_PART)
+                ]
                 photos = np.concatenate(list(pool.map(_draw, seeds, chunksize=25)))
                 read = reader.read(list(photos))
                 rows = {}
                 for number, seed in enumerate(seeds):
-                    faces = [one[0] for one in read[number * PHOTOS_OF_CROWD : (number + 1) * PHOTOS_OF_CROWD] if one]
+                    faces = [
+                        one[0]
+                        for one in read[number * PHOTOS_OF_CROWD : (number + 1) * PHOTOS_OF_CROWD]
+                        if one
+                    ]
                     if faces:
                         rows[str(seed)] = make_prototypes(faces)
                 partial = path.with_suffix(".part.npz")

@@ -117,8 +117,15 @@ def inventory(split: Split) -> Inventory:
         part: Part = "style" if subject in STYLES else "object"
         form = STRANGER_FORMS[number % len(STRANGER_FORMS)]
         seed = first + 200 + number
-        trained.append(Trained(f"{part}_{subject}", part, form, seed, None, subject, trigger_of(seed), 120))
-    return Inventory(split, tuple(range(first, first + len(people))), tuple(trained), _derived(first, tuple(trained)))
+        trained.append(
+            Trained(f"{part}_{subject}", part, form, seed, None, subject, trigger_of(seed), 120)
+        )
+    return Inventory(
+        split,
+        tuple(range(first, first + len(people))),
+        tuple(trained),
+        _derived(first, tuple(trained)),
+    )
 
 
 def _derived(first: int, trained: tuple[Trained, ...]) -> tuple[Derived, ...]:
@@ -128,12 +135,18 @@ def _derived(first: int, trained: tuple[Trained, ...]) -> tuple[Derived, ...]:
         for one in singles
         if one.form.algorithm != "checkpoint"
     ]
-    loras = [one for one in singles if one.form.algorithm in ("lora", "locon", "dora", "loha", "lokr")]
+    loras = [
+        one for one in singles if one.form.algorithm in ("lora", "locon", "dora", "loha", "lokr")
+    ]
     for change, step in (("fp8", 3), ("noise", 3), ("pruned", 3)):
         derived += [
-            Derived(f"{one.name}_{change}", "altered", change, (one.name,), (one.seed,)) for one in loras[::step]
+            Derived(f"{one.name}_{change}", "altered", change, (one.name,), (one.seed,))
+            for one in loras[::step]
         ]
-    derived += [Derived(f"{one.name}_half", "weak", "half strength", (one.name,), (one.seed,)) for one in loras[:8:2]]
+    derived += [
+        Derived(f"{one.name}_half", "weak", "half strength", (one.name,), (one.seed,))
+        for one in loras[:8:2]
+    ]
     # Merges are of plain kohya and PEFT LoRAs, as people merge them: ranks side by side.
     two, three = ("person_00", "person_02"), ("person_00", "person_02", "stranger_00")
     derived += [

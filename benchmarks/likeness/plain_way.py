@@ -36,12 +36,16 @@ class Plain:
         return self.best is not None and self.best[0] == str(person) and self.best[1] >= threshold
 
     def false(self, persons: tuple[int, ...], threshold: float) -> bool:
-        return self.best is not None and self.best[1] >= threshold and int(self.best[0]) not in persons
+        return (
+            self.best is not None and self.best[1] >= threshold and int(self.best[0]) not in persons
+        )
 
 
 def plain_way(bench: Bench, path: Path, trigger: str) -> Plain:
     started = time.monotonic()
-    pipeline: Any = StableDiffusionPipeline.from_pretrained(BASE_MODEL, dtype=torch.float32, safety_checker=None)
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(
+        BASE_MODEL, dtype=torch.float32, safety_checker=None
+    )
     pipeline.set_progress_bar_config(disable=True)
     started = time.monotonic()
     try:

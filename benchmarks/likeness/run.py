@@ -63,14 +63,20 @@ def task_of(path: Path) -> Task:
     triggers = usable_triggers(triage.triggers)
     candidates = () if triggers else candidate_words([path.stem])
     problem = "; ".join(triage.problems) if not triage.readable else None
-    return Task(path, triage.sha256 or "", triage.kind, triage.family, triggers, candidates, problem=problem)
+    return Task(
+        path, triage.sha256 or "", triage.kind, triage.family, triggers, candidates, problem=problem
+    )
 
 
-def judge_all(bench: Bench, whole: Inventory, folder: Path, title: str, only: set[str] | None) -> list[Row]:
+def judge_all(
+    bench: Bench, whole: Inventory, folder: Path, title: str, only: set[str] | None
+) -> list[Row]:
     files = [(one.name, one.part, f"{one.form.algorithm} {one.form.naming} {one.form.rank}", () if one.person is None or one.part == "stranger" else (one.person,)) for one in whole.trained]  # fmt: skip
     files += [(one.name, one.part, one.change, one.persons) for one in whole.derived]
     rows = []
-    for name, part, form, persons in track([file for file in files if only is None or file[0] in only], title):
+    for name, part, form, persons in track(
+        [file for file in files if only is None or file[0] in only], title
+    ):
         path = folder / f"{name}.safetensors"
         if not path.exists():
             print(f"missing: {name}")
@@ -79,7 +85,9 @@ def judge_all(bench: Bench, whole: Inventory, folder: Path, title: str, only: se
         record = bench.judge(task_of(path)).record
         seconds = time.monotonic() - started
         found = {
-            outcome: tuple(int(one["identity_id"]) for one in record["findings"] if one["outcome"] == outcome)
+            outcome: tuple(
+                int(one["identity_id"]) for one in record["findings"] if one["outcome"] == outcome
+            )
             for outcome in ("match", "possible")
         }
         rows.append(
@@ -149,7 +157,9 @@ def main() -> int:
     parser.add_argument("split", nargs="?", default="held-out", choices=["development", "held-out"])
     parser.add_argument("--only", nargs="*", help="names of files")
     parser.add_argument("--galleries", nargs="*", type=int, default=GALLERIES)
-    parser.add_argument("--plain", type=int, default=6, help="the plain way for every Nth trained file; 0 for none")
+    parser.add_argument(
+        "--plain", type=int, default=6, help="the plain way for every Nth trained file; 0 for none"
+    )
     options = parser.parse_args()
     whole, folder = inventory(options.split), folder_of(options.split)
     derive_all(whole, folder)
@@ -176,7 +186,9 @@ def main() -> int:
                 or row.outcome == "failed"
             ):
                 best = "-" if row.best_score is None else f"{row.best_score:.2f}"
-                print(f"  {row.name:26} {row.form:24} {row.outcome:13} {best:>5} {row.reason[:120]}")
+                print(
+                    f"  {row.name:26} {row.form:24} {row.outcome:13} {best:>5} {row.reason[:120]}"
+                )
         record[f"gallery {size}"] = told
         trained = {one.name for one in whole.trained}
         calls = float(np.mean([row.calls for row in rows if row.name in trained] or [0]))
@@ -188,8 +200,12 @@ def main() -> int:
         draw_det(rows, Path(f".bench/det_{size}.png"), bench.watch.thresholds.match)
         first = first or rows
     if options.plain:
-        chosen = [one for one in whole.trained if only is None or one.name in only][:: options.plain]
-        bench = bench_from(settings, templates_of(whole.registered, options.galleries[0]), 1, Budget())
+        chosen = [one for one in whole.trained if only is None or one.name in only][
+            :: options.plain
+        ]
+        bench = bench_from(
+            settings, templates_of(whole.registered, options.galleries[0]), 1, Budget()
+        )
         plain = {
             one.name: plain_way(bench, folder / f"{one.name}.safetensors", one.trigger)
             for one in track(chosen, "the plain way")
@@ -198,7 +214,11 @@ def main() -> int:
         record["beside the plain way"] = compare(first, plain, bench.watch.thresholds.match)
     print(json.dumps(record, indent=1))
     Path(".bench/likeness_results.json").write_text(json.dumps(record, indent=1))
-    false = sum(one["false matches"] for size in options.galleries for one in record[f"gallery {size}"].values())
+    false = sum(
+        one["false matches"]
+        for size in options.galleries
+        for one in record[f"gallery {size}"].values()
+    )
     return 1 if false else 0
 
 

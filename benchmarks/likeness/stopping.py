@@ -39,11 +39,19 @@ def shots_of(bench: Bench, one: Trained, path: Path) -> list[Shot]:
     studio = Studio(sampler, bench.reader, bench.pack.bar)
     trigger = f"{one.trigger} person"
     with sampler.adapter(path, triage.kind):
-        plans = plan_samples(str(triage.sha256), "evidence", [trigger], EVIDENCE.per_look * EVIDENCE.looks + FURTHER, 0)
+        plans = plan_samples(
+            str(triage.sha256),
+            "evidence",
+            [trigger],
+            EVIDENCE.per_look * EVIDENCE.looks + FURTHER,
+            0,
+        )
         return studio.shoot(plans, with_controls=False)
 
 
-def looked_at(shots: list[Shot], template: Any, possible: float, match: float) -> dict[str, Any] | None:
+def looked_at(
+    shots: list[Shot], template: Any, possible: float, match: float
+) -> dict[str, Any] | None:
     """When the rule stops, what it says then and at the end of the budget, and whether the interval was right."""
     budget = shots[: EVIDENCE.per_look * EVIDENCE.looks]
     further = [shot.face.embedding for shot in shots[len(budget) :] if shot.face is not None]
@@ -54,7 +62,13 @@ def looked_at(shots: list[Shot], template: Any, possible: float, match: float) -
             continue
         rows = np.stack([shot.face.embedding for shot in faces if shot.face is not None])
         told = estimate(rows, template, EVIDENCE, np.array([shot.quality for shot in faces]))
-        side = "above" if told.interval[0] >= match else "below" if told.interval[1] < possible else "between"
+        side = (
+            "above"
+            if told.interval[0] >= match
+            else "below"
+            if told.interval[1] < possible
+            else "between"
+        )
         truth = float(unit(np.mean(further, axis=0)) @ template)
         if stopped is None and (side != "between" or look == EVIDENCE.looks):
             stopped = {
@@ -64,7 +78,9 @@ def looked_at(shots: list[Shot], template: Any, possible: float, match: float) -
                 "truth": truth,
             }
         if stopped is not None and look == EVIDENCE.looks:
-            stopped["true side"] = "above" if truth >= match else "below" if truth < possible else "between"
+            stopped["true side"] = (
+                "above" if truth >= match else "below" if truth < possible else "between"
+            )
     return stopped
 
 
@@ -74,9 +90,18 @@ def main() -> None:
     options = parser.parse_args()
     whole, folder = inventory("held-out"), folder_of("held-out")
     templates = templates_of(whole.registered, options.gallery)
-    bench = bench_from(Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu"), templates, 1, Budget())
+    bench = bench_from(
+        Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu"),
+        templates,
+        1,
+        Budget(),
+    )
     found = []
-    people = [one for one in whole.trained if one.person is not None and one.form.algorithm != "textual-inversion"]
+    people = [
+        one
+        for one in whole.trained
+        if one.person is not None and one.form.algorithm != "textual-inversion"
+    ]
     for one in track(people, "whole budgets"):
         try:
             shots = shots_of(bench, one, folder / f"{one.name}.safetensors")
@@ -89,7 +114,9 @@ def main() -> None:
         probe = unit(np.mean(vectors, axis=0))
         closest = bench.watch.closest(probe)[0].identity_id
         limits = bench.watch.thresholds_of(closest)
-        told = looked_at(shots, bench.watch.gallery.vector_of(closest, probe), limits.possible, limits.match)
+        told = looked_at(
+            shots, bench.watch.gallery.vector_of(closest, probe), limits.possible, limits.match
+        )
         if told is not None:
             found.append({"name": one.name, **told})
     wrong = [
@@ -104,7 +131,12 @@ def main() -> None:
     )
     print(f"decided on the wrong side: {len(wrong)} {wrong}")
     print(f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})")  # fmt: skip
-    print(json.dumps({"adapters": len(found), "wrong": wrong, "covered": covered, "each": found}, default=float))
+    print(
+        json.dumps(
+            {"adapters": len(found), "wrong": wrong, "covered": covered, "each": found},
+            default=float,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,14 @@ from crawlers.captures.images.content_credentials import Credentials
 from crawlers.captures.images.generators.ingredients import Ingredient
 from crawlers.captures.images.pictures import Picture
 from crawlers.captures.images.provenance import Provenance
-from crawlers.captures.pages.facts import FIELDS, PageFacts, PageKind, edited, facts_from_dict, well_formed
+from crawlers.captures.pages.facts import (
+    FIELDS,
+    PageFacts,
+    PageKind,
+    edited,
+    facts_from_dict,
+    well_formed,
+)
 from crawlers.captures.pages.page import SavedPage
 from crawlers.errors import UnknownCapture
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -123,7 +130,9 @@ class Captures:
         """The capture of that id or beginning of an id (8 digits); raises UnknownCapture."""
         if len(wanted) >= 8 and wanted.isalnum():
             rows = list(
-                self.store.db.table("captures").rows_where("capture_id like ?", [f"{wanted.lower()}%"], limit=2)
+                self.store.db.table("captures").rows_where(
+                    "capture_id like ?", [f"{wanted.lower()}%"], limit=2
+                )
             )
             if len(rows) == 1:
                 return _capture(rows[0])
@@ -131,8 +140,15 @@ class Captures:
 
     def has_listing(self, hub: str, listing_id: str) -> bool:
         """Whether a hub's listing was taken in, with the pictures that it shows."""
-        where = "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
-        return self.store.db.table("capture_pages").count_where(where, [hub, str(PageKind.MODEL), listing_id]) > 0
+        where = (
+            "platform = ? and kind = ? and json_extract(coalesce(edited, facts), '$.item_id') = ?"
+        )
+        return (
+            self.store.db.table("capture_pages").count_where(
+                where, [hub, str(PageKind.MODEL), listing_id]
+            )
+            > 0
+        )
 
     def all(self, find: str = "") -> Iterator[CaptureRow]:
         """Newest first.
@@ -149,7 +165,9 @@ class Captures:
             )
             told = "".join(f"!{sign}" if sign in "!%_" else sign for sign in find)
             values = {"part": f"%{told}%", "begin": f"{told}%"}
-        for row in self.store.db.table("captures").rows_where(where, values, order_by="taken_in_at desc, capture_id"):
+        for row in self.store.db.table("captures").rows_where(
+            where, values, order_by="taken_in_at desc, capture_id"
+        ):
             yield _capture(row)
 
     def bag(self, capture_id: str) -> Path:
@@ -158,7 +176,9 @@ class Captures:
 
     def original_sha256(self, capture_id: str) -> str:
         """SHA-256 of a capture's own file, without those that belong to it."""
-        return str(json.loads((self.bag(capture_id) / "data" / "capture.json").read_bytes())["sha256"])
+        return str(
+            json.loads((self.bag(capture_id) / "data" / "capture.json").read_bytes())["sha256"]
+        )
 
     def keep_image(self, data: bytes) -> str:
         """Store an image's bytes once; its SHA-256."""
@@ -186,7 +206,8 @@ class Captures:
             if self.known(capture.capture_id) is not None:
                 return False
             db.table("captures").insert(
-                {**asdict(capture), "checks": _json(capture.checks), "notes": _json(capture.notes)}, ignore=True
+                {**asdict(capture), "checks": _json(capture.checks), "notes": _json(capture.notes)},
+                ignore=True,
             )
             for number, (page, facts, problems) in enumerate(pages):
                 db.table("capture_pages").insert(
@@ -223,7 +244,9 @@ class Captures:
             db.table("capture_images").delete_where(f"page_id in ({own})", [capture_id])
             db.table("capture_pages").delete_where("capture_id = ?", [capture_id])
             db.table("captures").delete_where("capture_id = ?", [capture_id])
-            db.table("captures_leaving").upsert({"capture_id": capture_id, "images": _json(images)}, pk="capture_id")
+            db.table("captures_leaving").upsert(
+                {"capture_id": capture_id, "images": _json(images)}, pk="capture_id"
+            )
         self._delete_what_left()
 
     def tidy(self) -> None:
@@ -253,7 +276,9 @@ class Captures:
 
     def images(self, page_id: str) -> list[ImageRow]:
         """Images of a page, in their order."""
-        rows = self.store.db.table("capture_images").rows_where("page_id = ?", [page_id], order_by="place")
+        rows = self.store.db.table("capture_images").rows_where(
+            "page_id = ?", [page_id], order_by="place"
+        )
         return [_image(row) for row in rows]
 
     def edit(self, page_id: str, changes: dict[str, Any], by: str, at: str) -> PageRow:
@@ -284,7 +309,13 @@ def page_id_of(capture_id: str, number: int) -> str:
 
 
 def _capture(row: dict[str, Any]) -> CaptureRow:
-    return CaptureRow(**{**row, "checks": tuple(json.loads(row["checks"])), "notes": tuple(json.loads(row["notes"]))})
+    return CaptureRow(
+        **{
+            **row,
+            "checks": tuple(json.loads(row["checks"])),
+            "notes": tuple(json.loads(row["notes"])),
+        }
+    )
 
 
 def _page(row: dict[str, Any]) -> PageRow:

@@ -34,7 +34,9 @@ from crawlers.errors import CaptureRefused
 
 _MOST_REASON_CHARS = 1_000
 _HEADER = re.compile(rb"[!-9;-~]+:")
-_MESSAGE = re.compile(rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE)
+_MESSAGE = re.compile(
+    rb"^(?:mime-version:|content-type:[ \t]*(?:multipart/|text/html))", re.MULTILINE
+)
 _HTML_WORDS = (b"<html", b"<!doctype html", b"<head", b"<body", b"<!--")
 _TAG = re.compile(rb"<[a-z][a-z0-9-]{0,60}[\s/>]")
 _READERS: dict[Format, Callable[[Path, Resources], tuple[list[Start], str | None, list[str]]]] = {
@@ -67,10 +69,16 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
     if kind == Format.HTML:
         url, checks = saved_from(checks)
         kind = Format.SINGLE_FILE if tool else Format.FOLDER if len(resources.all) > 1 else kind
-    pages = [page for start, loaded in _shares(starts, resources) if (page := page_of(start, resources, loaded))]
+    pages = [
+        page
+        for start, loaded in _shares(starts, resources)
+        if (page := page_of(start, resources, loaded))
+    ]
     pages = [replace(page, url=page.url or url) for page in pages]
     if not pages:
-        raise CaptureRefused("; ".join(("it holds no page", *resources.told()))[:_MOST_REASON_CHARS])
+        raise CaptureRefused(
+            "; ".join(("it holds no page", *resources.told()))[:_MOST_REASON_CHARS]
+        )
     if kind in (Format.FOLDER, Format.SINGLE_FILE):
         resources.notes += unused_beside(pages, resources)
     return Reading(kind, tuple(pages), tool, tuple(checks), resources.told())
@@ -132,8 +140,14 @@ def format_of(path: Path) -> Format:
         return Format.TABLE
     if zipfile.is_zipfile(path):  # something stands before the zip
         return Format.WACZ
-    what = kind_of(head) if not head else f"{kind_of(head)} ({path.suffix or 'no ending'}), which is not read"
-    raise CaptureRefused(f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot")
+    what = (
+        kind_of(head)
+        if not head
+        else f"{kind_of(head)} ({path.suffix or 'no ending'}), which is not read"
+    )
+    raise CaptureRefused(
+        f"it is {what}: save the page as WARC, WACZ, HAR, MHTML, HTML or PDF, or take a screenshot"
+    )
 
 
 def _packed(path: Path, head: bytes) -> Format | None:
@@ -172,13 +186,17 @@ def captures_in(paths: list[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        found += [one for one in _loose_files(path) if _can_be_one(one)] if path.is_dir() else [path]
+        found += (
+            [one for one in _loose_files(path) if _can_be_one(one)] if path.is_dir() else [path]
+        )
     return found
 
 
 def left_out_of(paths: list[Path]) -> list[Path]:
     """The files of folders that `captures_in` leaves out, since they are of no kind that is read."""
-    return [one for path in paths if path.is_dir() for one in _loose_files(path) if not _can_be_one(one)]
+    return [
+        one for path in paths if path.is_dir() for one in _loose_files(path) if not _can_be_one(one)
+    ]
 
 
 def what_it_is(path: Path) -> str:

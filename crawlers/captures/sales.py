@@ -10,7 +10,14 @@ from crawlers.captures.capture_store import CaptureRow
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import SavedPage
 from crawlers.listing import Listing, RemoteFile
-from crawlers.words import NO_PERSON_WORDS, PERSON_WORDS, REAL_PERSON_WORDS, named_in, personal_name, plain
+from crawlers.words import (
+    NO_PERSON_WORDS,
+    PERSON_WORDS,
+    REAL_PERSON_WORDS,
+    named_in,
+    personal_name,
+    plain,
+)
 
 # What is sold, in words of the trade; a model alone may be one of clothes, so somebody must be named or meant as well.
 _MODELS = re.compile(
@@ -40,7 +47,9 @@ def sells_likeness(facts: PageFacts) -> tuple[str, ...]:
     if training:
         told.append(f"sells training ({training[0]})")
     if model and (face or named or name):
-        told.append(f"sells a model ({model[0]}) of somebody ({face[0] if face else name[0] if name else named[0]})")
+        told.append(
+            f"sells a model ({model[0]}) of somebody ({face[0] if face else name[0] if name else named[0]})"
+        )
     return tuple(told)
 
 
@@ -49,7 +58,12 @@ def listing_for_sale(page: SavedPage, facts: PageFacts, capture: CaptureRow) -> 
     if facts.kind != PageKind.OFFER or not sells_likeness(facts):
         return None
     known = [digest for digest in facts.hashes if len(digest) == 64]
-    raw = {"capture": capture.capture_id, "facts": asdict(facts), "url": page.url, "why": list(sells_likeness(facts))}
+    raw = {
+        "capture": capture.capture_id,
+        "facts": asdict(facts),
+        "url": page.url,
+        "why": list(sells_likeness(facts)),
+    }
     return Listing(
         hub=facts.platform or "captured", listing_id=facts.item_id or capture.capture_id[:24], title=facts.title, url=page.url or f"capture:{capture.capture_id}",
         creator=facts.account_name or facts.account_id, triggers=(), tags=("for sale", *(("training service",) if _TRAINING.search(facts.text + facts.title) else ())),

@@ -50,9 +50,13 @@ def ties_of_image(store: CrawlStore, provenance: Provenance) -> list[Tie]:
             *(_by_other_hash(store, one.other_hash) if one.other_hash else ()),
         ]
         listed = list(_by_number(store, one)) if one.listing else []
-        found += exact + [tie for tie in listed if tie.listing_id not in {other.listing_id for other in exact}]
+        found += exact + [
+            tie for tie in listed if tie.listing_id not in {other.listing_id for other in exact}
+        ]
         if not exact and not listed:
-            found += _by_short_hash(store, one) or (_by_name(store, one) if one.role == ADAPTER else [])
+            found += _by_short_hash(store, one) or (
+                _by_name(store, one) if one.role == ADAPTER else []
+            )
     return list(dict.fromkeys(found))[:_MOST]
 
 
@@ -71,15 +75,29 @@ def _by_hash(store: CrawlStore, digest: str) -> Iterator[Tie]:
     fits = "where (sha256 >= :a and sha256 < :b) or (weights_hash >= :a and weights_hash < :b) or weights_hash = :short"
     columns = "select sha256, name, hub, listing_id from"
     query = f"{columns} files {fits} union {columns} triages {fits} limit 20"
-    known = {"a": digest, "b": end, "short": digest[:_AUTO_V3] if len(digest) > _AUTO_V3 else digest}
+    known = {
+        "a": digest,
+        "b": end,
+        "short": digest[:_AUTO_V3] if len(digest) > _AUTO_V3 else digest,
+    }
     for sha256, name, hub, listing_id in store.db.execute(query, known).fetchall():
-        yield Tie(digest, "hash", hub, listing_id, _url(store, hub, listing_id), name, sha256 or None)
+        yield Tie(
+            digest, "hash", hub, listing_id, _url(store, hub, listing_id), name, sha256 or None
+        )
 
 
 def _by_other_hash(store: CrawlStore, told: str) -> list[Tie]:
     is_short = told.startswith("crc32:")
     ties = [
-        Tie(told, "short hash" if is_short else "hash", hub, number, _url(store, hub, number), name, sha256 or None)
+        Tie(
+            told,
+            "short hash" if is_short else "hash",
+            hub,
+            number,
+            _url(store, hub, number),
+            name,
+            sha256 or None,
+        )
         for hub, number, name, sha256 in _with_hash(store, told)
     ]
     return _of_few(ties) if is_short else ties
@@ -100,7 +118,8 @@ def _by_short_hash(store: CrawlStore, one: Ingredient) -> list[Tie]:
 def _with_hash(store: CrawlStore, told: str) -> list[tuple[str, str, str, str]]:
     query = "select hub, listing_id, name, sha256 from file_hashes where hash = ? limit 20"
     return [
-        (str(hub), str(number), str(name), str(sha256)) for hub, number, name, sha256 in store.db.execute(query, [told])
+        (str(hub), str(number), str(name), str(sha256))
+        for hub, number, name, sha256 in store.db.execute(query, [told])
     ]
 
 
@@ -125,7 +144,11 @@ def _by_name(store: CrawlStore, one: Ingredient) -> list[Tie]:
     columns = "select sha256, name, hub, listing_id, weights_hash from files"
     query = f"{columns} where name = ? or name like ? escape '\\' limit 200"
     rows = store.db.execute(query, [f"{stem}.safetensors", f"%/{escaped}.safetensors"]).fetchall()
-    said = f'file name "{one.name}"' if not set(stem.lower()) - set("0123456789abcdef") else str(one.name)
+    said = (
+        f'file name "{one.name}"'
+        if not set(stem.lower()) - set("0123456789abcdef")
+        else str(one.name)
+    )
     return _of_few(
         [
             Tie(said, "name", hub, listing_id, _url(store, hub, listing_id), name, sha256 or None)
@@ -136,7 +159,11 @@ def _by_name(store: CrawlStore, one: Ingredient) -> list[Tie]:
 
 
 def _is_another(
-    store: CrawlStore, one: Ingredient, sha256: str | None, weights_hash: str | None, file: tuple[str, str, str]
+    store: CrawlStore,
+    one: Ingredient,
+    sha256: str | None,
+    weights_hash: str | None,
+    file: tuple[str, str, str],
 ) -> bool:
     """Whether a file's known hashes say that it is not the one of which the image writes another hash."""
     if one.digest and len(one.digest) == _AUTO_V2:
@@ -161,15 +188,26 @@ def _by_link(store: CrawlStore, link: str) -> Iterator[Tie]:
     host = (parts.hostname or "").removeprefix("www.")
     path = [part for part in parts.path.split("/") if part]
     wanted: list[tuple[str, list[str]]] = []
-    if host in ("civitai.com", "civitai.red", "civitai.green") and path[:1] == ["models"] and len(path) > 1:
+    if (
+        host in ("civitai.com", "civitai.red", "civitai.green")
+        and path[:1] == ["models"]
+        and len(path) > 1
+    ):
         version = parse_qs(parts.query).get("modelVersionId", [""])[0]
         wanted.append(
             (
                 "url = ? or url like ?",
-                [link, f"%/models/{_plain(path[1])}{'?modelVersionId=' + _plain(version) if version else '%'}"],
+                [
+                    link,
+                    f"%/models/{_plain(path[1])}{'?modelVersionId=' + _plain(version) if version else '%'}",
+                ],
             )
         )
-    elif host in ("huggingface.co", "hf.co", "modelscope.cn", "liblib.art", "tensor.art", "seaart.ai") and path:
+    elif (
+        host
+        in ("huggingface.co", "hf.co", "modelscope.cn", "liblib.art", "tensor.art", "seaart.ai")
+        and path
+    ):
         place = "/".join(path[: 3 if path[0] in ("models", "model") else 2])
         wanted.append(("url = ? or url like ?", [link, f"https://%{host}/{_plain(place)}%"]))
     for where, values in wanted:

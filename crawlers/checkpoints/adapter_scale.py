@@ -20,8 +20,17 @@ WHOLE_FILE, DENOISER = "", "denoiser"
 # A file has one denoiser, whatever its trainer calls it.
 _DENOISERS = ("transformer", "unet", "diffusion_model")
 NETWORKS = (*_DENOISERS, "text_encoder", "text_encoder_2", "text_encoder_3")
-_DOCUMENTS = ("lora_adapter_metadata", "adapter_config", "peft_config", "lora_config", "adapter_metadata")
-_ALPHAS, _RANKS = ("lora_alpha", "network_alpha", "alpha"), ("r", "rank", "lora_rank", "network_dim")
+_DOCUMENTS = (
+    "lora_adapter_metadata",
+    "adapter_config",
+    "peft_config",
+    "lora_config",
+    "adapter_metadata",
+)
+_ALPHAS, _RANKS = (
+    ("lora_alpha", "network_alpha", "alpha"),
+    ("r", "rank", "lora_rank", "network_dim"),
+)
 # What a document that is no configuration of an adapter may hold as well.
 _CAPTIONS = frozenset({"alpha", "rank", "r"})
 _PATTERNS = ("alpha_pattern", "rank_pattern")
@@ -70,17 +79,25 @@ def _is_configuration(name: str, value: str) -> bool:
 
     OneTrainer's is passed over: it works alpha into the tensors.
     """
-    return value.lstrip().startswith("{") and '"lora_alpha"' in value and not name.startswith(("ss_", "ot_"))
+    return (
+        value.lstrip().startswith("{")
+        and '"lora_alpha"' in value
+        and not name.startswith(("ss_", "ot_"))
+    )
 
 
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return {"true": True, "false": False}.get(text.strip().lower(), text)  # as Python writes them
+        return {"true": True, "false": False}.get(
+            text.strip().lower(), text
+        )  # as Python writes them
 
 
-def _settings(name: str, value: Any, network: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
+def _settings(
+    name: str, value: Any, network: str, depth: int = 0
+) -> Iterator[tuple[str, str, Any]]:
     """Network, key and value of every setting in a header's entry."""
     if match := _KEY.match(name):
         named = match["network"] or network
@@ -88,7 +105,9 @@ def _settings(name: str, value: Any, network: str, depth: int = 0) -> Iterator[t
     elif isinstance(value, dict) and depth < _DEEPEST:
         # A configuration for each network, or for each of PEFT's adapter names.
         for inner_name, inner in value.items():
-            yield from _settings(str(inner_name), inner, name if name in NETWORKS else network, depth + 1)
+            yield from _settings(
+                str(inner_name), inner, name if name in NETWORKS else network, depth + 1
+            )
 
 
 def _keep(scale: ScaleTold, key: str, value: Any) -> None:
@@ -118,7 +137,9 @@ def _keep_alpha(scale: ScaleTold, key: str, value: Any, number: float | None) ->
 
 def _is_nothing(value: Any) -> bool:
     """Whether a trainer left a key without a value."""
-    return value is None or (isinstance(value, str) and value.strip().lower() in ("", "none", "null"))
+    return value is None or (
+        isinstance(value, str) and value.strip().lower() in ("", "none", "null")
+    )
 
 
 def _shown(value: Any) -> str:
@@ -127,7 +148,11 @@ def _shown(value: Any) -> str:
 
 def _number(value: Any) -> float | None:
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        number = (
+            float(value)
+            if isinstance(value, int | float | str) and not isinstance(value, bool)
+            else math.nan
+        )
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) and number > 0 else None

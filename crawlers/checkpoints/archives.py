@@ -51,21 +51,33 @@ def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
     Raises:
         ArchiveRefused: broken, encrypted, none in it, or over the limits of this module; nothing is kept.
     """
-    note = folder / f"{path.name}.content"  # .members were notes of versions that passed over other endings
+    note = (
+        folder / f"{path.name}.content"
+    )  # .members were notes of versions that passed over other endings
     if note.exists():
         members = tuple(
-            Member(one["name"], one["sha256"], folder / one["sha256"]) for one in json.loads(note.read_text("utf-8"))
+            Member(one["name"], one["sha256"], folder / one["sha256"])
+            for one in json.loads(note.read_text("utf-8"))
         )
         if all(member.path.exists() for member in members):
             return members
     try:
         with zipfile.ZipFile(path) as archive:
             members = tuple(_member(archive, entry, folder) for entry in _wanted(archive))
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         raise ArchiveRefused(f"the zip archive cannot be unpacked: {error}") from error
     partial = folder / f"{path.name}.{uuid.uuid4().hex[:8]}.part"
     try:
-        partial.write_text(json.dumps([{"name": one.name, "sha256": one.sha256} for one in members]), "utf-8")
+        partial.write_text(
+            json.dumps([{"name": one.name, "sha256": one.sha256} for one in members]), "utf-8"
+        )
         partial.replace(note)
     finally:
         partial.unlink(missing_ok=True)
@@ -75,17 +87,25 @@ def unpack(path: Path, folder: Path) -> tuple[Member, ...]:
 def _wanted(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if len(entries) > MOST_ENTRIES:
-        raise ArchiveRefused(f"the zip archive has {len(entries):,} entries, the limit is {MOST_ENTRIES:,}")
+        raise ArchiveRefused(
+            f"the zip archive has {len(entries):,} entries, the limit is {MOST_ENTRIES:,}"
+        )
     wanted = [entry for entry in entries if not entry.is_dir() and _may_be_weights(archive, entry)]
     if not wanted:
         raise ArchiveRefused("a zip archive without any safetensors file in it")
     if len(wanted) > MOST_MEMBERS:
-        raise ArchiveRefused(f"the zip archive has {len(wanted)} weights files, the limit is {MOST_MEMBERS}")
+        raise ArchiveRefused(
+            f"the zip archive has {len(wanted)} weights files, the limit is {MOST_MEMBERS}"
+        )
     total = sum(entry.file_size for entry in wanted)
     if total > MOST_BYTES:
-        raise ArchiveRefused(f"the zip archive unpacks to {total:,} bytes, the limit is {MOST_BYTES:,}")
+        raise ArchiveRefused(
+            f"the zip archive unpacks to {total:,} bytes, the limit is {MOST_BYTES:,}"
+        )
     for entry in wanted:
-        if entry.file_size > SMALL_BYTES and entry.file_size > MOST_RATIO * max(entry.compress_size, 1):
+        if entry.file_size > SMALL_BYTES and entry.file_size > MOST_RATIO * max(
+            entry.compress_size, 1
+        ):
             raise ArchiveRefused(
                 f"{entry.filename[:80]!r} unpacks to {entry.file_size:,} bytes of {entry.compress_size:,}: a bomb"
             )

@@ -53,7 +53,9 @@ class CheckpointStore:
         cited: SHA-256 of the checkpoints that cases cite; they are evidence and never deleted to make room.
     """
 
-    def __init__(self, folder: Path, budget_bytes: int, cited: Callable[[], frozenset[str]] = frozenset[str]) -> None:
+    def __init__(
+        self, folder: Path, budget_bytes: int, cited: Callable[[], frozenset[str]] = frozenset[str]
+    ) -> None:
         self._folder, self._budget_bytes, self._cited = folder, budget_bytes, cited
 
     def path_of(self, sha256: str) -> Path | None:
@@ -61,7 +63,9 @@ class CheckpointStore:
         path = self._folder / sha256
         return path if path.exists() else None
 
-    def obtain(self, transport: Transport, file: RemoteFile, progress: Progress | None = None) -> StoredCheckpoint:
+    def obtain(
+        self, transport: Transport, file: RemoteFile, progress: Progress | None = None
+    ) -> StoredCheckpoint:
         """The checkpoint on disk, downloaded only if it is not there yet.
 
         Raises:

@@ -102,7 +102,9 @@ def download(
         HubRefused, HubUnreachable: as the transport says; what came so far is kept for the next call.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    part = _Part(folder / (hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:24] + ".part"))
+    part = _Part(
+        folder / (hashlib.sha256(f"{file.url} {file.sha256}".encode()).hexdigest()[:24] + ".part")
+    )
     # Two programs that append to one part would make garbage of it; the second waits, and finds the file.
     with _locked(part.path), _room_for(folder):
         if file.sha256 is not None and (folder / file.sha256).exists():
@@ -143,7 +145,9 @@ def _room_for(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _complete(transport: Transport, file: RemoteFile, part: _Part, progress: Progress | None, max_bytes: int) -> int:
+def _complete(
+    transport: Transport, file: RemoteFile, part: _Part, progress: Progress | None, max_bytes: int
+) -> int:
     """Fetch what is missing of a part; in how many pieces it came."""
     stalled = pieces = 0
     while True:
@@ -160,7 +164,9 @@ def _complete(transport: Transport, file: RemoteFile, part: _Part, progress: Pro
             )
 
 
-def _append(transport: Transport, url: str, part: _Part, progress: Progress | None, max_bytes: int) -> int | None:
+def _append(
+    transport: Transport, url: str, part: _Part, progress: Progress | None, max_bytes: int
+) -> int | None:
     """Append what the server sends from where the part ends; the total length, None if it is not said."""
     if part.told().get("encoded"):
         part.forget()  # ranges of an encoded body count other bytes than ours
@@ -171,7 +177,9 @@ def _append(transport: Transport, url: str, part: _Part, progress: Progress | No
     try:
         with transport.stream(url, headers=headers) as response:
             resumed = have > 0 and _continues(response, have, told)
-            start = have if resumed else 0  # a 200 to a Range request is the whole file from its start
+            start = (
+                have if resumed else 0
+            )  # a 200 to a Range request is the whole file from its start
             codings = codings_of(response.headers)
             if have > 0 and response.status_code == 206 and (codings or not resumed):
                 part.forget()
@@ -193,7 +201,9 @@ def _append(transport: Transport, url: str, part: _Part, progress: Progress | No
         part.forget()
         raise DownloadError(f"{shown(url)}: {error}; try again later") from error
     except HubRefused as error:
-        if error.status == 416 and have:  # nothing lies behind what we have: complete, or a shorter file now
+        if (
+            error.status == 416 and have
+        ):  # nothing lies behind what we have: complete, or a shorter file now
             if have == told.get("total"):
                 return have
             part.forget()
@@ -214,7 +224,9 @@ def _continues(response: httpx.Response, have: int, told: dict[str, object]) -> 
 
 def _must_fit(url: str, folder: Path, total: int | None, have: int, max_bytes: int) -> None:
     if (total or 0) > max_bytes:
-        raise DownloadTooLarge(f"{shown(url)} announces {total:,} bytes, the limit is {max_bytes:,}")
+        raise DownloadTooLarge(
+            f"{shown(url)} announces {total:,} bytes, the limit is {max_bytes:,}"
+        )
     free = shutil.disk_usage(folder).free
     if total is not None and total - have > free - RESERVE_BYTES:
         raise NoRoom(

@@ -77,7 +77,9 @@ def refuse_other_formats(first_bytes: bytes) -> None:
             raise NotSafetensors("unknown", f"{name}, not safetensors: {advice}")
     for start, marks, name in _CAPTURES:
         if first_bytes.startswith(marks, start):
-            raise NotSafetensors("unknown", f"{name}, not weights; `portrait-scanner intake` takes it in")
+            raise NotSafetensors(
+                "unknown", f"{name}, not weights; `portrait-scanner intake` takes it in"
+            )
     if _is_onnx(first_bytes):
         raise NotSafetensors("unknown", f"an ONNX model, not safetensors: {_CONVERT}")
     _refuse_texts(first_bytes)
@@ -85,7 +87,11 @@ def refuse_other_formats(first_bytes: bytes) -> None:
 
 def may_hold_weights(first_bytes: bytes) -> bool:
     """Whether a file is, or packs, something that may be weights: safetensors, pickles, archives, other formats of weights."""
-    if claims_header(first_bytes) or is_pickle(first_bytes) or first_bytes.startswith(b"PK\x03\x04"):
+    if (
+        claims_header(first_bytes)
+        or is_pickle(first_bytes)
+        or first_bytes.startswith(b"PK\x03\x04")
+    ):
         return True
     holds = ((start, marks) for start, marks, _, advice in _MAGICS if advice in (_UNPACK, _CONVERT))
     return any(first_bytes.startswith(marks, start) for start, marks in holds)
@@ -122,7 +128,9 @@ def _opcodes(first_bytes: bytes) -> Iterator[tuple[str, str]]:
     stack: list[StackObject] = []
     # pickletools lets through whatever int(), str.decode() and the like raise.
     with contextlib.suppress(Exception):
-        for opcode, argument, _ in islice(pickletools.genops(io.BytesIO(first_bytes)), _MOST_OPCODES):
+        for opcode, argument, _ in islice(
+            pickletools.genops(io.BytesIO(first_bytes)), _MOST_OPCODES
+        ):
             if not _applies(opcode, stack):
                 return
             yield opcode.name, str(argument)
@@ -149,7 +157,8 @@ def _zip(first_bytes: bytes) -> NotSafetensors:
     names = _first_names(first_bytes)
     if any(name.endswith("data.pkl") for name in names):
         return NotSafetensors(
-            "pickle", "a zip archive, the form of PyTorch pickles: listed by static analysis, not opened"
+            "pickle",
+            "a zip archive, the form of PyTorch pickles: listed by static analysis, not opened",
         )
     if names and all(name.endswith(".npy") for name in names):
         return NotSafetensors("unknown", f"a NumPy archive (npz), not safetensors: {_CONVERT}")
@@ -159,7 +168,9 @@ def _zip(first_bytes: bytes) -> NotSafetensors:
 def _first_names(first_bytes: bytes) -> list[str]:
     names: list[str] = []
     place = 0
-    while len(first_bytes) >= place + _LOCAL_FILE.size and first_bytes.startswith(b"PK\x03\x04", place):
+    while len(first_bytes) >= place + _LOCAL_FILE.size and first_bytes.startswith(
+        b"PK\x03\x04", place
+    ):
         fields = _LOCAL_FILE.unpack_from(first_bytes, place)
         packed, name_length, extra = fields[7], fields[9], fields[10]
         begin = place + _LOCAL_FILE.size
@@ -180,7 +191,9 @@ def _is_onnx(first_bytes: bytes) -> bool:
 
 def _refuse_texts(first_bytes: bytes) -> None:
     mark = next((mark for mark in _BYTE_ORDER_MARKS if first_bytes.startswith(mark)), b"")
-    plain = first_bytes[len(mark) :].replace(b"\0", b"") if len(mark) == 2 else first_bytes[len(mark) :]
+    plain = (
+        first_bytes[len(mark) :].replace(b"\0", b"") if len(mark) == 2 else first_bytes[len(mark) :]
+    )
     for start, name in _POINTERS:
         if plain.startswith(start):
             raise NotSafetensors("unknown", f"{name}, not the file itself; fetch the real file")
@@ -190,6 +203,8 @@ def _refuse_texts(first_bytes: bytes) -> None:
     # As a length, eight printable characters would mean more than 2**61 bytes.
     text = len(plain) >= 8 and all(9 <= byte <= 13 or 32 <= byte < 127 for byte in plain[:8])
     if begins in (b"{", b"[") and (text or mark):
-        raise NotSafetensors("unknown", f"a text (JSON), such as a server's error message, not weights; {_AGAIN}")
+        raise NotSafetensors(
+            "unknown", f"a text (JSON), such as a server's error message, not weights; {_AGAIN}"
+        )
     if text or mark:
         raise NotSafetensors("unknown", f"a text file, not weights; {_AGAIN}")

@@ -23,7 +23,9 @@ from crawlers.errors import HeaderTooLarge, MalformedHeader, TooManyTensors
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_TENSORS = 20_000
 MAX_METADATA = 10_000
-FIRST_READ_BYTES = 64 * 1024  # one request holds all metadata and hundreds of tensors, and often the whole header
+FIRST_READ_BYTES = (
+    64 * 1024
+)  # one request holds all metadata and hundreds of tensors, and often the whole header
 ENOUGH_TENSORS = 64
 _FIELDS = ("dtype", "shape", "data_offsets")
 # Of one tensor: an object, two lists, at most 24 commas (16 sizes), five strings.
@@ -120,14 +122,20 @@ def read_header(source: ByteSource, *, beginning: bool = False) -> Header:
     first = source.read(0, FIRST_READ_BYTES)
     refuse_other_formats(first)
     if len(first) < 8:
-        raise MalformedHeader(f"the file has {len(first)} bytes, too few to hold a safetensors header")
+        raise MalformedHeader(
+            f"the file has {len(first)} bytes, too few to hold a safetensors header"
+        )
     (length,) = struct.unpack("<Q", first[:8])
     if length == 0:
-        raise MalformedHeader("the file begins with zeros, as an unfinished download does; download it again")
+        raise MalformedHeader(
+            "the file begins with zeros, as an unfinished download does; download it again"
+        )
     if length > MAX_HEADER_BYTES:
         raise HeaderTooLarge(length, MAX_HEADER_BYTES)
     if source.size_bytes is not None and 8 + length > source.size_bytes:
-        raise MalformedHeader(f"the header claims {length:,} bytes but the file has only {source.size_bytes:,}")
+        raise MalformedHeader(
+            f"the header claims {length:,} bytes but the file has only {source.size_bytes:,}"
+        )
     text = first[8 : 8 + length]
     if beginning and len(text) < length and (part := parse_beginning(text, length)) is not None:
         return part
@@ -158,14 +166,18 @@ def parse_header(text: bytes, data_bytes: int | None) -> Header:
         raise MalformedHeader(f"the header is not valid JSON: {type(error).__name__}") from error
     metadata = document.pop("__metadata__", None)
     metadata = {} if metadata is None else metadata  # safetensors' own reader takes null for none
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise MalformedHeader("__metadata__ must map strings to strings")
     if len(document) > MAX_TENSORS:
         raise TooManyTensors(len(document), MAX_TENSORS)
     try:
         "".join([*document, *metadata, *metadata.values()]).encode()
     except UnicodeEncodeError as error:
-        raise MalformedHeader("the header escapes halves of characters, which is no text") from error
+        raise MalformedHeader(
+            "the header escapes halves of characters, which is no text"
+        ) from error
     tensors = {name: _entry(name, fields) for name, fields in document.items()}
     if not tensors:
         problems.append("the file holds no tensor")
@@ -198,7 +210,11 @@ def parse_beginning(text: bytes, length: int) -> Header | None:
         if plain[colon : colon + 1] != ":" or plain[comma : comma + 1] != ",":
             break
         place = comma + 1
-        if name == "__metadata__" and isinstance(fields, dict) and all(isinstance(one, str) for one in fields.values()):
+        if (
+            name == "__metadata__"
+            and isinstance(fields, dict)
+            and all(isinstance(one, str) for one in fields.values())
+        ):
             metadata = fields
         elif isinstance(name, str) and not (name == "__metadata__" and fields is None):
             tensors[name] = _entry(name, fields)
@@ -234,12 +250,16 @@ def _must_be_bounded(text: bytes) -> None:
         or int(np.count_nonzero(quotes)) > _QUOTES * MAX_TENSORS + 4 * MAX_METADATA
     )
     if too_many:
-        raise MalformedHeader("the header holds more lists, values or strings than its tensors can need")
+        raise MalformedHeader(
+            "the header holds more lists, values or strings than its tensors can need"
+        )
 
 
 def _entry(name: str, fields: Any) -> TensorEntry:
     short = name if len(name) <= 80 else name[:77] + "..."
-    if isinstance(fields, list) and len(fields) == len(_FIELDS):  # safetensors' own reader takes the values alone
+    if isinstance(fields, list) and len(fields) == len(
+        _FIELDS
+    ):  # safetensors' own reader takes the values alone
         fields = dict(zip(_FIELDS, fields, strict=True))
     if not isinstance(fields, dict):
         raise MalformedHeader(f"tensor {short!r} is not described by an object")
@@ -251,21 +271,29 @@ def _entry(name: str, fields: Any) -> TensorEntry:
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise MalformedHeader(f"tensor {short!r} has no valid data offsets")
     if math.prod(shape) * DTYPE_BITS[dtype] != (offsets[1] - offsets[0]) * 8:
-        raise MalformedHeader(f"tensor {short!r}: shape and dtype do not fit its {offsets[1] - offsets[0]:,} bytes")
+        raise MalformedHeader(
+            f"tensor {short!r}: shape and dtype do not fit its {offsets[1] - offsets[0]:,} bytes"
+        )
     return TensorEntry(dtype, tuple(shape), offsets[0], offsets[1])
 
 
 def _are_sizes(value: Any) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**53 for item in value)
+    return isinstance(value, list) and all(
+        type(item) is int and 0 <= item < 2**53 for item in value
+    )
 
 
 def _check_layout(tensors: Mapping[str, TensorEntry], data_bytes: int | None) -> None:
     end = 0
     for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != end:
-            kind = "overlaps the tensor before it" if entry.begin < end else "leaves a hole before it"
+            kind = (
+                "overlaps the tensor before it" if entry.begin < end else "leaves a hole before it"
+            )
             raise MalformedHeader(f"tensor {name[:80]!r} {kind}")
         end = entry.end
     if data_bytes is not None and end != data_bytes:
         kind = "is cut off" if data_bytes < end else "has bytes after the last tensor"
-        raise MalformedHeader(f"the file {kind}: the header describes {end:,} data bytes, there are {data_bytes:,}")
+        raise MalformedHeader(
+            f"the file {kind}: the header describes {end:,} data bytes, there are {data_bytes:,}"
+        )

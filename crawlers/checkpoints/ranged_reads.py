@@ -40,7 +40,9 @@ class HttpSource:
         wanted = {"Range": f"bytes={start}-{start + length - 1}"} if self._by_range else {}
         try:
             with self._transport.stream(self._url, headers=wanted) as response:
-                if not (self._by_range and response.status_code == 206 and codings_of(response.headers)):
+                if not (
+                    self._by_range and response.status_code == 206 and codings_of(response.headers)
+                ):
                     return self._take(response, start, length)
         except HubRefused as error:
             if error.status == 416:  # the range lies behind the end: an empty file, or a short one
@@ -73,7 +75,9 @@ class HttpSource:
             self._size_bytes = int(total)
         # Hugging Face names the SHA-256 of a large file on the redirect, before the CDN answers.
         for answer in [*response.history, response]:
-            self.sha256 = hex_digest(answer.headers.get("x-linked-etag", "").strip('"')) or self.sha256
+            self.sha256 = (
+                hex_digest(answer.headers.get("x-linked-etag", "").strip('"')) or self.sha256
+            )
 
 
 def source_of(transport: Transport, place: str) -> ByteSource:

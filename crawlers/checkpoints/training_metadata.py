@@ -27,7 +27,14 @@ _TRAINER_PREFIXES = (
 )
 # kohya's --no_metadata leaves these six.
 _MINIMUM_KEYS = frozenset(
-    {"ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args"}
+    {
+        "ss_v2",
+        "ss_base_model_version",
+        "ss_network_module",
+        "ss_network_dim",
+        "ss_network_alpha",
+        "ss_network_args",
+    }
 )
 # Where trainers and editors of headers write down what to put into a prompt.
 _TRIGGER_KEYS = (
@@ -41,7 +48,16 @@ _REGULARISATION = re.compile(
     re.IGNORECASE,
 )
 _GENERIC_TAGS = PERSON_WORDS | frozenset(
-    ("solo", "photo", "realistic", "photorealistic", "looking at viewer", "simple background", "smile", "img")
+    (
+        "solo",
+        "photo",
+        "realistic",
+        "photorealistic",
+        "looking at viewer",
+        "simple background",
+        "smile",
+        "img",
+    )
 )
 
 
@@ -99,10 +115,20 @@ def _regularisation_folders(metadata: Mapping[str, str]) -> set[str]:
 
 def _subject_captions(metadata: Mapping[str, str]) -> Iterator[tuple[str, dict[str, int]]]:
     """How often each tag stands in the captions of each folder that shows the subject."""
-    frequencies, regularisation = _json(metadata.get("ss_tag_frequency")), _regularisation_folders(metadata)
+    frequencies, regularisation = (
+        _json(metadata.get("ss_tag_frequency")),
+        _regularisation_folders(metadata),
+    )
     for folder, tags in frequencies.items() if isinstance(frequencies, dict) else []:
-        if isinstance(tags, dict) and folder not in regularisation and not _REGULARISATION.fullmatch(str(folder)):
-            yield str(folder), {str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)}
+        if (
+            isinstance(tags, dict)
+            and folder not in regularisation
+            and not _REGULARISATION.fullmatch(str(folder))
+        ):
+            yield (
+                str(folder),
+                {str(tag).strip(): count for tag, count in tags.items() if isinstance(count, int)},
+            )
 
 
 def constant_tags(metadata: Mapping[str, str]) -> list[str]:
@@ -111,7 +137,11 @@ def constant_tags(metadata: Mapping[str, str]) -> list[str]:
     folders = dataset_folders(metadata)
     for folder, counts in _subject_captions(metadata):
         images = folders.get(folder) or max(counts.values(), default=0)
-        found += [tag for tag, count in counts.items() if images and count >= 0.95 * images and 0 < len(tag) <= 60]
+        found += [
+            tag
+            for tag, count in counts.items()
+            if images and count >= 0.95 * images and 0 < len(tag) <= 60
+        ]
     return list(dict.fromkeys(found))
 
 
@@ -188,7 +218,9 @@ def person_signals(metadata: Mapping[str, str]) -> tuple[str, ...]:
     for folder, count in training["dataset_folders"].items():
         words = set((folder_words(folder) or folder).lower().replace("_", " ").split())
         if words & PERSON_WORDS:
-            found.append(f"trained on {count or 'some'} images in a folder named {folder!r}, a person's class word")
+            found.append(
+                f"trained on {count or 'some'} images in a folder named {folder!r}, a person's class word"
+            )
         elif count:
             found.append(f"trained on {count} images in a folder named {folder!r}")
     persons = person_tags(metadata)
@@ -196,7 +228,10 @@ def person_signals(metadata: Mapping[str, str]) -> tuple[str, ...]:
         found.append(f"nearly every caption names {', '.join(persons)}")
     if training["started_at"]:
         found.append(f"training started {training['started_at']}")
-    if "ss_face_crop_aug_range" in metadata and metadata["ss_face_crop_aug_range"] not in ("", "None"):
+    if "ss_face_crop_aug_range" in metadata and metadata["ss_face_crop_aug_range"] not in (
+        "",
+        "None",
+    ):
         found.append("face cropping was on during training")
     if training["scrubbed"]:
         found.append("the training metadata was removed or never written")

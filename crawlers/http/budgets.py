@@ -56,7 +56,12 @@ class HostBudgets:
         *,
         spare_own: bool = False,
     ) -> None:
-        self._interval_s, self._clock, self._sleep, self._spare_own = interval_s, clock, sleep, spare_own
+        self._interval_s, self._clock, self._sleep, self._spare_own = (
+            interval_s,
+            clock,
+            sleep,
+            spare_own,
+        )
         self._lock = threading.Lock()
         self._not_before: dict[str, float] = {}
         self._states: dict[str, HostState] = {}
@@ -67,7 +72,9 @@ class HostBudgets:
             now = self._clock()
             at = max(now, self._not_before.get(host, now))
             # The next worker queues behind this one.
-            self._not_before[host] = at + (0.0 if host in _OWN and self._spare_own else self._interval_s)
+            self._not_before[host] = at + (
+                0.0 if host in _OWN and self._spare_own else self._interval_s
+            )
             state = self._states.get(host, HostState(0, 0.0, None, None))
             self._states[host] = HostState(
                 state.requests + 1, state.waited_s + at - now, state.remaining, state.window_s
@@ -84,7 +91,9 @@ class HostBudgets:
         window = _number(r"\bw=(\d+)", response.headers.get("ratelimit-policy"))
         with self._lock:
             if wait_s is not None:
-                self._not_before[host] = max(self._not_before.get(host, 0.0), self._clock() + wait_s)
+                self._not_before[host] = max(
+                    self._not_before.get(host, 0.0), self._clock() + wait_s
+                )
             state = self._states.get(host, HostState(0, 0.0, None, None))
             self._states[host] = HostState(
                 state.requests,
@@ -114,7 +123,10 @@ def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
         return _until(retry_after)
     if limit := re.search(r"\br=0\b.*?\bt=(\d+)", headers.get("ratelimit", "")):
         return min(float(limit[1]) + 1, LONGEST_WAIT_S)
-    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
+    if (
+        headers.get("x-ratelimit-remaining") == "0"
+        and headers.get("x-ratelimit-reset", "").isdigit()
+    ):
         return min(max(float(headers["x-ratelimit-reset"]) - time.time() + 1, 0.0), LONGEST_WAIT_S)
     told = re.search(r'"retry_after"\s*:\s*"?(\d+(?:\.\d+)?)', body)
     return min(float(told[1]), LONGEST_WAIT_S) if told else None
@@ -123,7 +135,9 @@ def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
 def is_rate_limited(response: httpx.Response) -> bool:
     """Whether a 403 says too fast, not no."""
     headers = response.headers
-    return response.status_code == 403 and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0")
+    return response.status_code == 403 and (
+        "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
+    )
 
 
 def _number(pattern: str, text: str | None) -> int | None:

@@ -30,7 +30,9 @@ def decoded(pieces: Iterator[bytes], codings: tuple[str, ...]) -> Iterator[bytes
         UnreadableEncoding: a coding that is not read, or a body that is not encoded so or ends early.
     """
     if unknown := [one for one in codings if one not in _GZIP | _DEFLATE]:
-        raise UnreadableEncoding(f"the server sends it encoded as {', '.join(unknown)[:40]}, which is not read")
+        raise UnreadableEncoding(
+            f"the server sends it encoded as {', '.join(unknown)[:40]}, which is not read"
+        )
     for coding in reversed(codings):
         pieces = _inflated(pieces, coding)
     return pieces
@@ -62,7 +64,9 @@ def _inflated(pieces: Iterator[bytes], coding: str) -> Iterator[bytes]:
                 yield inflater.flush()  # the last bits of raw deflate may be held back
                 break
     except zlib.error as error:
-        raise UnreadableEncoding(f"the server says that it is encoded as {coding}, and it is not ({error})") from error
+        raise UnreadableEncoding(
+            f"the server says that it is encoded as {coding}, and it is not ({error})"
+        ) from error
     if not inflater.eof:
         raise UnreadableEncoding(f"the body, encoded as {coding}, ends before its end")
 
@@ -71,5 +75,9 @@ def _window_of(first: bytes, coding: str) -> int:
     """The window bits for zlib. Some servers send deflate without the zlib header that belongs around it."""
     if coding in _GZIP:
         return 16 + zlib.MAX_WBITS
-    wrapped = len(first) >= 2 and first[0] & 0x0F == zlib.DEFLATED and int.from_bytes(first[:2], "big") % 31 == 0
+    wrapped = (
+        len(first) >= 2
+        and first[0] & 0x0F == zlib.DEFLATED
+        and int.from_bytes(first[:2], "big") % 31 == 0
+    )
     return zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS

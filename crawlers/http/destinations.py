@@ -55,13 +55,19 @@ class Destinations:
     def must_allow(self, url: httpx.URL) -> None:
         """Raise DestinationRefused for URLs that no hub has a reason to name."""
         if url.scheme not in ("http", "https"):
-            raise DestinationRefused(str(url), f"only http and https are fetched, not {url.scheme or 'no scheme'!r}")
+            raise DestinationRefused(
+                str(url), f"only http and https are fetched, not {url.scheme or 'no scheme'!r}"
+            )
         if url.userinfo:
-            raise DestinationRefused(f"{url.scheme}://...@{url.host}", "an address with a user name or password in it")
+            raise DestinationRefused(
+                f"{url.scheme}://...@{url.host}", "an address with a user name or password in it"
+            )
         if not url.host:
             raise DestinationRefused(str(url), "an address without a host")
         if len(str(url)) > _LONGEST_URL:
-            raise DestinationRefused(str(url)[:80] + "...", f"longer than {_LONGEST_URL} characters")
+            raise DestinationRefused(
+                str(url)[:80] + "...", f"longer than {_LONGEST_URL} characters"
+            )
 
     def addresses_of(self, host: str, port: int) -> list[str]:
         """Addresses to which a connection may be made.
@@ -80,7 +86,9 @@ class Destinations:
             problem = objection_to(address)
             # One bad address among good ones is an attempt, not an accident.
             if problem:
-                advice = "; if that host is yours, put it into allowed_hosts in portrait-scanner.toml"
+                advice = (
+                    "; if that host is yours, put it into allowed_hosts in portrait-scanner.toml"
+                )
                 raise DestinationRefused(f"{host}:{port}", f"{address} is {problem}{advice}")
         return found
 
@@ -108,7 +116,9 @@ def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:
         return None
     if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    return (
+        address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+    )
 
 
 def refuse_credentials(target: str) -> None:
@@ -133,11 +143,14 @@ def is_address(text: str) -> bool:
 def must_be_remote(hub: str, place: str) -> None:
     """Raise DestinationRefused where a hub on the network names a file on this machine or in an operator's storage."""
     if hub not in OWN_PLACES and not place.startswith(("http://", "https://")):
-        raise DestinationRefused(shown(place)[:200], f"{hub} named it, and only http and https are fetched from there")
+        raise DestinationRefused(
+            shown(place)[:200], f"{hub} named it, and only http and https are fetched from there"
+        )
 
 
 _SECRETS = re.compile(
-    r"([?&](?:token|key|auth_key|signature|sig|x-amz-[\w-]+|policy|expires|credential)=)[^&#]*", re.IGNORECASE
+    r"([?&](?:token|key|auth_key|signature|sig|x-amz-[\w-]+|policy|expires|credential)=)[^&#]*",
+    re.IGNORECASE,
 )
 
 
@@ -168,7 +181,9 @@ class JudgedConnections(httpcore.NetworkBackend):
         error: Exception | None = None
         for address in self._destinations.addresses_of(host, port):
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return self._inner.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
                 error = failed
         raise error or httpcore.ConnectError(f"{host} has no address")

@@ -24,7 +24,10 @@ class Robots:
     """
 
     def __init__(
-        self, fetch: Callable[[str], httpx.Response], user_agent: str, clock: Callable[[], float] = time.monotonic
+        self,
+        fetch: Callable[[str], httpx.Response],
+        user_agent: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch, self._user_agent, self._clock = fetch, user_agent, clock
         self._exempt: set[str] = set()
@@ -57,8 +60,16 @@ class Robots:
         try:
             response = self._fetch(f"{origin}/robots.txt")
         except httpx.HTTPError as error:
-            raise HubUnreachable(f"{origin}/robots.txt: no answer ({error or type(error).__name__})") from error
+            raise HubUnreachable(
+                f"{origin}/robots.txt: no answer ({error or type(error).__name__})"
+            ) from error
         if response.status_code >= 500:
-            raise HubUnreachable(f"{origin}/robots.txt answered {response.status_code}; try again later")
-        text = response.content[:MOST_BYTES].decode(errors="replace") if response.status_code == 200 else ""
+            raise HubUnreachable(
+                f"{origin}/robots.txt answered {response.status_code}; try again later"
+            )
+        text = (
+            response.content[:MOST_BYTES].decode(errors="replace")
+            if response.status_code == 200
+            else ""
+        )
         return Protego.parse(text)

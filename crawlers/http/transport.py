@@ -40,7 +40,9 @@ def _worth_retrying(error: Exception) -> bool | float:
 
 
 def _judged(destinations: Destinations) -> httpx.HTTPTransport:
-    transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=64, max_keepalive_connections=32))
+    transport = httpx.HTTPTransport(
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32)
+    )
     # httpx has no argument for it; httpcore, whose pool this is, does.
     transport._pool._network_backend = JudgedConnections(destinations)  # noqa: SLF001
     return transport
@@ -93,7 +95,9 @@ class Transport:
     def send_token_to(self, url: str, token: str | None) -> None:
         """Let a hub at this address have its token; it goes to no other host. Raises HubError for what no token can be."""
         if token and not (token := token.strip()).isprintable():
-            raise HubError(f"the token for {shown(url)} holds signs that no token has; set it again")
+            raise HubError(
+                f"the token for {shown(url)} holds signs that no token has; set it again"
+            )
         if token:
             self._tokens[httpx.URL(url).host] = token
 
@@ -115,7 +119,9 @@ class Transport:
         """Like `get`, parsed; a page of HTML in place of JSON is a passing fault, as on overloaded hubs."""
         return self.get_document(url, params)[0]
 
-    def get_document(self, url: str, params: dict[str, Any] | None = None) -> tuple[Any, httpx.Headers]:
+    def get_document(
+        self, url: str, params: dict[str, Any] | None = None
+    ) -> tuple[Any, httpx.Headers]:
         """Like `get_json`, with the answer's headers."""
         return self._retried(url, lambda: _parsed(self._try("GET", url, params, whole=True)))
 
@@ -123,7 +129,9 @@ class Transport:
         """POST a JSON document and parse the answer; for questions, which may be asked twice without harm."""
         body = json.dumps(document).encode()
         more = {"Content-Type": "application/json", **(headers or {})}
-        return self._retried(url, lambda: _parsed(self._try("POST", url, None, more, body, whole=True)))[0]
+        return self._retried(
+            url, lambda: _parsed(self._try("POST", url, None, more, body, whole=True))
+        )[0]
 
     def deliver(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
         """POST a message whose answer's body does not matter; raises as `get` does."""
@@ -131,21 +139,32 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, url: str, params: dict[str, Any] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        params: dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[httpx.Response]:
         """Like `get`, but the body is left for the caller to read."""
         response = self._retried(url, lambda: self._try("GET", url, params, headers, whole=False))
         try:
             yield response
-        except httpx.RequestError as error:  # a body that is not as its headers say is no better than a broken line
-            raise HubUnreachable(f"{shown(url)}: the connection broke: {error or type(error).__name__}") from error
+        except (
+            httpx.RequestError
+        ) as error:  # a body that is not as its headers say is no better than a broken line
+            raise HubUnreachable(
+                f"{shown(url)}: the connection broke: {error or type(error).__name__}"
+            ) from error
         finally:
             response.close()
 
     def _retried(self, url: str, work: Callable[[], Answer]) -> Answer:
         try:
             for attempt in stamina.retry_context(
-                on=_worth_retrying, attempts=self._attempts, timeout=None, wait_initial=1.0, wait_max=30.0
+                on=_worth_retrying,
+                attempts=self._attempts,
+                timeout=None,
+                wait_initial=1.0,
+                wait_max=30.0,
             ):
                 with attempt:
                     if self._closed.is_set():
@@ -169,7 +188,9 @@ class Transport:
         whole: bool,
     ) -> httpx.Response:
         try:
-            request = self._client.build_request(method, url, params=params, headers=headers, content=content)
+            request = self._client.build_request(
+                method, url, params=params, headers=headers, content=content
+            )
             self.destinations.must_allow(request.url)
             if self.robots is not None:
                 self.robots.must_allow(request.url)
@@ -209,7 +230,9 @@ def _read(response: httpx.Response) -> None:
             data += chunk
             if len(data) > MOST_ANSWER_BYTES:
                 raise HubRefused(
-                    shown(str(response.url)), response.status_code, f"more than {MOST_ANSWER_BYTES:,} bytes"
+                    shown(str(response.url)),
+                    response.status_code,
+                    f"more than {MOST_ANSWER_BYTES:,} bytes",
                 )
             if time.monotonic() - started > LONGEST_ANSWER_S:
                 raise _TryAgain(None, f"the answer took longer than {LONGEST_ANSWER_S:.0f} s")
@@ -223,7 +246,9 @@ def _parsed(response: httpx.Response) -> tuple[Any, httpx.Headers]:
         document = json.loads(response.content)
     except (ValueError, RecursionError) as error:
         kind = response.headers.get("content-type", "unknown content")
-        raise _TryAgain(None, f"the server did not answer with JSON but with {kind[:40]}") from error
+        raise _TryAgain(
+            None, f"the server did not answer with JSON but with {kind[:40]}"
+        ) from error
     return (mended(document) if b"\\ud" in response.content.lower() else document), response.headers
 
 

@@ -19,7 +19,16 @@ from crawlers.hubs.huggingface import HuggingFaceHub
 from crawlers.hubs.imported import ImportedHub
 from crawlers.hubs.modelscope import ModelScopeHub
 from crawlers.hubs.storage import StorageHub, is_storage
-from crawlers.listing import Hub, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing, presence_of_status
+from crawlers.listing import (
+    Hub,
+    OneStrand,
+    Page,
+    Presence,
+    RemoteFile,
+    Strand,
+    bare_listing,
+    presence_of_status,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,9 @@ class SingleUrl(OneStrand):
         self._transport, self._url = transport, url
 
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  there is but one
-        file = RemoteFile(unquote(urlsplit(self._url).path.rsplit("/", 1)[-1]) or "checkpoint", self._url)
+        file = RemoteFile(
+            unquote(urlsplit(self._url).path.rsplit("/", 1)[-1]) or "checkpoint", self._url
+        )
         yield Page((bare_listing(self.name, self._url, file.name, self._url, file),), None)
 
     def look(self, listing_id: str) -> Presence:
@@ -94,11 +105,15 @@ class HubDoor:
         refuse_credentials(target)
         if name in REMOTE_HUBS and not Path(target).exists():
             if REMOTE_HUBS[name].build is None:
-                raise HubError(f"{name} lists nothing by itself; `portrait-scanner lookup` asks it about known files")
+                raise HubError(
+                    f"{name} lists nothing by itself; `portrait-scanner lookup` asks it about known files"
+                )
             hub: Hub = REMOTE_HUBS[name].build(self.transport, self.address_of(target), types)
             return hub
         if types:
-            raise HubError(f"{target} cannot be narrowed to types; only {', '.join(REMOTE_HUBS)} can")
+            raise HubError(
+                f"{target} cannot be narrowed to types; only {', '.join(REMOTE_HUBS)} can"
+            )
         return self._unnamed(target)
 
     def address_of(self, target: str) -> str:
@@ -118,7 +133,9 @@ class HubDoor:
         Args:
             places: as its sweeps are remembered, such as "civitai=https://host LORA".
         """
-        targets = [hub, *(place.partition(" ")[0] for place in places)] if hub in REMOTE_HUBS else []
+        targets = (
+            [hub, *(place.partition(" ")[0] for place in places)] if hub in REMOTE_HUBS else []
+        )
         for target in targets:
             if target.partition("=")[0] == hub:
                 self.address_of(target)

@@ -43,7 +43,9 @@ class CivArchive:
         try:
             return self._listing(data)
         except ODD_SHAPES as error:
-            raise HubError(f"the record of {sha256} cannot be read ({type(error).__name__}: {error})") from error
+            raise HubError(
+                f"the record of {sha256} cannot be read ({type(error).__name__}: {error})"
+            ) from error
 
     def _listing(self, data: dict[str, Any]) -> Listing:
         version = object_of(data.get("version"))
@@ -61,7 +63,9 @@ class CivArchive:
             downloads=None,
             real_person_flag=bool(data.get("poi")),
             minor_flag=bool(data.get("minor")),
-            files=tuple(mirror for file in objects_of(version.get("files")) for mirror in _mirrors(file)),
+            files=tuple(
+                mirror for file in objects_of(version.get("files")) for mirror in _mirrors(file)
+            ),
             raw=json.dumps(data, ensure_ascii=False, sort_keys=True),
             revision=text_of(data.get("deletedAt") or version.get("deletedAt")),
         )
@@ -72,6 +76,13 @@ def _mirrors(file: dict[str, Any]) -> list[RemoteFile]:
     sha256, size = hex_digest(file.get("sha256")), count_of(file.get("sizeKB"))
     size_bytes = None if size is None else round(float(file["sizeKB"]) * 1024)
     name = str(file.get("name") or "")
-    live = [one for one in objects_of(file.get("mirrors")) if one.get("url") and not one.get("deletedAt")]
-    found = [RemoteFile(str(one.get("filename") or name), str(one["url"]), size_bytes, sha256) for one in live]
+    live = [
+        one
+        for one in objects_of(file.get("mirrors"))
+        if one.get("url") and not one.get("deletedAt")
+    ]
+    found = [
+        RemoteFile(str(one.get("filename") or name), str(one["url"]), size_bytes, sha256)
+        for one in live
+    ]
     return found or [RemoteFile(name, "", size_bytes, sha256)]

@@ -21,7 +21,16 @@ from crawlers.hashes import is_of_nothing
 from crawlers.http.transport import Transport
 from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
 from crawlers.hubs.repeated_requests import ask_until_believed
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
+from crawlers.listing import (
+    Listing,
+    OneStrand,
+    Page,
+    Presence,
+    RemoteFile,
+    Strand,
+    hex_digest,
+    presence_of_status,
+)
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 log = logging.getLogger(__name__)
@@ -50,12 +59,16 @@ class CivitaiHub(OneStrand):
 
     name = "civitai"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, types: Sequence[str] = LIKENESS_TYPES) -> None:
+    def __init__(
+        self, transport: Transport, host: str = DEFAULT_HOST, types: Sequence[str] = LIKENESS_TYPES
+    ) -> None:
         self._transport = transport
         self._host = host.rstrip("/")
         self._types = list(types or LIKENESS_TYPES)
         if unknown := set(self._types) - set(TYPES):
-            raise HubError(f"{', '.join(sorted(unknown))} is no type of Civitai's; types are {', '.join(TYPES)}")
+            raise HubError(
+                f"{', '.join(sorted(unknown))} is no type of Civitai's; types are {', '.join(TYPES)}"
+            )
         self._lock = threading.Lock()
         self._seen = self._mature = 0
 
@@ -69,7 +82,11 @@ class CivitaiHub(OneStrand):
         # Where its cursors are not dates as we write them, they are only followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
             return (Strand(),)
-        months = [OPENED, *(first for first in _firsts_of_months(OPENED, today)), today - timedelta(days=1)]
+        months = [
+            OPENED,
+            *(first for first in _firsts_of_months(OPENED, today)),
+            today - timedelta(days=1),
+        ]
         try:
             months = months[: self._last_with_models(months) + 1]
         except HubRefused:
@@ -109,7 +126,9 @@ class CivitaiHub(OneStrand):
                 # Models without any published version sort behind all dates, and the hub refuses its own cursor to them.
                 if error.status != 400 or not (cursor or "").startswith("|"):
                     raise
-                yield Page((), None, (f"models that were never published ({cursor}) cannot be listed",))
+                yield Page(
+                    (), None, (f"models that were never published ({cursor}) cannot be listed",)
+                )
                 return
             models, following = objects_of(document.get("items")), cursor_of(document)
             notes = odd_entries(document, cursor)
@@ -136,7 +155,9 @@ class CivitaiHub(OneStrand):
                 return
             cursor = following
 
-    def _believed(self, cursor: str | None, begin: str | None, end: str) -> tuple[dict[str, Any], str | None]:
+    def _believed(
+        self, cursor: str | None, begin: str | None, end: str
+    ) -> tuple[dict[str, Any], str | None]:
         """A page, and why it is no page of the list where it was asked for in vain; see `doubt_about`."""
         document, why_not = ask_until_believed(
             lambda: self._page(cursor), lambda page: doubt_about(page, cursor, begin, end)
@@ -159,7 +180,9 @@ class CivitaiHub(OneStrand):
             try:
                 yield self._listing(model, version)
             except ODD_SHAPES as error:
-                notes.append(f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})")
+                notes.append(
+                    f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})"
+                )
 
     def look(self, listing_id: str) -> Presence:
         """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
@@ -174,12 +197,20 @@ class CivitaiHub(OneStrand):
         known: dict[str, tuple[int, int]] = {}
         for start in range(0, len(sha256s), MOST_HASHES_AT_ONCE):
             asked = [sha256.upper() for sha256 in sha256s[start : start + MOST_HASHES_AT_ONCE]]
-            found = self._transport.post_json(f"{self._host}/api/v1/model-versions/by-hash/ids", asked)
+            found = self._transport.post_json(
+                f"{self._host}/api/v1/model-versions/by-hash/ids", asked
+            )
             if not isinstance(found, list):
-                raise HubError(f"{self._host} answered a question for hashes with something that is not a list")
+                raise HubError(
+                    f"{self._host} answered a question for hashes with something that is not a list"
+                )
             for one in objects_of(found):
                 sha256 = hex_digest(one.get("hash"))
-                if sha256 and isinstance(one.get("modelId"), int) and isinstance(one.get("modelVersionId"), int):
+                if (
+                    sha256
+                    and isinstance(one.get("modelId"), int)
+                    and isinstance(one.get("modelVersionId"), int)
+                ):
                     known[sha256] = (one["modelId"], one["modelVersionId"])
         return known
 
@@ -187,13 +218,17 @@ class CivitaiHub(OneStrand):
         """One version, listed or not; flagged ones are told too."""
         version = self._json(f"/api/v1/model-versions/{version_id}", {})
         model = {**object_of(version.get("model")), "id": version.get("modelId") or model_id}
-        return self._listing(model, {name: value for name, value in version.items() if name != "model"})
+        return self._listing(
+            model, {name: value for name, value in version.items() if name != "model"}
+        )
 
     def _page(self, cursor: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "types": self._types, "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
         }  # fmt: skip
-        return self._json("/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor})
+        return self._json(
+            "/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor}
+        )
 
     def _json(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
         document = self._transport.get_json(f"{self._host}{path}", parameters)
@@ -220,12 +255,20 @@ class CivitaiHub(OneStrand):
             files=self._files(version, (None, *_WEIGHTS)),
             training_data=self._files(version, ("Training Data",)),
             raw=json.dumps(
-                {"model": {**model, "modelVersions": []}, "version": version}, ensure_ascii=False, sort_keys=True
+                {"model": {**model, "modelVersions": []}, "version": version},
+                ensure_ascii=False,
+                sort_keys=True,
             ),
         )
 
-    def _files(self, version: dict[str, Any], types: Sequence[str | None]) -> tuple[RemoteFile, ...]:
-        return tuple(self._file(entry) for entry in objects_of(version.get("files")) if entry.get("type") in types)
+    def _files(
+        self, version: dict[str, Any], types: Sequence[str | None]
+    ) -> tuple[RemoteFile, ...]:
+        return tuple(
+            self._file(entry)
+            for entry in objects_of(version.get("files"))
+            if entry.get("type") in types
+        )
 
     def _file(self, entry: dict[str, Any]) -> RemoteFile:
         size, hashes = count_of(entry.get("sizeKB")), object_of(entry.get("hashes"))

@@ -36,7 +36,9 @@ def odd_entries(document: dict[str, Any], cursor: str | None) -> list[str]:
     return [f"{odd} entries at cursor {cursor} are no models"] if odd else []
 
 
-def doubt_about(document: dict[str, Any], cursor: str | None, begin: str | None, end: str) -> Doubt | None:
+def doubt_about(
+    document: dict[str, Any], cursor: str | None, begin: str | None, end: str
+) -> Doubt | None:
     """What speaks against a page.
 
     Args:
@@ -61,12 +63,17 @@ def doubt_about(document: dict[str, Any], cursor: str | None, begin: str | None,
 
 
 def _is_published_since(model: dict[str, Any], moment: str) -> bool:
-    return any((text_of(one.get("publishedAt")) or "") >= moment for one in objects_of(model.get("modelVersions")))
+    return any(
+        (text_of(one.get("publishedAt")) or "") >= moment
+        for one in objects_of(model.get("modelVersions"))
+    )
 
 
 def stepped(cursor: str) -> str:
     """The cursor one model further, `lastVersionAt|modelId`: more models of one second than fit on a page."""
     columns = cursor.split("|")
     if not columns[-1].isdigit():
-        raise HubError(f"cursor {cursor!r} is repeated and cannot be stepped over; the sweep is incomplete")
+        raise HubError(
+            f"cursor {cursor!r} is repeated and cannot be stepped over; the sweep is incomplete"
+        )
     return "|".join([*columns[:-1], str(int(columns[-1]) + 1)])

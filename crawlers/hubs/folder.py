@@ -11,7 +11,21 @@ from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Str
 
 # Also those of weights and archives that are not read here: they are listed, and fail by name.
 CHECKPOINT_ENDINGS = frozenset(
-    {".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".zip", ".gguf", ".7z", ".rar", ".npz", ".npy"}
+    {
+        ".safetensors",
+        ".sft",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".pkl",
+        ".zip",
+        ".gguf",
+        ".7z",
+        ".rar",
+        ".npz",
+        ".npy",
+    }
 )
 PAGE_SIZE = 1_000
 
@@ -30,8 +44,15 @@ class FolderHub(OneStrand):
             yield Page((listing_of(self._root),), None)
             return
         closed: list[str] = []
-        walk = os.walk(self._root, onerror=lambda error: closed.append(f"{error.filename} ({error.strerror})"))
-        paths = [os.path.join(folder, name) for folder, _, names in walk for name in names if is_checkpoint(name)]  # noqa: PTH118  a hundred thousand paths
+        walk = os.walk(
+            self._root, onerror=lambda error: closed.append(f"{error.filename} ({error.strerror})")
+        )
+        paths = [
+            os.path.join(folder, name)  # noqa: PTH118  a hundred thousand paths
+            for folder, _, names in walk
+            for name in names
+            if is_checkpoint(name)
+        ]
         gap = f"{', '.join(closed[:3])} cannot be read" if closed else None
         left = sorted(path for path in paths if cursor is None or path > cursor)
         since = strand.since.timestamp() if strand.since else 0.0
@@ -39,8 +60,16 @@ class FolderHub(OneStrand):
             yield Page((), None, gap=gap)
         while left:
             part, left = left[:PAGE_SIZE], left[PAGE_SIZE:]
-            there = [Path(path) for path in part if Path(path).is_file() and Path(path).stat().st_mtime >= since]
-            yield Page(tuple(map(listing_of, there)), part[-1] if left else None, gap=gap if not left else None)
+            there = [
+                Path(path)
+                for path in part
+                if Path(path).is_file() and Path(path).stat().st_mtime >= since
+            ]
+            yield Page(
+                tuple(map(listing_of, there)),
+                part[-1] if left else None,
+                gap=gap if not left else None,
+            )
 
     def look(self, listing_id: str) -> Presence:
         return Presence.LISTED if Path(listing_id).is_file() else Presence.GONE
@@ -48,7 +77,9 @@ class FolderHub(OneStrand):
 
 def is_checkpoint(name: Any) -> bool:
     """Whether a file's name ends as those of weights do."""
-    return isinstance(name, str) and any(name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS)
+    return isinstance(name, str) and any(
+        name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS
+    )
 
 
 def listing_of(path: Path) -> Listing:

@@ -20,7 +20,15 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
-from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
+from crawlers.listing import (
+    Listing,
+    Page,
+    Presence,
+    RemoteFile,
+    Strand,
+    hex_digest,
+    presence_of_status,
+)
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://api.github.com"
@@ -41,7 +49,9 @@ class GitHubHub:
 
     name = "github"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, searches: Sequence[str] = ()) -> None:
+    def __init__(
+        self, transport: Transport, host: str = DEFAULT_HOST, searches: Sequence[str] = ()
+    ) -> None:
         self._transport, self._host = transport, host.rstrip("/")
         self._searches = tuple(searches) or SEARCHES
 
@@ -66,7 +76,9 @@ class GitHubHub:
                     f"{total:,} repositories of {start} are found by {strand.name!r}, {MOST_RESULTS:,} can be seen"
                 )
             if 0 < len(items) < min(PAGE_SIZE, total - (page - 1) * PAGE_SIZE):
-                notes.append(f"page {page} of {strand.name!r}, {start}..{end}, shows only {len(items)} repositories")
+                notes.append(
+                    f"page {page} of {strand.name!r}, {start}..{end}, shows only {len(items)} repositories"
+                )
             listings = [listing for entry in items for listing in self._readable(entry, notes)]
             if items and page * PAGE_SIZE < min(total, MOST_RESULTS):
                 page += 1
@@ -77,7 +89,9 @@ class GitHubHub:
             if following is None:
                 return
 
-    def _believed(self, strand: Strand, start: date, end: date, page: int) -> tuple[dict[str, Any], str | None]:
+    def _believed(
+        self, strand: Strand, start: date, end: date, page: int
+    ) -> tuple[dict[str, Any], str | None]:
         """A page of a search, and why listings may be missing from it where it was asked for in vain.
 
         `incomplete_results` says that the search ran out of time
@@ -93,10 +107,17 @@ class GitHubHub:
             left = min(total, MOST_RESULTS) - (page - 1) * PAGE_SIZE
             if not items and (left > 0 or (page > 1 and total == 0)):
                 return Doubt(f"gives no repository and says that there are {total:,}")
-            return Doubt("shows fewer", lasts=False) if len(items) < min(left, PAGE_SIZE) or not items else None
+            return (
+                Doubt("shows fewer", lasts=False)
+                if len(items) < min(left, PAGE_SIZE) or not items
+                else None
+            )
 
         found, why_not = ask_until_believed(lambda: self._search(strand, start, end, page), doubt)
-        return found, why_not and f"the search {strand.name!r} of {start}..{end}, page {page}, {why_not}"
+        return (
+            found,
+            why_not and f"the search {strand.name!r} of {start}..{end}, page {page}, {why_not}",
+        )
 
     def complete(self, listing: Listing) -> Listing:
         """The same with the weights in its tree and releases."""
@@ -106,10 +127,14 @@ class GitHubHub:
         releases = self._releases(name, gaps)
         weights = [one for one in tree if is_checkpoint(one.get("path"))]
         small = [
-            str(one["sha"]) for one in weights if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
+            str(one["sha"])
+            for one in weights
+            if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
         ]
         if len(small) > MOST_POINTERS:
-            gaps.append(f"the hashes of {len(small) - MOST_POINTERS:,} of its files were not asked for")
+            gaps.append(
+                f"the hashes of {len(small) - MOST_POINTERS:,} of its files were not asked for"
+            )
         pointers = {sha: self._pointer(name, sha) for sha in small[:MOST_POINTERS]}
         contents = {"tree": tree, "releases": releases, "pointers": pointers}
         return replace(self._listing(entry, contents, weights), gaps=tuple(gaps))
@@ -160,7 +185,9 @@ class GitHubHub:
         words = f"{strand.name} created:{start}..{end}"
         if strand.since is not None:
             words += f" pushed:>={strand.since.date()}"
-        found = self._json(f"/search/repositories?q={quote(words)}&sort=updated&per_page={PAGE_SIZE}&page={page}")
+        found = self._json(
+            f"/search/repositories?q={quote(words)}&sort=updated&per_page={PAGE_SIZE}&page={page}"
+        )
         return found if isinstance(found, dict) else {}
 
     def _pointer(self, name: str, sha: str) -> dict[str, Any]:
@@ -178,14 +205,20 @@ class GitHubHub:
         try:
             yield self._listing(entry, None, [])
         except ODD_SHAPES as error:
-            notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
+            notes.append(
+                f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})"
+            )
 
     def _listing(
         self, entry: dict[str, Any], contents: dict[str, Any] | None, weights: list[dict[str, Any]]
     ) -> Listing:
         name = str(entry["full_name"])
         told = contents or {"releases": [], "pointers": {}}
-        assets = [asset for release in objects_of(told["releases"]) for asset in objects_of(release.get("assets"))]
+        assets = [
+            asset
+            for release in objects_of(told["releases"])
+            for asset in objects_of(release.get("assets"))
+        ]
         files = [_from_tree(entry, one, told["pointers"]) for one in weights]
         files += [_from_release(one) for one in assets if is_checkpoint(one.get("name"))]
         return Listing(
@@ -198,11 +231,15 @@ class GitHubHub:
             tags=words_of(entry.get("topics")),
             base_model=None,
             published_at=text_of(entry.get("created_at")),
-            downloads=sum(count_of(one.get("download_count")) or 0 for one in assets) if assets else None,
+            downloads=sum(count_of(one.get("download_count")) or 0 for one in assets)
+            if assets
+            else None,
             real_person_flag=False,
             minor_flag=False,
             files=tuple(files),
-            raw=json.dumps({"repository": entry, **(contents or {})}, ensure_ascii=False, sort_keys=True),
+            raw=json.dumps(
+                {"repository": entry, **(contents or {})}, ensure_ascii=False, sort_keys=True
+            ),
             complete=contents is not None,
         )
 
@@ -213,7 +250,9 @@ class GitHubHub:
         return document
 
 
-def _from_tree(entry: dict[str, Any], one: dict[str, Any], pointers: dict[str, dict[str, Any]]) -> RemoteFile:
+def _from_tree(
+    entry: dict[str, Any], one: dict[str, Any], pointers: dict[str, dict[str, Any]]
+) -> RemoteFile:
     # This address serves the file behind an LFS pointer; the tree's size is the pointer's.
     place = f"{entry['html_url']}/raw/{quote(entry['default_branch'])}/{quote(one['path'])}"
     pointer = pointers.get(str(one.get("sha")), {})
@@ -224,4 +263,6 @@ def _from_tree(entry: dict[str, Any], one: dict[str, Any], pointers: dict[str, d
 def _from_release(one: dict[str, Any]) -> RemoteFile:
     kind, _, digest = str(one.get("digest") or "").partition(":")
     sha256 = hex_digest(digest) if kind == "sha256" else None
-    return RemoteFile(str(one["name"]), str(one["browser_download_url"]), count_of(one.get("size")), sha256)
+    return RemoteFile(
+        str(one["name"]), str(one["browser_download_url"]), count_of(one.get("size")), sha256
+    )

@@ -20,12 +20,26 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
-from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
+from crawlers.listing import (
+    Listing,
+    Page,
+    Presence,
+    RemoteFile,
+    Strand,
+    hex_digest,
+    presence_of_status,
+)
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://huggingface.co"
 # Tags that carry likenesses, and words of mirrors that nobody tagged.
-SEARCHES = ("filter=lora", "filter=textual_inversion", "filter=template:sd-lora", "search=lora", "search=civitai")
+SEARCHES = (
+    "filter=lora",
+    "filter=textual_inversion",
+    "filter=template:sd-lora",
+    "search=lora",
+    "search=civitai",
+)
 PAGE_SIZE = 100
 # Adapters of language models have the same tags; their files are not asked for.
 _NO_PICTURES = frozenset(
@@ -43,7 +57,9 @@ class HuggingFaceHub:
 
     name = "huggingface"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, tags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, transport: Transport, host: str = DEFAULT_HOST, tags: Sequence[str] = ()
+    ) -> None:
         self._transport, self._host = transport, host.rstrip("/")
         self._searches = tuple(f"filter={quote(tag)}" for tag in tags) or SEARCHES
 
@@ -88,10 +104,20 @@ class HuggingFaceHub:
                 return Doubt("gives no model", lasts=False) if not found else None
             if not found:
                 return Doubt("gives no model at a page that it linked to itself", lasts=given)
-            return Doubt("gives a full page and no link to the next one") if len(found) >= PAGE_SIZE else None
+            return (
+                Doubt("gives a full page and no link to the next one")
+                if len(found) >= PAGE_SIZE
+                else None
+            )
 
-        answer, why_not = ask_until_believed(lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt)
-        return answer[0], self._next(cursor, answer[1]), why_not and f"{self._host}{cursor} {why_not}"
+        answer, why_not = ask_until_believed(
+            lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt
+        )
+        return (
+            answer[0],
+            self._next(cursor, answer[1]),
+            why_not and f"{self._host}{cursor} {why_not}",
+        )
 
     def _ends_with(self, strand: Strand, seen: set[str]) -> bool:
         """Whether the list, read from its other end, begins with one of these repositories."""
@@ -130,7 +156,9 @@ class HuggingFaceHub:
         parts = urlsplit(link[1])
         following = f"{parts.path}?{parts.query}"
         if following == cursor:
-            raise HubError(f"{self._host} repeats page {cursor!r}; the sweep stopped there and is incomplete")
+            raise HubError(
+                f"{self._host} repeats page {cursor!r}; the sweep stopped there and is incomplete"
+            )
         return following
 
     def _readable(self, entry: Any, notes: list[str]) -> Iterator[Listing]:
@@ -138,12 +166,18 @@ class HuggingFaceHub:
         try:
             yield self._listing(entry, complete=False)
         except ODD_SHAPES as error:
-            notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
+            notes.append(
+                f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})"
+            )
 
     def _details(self, repository: str) -> dict[str, Any]:
-        details = self._transport.get_json(f"{self._host}/api/models/{quote(repository)}", {"blobs": "true"})
+        details = self._transport.get_json(
+            f"{self._host}/api/models/{quote(repository)}", {"blobs": "true"}
+        )
         if not isinstance(details, dict):
-            raise HubError(f"{self._host}/api/models/{repository} answered with something that is not a JSON object")
+            raise HubError(
+                f"{self._host}/api/models/{repository} answered with something that is not a JSON object"
+            )
         return details
 
     def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
@@ -152,7 +186,14 @@ class HuggingFaceHub:
         no_weights = bool(names) and not any(map(is_checkpoint, names))
         nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or no_weights
         tags = words_of(entry.get("tags"))
-        base = next((tag.removeprefix("base_model:") for tag in tags if re.fullmatch(r"base_model:[^:]+", tag)), None)
+        base = next(
+            (
+                tag.removeprefix("base_model:")
+                for tag in tags
+                if re.fullmatch(r"base_model:[^:]+", tag)
+            ),
+            None,
+        )
         trigger = card.get("instance_prompt")
         repository, revision = str(entry["id"]), str(entry.get("sha") or "main")
         return Listing(

@@ -57,7 +57,9 @@ class ImportedHub(OneStrand):
         )
         seen: set[str] = set()
         if not any(self._listing(number, row, []) for number, row in lines):
-            raise HubError(f"{self._path} holds no entry with an id, url or title; nothing was concluded from it")
+            raise HubError(
+                f"{self._path} holds no entry with an id, url or title; nothing was concluded from it"
+            )
         # A file that is shorter than it was is another export.
         start = int(cursor or 0) if int(cursor or 0) < len(lines) else 0
         while True:
@@ -74,7 +76,9 @@ class ImportedHub(OneStrand):
                     listings.append(listing)
             start += PAGE_SIZE
             more = start < len(lines)
-            yield Page(tuple(listings), str(start) if more else None, tuple(notes), None if more else gap)
+            yield Page(
+                tuple(listings), str(start) if more else None, tuple(notes), None if more else gap
+            )
             if not more:
                 return
 
@@ -84,13 +88,19 @@ class ImportedHub(OneStrand):
 
     @cached_property
     def _ids(self) -> frozenset[str]:
-        return frozenset(listing.listing_id for page in self.pages(Strand()) for listing in page.listings)
+        return frozenset(
+            listing.listing_id for page in self.pages(Strand()) for listing in page.listings
+        )
 
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:
         values = {ours: _first(row, theirs) for ours, theirs in COLUMNS.items()}
         title, place = _text(values["title"]), _text(values["url"])
         # Two creators may well have given one title.
-        listing_id = _text(values["id"]) or place or "/".join(filter(None, (_text(values["creator"]), title)))
+        listing_id = (
+            _text(values["id"])
+            or place
+            or "/".join(filter(None, (_text(values["creator"]), title)))
+        )
         if not listing_id:
             notes.append(f"{self._path.name}, entry {number}: neither id, url nor title")
             return None
@@ -127,7 +137,11 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _is_cut(path: Path, lines: list[tuple[int, dict[str, Any]]]) -> bool:
     """Whether the last line of a CSV has too few columns and no end, as a download that broke off leaves it."""
     last = lines[-1][1] if lines else {}
-    return path.suffix.lower() == ".csv" and None in last.values() and not _text_in(path).endswith(("\n", "\r"))
+    return (
+        path.suffix.lower() == ".csv"
+        and None in last.values()
+        and not _text_in(path).endswith(("\n", "\r"))
+    )
 
 
 def _text_in(path: Path) -> str:
@@ -136,7 +150,9 @@ def _text_in(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise HubError(f"{path} cannot be read ({error.strerror})") from error
-    for encoding in ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030"):
+    for encoding in (
+        ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
+    ):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -148,11 +164,15 @@ def _csv_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
     heading = text.split("\n", 1)[0]
     separator = max(",;\t|", key=heading.count)
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restkey="", strict=True)
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=separator, restkey="", strict=True
+    )
     known = {name for names in COLUMNS.values() for name in names}
     try:
         if not known & {_column(name) for name in reader.fieldnames or ()}:
-            raise HubError(f"{path}: none of its columns ({heading.strip()[:80]}) is one of {', '.join(COLUMNS)}")
+            raise HubError(
+                f"{path}: none of its columns ({heading.strip()[:80]}) is one of {', '.join(COLUMNS)}"
+            )
         yield from reader
     except csv.Error as error:
         raise HubError(
@@ -167,9 +187,15 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
             rows = document if isinstance(document, list) else [document]
         except json.JSONDecodeError:
             # Only line feeds end a line here: JSON may hold Unicode's own line separators.
-            rows = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+            rows = [
+                _line(path, number, line)
+                for number, line in enumerate(text.split("\n"), 1)
+                if line.strip()
+            ]
     except (ValueError, RecursionError) as error:
-        raise HubError(f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({str(error)[:80]})") from error
+        raise HubError(
+            f"{path} is neither CSV (.csv), a JSON list nor JSON Lines ({str(error)[:80]})"
+        ) from error
     # Something else than an object is an entry that says nothing, which is noted like any such entry.
     yield from ({} if not isinstance(row, dict) else row for row in mended(rows))
 
@@ -208,4 +234,8 @@ def _words(value: Any) -> tuple[str, ...]:
         return tuple(str(one) for one in value)
     for sign in ("，", "、", ";", "；", "|"):
         value = value.replace(sign, ",") if isinstance(value, str) else value
-    return tuple(one.strip() for one in value.split(",") if one.strip()) if isinstance(value, str) else ()
+    return (
+        tuple(one.strip() for one in value.split(",") if one.strip())
+        if isinstance(value, str)
+        else ()
+    )

@@ -17,7 +17,15 @@ from crawlers.http.transport import Transport
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.modelscope_files import RepositoryFiles, files_of
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
-from crawlers.listing import Listing, Page, Presence, RemoteFile, Strand, hex_digest, presence_of_status
+from crawlers.listing import (
+    Listing,
+    Page,
+    Presence,
+    RemoteFile,
+    Strand,
+    hex_digest,
+    presence_of_status,
+)
 from crawlers.values import ODD_SHAPES, count_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://modelscope.cn"
@@ -34,7 +42,9 @@ class ModelScopeHub:
 
     name = "modelscope"
 
-    def __init__(self, transport: Transport, host: str = DEFAULT_HOST, words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, transport: Transport, host: str = DEFAULT_HOST, words: Sequence[str] = ()
+    ) -> None:
         self._transport, self._host = transport, host.rstrip("/")
         self._words = tuple(words) or SEARCHES
 
@@ -53,11 +63,20 @@ class ModelScopeHub:
             # The number may shrink while the list is read, and once in a while it is told wrong.
             most = max(most, count_of(found.get("total_count")) or 0)
             if page == 1 and most > MOST_RESULTS:
-                notes.append(f"the search {strand.name!r} finds {most:,} repositories, {MOST_RESULTS:,} can be seen")
+                notes.append(
+                    f"the search {strand.name!r} finds {most:,} repositories, {MOST_RESULTS:,} can be seen"
+                )
             if 0 < len(models) < min(size, most - (page - 1) * size):
-                notes.append(f"page {page} of the search {strand.name!r} shows only {len(models)} repositories")
+                notes.append(
+                    f"page {page} of the search {strand.name!r} shows only {len(models)} repositories"
+                )
             listings = [listing for entry in models for listing in self._readable(entry, notes)]
-            more = gap is None and bool(models) and page * size < most and page * PAGE_SIZE < MOST_RESULTS
+            more = (
+                gap is None
+                and bool(models)
+                and page * size < most
+                and page * PAGE_SIZE < MOST_RESULTS
+            )
             if strand.since is not None and _are_older(models, strand.since):
                 more = False
             page += 1
@@ -79,7 +98,11 @@ class ModelScopeHub:
             left, size = max(total, most) - (page - 1) * _size_of(found), _size_of(found)
             if not models and (left > 0 or (page > 1 and total == 0)):
                 return Doubt(f"gives no repository and says that there are {max(total, most):,}")
-            return Doubt("shows fewer", lasts=False) if len(models) < min(left, size) or not models else None
+            return (
+                Doubt("shows fewer", lasts=False)
+                if len(models) < min(left, size) or not models
+                else None
+            )
 
         found, why_not = ask_until_believed(lambda: self._data(place, "data"), doubt)
         return found, why_not and f"{self._host}{place} {why_not}"
@@ -101,7 +124,9 @@ class ModelScopeHub:
         try:
             yield self._listing(entry, None)
         except ODD_SHAPES as error:
-            notes.append(f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})")
+            notes.append(
+                f"repository {str(entry)[:60]} cannot be read ({type(error).__name__}: {error})"
+            )
 
     def _listing(self, entry: dict[str, Any], found: RepositoryFiles | None) -> Listing:
         name = str(entry["id"])
@@ -120,7 +145,11 @@ class ModelScopeHub:
             real_person_flag=False,
             minor_flag=False,
             files=tuple(self._files(name, found)) if found else (),
-            raw=json.dumps({"model": entry, "files": found and found.revisions}, ensure_ascii=False, sort_keys=True),
+            raw=json.dumps(
+                {"model": entry, "files": found and found.revisions},
+                ensure_ascii=False,
+                sort_keys=True,
+            ),
             revision=_revision_of(entry),
             complete=found is not None,
             gaps=tuple(found.gaps) if found else (),
@@ -134,7 +163,11 @@ class ModelScopeHub:
             for one in entries:
                 path, size = text_of(one.get("Path")) or "", count_of(one.get("Size"))
                 sha256 = hex_digest(one.get("Sha256"))
-                if one.get("Type") != "blob" or not is_checkpoint(path) or (path, sha256, size) in seen:
+                if (
+                    one.get("Type") != "blob"
+                    or not is_checkpoint(path)
+                    or (path, sha256, size) in seen
+                ):
                     continue
                 seen.add((path, sha256, size))
                 own = path if path not in names else f"{revision}/{path}"
@@ -171,7 +204,10 @@ def _size_of(found: dict[str, Any]) -> int:
 def _are_older(models: list[dict[str, Any]], since: datetime) -> bool:
     """Whether a page in the order of changes, newest first, ends before `since`; any other order ends nothing."""
     try:
-        moments = [datetime.fromisoformat(str(one.get("last_modified") or one.get("updated_at"))) for one in models]
+        moments = [
+            datetime.fromisoformat(str(one.get("last_modified") or one.get("updated_at")))
+            for one in models
+        ]
         return bool(moments) and moments == sorted(moments, reverse=True) and moments[-1] < since
     except (ValueError, TypeError):
         return False

@@ -90,7 +90,9 @@ def _revisions(ask: Ask, name: str) -> list[str]:
     return []
 
 
-def _entries(ask: Ask, name: str, revision: str, found: RepositoryFiles, *, named: bool) -> list[dict[str, Any]]:
+def _entries(
+    ask: Ask, name: str, revision: str, found: RepositoryFiles, *, named: bool
+) -> list[dict[str, Any]]:
     """The entries of a revision, read folder by folder where the list of all would be cut."""
     entries = _listed(ask, name, revision, None, named=named)
     if len(entries) < MOST_FILES:
@@ -100,21 +102,33 @@ def _entries(ask: Ask, name: str, revision: str, found: RepositoryFiles, *, name
     while folders and asked < MOST_FOLDERS:
         here = _listed(ask, name, revision, folders.pop(), named=named)
         asked, cut = asked + 1, cut or len(here) >= MOST_FILES
-        new = {path: one for one in here if (path := text_of(one.get("Path"))) and path not in by_path}
+        new = {
+            path: one for one in here if (path := text_of(one.get("Path"))) and path not in by_path
+        }
         by_path |= new
         folders += [path for path, one in new.items() if one.get("Type") == "tree"]
     if cut or folders:
-        found.gaps.append(f"revision {revision} has more files than the hub shows; {len(by_path):,} were read")
+        found.gaps.append(
+            f"revision {revision} has more files than the hub shows; {len(by_path):,} were read"
+        )
     return list({**{str(one.get("Path")): one for one in entries}, **by_path}.values())
 
 
-def _listed(ask: Ask, name: str, revision: str, folder: str | None, *, named: bool) -> list[dict[str, Any]]:
+def _listed(
+    ask: Ask, name: str, revision: str, folder: str | None, *, named: bool
+) -> list[dict[str, Any]]:
     """One answer: all below the root, or what one folder holds."""
     which = f"Revision={quote(revision, safe='')}&" if revision else ""
     where = "Recursive=True" if folder is None else f"Recursive=False&Root={quote(folder, safe='')}"
 
     def doubt(told: dict[str, Any]) -> Doubt | None:
-        return Doubt("shows no file") if named and folder is None and not objects_of(told.get("Files")) else None
+        return (
+            Doubt("shows no file")
+            if named and folder is None and not objects_of(told.get("Files"))
+            else None
+        )
 
-    told, _ = ask_until_believed(lambda: ask(f"/api/v1/models/{quote(name)}/repo/files?{which}{where}"), doubt)
+    told, _ = ask_until_believed(
+        lambda: ask(f"/api/v1/models/{quote(name)}/repo/files?{which}{where}"), doubt
+    )
     return objects_of(told.get("Files"))

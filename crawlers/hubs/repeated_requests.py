@@ -35,7 +35,9 @@ class _Doubted(Exception):
     """Another attempt is due."""
 
 
-def ask_until_believed(ask: Callable[[], Answer], doubt: Callable[[Answer], Doubt | None]) -> tuple[Answer, str | None]:
+def ask_until_believed(
+    ask: Callable[[], Answer], doubt: Callable[[Answer], Doubt | None]
+) -> tuple[Answer, str | None]:
     """Ask until an answer is believed.
 
     Args:

@@ -38,7 +38,9 @@ class StorageHub(OneStrand):
 
     def __init__(self, place: str) -> None:
         if not place.partition("://")[2].strip("/"):
-            raise HubError(f"{place} names no bucket; write {place.partition('://')[0]}://bucket/prefix")
+            raise HubError(
+                f"{place} names no bucket; write {place.partition('://')[0]}://bucket/prefix"
+            )
         self._place, self._protocol = place.rstrip("/"), place.partition("://")[0]
 
     def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
@@ -48,11 +50,19 @@ class StorageHub(OneStrand):
             filesystem.invalidate_cache()
             # fsspec's own `find` leaves out a folder that it cannot read, unless it is told not to.
             strictly = type(filesystem).find is AbstractFileSystem.find
-            found = filesystem.find(root, detail=True, **({"on_error": "raise"} if strictly else {}))
-        keys = sorted(key for key in found if is_checkpoint(key) and (cursor is None or key > cursor))
+            found = filesystem.find(
+                root, detail=True, **({"on_error": "raise"} if strictly else {})
+            )
+        keys = sorted(
+            key for key in found if is_checkpoint(key) and (cursor is None or key > cursor)
+        )
         while keys:
             part, keys = keys[:PAGE_SIZE], keys[PAGE_SIZE:]
-            there = [self._listing(key, found[key]) for key in part if not _is_older(found[key], strand.since)]
+            there = [
+                self._listing(key, found[key])
+                for key in part
+                if not _is_older(found[key], strand.since)
+            ]
             yield Page(tuple(there), part[-1] if keys else None)
 
     def look(self, listing_id: str) -> Presence:
@@ -63,10 +73,16 @@ class StorageHub(OneStrand):
 
     def _listing(self, key: str, info: dict[str, Any]) -> Listing:
         place = f"{self._protocol}://{key}"
-        told = {name: value for name, value in info.items() if isinstance(value, str | int | float | None)}
+        told = {
+            name: value
+            for name, value in info.items()
+            if isinstance(value, str | int | float | None)
+        }
         changed = _changed_at(info)
         # S3 names the SHA-256 of an object only where its uploader asked for it (x-amz-checksum-sha256).
-        file = RemoteFile(key.rsplit("/", 1)[-1], place, info.get("size"), hex_digest(info.get("sha256")))
+        file = RemoteFile(
+            key.rsplit("/", 1)[-1], place, info.get("size"), hex_digest(info.get("sha256"))
+        )
         return Listing(
             hub=self.name, listing_id=place, title=file.name, url=place, creator=None, triggers=(), tags=(),
             base_model=None, published_at=changed.isoformat() if changed else None, downloads=None,
@@ -155,7 +171,9 @@ def _told(place: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise HubUnreachable(f"{place} is not there, or may not be seen with these keys") from error
     except Exception as error:
-        raise HubUnreachable(f"{place}: {type(error).__name__}: {error}; check keys and endpoint") from error
+        raise HubUnreachable(
+            f"{place}: {type(error).__name__}: {error}; check keys and endpoint"
+        ) from error
 
 
 def _changed_at(info: dict[str, Any]) -> datetime | None:

@@ -37,14 +37,23 @@ class Acquisition:
     """Fetches files of listings into the store and notes in crawl.db what that showed."""
 
     def __init__(
-        self, crawl: CrawlStore, checkpoints: CheckpointStore, door: HubDoor, clock: Callable[[], datetime]
+        self,
+        crawl: CrawlStore,
+        checkpoints: CheckpointStore,
+        door: HubDoor,
+        clock: Callable[[], datetime],
     ) -> None:
         self.checkpoints = checkpoints
         self._crawl, self._door, self._clock = crawl, door, clock
         self._inquiries = Inquiries(crawl)
 
     def obtain(
-        self, listing: Listing, file: RemoteFile, progress: Progress | None = None, *, ask_again: bool = False
+        self,
+        listing: Listing,
+        file: RemoteFile,
+        progress: Progress | None = None,
+        *,
+        ask_again: bool = False,
     ) -> StoredCheckpoint:
         """The file on disk: what is kept already under its hash is not fetched, nor what was refused not long ago.
 
@@ -91,15 +100,25 @@ class Acquisition:
 
     def _note(self, listing: Listing, file: RemoteFile, stored: StoredCheckpoint) -> None:
         size = stored.path.stat().st_size
-        if file.sha256 is None and file.size_bytes is not None and abs(size - file.size_bytes) > ROUNDING_BYTES:
+        if (
+            file.sha256 is None
+            and file.size_bytes is not None
+            and abs(size - file.size_bytes) > ROUNDING_BYTES
+        ):
             self._note_other_bytes(listing, file, stored.sha256, size)
-        self._inquiries.know_file(listing, file, stored.sha256, _weights_hash(stored.path), self._clock())
+        self._inquiries.know_file(
+            listing, file, stored.sha256, _weights_hash(stored.path), self._clock()
+        )
 
-    def _note_other_bytes(self, listing: Listing, file: RemoteFile, sha256: str, size: int | None) -> None:
+    def _note_other_bytes(
+        self, listing: Listing, file: RemoteFile, sha256: str, size: int | None
+    ) -> None:
         details = {"file": file.name, "url": file.url, "claimed_sha256": file.sha256, "sha256": sha256,
                    "claimed_bytes": file.size_bytes, "bytes": size}  # fmt: skip
         with self._crawl.transaction():
-            self._crawl.note(EventKind.OTHER_BYTES, listing.hub, listing.listing_id, self._clock(), details)
+            self._crawl.note(
+                EventKind.OTHER_BYTES, listing.hub, listing.listing_id, self._clock(), details
+            )
 
 
 def download_key(file: RemoteFile) -> str:

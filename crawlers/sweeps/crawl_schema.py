@@ -44,7 +44,8 @@ def sweeps_presence_files_events(db: Database) -> None:
         pk=("sha256", "hub", "listing_id"),
     )
     db.table("events").create(
-        {"event_id": int, "at": str, "hub": str, "listing_id": str, "kind": str, "details": str}, pk="event_id"
+        {"event_id": int, "at": str, "hub": str, "listing_id": str, "kind": str, "details": str},
+        pk="event_id",
     )
     db.table("events").create_index(["hub", "listing_id"])
     db.table("listings").create_index(["hub", "listing_id"])
@@ -67,7 +68,8 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     db.table("files").create_index(["hub", "listing_id"])
     # Which places list it, and in which of their sweeps each saw it last; presence is what holds for all of them.
     db.table("sightings").create(
-        {"place": str, "hub": str, "listing_id": str, "sweep_id": int}, pk=("place", "hub", "listing_id")
+        {"place": str, "hub": str, "listing_id": str, "sweep_id": int},
+        pk=("place", "hub", "listing_id"),
     )
     db.table("sightings").create_index(["hub", "listing_id"])
     db.execute("insert into sightings select place, hub, listing_id, sweep_id from presence")
@@ -89,7 +91,8 @@ def strands_likeness_triage_lookups(db: Database) -> None:
     db.table("triages").create_index(["sha256"])
     db.table("triages").create_index(["session_id"])
     db.table("lookups").create(
-        {"source": str, "sha256": str, "found": int, "looked_at": str, "expires_at": str}, pk=("source", "sha256")
+        {"source": str, "sha256": str, "found": int, "looked_at": str, "expires_at": str},
+        pk=("source", "sha256"),
     )
     # Events that a place's first sweep brings along: all is new then, and nothing is news.
     db.table("events").add_column("quiet", int, not_null_default=0)
@@ -143,19 +146,29 @@ def other_hashes_of_files(db: Database) -> None:
         {"hash": str, "hub": str, "listing_id": str, "name": str, "sha256": str},
         pk=("hash", "hub", "listing_id", "name"),
     )
-    for listing_id, raw in db.execute("select listing_id, raw from listings where hub = 'civitai' and raw is not null"):
+    for listing_id, raw in db.execute(
+        "select listing_id, raw from listings where hub = 'civitai' and raw is not null"
+    ):
         rows = [(told, listing_id, name, sha256) for told, name, sha256 in _hashes_in(raw)]
-        db.conn.executemany("insert or ignore into file_hashes values (?, 'civitai', ?, ?, ?)", rows)
+        db.conn.executemany(
+            "insert or ignore into file_hashes values (?, 'civitai', ?, ?, ?)", rows
+        )
 
 
 def _hashes_in(raw: str) -> Iterator[tuple[str, str, str]]:
     try:
         files = json.loads(raw)["version"]["files"]
         for file in files:
-            hashes = {str(kind).lower(): str(digits).lower() for kind, digits in file["hashes"].items()}
+            hashes = {
+                str(kind).lower(): str(digits).lower() for kind, digits in file["hashes"].items()
+            }
             for kind, length in (("blake3", 64), ("autov1", 8), ("crc32", 8)):
                 digits = hashes.get(kind, "")
-                if len(digits) == length and not set(digits) - set("0123456789abcdef") and not is_of_nothing(digits):
+                if (
+                    len(digits) == length
+                    and not set(digits) - set("0123456789abcdef")
+                    and not is_of_nothing(digits)
+                ):
                     yield f"{kind}:{digits}", str(file["name"]), hashes.get("sha256", "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return  # an answer of another shape: it is known by its other hashes

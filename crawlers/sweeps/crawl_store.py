@@ -89,7 +89,13 @@ class CrawlStore:
         return {row[0]: Known(*row[1:]) for row in rows}
 
     def see(
-        self, listings: Sequence[Listing], place: str, sweep_id: int, now: datetime, *, first: bool = False
+        self,
+        listings: Sequence[Listing],
+        place: str,
+        sweep_id: int,
+        now: datetime,
+        *,
+        first: bool = False,
     ) -> list[Event]:
         """Remember listings as a sweep found them, and what is new about them. Belongs inside a transaction.
 
@@ -105,7 +111,8 @@ class CrawlStore:
         fields = {
             version.listing_id: self._changed_fields(listing, before)
             for version, listing in zip(versions, listings, strict=True)
-            if (before := known.get(version.listing_id)) and before.content_sha256 != version.content_sha256
+            if (before := known.get(version.listing_id))
+            and before.content_sha256 != version.content_sha256
         }
         self._keep_versions(listings, versions, moment)
         self._keep_other_hashes(listings)
@@ -131,9 +138,13 @@ class CrawlStore:
         found = [
             (version.listing_id, kind, details)
             for version in versions
-            for kind, details in happened_to(version, known.get(version.listing_id), fields.get(version.listing_id, []))
+            for kind, details in happened_to(
+                version, known.get(version.listing_id), fields.get(version.listing_id, [])
+            )
         ]
-        return self._note_all(hub, [*found, *self._elsewhere(hub, listings, moment)], moment, first=first)
+        return self._note_all(
+            hub, [*found, *self._elsewhere(hub, listings, moment)], moment, first=first
+        )
 
     def touch(self, hub: str, listing_ids: Sequence[str], place: str, sweep_id: int) -> None:
         """These listings are still there, and unchanged. Belongs inside a transaction."""
@@ -148,17 +159,26 @@ class CrawlStore:
             [(place, hub, listing_id, sweep_id) for listing_id in listing_ids],
         )
 
-    def note(self, kind: EventKind, hub: str, listing_id: str, now: datetime, details: dict[str, Any]) -> Event:
+    def note(
+        self, kind: EventKind, hub: str, listing_id: str, now: datetime, details: dict[str, Any]
+    ) -> Event:
         """Write an event. Belongs inside a transaction."""
         return self._note_all(hub, [(listing_id, kind, details)], now.isoformat())[0]
 
     def _note_all(
-        self, hub: str, found: list[tuple[str, EventKind, dict[str, Any]]], moment: str, *, first: bool = False
+        self,
+        hub: str,
+        found: list[tuple[str, EventKind, dict[str, Any]]],
+        moment: str,
+        *,
+        first: bool = False,
     ) -> list[Event]:
         # The transaction holds off other writers, so that ids can be given here.
         last = self.db.execute("select coalesce(max(event_id), 0) from events").fetchone()[0]
         events = [
-            Event(moment, hub, listing_id, kind, details, number, first and kind in EXPECTED_AT_FIRST)
+            Event(
+                moment, hub, listing_id, kind, details, number, first and kind in EXPECTED_AT_FIRST
+            )
             for number, (listing_id, kind, details) in enumerate(found, last + 1)
         ]
         self.db.conn.executemany(
@@ -178,7 +198,9 @@ class CrawlStore:
         )
         return events
 
-    def _keep_versions(self, listings: Sequence[Listing], versions: list[Version], moment: str) -> None:
+    def _keep_versions(
+        self, listings: Sequence[Listing], versions: list[Version], moment: str
+    ) -> None:
         self.db.conn.executemany(
             "insert into listings (hub, listing_id, content_sha256, title, url, creator, downloads, first_seen, last_seen, "
             "record, raw) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (hub, listing_id, content_sha256) do update set "
@@ -205,13 +227,25 @@ class CrawlStore:
         )
 
     def _changed_fields(self, listing: Listing, before: Known) -> list[str]:
-        query = "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
-        row = self.db.execute(query, [listing.hub, listing.listing_id, before.content_sha256]).fetchone()
+        query = (
+            "select record from listings where hub = ? and listing_id = ? and content_sha256 = ?"
+        )
+        row = self.db.execute(
+            query, [listing.hub, listing.listing_id, before.content_sha256]
+        ).fetchone()
         # Read back as a listing: a field that an earlier version of this program did not keep is no change.
-        old = replace(listing_from_dict({"downloads": None, **json.loads(row[0])}), downloads=None) if row else None
+        old = (
+            replace(listing_from_dict({"downloads": None, **json.loads(row[0])}), downloads=None)
+            if row
+            else None
+        )
         told = listing_to_dict(old) if old else {}
         new = listing_to_dict(listing)
-        return sorted(name for name in new if name not in ("downloads", "revision") and told.get(name) != new[name])
+        return sorted(
+            name
+            for name in new
+            if name not in ("downloads", "revision") and told.get(name) != new[name]
+        )
 
     def _elsewhere(
         self, hub: str, listings: Sequence[Listing], moment: str
@@ -225,8 +259,12 @@ class CrawlStore:
         ]
         if not named:
             return []
-        same_bytes = self._first_holders("sha256", [file.sha256 for _, file in named if file.sha256])
-        same_weights = self._first_holders("weights_hash", [told for _, file in named if (told := _weights_hash(file))])
+        same_bytes = self._first_holders(
+            "sha256", [file.sha256 for _, file in named if file.sha256]
+        )
+        same_weights = self._first_holders(
+            "weights_hash", [told for _, file in named if (told := _weights_hash(file))]
+        )
         before = self.db.execute("select coalesce(max(rowid), 0) from files").fetchone()[0]
         self.db.conn.executemany(
             "insert into files (sha256, hub, listing_id, name, first_seen, weights_hash) values (?, ?, ?, ?, ?, ?) "
@@ -238,12 +276,18 @@ class CrawlStore:
         )
         new = {
             (row[0], row[1])
-            for row in self.db.execute("select listing_id, sha256 from files where rowid > ?", [before])
+            for row in self.db.execute(
+                "select listing_id, sha256 from files where rowid > ?", [before]
+            )
         }
         found: list[tuple[str, EventKind, dict[str, Any]]] = []
         for listing_id, file in named:
             # Of two listings on one page the first one holds the file first.
-            first = same_bytes.setdefault(file.sha256, (hub, listing_id)) if file.sha256 else (hub, listing_id)
+            first = (
+                same_bytes.setdefault(file.sha256, (hub, listing_id))
+                if file.sha256
+                else (hub, listing_id)
+            )
             same = "sha256"
             if first == (hub, listing_id) and (told := _weights_hash(file)):
                 first, same = same_weights.setdefault(told, (hub, listing_id)), "weights"
@@ -255,17 +299,26 @@ class CrawlStore:
 
     def _first_holders(self, column: str, hashes: Sequence[str]) -> dict[str, tuple[str, str]]:
         query = f"select {column}, hub, listing_id, min(rowid) from files where {column} in "
-        return {row[0]: (row[1], row[2]) for row in self._among(query, hashes, [], f" group by {column}")}
+        return {
+            row[0]: (row[1], row[2])
+            for row in self._among(query, hashes, [], f" group by {column}")
+        }
 
-    def _among(self, query: str, values: Sequence[str], before: list[Any], after: str = "") -> list[Any]:
+    def _among(
+        self, query: str, values: Sequence[str], before: list[Any], after: str = ""
+    ) -> list[Any]:
         """Rows whose column is one of many values."""
         rows: list[Any] = []
         for start in range(0, len(values), _MOST_VALUES):
             part = values[start : start + _MOST_VALUES]
-            rows += self.db.execute(f"{query} ({','.join('?' * len(part))}){after}", [*before, *part]).fetchall()
+            rows += self.db.execute(
+                f"{query} ({','.join('?' * len(part))}){after}", [*before, *part]
+            ).fetchall()
         return rows
 
-    def events(self, hub: str | None = None, limit: int = 50, after: int | None = None) -> list[Event]:
+    def events(
+        self, hub: str | None = None, limit: int = 50, after: int | None = None
+    ) -> list[Event]:
         """The newest events, newest first; with `after`, those behind that event's id that are news, oldest first."""
         news = "" if after is None else " and not quiet"
         where = f"(:hub is null or hub = :hub) and event_id > :after{news}"
@@ -304,7 +357,9 @@ class CrawlStore:
 
 def stored_listing(row: dict[str, Any]) -> Listing:
     """A listing from a row with `record`, `raw` and `downloads`."""
-    return listing_from_dict({**json.loads(row["record"]), "raw": row["raw"] or "", "downloads": row["downloads"]})
+    return listing_from_dict(
+        {**json.loads(row["record"]), "raw": row["raw"] or "", "downloads": row["downloads"]}
+    )
 
 
 def _weights_hash(file: RemoteFile) -> str | None:

@@ -24,7 +24,8 @@ def history_of(store: CrawlStore, hub: str, listing_id: str) -> dict[str, Any] |
         key,
     )
     events = store.db.query(
-        "select at, kind, details from events where hub = ? and listing_id = ? order by event_id", key
+        "select at, kind, details from events where hub = ? and listing_id = ? order by event_id",
+        key,
     )
     others = {
         (other.hub, other.listing_id): other
@@ -34,20 +35,34 @@ def history_of(store: CrawlStore, hub: str, listing_id: str) -> dict[str, Any] |
         if [other.hub, other.listing_id] != key
     }
     triages = inquiries.triages_of(listing)
-    sessions = {one["training"].get("session_id") for one in triages if one.get("training")} - {None}
+    sessions = {one["training"].get("session_id") for one in triages if one.get("training")} - {
+        None
+    }
     likeness = likeness_of(listing)
     score = presence["likeness"] if presence["likeness"] is not None else likeness.score
-    signals = [list(one) for one in likeness.signals] + [one for told in triages for one in told["likeness_signals"]]
+    signals = [list(one) for one in likeness.signals] + [
+        one for told in triages for one in told["likeness_signals"]
+    ]
     return {
         "listing": listing_to_dict(listing),
         "state": presence["state"],
-        "likeness": {"score": score, "signals": [list(one) for one in dict.fromkeys(map(tuple, signals))]},
+        "likeness": {
+            "score": score,
+            "signals": [list(one) for one in dict.fromkeys(map(tuple, signals))],
+        },
         "versions": list(versions),
         "events": [{**row, "details": json.loads(row["details"])} for row in events],
         "triages": triages,
-        "same_training": [one for session in sessions for one in inquiries.of_one_training(str(session))],
+        "same_training": [
+            one for session in sessions for one in inquiries.of_one_training(str(session))
+        ],
         "also_at": [
-            {"hub": other.hub, "listing_id": other.listing_id, "title": other.title, "url": other.url}
+            {
+                "hub": other.hub,
+                "listing_id": other.listing_id,
+                "title": other.title,
+                "url": other.url,
+            }
             for other in others.values()
         ],
         "raw": listing.raw,

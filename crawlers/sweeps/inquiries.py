@@ -32,14 +32,18 @@ class Inquiries:
     def __init__(self, store: CrawlStore) -> None:
         self._store, self._db = store, store.db
 
-    def fresh(self, source: str, sha256s: Sequence[str], now: datetime) -> dict[str, tuple[bool, str, str]]:
+    def fresh(
+        self, source: str, sha256s: Sequence[str], now: datetime
+    ) -> dict[str, tuple[bool, str, str]]:
         """Answers of a source that still count: found or not, when it was asked, and until when that counts."""
         moment = now.isoformat()
         query = "select sha256, found, looked_at, expires_at from lookups where source = ? and expires_at > ? and sha256 in "
         rows: list[Any] = []
         for start in range(0, len(sha256s), 10_000):
             part = sha256s[start : start + 10_000]
-            rows += self._db.execute(f"{query}({','.join('?' * len(part))})", [source, moment, *part]).fetchall()
+            rows += self._db.execute(
+                f"{query}({','.join('?' * len(part))})", [source, moment, *part]
+            ).fetchall()
         return {row[0]: (bool(row[1]), row[2], row[3]) for row in rows}
 
     def remember(self, source: str, answers: Mapping[str, bool], now: datetime) -> None:
@@ -47,7 +51,13 @@ class Inquiries:
         self._db.conn.executemany(
             "insert or replace into lookups (source, sha256, found, looked_at, expires_at) values (?, ?, ?, ?, ?)",
             [
-                (source, sha256, found, now.isoformat(), (now + (POSITIVE if found else NEGATIVE)).isoformat())
+                (
+                    source,
+                    sha256,
+                    found,
+                    now.isoformat(),
+                    (now + (POSITIVE if found else NEGATIVE)).isoformat(),
+                )
                 for sha256, found in answers.items()
             ],
         )
@@ -99,7 +109,11 @@ class Inquiries:
                         return
 
     def keep_triage(
-        self, wanted: Wanted, record: Mapping[str, Any], metadata: Mapping[str, str] | None, now: datetime
+        self,
+        wanted: Wanted,
+        record: Mapping[str, Any],
+        metadata: Mapping[str, str] | None,
+        now: datetime,
     ) -> None:
         """Keep what a header told; the listing's likeness score follows. Belongs inside a transaction."""
         listing, file = wanted.listing, wanted.file
@@ -109,7 +123,11 @@ class Inquiries:
             "select content_sha256 from presence where hub = ? and listing_id = ?", key
         ).fetchone()
         training = record.get("training") or {}
-        told = {**record, "likeness": likeness.score, "likeness_signals": [list(one) for one in likeness.signals]}
+        told = {
+            **record,
+            "likeness": likeness.score,
+            "likeness_signals": [list(one) for one in likeness.signals],
+        }
         self._db.execute(
             "insert or replace into triages (hub, listing_id, name, revision, sha256, session_id, weights_hash, likeness, "
             "bytes_read, at, record) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -124,22 +142,41 @@ class Inquiries:
 
     def triages_of(self, listing: Listing) -> list[dict[str, Any]]:
         """What the headers of a listing's files told."""
-        rows = self._db.table("triages").rows_where("hub = ? and listing_id = ?", [listing.hub, listing.listing_id])
+        rows = self._db.table("triages").rows_where(
+            "hub = ? and listing_id = ?", [listing.hub, listing.listing_id]
+        )
         return [{"name": row["name"], **json.loads(row["record"])} for row in rows]
 
     def of_one_training(self, session_id: str) -> list[dict[str, Any]]:
         """The files that came out of one training session."""
         rows = self._db.table("triages").rows_where("session_id = ?", [session_id], order_by="at")
         return [
-            {"hub": row["hub"], "listing_id": row["listing_id"], "name": row["name"], "sha256": row["sha256"]}
+            {
+                "hub": row["hub"],
+                "listing_id": row["listing_id"],
+                "name": row["name"],
+                "sha256": row["sha256"],
+            }
             for row in rows
         ]
 
     def know_file(
-        self, listing: Listing, file: RemoteFile, sha256: str, weights_hash: str | None, now: datetime
+        self,
+        listing: Listing,
+        file: RemoteFile,
+        sha256: str,
+        weights_hash: str | None,
+        now: datetime,
     ) -> list[Event]:
         """Note the hashes that a fetched file really has; the same weights elsewhere become an event."""
-        row = (sha256, listing.hub, listing.listing_id, file.name, now.isoformat(), weights_hash and weights_hash[:12])
+        row = (
+            sha256,
+            listing.hub,
+            listing.listing_id,
+            file.name,
+            now.isoformat(),
+            weights_hash and weights_hash[:12],
+        )
         with self._store.transaction():
             others = self._db.execute(
                 "select hub, listing_id from files where (sha256 = ? or (weights_hash = ? and weights_hash is not null)) "
@@ -147,7 +184,8 @@ class Inquiries:
                 [sha256, row[5], listing.hub, listing.listing_id],
             ).fetchone()
             before = self._db.execute(
-                "select weights_hash from files where sha256 = ? and hub = ? and listing_id = ?", row[:3]
+                "select weights_hash from files where sha256 = ? and hub = ? and listing_id = ?",
+                row[:3],
             ).fetchone()
             self._db.execute(
                 "insert into files (sha256, hub, listing_id, name, first_seen, weights_hash) values (?, ?, ?, ?, ?, ?) "
@@ -163,4 +201,8 @@ class Inquiries:
                 "same": "weights",
                 "first": {"hub": others[0], "listing_id": others[1]},
             }
-            return [self._store.note(EventKind.RE_UPLOADED, listing.hub, listing.listing_id, now, details)]
+            return [
+                self._store.note(
+                    EventKind.RE_UPLOADED, listing.hub, listing.listing_id, now, details
+                )
+            ]

@@ -10,9 +10,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from crawlers.checkpoints.training_metadata import dataset_folders, folder_words, person_tags, training_of
+from crawlers.checkpoints.training_metadata import (
+    dataset_folders,
+    folder_words,
+    person_tags,
+    training_of,
+)
 from crawlers.listing import Listing
-from crawlers.words import NO_PERSON_WORDS, PERSON_WORDS, PHOTOGRAPHIC_BASES, REAL_PERSON_WORDS, named_in, personal_name
+from crawlers.words import (
+    NO_PERSON_WORDS,
+    PERSON_WORDS,
+    PHOTOGRAPHIC_BASES,
+    REAL_PERSON_WORDS,
+    named_in,
+    personal_name,
+)
 
 # What nothing speaks for or against: most adapters on the hubs show styles and invented characters.
 PRIOR_LOG_ODDS = -1.5
@@ -70,7 +82,9 @@ def _from_listing(listing: Listing) -> Iterator[tuple[str, str]]:
     if listing.training_data:
         yield "training photos", listing.training_data[0].name
     yield from _first("real person word", named_in(words, REAL_PERSON_WORDS))
-    yield from _first("person's class word", named_in((*listing.triggers, *listing.tags), _CLASS_WORDS))
+    yield from _first(
+        "person's class word", named_in((*listing.triggers, *listing.tags), _CLASS_WORDS)
+    )
     yield from _name(listing.title)
     if PHOTOGRAPHIC_BASES.search(listing.base_model or ""):
         yield "photographic base", listing.base_model or ""
@@ -80,7 +94,9 @@ def _from_listing(listing: Listing) -> Iterator[tuple[str, str]]:
 def _from_header(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     training = training_of(metadata)
     folders = [folder_words(folder) or folder for folder in dataset_folders(metadata)]
-    yield from _first("person's class word", [*named_in(folders, PERSON_WORDS), *person_tags(metadata)])
+    yield from _first(
+        "person's class word", [*named_in(folders, PERSON_WORDS), *person_tags(metadata)]
+    )
     for folder in folders:
         yield from _name(folder)
     count = training["photo_count"]

@@ -81,7 +81,10 @@ class LookupStep:
 
 
 def look_up(
-    store: CrawlStore, sources: Sequence[Source], sha256s: Sequence[str], clock: Callable[[], datetime]
+    store: CrawlStore,
+    sources: Sequence[Source],
+    sha256s: Sequence[str],
+    clock: Callable[[], datetime],
 ) -> Iterator[LookupStep]:
     """Ask each source about hashes whose last answer is old or missing; each answer is kept as it comes.
 
@@ -102,7 +105,11 @@ def look_up(
                 for sha256, listing in source.find(asked[start : start + _PART]):
                     done += 1
                     with store.transaction():
-                        events = store.see([listing], f"lookup:{source.name}", 0, clock()) if listing else []
+                        events = (
+                            store.see([listing], f"lookup:{source.name}", 0, clock())
+                            if listing
+                            else []
+                        )
                         inquiries.remember(source.name, {sha256: listing is not None}, clock())
                     yield LookupStep(source.name, sha256, done, total, listing, tuple(events))
         except HubError as error:

@@ -47,7 +47,12 @@ def open_sweep(store: CrawlStore, place: str, since: datetime | None, now: datet
 
 
 def add_sweep(
-    store: CrawlStore, place: str, hub: str, strands: tuple[Strand, ...], since: datetime | None, now: datetime
+    store: CrawlStore,
+    place: str,
+    hub: str,
+    strands: tuple[Strand, ...],
+    since: datetime | None,
+    now: datetime,
 ) -> int:
     """Write down a new sweep with its strands; its id."""
     with store.transaction():
@@ -72,10 +77,14 @@ def open_strands(store: CrawlStore, sweep_id: int, *, last: bool) -> list[OpenSt
         store.db.execute(forget, [sweep_id, last])
     where = "sweep_id = ? and last = ? and not done"
     rows = store.db.table("strands").rows_where(where, [sweep_id, last], order_by="number")
-    return [OpenStrand(one["number"], Strand(one["name"], since, last), one["cursor"]) for one in rows]
+    return [
+        OpenStrand(one["number"], Strand(one["name"], since, last), one["cursor"]) for one in rows
+    ]
 
 
-def advance(store: CrawlStore, sweep_id: int, number: int, page: Page | None, asked_at: str | None) -> None:
+def advance(
+    store: CrawlStore, sweep_id: int, number: int, page: Page | None, asked_at: str | None
+) -> None:
     """Note that a page was taken in. Belongs inside a transaction.
 
     A strand at whose end a gap is left is not done: it goes on at its first gap.

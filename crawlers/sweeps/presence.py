@@ -29,7 +29,12 @@ class Workers(ThreadPoolExecutor):
 
 
 def vanished(
-    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], sweep_id: int, pool: ThreadPoolExecutor
+    hub: Hub,
+    place: str,
+    store: CrawlStore,
+    clock: Callable[[], datetime],
+    sweep_id: int,
+    pool: ThreadPoolExecutor,
 ) -> Iterator[Told]:
     """What became of listings that this place showed before and did not show in this sweep."""
     query = """
@@ -39,7 +44,9 @@ def vanished(
     yield from _asked_about(hub, store, list(store.db.query(query, [place, sweep_id])), clock, pool)
 
 
-def confirm_missing(hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]) -> Iterator[Told]:
+def confirm_missing(
+    hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime]
+) -> Iterator[Told]:
     """Look again at what answered 404 once, an hour or more ago: events of what is gone, notes of what cannot be told."""
     before = (clock() - BETWEEN_LOOKS).isoformat()
     query = """
@@ -52,7 +59,11 @@ def confirm_missing(hub: Hub, place: str, store: CrawlStore, clock: Callable[[],
 
 
 def _asked_about(
-    hub: Hub, store: CrawlStore, rows: list[dict[str, Any]], clock: Callable[[], datetime], pool: ThreadPoolExecutor
+    hub: Hub,
+    store: CrawlStore,
+    rows: list[dict[str, Any]],
+    clock: Callable[[], datetime],
+    pool: ThreadPoolExecutor,
 ) -> Iterator[Told]:
     """What the hub says has become of listings, in the order of the rows."""
     for start in range(0, len(rows), _AT_ONCE):
@@ -61,12 +72,17 @@ def _asked_about(
             try:
                 presence = asked.result()
             except (HubError, *ODD_SHAPES) as error:
-                yield None, f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}"
+                yield (
+                    None,
+                    f"{row['listing_id']} was not listed, and what became of it cannot be told: {error}",
+                )
                 continue
             yield _note_presence(store, row, presence, clock()), None
 
 
-def _note_presence(store: CrawlStore, row: Mapping[str, Any], presence: Presence, now: datetime) -> Event | None:
+def _note_presence(
+    store: CrawlStore, row: Mapping[str, Any], presence: Presence, now: datetime
+) -> Event | None:
     state, since = str(presence), row["missing_since"]
     first_404 = presence == Presence.GONE and row["state"] == "listed"
     if presence == Presence.LISTED:
@@ -77,4 +93,6 @@ def _note_presence(store: CrawlStore, row: Mapping[str, Any], presence: Presence
         key = (row["hub"], row["listing_id"])
         store.db.table("presence").update(key, {"state": state, "missing_since": since})
         told = state not in ("listed", "missing")
-        return store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None
+        return (
+            store.note(OF_PRESENCE[presence], *key, now, {"missing_since": since}) if told else None
+        )

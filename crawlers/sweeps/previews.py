@@ -51,7 +51,11 @@ def _of_a_card(told: Any, page: str) -> Iterator[Preview]:
         url = _at(example, "output", "url")
         if not isinstance(url, str):
             continue
-        place = url if _is_address(url) else urljoin(f"{page.rstrip('/')}/resolve/main/", quote(url.lstrip("./")))
+        place = (
+            url
+            if _is_address(url)
+            else urljoin(f"{page.rstrip('/')}/resolve/main/", quote(url.lstrip("./")))
+        )
         if _is_address(place):
             yield Preview(place)
 

@@ -62,7 +62,10 @@ def search(
         """
     rows = store.db.query(f"{query} order by {ORDERS[order]} limit :limit offset :offset", facts)
     return [
-        Found(stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]) for row in rows
+        Found(
+            stored_listing(row), row["state"], row["likeness"], row["first_seen"], row["last_seen"]
+        )
+        for row in rows
     ]
 
 

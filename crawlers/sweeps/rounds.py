@@ -15,7 +15,9 @@ from crawlers.sweeps.sweep import SweepStep, sweep
 OVERLAP = timedelta(hours=2)
 
 
-def since_when(store: CrawlStore, place: str, now: datetime, full_every: timedelta) -> datetime | None:
+def since_when(
+    store: CrawlStore, place: str, now: datetime, full_every: timedelta
+) -> datetime | None:
     """Since when the next round has to read: None for everything, when that was not read to its end for `full_every`."""
     last_full = _last(store, place, "since is null")
     if last_full is None or now - last_full >= full_every:
@@ -45,7 +47,12 @@ def go_round(
 
 
 def _what_changed_since(
-    step: SweepStep, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], workers: int
+    step: SweepStep,
+    hub: Hub,
+    place: str,
+    store: CrawlStore,
+    clock: Callable[[], datetime],
+    workers: int,
 ) -> Iterator[SweepStep]:
     query = "select started_at from sweeps where sweep_id = ?"
     started_at = store.db.execute(query, [step.sweep_id]).fetchone()[0]

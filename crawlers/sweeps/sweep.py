@@ -93,13 +93,19 @@ def sweep(
                 return
             if since is None:
                 for event, note in vanished(hub, place, store, clock, step.sweep_id, pool):
-                    yield replace(passing.step, events=(event,) if event else (), notes=(note,) if note else ())
+                    yield replace(
+                        passing.step,
+                        events=(event,) if event else (),
+                        notes=(note,) if note else (),
+                    )
         with store.transaction():
             store.db.table("sweeps").update(step.sweep_id, {"finished_at": clock().isoformat()})
         yield replace(passing.step, events=(), notes=(), finished=True)
 
 
-def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime) -> SweepStep:
+def _begin(
+    hub: Hub, place: str, store: CrawlStore, since: datetime | None, now: datetime
+) -> SweepStep:
     sweep_id = open_sweep(store, place, since, now)
     if sweep_id is None:
         return SweepStep(add_sweep(store, place, hub.name, hub.strands(since), since, now), 0, 0)
@@ -111,7 +117,14 @@ def _begin(hub: Hub, place: str, store: CrawlStore, since: datetime | None, now:
 class _Pass:
     """One call's part of a sweep. Only the thread that iterates touches the store."""
 
-    def __init__(self, hub: Hub, place: str, store: CrawlStore, clock: Callable[[], datetime], step: SweepStep) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        place: str,
+        store: CrawlStore,
+        clock: Callable[[], datetime],
+        step: SweepStep,
+    ) -> None:
         self.hub, self.place, self.store, self.clock, self.step = hub, place, store, clock, step
         self._owners: dict[Future[Any], _Reading] = {}
         self._arrived: SimpleQueue[Future[Any]] = SimpleQueue()
@@ -153,7 +166,9 @@ class _Pass:
         self._owners[future] = reading
         future.add_done_callback(self._arrived.put)
 
-    def _take(self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]) -> tuple[SweepStep | None, bool]:
+    def _take(
+        self, pool: ThreadPoolExecutor, reading: _Reading, future: Future[Any]
+    ) -> tuple[SweepStep | None, bool]:
         """What a finished request brought; a step where that ended a page, and whether the strand ended."""
         page_arrived = reading.page is None
         try:
@@ -197,7 +212,9 @@ class _Pass:
         known = reading.known = self.store.known(self.hub.name, list(listings), self.place)
         for listing_id, listing in listings.items():
             before = known.get(listing_id)
-            if (before is not None and before.sweep_id == self.step.sweep_id) or listing_id in self._asking:
+            if (
+                before is not None and before.sweep_id == self.step.sweep_id
+            ) or listing_id in self._asking:
                 continue
             # What only another address told is asked for again here: its files' addresses are that place's.
             unchanged = (
@@ -221,8 +238,13 @@ class _Pass:
             # Another strand may have brought the same listing while this one was asking.
             ids = [*(listing.listing_id for listing in reading.fresh), *reading.unchanged]
             known = self.store.known(self.hub.name, ids, self.place)
-            done = {listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id}
-            order = {listing.listing_id: number for number, listing in enumerate(page.listings if page else ())}
+            done = {
+                listing_id for listing_id, before in known.items() if before.sweep_id == sweep_id
+            }
+            order = {
+                listing.listing_id: number
+                for number, listing in enumerate(page.listings if page else ())
+            }
             fresh = [listing for listing in reading.fresh if listing.listing_id not in done]
             fresh.sort(key=lambda listing: order[listing.listing_id])
             unchanged = [listing_id for listing_id in reading.unchanged if listing_id not in done]
@@ -230,7 +252,9 @@ class _Pass:
             self.store.touch(self.hub.name, unchanged, self.place, sweep_id)
             count = self.step.listings + len(fresh) + len(unchanged)
             notes = (*(page.notes if page else ()), *reading.notes)
-            self.step = SweepStep(sweep_id, self.step.pages + 1, count, tuple(events), notes, before=self.step.before)
+            self.step = SweepStep(
+                sweep_id, self.step.pages + 1, count, tuple(events), notes, before=self.step.before
+            )
             advance(self.store, sweep_id, reading.number, page, reading.asked_at)
             self.store.db.execute(
                 "update sweeps set pages = ?, listings = ? where sweep_id = ?",

@@ -45,7 +45,11 @@ def version_of(listing: Listing) -> Version:
     revision = record.pop("revision")
     lasting = json.dumps(record, ensure_ascii=False, sort_keys=True)
     content = hashlib.sha256(lasting.encode(errors="surrogatepass")).hexdigest()
-    whole = lasting if revision is None else json.dumps({**record, "revision": revision}, ensure_ascii=False)
+    whole = (
+        lasting
+        if revision is None
+        else json.dumps({**record, "revision": revision}, ensure_ascii=False)
+    )
     return Version(listing.hub, listing.listing_id, content, whole, listing.standing)
 
 

@@ -25,13 +25,19 @@ class Webhook:
         secret: signs every body: `sha256=` and the HMAC-SHA256 in hex, as GitHub's webhooks do; None sends unsigned.
     """
 
-    def __init__(self, store: CrawlStore, transport: Transport, url: str, secret: str | None) -> None:
+    def __init__(
+        self, store: CrawlStore, transport: Transport, url: str, secret: str | None
+    ) -> None:
         if not is_address(url):
-            raise HubError(f"{url!r} is no address that events can be posted to; write https://host/path")
+            raise HubError(
+                f"{url!r} is no address that events can be posted to; write https://host/path"
+            )
         transport.destinations.must_allow(httpx.URL(url))
         self._store, self._transport, self._url, self._secret = store, transport, url, secret
         with store.transaction():
-            query = "insert or ignore into webhooks select ?, coalesce(max(event_id), 0) from events"
+            query = (
+                "insert or ignore into webhooks select ?, coalesce(max(event_id), 0) from events"
+            )
             store.db.execute(query, [url])
 
     def deliver(self) -> int:
@@ -45,7 +51,9 @@ class Webhook:
         while events := self._store.events(
             limit=EVENTS_AT_ONCE, after=self._store.db.execute(query, [self._url]).fetchone()[0]
         ):
-            body = json.dumps({"events": [dataclasses.asdict(event) for event in events]}, ensure_ascii=False).encode()
+            body = json.dumps(
+                {"events": [dataclasses.asdict(event) for event in events]}, ensure_ascii=False
+            ).encode()
             first, last = events[0].event_id, events[-1].event_id
             headers = {"Content-Type": "application/json", DELIVERY_HEADER: f"{first}-{last}"}
             if self._secret is not None:
@@ -57,7 +65,9 @@ class Webhook:
 
     def _move_to(self, event_id: int) -> None:
         with self._store.transaction():
-            self._store.db.execute("update webhooks set delivered = ? where url = ?", [event_id, self._url])
+            self._store.db.execute(
+                "update webhooks set delivered = ? where url = ?", [event_id, self._url]
+            )
 
 
 def signature_of(body: bytes, secret: str) -> str:

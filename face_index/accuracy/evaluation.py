@@ -88,7 +88,10 @@ class Evaluation:
         """Plain JSON values, without single scores: they are biometric data of whoever is in the photos."""
         hidden = {"genuine", "impostor", "log10_lr"}
         document = {name: value for name, value in asdict(self).items() if name not in hidden}
-        document["genuine_comparisons"], document["impostor_comparisons"] = len(self.genuine), len(self.impostor)
+        document["genuine_comparisons"], document["impostor_comparisons"] = (
+            len(self.genuine),
+            len(self.impostor),
+        )
         document["failure_to_acquire_rate"] = sum(self.failures.values()) / max(self.photos, 1)
         thresholds, false_match, false_non_match = self.det()
         document["det"] = {
@@ -137,20 +140,33 @@ def evaluate_pairs(pairs: Sequence[Pair], read: ReadPhotos, seed: int = 0) -> Ev
     usable = [pair for pair in pairs if pair.first in read.faces and pair.second in read.faces]
     names = {
         name: number
-        for number, name in enumerate(sorted({p.person for one in usable for p in (one.first, one.second)}))
+        for number, name in enumerate(
+            sorted({p.person for one in usable for p in (one.first, one.second)})
+        )
     }
     kinds = {}
     for genuine in (True, False):
         chosen = [pair for pair in usable if pair.genuine == genuine]
         kinds[genuine] = (
-            cosines([read.faces[pair.first] for pair in chosen], [read.faces[pair.second] for pair in chosen]),
+            cosines(
+                [read.faces[pair.first] for pair in chosen],
+                [read.faces[pair.second] for pair in chosen],
+            ),
             np.array([names[pair.first.person] for pair in chosen], np.int64),
             [pair.first.group for pair in chosen],
         )
     if not len(kinds[True][0]) or not len(kinds[False][0]):
-        raise CalibrationImpossible("pairs of one person and pairs of two are needed, with usable faces in them")
+        raise CalibrationImpossible(
+            "pairs of one person and pairs of two are needed, with usable faces in them"
+        )
     scores = _Scores(
-        kinds[True][0], kinds[True][1], kinds[False][0], kinds[False][1], kinds[True][2], kinds[False][2], len(names)
+        kinds[True][0],
+        kinds[True][1],
+        kinds[False][0],
+        kinds[False][1],
+        kinds[True][2],
+        kinds[False][2],
+        len(names),
     )
     return _evaluation(len(names), read, scores, np.random.default_rng(seed))
 
@@ -173,12 +189,17 @@ def _evaluation(
         impostor=scores.impostor,
         equal_error_rate=equal_error_rate(scores.genuine, scores.impostor),
         verification=tuple(
-            _verification_point(scores, stated, rng) for stated in STATED_FMR if stated * len(scores.impostor) >= 3
+            _verification_point(scores, stated, rng)
+            for stated in STATED_FMR
+            if stated * len(scores.impostor) >= 3
         ),
         groups=groups,
         differentials=None
         if groups is None
-        else {kind: differential({name: rates[kind] for name, rates in groups.items()}) for kind in ("fmr", "fnmr")},
+        else {
+            kind: differential({name: rates[kind] for name, rates in groups.items()})
+            for kind in ("fmr", "fnmr")
+        },
         **held_out,
     )
 
@@ -208,7 +229,12 @@ def _verification_point(scores: _Scores, stated: float, rng: np.random.Generator
     return OperatingPoint(stated, threshold, false_match, false_non_match)
 
 
-def _rate(wrong: npt.NDArray[np.bool_], persons: npt.NDArray[np.int64], count: int, rng: np.random.Generator) -> Rate:
+def _rate(
+    wrong: npt.NDArray[np.bool_],
+    persons: npt.NDArray[np.int64],
+    count: int,
+    rng: np.random.Generator,
+) -> Rate:
     errors = np.bincount(persons, weights=wrong, minlength=count).astype(float)
     return rate_over_subjects(errors, np.bincount(persons, minlength=count).astype(float), rng)
 
@@ -218,14 +244,27 @@ def _by_group(scores: _Scores, rng: np.random.Generator) -> dict[str, dict[str, 
     if len(names) < 2:
         return None
     threshold = float(np.quantile(scores.impostor, 1 - 1e-3, method="higher"))
-    genuine_groups, impostor_groups = np.array(scores.genuine_groups), np.array(scores.impostor_groups)
+    genuine_groups, impostor_groups = (
+        np.array(scores.genuine_groups),
+        np.array(scores.impostor_groups),
+    )
     found = {}
     for name in names:
         same, other = genuine_groups == name, impostor_groups == name
         if other.sum() >= _LEAST_IMPOSTORS_OF_A_GROUP:
             found[name] = {
-                "fmr": _rate(scores.impostor[other] >= threshold, scores.impostor_persons[other], scores.persons, rng),
-                "fnmr": _rate(scores.genuine[same] < threshold, scores.genuine_persons[same], scores.persons, rng),
+                "fmr": _rate(
+                    scores.impostor[other] >= threshold,
+                    scores.impostor_persons[other],
+                    scores.persons,
+                    rng,
+                ),
+                "fnmr": _rate(
+                    scores.genuine[same] < threshold,
+                    scores.genuine_persons[same],
+                    scores.persons,
+                    rng,
+                ),
             }
     return found
 
@@ -233,24 +272,33 @@ def _by_group(scores: _Scores, rng: np.random.Generator) -> dict[str, dict[str, 
 def _templates_and_probes(people: dict[str, list[Face]]) -> tuple[Floats, Floats]:
     enough = [faces for faces in people.values() if len(faces) >= 4]
     templates = [make_prototypes(faces[: len(faces) // 2])[0] for faces in enough]
-    probes = [unit(np.mean([face.embedding for face in faces[len(faces) // 2 :]], axis=0)) for faces in enough]
+    probes = [
+        unit(np.mean([face.embedding for face in faces[len(faces) // 2 :]], axis=0))
+        for faces in enough
+    ]
     if not enough:
         return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
     return np.stack(templates), np.stack(probes)
 
 
-def _held_out(people: dict[str, list[Face]], pack_sha256: str, rng: np.random.Generator) -> dict[str, Any]:
+def _held_out(
+    people: dict[str, list[Face]], pack_sha256: str, rng: np.random.Generator
+) -> dict[str, Any]:
     templates, probes = _templates_and_probes(people)
     half = len(templates) // 2
     if half < 35:
         return {}
     order = rng.permutation(len(templates))
-    fitted = calibrate(templates[order[:half]], probes[order[:half]], pack_sha256, "one half of the persons", 0)
+    fitted = calibrate(
+        templates[order[:half]], probes[order[:half]], pack_sha256, "one half of the persons", 0
+    )
     scores = probes[order[half:]] @ templates[order[half:]].T
     return {**_identification(scores, fitted, rng), **_likelihood_ratios(scores, fitted, rng)}
 
 
-def _identification(scores: Floats, fitted: Calibration, rng: np.random.Generator) -> dict[str, Any]:
+def _identification(
+    scores: Floats, fitted: Calibration, rng: np.random.Generator
+) -> dict[str, Any]:
     size = len(scores) - 1
     own = np.diag(scores).copy()
     others = scores.copy()
@@ -271,7 +319,9 @@ def _identification(scores: Floats, fitted: Calibration, rng: np.random.Generato
     return {"identification": tuple(points), "gallery_size": size}
 
 
-def _likelihood_ratios(scores: Floats, fitted: Calibration, rng: np.random.Generator) -> dict[str, Any]:
+def _likelihood_ratios(
+    scores: Floats, fitted: Calibration, rng: np.random.Generator
+) -> dict[str, Any]:
     ratio = fitted.likelihood_ratio
     if ratio is None:
         return {}

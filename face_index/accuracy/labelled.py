@@ -99,13 +99,17 @@ def labelled_pairs(path: Path) -> list[Pair]:
         return [_csv_pair(path, number, row) for number, row in enumerate(reader, 2)]
 
 
-def read_photos(photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar) -> Iterator[ReadPhotos]:
+def read_photos(
+    photos: Sequence[LabelledPhoto], reader: FaceReader, bar: QualityBar
+) -> Iterator[ReadPhotos]:
     """Read photos in batches, yielding all that was read so far after each; the last one is whole."""
     faces: dict[LabelledPhoto, Face] = {}
     failures: Counter[str] = Counter()
     for start in range(0, len(photos), _AT_ONCE):
         batch = photos[start : start + _AT_ONCE]
-        for photo, outcome in zip(batch, open_faces(reader, bar, [one.path for one in batch]), strict=True):
+        for photo, outcome in zip(
+            batch, open_faces(reader, bar, [one.path for one in batch]), strict=True
+        ):
             if isinstance(outcome, Face):
                 faces[photo] = outcome
             else:
@@ -159,5 +163,7 @@ def cosines(first: Sequence[Face], second: Sequence[Face]) -> np.ndarray:
     """Cosine of each pair of faces, float64 [n]."""
     if not first:
         return np.zeros(0)
-    left, right = (np.stack([face.embedding for face in faces]).astype(np.float64) for faces in (first, second))
+    left, right = (
+        np.stack([face.embedding for face in faces]).astype(np.float64) for faces in (first, second)
+    )
     return np.asarray(np.einsum("nd,nd->n", left, right))

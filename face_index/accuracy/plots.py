@@ -26,7 +26,9 @@ def score_plot(evaluation: Evaluation, labels: dict[str, str]) -> str:
         (evaluation.genuine, _GENUINE, labels["genuine"]),
     ):
         counts, _ = np.histogram(scores, edges)
-        axes.stairs(counts / max(counts.sum(), 1), edges, fill=True, alpha=0.55, color=colour, label=name)
+        axes.stairs(
+            counts / max(counts.sum(), 1), edges, fill=True, alpha=0.55, color=colour, label=name
+        )
     axes.legend(frameon=False)
     return _svg(figure)
 
@@ -56,7 +58,8 @@ def reliability_plot(evaluation: Evaluation, labels: dict[str, str]) -> str | No
     figure, axes = _axes(labels["stated_lr"], labels["observed_lr"])
     edges = np.unique(
         np.quantile(
-            np.concatenate([genuine, impostor[:: max(1, len(impostor) // len(genuine))]]), np.linspace(0, 1, 13)
+            np.concatenate([genuine, impostor[:: max(1, len(impostor) // len(genuine))]]),
+            np.linspace(0, 1, 13),
         )
     )
     stated, observed, low, high = [], [], [], []
@@ -65,14 +68,18 @@ def reliability_plot(evaluation: Evaluation, labels: dict[str, str]) -> str | No
         other = int(((impostor >= left) & (impostor <= right)).sum())
         stated.append((left + right) / 2)
         # Half a count each, so that an empty side gives a bound, not infinity; Poisson intervals of the counts.
-        ratio = np.log10((same + 0.5) / (len(genuine) + 1)) - np.log10((other + 0.5) / (len(impostor) + 1))
+        ratio = np.log10((same + 0.5) / (len(genuine) + 1)) - np.log10(
+            (other + 0.5) / (len(impostor) + 1)
+        )
         reach = 1.96 / np.log(10) * np.sqrt(1 / (same + 0.5) + 1 / (other + 0.5))
         observed.append(ratio)
         low.append(reach)
         high.append(reach)
     limits = [min(stated + observed) - 0.5, max(stated + observed) + 0.5]
     axes.plot(limits, limits, color="#999999", linewidth=0.8, linestyle="--")
-    axes.errorbar(stated, observed, yerr=[low, high], fmt="o", color=_GENUINE, markersize=4, linewidth=1)
+    axes.errorbar(
+        stated, observed, yerr=[low, high], fmt="o", color=_GENUINE, markersize=4, linewidth=1
+    )
     return _svg(figure)
 
 
@@ -99,7 +106,9 @@ def _svg(figure: Figure) -> str:
         ),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings("ignore", "Glyph")  # matplotlib's fonts lack them, the reader's do not
+        warnings.filterwarnings(
+            "ignore", "Glyph"
+        )  # matplotlib's fonts lack them, the reader's do not
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

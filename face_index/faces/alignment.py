@@ -12,7 +12,14 @@ CROP_PX = 112
 # Where ArcFace's training crops have eyes, nose tip and mouth corners (Deng et al., CVPR 2019;
 # InsightFace utils/face_align.py).
 TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float32,
 )
 # How far each point stands out of the eyes' plane, in the template's pixels: with 35 px between the eyes of
 # an adult (63 mm), the tip of the nose stands out about 32 mm and the mouth about 10 mm.
@@ -43,7 +50,9 @@ def crop_matrices(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]
     signs = np.ones((len(landmarks), 2))
     signs[np.linalg.det(across) < 0, 1] = -1
     rotation = (left * signs[:, None]) @ right
-    scale = 1.0 / np.maximum(centred.var(axis=1).sum(axis=1), 1e-12) * (singular * signs).sum(axis=1)
+    scale = (
+        1.0 / np.maximum(centred.var(axis=1).sum(axis=1), 1e-12) * (singular * signs).sum(axis=1)
+    )
     shift = target_mean - scale[:, None] * (rotation @ mean[..., None])[..., 0]
     return np.concatenate([rotation * scale[:, None, None], shift[..., None]], axis=2)
 
@@ -72,4 +81,8 @@ def head_poses(landmarks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     down = forward_y * np.cos(roll) - forward_x * np.sin(roll)
     yaw = np.arcsin(np.clip(across, -1, 1))
     pitch = np.arcsin(np.clip(down / np.maximum(np.cos(yaw), 1e-3), -1, 1))
-    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1))) - [0.0, _FRONTAL_PITCH_DEG, 0.0]
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1))) - [
+        0.0,
+        _FRONTAL_PITCH_DEG,
+        0.0,
+    ]

@@ -21,7 +21,13 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from face_index.faces.face import Face, FaceReader, Image
-from face_index.faces.image_formats import HEAD_BYTES, MAX_BYTES, ImageRefused, image_format, open_image
+from face_index.faces.image_formats import (
+    HEAD_BYTES,
+    MAX_BYTES,
+    ImageRefused,
+    image_format,
+    open_image,
+)
 from face_index.faces.same_picture import Look, Patch, look_of, patch_of
 
 log = logging.getLogger(__name__)
@@ -29,7 +35,9 @@ log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 _AT_ONCE = 16  # what the face reader takes in one run on CPU
 _THREADS = (os.cpu_count() or 1) + 1  # while one holds Python, the others' networks run
-_MOST_PIXELS_AT_ONCE = 64_000_000  # of three bytes each, in all threads; one image may be larger by itself
+_MOST_PIXELS_AT_ONCE = (
+    64_000_000  # of three bytes each, in all threads; one image may be larger by itself
+)
 _OVERLAP = 0.25
 _MOST_PIECES = 80
 # A piece is this much larger than what the detector sees: a face of a tenth of it is still found.
@@ -72,7 +80,9 @@ class Seen(Generic[Key]):
     problem: str | None = None
 
 
-def faces_in(reader: FaceReader, images: Iterable[Captured[Key]], detector_side: int) -> Iterator[Seen[Key]]:
+def faces_in(
+    reader: FaceReader, images: Iterable[Captured[Key]], detector_side: int
+) -> Iterator[Seen[Key]]:
     """The faces of each image, in the order of the images.
 
     Args:
@@ -83,10 +93,13 @@ def faces_in(reader: FaceReader, images: Iterable[Captured[Key]], detector_side:
         for batch in _batches(images):
             pixels = sum(one.pixels for one in batch)
             while waiting and (
-                len(waiting) > _THREADS or pixels + sum(known for known, _ in waiting) > _MOST_PIXELS_AT_ONCE
+                len(waiting) > _THREADS
+                or pixels + sum(known for known, _ in waiting) > _MOST_PIXELS_AT_ONCE
             ):
                 yield from waiting.popleft()[1].result()
-            waiting.append((pixels, pool.submit(_look, reader, batch, detector_side * _PIECE_TO_DETECTOR)))
+            waiting.append(
+                (pixels, pool.submit(_look, reader, batch, detector_side * _PIECE_TO_DETECTOR))
+            )
         for _, looked in waiting:
             yield from looked.result()
 
@@ -96,7 +109,9 @@ def _batches(images: Iterable[Captured[Key]]) -> Iterator[list[Captured[Key]]]:
     batch: list[Captured[Key]] = []
     pixels = 0
     for one in images:
-        if batch and (len(batch) >= _AT_ONCE or pixels + one.pixels > _MOST_PIXELS_AT_ONCE / _THREADS):
+        if batch and (
+            len(batch) >= _AT_ONCE or pixels + one.pixels > _MOST_PIXELS_AT_ONCE / _THREADS
+        ):
             yield batch
             batch, pixels = [], 0
         batch.append(one)
@@ -108,7 +123,9 @@ def _batches(images: Iterable[Captured[Key]]) -> Iterator[list[Captured[Key]]]:
 def _look(reader: FaceReader, batch: Sequence[Captured[Key]], piece_side: int) -> list[Seen[Key]]:
     """Open and look at a few images in one thread, so that nothing waits for a slower one and pixels stay where they are."""
     images = [_open(one) for one in batch]
-    faces = iter(reader.read_batch([_fitted(image) for image in images if isinstance(image, np.ndarray)]))
+    faces = iter(
+        reader.read_batch([_fitted(image) for image in images if isinstance(image, np.ndarray)])
+    )
     seen: list[Seen[Key]] = []
     for one, image in zip(batch, images, strict=True):
         if isinstance(image, str):
@@ -118,7 +135,9 @@ def _look(reader: FaceReader, batch: Sequence[Captured[Key]], piece_side: int) -
         if one.thorough or not found:
             found = _with_pieces(reader, image, found, piece_side)
         patches = tuple(patch_of(image, face) for face in found) if one.thorough else ()
-        seen.append(Seen(one.key, tuple(found), patches, tuple(look_of(image, face) for face in found)))
+        seen.append(
+            Seen(one.key, tuple(found), patches, tuple(look_of(image, face) for face in found))
+        )
     return seen
 
 
@@ -169,7 +188,9 @@ def _scaled(face: Face, scale: float) -> Face:
     if scale == 1.0:
         return face
     left, top, right, bottom = (side * scale for side in face.box)
-    return replace(face, box=(left, top, right, bottom), landmarks=face.landmarks * np.float32(scale))
+    return replace(
+        face, box=(left, top, right, bottom), landmarks=face.landmarks * np.float32(scale)
+    )
 
 
 def faces_in_pieces(reader: FaceReader, image: Image, detector_side: int) -> list[Face]:
@@ -185,12 +206,19 @@ def _with_pieces(reader: FaceReader, image: Image, faces: Sequence[Face], side: 
     """
     places = list(itertools.islice(_places(image, side), _MOST_PIECES))
     known = [(face, (True, face.detector_score)) for face in faces]
-    for place, found in zip(places, reader.read([_piece(image, place, side) for place in places]), strict=True):
+    for place, found in zip(
+        places, reader.read([_piece(image, place, side) for place in places]), strict=True
+    ):
         for face in found:
             moved = _moved(_scaled(face, place.side / side), place.left, place.top)
             rank = (not _is_cut(moved, place, image), moved.detector_score)
             twin = next(
-                (number for number, (one, _) in enumerate(known) if _overlap(one.box, moved.box) > _SAME_FACE), None
+                (
+                    number
+                    for number, (one, _) in enumerate(known)
+                    if _overlap(one.box, moved.box) > _SAME_FACE
+                ),
+                None,
             )
             if twin is None:
                 known.append((moved, rank))
@@ -209,7 +237,11 @@ class _Place:
 def _places(image: Image, smallest: int) -> Iterator[_Place]:
     """Squares that cover an image, the largest first: a detector knows faces of some sizes only, and a screenshot has any."""
     high, wide = image.shape[:2]
-    sides = list(itertools.takewhile(lambda side: side < max(high, wide), (smallest << level for level in range(12))))
+    sides = list(
+        itertools.takewhile(
+            lambda side: side < max(high, wide), (smallest << level for level in range(12))
+        )
+    )
     for side in reversed(sides):
         step = round(side * (1 - _OVERLAP))
         for top in range(0, max(1, high - round(side * _OVERLAP)), step):
@@ -242,13 +274,19 @@ def _piece(image: Image, place: _Place, side: int) -> Image:
 def _moved(face: Face, left: int, top: int) -> Face:
     a, b, c, d = face.box
     shift = np.array([left, top], np.float32)
-    return replace(face, box=(a + left, b + top, c + left, d + top), landmarks=face.landmarks + shift)
+    return replace(
+        face, box=(a + left, b + top, c + left, d + top), landmarks=face.landmarks + shift
+    )
 
 
 def _area(box: tuple[float, float, float, float]) -> float:
     return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
-    shared = _area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))
+def _overlap(
+    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
+) -> float:
+    shared = _area(
+        (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    )
     return float(shared / max(_area(one) + _area(other) - shared, 1e-9))

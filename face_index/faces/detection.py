@@ -90,9 +90,14 @@ class BatchDetector:
     ) -> None:
         self._detector = detector
         self._width, self._height = input_size
-        self._anchors = {stride: self._anchor_points(stride) for stride in detector._feat_stride_fpn}  # noqa: SLF001
+        self._anchors = {
+            stride: self._anchor_points(stride)
+            for stride in detector._feat_stride_fpn  # noqa: SLF001
+        }
         self._batch = batch
-        self._session = _session_of_batches(detector, (batch, 3, self._height, self._width), options)
+        self._session = _session_of_batches(
+            detector, (batch, 3, self._height, self._width), options
+        )
         self.layout = self._find_layout()
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
@@ -128,7 +133,9 @@ class BatchDetector:
         """Outputs as float32 [images, cells, values] each; a batch that is not full is filled up."""
         mean = self._detector.input_mean
         full = canvases + canvases[-1:] * (self._batch - len(canvases))
-        blob = cv2.dnn.blobFromImages(full, 1 / self._detector.input_std, None, (mean, mean, mean), swapRB=True)
+        blob = cv2.dnn.blobFromImages(
+            full, 1 / self._detector.input_std, None, (mean, mean, mean), swapRB=True
+        )
         assert self._session is not None  # noqa: S101  no session means one image at a time
         raw = self._session.run(self._detector.output_names, {self._detector.input_name: blob})
         return [self._by_image(output)[: len(canvases)] for output in raw]
@@ -151,8 +158,12 @@ class BatchDetector:
             points = anchors[rows[1]]
             sides = outputs[level + levels][rows] * stride
             numbers.append(rows[0])
-            boxes.append(np.hstack([points - sides[:, :2], points + sides[:, 2:], scores[rows][:, None]]))
-            marks.append(points[:, None] + (outputs[level + 2 * levels][rows] * stride).reshape(-1, 5, 2))
+            boxes.append(
+                np.hstack([points - sides[:, :2], points + sides[:, 2:], scores[rows][:, None]])
+            )
+            marks.append(
+                points[:, None] + (outputs[level + 2 * levels][rows] * stride).reshape(-1, 5, 2)
+            )
         number, found, points = (np.concatenate(parts) for parts in (numbers, boxes, marks))
         order = np.lexsort((-found[:, 4], number))
         number, found, points = number[order], found[order], points[order]
@@ -179,14 +190,18 @@ class BatchDetector:
         if self._session is None or not self._detector.use_kps:
             return Layout.ONE_AT_A_TIME
         rng = np.random.default_rng(0)
-        canvases = list(rng.integers(0, 255, (min(self._batch, 3), self._height, self._width, 3), np.uint8))
+        canvases = list(
+            rng.integers(0, 255, (min(self._batch, 3), self._height, self._width, 3), np.uint8)
+        )
         canvases[-1][:] = 90
         for layout in (Layout.WHOLE_IMAGES, Layout.INTERLEAVED):
             self.layout = layout
             try:
                 together = self._run(canvases)
                 alone = [self._run([canvas]) for canvas in canvases]
-            except Exception as error:  # onnxruntime raises errors of its own for shapes that a network refuses
+            except (
+                Exception
+            ) as error:  # onnxruntime raises errors of its own for shapes that a network refuses
                 return _one_at_a_time(f"its network refuses a batch: {error}", error)
             if all(
                 np.allclose(output[number], single[0], atol=1e-3)
@@ -199,7 +214,9 @@ class BatchDetector:
 
 def _one_at_a_time(why: str, error: Exception | None = None) -> Layout:
     """Say that pictures are read more slowly, and why: a fallback that nobody hears of looks like a slow machine."""
-    log.warning("faces are looked for in one image at a time, since the detector takes no batch: %s", why)
+    log.warning(
+        "faces are looked for in one image at a time, since the detector takes no batch: %s", why
+    )
     log.info("where it was refused", exc_info=error)
     return Layout.ONE_AT_A_TIME
 
@@ -222,7 +239,9 @@ def _session_of_batches(
     """
     try:
         model = onnx.load(str(Path(detector.model_file)))
-        for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
+        for dimension, size in zip(
+            model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True
+        ):
             dimension.ClearField("dim_param")
             dimension.dim_value = size
         for number, output in enumerate(model.graph.output):

@@ -44,10 +44,15 @@ class InsightFaceReader:
     On CUDA batches are large and there is one thread.
     """
 
-    def __init__(self, pack: FacePack, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(
+        self, pack: FacePack, providers: Sequence[str] = ("CPUExecutionProvider",)
+    ) -> None:
         cuda = "CUDAExecutionProvider" in providers
         batch = _CUDA_BATCH if cuda else _CPU_BATCH
-        batch = max(2, min(batch, _PIXELS_PER_RUN[batch] // (pack.detection_size[0] * pack.detection_size[1])))
+        batch = max(
+            2,
+            min(batch, _PIXELS_PER_RUN[batch] // (pack.detection_size[0] * pack.detection_size[1])),
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 0 if cuda else 1
         try:
@@ -58,20 +63,28 @@ class InsightFaceReader:
                     providers=list(providers),
                     sess_options=options,
                 )
-                self._app.prepare(ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size)
+                self._app.prepare(
+                    ctx_id=0, det_thresh=pack.bar.min_detector_score, det_size=pack.detection_size
+                )
             self._recogniser = self._app.models["recognition"]
             self._detector = BatchDetector(self._app.det_model, pack.detection_size, batch, options)
-        except Exception as error:  # InsightFace, onnx, protobuf and onnxruntime each raise errors of their own
+        except (
+            Exception
+        ) as error:  # InsightFace, onnx, protobuf and onnxruntime each raise errors of their own
             raise PackUnusable(
                 f"{pack.folder} is not a face pack: it needs an SCRFD detector and an ArcFace recogniser as .onnx ({error})"
             ) from error
         # One thread more than cores: while one holds Python, the others' networks run.
         self._batch, self._threads = batch, 1 if cuda else (os.cpu_count() or 1) + 1
         if not cuda:
-            cv2.setNumThreads(1)  # OpenCV's own threads would only get in their way: 7 % of benchmarks/captures.py
+            cv2.setNumThreads(
+                1
+            )  # OpenCV's own threads would only get in their way: 7 % of benchmarks/captures.py
         dimension = int(self._recogniser.output_shape[1])
         self._detector_side = max(pack.detection_size)
-        self._version = PackVersion(pack.name, _hash_of_networks(pack.folder), dimension, pack.version)
+        self._version = PackVersion(
+            pack.name, _hash_of_networks(pack.folder), dimension, pack.version
+        )
 
     @property
     def version(self) -> PackVersion:
@@ -102,7 +115,10 @@ class InsightFaceReader:
         marks = np.concatenate([faces.landmarks for faces in found])
         boxes = np.concatenate([faces.boxes for faces in found])
         sources = [image for image, faces in zip(bgr, found, strict=True) for _ in faces.boxes]
-        crops = [aligned_crop(image, matrix) for image, matrix in zip(sources, crop_matrices(marks), strict=True)]
+        crops = [
+            aligned_crop(image, matrix)
+            for image, matrix in zip(sources, crop_matrices(marks), strict=True)
+        ]
         faces = map(_face, boxes, marks, head_poses(marks), crops, self._embed(crops))
         return [list(islice(faces, len(detections.boxes))) for detections in found]
 

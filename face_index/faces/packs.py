@@ -46,7 +46,9 @@ class FacePack:
 
 def known_packs() -> dict[str, dict[str, Any]]:
     """The registry, by name."""
-    return tomllib.loads(resources.files("face_index").joinpath("face_packs.toml").read_text("utf-8"))
+    return tomllib.loads(
+        resources.files("face_index").joinpath("face_packs.toml").read_text("utf-8")
+    )
 
 
 def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> FacePack:
@@ -64,7 +66,9 @@ def find_pack(name_or_folder: str, cache: Path, bundled: dict[str, Path]) -> Fac
     if name_or_folder not in registry:
         folder = Path(name_or_folder).expanduser()
         if not folder.is_dir():
-            raise PackMissing(f"{name_or_folder!r} is neither a folder nor a known face pack ({', '.join(registry)})")
+            raise PackMissing(
+                f"{name_or_folder!r} is neither a folder nor a known face pack ({', '.join(registry)})"
+            )
         return _own_pack(folder.resolve())
     entry = registry[name_or_folder]
     folder = _folder_of(name_or_folder, entry, cache, bundled)
@@ -87,7 +91,9 @@ def _own_pack(folder: Path) -> FacePack:
     from face_index.faces.insight import licence_of
 
     grant, message = licence_of(folder)
-    return FacePack(folder.name, folder, f"{grant} ({message})", grant == "commercial", (640, 640), QualityBar())
+    return FacePack(
+        folder.name, folder, f"{grant} ({message})", grant == "commercial", (640, 640), QualityBar()
+    )
 
 
 def _commercial(declared: bool | str, folder: Path) -> bool:
@@ -101,7 +107,9 @@ def _commercial(declared: bool | str, folder: Path) -> bool:
 def _folder_of(name: str, entry: dict[str, Any], cache: Path, bundled: dict[str, Path]) -> Path:
     if entry["source"] == "bundled":
         if name not in bundled or not bundled[name].is_dir():
-            raise PackMissing(f"face pack {name} should ship with the program but is not there; install it again")
+            raise PackMissing(
+                f"face pack {name} should ship with the program but is not there; install it again"
+            )
         return bundled[name]
     if entry["source"] == "insightface":
         from face_index.faces.insight import fetch_pack

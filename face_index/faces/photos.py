@@ -77,14 +77,18 @@ def open_photo(path: Path | PhotoFile) -> Photo:
         return photo_from(path.name, path.data)
     try:
         if not path.is_file():  # a pipe would be waited for, a folder has no bytes
-            problem = "a folder" if path.is_dir() else "no file" if path.exists() else "no such file"
+            problem = (
+                "a folder" if path.is_dir() else "no file" if path.exists() else "no such file"
+            )
             raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": problem}))
         size = path.stat().st_size
         if size > MAX_BYTES and (kind := _kind_at(path)) in (Kind.IMAGE, Kind.UNKNOWN):
             raise _refused(ImageRefused(kind, f"{size / 1e6:.0f} MB", f"{MAX_BYTES / 1e6:.0f} MB"))
         data = path.read_bytes() if size <= MAX_BYTES else _head_of(path)
     except OSError as error:
-        raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": error.strerror or type(error).__name__})) from error
+        raise PhotoRefused(
+            Refusal(Why.NOT_AN_IMAGE, {"problem": error.strerror or type(error).__name__})
+        ) from error
     return photo_from(path.name, data)
 
 
@@ -95,7 +99,9 @@ def photo_from(name: str, data: bytes) -> Photo:
             upright = _decoded(picture)
     except ImageRefused as refused:
         raise _refused(refused) from refused
-    except Exception as error:  # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more
+    except (
+        Exception
+    ) as error:  # Pillow's plugins raise OSError, ValueError, SyntaxError, struct.error and more
         problem = f"damaged {image_format(data[:HEAD_BYTES])}"
         raise PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": problem})) from error
     hashes = imagehash.phash(upright), imagehash.phash(ImageOps.mirror(upright))
@@ -124,7 +130,9 @@ def _from_deep_grey(picture: Pillow.Image) -> Pillow.Image:
 
 def _refused(refused: ImageRefused) -> PhotoRefused:
     if refused.limit:
-        return PhotoRefused(Refusal(Why.TOO_LARGE, {"found": refused.found, "limit": refused.limit}))
+        return PhotoRefused(
+            Refusal(Why.TOO_LARGE, {"found": refused.found, "limit": refused.limit})
+        )
     return PhotoRefused(Refusal(Why.NOT_AN_IMAGE, {"problem": str(refused.kind)}))
 
 
@@ -144,7 +152,9 @@ def files_in(paths: Sequence[Path]) -> list[Path]:
 
 def hidden_in(paths: Sequence[Path]) -> list[Path]:
     """The files that `files_in` leaves out, since their names begin with a dot."""
-    return sorted(one for path in paths if path.is_dir() for one in path.iterdir() if _is_hidden(one))
+    return sorted(
+        one for path in paths if path.is_dir() for one in path.iterdir() if _is_hidden(one)
+    )
 
 
 def photos_in(paths: Sequence[Path]) -> list[Path]:

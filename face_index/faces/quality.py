@@ -27,14 +27,19 @@ class QualityBar:
         if face.detector_score < self.min_detector_score:
             return Refusal(Why.UNSURE, {"score": face.detector_score})
         if face.eye_distance_px < self.min_eye_distance_px:
-            return Refusal(Why.TOO_SMALL, {"found": face.eye_distance_px, "needed": self.min_eye_distance_px})
+            return Refusal(
+                Why.TOO_SMALL, {"found": face.eye_distance_px, "needed": self.min_eye_distance_px}
+            )
         if abs(face.yaw) > self.max_yaw_deg:
             return Refusal(Why.TURNED, {"degrees": abs(face.yaw)})
         if abs(face.pitch) > self.max_pitch_deg:
             return Refusal(Why.TILTED, {"degrees": abs(face.pitch)})
         if face.sharpness < self.min_sharpness:
             return Refusal(Why.BLURRED)
-        if not self.min_brightness <= face.brightness <= self.max_brightness or face.clipped > self.max_clipped:
+        if (
+            not self.min_brightness <= face.brightness <= self.max_brightness
+            or face.clipped > self.max_clipped
+        ):
             return Refusal(Why.LIGHT)
         if face.norm < self.min_norm:
             return Refusal(Why.COVERED)

@@ -129,7 +129,10 @@ _SENTENCES: dict[Why, tuple[str, str]] = {
         "与 {other} 是同一张照片；请使用其他时间或地点拍摄的照片",
     ),
 }
-_LOOKS_LIKE = {"en": ", number {number} looks like the other photos", "zh-CN": "，其中第 {number} 张与其他照片相像"}
+_LOOKS_LIKE = {
+    "en": ", number {number} looks like the other photos",
+    "zh-CN": "，其中第 {number} 张与其他照片相像",
+}
 _PROBLEMS_ZH = {
     Kind.EMPTY: "空文件", Kind.WEB_PAGE: "网页", Kind.DRAWING: "SVG 矢量图", Kind.VIDEO: "视频", Kind.SOUND: "音频", Kind.PDF: "PDF 文档",
     Kind.POSTSCRIPT: "PostScript 文档", Kind.ARCHIVE: "压缩包或办公文档", Kind.PACKED: "压缩文件", Kind.JPEG_2000: "JPEG 2000 图像",

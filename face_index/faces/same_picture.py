@@ -46,12 +46,16 @@ class Look:
     there: npt.NDArray[np.uint8]
 
     def mirrored(self) -> Look:
-        return Look(np.ascontiguousarray(self.grey[:, ::-1]), np.ascontiguousarray(self.there[:, ::-1]))
+        return Look(
+            np.ascontiguousarray(self.grey[:, ::-1]), np.ascontiguousarray(self.there[:, ::-1])
+        )
 
 
 def look_of(image: Image, face: Face) -> Look:
     """What tells whether another face was cut from the same photograph, however that was changed."""
-    there = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), _around(face), (PATCH_PX, PATCH_PX))
+    there = cv2.warpAffine(
+        np.full(image.shape[:2], 255, np.uint8), _around(face), (PATCH_PX, PATCH_PX)
+    )
     whole = cv2.erode(there, np.ones((_EDGE_PX, _EDGE_PX), np.uint8)) == 255
     return Look(patch_of(image, face).astype(np.uint8), whole.astype(np.uint8))
 
@@ -80,7 +84,9 @@ def _correlation(one: Look, other: Look, mask: npt.NDArray[np.uint8]) -> float:
     start = np.eye(2, 3, dtype=np.float32)
     patches = (one.grey.astype(np.float32), other.grey.astype(np.float32))
     try:
-        correlation, _ = cv2.findTransformECC(*patches, start, cv2.MOTION_AFFINE, _STEPS, mask, _BLUR)
+        correlation, _ = cv2.findTransformECC(
+            *patches, start, cv2.MOTION_AFFINE, _STEPS, mask, _BLUR
+        )
     except cv2.error:  # they never come close enough to be registered
         return -1.0
     return float(correlation)
@@ -95,7 +101,10 @@ def _around(face: Face) -> npt.NDArray[np.float32]:
 def patch_of(image: Image, face: Face) -> Patch:
     """The patch around a face of an image."""
     matrix = _around(face)
-    grey = cv2.cvtColor(cv2.warpAffine(image, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(
+        cv2.warpAffine(image, matrix, (PATCH_PX, PATCH_PX), flags=cv2.INTER_AREA),
+        cv2.COLOR_RGB2GRAY,
+    )
     return np.asarray(cv2.GaussianBlur(grey, (_BLUR, _BLUR), 0), np.float32)
 
 
@@ -103,7 +112,9 @@ def is_one_picture(one: Patch, other: Patch) -> bool:
     """Whether the patches show the same picture, up to size, light and compression; about 6 ms."""
     start = np.eye(2, 3, dtype=np.float32)
     try:
-        correlation, _ = cv2.findTransformECC(one, other, start, cv2.MOTION_AFFINE, _STEPS, None, _BLUR)
+        correlation, _ = cv2.findTransformECC(
+            one, other, start, cv2.MOTION_AFFINE, _STEPS, None, _BLUR
+        )
     except cv2.error:  # they never come close enough to be registered
         return False
     return bool(correlation >= LEAST_CORRELATION)

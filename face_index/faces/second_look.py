@@ -52,11 +52,16 @@ def _framed(reader: FaceReader, image: Image) -> list[Face]:
     [faces] = reader.read([framed])
     shift = np.float32(width)
     return [
-        replace(face, box=tuple(side - width for side in face.box), landmarks=face.landmarks - shift) for face in faces
+        replace(
+            face, box=tuple(side - width for side in face.box), landmarks=face.landmarks - shift
+        )
+        for face in faces
     ]
 
 
-def turned_face(reader: FaceReader, bar: QualityBar, image: Image, as_it_is: Sequence[Face]) -> Turned | None:
+def turned_face(
+    reader: FaceReader, bar: QualityBar, image: Image, as_it_is: Sequence[Face]
+) -> Turned | None:
     """The face of a photo that lies on its side, None where no turned photo shows one more surely.
 
     Args:

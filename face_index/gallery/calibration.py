@@ -48,7 +48,9 @@ class LikelihoodRatio:
     cllr_min: float
 
     def log10(self, cosine: float) -> float:
-        return float(np.clip(self.slope * fisher_z(cosine) + self.offset, self.lowest, self.highest))
+        return float(
+            np.clip(self.slope * fisher_z(cosine) + self.offset, self.lowest, self.highest)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ class Calibration:
 
     def fpir_interval(self, cosine: float, gallery_size: int) -> tuple[float, float]:
         """95 % interval of that FPIR: who happened to be in the calibration set."""
-        rates = [_fpir(tail, cosine, gallery_size) for tail in self.replicates] or [self.fpir(cosine, gallery_size)]
+        rates = [_fpir(tail, cosine, gallery_size) for tail in self.replicates] or [
+            self.fpir(cosine, gallery_size)
+        ]
         low, high = np.quantile(rates, [0.025, 0.975])
         return float(low), float(high)
 
@@ -100,7 +104,9 @@ def _fpir(tail: Tail, cosine: float, gallery_size: int) -> float:
     return float(-np.expm1(gallery_size * np.log1p(-min(tail.false_match_rate(cosine), 1 - 1e-12))))
 
 
-def fit_likelihood_ratio(genuine: Floats, impostor: Floats, rng: np.random.Generator) -> LikelihoodRatio:
+def fit_likelihood_ratio(
+    genuine: Floats, impostor: Floats, rng: np.random.Generator
+) -> LikelihoodRatio:
     """Logistic regression on half of the scores, Cllr on the other half, equal prior weight for both kinds.
 
     Args:
@@ -113,7 +119,9 @@ def fit_likelihood_ratio(genuine: Floats, impostor: Floats, rng: np.random.Gener
         raise CalibrationImpossible(
             f"{len(genuine)} genuine and {len(impostor)} impostor scores are too few for likelihood ratios (20 and 100)"
         )
-    same, other = (np.arctanh(np.clip(scores, -MOST_COSINE, MOST_COSINE)) for scores in (genuine, impostor))
+    same, other = (
+        np.arctanh(np.clip(scores, -MOST_COSINE, MOST_COSINE)) for scores in (genuine, impostor)
+    )
     same, other = rng.permutation(same), rng.permutation(other)
     slope, offset = _logistic(same[::2], other[::2])
     # A ratio beyond the number of comparisons would claim more than was seen (Vergeer et al. 2016).
@@ -136,7 +144,10 @@ def fit_likelihood_ratio(genuine: Floats, impostor: Floats, rng: np.random.Gener
 def _logistic(same: Floats, other: Floats) -> tuple[float, float]:
     def cost(parameters: Floats) -> float:
         slope, offset = parameters
-        lost = np.logaddexp(0, -(slope * same + offset)).mean() + np.logaddexp(0, slope * other + offset).mean()
+        lost = (
+            np.logaddexp(0, -(slope * same + offset)).mean()
+            + np.logaddexp(0, slope * other + offset).mean()
+        )
         return float(lost + 1e-4 * slope**2)  # separable scores have no finite optimum
 
     from scipy.optimize import minimize
@@ -146,7 +157,12 @@ def _logistic(same: Floats, other: Floats) -> tuple[float, float]:
 
 
 def calibrate(
-    templates: Floats, probes: Floats, pack_sha256: str, source: str, replicates: int = 40, seed: int = 0
+    templates: Floats,
+    probes: Floats,
+    pack_sha256: str,
+    source: str,
+    replicates: int = 40,
+    seed: int = 0,
 ) -> Calibration:
     """A calibration from one template and one probe of each of n persons.
 
@@ -193,7 +209,9 @@ def calibrate_impostors(templates: Sequence[Floats], pack_sha256: str) -> Calibr
     """
     count = len(templates)
     if count < 35:
-        raise CalibrationImpossible(f"{count} registered persons are too few; 35 are the least, 1,000 are good")
+        raise CalibrationImpossible(
+            f"{count} registered persons are too few; 35 are the least, 1,000 are good"
+        )
     picked = np.random.default_rng(0).permutation(count)[:10_000]
     vectors = np.stack([templates[number] for number in picked])
     scores = vectors @ vectors.T

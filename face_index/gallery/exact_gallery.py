@@ -51,7 +51,9 @@ def must_fit(version: PackVersion, prototypes: Prototypes) -> None:
             f"{version.dimension} values"
         )
     if not 1 <= len(prototypes) <= MOST_PROTOTYPES:
-        raise PackMismatch(f"a template has 1 to {MOST_PROTOTYPES} prototypes, not {len(prototypes)}")
+        raise PackMismatch(
+            f"a template has 1 to {MOST_PROTOTYPES} prototypes, not {len(prototypes)}"
+        )
 
 
 class ExactGallery:
@@ -69,10 +71,15 @@ class ExactGallery:
     def search(self, probes: Prototypes, count: int = 5) -> list[list[Candidate]]:
         if not self._templates:
             return [[] for _ in probes]
-        scores = np.stack([(probes @ template.T).max(axis=1) for template in self._templates.values()], axis=1)
+        scores = np.stack(
+            [(probes @ template.T).max(axis=1) for template in self._templates.values()], axis=1
+        )
         ids = list(self._templates)
         return [
-            [Candidate(ids[row], float(line[row])) for row in np.argsort(-line, kind="stable")[:count]]
+            [
+                Candidate(ids[row], float(line[row]))
+                for row in np.argsort(-line, kind="stable")[:count]
+            ]
             for line in scores
         ]
 

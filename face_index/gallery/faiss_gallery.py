@@ -52,7 +52,9 @@ class FaissGallery:
         kind: IndexKind = IndexKind.EXACT,
     ) -> None:
         self.version, self.kind = version, kind
-        self._ids: list[str | None] = []  # by number; a vector's id is number * MOST_PROTOTYPES + prototype
+        self._ids: list[
+            str | None
+        ] = []  # by number; a vector's id is number * MOST_PROTOTYPES + prototype
         self._numbers: dict[str, int] = {}
         self._blocks: list[Any] = []
         self._block_of: list[int] = []  # by number
@@ -93,7 +95,9 @@ class FaissGallery:
     def _add_all(self, templates: list[tuple[str, Prototypes]]) -> None:
         for _, prototypes in templates:
             must_fit(self.version, prototypes)
-        vectors = np.concatenate([prototypes for _, prototypes in templates]).astype(np.float32, copy=False)
+        vectors = np.concatenate([prototypes for _, prototypes in templates]).astype(
+            np.float32, copy=False
+        )
         place = self._block_with_room(len(vectors))
         rows: list[int] = []
         for identity_id, prototypes in templates:
@@ -115,18 +119,28 @@ class FaissGallery:
     def _flat_index(self) -> Any:
         dimension = self.version.dimension
         if self.kind == IndexKind.HALF:
-            return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+            return faiss.IndexScalarQuantizer(
+                dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+            )
         return faiss.IndexFlatIP(dimension)
 
-    def _closest(self, probes: Prototypes, wanted: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    def _closest(
+        self, probes: Prototypes, wanted: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         work = len(probes) * sum(block.ntotal for block in self._blocks) * self.version.dimension
         faiss.omp_set_num_threads(1 if work < _ALONE else _THREADS)
-        found = [block.search(probes, min(wanted, block.ntotal)) for block in self._blocks if block.ntotal]
+        found = [
+            block.search(probes, min(wanted, block.ntotal))
+            for block in self._blocks
+            if block.ntotal
+        ]
         scores, rows = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
         best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]
         return np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)
 
-    def _identities(self, scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], count: int) -> list[Candidate]:
+    def _identities(
+        self, scores: npt.NDArray[np.float32], rows: npt.NDArray[np.int64], count: int
+    ) -> list[Candidate]:
         best: dict[str, float] = {}
         for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
             identity_id = self._ids[row // MOST_PROTOTYPES] if row >= 0 else None
@@ -157,7 +171,10 @@ class ApproximateGallery(FaissGallery):
     """
 
     def __init__(
-        self, version: PackVersion, templates: Iterable[tuple[str, Prototypes]], wanted_recall: float = 0.999
+        self,
+        version: PackVersion,
+        templates: Iterable[tuple[str, Prototypes]],
+        wanted_recall: float = 0.999,
     ) -> None:
         self._templates_given = list(templates)
         count = sum(len(prototypes) for _, prototypes in self._templates_given)
@@ -170,8 +187,12 @@ class ApproximateGallery(FaissGallery):
     def _block_with_room(self, rows: int) -> int:  # noqa: ARG002  one block takes any number
         if not self._blocks:
             quantizer = faiss.IndexFlatIP(self.version.dimension)
-            index = faiss.IndexIVFFlat(quantizer, self.version.dimension, self.lists, faiss.METRIC_INNER_PRODUCT)
-            sample = np.concatenate([prototypes for _, prototypes in self._templates_given[: 64 * self.lists]])
+            index = faiss.IndexIVFFlat(
+                quantizer, self.version.dimension, self.lists, faiss.METRIC_INNER_PRODUCT
+            )
+            sample = np.concatenate(
+                [prototypes for _, prototypes in self._templates_given[: 64 * self.lists]]
+            )
             index.train(np.ascontiguousarray(sample, np.float32))
             index.set_direct_map_type(faiss.DirectMap.Hashtable)  # type: ignore[attr-defined]
             self._blocks.append(index)
@@ -183,7 +204,9 @@ class ApproximateGallery(FaissGallery):
         probes = np.stack([self._templates_given[row][1][0] for row in picked])
         # Two photos of one person score about 0.75 with small real packs (25 public photographs).
         probes = probes + rng.normal(0, 0.88 / np.sqrt(probes.shape[1]), probes.shape)
-        probes = np.ascontiguousarray(probes / np.linalg.norm(probes, axis=1, keepdims=True), np.float32)
+        probes = np.ascontiguousarray(
+            probes / np.linalg.norm(probes, axis=1, keepdims=True), np.float32
+        )
         index.nprobe = self.lists
         _, truth = index.search(probes, 1)
         while True:

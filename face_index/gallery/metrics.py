@@ -38,7 +38,9 @@ def rate(errors: int, trials: int) -> Rate:
     return Rate(errors / trials, float(interval.low), float(interval.high), errors, trials)
 
 
-def rate_over_subjects(errors: Floats, trials: Floats, rng: np.random.Generator, rounds: int = 1000) -> Rate:
+def rate_over_subjects(
+    errors: Floats, trials: Floats, rng: np.random.Generator, rounds: int = 1000
+) -> Rate:
     """A proportion whose trials come in groups by person: the interval resamples persons, not trials.
 
     Where no error was seen, the interval is that of as many independent trials as there are persons.
@@ -97,11 +99,17 @@ def equal_error_rate(genuine: Floats, impostor: Floats) -> float:
     return float((false_match[crossing] + false_non_match[crossing]) / 2)
 
 
-def det_curve(genuine: Floats, impostor: Floats, points: int = 400) -> tuple[Floats, Floats, Floats]:
+def det_curve(
+    genuine: Floats, impostor: Floats, points: int = 400
+) -> tuple[Floats, Floats, Floats]:
     """Thresholds, FMR and FNMR along them; more points where impostors are rare."""
-    shares = np.concatenate([np.linspace(0, 0.99, points // 2), 1 - np.logspace(-2, -7, points // 2)])
+    shares = np.concatenate(
+        [np.linspace(0, 0.99, points // 2), 1 - np.logspace(-2, -7, points // 2)]
+    )
     thresholds = np.unique(
-        np.concatenate([np.quantile(impostor, shares), np.quantile(genuine, np.linspace(0, 1, 100))])
+        np.concatenate(
+            [np.quantile(impostor, shares), np.quantile(genuine, np.linspace(0, 1, 100))]
+        )
     )
     ordered_impostor, ordered_genuine = np.sort(impostor), np.sort(genuine)
     false_match = 1 - np.searchsorted(ordered_impostor, thresholds, side="left") / len(impostor)

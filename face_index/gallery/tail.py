@@ -60,7 +60,9 @@ class Tail:
         if rate >= self.share:
             z, log_rates = self._body_curve()
             return float(np.tanh(np.interp(-np.log(rate), -log_rates, z)))
-        return float(np.tanh(self.start + genpareto.isf(rate / self.share, self.shape, scale=self.scale)))
+        return float(
+            np.tanh(self.start + genpareto.isf(rate / self.share, self.shape, scale=self.scale))
+        )
 
     def _body_curve(self) -> tuple[Floats, Floats]:
         z, rates = np.transpose([*self.body, (self.start, self.share)])
@@ -87,7 +89,9 @@ def fit_tail(scores: Floats) -> Tail:
         )
     from scipy.stats import genpareto
 
-    top = np.partition(scores, count - exceedances - 1)[count - exceedances - 1 :].astype(np.float64)
+    top = np.partition(scores, count - exceedances - 1)[count - exceedances - 1 :].astype(
+        np.float64
+    )
     z = np.sort(np.arctanh(np.clip(top, -MOST_COSINE, MOST_COSINE)))
     shape, _, scale = genpareto.fit(z[1:] - z[0], floc=0)
     share = exceedances / count
@@ -97,7 +101,9 @@ def fit_tail(scores: Floats) -> Tail:
     return Tail(float(z[0]), share, float(shape), float(scale), body)
 
 
-def resampled_tails(scores: Floats, tail: Tail, count: int, rng: np.random.Generator) -> tuple[Tail, ...]:
+def resampled_tails(
+    scores: Floats, tail: Tail, count: int, rng: np.random.Generator
+) -> tuple[Tail, ...]:
     """The tail of bootstrap samples of persons; of the scores, float [n, n], the diagonal does not count."""
     from scipy.stats import genpareto
 
@@ -110,14 +116,23 @@ def resampled_tails(scores: Floats, tail: Tail, count: int, rng: np.random.Gener
     rows, columns = np.nonzero(scores > np.tanh(tail.start))
     apart = rows != columns
     rows, columns = rows[apart], columns[apart]
-    excess = np.arctanh(np.clip(scores[rows, columns].astype(np.float64), None, MOST_COSINE)) - tail.start
+    excess = (
+        np.arctanh(np.clip(scores[rows, columns].astype(np.float64), None, MOST_COSINE))
+        - tail.start
+    )
     found = []
     for number, weight in enumerate(weights):
         repeats = weight[rows] * weight[columns]
         drawn = np.sort(np.repeat(excess, repeats))
-        shape, _, scale = genpareto.fit(drawn, floc=0) if len(drawn) >= 20 else (tail.shape, 0, tail.scale)
-        body = tuple((z, float(rate[number])) for (z, _), rate in zip(tail.body, rates, strict=True))
-        found.append(Tail(tail.start, len(drawn) / int(pairs[number]), float(shape), float(scale), body))
+        shape, _, scale = (
+            genpareto.fit(drawn, floc=0) if len(drawn) >= 20 else (tail.shape, 0, tail.scale)
+        )
+        body = tuple(
+            (z, float(rate[number])) for (z, _), rate in zip(tail.body, rates, strict=True)
+        )
+        found.append(
+            Tail(tail.start, len(drawn) / int(pairs[number]), float(shape), float(scale), body)
+        )
     return tuple(found)
 
 

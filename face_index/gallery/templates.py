@@ -38,7 +38,9 @@ def make_prototypes(faces: Sequence[Face]) -> Prototypes:
     return np.stack([unit(_weights(vectors[rows], norms[rows]) @ vectors[rows]) for rows in groups])
 
 
-def _weights(vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _weights(
+    vectors: npt.NDArray[np.float64], norms: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Length is quality (Meng et al., MagFace, CVPR 2021); agreement with the others is trust."""
     weights = norms
     for _ in range(2):
@@ -68,7 +70,11 @@ def looks(vectors: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
         return [everyone]
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    labels = fcluster(linkage(vectors, "average", "cosine"), 1 - MAX_COSINE_BETWEEN_LOOKS, "distance")
+    labels = fcluster(
+        linkage(vectors, "average", "cosine"), 1 - MAX_COSINE_BETWEEN_LOOKS, "distance"
+    )
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    kept = sorted((group for group in groups if len(group) >= MIN_PHOTOS_OF_A_LOOK), key=len, reverse=True)
+    kept = sorted(
+        (group for group in groups if len(group) >= MIN_PHOTOS_OF_A_LOOK), key=len, reverse=True
+    )
     return kept[: MOST_PROTOTYPES - 1] if len(kept) > 1 else [everyone]

@@ -17,7 +17,12 @@ from face_index.faces.refusals import Refusal, Why
 from face_index.faces.second_look import Turned, look_nearer, on_their_side, turned_face
 from face_index.gallery.exact_gallery import Gallery
 from face_index.gallery.templates import make_prototypes
-from face_index.registration.grouping import UNCALIBRATED_ALIKE, closest_cosine, groups_of, people_in
+from face_index.registration.grouping import (
+    UNCALIBRATED_ALIKE,
+    closest_cosine,
+    groups_of,
+    people_in,
+)
 from face_index.registration.photo_names import labels_of, picked_numbers
 
 MIN_PHOTOS = 3
@@ -124,7 +129,9 @@ def make_template(
     return _template(sorting, needed)
 
 
-def open_faces(reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]) -> list[Face | Refusal]:
+def open_faces(
+    reader: FaceReader, bar: QualityBar, photos: Sequence[Path | PhotoFile]
+) -> list[Face | Refusal]:
     """The one usable face of each photo, or why there is none; photos stand alone, nothing is compared."""
     sorting = _Sorting(labels_of(photos))
     _choose_faces(sorting, _open(sorting, 0, photos), reader, bar, {}, turn=False)
@@ -152,16 +159,23 @@ def template_of_kept(
     _refuse_several_people(sorting, alike)
     _refuse_strangers(sorting)
     theirs = [sorting.faces[number] for number in _good(sorting)]
-    two_disagree = len(theirs) == 2 and theirs[0].embedding @ theirs[1].embedding < MIN_COSINE_TO_OTHERS
+    two_disagree = (
+        len(theirs) == 2 and theirs[0].embedding @ theirs[1].embedding < MIN_COSINE_TO_OTHERS
+    )
     if len(theirs) < 2 or two_disagree:  # of one photo, or two that differ, nobody can tell
         return None
     mean = unit(np.mean([face.embedding for face in theirs], axis=0))
-    closest = [max(crowd, key=lambda face: float(face.embedding @ mean)) for crowd in sorting.crowds.values()]
+    closest = [
+        max(crowd, key=lambda face: float(face.embedding @ mean))
+        for crowd in sorting.crowds.values()
+    ]
     theirs += [face for face in closest if face.embedding @ mean >= MIN_COSINE_TO_OTHERS]
     return make_prototypes(theirs)
 
 
-def lookalikes(prototypes: Prototypes, gallery: Gallery, threshold: float) -> list[tuple[str, float]]:
+def lookalikes(
+    prototypes: Prototypes, gallery: Gallery, threshold: float
+) -> list[tuple[str, float]]:
     """Registered identities that look like this person: id and score, closest first.
 
     Args:
@@ -172,7 +186,9 @@ def lookalikes(prototypes: Prototypes, gallery: Gallery, threshold: float) -> li
     for line in gallery.search(prototypes):
         for candidate in line:
             if candidate.score >= threshold:
-                best[candidate.identity_id] = max(candidate.score, best.get(candidate.identity_id, -1.0))
+                best[candidate.identity_id] = max(
+                    candidate.score, best.get(candidate.identity_id, -1.0)
+                )
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
@@ -203,18 +219,28 @@ def _choose_faces(
     found = reader.read([photo.pixels for photo in opened.values()])
     for (number, photo), seen in zip(opened.items(), found, strict=True):
         faces = _nearer(reader, bar, photo, seen)
-        if turn and number not in picks and (turned := turned_face(reader, bar, photo.pixels, faces)) is not None:
+        if (
+            turn
+            and number not in picks
+            and (turned := turned_face(reader, bar, photo.pixels, faces)) is not None
+        ):
             sorting.turned[number] = turned
-        sorting.photos[number] = replace(photo, pixels=np.zeros((0, 0, 3), np.uint8))  # no longer needed
+        sorting.photos[number] = replace(
+            photo, pixels=np.zeros((0, 0, 3), np.uint8)
+        )  # no longer needed
         name = sorting.names[number]
         picked = picks.get(number)
         if not faces:
             sorting.refusals[number] = Refusal(Why.NO_FACE)
         elif picked is not None and not 1 <= picked <= len(faces):
-            sorting.refusals[number] = Refusal(Why.NO_SUCH_FACE, {"number": picked, "count": len(faces)})
+            sorting.refusals[number] = Refusal(
+                Why.NO_SUCH_FACE, {"number": picked, "count": len(faces)}
+            )
         elif picked is None and len(faces) > 1:
             sorting.crowds[number] = faces
-            places = ", ".join(f"{one} x={f.box[0]:.0f} y={f.box[1]:.0f}" for one, f in enumerate(faces, 1))
+            places = ", ".join(
+                f"{one} x={f.box[0]:.0f} y={f.box[1]:.0f}" for one, f in enumerate(faces, 1)
+            )
             facts = {"count": len(faces), "name": name, "places": places, "likely": None}
             sorting.refusals[number] = Refusal(Why.SEVERAL_FACES, facts)
         else:
@@ -227,16 +253,26 @@ def _choose_faces(
 
 def _nearer(reader: FaceReader, bar: QualityBar, photo: Photo, faces: list[Face]) -> list[Face]:
     """The faces of a photo; usable ones of a nearer look where none was found, or one that is too small."""
-    small = len(faces) == 1 and (objection := bar.objection(faces[0])) is not None and objection.why == Why.TOO_SMALL
+    small = (
+        len(faces) == 1
+        and (objection := bar.objection(faces[0])) is not None
+        and objection.why == Why.TOO_SMALL
+    )
     if faces and not small:
         return faces
     # What a nearer look finds in a photo without a face is none: it must be as good as any.
-    return [face for face in look_nearer(reader, photo.data) if bar.objection(face) is None] or faces
+    return [
+        face for face in look_nearer(reader, photo.data) if bar.objection(face) is None
+    ] or faces
 
 
 def _refuse_on_their_side(sorting: _Sorting) -> None:
-    for number in on_their_side(sorting.turned, sorting.faces, _good(sorting), MIN_COSINE_TO_OTHERS):
-        sorting.refusals[number] = Refusal(Why.SIDEWAYS, {"degrees": sorting.turned[number].degrees})
+    for number in on_their_side(
+        sorting.turned, sorting.faces, _good(sorting), MIN_COSINE_TO_OTHERS
+    ):
+        sorting.refusals[number] = Refusal(
+            Why.SIDEWAYS, {"degrees": sorting.turned[number].degrees}
+        )
 
 
 def _good(sorting: _Sorting) -> list[int]:
@@ -246,7 +282,9 @@ def _good(sorting: _Sorting) -> list[int]:
 def _refuse_copies(sorting: _Sorting) -> None:
     """Of the same picture twice, the one with more pixels between the eyes stays."""
     kept: list[int] = []
-    for number in sorted(_good(sorting), key=lambda one: (-sorting.faces[one].eye_distance_px, one)):
+    for number in sorted(
+        _good(sorting), key=lambda one: (-sorting.faces[one].eye_distance_px, one)
+    ):
         photo = sorting.photos[number]
         original = next((other for other in kept if photo.is_copy_of(sorting.photos[other])), None)
         if original is None:
@@ -330,5 +368,15 @@ def _template(sorting: _Sorting, needed: int) -> Template:
 def _quality(face: Face | None) -> dict[str, float] | None:
     if face is None:
         return None
-    names = ("detector_score", "eye_distance_px", "yaw", "pitch", "roll", "sharpness", "brightness", "clipped", "norm")
+    names = (
+        "detector_score",
+        "eye_distance_px",
+        "yaw",
+        "pitch",
+        "roll",
+        "sharpness",
+        "brightness",
+        "clipped",
+        "norm",
+    )
     return {name: round(float(getattr(face, name)), 3) for name in names}

@@ -70,7 +70,9 @@ class Entry:
     row_sha256: str
 
 
-def read_manifest(path: Path, submitted_by: str, today: date, keep_photos: bool = True) -> list[Entry]:
+def read_manifest(
+    path: Path, submitted_by: str, today: date, keep_photos: bool = True
+) -> list[Entry]:
     """The people in a list.
 
     Raises:
@@ -85,7 +87,9 @@ def read_manifest(path: Path, submitted_by: str, today: date, keep_photos: bool 
             told = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
             raise ManifestInvalid(f"{path}, entry {number}: {told}") from error
         if request.name in names:
-            raise ManifestInvalid(f"{path}: entries {names[request.name]} and {number} both name {request.name!r}")
+            raise ManifestInvalid(
+                f"{path}: entries {names[request.name]} and {number} both name {request.name!r}"
+            )
         names[request.name] = number
         row_sha256 = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
         entries.append(Entry(request, row_sha256))
@@ -109,24 +113,35 @@ def register_all(
     earlier = _earlier(report)
     refused = {one["fingerprint"]: one for one in earlier if one["status"] == "refused"}
     stored_once = {
-        one["row_sha256"] for one in earlier if one["status"] in ("pending", "conflict", "registered before")
+        one["row_sha256"]
+        for one in earlier
+        if one["status"] in ("pending", "conflict", "registered before")
     }
     cut_off = report.exists() and not report.read_bytes().endswith(b"\n")
     with report.open("a", encoding="utf-8") as out:
         out.write("\n" if cut_off else "")
         for line, entry in enumerate(entries, 1):
-            blank = RowResult(line, entry.request.name, "refused", None, {}, _fingerprint(entry), entry.row_sha256)
+            blank = RowResult(
+                line, entry.request.name, "refused", None, {}, _fingerprint(entry), entry.row_sha256
+            )
             if blank.fingerprint in refused:
                 yield RowResult(**{**refused[blank.fingerprint], "line": line})
                 continue
-            result = _register(vault, registrar, entry.request, blank, clock(), entry.row_sha256 in stored_once)
+            result = _register(
+                vault, registrar, entry.request, blank, clock(), entry.row_sha256 in stored_once
+            )
             out.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
             out.flush()
             yield result
 
 
 def _register(
-    vault: Vault, registrar: Registrar, request: Request, blank: RowResult, now: datetime, stored_once: bool
+    vault: Vault,
+    registrar: Registrar,
+    request: Request,
+    blank: RowResult,
+    now: datetime,
+    stored_once: bool,
 ) -> RowResult:
     if _is_stored(vault, request):
         return replace(blank, status="registered before")
@@ -161,7 +176,9 @@ def _is_stored(vault: Vault, request: Request) -> bool:
 
 
 def _photos(report: EnrolmentReport) -> dict[str, str | None]:
-    return {verdict.name: str(verdict.refusal) if verdict.refusal else None for verdict in report.photos}
+    return {
+        verdict.name: str(verdict.refusal) if verdict.refusal else None for verdict in report.photos
+    }
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -191,9 +208,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     yield from ({name: value for name, value in row.items() if value} for row in reader)
 
 
-def _request(row: dict[str, Any], folder: Path, submitted_by: str, today: date, keep_photos: bool) -> Request:
+def _request(
+    row: dict[str, Any], folder: Path, submitted_by: str, today: date, keep_photos: bool
+) -> Request:
     if None in row:
-        raise ValueError("there are more cells than columns; put cells that hold commas in quotation marks")
+        raise ValueError(
+            "there are more cells than columns; put cells that hold commas in quotation marks"
+        )
     unknown = set(row) - set(COLUMNS)
     if unknown:
         raise ValueError(f"unknown column {', '.join(sorted(map(str, unknown)))}")
@@ -211,7 +232,9 @@ def _request(row: dict[str, Any], folder: Path, submitted_by: str, today: date, 
         signed_by=str(row.get("signed_by") or name),
         signed_on=signed_on,
         expires_on=_date(row, "expires_on") or signed_on + timedelta(CONSENT_DAYS),
-        document_sha256=hashlib.sha256((folder / document).read_bytes()).hexdigest() if document else None,
+        document_sha256=hashlib.sha256((folder / document).read_bytes()).hexdigest()
+        if document
+        else None,
         text_version=CONSENT_TEXT_VERSION,
         terms=Terms(_one_of(row, "terms", list(Terms))),
         signatory=Signatory(_one_of(row, "signatory", list(Signatory))),

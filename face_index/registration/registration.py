@@ -59,7 +59,9 @@ class Request:
 class Registrar:
     """Registers people one after another; knows everyone stored, to notice who comes twice."""
 
-    def __init__(self, vault: Vault, reader: FaceReader, bar: QualityBar, calibration: Calibration | None) -> None:
+    def __init__(
+        self, vault: Vault, reader: FaceReader, bar: QualityBar, calibration: Calibration | None
+    ) -> None:
         self._vault, self._reader, self._bar, self._calibration = vault, reader, bar, calibration
         self._known = self._everyone()
 
@@ -74,7 +76,12 @@ class Registrar:
         """
         check_consent(request.consent, request.born_on, now.date())
         template = make_template(
-            self._reader, self._bar, request.photos, MIN_PHOTOS, request.picks, alike_from(self._calibration)
+            self._reader,
+            self._bar,
+            request.photos,
+            MIN_PHOTOS,
+            request.picks,
+            alike_from(self._calibration),
         )
         if len(self._known) != self._vault.template_count(self._reader.version):
             self._known = self._everyone()  # another process registered or erased someone
@@ -118,7 +125,11 @@ class ReembedResult:
 
 
 def reembed(
-    vault: Vault, reader: FaceReader, actor: str, now: datetime, calibration: Calibration | None = None
+    vault: Vault,
+    reader: FaceReader,
+    actor: str,
+    now: datetime,
+    calibration: Calibration | None = None,
 ) -> ReembedResult:
     """Make everyone's template anew from kept photos with this pack; each person at once or not at all.
 
@@ -130,7 +141,9 @@ def reembed(
         if not identity.photos_kept:
             without.append(identity.name)
             continue
-        prototypes = template_of_kept(reader, vault.photos_of(identity.identity_id), alike_from(calibration))
+        prototypes = template_of_kept(
+            reader, vault.photos_of(identity.identity_id), alike_from(calibration)
+        )
         if prototypes is None:
             no_face.append(identity.name)
             continue

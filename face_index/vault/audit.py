@@ -89,7 +89,13 @@ class AuditLog:
         return next(iter(self.entries(newest_first=True)), None)
 
     def _write(
-        self, last: AuditEntry | None, event: str, subject: str, actor: str, now: datetime, details: dict[str, Any]
+        self,
+        last: AuditEntry | None,
+        event: str,
+        subject: str,
+        actor: str,
+        now: datetime,
+        details: dict[str, Any],
     ) -> None:
         number, previous = (last.number + 1, last.sha256) if last else (1, "")
         details = {**details, "login": list(self.login)} if self.login else details
@@ -108,7 +114,9 @@ class AuditLog:
 
     def about(self, subject: str) -> Iterator[AuditEntry]:
         """Entries about one identity, or about the vault, in order."""
-        yield from map(_entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry"))
+        yield from map(
+            _entry, self._db.table("audit").rows_where("subject = ?", [subject], order_by="entry")
+        )
 
     def vouched_about(self, subject: str, case_id: str | None = None) -> Iterator[AuditEntry]:
         """Entries about one identity, or one case of theirs, that this vault wrote: none that was changed or put in.
@@ -116,12 +124,20 @@ class AuditLog:
         That none is missing is told by `problems`.
         """
         where = "subject = :subject and (:case is null or details ->> '$.case' = :case)"
-        for row in self._db.table("audit").rows_where(where, {"subject": subject, "case": case_id}, order_by="entry"):
+        for row in self._db.table("audit").rows_where(
+            where, {"subject": subject, "case": case_id}, order_by="entry"
+        ):
             if hmac.compare_digest(row["sha256"], self._hash(row)):
                 yield _entry(row)
 
     def found(
-        self, *, actor: str = "", event: str = "", subject: str = "", before: int | None = None, limit: int = 100
+        self,
+        *,
+        actor: str = "",
+        event: str = "",
+        subject: str = "",
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[AuditEntry]:
         """Entries by actor, beginning of the event and beginning of the subject, newest first.
 
@@ -132,7 +148,10 @@ class AuditLog:
         where += " and substr(subject, 1, length(:subject)) = :subject and (:before is null or entry < :before)"
         values = {"actor": actor, "event": event, "subject": subject, "before": before}
         return [
-            _entry(row) for row in self._db.table("audit").rows_where(where, values, order_by="entry desc", limit=limit)
+            _entry(row)
+            for row in self._db.table("audit").rows_where(
+                where, values, order_by="entry desc", limit=limit
+            )
         ]
 
     def problems(self, expected_head: str | None = None) -> list[str]:
@@ -154,14 +173,20 @@ class AuditLog:
             previous = row["sha256"]
             seen.add(previous)
         if self._sealed_head() != (f"{number} {previous}" if number else None):
-            found.append(f"the log does not end where the vault says it ends: entries after {number} were cut off")
+            found.append(
+                f"the log does not end where the vault says it ends: entries after {number} were cut off"
+            )
         if expected_head and expected_head not in seen:
-            found.append(f"the noted entry {expected_head[:16]} is not in the log: an older copy was put in its place")
+            found.append(
+                f"the noted entry {expected_head[:16]} is not in the log: an older copy was put in its place"
+            )
         return found
 
     def has(self, number: int, sha256: str) -> bool:
         """Whether the log goes through that entry."""
-        return bool(self._db.table("audit").count_where("entry = ? and sha256 = ?", [number, sha256]))
+        return bool(
+            self._db.table("audit").count_where("entry = ? and sha256 = ?", [number, sha256])
+        )
 
     @property
     def end(self) -> tuple[int, str]:
@@ -186,8 +211,13 @@ class AuditLog:
         return None
 
     def _hash(self, row: dict[str, Any]) -> str:
-        fields = [row[name] for name in ("entry", "at", "actor", "event", "subject", "details", "previous")]
-        return hmac.new(self._key, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256).hexdigest()
+        fields = [
+            row[name]
+            for name in ("entry", "at", "actor", "event", "subject", "details", "previous")
+        ]
+        return hmac.new(
+            self._key, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256
+        ).hexdigest()
 
 
 def _lies_ahead(entry: AuditEntry, now: datetime) -> bool:
@@ -196,5 +226,11 @@ def _lies_ahead(entry: AuditEntry, now: datetime) -> bool:
 
 def _entry(row: dict[str, Any]) -> AuditEntry:
     return AuditEntry(
-        row["entry"], row["at"], row["actor"], row["event"], row["subject"], json.loads(row["details"]), row["sha256"]
+        row["entry"],
+        row["at"],
+        row["actor"],
+        row["event"],
+        row["subject"],
+        json.loads(row["details"]),
+        row["sha256"],
     )

@@ -37,7 +37,9 @@ def make_backup(vault: Vault, destination: Path, actor: str, now: datetime) -> P
     Raises:
         BackupUnusable: it exists already or cannot be written.
     """
-    path = destination / f"vault-{now:%Y%m%dT%H%M%S.%fZ}.db" if destination.is_dir() else destination
+    path = (
+        destination / f"vault-{now:%Y%m%dT%H%M%S.%fZ}.db" if destination.is_dir() else destination
+    )
     if path.exists():
         raise BackupUnusable(f"{path} exists already; nothing was overwritten")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,15 +55,24 @@ def make_backup(vault: Vault, destination: Path, actor: str, now: datetime) -> P
         [(answer,)] = copy.execute("pragma integrity_check(1)").fetchall()
         copy.close()
         if answer != "ok":
-            raise BackupUnusable(f"the copy is not sound ({answer}); check the vault with `vault check`")
+            raise BackupUnusable(
+                f"the copy is not sound ({answer}); check the vault with `vault check`"
+            )
     except (OSError, sqlite3.Error) as error:
         partial.unlink(missing_ok=True)
-        raise BackupUnusable(f"the backup could not be written to {path} ({error}); the vault is unharmed") from error
+        raise BackupUnusable(
+            f"the backup could not be written to {path} ({error}); the vault is unharmed"
+        ) from error
     sha256 = _sha256(partial)
     with transaction(vault.db):
         # Recorded before it gets its name: a copy that a withdrawal does not know of must not exist.
         vault.db.table("backups").upsert(
-            {"path": noted_place(path, vault.path.parent), "made_at": now.isoformat(), "sha256": sha256}, pk="path"
+            {
+                "path": noted_place(path, vault.path.parent),
+                "made_at": now.isoformat(),
+                "sha256": sha256,
+            },
+            pk="path",
         )
         vault.audit.append("backup made", "vault", actor, now, sha256=sha256)
     partial.replace(path)
@@ -79,7 +90,9 @@ def backups_of(db: Database, folder: Path) -> list[tuple[Path, str]]:
     return [(folder / row["path"], row["made_at"]) for row in db.table("backups").rows]
 
 
-def erase_from_backups(db: Database, folder: Path, identity_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def erase_from_backups(
+    db: Database, folder: Path, identity_id: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Erase a person from every backup that is where it was made: those done, and those not reached."""
     done, unreachable = [], []
     for path, _ in backups_of(db, folder):

@@ -50,12 +50,16 @@ class FileKeys:
         if not path.exists():
             return None
         if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise VaultLocked(f"others can read the master key {path}; run chmod 600 on it, and rotate it if they did")
+            raise VaultLocked(
+                f"others can read the master key {path}; run chmod 600 on it, and rotate it if they did"
+            )
         try:
             # base64 is ASCII; whatever else lies there is refused as such.
             return parse_key(path.read_text("latin-1"))
         except VaultLocked as error:
-            raise VaultLocked(f"{path}: {error}; bring the key back from where you keep a copy") from error
+            raise VaultLocked(
+                f"{path}: {error}; bring the key back from where you keep a copy"
+            ) from error
 
     def save(self, slot: str, key: bytes) -> None:
         path = self._of(slot)
@@ -95,7 +99,11 @@ class EnvironmentKeys:
         try:
             return parse_key(text) if text else None
         except VaultLocked as error:
-            name = "PORTRAIT_SCANNER_MASTER_KEY" if slot == "present" else "PORTRAIT_SCANNER_NEXT_MASTER_KEY"
+            name = (
+                "PORTRAIT_SCANNER_MASTER_KEY"
+                if slot == "present"
+                else "PORTRAIT_SCANNER_NEXT_MASTER_KEY"
+            )
             raise VaultLocked(f"{name}: {error}; it must be 32 random bytes in base64") from error
 
     def save(self, slot: str, key: bytes) -> None:  # noqa: ARG002  the operator puts keys here, not we
@@ -125,7 +133,9 @@ class KeyringKeys:
         try:
             text = keyring.get_password(_KEYRING_SERVICE, self._of(slot))
         except keyring.errors.KeyringError as error:
-            raise VaultLocked(f"the system keyring cannot be used ({error}); set key_store = 'file'") from error
+            raise VaultLocked(
+                f"the system keyring cannot be used ({error}); set key_store = 'file'"
+            ) from error
         return parse_key(text) if text else None
 
     def save(self, slot: str, key: bytes) -> None:
@@ -134,7 +144,9 @@ class KeyringKeys:
         try:
             keyring.set_password(_KEYRING_SERVICE, self._of(slot), base64.b64encode(key).decode())
         except keyring.errors.KeyringError as error:
-            raise VaultLocked(f"the system keyring cannot be written ({error}); set key_store = 'file'") from error
+            raise VaultLocked(
+                f"the system keyring cannot be written ({error}); set key_store = 'file'"
+            ) from error
 
     def discard(self, slot: str) -> None:
         import keyring
@@ -176,4 +188,6 @@ def unseal(key: bytes, sealed: bytes, bound_to: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
     except (InvalidTag, ValueError) as error:
-        raise VaultLocked("the master key is not the one that sealed this vault, or the vault was altered") from error
+        raise VaultLocked(
+            "the master key is not the one that sealed this vault, or the vault was altered"
+        ) from error

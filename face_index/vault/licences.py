@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 
 
 def grant_licence(
-    vault: Vault, name_or_id: str, kind: LicenceKind, value: str, until: date, *, note: str, actor: str, now: datetime
+    vault: Vault,
+    name_or_id: str,
+    kind: LicenceKind,
+    value: str,
+    until: date,
+    *,
+    note: str,
+    actor: str,
+    now: datetime,
 ) -> Licence:
     """Record that a person allows a model, an uploader or a hub until a day; raises UnknownIdentity."""
-    licence = Licence(uuid.uuid4().hex, vault.find(name_or_id).identity_id, kind, value, until, note)
+    licence = Licence(
+        uuid.uuid4().hex, vault.find(name_or_id).identity_id, kind, value, until, note
+    )
     with transaction(vault.db):
         vault.db.table("licences").insert(
             {
@@ -37,12 +47,16 @@ def revoke_licence(vault: Vault, licence_id: str, actor: str, now: datetime) -> 
     """End a licence, named by its id or the beginning of it; raises UnknownIdentity."""
     with transaction(vault.db):
         rows = list(
-            vault.db.table("licences").rows_where("substr(licence_id, 1, ?) = ?", [len(licence_id), licence_id])
+            vault.db.table("licences").rows_where(
+                "substr(licence_id, 1, ?) = ?", [len(licence_id), licence_id]
+            )
         )
         if len(rows) != 1:
             raise UnknownIdentity(licence_id, "licence")
         vault.db.conn.execute("delete from licences where licence_id = ?", [rows[0]["licence_id"]])
-        vault.audit.append("licence revoked", rows[0]["identity_id"], actor, now, licence_id=rows[0]["licence_id"])
+        vault.audit.append(
+            "licence revoked", rows[0]["identity_id"], actor, now, licence_id=rows[0]["licence_id"]
+        )
 
 
 def licences_of(vault: Vault, identity_id: str) -> list[Licence]:
@@ -61,4 +75,7 @@ def covering_licence(
     vault: Vault, identity_id: str, hub: str, creator: str | None, sha256: str, day: date
 ) -> Licence | None:
     """The licence under which a file is allowed on that day, None without one."""
-    return next((one for one in licences_of(vault, identity_id) if one.covers(hub, creator, sha256, day)), None)
+    return next(
+        (one for one in licences_of(vault, identity_id) if one.covers(hub, creator, sha256, day)),
+        None,
+    )

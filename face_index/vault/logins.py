@@ -15,7 +15,11 @@ _USER = "user "
 def plain(name: str) -> str:
     """A name without what writing it another way changes: letter case, width, accents, blanks, punctuation, invisible signs."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(sign for sign in apart if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN")
+    return "".join(
+        sign
+        for sign in apart
+        if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN"
+    )
 
 
 def same_person(one: str, other: str) -> bool:
@@ -30,4 +34,6 @@ def share_a_mark(one: Iterable[str], other: Iterable[str]) -> bool:
 
 def is_named(login: Iterable[str], name: str) -> bool:
     """Whether a login is that of a system's user whom a name means."""
-    return any(same_person(mark.removeprefix(_USER), name) for mark in login if mark.startswith(_USER))
+    return any(
+        same_person(mark.removeprefix(_USER), name) for mark in login if mark.startswith(_USER)
+    )

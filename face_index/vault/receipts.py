@@ -55,7 +55,8 @@ def record_erasure(db: Database, receipt: ErasureReceipt) -> None:
     """Write an erasure into the vault; unsigned while backups are still being gone through."""
     document = json.dumps(receipt.to_document(), ensure_ascii=False)
     db.table("erasures").upsert(
-        {"identity_id": receipt.identity_id, "erased_at": receipt.erased_at, "receipt": document}, pk="identity_id"
+        {"identity_id": receipt.identity_id, "erased_at": receipt.erased_at, "receipt": document},
+        pk="identity_id",
     )
 
 
@@ -68,12 +69,17 @@ def unfinished_erasures(db: Database) -> list[ErasureReceipt]:
 def sign_receipt(receipt: ErasureReceipt, signing_key: bytes) -> ErasureReceipt:
     """The receipt with key and signature."""
     key = Ed25519PrivateKey.from_private_bytes(signing_key)
-    named = {**asdict(receipt), "public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode()}
+    named = {
+        **asdict(receipt),
+        "public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
+    }
     signature = base64.b64encode(key.sign(_canonical(named))).decode()
     return ErasureReceipt(**{**named, "signature": signature})
 
 
-def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = None) -> ErasureReceipt:
+def verify_receipt(
+    document: dict[str, Any], expected_fingerprint: str | None = None
+) -> ErasureReceipt:
     """Check a receipt without the vault.
 
     Args:
@@ -90,10 +96,14 @@ def verify_receipt(document: dict[str, Any], expected_fingerprint: str | None = 
             base64.b64decode(receipt.signature, validate=True), _canonical(asdict(receipt))
         )
     except InvalidSignature as error:
-        raise ReceiptInvalid("the signature does not fit: the receipt was altered after it was signed") from error
+        raise ReceiptInvalid(
+            "the signature does not fit: the receipt was altered after it was signed"
+        ) from error
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ReceiptInvalid(f"this is not an erasure receipt ({error})") from error
-    if expected_fingerprint and fingerprint(public) != expected_fingerprint.lower().replace(":", ""):
+    if expected_fingerprint and fingerprint(public) != expected_fingerprint.lower().replace(
+        ":", ""
+    ):
         raise ReceiptInvalid("the receipt is sound, but another vault signed it")
     return receipt
 
@@ -108,7 +118,9 @@ def receipt_of(document: dict[str, Any]) -> ErasureReceipt:
 
 def public_fingerprint(signing_key: bytes) -> str:
     """Fingerprint of the public half of a raw Ed25519 private key."""
-    return fingerprint(Ed25519PrivateKey.from_private_bytes(signing_key).public_key().public_bytes_raw())
+    return fingerprint(
+        Ed25519PrivateKey.from_private_bytes(signing_key).public_key().public_bytes_raw()
+    )
 
 
 def fingerprint(public_key: bytes) -> str:

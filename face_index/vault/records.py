@@ -74,7 +74,9 @@ class Submission:
     shares_name: bool = False
 
 
-def keep_documents(db: Database, identity_id: str, data_key: bytes, documents: Sequence[Document]) -> None:
+def keep_documents(
+    db: Database, identity_id: str, data_key: bytes, documents: Sequence[Document]
+) -> None:
     """Seal copies of papers; belongs inside a transaction."""
     db.table("documents").insert_all(
         {
@@ -91,11 +93,15 @@ def checked_name(text: str, what: str = "name") -> str:
     if not name:
         raise NameRefused(f"an empty {what} cannot tell people apart")
     if len(name) > LONGEST_NAME:
-        raise NameRefused(f"a {what} of {len(name):,} characters is too long; {LONGEST_NAME} are allowed")
+        raise NameRefused(
+            f"a {what} of {len(name):,} characters is too long; {LONGEST_NAME} are allowed"
+        )
     if not name.isprintable():
         raise NameRefused(f"the {what} {name!r} holds signs that cannot be printed")
     if re.fullmatch(r"[0-9a-f]{32}", name):
-        raise NameRefused(f"the {what} {name!r} could be taken for an id; add a letter after f, or a word")
+        raise NameRefused(
+            f"the {what} {name!r} could be taken for an id; add a letter after f, or a word"
+        )
     return name
 
 
@@ -151,7 +157,9 @@ def adult_on(born_on: date | None, day: date) -> str | None:
         return None
     year = born_on.year + ADULT_YEARS
     # Born on 29 February: of age on 1 March where the year has no such day.
-    leap = (born_on.month, born_on.day) == (2, 29) and not (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
+    leap = (born_on.month, born_on.day) == (2, 29) and not (
+        year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    )
     return (date(year, 3, 1) if leap else born_on.replace(year=year)).isoformat()
 
 
@@ -164,7 +172,9 @@ def keep_out(db: Database, identity_ids: Iterable[str]) -> None:
     """Have this connection find none of these people; every connection needs the table."""
     db.conn.execute("create temp table if not exists kept_out (identity_id text primary key)")
     db.conn.execute("delete from temp.kept_out")
-    db.conn.executemany("insert or ignore into temp.kept_out values (?)", [[one] for one in identity_ids])
+    db.conn.executemany(
+        "insert or ignore into temp.kept_out values (?)", [[one] for one in identity_ids]
+    )
     db.conn.commit()
 
 

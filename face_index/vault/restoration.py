@@ -62,15 +62,23 @@ def restore(
     former = _newest_entry(path)
     ends = outside.ends()[0]
     if unreadable:
-        problems.append(f"{unreadable} lines of {ERASURES_FILE} cannot be read: compare with receipts kept elsewhere")
+        problems.append(
+            f"{unreadable} lines of {ERASURES_FILE} cannot be read: compare with receipts kept elsewhere"
+        )
     with transaction(vault.db):
-        again = [identity.identity_id for identity in vault.identities() if identity.identity_id in gone]
+        again = [
+            identity.identity_id for identity in vault.identities() if identity.identity_id in gone
+        ]
         for identity_id in again:
             erase_rows(vault.db, identity_id)
         # The restored vault must itself remember whom it may not bring back.
         for receipt in gone.values():
             record_erasure(vault.db, receipt)
-        versions = [vault.gallery_version, _gallery_version(path), *(end.gallery_version for end in ends)]
+        versions = [
+            vault.gallery_version,
+            _gallery_version(path),
+            *(end.gallery_version for end in ends),
+        ]
         set_fact(vault.db, "gallery_version", str(max(versions) + 1).encode())
         set_fact(vault.db, "witnesses", str(len(folders)).encode())
         # The witnesses know the file that is replaced: what they say of it is no objection to this one.
@@ -81,10 +89,17 @@ def restore(
         _carry_over_backups(vault.db, path)
         moved = _aside(path, now)
         if moved:
-            kept = {"path": noted_place(moved, path.parent), "made_at": now.isoformat(), "sha256": ""}
+            kept = {
+                "path": noted_place(moved, path.parent),
+                "made_at": now.isoformat(),
+                "sha256": "",
+            }
             vault.db.table("backups").upsert(kept, pk="path")
     empty_write_ahead_log(vault.db)
-    persons, end = len(vault.identities()), LogEnd(*vault.audit.end, vault.gallery_version, vault.erasure_count)
+    persons, end = (
+        len(vault.identities()),
+        LogEnd(*vault.audit.end, vault.gallery_version, vault.erasure_count),
+    )
     vault.close()
     outside.begin([receipt for receipt in gone.values() if receipt.signature])
     if moved:
@@ -136,10 +151,15 @@ def _erased_since(
                 found.append((json.loads(line), str(own)))
             except json.JSONDecodeError:
                 unreadable += bool(line.strip())
-    with suppress(sqlite3.Error):  # a damaged vault is why people restore; the file of erasures speaks for it
+    with suppress(
+        sqlite3.Error
+    ):  # a damaged vault is why people restore; the file of erasures speaks for it
         if path.is_file():
             present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-            found += [(json.loads(row[0]), str(path)) for row in present.execute("select receipt from erasures")]
+            found += [
+                (json.loads(row[0]), str(path))
+                for row in present.execute("select receipt from erasures")
+            ]
             present.close()
     checked = [_checked(document, place) for document, place in found]
     return {receipt.identity_id: receipt for receipt in checked}, unreadable
@@ -159,7 +179,9 @@ def read_receipts(file: Path) -> list[dict[str, Any]]:
             try:
                 documents.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise ReceiptInvalid(f"{file}, line {number}: not an erasure receipt ({error})") from error
+                raise ReceiptInvalid(
+                    f"{file}, line {number}: not an erasure receipt ({error})"
+                ) from error
     if not documents:
         raise ReceiptInvalid(f"{file} holds no erasure receipt")
     return documents
@@ -167,7 +189,9 @@ def read_receipts(file: Path) -> list[dict[str, Any]]:
 
 def _checked(document: dict[str, Any], place: str) -> ErasureReceipt:
     if isinstance(document, dict) and document.get("signature") == "":
-        return receipt_of(document)  # an erasure that was cut off: opening the restored vault ends and signs it
+        return receipt_of(
+            document
+        )  # an erasure that was cut off: opening the restored vault ends and signs it
     try:
         return verify_receipt(document)
     except ReceiptInvalid as error:
@@ -178,7 +202,9 @@ def _gallery_version(path: Path) -> int:
     """Of the file in the vault's place, 0 if that cannot be read: the restored one must go on from there."""
     with suppress(sqlite3.Error, TypeError):
         present = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        row = present.execute("select value from vault_facts where name = 'gallery_version'").fetchone()
+        row = present.execute(
+            "select value from vault_facts where name = 'gallery_version'"
+        ).fetchone()
         present.close()
         return int(row[0])
     return 0
@@ -210,7 +236,11 @@ def _carry_over_backups(db: Database, path: Path) -> None:
 
 def _aside(path: Path, now: datetime) -> Path | None:
     """Where the file that is in the vault's place will go; it counts as a backup, so withdrawals reach it."""
-    return path.resolve().with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}") if path.exists() else None
+    return (
+        path.resolve().with_name(f"{path.name}.before-restore-{now:%Y%m%dT%H%M%SZ}")
+        if path.exists()
+        else None
+    )
 
 
 def _move(path: Path, target: Path) -> None:

@@ -34,7 +34,8 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
     db.table("identities").create_index(["name"], unique=True)
     db.table("identities").create_index(["reference"])
     db.table("consents").create(
-        {"consent_id": str, "identity_id": str, "signed_on": str, "expires_on": str, "record": str}, pk="consent_id"
+        {"consent_id": str, "identity_id": str, "signed_on": str, "expires_on": str, "record": str},
+        pk="consent_id",
     )
     db.table("photos").create({"photo_id": str, "identity_id": str, "sealed": bytes}, pk="photo_id")
     db.table("templates").create(
@@ -46,13 +47,26 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
     )  # fmt: skip
     db.table("proofs").create({"proof_id": str, "identity_id": str, "sealed": bytes}, pk="proof_id")
     db.table("documents").create(
-        {"document_id": str, "identity_id": str, "kind": str, "sha256": str, "sealed": bytes}, pk="document_id"
+        {"document_id": str, "identity_id": str, "kind": str, "sha256": str, "sealed": bytes},
+        pk="document_id",
     )
-    db.table("conflicts").create({"identity_id": str, "other_id": str, "score": float}, pk=("identity_id", "other_id"))
+    db.table("conflicts").create(
+        {"identity_id": str, "other_id": str, "score": float}, pk=("identity_id", "other_id")
+    )
     db.table("licences").create(
-        {"licence_id": str, "identity_id": str, "kind": str, "value": str, "until": str, "note": str}, pk="licence_id"
+        {
+            "licence_id": str,
+            "identity_id": str,
+            "kind": str,
+            "value": str,
+            "until": str,
+            "note": str,
+        },
+        pk="licence_id",
     )
-    db.table("erasures").create({"identity_id": str, "erased_at": str, "receipt": str}, pk="identity_id")
+    db.table("erasures").create(
+        {"identity_id": str, "erased_at": str, "receipt": str}, pk="identity_id"
+    )
     db.table("backups").create({"path": str, "made_at": str, "sha256": str}, pk="path")
     db.table("audit").create(
         {
@@ -61,7 +75,15 @@ def two_operators_prototypes_licences_backups(db: Database) -> None:
         },
         pk="entry",
     )  # fmt: skip
-    for table in ("consents", "photos", "templates", "proofs", "documents", "conflicts", "licences"):
+    for table in (
+        "consents",
+        "photos",
+        "templates",
+        "proofs",
+        "documents",
+        "conflicts",
+        "licences",
+    ):
         db.table(table).create_index(["identity_id"], if_not_exists=True)
     db.table("audit").create_index(["subject"])
     for change in ("update", "delete"):
@@ -78,7 +100,16 @@ def people_may_share_a_name(db: Database) -> None:
 
 
 # Everything that belongs to one person; erasing goes through all of them.
-TABLES_OF_A_PERSON = ("photos", "templates", "proofs", "documents", "conflicts", "licences", "consents", "identities")
+TABLES_OF_A_PERSON = (
+    "photos",
+    "templates",
+    "proofs",
+    "documents",
+    "conflicts",
+    "licences",
+    "consents",
+    "identities",
+)
 
 
 def connect(path: Path, *, any_thread: bool = False) -> Database:
@@ -103,7 +134,9 @@ def connect(path: Path, *, any_thread: bool = False) -> Database:
             if answer != "ok":
                 raise sqlite3.DatabaseError(answer)
         if not fresh and (tables := db.table_names()) and "vault_facts" not in tables:
-            raise sqlite3.DatabaseError(f"it is another program's database, with {', '.join(sorted(tables)[:3])}")
+            raise sqlite3.DatabaseError(
+                f"it is another program's database, with {', '.join(sorted(tables)[:3])}"
+            )
         db.enable_wal()
         migrations.apply(db)
     except sqlite3.OperationalError as error:
@@ -179,7 +212,9 @@ def unlock(db: Database, keys: KeyStore, existed: bool, folder: Path) -> bytes:
     check = fact(db, "key_check")
     if check is None:
         if existed and db.table("identities").count:
-            raise VaultLocked("this vault does not say which key opens it: it was altered; restore a backup")
+            raise VaultLocked(
+                "this vault does not say which key opens it: it was altered; restore a backup"
+            )
         return _begin(db, keys, present)
     if present is None and following is None:
         raise VaultLocked(
@@ -219,7 +254,11 @@ def _begin(db: Database, keys: KeyStore, key: bytes | None) -> bytes:
     with transaction(db):
         set_fact(db, "key_check", seal(key, b"portrait-scanner", "key_check"))
         set_fact(db, "audit_key", seal(key, new_key(), "audit_key"))
-        set_fact(db, "signing_key", seal(key, Ed25519PrivateKey.generate().private_bytes_raw(), "signing_key"))
+        set_fact(
+            db,
+            "signing_key",
+            seal(key, Ed25519PrivateKey.generate().private_bytes_raw(), "signing_key"),
+        )
         set_fact(db, "gallery_version", json.dumps(0).encode())
     return key
 
@@ -229,7 +268,9 @@ def rewrap(db: Database, old: bytes, new: bytes) -> None:
     rows = db.execute("select identity_id, data_key from identities").fetchall()
     for identity_id, wrapped in rows:
         sealed = seal(new, unseal(old, wrapped, identity_id), identity_id)
-        db.conn.execute("update identities set data_key = ? where identity_id = ?", [sealed, identity_id])
+        db.conn.execute(
+            "update identities set data_key = ? where identity_id = ?", [sealed, identity_id]
+        )
     for name in SEALED_FACTS:
         value = fact(db, name)
         if value is not None:

@@ -96,7 +96,12 @@ class Vault:
     """
 
     def __init__(
-        self, path: Path, keys: KeyStore, *, witnesses: Sequence[Path] | None = None, any_thread: bool = False
+        self,
+        path: Path,
+        keys: KeyStore,
+        *,
+        witnesses: Sequence[Path] | None = None,
+        any_thread: bool = False,
     ) -> None:
         self.path, self.keys = path, keys
         self._login: Login = ()
@@ -107,7 +112,10 @@ class Vault:
         with FileLock(path.with_suffix(".lock")):
             self.is_new = not path.exists()
             left = [
-                folder / name for folder in folders for name in (ERASURES_FILE, END_FILE) if (folder / name).exists()
+                folder / name
+                for folder in folders
+                for name in (ERASURES_FILE, END_FILE)
+                if (folder / name).exists()
             ]
             if self.is_new and (keys.left_behind() or left):
                 raise VaultDamaged(
@@ -134,10 +142,14 @@ class Vault:
 
     def _hear(self) -> Testimony:
         """Compare the witnesses with the vault, keep out whom they name, and begin those that are new."""
-        erased = frozenset(row["identity_id"] for row in self.db.query("select identity_id from erasures"))
+        erased = frozenset(
+            row["identity_id"] for row in self.db.query("select identity_id from erasures")
+        )
         folders = len(self._witnesses.folders)
         begun = int(fact(self.db, "witnesses") or b"0")
-        told = testimony(self._witnesses, self.audit, erased, self.fingerprint, all_begun=begun >= folders)
+        told = testimony(
+            self._witnesses, self.audit, erased, self.fingerprint, all_begun=begun >= folders
+        )
         keep_out(self.db, [one.identity_id for one in told.erased])
         if not told.problems:
             self.testimony = told
@@ -155,7 +167,9 @@ class Vault:
     def _note_end(self) -> None:
         """Write down outside how far the log has come; not while the witnesses contradict, nor for a file that was replaced."""
         if not self.testimony.problems and self.path.stat().st_ino == self._inode:
-            self._witnesses.note_end(LogEnd(*self.audit.end, self.gallery_version, self.erasure_count))
+            self._witnesses.note_end(
+                LogEnd(*self.audit.end, self.gallery_version, self.erasure_count)
+            )
 
     def repair(self, actor: str, now: datetime, reason: str) -> list[str]:
         """After an older copy was put in this file's place: erase again whom the witnesses name, and go on from here.
@@ -265,7 +279,9 @@ class Vault:
         submission = replace(
             submission,
             name=checked_name(submission.name),
-            reference=checked_name(submission.reference, "reference") if submission.reference else None,
+            reference=checked_name(submission.reference, "reference")
+            if submission.reference
+            else None,
             submitted_by=said(submission.submitted_by, "who submits"),
         )
         identity_id, data_key = uuid.uuid4().hex, new_key()
@@ -283,13 +299,21 @@ class Vault:
             )  # fmt: skip
             add_consent(self.db, identity_id, submission.consent)
             self.db.table("photos").insert_all(
-                {"photo_id": uuid.uuid4().hex, "identity_id": identity_id, "sealed": seal(data_key, photo, identity_id)}
+                {
+                    "photo_id": uuid.uuid4().hex,
+                    "identity_id": identity_id,
+                    "sealed": seal(data_key, photo, identity_id),
+                }
                 for photo in submission.photos
             )
-            store_template(self.db, identity_id, data_key, submission.prototypes, submission.version)
+            store_template(
+                self.db, identity_id, data_key, submission.prototypes, submission.version
+            )
             keep_documents(self.db, identity_id, data_key, submission.documents)
             for other_id, score in submission.lookalikes:
-                self.db.table("conflicts").insert({"identity_id": identity_id, "other_id": other_id, "score": score})
+                self.db.table("conflicts").insert(
+                    {"identity_id": identity_id, "other_id": other_id, "score": score}
+                )
             # Whoever registers themselves must not stay in the log by name.
             by = without_name(submission.submitted_by, self.find(identity_id))
             self.audit.append(
@@ -302,7 +326,14 @@ class Vault:
         return self.find(identity_id)
 
     def approve(
-        self, name_or_id: str, operator: str, proof: Proof, now: datetime, reason: str = "", *, two_people: bool = True
+        self,
+        name_or_id: str,
+        operator: str,
+        proof: Proof,
+        now: datetime,
+        reason: str = "",
+        *,
+        two_people: bool = True,
     ) -> Identity:
         """Let a person into the gallery, once an operator has seen who they are.
 
@@ -317,7 +348,10 @@ class Vault:
             identity = self.find(name_or_id)
             if identity.status not in (Status.PENDING, Status.CONFLICT):
                 raise NotDecidable(f"{identity.name} is {identity.status} already")
-            same, alone = same_person(operator, identity.submitted_by), self._is_submitters(identity, operator)
+            same, alone = (
+                same_person(operator, identity.submitted_by),
+                self._is_submitters(identity, operator),
+            )
             if same and two_people:
                 raise NotDecidable(
                     f"{operator} submitted {identity.name} and cannot approve as well; another operator must"
@@ -349,7 +383,9 @@ class Vault:
                 }
             )  # fmt: skip
             # Copies of papers are there to be looked at once; what stays is what they were, and their hash.
-            self.db.conn.execute("delete from documents where identity_id = ?", [identity.identity_id])
+            self.db.conn.execute(
+                "delete from documents where identity_id = ?", [identity.identity_id]
+            )
             self.db.table("identities").update(
                 identity.identity_id, {"status": str(Status.ACTIVE), "decided_by": operator}
             )
@@ -364,7 +400,9 @@ class Vault:
 
     def _is_submitters(self, identity: Identity, operator: str) -> bool:
         """Whether the present login, or whom it is said to be, brought a person in; the audit log knows from where."""
-        entries = [one for one in self.audit.about(identity.identity_id) if one.event == "submitted"]
+        entries = [
+            one for one in self.audit.about(identity.identity_id) if one.event == "submitted"
+        ]
         brought_from = entries[-1].details.get("login", ()) if entries else ()
         named = is_named(brought_from, operator) or is_named(self.login, identity.submitted_by)
         return named or share_a_mark(brought_from, self.login)
@@ -373,16 +411,22 @@ class Vault:
         """Refuse an enrolment that was not approved: everything of it is erased, the reason stays."""
         identity = self.find(name_or_id)
         if identity.status == Status.ACTIVE:
-            raise NotDecidable(f"{identity.name} is active; `portrait-scanner withdraw` erases a registered person")
+            raise NotDecidable(
+                f"{identity.name} is active; `portrait-scanner withdraw` erases a registered person"
+            )
         said(operator, "who rejects")
         words = without_name(said(reason, "why"), identity)
         return self._erase(identity.identity_id, "rejected", operator, now, reason=words)
 
-    def withdraw(self, name_or_id: str, now: datetime, actor: str, why: str = "withdrawn") -> ErasureReceipt:
+    def withdraw(
+        self, name_or_id: str, now: datetime, actor: str, why: str = "withdrawn"
+    ) -> ErasureReceipt:
         """Erase a person here and in every backup the program made; the signed fact and date stay."""
         return self._erase(self.find(name_or_id).identity_id, why, actor, now)
 
-    def withdraw_ended(self, now: datetime, actor: str, *, clock_is_right: bool = False) -> list[ErasureReceipt]:
+    def withdraw_ended(
+        self, now: datetime, actor: str, *, clock_is_right: bool = False
+    ) -> list[ErasureReceipt]:
         """Erase everybody whose consent has ended.
 
         Args:
@@ -392,7 +436,11 @@ class Vault:
             ClockFarAhead: nobody was erased.
         """
         ended = [one for one in self.identities() if one.consent.expires_on < now.date()]
-        if ended and not clock_is_right and (silent_for := self.audit.silent_for(now)) > QUIET_AT_MOST:
+        if (
+            ended
+            and not clock_is_right
+            and (silent_for := self.audit.silent_for(now)) > QUIET_AT_MOST
+        ):
             raise ClockFarAhead(now, silent_for)
         return [self.withdraw(one.identity_id, now, actor, "consent ended") for one in ended]
 
@@ -433,7 +481,9 @@ class Vault:
         """Changes whenever somebody is submitted, enters or leaves; cheap, since it is asked for each file of a scan."""
         [(entries,)] = self.db.execute("select max(entry) from audit").fetchall()
         if self._register_at != entries:  # whatever happens to a person is in the log
-            [(count, newest)] = self.db.execute("select count(*), max(submitted_at) from identities").fetchall()
+            [(count, newest)] = self.db.execute(
+                "select count(*), max(submitted_at) from identities"
+            ).fetchall()
             self._register_at, self._register = entries, f"{self.gallery_version} {count} {newest}"
         return self._register
 
@@ -452,17 +502,25 @@ class Vault:
 
     def consents_of(self, identity_id: str) -> list[Consent]:
         """All receipts, oldest first."""
-        rows = self.db.table("consents").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        rows = self.db.table("consents").rows_where(
+            "identity_id = ?", [identity_id], order_by="rowid"
+        )
         return [consent_from_json(row["record"]) for row in rows]
 
     def proofs_of(self, identity_id: str) -> list[Proof]:
         data_key = self._data_key(identity_id)
-        rows = self.db.table("proofs").rows_where("identity_id = ?", [identity_id], order_by="rowid")
-        return [proof_from_json(unseal(data_key, row["sealed"], identity_id).decode()) for row in rows]
+        rows = self.db.table("proofs").rows_where(
+            "identity_id = ?", [identity_id], order_by="rowid"
+        )
+        return [
+            proof_from_json(unseal(data_key, row["sealed"], identity_id).decode()) for row in rows
+        ]
 
     def documents_of(self, identity_id: str) -> list[DocumentRow]:
         """Copies of papers that wait to be looked at: what they are and their SHA-256, not their content."""
-        rows = self.db.table("documents").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        rows = self.db.table("documents").rows_where(
+            "identity_id = ?", [identity_id], order_by="rowid"
+        )
         return [DocumentRow(row["document_id"], row["kind"], row["sha256"]) for row in rows]
 
     def read_document(self, identity_id: str, document_id: str, actor: str, now: datetime) -> bytes:
@@ -485,7 +543,9 @@ class Vault:
 
     def lookalikes_of(self, identity_id: str) -> list[tuple[Identity, float]]:
         """Registered people that this one looks like, as found at enrolment."""
-        rows = self.db.table("conflicts").rows_where("identity_id = ?", [identity_id], order_by="score desc")
+        rows = self.db.table("conflicts").rows_where(
+            "identity_id = ?", [identity_id], order_by="score desc"
+        )
         found = []
         for row in rows:
             with suppress(UnknownIdentity):  # who is kept out looks like nobody
@@ -495,13 +555,17 @@ class Vault:
     def namesakes_of(self, identity: Identity) -> list[Identity]:
         """Everyone else who is called the same."""
         query = IDENTITIES + " where i.name = ? and i.identity_id <> ? order by i.submitted_at"
-        return [identity_of(row) for row in self.db.query(query, [identity.name, identity.identity_id])]
+        return [
+            identity_of(row) for row in self.db.query(query, [identity.name, identity.identity_id])
+        ]
 
     def active_templates(self, version: PackVersion, day: date) -> list[tuple[str, Prototypes]]:
         """Identity id and prototypes of every adult who may be searched on that day with that pack."""
         return list(read_templates(self.db, self.key, version, searchable_on=day))
 
-    def gallery_on(self, version: PackVersion, day: date) -> tuple[int, list[tuple[str, Prototypes]]]:
+    def gallery_on(
+        self, version: PackVersion, day: date
+    ) -> tuple[int, list[tuple[str, Prototypes]]]:
         """The gallery's version and its active templates, read as one state of the vault."""
         self._must_know_who_was_erased()
         with read_transaction(self.db):
@@ -518,11 +582,18 @@ class Vault:
     def photos_of(self, identity_id: str) -> list[bytes]:
         """The kept image files, opened."""
         data_key = self._data_key(identity_id)
-        rows = self.db.table("photos").rows_where("identity_id = ?", [identity_id], order_by="rowid")
+        rows = self.db.table("photos").rows_where(
+            "identity_id = ?", [identity_id], order_by="rowid"
+        )
         return [unseal(data_key, row["sealed"], identity_id) for row in rows]
 
     def replace_template(
-        self, identity_id: str, prototypes: Prototypes, version: PackVersion, actor: str, now: datetime
+        self,
+        identity_id: str,
+        prototypes: Prototypes,
+        version: PackVersion,
+        actor: str,
+        now: datetime,
     ) -> None:
         """Store the template of another pack and destroy those of the packs before it."""
         with transaction(self.db):
@@ -533,8 +604,13 @@ class Vault:
 
     def without_template(self, version: PackVersion) -> list[Identity]:
         """Everyone who has no template of that pack."""
-        query = " where i.identity_id not in (select identity_id from templates where pack_sha256 = ?)"
-        return [identity_of(row) for row in self.db.query(IDENTITIES + query + " order by i.name", [version.sha256])]
+        query = (
+            " where i.identity_id not in (select identity_id from templates where pack_sha256 = ?)"
+        )
+        return [
+            identity_of(row)
+            for row in self.db.query(IDENTITIES + query + " order by i.name", [version.sha256])
+        ]
 
     def erasures(self) -> list[dict[str, Any]]:
         """Who was erased: id, time and signed receipt."""
@@ -547,24 +623,36 @@ class Vault:
         for what, text in must_differ:
             # Either may be given to find a person, so neither may be another's of the other kind.
             if text and any(
-                self.db.table("identities").rows_where("name = :w or reference = :w", {"w": text}, limit=1)
+                self.db.table("identities").rows_where(
+                    "name = :w or reference = :w", {"w": text}, limit=1
+                )
             ):
-                raise NameTaken(f"{what} {text!r} is already registered; withdraw it first or choose another")
+                raise NameTaken(
+                    f"{what} {text!r} is already registered; withdraw it first or choose another"
+                )
 
     def _data_key(self, identity_id: str) -> bytes:
-        row = self.db.execute("select data_key from identities where identity_id = ?", [identity_id]).fetchone()
+        row = self.db.execute(
+            "select data_key from identities where identity_id = ?", [identity_id]
+        ).fetchone()
         return unseal(self.key, row[0], identity_id)
 
     def _bump_gallery(self) -> None:
         set_fact(self.db, "gallery_version", str(self.gallery_version + 1).encode())
 
-    def _erase(self, identity_id: str, why: str, actor: str, now: datetime, **details: Any) -> ErasureReceipt:
+    def _erase(
+        self, identity_id: str, why: str, actor: str, now: datetime, **details: Any
+    ) -> ErasureReceipt:
         with transaction(self.db):
-            self.find(identity_id)  # of two that erase at once, the second finds nobody and spoils no receipt
+            self.find(
+                identity_id
+            )  # of two that erase at once, the second finds nobody and spoils no receipt
             counts = erase_rows(self.db, identity_id)
             self._bump_gallery()
             self.audit.append(f"erased: {why}", identity_id, actor, now, **counts, **details)
-            begun = ErasureReceipt(identity_id, now.isoformat(), why, counts["photos"], counts["templates"])
+            begun = ErasureReceipt(
+                identity_id, now.isoformat(), why, counts["photos"], counts["templates"]
+            )
             record_erasure(self.db, begun)
         return self._finish_erasure(begun)
 
@@ -573,7 +661,9 @@ class Vault:
         started = time.monotonic()
         erased, unreachable = erase_from_backups(self.db, self.path.parent, begun.identity_id)
         seconds = round(time.monotonic() - started, 3)
-        done = replace(begun, backups_erased=erased, backups_unreachable=unreachable, seconds=seconds)
+        done = replace(
+            begun, backups_erased=erased, backups_unreachable=unreachable, seconds=seconds
+        )
         receipt = sign_receipt(done, self._signing_key)
         with transaction(self.db):
             record_erasure(self.db, receipt)

@@ -105,7 +105,10 @@ class Witnesses:
             try:
                 told = json.loads(text)
                 end = LogEnd(
-                    int(told["entry"]), str(told["sha256"]), int(told["gallery_version"]), int(told["erasures"])
+                    int(told["entry"]),
+                    str(told["sha256"]),
+                    int(told["gallery_version"]),
+                    int(told["erasures"]),
                 )
                 if not hmac.compare_digest(str(told["mac"]), self._digest(_text(end))):
                     raise ValueError("it was not written by this vault")
@@ -168,7 +171,9 @@ def _lines(folder: Path) -> Iterator[dict[str, Any]]:
                 yield told
 
 
-def _receipts(folders: Sequence[Path], signer: str, known: frozenset[str]) -> tuple[ErasureReceipt, ...]:
+def _receipts(
+    folders: Sequence[Path], signer: str, known: frozenset[str]
+) -> tuple[ErasureReceipt, ...]:
     """Sound receipts of this vault for people it does not know to be erased; a line that is altered speaks for nobody."""
     found: dict[str, ErasureReceipt] = {}
     for folder in folders:

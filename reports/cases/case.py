@@ -393,6 +393,8 @@ def case_from_dict(fields: dict[str, Any]) -> Case:
 
 @cache
 def _case_adapter() -> TypeAdapter[Case]:
-    from pydantic import TypeAdapter  # building it takes tens of milliseconds, importing pydantic longer
+    from pydantic import (
+        TypeAdapter,
+    )  # building it takes tens of milliseconds, importing pydantic longer
 
     return TypeAdapter(Case)

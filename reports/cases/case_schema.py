@@ -32,7 +32,11 @@ def case_schema() -> dict[str, Any]:
     schema["properties"]["schema"] = {"const": SCHEMA}
     schema["properties"]["outcome"]["enum"] = ["match", "possible"]
     schema["properties"]["status"]["enum"] = [str(status) for status in CaseStatus]
-    return {"$schema": GenerateJsonSchema.schema_dialect, "$id": "urn:portrait-scanner:case:1", **schema}
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "$id": "urn:portrait-scanner:case:1",
+        **schema,
+    }
 
 
 def schema_text() -> str:

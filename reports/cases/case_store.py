@@ -83,11 +83,18 @@ class Docket:
         CasesLost: the file was emptied, as a crashed machine leaves it.
     """
 
-    def __init__(self, path: Path, evidence: Path, mac: Mac | None = None, *, any_thread: bool = False) -> None:
+    def __init__(
+        self, path: Path, evidence: Path, mac: Mac | None = None, *, any_thread: bool = False
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._evidence = evidence
         with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
-            if path.exists() and path.stat().st_size == 0 and evidence.is_dir() and any(evidence.iterdir()):
+            if (
+                path.exists()
+                and path.stat().st_size == 0
+                and evidence.is_dir()
+                and any(evidence.iterdir())
+            ):
                 raise CasesLost(str(path))
             self._db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
             self._db.enable_wal()
@@ -146,7 +153,12 @@ class Docket:
 
     def case_ids(self) -> list[str]:
         """Ids of all cases, oldest first."""
-        return [row[0] for row in self._db.execute("select case_id from cases order by opened_at, case_id").fetchall()]
+        return [
+            row[0]
+            for row in self._db.execute(
+                "select case_id from cases order by opened_at, case_id"
+            ).fetchall()
+        ]
 
     def seal_of(self, case_id: str) -> RecordSeal | None:
         """What was sealed last of a case."""
@@ -156,7 +168,10 @@ class Docket:
         """Seal what an earlier version of the program wrote, as it is."""
         query = "select case_id from cases where case_id not in (select case_id from seals)"
         for (case_id,) in self._db.execute(query).fetchall():
-            with suppress(CaseAltered), self._transaction():  # what cannot be read stays without a seal
+            with (
+                suppress(CaseAltered),
+                self._transaction(),
+            ):  # what cannot be read stays without a seal
                 self._seal(case_id)
 
     def seal_again(self, case_id: str, version: int) -> None:
@@ -188,7 +203,9 @@ class Docket:
             raise EvidenceAltered(str(path))
         return data
 
-    def open(self, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None) -> bool:
+    def open(
+        self, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None
+    ) -> bool:
         """File a case; True if it is new. Filing the same case again changes nothing.
 
         Args:
@@ -196,12 +213,18 @@ class Docket:
             unless_changed: a case as it was read; nothing is filed if a line was added to its log since then.
         """
         with self._transaction():
-            if unless_changed is not None and len(self.entries(unless_changed.case_id)) != len(unless_changed.entries):
+            if unless_changed is not None and len(self.entries(unless_changed.case_id)) != len(
+                unless_changed.entries
+            ):
                 return False
             record = json.dumps(case_to_dict(case), ensure_ascii=False, sort_keys=True)
-            self._db.table("cases").insert({"case_id": case.case_id, **columns_of(case), "record": record}, ignore=True)
+            self._db.table("cases").insert(
+                {"case_id": case.case_id, **columns_of(case), "record": record}, ignore=True
+            )
             is_new = bool(self._db.execute("select changes()").fetchone()[0])
-            self._db.table("summaries").insert({**summary_of(case), "weights": weights_of(case)}, ignore=True)
+            self._db.table("summaries").insert(
+                {**summary_of(case), "weights": weights_of(case)}, ignore=True
+            )
             if is_new:
                 others = {case_id for case_id, _ in also} - {case.case_id}
                 for case_id in others:
@@ -214,7 +237,11 @@ class Docket:
 
     def case(self, case_id: str) -> Case:
         """The case of that id, or of the only id that begins so, as it stands now; raises UnknownCase."""
-        rows = list(self._db.table("cases").rows_where("case_id = ? or case_id like ?", [case_id, _prefix(case_id)]))
+        rows = list(
+            self._db.table("cases").rows_where(
+                "case_id = ? or case_id like ?", [case_id, _prefix(case_id)]
+            )
+        )
         exact = [row for row in rows if row["case_id"] == case_id] or rows
         if len(exact) != 1:
             raise UnknownCase(case_id)
@@ -223,22 +250,36 @@ class Docket:
     def cases(self, identity_id: str | None = None) -> Iterator[Case]:
         """All cases, oldest first, or those of one identity."""
         where, values = ("1 = 1", []) if identity_id is None else ("identity_id = ?", [identity_id])
-        for row in list(self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")):
+        for row in list(
+            self._db.table("cases").rows_where(where, values, order_by="opened_at, case_id")
+        ):
             yield self._as_it_stands(row)
 
-    def summaries(self, identity_id: str | None = None, opened_since: str = "") -> list[CaseSummary]:
+    def summaries(
+        self, identity_id: str | None = None, opened_since: str = ""
+    ) -> list[CaseSummary]:
         """Every case as lists show it, oldest first, or those of one identity, or opened since a time (ISO 8601)."""
-        where, values = "opened_at >= ? and (? is null or identity_id = ?)", [opened_since, identity_id, identity_id]
-        rows = list(self._db.table("summaries").rows_where(where, values, order_by="opened_at, case_id"))
+        where, values = (
+            "opened_at >= ? and (? is null or identity_id = ?)",
+            [opened_since, identity_id, identity_id],
+        )
+        rows = list(
+            self._db.table("summaries").rows_where(where, values, order_by="opened_at, case_id")
+        )
         logs: dict[str, list[Entry]] = {}
         for case_id, entry in self.all_entries():
             logs.setdefault(case_id, []).append(entry)
-        return [CaseSummary(**json.loads(row["summary"]), entries=tuple(logs.get(row["case_id"], ()))) for row in rows]
+        return [
+            CaseSummary(**json.loads(row["summary"]), entries=tuple(logs.get(row["case_id"], ())))
+            for row in rows
+        ]
 
     def named(self, case_ids: Iterable[str]) -> list[Case]:
         """The cases of these ids, matches first, then by score."""
         rows = list(self._db.table("cases").rows_where(_AMONG, [json.dumps(list(case_ids))]))
-        return sorted(map(self._as_it_stands, rows), key=lambda case: (case.outcome != "match", -case.score))
+        return sorted(
+            map(self._as_it_stands, rows), key=lambda case: (case.outcome != "match", -case.score)
+        )
 
     def of_weights(self, identity_id: str, weights: str) -> list[Case]:
         """The cases about one person and these weights (`weights_of`), in the order they were opened."""
@@ -265,7 +306,9 @@ class Docket:
                 ).rowcount
             )
 
-    def add(self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]) -> Entry:
+    def add(
+        self, case_id: str, kind: str, actor: str, now: datetime, details: dict[str, Any]
+    ) -> Entry:
         """Add a line to a case's log; raises CaseAltered, and writes nothing, if somebody changed the case from outside."""
         entry = Entry(0, now.isoformat(), kind, actor, details)
         # A working note is no part of the record.
@@ -277,7 +320,8 @@ class Docket:
         """A case's log in order."""
         rows = self._db.table("entries").rows_where("case_id = ?", [case_id], order_by="number")
         return tuple(
-            Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])) for row in rows
+            Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"]))
+            for row in rows
         )
 
     def confirmations(self, reason: str) -> list[tuple[str, str]]:
@@ -308,10 +352,16 @@ class Docket:
 
     def all_entries(self, kind: str | None = None) -> Iterator[tuple[str, Entry]]:
         """Case id and line of every line, or of every line of that kind, in order."""
-        for row in list(self._db.table("entries").rows_where("? is null or kind = ?", [kind, kind], order_by="number")):
+        for row in list(
+            self._db.table("entries").rows_where(
+                "? is null or kind = ?", [kind, kind], order_by="number"
+            )
+        ):
             yield (
                 row["case_id"],
-                Entry(row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])),
+                Entry(
+                    row["number"], row["at"], row["kind"], row["actor"], json.loads(row["details"])
+                ),
             )
 
     def resting_on(self, capture_id: str) -> list[Case]:
@@ -338,7 +388,10 @@ class Docket:
 
     def cited_checkpoints(self) -> frozenset[str]:
         """SHA-256 of every checkpoint that a case is about."""
-        return frozenset(row[0] for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall())
+        return frozenset(
+            row[0]
+            for row in self._db.execute("select distinct checkpoint_sha256 from cases").fetchall()
+        )
 
     def _as_it_stands(self, row: dict[str, Any]) -> Case:
         try:
@@ -346,12 +399,20 @@ class Docket:
             entries = self.entries(case.case_id)
             return replace(case, entries=entries, status=status_of(entries))
         except (ValueError, KeyError) as error:
-            raise CaseAltered(row["case_id"], f"its record cannot be read ({type(error).__name__})") from error
+            raise CaseAltered(
+                row["case_id"], f"its record cannot be read ({type(error).__name__})"
+            ) from error
 
 
 def _entry_row(case_id: str, entry: Entry) -> dict[str, Any]:
     details = json.dumps(entry.details, ensure_ascii=False, sort_keys=True)
-    return {"case_id": case_id, "at": entry.at, "kind": entry.kind, "actor": entry.actor, "details": details}
+    return {
+        "case_id": case_id,
+        "at": entry.at,
+        "kind": entry.kind,
+        "actor": entry.actor,
+        "details": details,
+    }
 
 
 def weights_of(case: Case) -> str | None:

@@ -31,7 +31,8 @@ def cases(db: Database) -> None:
 @migrations()
 def entries_that_are_only_added_to(db: Database) -> None:
     db.table("entries").create(
-        {"number": int, "case_id": str, "at": str, "kind": str, "actor": str, "details": str}, pk="number"
+        {"number": int, "case_id": str, "at": str, "kind": str, "actor": str, "details": str},
+        pk="number",
     )
     db.table("entries").create_index(["case_id"])
     for change in ("update", "delete"):
@@ -44,7 +45,9 @@ def entries_that_are_only_added_to(db: Database) -> None:
 @migrations()
 def what_lists_show_apart_from_the_record(db: Database) -> None:
     # In a table of its own: behind a record of 50 kB a column would be as slow to reach as the record is.
-    db.table("summaries").create({"case_id": str, "identity_id": str, "opened_at": str, "summary": str}, pk="case_id")
+    db.table("summaries").create(
+        {"case_id": str, "identity_id": str, "opened_at": str, "summary": str}, pk="case_id"
+    )
     db.table("summaries").create_index(["identity_id"])
     for row in db.table("cases").rows:
         db.table("summaries").insert(summary_of(case_from_dict(json.loads(row["record"]))))
@@ -63,7 +66,9 @@ def cases_by_person_and_weights(db: Database) -> None:
 
 @migrations()
 def seals_of_records(db: Database) -> None:
-    db.table("seals").create({"case_id": str, "version": int, "sha256": str, "parts": str, "mac": str}, pk="case_id")
+    db.table("seals").create(
+        {"case_id": str, "version": int, "sha256": str, "parts": str, "mac": str}, pk="case_id"
+    )
 
 
 def columns_of(case: Case) -> dict[str, str]:
@@ -78,7 +83,15 @@ def summary_of(case: Case) -> dict[str, str]:
     """A case's row in the table of summaries."""
     told = {
         name: getattr(case, name)
-        for name in ("case_id", "identity_id", "identity_name", "outcome", "opened_at", "score", "threshold")
+        for name in (
+            "case_id",
+            "identity_id",
+            "identity_name",
+            "outcome",
+            "opened_at",
+            "score",
+            "threshold",
+        )
     }
     told |= {
         name: getattr(case.checkpoint, name)

@@ -46,7 +46,14 @@ def own_listing(case: Case) -> ListingRecord:
     """The listing that a case was opened for."""
     told = case.checkpoint
     return ListingRecord(
-        told.hub, told.listing_id, told.listing_url, told.title, told.creator, told.file, told.sha256, told.published_at
+        told.hub,
+        told.listing_id,
+        told.listing_url,
+        told.title,
+        told.creator,
+        told.file,
+        told.sha256,
+        told.published_at,
     )
 
 

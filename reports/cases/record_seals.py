@@ -69,10 +69,21 @@ class RecordSeals:
         known, parts = self.of(case.case_id), _parts(case)
         sha256 = record_digest(case_to_dict(case))
         version = max(least, known.version + 1 if known else 1)
-        if known is not None and known.sha256 == sha256 and known.version >= least and self._is_ours(case, known):
+        if (
+            known is not None
+            and known.sha256 == sha256
+            and known.version >= least
+            and self._is_ours(case, known)
+        ):
             return
         mac = self._mac(_sealed_text(case.case_id, version, sha256, parts))
-        row = {"case_id": case.case_id, "version": version, "sha256": sha256, "parts": json.dumps(parts), "mac": mac}
+        row = {
+            "case_id": case.case_id,
+            "version": version,
+            "sha256": sha256,
+            "parts": json.dumps(parts),
+            "mac": mac,
+        }
         self._db.table("seals").upsert(row, pk="case_id")
 
     def fault(self, case: Case) -> str | None:
@@ -87,7 +98,11 @@ class RecordSeals:
         if record_digest(case_to_dict(case)) == seal.sha256:
             return None
         parts = _parts(case)
-        changed = sorted(name for name in parts.keys() | seal.parts.keys() if parts.get(name) != seal.parts.get(name))
+        changed = sorted(
+            name
+            for name in parts.keys() | seal.parts.keys()
+            if parts.get(name) != seal.parts.get(name)
+        )
         return f"changed since this program wrote it: {', '.join(changed)}"
 
     def _is_ours(self, case: Case, seal: RecordSeal) -> bool:

@@ -29,7 +29,9 @@ class CaseStatus(StrEnum):
     MORE_SAMPLES = "more-samples"
     AUTHORISED = "authorised"
     APPEALED = "appealed"  # a decision stands, and somebody contests it
-    SUPERSEDED = "superseded"  # a later case shows the same with more captures, before anybody decided
+    SUPERSEDED = (
+        "superseded"  # a later case shows the same with more captures, before anybody decided
+    )
 
 
 # A person must still decide.
@@ -52,7 +54,9 @@ def status_of(entries: Sequence[Entry]) -> str:
             status, confirmed_by = CaseStatus.SUPERSEDED, set()
         elif entry.kind == "review":
             decision = Decision(entry.details["decision"])
-            confirmed_by = confirmed_by | {same_name(entry.actor)} if decision == Decision.CONFIRM else set()
+            confirmed_by = (
+                confirmed_by | {same_name(entry.actor)} if decision == Decision.CONFIRM else set()
+            )
             status = _STATUS[decision]
             if decision == Decision.CONFIRM and len(confirmed_by) < entry.details.get("eyes", 1):
                 status = CaseStatus.SECOND_REVIEW
@@ -68,13 +72,20 @@ def successor_of(entries: Sequence[Entry]) -> str | None:
     """Id of the case that took the place of a superseded one; None for a case that stands."""
     if status_of(entries) != CaseStatus.SUPERSEDED:
         return None
-    return next((str(entry.details["by"]) for entry in reversed(entries) if entry.kind == "superseded"), None)
+    return next(
+        (str(entry.details["by"]) for entry in reversed(entries) if entry.kind == "superseded"),
+        None,
+    )
 
 
 def same_name(name: str) -> str:
     """A name or reason without what spelling it another way changes: case, width, accents, blanks and punctuation."""
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(sign for sign in apart if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN")
+    return "".join(
+        sign
+        for sign in apart
+        if not unicodedata.combining(sign) and unicodedata.category(sign)[0] in "LMN"
+    )
 
 
 def review_details(
@@ -96,7 +107,9 @@ def review_details(
     if not reason.strip():
         raise ReviewRefused("a review needs a reason in words (--reason); it is part of the record")
     if (successor := successor_of(case.entries)) is not None:
-        raise ReviewRefused(f"case {successor} took the place of {case.case_id}: decide about that one")
+        raise ReviewRefused(
+            f"case {successor} took the place of {case.case_id}: decide about that one"
+        )
     if decision not in list(Decision):
         raise ReviewRefused(f"{decision!r} is not one of {', '.join(Decision)}")
     details: dict[str, object] = {
@@ -106,7 +119,9 @@ def review_details(
     if last is None or case.status != CaseStatus.SECOND_REVIEW or decision != Decision.CONFIRM:
         return details
     if same_name(last.actor) == same_name(reviewer):
-        raise ReviewRefused(f"{reviewer} has confirmed this case already; the second review is somebody else's")
+        raise ReviewRefused(
+            f"{reviewer} has confirmed this case already; the second review is somebody else's"
+        )
     if _is_of(last.details.get("login", ()), login, last.actor, reviewer):
         if two_people:
             raise ReviewRefused(
@@ -125,7 +140,11 @@ def _is_of(first: Sequence[str], second: Sequence[str], first_name: str, second_
 
 
 def _is_named(login: Sequence[str], name: str) -> bool:
-    return any(same_name(mark.removeprefix("user ")) == same_name(name) for mark in login if mark.startswith("user "))
+    return any(
+        same_name(mark.removeprefix("user ")) == same_name(name)
+        for mark in login
+        if mark.startswith("user ")
+    )
 
 
 def require_confirmed(case: Case) -> Entry:

@@ -11,7 +11,9 @@ from reports.cases.review import CaseStatus
 _STANDS = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.SECOND_REVIEW, CaseStatus.APPEALED)
 
 
-def standing_case(cases: Sequence[Case], new: ListingRecord, *, uploader_known: bool = True) -> Case | None:
+def standing_case(
+    cases: Sequence[Case], new: ListingRecord, *, uploader_known: bool = True
+) -> Case | None:
     """Of the cases about one person and the same weights, the one that a new listing belongs to; None without one.
 
     A decision stands until a case is opened because something changed. What was authorised was authorised for the
@@ -25,9 +27,13 @@ def standing_case(cases: Sequence[Case], new: ListingRecord, *, uploader_known: 
     found = None
     for case in cases:
         if case.status == CaseStatus.AUTHORISED:
-            if uploader_known and any(listing.has_uploader_of(new) for listing in listings_of(case)):
+            if uploader_known and any(
+                listing.has_uploader_of(new) for listing in listings_of(case)
+            ):
                 return case
-        elif case.status != CaseStatus.SUPERSEDED and (found is None or case.status in _STANDS or _reopens(case)):
+        elif case.status != CaseStatus.SUPERSEDED and (
+            found is None or case.status in _STANDS or _reopens(case)
+        ):
             found = case
     return found
 
@@ -43,10 +49,16 @@ def material_change(known: Case, case: Case) -> str | None:
         known: the case that stands.
         case: what the new verdict would open.
     """
-    if known.status == CaseStatus.REJECTED and (known.outcome, case.outcome) == ("possible", "match"):
+    if known.status == CaseStatus.REJECTED and (known.outcome, case.outcome) == (
+        "possible",
+        "match",
+    ):
         return "it was rejected as possible, and is a match by now"
     if known.status == CaseStatus.MORE_SAMPLES and len(known.samples) < len(case.samples):
         return f"more samples were asked for, and there are {len(case.samples)} instead of {len(known.samples)} now"
-    if known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES) and known.outcome != case.outcome:
+    if (
+        known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
+        and known.outcome != case.outcome
+    ):
         return f"it was {known.outcome}, and is {case.outcome} by now"
     return None

@@ -62,7 +62,12 @@ def redacted_case(case: Case) -> Case:
 
 
 def case_html(
-    case: Case, docket: Docket, language: str = "en", *, redacted: bool = False, fingerprint: str | None = None
+    case: Case,
+    docket: Docket,
+    language: str = "en",
+    *,
+    redacted: bool = False,
+    fingerprint: str | None = None,
 ) -> str:
     """The report as HTML text.
 
@@ -87,7 +92,9 @@ def case_html(
             language=language,
             redacted=redacted,
             as_of=as_of(case),
-            style=Markup(resources.files("reports").joinpath("templates/case.css").read_text("utf-8")),  # noqa: S704  our own file
+            style=Markup(  # noqa: S704  our own file
+                resources.files("reports").joinpath("templates/case.css").read_text("utf-8")
+            ),
             picture=_pictures(docket, blurred=redacted),
             plot=score_plot(shown, plot_words(translate, captured=shown.sighting is not None)),
             shown=_worth_showing(shown),
@@ -145,7 +152,9 @@ def html_to_pdf(html: str, language: str, identifier: str) -> bytes:
     from weasyprint.urls import URLFetcher
 
     # A report refers to nothing outside itself: files and addresses are not even tried.
-    document = HTML(string=html, url_fetcher=URLFetcher(allowed_protocols={"data"}, fail_on_errors=True))
+    document = HTML(
+        string=html, url_fetcher=URLFetcher(allowed_protocols={"data"}, fail_on_errors=True)
+    )
     return bytes(
         document.write_pdf(
             pdf_variant=PDF_VARIANT,
@@ -190,7 +199,9 @@ def _has_font(code: str) -> bool:
     import subprocess
 
     if tool := shutil.which("fc-list"):
-        told = subprocess.run([tool, f":lang={code}", "family"], capture_output=True, text=True, check=False)  # noqa: S603
+        told = subprocess.run(  # noqa: S603
+            [tool, f":lang={code}", "family"], capture_output=True, text=True, check=False
+        )
         return bool(told.stdout.strip())
     return _fontconfig_has(code)
 
@@ -207,7 +218,9 @@ def _fontconfig_has(code: str) -> bool:
         getattr(library, name).restype = ctypes.c_void_p
     library.FcFontList.argtypes = (ctypes.c_void_p,) * 3
     library.FcFontSetDestroy.argtypes = (ctypes.c_void_p,)
-    found = library.FcFontList(None, library.FcNameParse(f":lang={code}".encode()), library.FcObjectSetCreate())
+    found = library.FcFontList(
+        None, library.FcNameParse(f":lang={code}".encode()), library.FcObjectSetCreate()
+    )
     if not found:
         return False
     count = FontSet.from_address(found).count
@@ -223,8 +236,12 @@ def headline(case: Case, translate: Translate) -> str:
         CaseStatus.CONFIRMED: translate("A model file reproduces the face of %(name)s")
         if case.outcome == "match"
         else translate("A model file may reproduce the face of %(name)s"),
-        CaseStatus.REJECTED: translate("No infringement found: a model file examined for the face of %(name)s"),
-        CaseStatus.AUTHORISED: translate("Authorised use: a model file examined for the face of %(name)s"),
+        CaseStatus.REJECTED: translate(
+            "No infringement found: a model file examined for the face of %(name)s"
+        ),
+        CaseStatus.AUTHORISED: translate(
+            "Authorised use: a model file examined for the face of %(name)s"
+        ),
     }
     undecided = translate("Not decided: does a model file reproduce the face of %(name)s?")
     return told.get(CaseStatus(case.status), undecided) % {"name": case.identity_name}
@@ -242,8 +259,12 @@ def _sighted_headline(case: Case, translate: Translate) -> str:
     }
     told = {
         CaseStatus.CONFIRMED: (sure if case.outcome == "match" else unsure)[account],
-        CaseStatus.REJECTED: translate("No infringement found: captured images examined for the face of %(name)s"),
-        CaseStatus.AUTHORISED: translate("Authorised use: captured images examined for the face of %(name)s"),
+        CaseStatus.REJECTED: translate(
+            "No infringement found: captured images examined for the face of %(name)s"
+        ),
+        CaseStatus.AUTHORISED: translate(
+            "Authorised use: captured images examined for the face of %(name)s"
+        ),
     }
     undecided = translate("Not decided: do captured images show the face of %(name)s?")
     return told.get(CaseStatus(case.status), undecided) % {"name": case.identity_name}
@@ -261,7 +282,10 @@ def _counts(case: Case) -> dict[str, int]:
     evidence = [sample for sample in case.samples if sample.stage == "evidence"]
     if case.sighting is not None:
         images = case.sighting.images
-        return {"counted": sum(one.in_mean for one in images), "copies": sum(one.copies for one in images)}
+        return {
+            "counted": sum(one.in_mean for one in images),
+            "copies": sum(one.copies for one in images),
+        }
     return {
         "counted": sum(sample.in_mean for sample in evidence),
         "faces": sum(sample.face_found for sample in evidence),

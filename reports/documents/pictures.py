@@ -12,7 +12,9 @@ from PIL import Image, ImageFilter, ImageOps
 from reports.cases.case_store import Docket
 
 
-def picture_uri(docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False) -> Markup:
+def picture_uri(
+    docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False
+) -> Markup:
     """A kept picture as a JPEG data URI, its longer side at most `pixels`.
 
     Args:

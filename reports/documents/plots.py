@@ -33,7 +33,8 @@ def _impostors(case: Case) -> str:
     """The density of impostor scores: how much their rate falls from one score to the next, the highest filling the plot."""
     curve = case.method.impostor_rates
     falls = [
-        ((low + high) / 2, (rate - next_rate) / (high - low)) for (low, rate), (high, next_rate) in pairwise(curve)
+        ((low + high) / 2, (rate - next_rate) / (high - low))
+        for (low, rate), (high, next_rate) in pairwise(curve)
     ]
     highest = max((fall for _, fall in falls), default=0.0)
     if highest <= 0:

@@ -33,7 +33,9 @@ class ScanSummary:
     rows: Sequence[Mapping[str, Any]]
 
 
-def render_report(summary: ScanSummary, cases: Sequence[Case], docket: Docket, language: str = "en") -> str:
+def render_report(
+    summary: ScanSummary, cases: Sequence[Case], docket: Docket, language: str = "en"
+) -> str:
     """The report as HTML text.
 
     Args:
@@ -53,4 +55,6 @@ def render_report(summary: ScanSummary, cases: Sequence[Case], docket: Docket, l
         return score_plot(case, plot_words(translate, captured=case.sighting is not None))
 
     template = environment(language).get_template("report.html")
-    return template.render(summary=summary, cases=cases, language=language, picture=picture, plot=plot)
+    return template.render(
+        summary=summary, cases=cases, language=language, picture=picture, plot=plot
+    )

@@ -25,7 +25,9 @@ def catalogue_of(package: str, domain: str, language: str) -> gettext.NullTransl
     from babel.messages.mofile import write_mo
     from babel.messages.pofile import read_po
 
-    source = resources.files(package).joinpath(f"locales/{language.replace('-', '_')}/LC_MESSAGES/{domain}.po")
+    source = resources.files(package).joinpath(
+        f"locales/{language.replace('-', '_')}/LC_MESSAGES/{domain}.po"
+    )
     with source.open("rb") as stream:
         catalogue = read_po(stream)
     compiled = BytesIO()

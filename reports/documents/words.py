@@ -59,7 +59,9 @@ def words_of(translate: Translate) -> dict[str, dict[str, str]]:
         },
         "tie": {
             "hash": translate("by hash: these bytes are meant"),
-            "short hash": translate("by a hash of 8 digits over a part of the file; other files may share it"),
+            "short hash": translate(
+                "by a hash of 8 digits over a part of the file; other files may share it"
+            ),
             "link": translate("by a link to the listing"),
             "number": translate("by the number of the listing"),
             "name": translate("by the file's name only; another file may have the same name"),
@@ -180,13 +182,18 @@ def entry_text(entry: Entry) -> str:
     told = entry.details
     if entry.kind == "listing":
         return " · ".join(
-            filter(None, (told["hub"], told["title"], told["creator"], told["file"], told["listing_url"]))
+            filter(
+                None,
+                (told["hub"], told["title"], told["creator"], told["file"], told["listing_url"]),
+            )
         )
     text = next((str(told[name]) for name in ("reason", "text", "note") if name in told), "")
     return f"{text} ({told['at'][:16].replace('T', ' ')})" if "at" in told else text
 
 
-def training_facts(training: dict[str, Any], words: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
+def training_facts(
+    training: dict[str, Any], words: dict[str, dict[str, str]]
+) -> list[tuple[str, str]]:
     """What a header says of its training, as labels and plain text; nothing for what it does not say."""
     told = []
     for name, label in words["training"].items():

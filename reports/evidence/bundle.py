@@ -83,7 +83,9 @@ def write_bundle(
         write_seal(partial, facts, info, sign, now)
         write_timestamps(partial, authorities, sign, now)
         if damaged := [item for item in verify(partial) if not item.ok]:
-            raise UnreadableBundle(f"the evidence would not verify: {damaged[0].item}: {damaged[0].problem}")
+            raise UnreadableBundle(
+                f"the evidence would not verify: {damaged[0].item}: {damaged[0].problem}"
+            )
         partial.replace(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -91,7 +93,9 @@ def write_bundle(
     return folder
 
 
-def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequest, key: str) -> None:
+def _write_payload(
+    case: Case, docket: Docket, folder: Path, request: BundleRequest, key: str
+) -> None:
     def put(name: str, data: bytes | str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +115,9 @@ def _write_payload(case: Case, docket: Docket, folder: Path, request: BundleRequ
         if _sha256(request.checkpoint) != case.checkpoint.sha256:
             raise EvidenceAltered(str(request.checkpoint))
         (folder / "checkpoint").mkdir()
-        shutil.copyfile(request.checkpoint, folder / "checkpoint" / f"{case.checkpoint.sha256}.safetensors")
+        shutil.copyfile(
+            request.checkpoint, folder / "checkpoint" / f"{case.checkpoint.sha256}.safetensors"
+        )
     for language in request.languages:
         html = case_html(case, docket, language, fingerprint=key)
         put(f"report.{language}.html", html)

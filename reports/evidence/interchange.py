@@ -52,17 +52,26 @@ def case_graph(case: Case) -> dict[str, Any]:
     checkpoint = case.checkpoint
     weights = file("checkpoint", checkpoint.file, checkpoint.sha256, checkpoint.size_bytes)
     digests = dict.fromkeys(
-        digest for sample in case.samples for digest in (sample.image_sha256, sample.control_sha256) if digest
+        digest
+        for sample in case.samples
+        for digest in (sample.image_sha256, sample.control_sha256)
+        if digest
     )
     images = [file("image", f"samples/{digest}.png", digest) for digest in digests]
     if case.sighting:
-        images += [file("image", f"captured/{one.sha256}", one.sha256) for one in case.sighting.images]
+        images += [
+            file("image", f"captured/{one.sha256}", one.sha256) for one in case.sighting.images
+        ]
     tool = {
         "@id": identifier("tool", "portrait-scanner"), "@type": "uco-tool:Tool", "uco-core:name": "portrait-scanner",
         "uco-tool:version": str(case.method.versions.get("portrait-scanner", "")),
     }  # fmt: skip
     people = {
-        name: {"@id": identifier("person", name), "@type": "uco-identity:Person", "uco-core:name": name}
+        name: {
+            "@id": identifier("person", name),
+            "@type": "uco-identity:Person",
+            "uco-core:name": name,
+        }
         for name in dict.fromkeys(
             [
                 case.environment.operator if case.environment else "",
@@ -110,7 +119,12 @@ def case_graph(case: Case) -> dict[str, Any]:
 
 
 def _action(
-    name: str, what: str, at: str, tool: dict[str, Any], weights: dict[str, Any], record: dict[str, Any] | None
+    name: str,
+    what: str,
+    at: str,
+    tool: dict[str, Any],
+    weights: dict[str, Any],
+    record: dict[str, Any] | None,
 ) -> dict[str, Any]:
     action = {
         "@id": name, "@type": "case-investigation:InvestigativeAction", "uco-core:name": what,

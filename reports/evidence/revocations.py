@@ -37,10 +37,14 @@ class Revocation:
 def revocation_of(case: Case) -> Revocation:
     """What a list says of a case that has lines of custody."""
     newest = case.custody[-1]
-    return Revocation(case.case_id, case.status, newest.at, newest.number, record_digest(case_to_dict(case)))
+    return Revocation(
+        case.case_id, case.status, newest.at, newest.number, record_digest(case_to_dict(case))
+    )
 
 
-def revocation_list(cases: Iterable[Revocation], log_end: tuple[int, str], sign: Sign, now: datetime) -> dict[str, Any]:
+def revocation_list(
+    cases: Iterable[Revocation], log_end: tuple[int, str], sign: Sign, now: datetime
+) -> dict[str, Any]:
     """The signed list as a JSON document.
 
     Args:

@@ -13,13 +13,23 @@ from typing import Any
 from reports.cases.case import EnvironmentRecord
 from reports.errors import UnreadableBundle
 from reports.evidence.timestamping import Authority, write_timestamps
-from reports.verify_bundle import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS, stamped_text, verify
+from reports.verify_bundle import (
+    KEY,
+    SIGNATURE,
+    STAMPED,
+    STATEMENT,
+    TAG_MANIFESTS,
+    stamped_text,
+    verify,
+)
 
 Sign = Callable[[bytes], tuple[bytes, bytes]]
 """Signs a message: Ed25519 signature and raw public key."""
 
 
-def write_seal(folder: Path, facts: Mapping[str, Any], bag_info: Mapping[str, str], sign: Sign, now: datetime) -> None:
+def write_seal(
+    folder: Path, facts: Mapping[str, Any], bag_info: Mapping[str, str], sign: Sign, now: datetime
+) -> None:
     """Make a bag of a folder's files and sign it.
 
     Args:
@@ -36,7 +46,9 @@ def write_seal(folder: Path, facts: Mapping[str, Any], bag_info: Mapping[str, st
         **facts,
         "sealed_at": now.isoformat(timespec="seconds"),
         "key_sha256": fingerprint,
-        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS},
+        "files": {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TAG_MANIFESTS
+        },
     }
     text = json_text(statement).encode()
     signature = sign(text)[0]
@@ -76,7 +88,9 @@ def seal_capture(
     write_seal(folder, facts, info, sign, now)
     write_timestamps(folder, authorities, sign, now)
     if damaged := [item for item in verify(folder) if not item.ok]:
-        raise UnreadableBundle(f"the capture would not verify: {damaged[0].item}: {damaged[0].problem}")
+        raise UnreadableBundle(
+            f"the capture would not verify: {damaged[0].item}: {damaged[0].problem}"
+        )
 
 
 def json_text(value: object) -> str:

@@ -58,7 +58,10 @@ class Authority:
 
 
 def write_timestamps(
-    folder: Path, authorities: Sequence[Authority], sign: Callable[[bytes], tuple[bytes, bytes]], now: datetime
+    folder: Path,
+    authorities: Sequence[Authority],
+    sign: Callable[[bytes], tuple[bytes, bytes]],
+    now: datetime,
 ) -> list[AuthorityFailed]:
     """Ask every authority that has not stamped this bundle yet; what they answer is written beside its seal.
 
@@ -75,9 +78,16 @@ def write_timestamps(
         raise UnreadableBundle(f"{folder} is no sealed evidence bundle: it has no {STAMPED}")
     statement = json.loads((folder / STATEMENT).read_bytes())
     if hashlib.sha256(sign(b"")[1]).hexdigest() != statement["key_sha256"]:
-        raise UnreadableBundle(f"{folder} was sealed by another installation; only its own can add timestamps")
+        raise UnreadableBundle(
+            f"{folder} was sealed by another installation; only its own can add timestamps"
+        )
     stamps = list(_timestamps(folder))
-    asking = _Asking(folder, datetime.fromisoformat(statement["sealed_at"]), now, first=not (folder / TIMES).is_file())
+    asking = _Asking(
+        folder,
+        datetime.fromisoformat(statement["sealed_at"]),
+        now,
+        first=not (folder / TIMES).is_file(),
+    )
     failed: list[AuthorityFailed] = []
     for authority in authorities:
         if any(stamp["authority"] == authority.name for stamp in stamps):
@@ -128,7 +138,13 @@ def _stamp(asking: _Asking, authority: Authority) -> dict[str, Any]:
     from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
     message = (asking.folder / STAMPED).read_bytes()
-    request = TimestampRequestBuilder().data(message).hash_algorithm(HashAlgorithm.SHA256).nonce(nonce=True).build()
+    request = (
+        TimestampRequestBuilder()
+        .data(message)
+        .hash_algorithm(HashAlgorithm.SHA256)
+        .nonce(nonce=True)
+        .build()
+    )
     pem, known = _certificates(authority)
     answer = _ask(authority, request.as_bytes())
     try:
@@ -136,7 +152,9 @@ def _stamp(asking: _Asking, authority: Authority) -> dict[str, Any]:
         _fits_the_clock(asking, token)
         _accepted_by_library(answer, request, message, known or token.certificates)
     except Exception as error:  # an authority may answer anything; then it stays pending
-        raise AuthorityFailed(authority.name, f"its answer was not kept: {plain(str(error))[:400]}") from error
+        raise AuthorityFailed(
+            authority.name, f"its answer was not kept: {plain(str(error))[:400]}"
+        ) from error
     files = {f"seal/{authority.name}.tsq": request.as_bytes(), f"seal/{authority.name}.tsr": answer}
     if pem:
         files[f"seal/{authority.name}.pem"] = pem
@@ -149,10 +167,14 @@ def _fits_the_clock(asking: _Asking, token: Token) -> None:
     try:
         check_clock(token.time, asking.sealed_at, asking.now, first=asking.first)
     except Unsound as error:
-        raise Unsound(f"{error}; if this machine's clock is wrong, set it right and ask again") from error
+        raise Unsound(
+            f"{error}; if this machine's clock is wrong, set it right and ask again"
+        ) from error
 
 
-def _record(asking: _Asking, authority: Authority, token: Token, files: dict[str, bytes]) -> dict[str, Any]:
+def _record(
+    asking: _Asking, authority: Authority, token: Token, files: dict[str, bytes]
+) -> dict[str, Any]:
     return {
         "authority": authority.name,
         "url": authority.url,
@@ -167,12 +189,17 @@ def _record(asking: _Asking, authority: Authority, token: Token, files: dict[str
 def _ask(authority: Authority, request: bytes) -> bytes:
     """The authority's answer; faults of the line are tried three times."""
     try:
-        for attempt in stamina.retry_context(on=httpx.TransportError, attempts=3, timeout=60, wait_initial=0.2):
+        for attempt in stamina.retry_context(
+            on=httpx.TransportError, attempts=3, timeout=60, wait_initial=0.2
+        ):
             with attempt:
                 told = httpx.post(
                     authority.url,
                     content=request,
-                    headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
+                    headers={
+                        "Content-Type": "application/timestamp-query",
+                        "Accept": "application/timestamp-reply",
+                    },
                     timeout=_TIMEOUT_S,
                 )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -180,11 +207,15 @@ def _ask(authority: Authority, request: bytes) -> bytes:
             authority.name, f"cannot be reached at {authority.url} ({type(error).__name__})"
         ) from error
     if told.status_code != 200 or len(told.content) > LARGEST_SEAL:
-        raise AuthorityFailed(authority.name, f"answered {told.status_code} with {len(told.content):,} bytes")
+        raise AuthorityFailed(
+            authority.name, f"answered {told.status_code} with {len(told.content):,} bytes"
+        )
     return told.content
 
 
-def _accepted_by_library(answer: bytes, request: Any, message: bytes, known: tuple[x509.Certificate, ...]) -> None:
+def _accepted_by_library(
+    answer: bytes, request: Any, message: bytes, known: tuple[x509.Certificate, ...]
+) -> None:
     """Raise Unsound unless rfc3161-client, which is other code, accepts an answer as well."""
     from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response
 
@@ -210,7 +241,10 @@ def _as_library_reads(answer: bytes) -> bytes:
     kind, wrapped = token.children()
     parts = wrapped.children()[0].children()
     sorted_parts = [
-        _der(0xA0, *sorted(one.whole for one in part.children())) if part.tag == 0xA0 else part.whole for part in parts
+        _der(0xA0, *sorted(one.whole for one in part.children()))
+        if part.tag == 0xA0
+        else part.whole
+        for part in parts
     ]
     return _der(0x30, _GRANTED, _der(0x30, kind.whole, _der(0xA0, _der(0x30, *sorted_parts))))
 
@@ -233,10 +267,12 @@ def _certificates(authority: Authority) -> tuple[bytes, tuple[x509.Certificate, 
         known = tuple(x509.load_pem_x509_certificates(pem))
     except (OSError, ValueError) as error:
         raise AuthorityFailed(
-            authority.name, f"its certificates cannot be read from {authority.certificates}: {error}"
+            authority.name,
+            f"its certificates cannot be read from {authority.certificates}: {error}",
         ) from error
     if len(pem) > LARGEST_SEAL:
         raise AuthorityFailed(
-            authority.name, f"{authority.certificates} is larger than {LARGEST_SEAL:,} bytes; keep only its own in it"
+            authority.name,
+            f"{authority.certificates} is larger than {LARGEST_SEAL:,} bytes; keep only its own in it",
         )
     return pem, known

@@ -92,16 +92,26 @@ class Draft:
 def template_names() -> tuple[str, ...]:
     """The notices that can be made."""
     folder = resources.files("reports").joinpath("notices/templates")
-    return tuple(sorted(path.name.removesuffix(".toml") for path in folder.iterdir() if path.name.endswith(".toml")))
+    return tuple(
+        sorted(
+            path.name.removesuffix(".toml")
+            for path in folder.iterdir()
+            if path.name.endswith(".toml")
+        )
+    )
 
 
 @cache
 def template(name: str) -> Template:
     """The template of that name; raises UnknownNotice."""
     if name not in template_names():
-        raise UnknownNotice(f"no notice is called {name!r}; there are {', '.join(template_names())}")
+        raise UnknownNotice(
+            f"no notice is called {name!r}; there are {', '.join(template_names())}"
+        )
     folder = resources.files("reports").joinpath("notices")
-    known: dict[str, dict[str, Any]] = tomllib.loads(folder.joinpath("fields.toml").read_text("utf-8"))
+    known: dict[str, dict[str, Any]] = tomllib.loads(
+        folder.joinpath("fields.toml").read_text("utf-8")
+    )
     told = tomllib.loads(folder.joinpath(f"templates/{name}.toml").read_text("utf-8"))
     required = tuple(
         Field(
@@ -172,7 +182,9 @@ def draft_notice(
         )
     values = _values(kind, case, review, given, now, language, fingerprint)
     missing = [
-        (field.name, field.label[language], field.label["en"]) for field in kind.required if not values[field.name]
+        (field.name, field.label[language], field.label["en"])
+        for field in kind.required
+        if not values[field.name]
     ]
     if missing:
         raise NoticeIncomplete(name, missing)
@@ -192,24 +204,35 @@ def addresses_in(text: str) -> list[str]:
 def _each(addresses: str) -> str:
     """Several addresses as items of their own; one stays where it is."""
     found = addresses_in(addresses)
-    return addresses if len(found) < 2 else "".join(f"\n- [{number}] {one}" for number, one in enumerate(found, 1))
+    return (
+        addresses
+        if len(found) < 2
+        else "".join(f"\n- [{number}] {one}" for number, one in enumerate(found, 1))
+    )
 
 
 _HUBS = frozenset({"civitai", "huggingface", "modelscope", "liblibai", "github"})
 _FORMS = {
-    "url": (r"https?://\S+(\s*,?\s+https?://\S+)*", "an address that begins with https:// or http://"),
+    "url": (
+        r"https?://\S+(\s*,?\s+https?://\S+)*",
+        "an address that begins with https:// or http://",
+    ),
     "email": (r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address"),
     "date": (r"\d{4}-\d{2}-\d{2}", "a date like 2026-11-25"),
 }
 
 
-def _check(kind: Template, field: Field, value: str, given: Mapping[str, str], case: Case, language: str) -> None:
+def _check(
+    kind: Template, field: Field, value: str, given: Mapping[str, str], case: Case, language: str
+) -> None:
     """Raise NoticeRefused if a field says what it may not."""
     if field.must and value.lower() != field.must:
         hint = f"{field.name} must be {field.must!r}, or the notice cannot be made ({field.label[language]})"
         raise NoticeRefused(kind.refuses if kind.refuses and field.name == "intimate" else hint)
     if field.fixed and given.get(field.name, "").strip():
-        raise NoticeRefused(f"{field.name} is a fact of the case and cannot be said otherwise; leave it out")
+        raise NoticeRefused(
+            f"{field.name} is a fact of the case and cannot be said otherwise; leave it out"
+        )
     if field.kind and field.source is None and not re.fullmatch(_FORMS[field.kind][0], value):
         raise NoticeRefused(f"{field.name}: {value!r} is not {_FORMS[field.kind][1]}")
     if (
@@ -244,7 +267,9 @@ def _values(
     values: dict[str, str] = {}
     for field in kind.required:
         default = (
-            kind.defaults.get(field.name, {}).get(language) or (held.get(field.source) if field.source else None) or ""
+            kind.defaults.get(field.name, {}).get(language)
+            or (held.get(field.source) if field.source else None)
+            or ""
         )
         # Strangers wrote some of these: one line each, so that none can look like a part of the document's own structure.
         values[field.name] = " ".join(str(given.get(field.name, default)).split())
@@ -264,7 +289,9 @@ def _listed(listings: Sequence[ListingRecord]) -> dict[str, str]:
         "checkpoint.listing_url": " ".join(dict.fromkeys(one.listing_url for one in listings)),
         "checkpoint.sha256": ", ".join(dict.fromkeys(one.sha256 for one in listings)),
         "checkpoint.file": ", ".join(dict.fromkeys(one.file for one in listings)),
-        "checkpoint.creator": ", ".join(dict.fromkeys(one.creator for one in listings if one.creator)),
+        "checkpoint.creator": ", ".join(
+            dict.fromkeys(one.creator for one in listings if one.creator)
+        ),
         "checkpoint.hub": first.hub,
         "checkpoint.title": first.title,
     }
@@ -276,10 +303,16 @@ def captured_facts(case: Case) -> dict[str, str]:
     if sighting is None:
         return {}
     counted = {number for image in sighting.images if image.in_mean for number in image.pages}
-    urls = [page.url for number, page in enumerate(sighting.pages) if page.url and (number in counted or not counted)]
+    urls = [
+        page.url
+        for number, page in enumerate(sighting.pages)
+        if page.url and (number in counted or not counted)
+    ]
     name, number = sighting.account_name or case.checkpoint.file, sighting.account_id
     return {
-        "checkpoint.listing_url": " ".join(dict.fromkeys([*filter(None, [sighting.account_url]), *urls])),
+        "checkpoint.listing_url": " ".join(
+            dict.fromkeys([*filter(None, [sighting.account_url]), *urls])
+        ),
         "account": f"{name} ({number})" if number else name,
         "captures": ", ".join(one.sha256 for one in sighting.captures),
     }
@@ -291,7 +324,10 @@ def _reasons(case: Case, language: str) -> str:
     words = verbal_scale(case.log10_lr, translations(language).gettext)
     times = ratio_words(case.log10_lr)
     evidence = [sample for sample in case.samples if sample.stage == "evidence"]
-    faces, counted = sum(sample.face_found for sample in evidence), sum(sample.in_mean for sample in evidence)
+    faces, counted = (
+        sum(sample.face_found for sample in evidence),
+        sum(sample.in_mean for sample in evidence),
+    )
     control = "–" if case.control_score is None else f"{case.control_score:.2f}"
     if language == "zh-CN":
         ratio = f"，似然比约为 {times}，即{words}" if words else ""
@@ -359,5 +395,7 @@ def _licences(case: Case, language: str) -> str:
     if language == "zh-CN":
         about = "该文件、其上传者或该平台" if case.sighting is None else "该账号或该网站"
         return f"截至 {day}，本系统的授权登记中未见权利人对{about}的授权。"
-    about = "this file, its uploader or the hub" if case.sighting is None else "this account or site"
+    about = (
+        "this file, its uploader or the hub" if case.sighting is None else "this account or site"
+    )
     return f"As of {day} our register holds no licence of the right holder for {about}."

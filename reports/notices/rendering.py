@@ -22,7 +22,9 @@ _MARKS = (("# ", "title"), ("## ", "heading"), ("- ", "item"))
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if line.strip():
-            mark, kind = next(((mark, kind) for mark, kind in _MARKS if line.startswith(mark)), ("", "paragraph"))
+            mark, kind = next(
+                ((mark, kind) for mark, kind in _MARKS if line.startswith(mark)), ("", "paragraph")
+            )
             yield kind, line.removeprefix(mark).strip()
 
 
@@ -38,7 +40,12 @@ def as_docx(draft: Draft) -> bytes:
     from docx.oxml.ns import qn
 
     document = Document()
-    styles = {"title": "Title", "heading": "Heading 2", "item": "List Bullet", "paragraph": "Normal"}
+    styles = {
+        "title": "Title",
+        "heading": "Heading 2",
+        "item": "List Bullet",
+        "paragraph": "Normal",
+    }
     for kind, text in _lines(draft.text):
         paragraph = document.add_paragraph(style=styles[kind])
         run = paragraph.add_run(text)

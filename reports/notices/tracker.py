@@ -31,7 +31,9 @@ class NoticeState(StrEnum):
 NEXT: Mapping[NoticeState, frozenset[NoticeState]] = {
     NoticeState.DRAFTED: frozenset({NoticeState.SENT, NoticeState.CANCELLED}),
     NoticeState.CANCELLED: frozenset(),
-    NoticeState.SENT: frozenset({NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED}),
+    NoticeState.SENT: frozenset(
+        {NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED}
+    ),
     NoticeState.ACKNOWLEDGED: frozenset({NoticeState.REMOVED, NoticeState.REFUSED}),
     NoticeState.REMOVED: frozenset({NoticeState.REINSTATED}),
     NoticeState.REFUSED: frozenset({NoticeState.SENT, NoticeState.REMOVED}),
@@ -63,7 +65,13 @@ class Tracked:
 
 def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str:
     """Remember that a notice was drafted; its id."""
-    count = len({entry.details["notice"] for entry in docket.entries(draft.case_id) if entry.kind == "notice"})
+    count = len(
+        {
+            entry.details["notice"]
+            for entry in docket.entries(draft.case_id)
+            if entry.kind == "notice"
+        }
+    )
     notice_id = f"{draft.case_id}-{count + 1}"
     details = {
         "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
@@ -84,11 +92,23 @@ def drafted(docket: Docket, notice_id: str) -> Draft:
     """
     first = tracked(docket, notice_id).history[0]
     text = docket.kept(first.details["text_sha256"], "notice").decode()
-    return Draft(template(first.details["template"]), notice_id.rsplit("-", 1)[0], first.details["language"], {}, text)
+    return Draft(
+        template(first.details["template"]),
+        notice_id.rsplit("-", 1)[0],
+        first.details["language"],
+        {},
+        text,
+    )
 
 
 def record_event(
-    docket: Docket, notice_id: str, event: str, actor: str, now: datetime, note: str = "", at: datetime | None = None
+    docket: Docket,
+    notice_id: str,
+    event: str,
+    actor: str,
+    now: datetime,
+    note: str = "",
+    at: datetime | None = None,
 ) -> Tracked:
     """Add what happened to a notice.
 
@@ -103,17 +123,28 @@ def record_event(
     known = tracked(docket, notice_id)
     following = ", ".join(sorted(NEXT[known.state])) or "nothing"
     if event not in list(NoticeState) or event == NoticeState.DRAFTED:
-        raise UnknownNotice(f"{event!r} cannot happen to a notice; to {notice_id} can now: {following}")
+        raise UnknownNotice(
+            f"{event!r} cannot happen to a notice; to {notice_id} can now: {following}"
+        )
     state = NoticeState(event)
     if state not in NEXT[known.state]:
-        raise NoticeRefused(f"notice {notice_id} is {known.state}: next can come {following}, not {event}")
+        raise NoticeRefused(
+            f"notice {notice_id} is {known.state}: next can come {following}, not {event}"
+        )
     if at is not None and at > now:
         raise NoticeRefused(f"{at.isoformat()} lies in the future")
     if at is not None and at < (before := happened_at(known.history[-1])):
-        raise NoticeRefused(f"{at.isoformat()} lies before {before.isoformat()}, when it became {known.state}")
+        raise NoticeRefused(
+            f"{at.isoformat()} lies before {before.isoformat()}, when it became {known.state}"
+        )
     if state == NoticeState.SENT and not template(known.template).after_appeal:
         require_confirmed(docket.case(known.case_id))
-    details: dict[str, Any] = {"notice": notice_id, "template": known.template, "event": event, "note": note}
+    details: dict[str, Any] = {
+        "notice": notice_id,
+        "template": known.template,
+        "event": event,
+        "note": note,
+    }
     if at is not None:
         details["at"] = at.isoformat()
     docket.add(known.case_id, "notice", actor, now, details)
@@ -125,7 +156,9 @@ def tracked(docket: Docket, notice_id: str) -> Tracked:
     for one in all_tracked(docket):
         if one.notice_id == notice_id:
             return one
-    raise UnknownNotice(f"no notice has the id {notice_id!r}; `portrait-scanner notice list` shows them")
+    raise UnknownNotice(
+        f"no notice has the id {notice_id!r}; `portrait-scanner notice list` shows them"
+    )
 
 
 def all_tracked(docket: Docket) -> list[Tracked]:
@@ -146,7 +179,15 @@ def _tracked(notice_id: str, lines: list[tuple[str, Entry]]) -> Tracked:
     history = tuple(entry for _, entry in lines)
     state = NoticeState(history[-1].details["event"])
     hours = template(first.details["template"]).deadline_hours
-    sent = next((entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None)
-    running = hours is not None and sent is not None and state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
+    sent = next(
+        (entry for entry in reversed(history) if entry.details["event"] == NoticeState.SENT), None
+    )
+    running = (
+        hours is not None
+        and sent is not None
+        and state in (NoticeState.SENT, NoticeState.ACKNOWLEDGED)
+    )
     due = happened_at(sent) + timedelta(hours=hours) if running and sent and hours else None
-    return Tracked(notice_id, case_id, first.details["template"], state, first.details["url"], due, history)
+    return Tracked(
+        notice_id, case_id, first.details["template"], state, first.details["url"], due, history
+    )

@@ -46,11 +46,17 @@ def fitting_models(shapes: Shapes) -> tuple[Geometry, ...]:
     alike: dict[tuple[str, str, bool, Size], Module] = {}
     for module in sorted(_modules(shapes), key=lambda one: one.number):
         alike[module.stack, module.path, module.flat, module.size] = module
-    known = [module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)]
-    return tuple(model for model in GEOMETRIES if known and all(_takes(model, module) for module in known))
+    known = [
+        module for module in alike.values() if any(_size(model, module) for model in GEOMETRIES)
+    ]
+    return tuple(
+        model for model in GEOMETRIES if known and all(_takes(model, module) for module in known)
+    )
 
 
-def reaching_models(shapes: Shapes, models: tuple[Geometry, ...]) -> tuple[tuple[Geometry, ...], bool]:
+def reaching_models(
+    shapes: Shapes, models: tuple[Geometry, ...]
+) -> tuple[tuple[Geometry, ...], bool]:
     """The models all of whose blocks a file changes in every stack that it changes, and if that settles it.
 
     A training limited to the first blocks looks like one of a smaller model; it does not where two
@@ -63,7 +69,8 @@ def reaching_models(shapes: Shapes, models: tuple[Geometry, ...]) -> tuple[tuple
     reaching = tuple(
         model
         for model in models
-        if numbers and all(found == set(range(_count(model, *stack))) for stack, found in numbers.items())
+        if numbers
+        and all(found == set(range(_count(model, *stack))) for stack, found in numbers.items())
     )
     return reaching, len(numbers) > 1
 
@@ -87,9 +94,10 @@ def _flattened(model: Geometry) -> tuple[dict[str, tuple[int, Modules]], Modules
     def flat(modules: Modules) -> Modules:
         return {path.replace(".", "_"): size for path, size in modules.items()}
 
-    return {name.replace(".", "_"): (count, flat(modules)) for name, (count, modules) in model.stacks.items()}, flat(
-        model.outer
-    )
+    return {
+        name.replace(".", "_"): (count, flat(modules))
+        for name, (count, modules) in model.stacks.items()
+    }, flat(model.outer)
 
 
 def _stacks(model: Geometry, flat: bool) -> tuple[Mapping[str, tuple[int, Modules]], Modules]:
@@ -110,9 +118,14 @@ def _takes(model: Geometry, module: Module) -> bool:
     wanted = _size(model, module)
     if wanted is None and not module.stack and module.path in COMMON:
         return True
-    if wanted is None or (module.stack and module.number >= _count(model, module.stack, module.flat)):
+    if wanted is None or (
+        module.stack and module.number >= _count(model, module.stack, module.flat)
+    ):
         return False
-    return all(want is None or has is None or want == has for want, has in zip(wanted, module.size, strict=True))
+    return all(
+        want is None or has is None or want == has
+        for want, has in zip(wanted, module.size, strict=True)
+    )
 
 
 def _sizes(shapes: Shapes) -> dict[str, Size]:
@@ -143,7 +156,9 @@ def _size_of(parts: Mapping[str, tuple[int, ...]]) -> Size:
     if "hada_w1_a" in parts and "hada_t1" not in parts:
         return number("hada_w1_a", 0), number("hada_w1_b", 1)
     if parts.keys() & {"lokr_w1", "lokr_w1_a"} and "lokr_t2" not in parts:
-        return product(factor("lokr_w1", 0), factor("lokr_w2", 0)), product(factor("lokr_w1", 1), factor("lokr_w2", 1))
+        return product(factor("lokr_w1", 0), factor("lokr_w2", 0)), product(
+            factor("lokr_w1", 1), factor("lokr_w2", 1)
+        )
     if "diff" in parts and len(parts["diff"]) > 1:
         return number("diff", 0), number("diff", 1)
     rotations = [shape for what, shape in parts.items() if what.startswith("oft_blocks")]

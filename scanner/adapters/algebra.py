@@ -37,7 +37,11 @@ class Factors:
     def fit(self, weight: Tensor) -> bool:
         """Whether the product has the weight's shape."""
         flat = (len(weight), weight.numel() // max(len(weight), 1))
-        return weight.dim() > 1 and self.up.shape[1] == len(self.down) and (len(self.up), self.down.shape[1]) == flat
+        return (
+            weight.dim() > 1
+            and self.up.shape[1] == len(self.down)
+            and (len(self.up), self.down.shape[1]) == flat
+        )
 
 
 def factors_of(parts: Parts) -> Factors | None:
@@ -45,7 +49,11 @@ def factors_of(parts: Parts) -> Factors | None:
     if not parts.keys() >= {"lora_down", "lora_up"} or parts.keys() & {"lora_mid", "dora_scale"}:
         return None
     up, down = parts["lora_up"], parts["lora_down"]
-    if min(up.dim(), down.dim()) < 2 or not len(down) or parts.get("alpha", up[:1, :1]).numel() != 1:
+    if (
+        min(up.dim(), down.dim()) < 2
+        or not len(down)
+        or parts.get("alpha", up[:1, :1]).numel() != 1
+    ):
         return None
     return Factors(up.flatten(1), down.flatten(1), scale_of(parts, "lora_down"))
 
@@ -83,7 +91,9 @@ def change_of_bias(parts: Parts) -> Tensor | None:
     """The change of the bias beside a weight, None if the parts hold none."""
     for name in ("diff_b", "b_norm", "lora_bias"):
         if name in parts:
-            return parts[name] * scale_of(parts, "lora_down") if name == "lora_bias" else parts[name]
+            return (
+                parts[name] * scale_of(parts, "lora_down") if name == "lora_bias" else parts[name]
+            )
     return None
 
 
@@ -178,7 +188,9 @@ def _orthogonal(parts: Parts, weight: Tensor) -> Tensor:
     rotations = _rotations(blocks, constraint)
     if blocks.dim() == 3:
         count, side, _ = rotations.shape
-        turned = torch.einsum("knm,kn...->km...", rotations, weight.reshape(count, side, *weight.shape[1:]))
+        turned = torch.einsum(
+            "knm,kn...->km...", rotations, weight.reshape(count, side, *weight.shape[1:])
+        )
         turned = turned.reshape(weight.shape)
     else:
         turned = weight
@@ -223,7 +235,9 @@ def _weight_decomposed(magnitude: Tensor, weight: Tensor, delta: Tensor) -> Tens
     """DoRA: the direction of W + delta at a learned length for each output (or, in older files, each input)."""
     merged = weight + delta
     if magnitude.dim() > 1 and magnitude.shape[0] == 1 and magnitude.shape[1] == weight.shape[1]:
-        lengths = merged.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.dim() - 2))
+        lengths = (
+            merged.transpose(0, 1).flatten(1).norm(dim=1).reshape(1, -1, *[1] * (weight.dim() - 2))
+        )
         wanted = magnitude.reshape(lengths.shape)
     else:
         lengths = merged.flatten(1).norm(dim=1).reshape(-1, *[1] * (weight.dim() - 1))

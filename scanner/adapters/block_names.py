@@ -35,7 +35,10 @@ def _blocks(blocks: int, layers: int) -> Iterator[tuple[str, str]]:
             numbered = f"input_blocks.{stride * block + layer + 1}"
             yield f"down_blocks.{block}.resnets.{layer}", f"{numbered}.0"
             yield f"down_blocks.{block}.attentions.{layer}", f"{numbered}.1"
-        yield f"down_blocks.{block}.downsamplers.0.conv", f"input_blocks.{stride * (block + 1)}.0.op"
+        yield (
+            f"down_blocks.{block}.downsamplers.0.conv",
+            f"input_blocks.{stride * (block + 1)}.0.op",
+        )
         for layer in range(stride):
             numbered = f"output_blocks.{stride * block + layer}"
             yield f"up_blocks.{block}.resnets.{layer}", f"{numbered}.0"
@@ -68,7 +71,9 @@ def original_names(paths: Iterable[str], config: Mapping[str, object]) -> dict[s
         if path in outer:
             named[path] = outer[path]
             continue
-        start = next((start for start in starts if path == start or path.startswith(f"{start}.")), None)
+        start = next(
+            (start for start in starts if path == start or path.startswith(f"{start}.")), None
+        )
         if start is None:
             continue
         rest = path[len(start) + 1 :]

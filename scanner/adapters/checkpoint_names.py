@@ -89,21 +89,29 @@ _QUANTISED = re.compile(
 _PREDICTION = frozenset({"v_pred", "ztsnr"})
 
 
-def checkpoint_not_sampled(family: str, model: str | None = None, fits: Sequence[str] = ()) -> str | None:
+def checkpoint_not_sampled(
+    family: str, model: str | None = None, fits: Sequence[str] = ()
+) -> str | None:
     """Why full checkpoints of a family, or a size of it, are not sampled; None if they are, or nothing tells.
 
     Args:
         fits: the models that it may be of, where it is not known which.
     """
     names = [model or family] if family != UNKNOWN else list(fits)
-    if family in SINGLE_FILE_FAMILIES or not names or any(name in SINGLE_FILE_FAMILIES for name in names):
+    if (
+        family in SINGLE_FILE_FAMILIES
+        or not names
+        or any(name in SINGLE_FILE_FAMILIES for name in names)
+    ):
         return None
     return f"full checkpoints of {' or '.join(names)} are not sampled; {', '.join(SINGLE_FILE_FAMILIES)} are"
 
 
 def is_harmless(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor of a full checkpoint is one that no image depends on."""
-    return any(math.prod(shape) <= most and pattern.fullmatch(name) for pattern, most, _ in _HARMLESS)
+    return any(
+        math.prod(shape) <= most and pattern.fullmatch(name) for pattern, most, _ in _HARMLESS
+    )
 
 
 def strangers_in(shapes: Shapes, family: str) -> list[str]:
@@ -118,9 +126,14 @@ def strangers_in(shapes: Shapes, family: str) -> list[str]:
     strangers: list[str] = []
     seen: set[str] = set()
     for name, shape in shapes.items():
-        own = any(name.startswith(prefix) and names.fullmatch(name, len(prefix)) for prefix, names in networks)
+        own = any(
+            name.startswith(prefix) and names.fullmatch(name, len(prefix))
+            for prefix, names in networks
+        )
         # Two spellings of one tensor: readers take the one or the other.
-        spelling = name.replace(".text_model.", ".").replace("text_projection.weight", "text_projection")
+        spelling = name.replace(".text_model.", ".").replace(
+            "text_projection.weight", "text_projection"
+        )
         if (not own and not is_harmless(name, shape)) or spelling in seen:
             strangers.append(name)
         seen.add(spelling)

@@ -46,7 +46,9 @@ class WholeModel:
         self.set_scale(None)
 
 
-def whole_model(pipeline: Any, path: Path, family: str, config: str, cache: Path | None) -> WholeModel:
+def whole_model(
+    pipeline: Any, path: Path, family: str, config: str, cache: Path | None
+) -> WholeModel:
     """Load a single-file checkpoint beside a pipeline of its family.
 
     Args:
@@ -61,11 +63,20 @@ def whole_model(pipeline: Any, path: Path, family: str, config: str, cache: Path
     device, dtype = first.device, first.dtype
     try:
         loaded = type(pipeline).from_single_file(
-            str(path), config=config, dtype=dtype, safety_checker=None, cache_dir=cache, local_files_only=True
+            str(path),
+            config=config,
+            dtype=dtype,
+            safety_checker=None,
+            cache_dir=cache,
+            local_files_only=True,
         )
-    except Exception as error:  # diffusers, safetensors and torch each have error trees of their own
+    except (
+        Exception
+    ) as error:  # diffusers, safetensors and torch each have error trees of their own
         log.info("%s", path.name, exc_info=True)
-        raise UnfaithfulLoad(f"diffusers cannot load this checkpoint: {first_line(error)}") from error
+        raise UnfaithfulLoad(
+            f"diffusers cannot load this checkpoint: {first_line(error)}"
+        ) from error
     networks = {
         name: network if network.device == device else network.to(device)
         for name in (*networks_of(pipeline), "vae")
@@ -84,13 +95,19 @@ def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no mapping
     if problem := leftover_problem(leftovers(shapes, "checkpoint", family), "checkpoint"):
         raise UnfaithfulLoad(problem)
-    if any(not torch.isfinite(parameter).all() for network in networks.values() for parameter in network.parameters()):
+    if any(
+        not torch.isfinite(parameter).all()
+        for network in networks.values()
+        for parameter in network.parameters()
+    ):
         raise UnfaithfulLoad("weights of the checkpoint are not finite; the file is damaged")
     for network, prefix in _NETWORKS:
         held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(prefix))
         _must_be_as_many(held, _needed(networks[network]) if network in networks else 0, network)
     held = sum(
-        math.prod(shape) for name, shape in shapes.items() if not is_harmless(name, shape) and not _is_head(name)
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if not is_harmless(name, shape) and not _is_head(name)
     )
     needed = sum(map(_needed, networks.values()))
     # A text encoder's last layer may be left out by a pipeline that reads the one before it (SD2).
@@ -101,7 +118,9 @@ def _must_hold_everything(path: Path, family: str, networks: dict[str, torch.nn.
 def _must_be_as_many(held: int, needed: int, what: str) -> None:
     if held != needed:
         told = "some of it would be noise" if held < needed else "some of it would be passed over"
-        raise UnfaithfulLoad(f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: {told}")
+        raise UnfaithfulLoad(
+            f"the checkpoint holds {held:,} numbers of the {what}, which has {needed:,}: {told}"
+        )
 
 
 def _is_head(name: str) -> bool:
@@ -109,7 +128,9 @@ def _is_head(name: str) -> bool:
 
 
 def _needed(network: torch.nn.Module) -> int:
-    return sum(parameter.numel() for name, parameter in network.named_parameters() if not _is_head(name))
+    return sum(
+        parameter.numel() for name, parameter in network.named_parameters() if not _is_head(name)
+    )
 
 
 @contextmanager

@@ -50,7 +50,10 @@ class _Recorded:
         tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         key = (
             repr(structure),
-            tuple((leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves),
+            tuple(
+                (leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf
+                for leaf in leaves
+            ),
         )
         if not self.works or key not in self._seen:
             # Also the warm-up that recording asks for: libraries choose their kernels in it.
@@ -74,7 +77,9 @@ class _Recorded:
         except torch.OutOfMemoryError:
             if not self._recordings:
                 raise
-            log.warning("out of memory: recorded kernels are given up, they are launched one by one")
+            log.warning(
+                "out of memory: recorded kernels are given up, they are launched one by one"
+            )
             self._stop()
         return self.forward(*args, **kwargs)
 
@@ -85,7 +90,10 @@ class _Recorded:
 
     def _record(self, leaves: list[Any], structure: Any) -> _Recording:
         with torch.inference_mode(mode=False):
-            held = [leaf.to("cuda", copy=True) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+            held = [
+                leaf.to("cuda", copy=True) if isinstance(leaf, torch.Tensor) else leaf
+                for leaf in leaves
+            ]
         args, kwargs = trees.tree_unflatten(held, structure)
         graph = torch.cuda.CUDAGraph()
         pool = next((recording.graph.pool() for recording in self._recordings.values()), None)

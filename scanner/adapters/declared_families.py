@@ -42,7 +42,10 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
         (r"flux-?3", ("Flux.3",)),
         (r"flux-?1|flux-(dev|schnell|krea|kontext|fill)", ("Flux.1",)),
         # The bare word settles nothing: trainers write it for all that has Flux.1's blocks.
-        (r"flux(-?(lora|base|pro|model|fp8|bf16|nf4|gguf))?$", ("Flux.1", "Flux.2", "Chroma", "Flex.1", "Flux.3")),
+        (
+            r"flux(-?(lora|base|pro|model|fp8|bf16|nf4|gguf))?$",
+            ("Flux.1", "Flux.2", "Chroma", "Flex.1", "Flux.3"),
+        ),
         (r"flex-?[12]", ("Flex.1",)),
         (r"chroma(-?[12])?|chroma-radiance", ("Chroma",)),
         (r"qwen-image-?(v?2-?1)|qwen-2-1", ("Qwen-Image-2.1",)),
@@ -119,9 +122,13 @@ def declared_in_header(metadata: Mapping[str, str]) -> list[Declaration]:
     trained = _model_type(metadata.get("ot_config", ""))
     named = families_named(trained)
     found += [Declaration("ot_config", trained[:60], named)] if named else []
-    if module := re.fullmatch(r"networks\.(?:lora|loha|lokr|oft)_(\w+)", metadata.get("ss_network_module", "")):
+    if module := re.fullmatch(
+        r"networks\.(?:lora|loha|lokr|oft)_(\w+)", metadata.get("ss_network_module", "")
+    ):
         # kohya trains Chroma, and others Flex.1, with the modules for Flux.1.
-        families = ("Flux.1", "Chroma", "Flex.1") if module[1] == "flux" else families_named(module[1])
+        families = (
+            ("Flux.1", "Chroma", "Flex.1") if module[1] == "flux" else families_named(module[1])
+        )
         found += [Declaration("ss_network_module", module[0][:60], families)] if families else []
     return found
 
@@ -139,7 +146,9 @@ def _families_of_parts(text: str, key: str) -> tuple[str, ...]:
 
 def declared_by_listing(base_model: str | None) -> Declaration | None:
     """What a listing's base model names, None if that is nothing known here."""
-    families = families_named((base_model or "").rpartition("/")[2])  # a hub's id has the owner's name before it
+    families = families_named(
+        (base_model or "").rpartition("/")[2]
+    )  # a hub's id has the owner's name before it
     return Declaration("the listing", str(base_model)[:60], families) if families else None
 
 

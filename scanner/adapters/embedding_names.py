@@ -56,7 +56,11 @@ def table_of(name: str) -> tuple[str, bool] | None:
 
 def without_bookkeeping(shapes: Shapes) -> Shapes:
     """The tensors of a textual inversion that say anything of images."""
-    return {name: shape for name, shape in shapes.items() if not (_BOOKKEEPING.match(name) and math.prod(shape) == 1)}
+    return {
+        name: shape
+        for name, shape in shapes.items()
+        if not (_BOOKKEEPING.match(name) and math.prod(shape) == 1)
+    }
 
 
 def unused_tables(shapes: Shapes) -> list[str]:
@@ -64,7 +68,11 @@ def unused_tables(shapes: Shapes) -> list[str]:
     told = without_bookkeeping(shapes)
     tables = {name: table for name in told if (table := table_of(name)) is not None}
     # A table without an encoder's name is a second one where a named table has its width.
-    named = {told[name][-1:] for name, (encoder, output) in tables.items() if encoder != ONLY and not output}
+    named = {
+        told[name][-1:]
+        for name, (encoder, output) in tables.items()
+        if encoder != ONLY and not output
+    }
     unused, encoders = [], set[str]()
     for name, shape in told.items():
         encoder, output = tables.get(name, (name, bool(tables)))
@@ -79,7 +87,11 @@ def competing_words(shapes: Shapes) -> list[str]:
 
     diffusers and AUTOMATIC1111 refuse such a file, and ComfyUI takes whichever comes first.
     """
-    words = [name for name in without_bookkeeping(shapes) if table_of(name) is None and not _NUMBERED.match(name)]
+    words = [
+        name
+        for name in without_bookkeeping(shapes)
+        if table_of(name) is None and not _NUMBERED.match(name)
+    ]
     return words if len(words) > 1 else []
 
 
@@ -92,4 +104,8 @@ def embedding_families(shapes: Shapes) -> tuple[str, ...]:
     widths = {shape[-1] for shape in tables.values() if shape}
     if widths == {1280}:
         return _BY_ENCODERS[frozenset({"clip_g"})]
-    return tuple(_BY_WIDTH[width] for width in widths if width in _BY_WIDTH) if len(widths) == 1 else ()
+    return (
+        tuple(_BY_WIDTH[width] for width in widths if width in _BY_WIDTH)
+        if len(widths) == 1
+        else ()
+    )

@@ -17,7 +17,13 @@ from typing import Any
 import torch
 
 from scanner.adapters.cuda_graphs import unrecorded
-from scanner.adapters.embedding_names import ONLY, competing_words, table_of, unused_tables, without_bookkeeping
+from scanner.adapters.embedding_names import (
+    ONLY,
+    competing_words,
+    table_of,
+    unused_tables,
+    without_bookkeeping,
+)
 from scanner.errors import UnfaithfulLoad
 
 Tables = dict[str, torch.Tensor]
@@ -27,8 +33,19 @@ MOST_VECTORS = 64
 # OpenAI's configurations say 2, and transformers then takes the highest token for the end of the text: a new word.
 _LEGACY_EOS = 2
 # What files call an encoder, by how the name of its class begins.
-_KINDS = {"CLIP": "clip", "T5": "t5", "UMT5": "t5", "Qwen": "qwen", "Gemma": "gemma", "Llama": "llama"}
-_ENCODERS = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"), ("tokenizer_3", "text_encoder_3"))
+_KINDS = {
+    "CLIP": "clip",
+    "T5": "t5",
+    "UMT5": "t5",
+    "Qwen": "qwen",
+    "Gemma": "gemma",
+    "Llama": "llama",
+}
+_ENCODERS = (
+    ("tokenizer", "text_encoder"),
+    ("tokenizer_2", "text_encoder_2"),
+    ("tokenizer_3", "text_encoder_3"),
+)
 
 
 def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, Tables]:
@@ -54,7 +71,9 @@ def embeddings_in(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, T
     words: dict[str, Tables] = {}
     for key in without_bookkeeping(shapes):
         table = table_of(key)
-        word, encoder = (key, ONLY) if table is None else (name, table[0])  # diffusers names the token
+        word, encoder = (
+            (key, ONLY) if table is None else (name, table[0])
+        )  # diffusers names the token
         words.setdefault(word, {})[encoder] = rows_of(tensors[key])
     return words
 
@@ -77,7 +96,8 @@ def words_added(pipeline: Any, embeddings: Mapping[str, Tables]) -> Iterator[dic
     before = {
         tokenizer: (getattr(pipeline, tokenizer), getattr(pipeline, encoder).get_input_embeddings())
         for tokenizer, encoder in _ENCODERS
-        if getattr(pipeline, encoder, None) is not None and getattr(pipeline, tokenizer, None) is not None
+        if getattr(pipeline, encoder, None) is not None
+        and getattr(pipeline, tokenizer, None) is not None
     }
     legacy = [
         module
@@ -111,9 +131,13 @@ def _add(pipeline: Any, word: str, tables: Tables) -> str:
     counts = {len(table) for table in tables.values()}
     count = max(counts)
     if not 0 < count <= MOST_VECTORS:
-        raise UnfaithfulLoad(f"the learned word {word!r} has {count} vectors; 1 to {MOST_VECTORS} can be used")
+        raise UnfaithfulLoad(
+            f"the learned word {word!r} has {count} vectors; 1 to {MOST_VECTORS} can be used"
+        )
     if len(counts) > 1:
-        raise UnfaithfulLoad(f"the learned word {word!r} has tables of {sorted(counts)} vectors, not of equally many")
+        raise UnfaithfulLoad(
+            f"the learned word {word!r} has tables of {sorted(counts)} vectors, not of equally many"
+        )
     tokens = [f"{word}row{number}z" for number in range(count)]
     homes = _homes(pipeline, word, tables)
     for (tokenizer_name, encoder_name), table in homes:
@@ -123,8 +147,12 @@ def _add(pipeline: Any, word: str, tables: Tables) -> str:
         setattr(pipeline, tokenizer_name, tokenizer)
         encoder = getattr(pipeline, encoder_name)
         old = encoder.get_input_embeddings()
-        size = max(len(tokenizer), old.weight.shape[0])  # T5's table has more rows than its vocabulary words
-        longer = torch.nn.Embedding(size, old.weight.shape[1], device=old.weight.device, dtype=old.weight.dtype)
+        size = max(
+            len(tokenizer), old.weight.shape[0]
+        )  # T5's table has more rows than its vocabulary words
+        longer = torch.nn.Embedding(
+            size, old.weight.shape[1], device=old.weight.device, dtype=old.weight.dtype
+        )
         longer.requires_grad_(requires_grad=False)
         with torch.no_grad():
             longer.weight.zero_()
@@ -149,7 +177,8 @@ def _homes(pipeline: Any, word: str, tables: Tables) -> list[tuple[tuple[str, st
         fits = [
             pair
             for pair, kind in kinds.items()
-            if encoder in (kind, ONLY) and getattr(pipeline, pair[1]).get_input_embeddings().weight.shape[1] == width
+            if encoder in (kind, ONLY)
+            and getattr(pipeline, pair[1]).get_input_embeddings().weight.shape[1] == width
         ]
         if not fits:
             raise UnfaithfulLoad(
@@ -174,7 +203,10 @@ def _encoder_kinds(pipeline: Any) -> dict[tuple[str, str], str]:
     kinds: dict[tuple[str, str], str] = {}
     clips = iter(("clip_l", "clip_g"))
     for pair in _ENCODERS:
-        if getattr(pipeline, pair[0], None) is not None and getattr(pipeline, pair[1], None) is not None:
+        if (
+            getattr(pipeline, pair[0], None) is not None
+            and getattr(pipeline, pair[1], None) is not None
+        ):
             model = type(getattr(pipeline, pair[1])).__name__
             kind = next((kind for start, kind in _KINDS.items() if model.startswith(start)), model)
             kinds[pair] = next(clips, model) if kind == "clip" else kind

@@ -17,9 +17,23 @@ from scanner.adapters.embedding_names import embedding_families
 from scanner.adapters.geometries import GEOMETRIES
 from scanner.adapters.kinds import UNKNOWN, Shapes, has_name, kind_of, unpaired
 from scanner.adapters.leftovers import leftover_problem, leftovers
-from scanner.adapters.unets import checkpoint_families, encoder_families, self_attention_families, unet_families
+from scanner.adapters.unets import (
+    checkpoint_families,
+    encoder_families,
+    self_attention_families,
+    unet_families,
+)
 
-__all__ = ["UNKNOWN", "FamilyFinding", "Shapes", "family_of", "find_family", "kind_of", "narrowed", "unpaired"]
+__all__ = [
+    "UNKNOWN",
+    "FamilyFinding",
+    "Shapes",
+    "family_of",
+    "find_family",
+    "kind_of",
+    "narrowed",
+    "unpaired",
+]
 
 _FAMILY = {model.name: model.family for model in GEOMETRIES}
 # Same names and same shapes to the last tensor: only words can tell these from what they copy.
@@ -29,7 +43,10 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (r"double_stream_layers[._]\d", "Boogu"),
     (r"(double|single)_stream_blocks[._]\d|ff_i[._](shared_)?experts", "HiDream"),
     (r"txt_mode_blocks", "Flux.3"),
-    (r"(double|single)_stream_modulation|attn[._]to_qkv_mlp_proj|ff(_context)?[._]linear_in", "Flux.2"),
+    (
+        r"(double|single)_stream_modulation|attn[._]to_qkv_mlp_proj|ff(_context)?[._]linear_in",
+        "Flux.2",
+    ),
     (r"distilled_guidance_layer", "Chroma"),
     (r"visual_transformer_blocks", "Kandinsky 5"),
     (r"audio_attn\d|audio_to_video_attn|audio_ff[._]", "LTX-2"),
@@ -40,9 +57,13 @@ _MARKS: tuple[tuple[str, str], ...] = (
 )
 _ANY_MARK = "|".join(mark for mark, _ in _MARKS)
 # Models that read their prompts through CLIP; the others cannot have trained it.
-_WITH_CLIP = frozenset({"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"})
+_WITH_CLIP = frozenset(
+    {"Flux.1", "Flex.1", "SD3 Medium", "SD3.5 Medium", "SD3.5 Large", "HunyuanVideo"}
+)
 _UNET = r"(down|up|mid|input|output|middle)_blocks?"
-_WITH_UNET = frozenset({"Miniature", "SD1", "SD2", "SDXL", "SSD-1B", "SDXL refiner", "Kolors", "Stable Cascade", "SVD"})
+_WITH_UNET = frozenset(
+    {"Miniature", "SD1", "SD2", "SDXL", "SSD-1B", "SDXL refiner", "Kolors", "Stable Cascade", "SVD"}
+)
 _BLOCK = r"(^|\.|lora_unet_|lycoris_)blocks[._]\d+[._]"
 _TRANSFORMER = r"(^|[._])((double|single|joint)_(transformer_|stream_)?|transformer_)blocks[._]\d"
 _STREAMS = r"(double|single)_(transformer_)?blocks[._]\d"
@@ -84,7 +105,9 @@ def family_of(shapes: Shapes) -> str:
     return _from_tensors(shapes).family
 
 
-def find_family(shapes: Shapes, metadata: Mapping[str, str], *, complete: bool = True) -> FamilyFinding:
+def find_family(
+    shapes: Shapes, metadata: Mapping[str, str], *, complete: bool = True
+) -> FamilyFinding:
     """The family by tensors and header.
 
     Args:
@@ -126,7 +149,9 @@ def narrowed(finding: FamilyFinding, declared: Declaration) -> FamilyFinding:
     if finding.doubt or names in (("Miniature",), (UNKNOWN,)):
         return finding  # the miniature world's hub says SD 1.5, whose names its base model has
     if left := _matching(names, declared):
-        return replace(_settled(left, finding.family), note=finding.note) if finding.fits else finding
+        return (
+            replace(_settled(left, finding.family), note=finding.note) if finding.fits else finding
+        )
     if twins := _matching([twin for name in names for twin in _TWINS.get(name, ())], declared):
         return _settled(twins, UNKNOWN)
     claims = "the listing names" if declared.source == "the listing" else "the metadata claims"
@@ -175,7 +200,8 @@ def _from_words(declared: list[Declaration], shapes: Shapes) -> FamilyFinding:
     for other in declared[1:]:
         if not _matching(first.families, other) and not _matching(other.families, first):
             return replace(
-                finding, doubt=f"the header names {first.text} and {other.text}, which are different families"
+                finding,
+                doubt=f"the header names {first.text} and {other.text}, which are different families",
             )
     note = f"the tensors do not tell the family; {finding.family} is only what the metadata claims"
     return replace(finding, fits=(), note=note)
@@ -201,7 +227,9 @@ def _from_tensors(shapes: Shapes) -> FamilyFinding:
         return _settled(whole, UNKNOWN)
     if models := fitting_models(shapes):
         reaching, settles = reaching_models(shapes, models)
-        fits = tuple(model.name for model in models if not (settles and reaching) or model in reaching)
+        fits = tuple(
+            model.name for model in models if not (settles and reaching) or model in reaching
+        )
         if has_name(shapes, r"text_model[._]encoder"):
             fits = tuple(name for name in fits if name in _WITH_CLIP) or fits
         return _settled(fits, reaching[0].family if reaching else _by_name(shapes) or UNKNOWN)
@@ -216,7 +244,9 @@ def _widths(shapes: Shapes, pattern: str) -> set[int]:
 
 
 def _largest_number(shapes: Shapes, pattern: str) -> int:
-    return max((int(found[1][:9]) for name in shapes if (found := re.search(pattern, name))), default=-1)
+    return max(
+        (int(found[1][:9]) for name in shapes if (found := re.search(pattern, name))), default=-1
+    )
 
 
 def _by_name(shapes: Shapes) -> str | None:

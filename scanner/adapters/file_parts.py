@@ -25,9 +25,15 @@ _ANY = frozenset({"alpha", "dora_scale"})
 _TOGETHER: tuple[tuple[str, frozenset[str]], ...] = (
     ("lora_down", frozenset({"lora_down", "lora_up", "lora_mid"}) | _ANY),
     ("lora_up", frozenset({"lora_down", "lora_up", "lora_mid"}) | _ANY),
-    ("hada_w1_b", frozenset(f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")) | _ANY),
+    (
+        "hada_w1_b",
+        frozenset(f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")) | _ANY,
+    ),
     ("lokr_w1", frozenset(f"lokr_{name}" for name in ("w1", "w2", "w2_a", "w2_b", "t2")) | _ANY),
-    ("lokr_w1_a", frozenset(f"lokr_{name}" for name in ("w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")) | _ANY),
+    (
+        "lokr_w1_a",
+        frozenset(f"lokr_{name}" for name in ("w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")) | _ANY,
+    ),
     ("a1", frozenset({"a1", "a2", "b1", "b2", "bm"}) | _ANY),
     ("ia3", frozenset({"ia3", "on_input", "alpha"})),
     ("oft_blocks", frozenset({"oft_blocks", "rescale", "alpha"})),
@@ -51,7 +57,9 @@ class FileParts:
     leftover: tuple[str, ...]
 
 
-def parts_of_file(names: Iterable[str], endings: tuple[tuple[str, str], ...] = ENDINGS) -> FileParts:
+def parts_of_file(
+    names: Iterable[str], endings: tuple[tuple[str, str], ...] = ENDINGS
+) -> FileParts:
     """Sort the names of an adapter's tensors."""
     known = dict.fromkeys(names)
     modules: dict[str, dict[str, str]] = {}
@@ -61,7 +69,9 @@ def parts_of_file(names: Iterable[str], endings: tuple[tuple[str, str], ...] = E
         stem = name.removesuffix(".weight")
         if (word := _learned(name)) is not None and word[1] not in words.get(word[0], {}):
             words.setdefault(word[0], {})[word[1]] = name
-        elif (part := part_of(name, endings)) is not None and part[1] not in modules.get(part[0], {}):
+        elif (part := part_of(name, endings)) is not None and part[1] not in modules.get(
+            part[0], {}
+        ):
             # Two spellings of one thing would hide each other: the second is left over, and refuses the file.
             modules.setdefault(part[0], {})[part[1]] = name
         elif stem != name and f"{stem}.on_input" in known and "ia3" not in modules.get(stem, {}):
@@ -70,7 +80,9 @@ def parts_of_file(names: Iterable[str], endings: tuple[tuple[str, str], ...] = E
             leftover.append(name)
     for parts in modules.values():
         leftover += [parts.pop(what) for what in sorted(_unused(parts.keys()))]
-    return FileParts({stem: parts for stem, parts in modules.items() if parts}, words, tuple(leftover))
+    return FileParts(
+        {stem: parts for stem, parts in modules.items() if parts}, words, tuple(leftover)
+    )
 
 
 def _unused(parts: AbstractSet[str]) -> set[str]:

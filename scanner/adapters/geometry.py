@@ -47,7 +47,10 @@ def qkv(attention: str, width: int) -> Modules:
 
 def joint(width: int) -> Modules:
     """Attention over image and text; SimpleTuner fuses query, key and value."""
-    added = square(width, *(f"attn.{part}" for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")))
+    added = square(
+        width,
+        *(f"attn.{part}" for part in ("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")),
+    )
     return {**qkv("attn", width), **added, "attn.to_qkv": (3 * width, width)}
 
 

@@ -18,7 +18,9 @@ from scanner.adapters.module_patterns import ModulePatterns
 from scanner.adapters.tensor_names import part_of
 from scanner.errors import UnfaithfulLoad
 
-_ENCODER = re.compile(r"(?:^|\.)text_encoder(?:_(?P<number>[23]))?[.:]|^(?:lora|lycoris)_te(?P<kohya>[123]?)_")
+_ENCODER = re.compile(
+    r"(?:^|\.)text_encoder(?:_(?P<number>[23]))?[.:]|^(?:lora|lycoris)_te(?P<kohya>[123]?)_"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,19 @@ def strengths_told(
         UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength cannot be known.
     """
     scales = scales_told(metadata)
-    levels = {network: _level(scale, ranks.keys() - own_alphas) for network, scale in scales.items()}
+    levels = {
+        network: _level(scale, ranks.keys() - own_alphas) for network, scale in scales.items()
+    }
     strengths: dict[str, StrengthTold] = {}
     unmatched: dict[str, set[int]] = {}
     for stem, rank in ranks.items() if levels else ():
         networks = [network for network in (_network_of(stem), WHOLE_FILE) if network in levels]
         here = [levels[network] for network in networks]
         alpha = None if stem in own_alphas else _alpha_of(stem, here)
-        stabilised = next((one.told.rank_stabilised for one in here if one.told.rank_stabilised is not None), False)
+        stabilised = next(
+            (one.told.rank_stabilised for one in here if one.told.rank_stabilised is not None),
+            False,
+        )
         strengths[stem] = StrengthTold(alpha, stabilised)
         if alpha is not None and not _has_pattern_rank(stem, rank, here):
             network = next((one for one in networks if scales[one].ranks), WHOLE_FILE)
@@ -78,7 +85,9 @@ def strengths_told(
     return strengths
 
 
-def alpha_told(shapes: Shapes, metadata: Mapping[str, str], recorded: float | None) -> tuple[float | None, str | None]:
+def alpha_told(
+    shapes: Shapes, metadata: Mapping[str, str], recorded: float | None
+) -> tuple[float | None, str | None]:
     """The alpha that a file is merged with, as far as its header tells, and what is to be known of it.
 
     Args:
@@ -104,15 +113,24 @@ def alpha_told(shapes: Shapes, metadata: Mapping[str, str], recorded: float | No
     if len(numbers) == 1 and None not in told.values():
         return numbers[0], None
     if numbers:
-        return None, f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its own"
+        return (
+            None,
+            f"the modules have different alphas, such as {numbers[0]:g}; each is merged with its own",
+        )
     if own & ranks.keys():
-        header = next((alpha for scale in scales_told(metadata).values() for alpha in scale.alphas), None)
+        header = next(
+            (alpha for scale in scales_told(metadata).values() for alpha in scale.alphas), None
+        )
         kohya = "ss_network_alpha" in metadata
         if header is None or (kohya and header == recorded):
             return recorded, None
         note = f"the header tells alpha {header:g}; the alphas beside the tensors count before it"
         return (recorded if kohya else None), note
-    if recorded is None or {ranks[stem] for stem in named} == {recorded} or "ss_network_alpha" not in metadata:
+    if (
+        recorded is None
+        or {ranks[stem] for stem in named} == {recorded}
+        or "ss_network_alpha" not in metadata
+    ):
         return (recorded if "ss_network_alpha" in metadata else None), None
     return None, (
         f"the training's record tells alpha {recorded:g}, and no tensor brings it; loaders merge such a "

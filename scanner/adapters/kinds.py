@@ -15,7 +15,18 @@ from scanner.adapters.tensor_names import part_of
 Shapes = Mapping[str, tuple[int, ...]]
 
 UNKNOWN = "unknown"
-ADAPTER_KINDS = ("lora", "locon", "loha", "lokr", "dora", "ia3", "glora", "oft", "boft", "full-diff")
+ADAPTER_KINDS = (
+    "lora",
+    "locon",
+    "loha",
+    "lokr",
+    "dora",
+    "ia3",
+    "glora",
+    "oft",
+    "boft",
+    "full-diff",
+)
 
 _PARTNERS = (
     (".lora_down.", ".lora_up."),
@@ -56,7 +67,9 @@ def _is_whole(shapes: Shapes) -> bool:
 
 
 def _is_vae(shapes: Shapes) -> bool:
-    return has_name(shapes, _VAE) and not any(re.search(_DENOISER, name) or _UNET.match(name) for name in shapes)
+    return has_name(shapes, _VAE) and not any(
+        re.search(_DENOISER, name) or _UNET.match(name) for name in shapes
+    )
 
 
 def _is_convolutional(shapes: Shapes) -> bool:
@@ -69,7 +82,9 @@ def _is_weight_decomposed(shapes: Shapes) -> bool:
 
 
 def _is_diffusers_unet(shapes: Shapes) -> bool:
-    return has_name(shapes, r"^(unet\.)?conv_in\.weight$") and any(_UNET.match(name) for name in shapes)
+    return has_name(shapes, r"^(unet\.)?conv_in\.weight$") and any(
+        _UNET.match(name) for name in shapes
+    )
 
 
 def _is_textual_inversion(shapes: Shapes) -> bool:
@@ -78,7 +93,8 @@ def _is_textual_inversion(shapes: Shapes) -> bool:
     small = 0 < len(shapes) <= 8
     widths = {64, 768, 1024, 1280}
     return small and all(
-        len(shape) in (1, 2) and shape[-1] in widths and "." not in name for name, shape in shapes.items()
+        len(shape) in (1, 2) and shape[-1] in widths and "." not in name
+        for name, shape in shapes.items()
     )
 
 
@@ -104,7 +120,12 @@ _KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
     ("checkpoint", _is_whole),
     ("loha", _has("hada_w1_a", "hada_w1_b")),
     ("lokr", _has("lokr_w1", "lokr_w1_a", "lokr_w2")),
-    ("boft", lambda shapes: any(name.endswith(".oft_blocks") and len(shape) == 4 for name, shape in shapes.items())),
+    (
+        "boft",
+        lambda shapes: any(
+            name.endswith(".oft_blocks") and len(shape) == 4 for name, shape in shapes.items()
+        ),
+    ),
     ("oft", _named(r"\.(oft_diag|oft_R\.weight|oft_R\.[^.]+\.weight|oft_blocks(\.\d+)?)$")),
     ("ia3", _has("on_input")),
     ("glora", lambda shapes: _has("a1")(shapes) and _has("b1")(shapes)),
@@ -115,7 +136,10 @@ _KIND_RULES: tuple[tuple[str, Callable[[Shapes], bool]], ...] = (
     ("textual-inversion", _is_textual_inversion),
     ("checkpoint", _is_diffusers_unet),
     ("vae", _is_vae),
-    ("text-encoder", lambda shapes: has_name(shapes, _LANGUAGE) and not has_name(shapes, _DENOISER)),
+    (
+        "text-encoder",
+        lambda shapes: has_name(shapes, _LANGUAGE) and not has_name(shapes, _DENOISER),
+    ),
     ("checkpoint", _named(_DENOISER)),
 )
 NOT_ALONE = {

@@ -87,16 +87,23 @@ def loaded_into(
         UnfaithfulLoad: it did not go in whole.
     """
     if kind not in SCANNABLE_KINDS:
-        raise NotScannable(f"sampling {kind} files is not supported; nothing can be said about this file")
+        raise NotScannable(
+            f"sampling {kind} files is not supported; nothing can be said about this file"
+        )
     with ExitStack() as stack:
         if kind == "checkpoint":
             if told := checkpoint_not_sampled(family):
                 raise NotScannable(told)
-            yield Loaded(stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache)), "checkpoint")
+            yield Loaded(
+                stack.enter_context(checkpoint_in_place(pipeline, path, family, config, cache)),
+                "checkpoint",
+            )
             return
         tensors, metadata = read_tensors(path, pipeline.device)
         if kind == "textual-inversion":
-            words = stack.enter_context(words_added(pipeline, _renamed(embeddings_in(tensors, path.stem))))
+            words = stack.enter_context(
+                words_added(pipeline, _renamed(embeddings_in(tensors, path.stem)))
+            )
             merged = stack.enter_context(_merged(pipeline, [], accelerator))
             yield Loaded(merged, "embedding", words)
             return
@@ -111,7 +118,9 @@ def loaded_into(
 
 
 @contextmanager
-def _merged(pipeline: Any, changes: Sequence[Change], accelerator: MergedAdapter | None) -> Iterator[MergedAdapter]:
+def _merged(
+    pipeline: Any, changes: Sequence[Change], accelerator: MergedAdapter | None
+) -> Iterator[MergedAdapter]:
     merged = MergedAdapter(pipeline, changes, accelerator)
     try:
         yield merged
@@ -121,7 +130,10 @@ def _merged(pipeline: Any, changes: Sequence[Change], accelerator: MergedAdapter
 
 def _renamed(embeddings: Mapping[str, Tables]) -> dict[str, Tables]:
     """Learned words under names of this program's own: a file's names are a stranger's, and go into no prompt."""
-    return {f"{LEARNED_WORD}{number}": tables for number, tables in enumerate(embeddings.values(), start=1)}
+    return {
+        f"{LEARNED_WORD}{number}": tables
+        for number, tables in enumerate(embeddings.values(), start=1)
+    }
 
 
 def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Change], str]:
@@ -143,9 +155,13 @@ def _changes(pipeline: Any, tensors: Tensors, anatomy: Anatomy) -> tuple[list[Ch
         meant = {stem: targets[numbered.get(stem, stem)] for stem in anatomy.modules}
         _must_mean_each_once(meant)
         return [
-            change for stem, parts in anatomy.modules.items() for change in changes_of(stem, parts, meant[stem])
+            change
+            for stem, parts in anatomy.modules.items()
+            for change in changes_of(stem, parts, meant[stem])
         ], "merged"
-    if not any("dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()):
+    if not any(
+        "dora_scale" in parts or "lora_down" not in parts for parts in anatomy.modules.values()
+    ):
         # Here, so that nothing of peft is loaded for files that do not need it.
         from scanner.adapters.through_diffusers import changes_through_diffusers
 

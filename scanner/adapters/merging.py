@@ -18,7 +18,13 @@ from typing import Any
 
 import torch
 
-from scanner.adapters.algebra import Factors, change_of_bias, change_of_weight, changes_weight, factors_of
+from scanner.adapters.algebra import (
+    Factors,
+    change_of_bias,
+    change_of_weight,
+    changes_weight,
+    factors_of,
+)
 from scanner.adapters.cuda_graphs import is_recorded, original_of
 from scanner.adapters.reading import Tensors, all_finite
 from scanner.adapters.targets import Target, networks_of
@@ -53,18 +59,25 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
     """The changes that one module of a file makes."""
 
     def places(parameter: str) -> tuple[tuple[Place, int | None, int], ...]:
-        return tuple(((one.network, one.path, parameter), one.part, one.parts) for one in target.pieces)
+        return tuple(
+            ((one.network, one.path, parameter), one.part, one.parts) for one in target.pieces
+        )
 
     def converted(like: Tensor) -> Tensors:
         # Numbers such as alpha stay where they can be read without waiting for a device.
         return {
-            what: part.to("cpu" if what in _NUMBERS else like.device).to(like.dtype) for what, part in parts.items()
+            what: part.to("cpu" if what in _NUMBERS else like.device).to(like.dtype)
+            for what, part in parts.items()
         }
 
     changes = []
     if changes_weight(parts):
         changes.append(
-            Change(places("weight"), lambda weight: change_of_weight(converted(weight), weight), factors_of(parts))
+            Change(
+                places("weight"),
+                lambda weight: change_of_weight(converted(weight), weight),
+                factors_of(parts),
+            )
         )
     if any(what in parts for what in ("diff_b", "b_norm", "lora_bias")):
 
@@ -76,23 +89,33 @@ def changes_of(name: str, parts: Tensors, target: Target) -> list[Change]:
 
         changes.append(Change(places("bias"), bias_delta))
     if not changes:
-        raise UnfaithfulLoad(f"{name} holds only {', '.join(sorted(parts))}: no known adapter has just that")
+        raise UnfaithfulLoad(
+            f"{name} holds only {', '.join(sorted(parts))}: no known adapter has just that"
+        )
     return changes
 
 
 class MergedAdapter:
     """Changes of a pipeline's parameters that can be weighed, switched off and taken out again."""
 
-    def __init__(self, pipeline: Any, changes: Iterable[Change], accelerator: MergedAdapter | None = None) -> None:
+    def __init__(
+        self, pipeline: Any, changes: Iterable[Change], accelerator: MergedAdapter | None = None
+    ) -> None:
         self._networks: Mapping[str, torch.nn.Module] = networks_of(pipeline)
         self.changes, self._accelerator = list(changes), accelerator
-        places = dict.fromkeys(place for change in (*self.changes, *self._quick) for place, _, _ in change.places)
-        self.module_count = len({place[:2] for change in self.changes for place, _, _ in change.places})
+        places = dict.fromkeys(
+            place for change in (*self.changes, *self._quick) for place, _, _ in change.places
+        )
+        self.module_count = len(
+            {place[:2] for change in self.changes for place, _, _ in change.places}
+        )
         self._parameters = {place: self._parameter(place) for place in places}
         # Those of recorded networks stay where they are.
         self._held = {place for place in places if is_recorded(self._networks[place[0]])}
         self._originals = {
-            place: original_of(self._networks[place[0]], parameter) if place in self._held else parameter.data
+            place: original_of(self._networks[place[0]], parameter)
+            if place in self._held
+            else parameter.data
             for place, parameter in self._parameters.items()
         }
         self._merged: dict[Place, Tensor] = {}
@@ -141,7 +164,9 @@ class MergedAdapter:
         for place in tensors.keys() - self._held:
             self._parameters[place].data = tensors[place]
         if held := list(tensors.keys() & self._held):
-            torch._foreach_copy_([self._parameters[place].data for place in held], [tensors[place] for place in held])
+            torch._foreach_copy_(
+                [self._parameters[place].data for place in held], [tensors[place] for place in held]
+            )
 
     def _parameter(self, place: Place) -> torch.nn.Parameter:
         network, path, name = place
@@ -156,7 +181,11 @@ class MergedAdapter:
         weighed += [(change, 1.0) for change in self._quick if accelerated]
         chance: dict[torch.device, torch.Generator] = {}
         products = self._products(weighed)
-        rest = [(change, strength) for change, strength in weighed if change.places[0][0] not in products]
+        rest = [
+            (change, strength)
+            for change, strength in weighed
+            if change.places[0][0] not in products
+        ]
         merged = self._one_by_one(rest, chance)
         for places, tensors in self._together(products, chance):
             merged |= zip(places, tensors, strict=True)
@@ -178,9 +207,13 @@ class MergedAdapter:
             ]
             delta = change.delta(torch.cat(rows) if len(rows) > 1 else rows[0])
             changes = torch.split(delta, [len(row) for row in rows])
-            for (place, part, parts), own, changed in zip(change.places, rows, changes, strict=True):
+            for (place, part, parts), own, changed in zip(
+                change.places, rows, changes, strict=True
+            ):
                 if place not in merged:
-                    merged[place] = own if part is None else self._originals[place].to(precision, copy=True)
+                    merged[place] = (
+                        own if part is None else self._originals[place].to(precision, copy=True)
+                    )
                 _part(merged[place], part, parts).add_(changed, alpha=strength)
                 to_come[place] -= 1
                 if not to_come[place]:
@@ -189,21 +222,30 @@ class MergedAdapter:
                     merged[place] = _rounded(merged[place], self._originals[place].dtype, chance)
         return merged
 
-    def _products(self, weighed: list[tuple[Change, float]]) -> dict[Place, list[tuple[Factors, float]]]:
+    def _products(
+        self, weighed: list[tuple[Change, float]]
+    ) -> dict[Place, list[tuple[Factors, float]]]:
         """The parameters that nothing but plain products changes, whole."""
         products: dict[Place, list[tuple[Factors, float]]] = {}
         others: set[Place] = set()
         for change, strength in weighed:
             place, part, _ = change.places[0]
             original, factors = self._originals[place], change.factors
-            if factors is None or len(change.places) > 1 or part is not None or not factors.fit(original):
+            if (
+                factors is None
+                or len(change.places) > 1
+                or part is not None
+                or not factors.fit(original)
+            ):
                 others |= {place for place, _, _ in change.places}
             else:
                 products.setdefault(place, []).append((factors, strength))
         return {place: found for place, found in products.items() if place not in others}
 
     def _together(
-        self, products: Mapping[Place, list[tuple[Factors, float]]], chance: dict[torch.device, torch.Generator]
+        self,
+        products: Mapping[Place, list[tuple[Factors, float]]],
+        chance: dict[torch.device, torch.Generator],
     ) -> Iterator[tuple[list[Place], Iterable[Tensor]]]:
         """Parameters of one shape that are changed by products of the same shapes, at once.
 
@@ -213,15 +255,20 @@ class MergedAdapter:
         for place, found in products.items():
             original = self._originals[place]
             shapes = tuple(
-                (one.up.shape, one.up.dtype, one.down.dtype, one.scale * strength) for one, strength in found
+                (one.up.shape, one.up.dtype, one.down.dtype, one.scale * strength)
+                for one, strength in found
             )
-            alike.setdefault((original.shape, original.dtype, original.device, shapes), []).append(place)
+            alike.setdefault((original.shape, original.dtype, original.device, shapes), []).append(
+                place
+            )
         for (shape, dtype, device, shapes), places in alike.items():
             count = max(1, _TOGETHER // shape.numel())
             for first in range(0, len(places), count):
                 some = places[first : first + count]
                 precision = _computing(self._originals[some[0]])
-                changed = torch.stack([self._originals[place].flatten(1) for place in some]).to(precision)
+                changed = torch.stack([self._originals[place].flatten(1) for place in some]).to(
+                    precision
+                )
                 for number, (_, _, _, strength) in enumerate(shapes):
                     factors = [products[place][number][0] for place in some]
                     up = torch.stack([one.up.to(device) for one in factors]).to(precision)
@@ -234,13 +281,17 @@ def _computing(original: Tensor) -> torch.dtype:
     return torch.float64 if original.dtype == torch.float64 else torch.float32
 
 
-def _rounded(exact: Tensor, dtype: torch.dtype, chance: dict[torch.device, torch.Generator]) -> Tensor:
+def _rounded(
+    exact: Tensor, dtype: torch.dtype, chance: dict[torch.device, torch.Generator]
+) -> Tensor:
     if dtype != torch.bfloat16 or exact.dtype != torch.float32:
         return exact.to(dtype)
     if exact.device not in chance:
         chance[exact.device] = torch.Generator(exact.device).manual_seed(0)
     # bfloat16 is the upper half of float32: a number below 2^16 added to the lower half carries over by chance.
-    lower = torch.randint(0x10000, exact.shape, dtype=torch.int32, device=exact.device, generator=chance[exact.device])
+    lower = torch.randint(
+        0x10000, exact.shape, dtype=torch.int32, device=exact.device, generator=chance[exact.device]
+    )
     return lower.add_(exact.view(torch.int32)).bitwise_and_(-0x10000).view(torch.float32).to(dtype)
 
 

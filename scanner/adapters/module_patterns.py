@@ -71,12 +71,17 @@ class ModulePatterns:
                 "the strength is not known"
             )
         name = _NETWORK.sub("", stem, count=1)
-        return next((number for key, pattern, number in self._patterns if self._fits(key, pattern, name)), None)
+        return next(
+            (number for key, pattern, number in self._patterns if self._fits(key, pattern, name)),
+            None,
+        )
 
     def _fits(self, key: str, pattern: regex.Pattern[str], name: str) -> bool:
         if key in self._plain:  # It fits as many characters as it has, and needs no search.
             start = len(name) - len(key)
-            return (start == 0 or (start > 0 and name[start - 1] == ".")) and bool(pattern.fullmatch(name, start))
+            return (start == 0 or (start > 0 and name[start - 1] == ".")) and bool(
+                pattern.fullmatch(name, start)
+            )
         began = time.monotonic()
         try:
             return bool(pattern.match(name, timeout=max(self._left, 0.01)))
@@ -89,7 +94,10 @@ class ModulePatterns:
 def _compiled(key: str) -> regex.Pattern[str]:
     if len(key) > LONGEST:
         raise _refused(key, f"is longer than {LONGEST} characters")
-    if sum(bool(token["open"] or token["repeat"]) for token in _TOKEN.finditer(key)) > MOST_BRANCHES:
+    if (
+        sum(bool(token["open"] or token["repeat"]) for token in _TOKEN.finditer(key))
+        > MOST_BRANCHES
+    ):
         raise _refused(key, f"has more than {MOST_BRANCHES} groups and repetitions")
     if _repeats_a_repetition(key):
         raise _refused(key, "repeats a repetition")
@@ -99,7 +107,15 @@ def _compiled(key: str) -> regex.Pattern[str]:
             # The standard library's grammar counts, as PEFT uses it; regex is asked for its time limit.
             re.compile(key)
             return regex.compile(key if _PLAIN.fullmatch(key) else rf"(.*\.)?({key})$")
-    except (re.error, regex.error, Warning, OverflowError, RecursionError, MemoryError, ValueError) as error:
+    except (
+        re.error,
+        regex.error,
+        Warning,
+        OverflowError,
+        RecursionError,
+        MemoryError,
+        ValueError,
+    ) as error:
         raise _refused(key, "is no regular expression that can be read") from error
 
 
@@ -129,4 +145,6 @@ def _repeats_a_repetition(key: str) -> bool:
 
 
 def _refused(key: str, why: str) -> UnfaithfulLoad:
-    return UnfaithfulLoad(f"the header's pattern of module names {key[:60]!r} {why}; the strength is not known")
+    return UnfaithfulLoad(
+        f"the header's pattern of module names {key[:60]!r} {why}; the strength is not known"
+    )

@@ -23,7 +23,9 @@ def _is_onetrainer(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
 
 
 def _is_ai_toolkit(shapes: Shapes, metadata: Mapping[str, str]) -> bool:
-    return bool(shapes) and ("ai-toolkit" in metadata.get("software", "") or "training_info" in metadata)
+    return bool(shapes) and (
+        "ai-toolkit" in metadata.get("software", "") or "training_info" in metadata
+    )
 
 
 def _is_bfl_control(shapes: Shapes, metadata: Mapping[str, str]) -> bool:

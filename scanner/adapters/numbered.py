@@ -21,14 +21,18 @@ def are_numbered(stems: Iterable[str]) -> bool:
     return any(_NUMBERED.match(stem) for stem in stems)
 
 
-def named(stems: Mapping[str, object], unet_paths: list[str], encoder_paths: list[str]) -> dict[str, str]:
+def named(
+    stems: Mapping[str, object], unet_paths: list[str], encoder_paths: list[str]
+) -> dict[str, str]:
     """The dotted diffusers name of each numbered stem.
 
     Args:
         stems: module names of a file.
         unet_paths, encoder_paths: module paths of the pipeline's networks.
     """
-    numbered = {stem: (match[1], int(match[2])) for stem in stems if (match := _NUMBERED.match(stem))}
+    numbered = {
+        stem: (match[1], int(match[2])) for stem in stems if (match := _NUMBERED.match(stem))
+    }
     order = {"unet": _unet_order(unet_paths), "text_encoder": _encoder_order(encoder_paths)}
     return {
         stem: f"{network}.{order[network][number]}"
@@ -40,9 +44,19 @@ def named(stems: Mapping[str, object], unet_paths: list[str], encoder_paths: lis
 def _unet_order(paths: list[str]) -> list[str]:
     known = set(paths)
     blocks = sorted(
-        {match[0] for path in paths if (match := re.match(r"^.+\.transformer_blocks\.\d+(?=\.)", path))}, key=_place
+        {
+            match[0]
+            for path in paths
+            if (match := re.match(r"^.+\.transformer_blocks\.\d+(?=\.)", path))
+        },
+        key=_place,
     )
-    return [f"{block}.{layer}" for block in blocks for layer in _UNET_LAYERS if f"{block}.{layer}" in known]
+    return [
+        f"{block}.{layer}"
+        for block in blocks
+        for layer in _UNET_LAYERS
+        if f"{block}.{layer}" in known
+    ]
 
 
 def _place(block: str) -> tuple[int, tuple[int, ...]]:

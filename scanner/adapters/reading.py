@@ -65,8 +65,14 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> tuple[Tensor
     except (SafetensorError, OSError) as error:
         raise UnfaithfulLoad(f"the file cannot be read: {error}") from error
     checked = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    if broken := [name for name, good in zip(checked, all_finite(list(checked.values())), strict=True) if not good]:
-        raise UnfaithfulLoad(f"{len(broken)} tensors hold NaN or infinity, such as {broken[0]}; the file is damaged")
+    if broken := [
+        name
+        for name, good in zip(checked, all_finite(list(checked.values())), strict=True)
+        if not good
+    ]:
+        raise UnfaithfulLoad(
+            f"{len(broken)} tensors hold NaN or infinity, such as {broken[0]}; the file is damaged"
+        )
     return tensors, metadata
 
 
@@ -77,9 +83,13 @@ def _sent(file: Any, path: Path, device: torch.device | str) -> Tensors:
     opening it has checked.
     """
     shapes = {name: (part.get_dtype(), part.get_shape()) for name, part in _slices(file)}
-    counts = {name: math.prod(shape) * _TYPES[dtype].itemsize for name, (dtype, shape) in shapes.items()}
+    counts = {
+        name: math.prod(shape) * _TYPES[dtype].itemsize for name, (dtype, shape) in shapes.items()
+    }
     # Pinned memory is sent several times faster, and torch keeps it for the next file.
-    here = torch.empty(sum(counts.values()), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+    here = torch.empty(
+        sum(counts.values()), dtype=torch.uint8, pin_memory=torch.cuda.is_available()
+    )
     with path.open("rb") as weights:
         weights.seek(-len(here), os.SEEK_END)
         if weights.readinto(here.numpy().data) != len(here):
@@ -101,7 +111,9 @@ def _slices(file: Any) -> Iterator[tuple[str, Any]]:
     for name in file.offset_keys():
         part = file.get_slice(name)
         if part.get_dtype() not in _TYPES:
-            raise UnfaithfulLoad(f"numbers of precision {part.get_dtype()} cannot be read, such as those of {name}")
+            raise UnfaithfulLoad(
+                f"numbers of precision {part.get_dtype()} cannot be read, such as those of {name}"
+            )
         yield name, part
 
 
@@ -114,7 +126,9 @@ def all_finite(tensors: list[torch.Tensor]) -> list[bool]:
             alike.setdefault((tensor.device, tensor.dtype), []).append(place)
     for (_, dtype), places in alike.items():
         # fp8 has no norm. The largest absolute number is NaN where any is.
-        wide = [tensors[place].float() if dtype.itemsize == 1 else tensors[place] for place in places]
+        wide = [
+            tensors[place].float() if dtype.itemsize == 1 else tensors[place] for place in places
+        ]
         largest = torch.stack(torch._foreach_norm(wide, math.inf))  # noqa: SLF001  as clip_grad_norm_ does
         for place, finite in zip(places, torch.isfinite(largest).tolist(), strict=True):
             told[place] = finite
@@ -128,19 +142,31 @@ def anatomy_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str])
         UnfaithfulLoad: names are malformed in a way that loaders skip in silence.
     """
     if malformed := next(filter(_MALFORMED.match, tensors), None):
-        raise UnfaithfulLoad(f"{malformed} has '_lora_' for '.lora_': loaders find nothing in such a file")
+        raise UnfaithfulLoad(
+            f"{malformed} has '_lora_' for '.lora_': loaders find nothing in such a file"
+        )
     sorted_names = parts_of_file(tensors, _ENDINGS)
-    flat = {name for word in sorted_names.words.values() for name in word.values() if not tensors[name].dim()}
+    flat = {
+        name
+        for word in sorted_names.words.values()
+        for name in word.values()
+        if not tensors[name].dim()
+    }
     modules = {
-        stem: {what: tensors[name] for what, name in parts.items()} for stem, parts in sorted_names.modules.items()
+        stem: {what: tensors[name] for what, name in parts.items()}
+        for stem, parts in sorted_names.modules.items()
     }
     embeddings = {
-        word: {encoder: rows_of(tensors[name]) for encoder, name in tables.items() if name not in flat}
+        word: {
+            encoder: rows_of(tensors[name]) for encoder, name in tables.items() if name not in flat
+        }
         for word, tables in sorted_names.words.items()
     }
     leftover = (*sorted_names.leftover, *sorted(flat))
     _take_alphas(modules, metadata)
-    return Anatomy(modules, {word: tables for word, tables in embeddings.items() if tables}, leftover)
+    return Anatomy(
+        modules, {word: tables for word, tables in embeddings.items() if tables}, leftover
+    )
 
 
 def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> None:
@@ -150,8 +176,12 @@ def _take_alphas(modules: dict[str, Tensors], metadata: Mapping[str, str]) -> No
         UnfaithfulLoad: the header contradicts itself or the tensors, so that the strength cannot be known.
     """
     lora = {stem: parts for stem, parts in modules.items() if "lora_down" in parts}
-    ranks = {stem: len(parts["lora_down"]) for stem, parts in lora.items() if parts["lora_down"].dim()}
-    told = strengths_told(ranks, {stem for stem, parts in lora.items() if "alpha" in parts}, metadata)
+    ranks = {
+        stem: len(parts["lora_down"]) for stem, parts in lora.items() if parts["lora_down"].dim()
+    }
+    told = strengths_told(
+        ranks, {stem for stem, parts in lora.items() if "alpha" in parts}, metadata
+    )
     for stem, strength in told.items():
         if strength.alpha is not None:
             lora[stem]["alpha"] = torch.tensor(strength.alpha)

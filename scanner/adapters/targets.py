@@ -24,7 +24,14 @@ _KOHYA_ENCODERS = {
     "text_encoder_2": ("lora_te2_", "lycoris_te2_"),
     "text_encoder_3": ("lora_te3_", "lycoris_te3_"),
 }
-_KOHYA_DENOISER = ("lora_unet_", "lora_transformer_", "lycoris_", "lycoris_unet_", "oft_unet_", "lora_prior_unet_")
+_KOHYA_DENOISER = (
+    "lora_unet_",
+    "lora_transformer_",
+    "lycoris_",
+    "lycoris_unet_",
+    "oft_unet_",
+    "lora_prior_unet_",
+)
 _DOTTED_DENOISER = (
     "", "unet.", "transformer.", "diffusion_model.", "model.diffusion_model.", "base_model.model.", "base_model.", "base_model.model.unet.",
     "dit.", "pipe.dit.", "net.",
@@ -50,7 +57,9 @@ class Target:
 
 def networks_of(pipeline: Any) -> dict[str, torch.nn.Module]:
     """The networks of a pipeline that adapters can change, by name."""
-    return {name: network for name in NETWORKS if (network := getattr(pipeline, name, None)) is not None}
+    return {
+        name: network for name in NETWORKS if (network := getattr(pipeline, name, None)) is not None
+    }
 
 
 # Twenty milliseconds for SDXL, and the same for every file.
@@ -69,7 +78,11 @@ def target_names(pipeline: Any) -> dict[str, Target]:
 def _target_names(networks: Mapping[str, torch.nn.Module]) -> dict[str, Target]:
     named: dict[str, Target] = {}
     for network, module in networks.items():
-        paths = [path for path, part in module.named_modules() if getattr(part, "weight", None) is not None]
+        paths = [
+            path
+            for path, part in module.named_modules()
+            if getattr(part, "weight", None) is not None
+        ]
         spell = _denoiser_spellings if network in DENOISERS else _encoder_spellings
         for path in paths:
             target = Target((Piece(network, path),))
@@ -112,7 +125,9 @@ def _encoder_spellings(network: str, path: str) -> Iterator[str]:
             yield f"base_model.model.{inner}"
 
 
-def _originals(network: str, module: torch.nn.Module, paths: list[str]) -> Iterator[tuple[str, Target]]:
+def _originals(
+    network: str, module: torch.nn.Module, paths: list[str]
+) -> Iterator[tuple[str, Target]]:
     config: Any = getattr(module, "config", {})
     if network == "unet":
         for path, original in original_names(paths, config).items():
@@ -122,4 +137,7 @@ def _originals(network: str, module: torch.nn.Module, paths: list[str]) -> Itera
     spell = ORIGINAL_NAMES.get(type(module).__name__)
     for original, pieces in spell(config) if spell else ():
         if all(path in known for path, _, _ in pieces):
-            yield original, Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces))
+            yield (
+                original,
+                Target(tuple(Piece(network, path, part, parts) for path, part, parts in pieces)),
+            )

@@ -37,7 +37,10 @@ ENDINGS: tuple[tuple[str, str], ...] = (
     (".w_norm", "w_norm"),
     (".b_norm", "b_norm"),
     *((f".hada_{name}", f"hada_{name}") for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")),
-    *((f".lokr_{name}", f"lokr_{name}") for name in ("w1_a", "w1_b", "w1", "w2_a", "w2_b", "w2", "t2")),
+    *(
+        (f".lokr_{name}", f"lokr_{name}")
+        for name in ("w1_a", "w1_b", "w1", "w2_a", "w2_b", "w2", "t2")
+    ),
 )
 # diffusers 1 and XLabs have no dot before what the tensor is: to_k_lora.down.weight, qkv_lora1.up.weight.
 _PROCESSOR = re.compile(r"^(?P<stem>.+_lora[12]?)\.(?P<end>down|up|alpha)(?:\.weight)?$")
@@ -67,10 +70,15 @@ def part_of(name: str, endings: tuple[tuple[str, str], ...] = ENDINGS) -> tuple[
         if match := pattern.match(name):
             return match["stem"], _PARTS[match["end"]]
     if match := _NAMED.match(name):
-        return match["stem"], match["product"] or _PARTS[match["end"] or match["vector"] or match["bias"]]
+        return match["stem"], match["product"] or _PARTS[
+            match["end"] or match["vector"] or match["bias"]
+        ]
     if match := _ROTATION.match(name):
         return match["stem"], match["what"]
-    return next(((name.removesuffix(ending), what) for ending, what in endings if name.endswith(ending)), None)
+    return next(
+        ((name.removesuffix(ending), what) for ending, what in endings if name.endswith(ending)),
+        None,
+    )
 
 
 def without_adapter_name(name: str) -> str:

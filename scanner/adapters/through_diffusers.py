@@ -36,9 +36,19 @@ def changes_through_diffusers(pipeline: Any, tensors: Tensors, anatomy: Anatomy)
         try:
             # Clones: a state dict's tensors become live parameters.
             pipeline.load_lora_weights(_with_header_alphas(tensors, anatomy), adapter_name=_NAME)
-        except (ValueError, KeyError, RuntimeError, IndexError, AttributeError, TypeError, AssertionError) as error:
+        except (
+            ValueError,
+            KeyError,
+            RuntimeError,
+            IndexError,
+            AttributeError,
+            TypeError,
+            AssertionError,
+        ) as error:
             log.info("diffusers cannot load it", exc_info=True)
-            raise UnfaithfulLoad(f"diffusers cannot load this file into the base model: {first_line(error)}") from error
+            raise UnfaithfulLoad(
+                f"diffusers cannot load this file into the base model: {first_line(error)}"
+            ) from error
         deltas = _deltas(pipeline)
     finally:
         if hasattr(pipeline, "unload_lora_weights"):  # a pipeline without it has loaded nothing
@@ -59,8 +69,13 @@ def _with_header_alphas(tensors: Tensors, anatomy: Anatomy) -> Tensors:
     for parts in anatomy.modules.values():
         if {"lora_down", "lora_up"} <= parts.keys():
             own = {what: part for what, part in parts.items() if id(part) in in_file}
-            factors[id(parts["lora_up"])] = scale_of(parts, "lora_down") / scale_of(own, "lora_down")
-    return {without_adapter_name(name): tensor * factors.get(id(tensor), 1.0) for name, tensor in tensors.items()}
+            factors[id(parts["lora_up"])] = scale_of(parts, "lora_down") / scale_of(
+                own, "lora_down"
+            )
+    return {
+        without_adapter_name(name): tensor * factors.get(id(tensor), 1.0)
+        for name, tensor in tensors.items()
+    }
 
 
 def _constant(delta: torch.Tensor) -> Any:

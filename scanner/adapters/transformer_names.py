@@ -27,7 +27,11 @@ def flux_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
     """Every module of a Flux.1 transformer by its original path."""
     yield "img_in", _whole("x_embedder")
     yield "txt_in", _whole("context_embedder")
-    for here, there in (("time_in", "timestep"), ("vector_in", "text"), ("guidance_in", "guidance")):
+    for here, there in (
+        ("time_in", "timestep"),
+        ("vector_in", "text"),
+        ("guidance_in", "guidance"),
+    ):
         yield f"{here}.in_layer", _whole(f"time_text_embed.{there}_embedder.linear_1")
         yield f"{here}.out_layer", _whole(f"time_text_embed.{there}_embedder.linear_2")
     yield "final_layer.linear", _whole("proj_out")
@@ -78,17 +82,28 @@ def sd3_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
         here, there = f"joint_blocks.{number}", f"transformer_blocks.{number}"
         for stream, paths, feed, norm in (
             ("x_block", [f"{there}.attn.to_{letter}" for letter in "qkv"], "ff", "norm1"),
-            ("context_block", [f"{there}.attn.add_{letter}_proj" for letter in "qkv"], "ff_context", "norm1_context"),
+            (
+                "context_block",
+                [f"{there}.attn.add_{letter}_proj" for letter in "qkv"],
+                "ff_context",
+                "norm1_context",
+            ),
         ):
             yield f"{here}.{stream}.attn.qkv", _whole(*paths)
             yield f"{here}.{stream}.mlp.fc1", _whole(f"{there}.{feed}.net.0.proj")
             yield f"{here}.{stream}.mlp.fc2", _whole(f"{there}.{feed}.net.2")
             last = stream == "context_block" and number == layers - 1
             modulation = f"{there}.{norm}.linear"
-            yield f"{here}.{stream}.adaLN_modulation.1", _swapped(modulation) if last else _whole(modulation)
+            yield (
+                f"{here}.{stream}.adaLN_modulation.1",
+                _swapped(modulation) if last else _whole(modulation),
+            )
         yield f"{here}.x_block.attn.proj", _whole(f"{there}.attn.to_out.0")
         yield f"{here}.context_block.attn.proj", _whole(f"{there}.attn.to_add_out")
-        yield f"{here}.x_block.attn2.qkv", _whole(*(f"{there}.attn2.to_{letter}" for letter in "qkv"))
+        yield (
+            f"{here}.x_block.attn2.qkv",
+            _whole(*(f"{there}.attn2.to_{letter}" for letter in "qkv")),
+        )
         yield f"{here}.x_block.attn2.proj", _whole(f"{there}.attn2.to_out.0")
 
 
@@ -109,7 +124,11 @@ def wan_names(config: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
                 yield f"{block}.{here}.{letter}", _whole(f"{block}.{there}.{layer}")
             for norm in ("norm_q", "norm_k"):
                 yield f"{block}.{here}.{norm}", _whole(f"{block}.{there}.{norm}")
-        for here, there in (("k_img", "add_k_proj"), ("v_img", "add_v_proj"), ("norm_k_img", "norm_added_k")):
+        for here, there in (
+            ("k_img", "add_k_proj"),
+            ("v_img", "add_v_proj"),
+            ("norm_k_img", "norm_added_k"),
+        ):
             yield f"{block}.cross_attn.{here}", _whole(f"{block}.attn2.{there}")
         yield f"{block}.ffn.0", _whole(f"{block}.ffn.net.0.proj")
         yield f"{block}.ffn.2", _whole(f"{block}.ffn.net.2")

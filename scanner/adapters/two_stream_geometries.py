@@ -5,12 +5,22 @@ from __future__ import annotations
 from scanner.adapters.geometry import Geometry, Modules, Size, Stacks, feed, joint, square
 
 
-def two_streams(width: int, doubles: int, singles: int, *, modulated: bool = True, gated: int = 1) -> Stacks:
+def two_streams(
+    width: int, doubles: int, singles: int, *, modulated: bool = True, gated: int = 1
+) -> Stacks:
     """Flux.1's blocks and those of its kin under diffusers' names."""
     inner = 4 * width
-    double = {**joint(width), **feed("ff", width, inner, gated), **feed("ff_context", width, inner, gated)}
+    double = {
+        **joint(width),
+        **feed("ff", width, inner, gated),
+        **feed("ff_context", width, inner, gated),
+    }
     single = square(width, *(f"attn.to_{letter}" for letter in "qkv"))
-    single |= {"attn.to_qkv": (3 * width, width), "proj_mlp": (gated * inner, width), "proj_out": (width, 5 * width)}
+    single |= {
+        "attn.to_qkv": (3 * width, width),
+        "proj_mlp": (gated * inner, width),
+        "proj_out": (width, 5 * width),
+    }
     if modulated:
         double |= dict.fromkeys(("norm1.linear", "norm1_context.linear"), (6 * width, width))
         single |= {"norm.linear": (3 * width, width)}
@@ -36,7 +46,10 @@ def _with_xlabs(stacks: Stacks, width: int) -> Stacks:
     """XLabs trained Flux.1 only; image stream 1, text stream 2."""
     (doubles, double), (singles, single) = stacks["double_blocks"], stacks["single_blocks"]
     for number in "12":
-        double |= {f"processor.qkv_lora{number}": (3 * width, width), f"processor.proj_lora{number}": (width, width)}
+        double |= {
+            f"processor.qkv_lora{number}": (3 * width, width),
+            f"processor.proj_lora{number}": (width, width),
+        }
     single |= {"processor.qkv_lora": (3 * width, width), "processor.proj_lora": (width, 5 * width)}
     return {"double_blocks": (doubles, double), "single_blocks": (singles, single)}
 
@@ -44,7 +57,10 @@ def _with_xlabs(stacks: Stacks, width: int) -> Stacks:
 def flux1(name: str, doubles: int) -> Geometry:
     """Flux.1, or Flex.1 with fewer double blocks."""
     original = _original_streams(3072, doubles, 38)
-    stacks = {**two_streams(3072, doubles, 38), **(_with_xlabs(original, 3072) if name == "Flux.1" else original)}
+    stacks = {
+        **two_streams(3072, doubles, 38),
+        **(_with_xlabs(original, 3072) if name == "Flux.1" else original),
+    }
     outer: Modules = {
         "txt_in": (3072, 4096), "context_embedder": (3072, 4096), "img_in": (3072, None), "x_embedder": (3072, None),
         "vector_in.in_layer": (3072, 768), "guidance_in.in_layer": (3072, 256),
@@ -54,31 +70,45 @@ def flux1(name: str, doubles: int) -> Geometry:
 
 def chroma() -> Geometry:
     """Flux.1 without modulation, which a small network of its own makes."""
-    stacks = {**two_streams(3072, 19, 38, modulated=False), **_original_streams(3072, 19, 38, modulated=False)}
-    approximator: Modules = dict.fromkeys(("linear_1", "linear_2", "in_layer", "out_layer"), (5120, 5120))
+    stacks = {
+        **two_streams(3072, 19, 38, modulated=False),
+        **_original_streams(3072, 19, 38, modulated=False),
+    }
+    approximator: Modules = dict.fromkeys(
+        ("linear_1", "linear_2", "in_layer", "out_layer"), (5120, 5120)
+    )
     outer: Modules = {
         "txt_in": (3072, 4096), "context_embedder": (3072, 4096), "img_in": (3072, None), "x_embedder": (3072, None),
         "distilled_guidance_layer.in_proj": (5120, 64), "distilled_guidance_layer.out_proj": (3072, 5120),
     }  # fmt: skip
-    return Geometry("Chroma", "Chroma", {**stacks, "distilled_guidance_layer.layers": (5, approximator)}, outer)
+    return Geometry(
+        "Chroma", "Chroma", {**stacks, "distilled_guidance_layer.layers": (5, approximator)}, outer
+    )
 
 
 def flux2(model: str, width: int, doubles: int, singles: int, text: int) -> Geometry:
     """One size of Flux.2, which modulates all blocks alike and has wider feed-forward layers."""
     double, original = joint(width), dict[str, Size]()
     for name in ("ff", "ff_context"):
-        double |= {f"{name}.linear_in": (6 * width, width), f"{name}.linear_out": (width, 3 * width)}
+        double |= {
+            f"{name}.linear_in": (6 * width, width),
+            f"{name}.linear_out": (width, 3 * width),
+        }
     for stream in ("img", "txt"):
         original |= {
             f"{stream}_attn.qkv": (3 * width, width), f"{stream}_attn.proj": (width, width),
             f"{stream}_mlp.0": (6 * width, width), f"{stream}_mlp.2": (width, 3 * width),
         }  # fmt: skip
-    single: Modules = {"attn.to_qkv_mlp_proj": (9 * width, width), "attn.to_out": (width, 4 * width)}
+    single: Modules = {
+        "attn.to_qkv_mlp_proj": (9 * width, width),
+        "attn.to_out": (width, 4 * width),
+    }
     outer: Modules = {"txt_in": (width, text), "context_embedder": (width, text)}
     outer |= {"img_in": (width, None), "x_embedder": (width, None)}
     for ending in ("lin", "linear"):
         outer |= dict.fromkeys(
-            (f"double_stream_modulation_{one}.{ending}" for one in ("img", "txt")), (6 * width, width)
+            (f"double_stream_modulation_{one}.{ending}" for one in ("img", "txt")),
+            (6 * width, width),
         )
         outer[f"single_stream_modulation.{ending}"] = (3 * width, width)
     stacks: Stacks = {
@@ -99,8 +129,16 @@ def hunyuan_video() -> Geometry:
             f"{stream}_mlp.fc1": (4 * width, width), f"{stream}_mlp.fc2": (width, 4 * width),
             f"{stream}_mod.linear": (6 * width, width),
         }  # fmt: skip
-    single: Modules = {"linear1": (7 * width, width), "linear2": (width, 5 * width), "modulation.linear": (9216, width)}
-    stacks = {**two_streams(width, 20, 40), "double_blocks": (20, double), "single_blocks": (40, single)}
+    single: Modules = {
+        "linear1": (7 * width, width),
+        "linear2": (width, 5 * width),
+        "modulation.linear": (9216, width),
+    }
+    stacks = {
+        **two_streams(width, 20, 40),
+        "double_blocks": (20, double),
+        "single_blocks": (40, single),
+    }
     return Geometry("HunyuanVideo", "HunyuanVideo", stacks)
 
 
@@ -116,7 +154,11 @@ def hunyuan_image() -> Geometry:
         "linear2": (width, 5 * width),
         "modulation.linear": (3 * width, width),
     }
-    stacks = {**two_streams(width, 20, 40), "double_blocks": (20, double), "single_blocks": (40, single)}
+    stacks = {
+        **two_streams(width, 20, 40),
+        "double_blocks": (20, double),
+        "single_blocks": (40, single),
+    }
     return Geometry("HunyuanImage", "HunyuanImage", stacks)
 
 

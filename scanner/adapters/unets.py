@@ -7,7 +7,13 @@ import re
 from scanner.adapters.kinds import Shapes, down_shapes, has_name
 
 # Width of the text states that cross-attention reads.
-CROSS_ATTENTION_FAMILIES = {64: "Miniature", 768: "SD1", 1024: "SD2", 2048: "SDXL", 1280: "SDXL refiner"}
+CROSS_ATTENTION_FAMILIES = {
+    64: "Miniature",
+    768: "SD1",
+    1024: "SD2",
+    2048: "SDXL",
+    1280: "SDXL refiner",
+}
 _BLOCKS = r"(down|up|mid|input|output|middle)_blocks?"
 _READERS = rf"{_BLOCKS}.*attn2[._](to_k|to_v|processor[._](to_)?[kv]_lora|processor\.to_[kv])"
 _NUMBERED = r"^unet:\d+:"
@@ -36,19 +42,27 @@ def unet_families(shapes: Shapes) -> tuple[str, ...]:
         return ("SSD-1B", "SDXL")
     if family is not None:
         return (family,)
-    if has_name(shapes, r"lora_te2_|text_encoder_2\.|lora_unet_(in|out)put_blocks_[4578]_1_transformer"):
+    if has_name(
+        shapes, r"lora_te2_|text_encoder_2\.|lora_unet_(in|out)put_blocks_[4578]_1_transformer"
+    ):
         return ("SDXL",)
     return _families_of_outputs(shapes)
 
 
 def encoder_families(shapes: Shapes) -> tuple[str, ...]:
     """The families of a file that changes nothing but CLIP text encoders, which many share."""
-    if not shapes or not all(re.search(_ENCODER, name) for name in shapes) or has_name(shapes, _NO_CLIP):
+    if (
+        not shapes
+        or not all(re.search(_ENCODER, name) for name in shapes)
+        or has_name(shapes, _NO_CLIP)
+    ):
         return ()
     if has_name(shapes, r"te2_|text_encoder_2\."):
         return ("SDXL", "SD3", "HiDream")
     widths = {
-        shape[1] for name, shape in down_shapes(shapes).items() if not re.search(r"te\d_", name) and len(shape) > 1
+        shape[1]
+        for name, shape in down_shapes(shapes).items()
+        if not re.search(r"te\d_", name) and len(shape) > 1
     }
     if not widths:
         return ()
@@ -63,7 +77,9 @@ def checkpoint_families(shapes: Shapes) -> tuple[str, ...]:
     if has_name(shapes, r"^conditioner\.embedders\.1\."):
         return ("SDXL",)
     for name, shape in shapes.items():
-        if name.startswith(("model.diffusion_model.", "down_blocks.")) and name.endswith("attn2.to_k.weight"):
+        if name.startswith(("model.diffusion_model.", "down_blocks.")) and name.endswith(
+            "attn2.to_k.weight"
+        ):
             family = CROSS_ATTENTION_FAMILIES.get(shape[1])
             return () if family is None else (family,)
     return ()
@@ -121,9 +137,7 @@ def _families_of_outputs(shapes: Shapes) -> tuple[str, ...]:
 
 
 # Self-attention that only a UNet of four levels has: SDXL's has three, and none of it in the first.
-_FOUR_LEVELS = (
-    r"(down_blocks[._]0|up_blocks[._]3)[._]attentions|input_blocks[._][12][._]1[._]|output_blocks[._](9|1[01])[._]1[._]"
-)
+_FOUR_LEVELS = r"(down_blocks[._]0|up_blocks[._]3)[._]attentions|input_blocks[._][12][._]1[._]|output_blocks[._](9|1[01])[._]1[._]"
 
 
 def self_attention_families(shapes: Shapes) -> tuple[str, ...]:

@@ -80,7 +80,9 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
 
 
 def method_of(workshop: Workshop, watch: Watch, found: SightedIdentity) -> MethodRecord:
-    compared = comparison_record(workshop.pack, workshop.reader.version, watch, found.thresholds.match)
+    compared = comparison_record(
+        workshop.pack, workshop.reader.version, watch, found.thresholds.match
+    )
     here = {
         "base_model": "none: these images were captured",
         "base_model_sha256": None,
@@ -90,12 +92,18 @@ def method_of(workshop: Workshop, watch: Watch, found: SightedIdentity) -> Metho
 
 
 def _sighting(
-    workshop: Workshop, captures: Captures, sighting: Sighting, found: SightedIdentity, ties: list[tuple[Tie, str]]
+    workshop: Workshop,
+    captures: Captures,
+    sighting: Sighting,
+    found: SightedIdentity,
+    ties: list[tuple[Tie, str]],
 ) -> SightingRecord:
     subject = sighting.subject
     shown = found.images[:_MOST_IMAGES]
     showing = {page_id for one in shown for page_id in subject.places[one.image.sha256]}
-    pages = [page for page in subject.pages.values() if page.page_id in showing] or list(subject.pages.values())
+    pages = [page for page in subject.pages.values() if page.page_id in showing] or list(
+        subject.pages.values()
+    )
     numbers = {page.page_id: number for number, page in enumerate(pages)}
     first = pages[0]
     rows = {one.capture_id: captures.one(one.capture_id) for one in pages}
@@ -123,7 +131,11 @@ def _page(page: PageRow) -> SightedPage:
 
 
 def _image(
-    workshop: Workshop, captures: Captures, one: SeenImage, subject: Subject, numbers: dict[str, int]
+    workshop: Workshop,
+    captures: Captures,
+    one: SeenImage,
+    subject: Subject,
+    numbers: dict[str, int],
 ) -> SightedImage:
     data = captures.image_path(one.image.sha256).read_bytes()
     workshop.docket.keep(data, "captured")

@@ -18,22 +18,28 @@ from reports.cases.case_store import Docket
 from scanner.captures.subjects import LEAST_IMAGES, SightedIdentity, Subject
 
 # Formats in which a browser or a program saved a page with what it loaded.
-_PAGES = frozenset({Format.WARC, Format.WACZ, Format.HAR, Format.MHTML, Format.HTML, Format.SINGLE_FILE, Format.FOLDER})
+_PAGES = frozenset(
+    {
+        Format.WARC,
+        Format.WACZ,
+        Format.HAR,
+        Format.MHTML,
+        Format.HTML,
+        Format.SINGLE_FILE,
+        Format.FOLDER,
+    }
+)
 LEAST_PHOTOGRAPHS = 2
 
 HELD = "somebody registered may be shown; a second person must release it"
 REFUSED = "a second person looked at it and did not release it"
-ONE_ALONE = (
-    "one picture with a face names nobody: take in more of the account or page, each picture as the page shows it"
-)
+ONE_ALONE = "one picture with a face names nobody: take in more of the account or page, each picture as the page shows it"
 NOBODY = "nobody registered is shown in two different pictures"
 NOT_A_PAGE = (
     "not searched: pictures are searched as those of a page or an account; take in the page that shows them (WARC, WACZ, HAR, "
     f"MHTML or saved HTML, with its address), or {LEAST_IMAGES} pictures and more with --account and --platform"
 )
-NO_PAGE_YET = (
-    "not searched yet: whose pictures these are is said and not captured; a second person must release the search"
-)
+NO_PAGE_YET = "not searched yet: whose pictures these are is said and not captured; a second person must release the search"
 TOO_MANY = (
     "not searched today: as many searches as one person may make in a day were made (searches_per_day); "
     "`captures judge` goes on tomorrow"
@@ -63,7 +69,10 @@ def _has_address(page: PageRow, captures: Captures) -> bool:
 
 def may_be_told(found: SightedIdentity, ties: Iterable[Tie], docket: Docket) -> bool:
     """Whether pictures show somebody often enough, or once where page or picture point to a file with a case about them."""
-    if found.photographs >= LEAST_PHOTOGRAPHS and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS:
+    if (
+        found.photographs >= LEAST_PHOTOGRAPHS
+        and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS
+    ):
         return True
     return _made_by_a_known_file(found.identity_id, ties, docket)
 

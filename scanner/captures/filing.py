@@ -29,7 +29,13 @@ from scanner.captures.disclosure import (
 from scanner.captures.releases import ReleaseDecision, Releases
 from scanner.captures.subjects import LEAST_IMAGES, Sighting, Subject, judge, subjects_of
 from scanner.captures.tries import Tries
-from scanner.casework.filing import authorised_by, is_registered, note_authorised, note_superseded, open_case
+from scanner.casework.filing import (
+    authorised_by,
+    is_registered,
+    note_authorised,
+    note_superseded,
+    open_case,
+)
 from scanner.identification.snapshot import Watch
 from scanner.identification.verdict import Outcome
 from scanner.scanning.session import Workshop
@@ -62,7 +68,10 @@ class JudgedSubject:
 
 
 def judge_captures(
-    workshop: Workshop, captures: Captures, step: Callable[[str], None] = lambda _: None, asker: str | None = None
+    workshop: Workshop,
+    captures: Captures,
+    step: Callable[[str], None] = lambda _: None,
+    asker: str | None = None,
 ) -> Iterator[JudgedSubject]:
     """Judge what is new or was judged under other settings; each subject is committed once it is judged.
 
@@ -70,17 +79,27 @@ def judge_captures(
         asker: the login of whoever asks for it; its searches are counted and limited (scanner.captures.tries).
     """
     watch = workshop.watch
-    fingerprint = hashlib.sha256(f"captures 3 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()).hexdigest()
+    fingerprint = hashlib.sha256(
+        f"captures 3 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()
+    ).hexdigest()
     releases = Releases(captures, workshop.ledger, workshop.vault)
     settings = workshop.settings
-    tries = Tries(workshop.vault, captures, asker or settings.operator, settings.searches_per_day, workshop.clock())
+    tries = Tries(
+        workshop.vault,
+        captures,
+        asker or settings.operator,
+        settings.searches_per_day,
+        workshop.clock(),
+    )
     todo: list[Subject] = []
     for subject in subjects_of(captures):
         decision = releases.decision_about(subject)
         known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
         why = _not_to_be_searched(subject, captures, decision)
         if known is not None and not _must_be_judged_again(known, why, decision):
-            yield JudgedSubject(**{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True)
+            yield JudgedSubject(
+                **{**known, **{name: tuple(known[name]) for name in _LISTS}}, known=True
+            )
         elif why is not None:
             judged = _unsearched(subject, why)
             _keep(workshop, subject, fingerprint, judged)
@@ -120,15 +139,23 @@ def _not_to_be_searched(subject: Subject, captures: Captures, decision: str | No
 
 def _unsearched(subject: Subject, why: str) -> JudgedSubject:
     outcome = str(Outcome.INCONCLUSIVE)
-    return JudgedSubject(subject.key, subject.name, outcome, why, 0, 0, (), (), (), (), known=False, searched=False)
+    return JudgedSubject(
+        subject.key, subject.name, outcome, why, 0, 0, (), (), (), (), known=False, searched=False
+    )
 
 
 def _keep(workshop: Workshop, subject: Subject, fingerprint: str, judged: JudgedSubject) -> None:
     """Remember a result; no name and no score of a person stays in the ledger: cases hold them, and are found by their ids."""
-    record = {name: getattr(judged, name) for name in JudgedSubject.__dataclass_fields__ if name != "known"}
+    record = {
+        name: getattr(judged, name)
+        for name in JudgedSubject.__dataclass_fields__
+        if name != "known"
+    }
     if judged.cases or judged.authorised:
         record["reason"] = "a case was opened" if judged.cases else "authorised"
-    workshop.ledger.keep_sighting(subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock())
+    workshop.ledger.keep_sighting(
+        subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock()
+    )
 
 
 _UNDECIDED = (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES, CaseStatus.SUPERSEDED)
@@ -153,7 +180,9 @@ def _filed(
     if held:
         outcome, reason = Outcome.POSSIBLE, HELD if decision is None else REFUSED
     for one in [] if held else found:
-        case = sighted_case(workshop, captures, sighting, one, ties, method_of(workshop, watch, one))
+        case = sighted_case(
+            workshop, captures, sighting, one, ties, method_of(workshop, watch, one)
+        )
         allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, subject)
         if allowed is not None:
             note_authorised(workshop, case, allowed)
@@ -182,7 +211,9 @@ def _told_of_nobody(sighting: Sighting) -> tuple[Outcome, str]:
 
 def _signs(workshop: Workshop, captures: Captures, subject: Subject) -> list[Tie]:
     """What pages, as they were read, and images point to."""
-    found = [tie for page in subject.pages.values() for tie in ties_of_page(workshop.crawl, page.as_read)]
+    found = [
+        tie for page in subject.pages.values() for tie in ties_of_page(workshop.crawl, page.as_read)
+    ]
     for page in subject.pages.values():
         for image in captures.images(page.page_id):
             found += ties_of_image(workshop.crawl, image.provenance)
@@ -217,7 +248,13 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
     ]
     if decided:
         told = f"{len(case.sighting.images if case.sighting else ())} images were captured by now: {case.reason}"
-        workshop.docket.add(decided[-1].case_id, "note", workshop.settings.operator, workshop.clock(), {"text": told})
+        workshop.docket.add(
+            decided[-1].case_id,
+            "note",
+            workshop.settings.operator,
+            workshop.clock(),
+            {"text": told},
+        )
         return decided[-1].case_id
     open_case(workshop, case)
     for one in earlier:
@@ -241,7 +278,11 @@ def _are_of_one_account(one: Case, other: Case) -> bool:
 
 def _account_of(sighting: SightingRecord) -> tuple[str, ...]:
     who = sighting.account_id or sighting.account_name
-    return (sighting.platform, who) if who else tuple(sorted(row.capture_id for row in sighting.captures))
+    return (
+        (sighting.platform, who)
+        if who
+        else tuple(sorted(row.capture_id for row in sighting.captures))
+    )
 
 
 def _is_within(one: Case, other: Case) -> bool:

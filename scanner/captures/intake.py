@@ -53,7 +53,9 @@ class TakenIn:
 class Intake:
     """Opened once per command; `close` when done. Loads no model."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now, limits: Limits | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = utc_now, limits: Limits | None = None
+    ) -> None:
         self.settings, self.clock, self._limits = settings, clock, limits or Limits()
         self.vault = open_vault(settings)
         self.store = CrawlStore(settings.crawl_path)
@@ -85,12 +87,20 @@ class Intake:
         """
         with (
             shared(self.settings.captures_path),
-            tempfile.TemporaryDirectory(prefix=".reading-", dir=self.settings.captures_path) as room,
+            tempfile.TemporaryDirectory(
+                prefix=".reading-", dir=self.settings.captures_path
+            ) as room,
         ):
             copy = _Copy.of(path, Path(room) / "in")
             if login is not None:  # the worker takes it in, for an account of the pages
                 self.vault.login = (f"account {login}",)
-            self.vault.note(TAKEN_IN, "vault", login or self.settings.operator, self.clock(), capture=copy.capture_id)
+            self.vault.note(
+                TAKEN_IN,
+                "vault",
+                login or self.settings.operator,
+                self.clock(),
+                capture=copy.capture_id,
+            )
             known = self.captures.known(copy.capture_id)
             if known is not None:
                 return TakenIn(known, well_formed(path.name), new=False)
@@ -98,7 +108,9 @@ class Intake:
             bodies.mkdir()
             try:
                 content, problem = (
-                    self._room.read(copy.main, bodies, self._limits, self.captures, copy.capture_id),
+                    self._room.read(
+                        copy.main, bodies, self._limits, self.captures, copy.capture_id
+                    ),
                     None,
                 )
             except CaptureRefused as error:
@@ -114,13 +126,22 @@ class Intake:
             return TakenIn(
                 self.captures.one(row.capture_id), well_formed(path.name), new=False
             )  # another process was faster
-        listings = [one for page, facts, _ in pages if (one := listing_for_sale(page, facts, row)) is not None]
+        listings = [
+            one
+            for page, facts, _ in pages
+            if (one := listing_for_sale(page, facts, row)) is not None
+        ]
         for offer in listings:
             self.store.record(offer, self.clock())
         return TakenIn(row, well_formed(path.name), new=True, listings=tuple(listings))
 
     def _row(
-        self, copy: _Copy, content: Content | None, problem: str | None, by: str, made_with: str | None
+        self,
+        copy: _Copy,
+        content: Content | None,
+        problem: str | None,
+        by: str,
+        made_with: str | None,
     ) -> CaptureRow:
         reading = content.reading if content else None
         return CaptureRow(
@@ -143,7 +164,9 @@ class Intake:
         for name, place in places.items():
             (bag / place).parent.mkdir(parents=True, exist_ok=True)
             (copy.folder / name).rename(bag / place)
-        kept = {name: sha256 for name, sha256 in copy.beside.items() if places[name] == f"beside/{name}"}
+        kept = {
+            name: sha256 for name, sha256 in copy.beside.items() if places[name] == f"beside/{name}"
+        }
         renamed = {
             places[name]: {"name": written(name), "sha256": sha256}
             for name, sha256 in copy.beside.items()
@@ -155,7 +178,10 @@ class Intake:
             "checks": list(row.checks), "notes": list(row.notes), "problem": row.problem, "beside": kept,
             **({"renamed": renamed} if renamed else {}),
         }  # fmt: skip
-        authorities = [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
+        authorities = [
+            Authority(one.name, one.url, one.certificates)
+            for one in self.settings.timestamp_authorities
+        ]
         environment = environment_now(row.taken_in_by, self.clock())
         seal_capture(bag, told, environment, self.vault.sign, authorities, self.clock())
         try:

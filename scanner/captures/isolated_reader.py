@@ -59,7 +59,9 @@ class ReadingRoom:
         self._memory_bytes, self._seconds = memory_bytes, seconds
         self._pool: ProcessPoolExecutor | None = None
 
-    def read(self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str) -> Content:
+    def read(
+        self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str
+    ) -> Content:
         """Everything in a capture; raises CaptureRefused for whatever reason it cannot be read.
 
         Args:
@@ -77,7 +79,9 @@ class ReadingRoom:
             self._end()
             raise CaptureRefused("reading it took the reading process down") from None
 
-    def _read(self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str) -> Content:
+    def _read(
+        self, path: Path, room: Path, limits: Limits, captures: Captures, capture_id: str
+    ) -> Content:
         if self._pool is None:
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, spawn, _confine, (self._memory_bytes, os.getpid()))
@@ -111,7 +115,9 @@ def _confine(memory_bytes: int, parent: int) -> None:
     # Each thread of a decoder takes addresses of its own, and machines have any number of cores.
     pillow_heif.options.DECODE_THREADS = AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    threading.Thread(target=_end_with, args=(parent,), name="end with the parent", daemon=True).start()
+    threading.Thread(
+        target=_end_with, args=(parent,), name="end with the parent", daemon=True
+    ).start()
 
 
 def _end_with(parent: int) -> None:
@@ -131,11 +137,14 @@ def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: s
             for number, (page, facts, _) in enumerate(pages)
         )
         pages = [
-            (page, facts, (*told, *_unopened(rows))) for (page, facts, told), rows in zip(pages, images, strict=True)
+            (page, facts, (*told, *_unopened(rows)))
+            for (page, facts, told), rows in zip(pages, images, strict=True)
         ]
     except MemoryError:
         raise CaptureRefused("reading it takes more memory than it may") from None
-    light = tuple((replace(page, html=None, answers=()), facts, told) for page, facts, told in pages)
+    light = tuple(
+        (replace(page, html=None, answers=()), facts, told) for page, facts, told in pages
+    )
     return Content(replace(reading, pages=tuple(page for page, _, _ in light)), light, images)
 
 

@@ -34,7 +34,9 @@ class CaptureLine:
     cases: tuple[str, ...]
 
 
-def overview(captures: Captures, rows: Iterable[CaptureRow], ledger: Ledger, docket: Docket) -> Iterator[CaptureLine]:
+def overview(
+    captures: Captures, rows: Iterable[CaptureRow], ledger: Ledger, docket: Docket
+) -> Iterator[CaptureLine]:
     """A line for each of these captures, in their order."""
     outcomes, cases = ledger.sighting_outcomes(), docket.cases_by_capture()
     for row in rows:

@@ -59,22 +59,30 @@ def take_previews(
     """
     for listing in listings:
         previews = previews_of(listing)
-        if not previews or (not again and taking.captures.has_listing(listing.hub, listing.listing_id)):
+        if not previews or (
+            not again and taking.captures.has_listing(listing.hub, listing.listing_id)
+        ):
             continue
         try:
             if any(one.minor for one in previews):
-                raise RefusedToSample("the hub marks a picture of it as showing a minor; nothing of it is fetched")
+                raise RefusedToSample(
+                    "the hub marks a picture of it as showing a minor; nothing of it is fetched"
+                )
             refuse_minors([listing.title, *listing.tags, *listing.triggers], listing.minor_flag)
             yield _taken(taking, transport, listing, previews)
         except (CrawlError, RefusedToSample) as error:
             yield PreviewsTaken(listing, None, len(previews), str(error))
-        except Exception as error:  # whatever is wrong with one listing's pictures, the others are taken in
+        except (
+            Exception
+        ) as error:  # whatever is wrong with one listing's pictures, the others are taken in
             log.exception("%s %s", listing.hub, listing.listing_id)
             told = f"they cannot be taken in: {sentence_of(error)}"
             yield PreviewsTaken(listing, None, len(previews), told)
 
 
-def _taken(taking: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]) -> PreviewsTaken:
+def _taken(
+    taking: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
+) -> PreviewsTaken:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"previews-{listing.hub}-{_plain(listing.listing_id)}.warc.gz"
         with path.open("wb") as file:
@@ -84,7 +92,10 @@ def _taken(taking: Intake, transport: Transport, listing: Listing, previews: tup
                 f"none of its {missing} pictures could be fetched: {why}. Where the hub has moved, `crawl` it again"
             )
         taken = taking.take_one(
-            path, taking.settings.operator, f"portrait-scanner {version('portrait-scanner')}", listing=listing
+            path,
+            taking.settings.operator,
+            f"portrait-scanner {version('portrait-scanner')}",
+            listing=listing,
         )
     return PreviewsTaken(listing, taken, missing)
 
@@ -93,10 +104,25 @@ def _write(
     writer: WARCWriter, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
 ) -> tuple[int, str]:
     """Write what a hub says and shows; how many pictures could not be had, and why the last of them."""
-    software = {"software": f"portrait-scanner {version('portrait-scanner')}", "format": "WARC File Format 1.1"}
+    software = {
+        "software": f"portrait-scanner {version('portrait-scanner')}",
+        "format": "WARC File Format 1.1",
+    }
     writer.write_record(writer.create_warcinfo_record("previews", software))
-    _add(writer, "metadata", listing.url, json.dumps(json.loads(listing.raw)).encode(), "application/json")
-    _add(writer, "resource", listing.url, _page_of(listing, previews).encode(), "text/html; charset=utf-8")
+    _add(
+        writer,
+        "metadata",
+        listing.url,
+        json.dumps(json.loads(listing.raw)).encode(),
+        "application/json",
+    )
+    _add(
+        writer,
+        "resource",
+        listing.url,
+        _page_of(listing, previews).encode(),
+        "text/html; charset=utf-8",
+    )
     missing = silent = 0
     why = ""
     for preview in previews:
@@ -117,18 +143,25 @@ def _write(
         headers = [
             (name, value)
             for name, value in answer.headers.items()
-            if name.lower() not in ("content-encoding", "transfer-encoding", "content-length", "set-cookie")
+            if name.lower()
+            not in ("content-encoding", "transfer-encoding", "content-length", "set-cookie")
         ]
-        status = StatusAndHeaders(f"{answer.status_code} {answer.reason_phrase}", headers, protocol="HTTP/1.1")
+        status = StatusAndHeaders(
+            f"{answer.status_code} {answer.reason_phrase}", headers, protocol="HTTP/1.1"
+        )
         writer.write_record(
-            writer.create_warc_record(preview.url, "response", payload=io.BytesIO(answer.content), http_headers=status)
+            writer.create_warc_record(
+                preview.url, "response", payload=io.BytesIO(answer.content), http_headers=status
+            )
         )
     return missing, why
 
 
 def _add(writer: WARCWriter, kind: str, url: str, data: bytes, media_type: str) -> None:
     writer.write_record(
-        writer.create_warc_record(url, kind, payload=io.BytesIO(data), warc_content_type=media_type, length=len(data))
+        writer.create_warc_record(
+            url, kind, payload=io.BytesIO(data), warc_content_type=media_type, length=len(data)
+        )
     )
 
 

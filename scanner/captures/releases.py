@@ -60,7 +60,11 @@ class Waiting:
 
     def may_be_decided_by(self, person: Person) -> bool:
         """Whether somebody had no hand in what is to be released."""
-        named = any(same_person(one, other) for one in self.brought_by for other in (person.name, person.login))
+        named = any(
+            same_person(one, other)
+            for one in self.brought_by
+            for other in (person.name, person.login)
+        )
         return not named and not share_a_mark(person.marks, self.marks)
 
 
@@ -85,7 +89,9 @@ class Releases:
             if held or source_of(subject, self._captures) == Source.SAID:
                 yield Waiting(subject, held, *self._brought_by(subject, handled))
 
-    def decide(self, one: Waiting, person: Person, decision: str, reason: str, now: datetime) -> None:
+    def decide(
+        self, one: Waiting, person: Person, decision: str, reason: str, now: datetime
+    ) -> None:
         """Note a second person's decision, here and in the audit log.
 
         Raises:
@@ -112,7 +118,9 @@ class Releases:
             }
         )  # fmt: skip
 
-    def _brought_by(self, subject: Subject, handled: dict[str, Handled]) -> tuple[frozenset[str], frozenset[str]]:
+    def _brought_by(
+        self, subject: Subject, handled: dict[str, Handled]
+    ) -> tuple[frozenset[str], frozenset[str]]:
         """Names of those who took a subject's captures in or corrected its pages, and the marks of their logins."""
         names, marks = set[str](), set[str]()
         for page in subject.pages.values():

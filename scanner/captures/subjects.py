@@ -154,7 +154,9 @@ def subjects_of(captures: Captures, capture_id: str | None = None) -> Iterator[S
         if capture_id is not None and all(page.capture_id != capture_id for page in pages):
             continue
         rows = [(image, page) for page in pages for image in captures.images(page.page_id)]
-        own = [(image, page) for image, page in rows if image.belongs and image.picture.problem is None]
+        own = [
+            (image, page) for image, page in rows if image.belongs and image.picture.problem is None
+        ]
         groups_of = copies_among([image.picture.pdq for image, _ in own])
         firsts: dict[int, ImageRow] = {}
         copies: dict[str, int] = {}
@@ -166,7 +168,9 @@ def subjects_of(captures: Captures, capture_id: str | None = None) -> Iterator[S
             copies[own[first][0].sha256] = copies.get(own[first][0].sha256, 0) + 1
             places.setdefault(own[first][0].sha256, {})[page.page_id] = None
         whole = {Format.IMAGE, Format.PDF, Format.TABLE}
-        thorough = frozenset(image.sha256 for image, page in own if formats[page.capture_id].format in whole)
+        thorough = frozenset(
+            image.sha256 for image, page in own if formats[page.capture_id].format in whole
+        )
         if firsts:
             yield Subject(
                 key,
@@ -184,14 +188,26 @@ def subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | No
     """What a page's images are judged with, and how people read it: a hub's listing is a question of its own."""
     facts, account = page.facts, page.account
     if facts.kind == PageKind.MODEL and facts.item_id:
-        return f"listing {facts.platform} {facts.item_id}", f"{facts.title} · {facts.platform}", None
+        return (
+            f"listing {facts.platform} {facts.item_id}",
+            f"{facts.title} · {facts.platform}",
+            None,
+        )
     if account:
-        return f"account {account[0]} {account[1]}", f"{facts.account_name or account[1]} · {account[0]}", account
+        return (
+            f"account {account[0]} {account[1]}",
+            f"{facts.account_name or account[1]} · {account[0]}",
+            account,
+        )
     return f"capture {page.capture_id}", file, None
 
 
 def judge(
-    subjects: Iterable[Subject], captures: Captures, reader: FaceReader, pack: FacePack, watch: Watch
+    subjects: Iterable[Subject],
+    captures: Captures,
+    reader: FaceReader,
+    pack: FacePack,
+    watch: Watch,
 ) -> Iterator[Sighting]:
     """The verdict on each subject, in their order; images of several are read together, since readers like batches."""
     waiting: list[_Faces | None] = []
@@ -200,8 +216,13 @@ def judge(
         for subject in subjects:
             waiting.append(_Faces(subject))
             for number, image in enumerate(subject.images):
-                path, size = captures.image_path(image.sha256), image.picture.width * image.picture.height
-                yield Captured((len(waiting) - 1, number), path, size, image.sha256 in subject.thorough)
+                path, size = (
+                    captures.image_path(image.sha256),
+                    image.picture.width * image.picture.height,
+                )
+                yield Captured(
+                    (len(waiting) - 1, number), path, size, image.sha256 in subject.thorough
+                )
 
     done = 0
     for seen in faces_in(reader, images(), max(pack.detection_size)):
@@ -222,7 +243,9 @@ def judge(
     yield from _judged_and_dropped(waiting, done, len(waiting), watch)
 
 
-def _judged_and_dropped(waiting: list[_Faces | None], start: int, end: int, watch: Watch) -> Iterator[Sighting]:
+def _judged_and_dropped(
+    waiting: list[_Faces | None], start: int, end: int, watch: Watch
+) -> Iterator[Sighting]:
     for number in range(start, end):
         gathered, waiting[number] = waiting[number], None  # its vectors are not needed any more
         if gathered is not None:
@@ -234,15 +257,22 @@ def _judged(gathered: _Faces, watch: Watch) -> Sighting:
     best = _by_clusters(gathered, watch)
     for single in _by_single_images(gathered, watch):
         best.setdefault(single.identity_id, single)
-    found = tuple(sorted(best.values(), key=lambda one: (one.outcome != Outcome.MATCH, -one.scored.score)))
+    found = tuple(
+        sorted(best.values(), key=lambda one: (one.outcome != Outcome.MATCH, -one.scored.score))
+    )
     if found:
         outcome, reason = found[0].outcome, found[0].reason
     elif not faces:
         outcome, reason = Outcome.INCONCLUSIVE, "no image shows a usable face"
     else:
-        outcome, reason = Outcome.CLEAR, f"none of {len(faces)} faces is close to anybody registered"
+        outcome, reason = (
+            Outcome.CLEAR,
+            f"none of {len(faces)} faces is close to anybody registered",
+        )
     with_face = len({number for number, _ in faces})
-    return Sighting(subject, outcome, reason, len(subject.images), len(faces), with_face, gathered.unread, found)
+    return Sighting(
+        subject, outcome, reason, len(subject.images), len(faces), with_face, gathered.unread, found
+    )
 
 
 def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
@@ -254,7 +284,9 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
     vectors = [face.embedding for _, face in faces]
     best: dict[str, SightedIdentity] = {}
     for cluster in clusters_of(vectors, LEAST_IMAGES):
-        chosen = _one_of_each_picture(_one_of_each_image(cluster.members, faces, cluster.probe), patches)
+        chosen = _one_of_each_picture(
+            _one_of_each_image(cluster.members, faces, cluster.probe), patches
+        )
         if len(chosen) < LEAST_IMAGES or _photographs(looks, chosen) < LEAST_IMAGES:
             continue
         rows = np.stack([vectors[member] for member in chosen])
@@ -273,15 +305,21 @@ def _by_clusters(gathered: _Faces, watch: Watch) -> dict[str, SightedIdentity]:
         if outcome in (Outcome.MATCH, Outcome.POSSIBLE) and (
             identity_id not in best or scored.score > best[identity_id].scored.score
         ):
-            seen = _seen(gathered, watch, identity_id, frozenset(faces[member][0] for member in chosen))
+            seen = _seen(
+                gathered, watch, identity_id, frozenset(faces[member][0] for member in chosen)
+            )
             told = f"{len(chosen)} different images show one face: {reason}"
-            best[identity_id] = SightedIdentity(identity_id, outcome, told, scored, thresholds, seen, LEAST_IMAGES)
+            best[identity_id] = SightedIdentity(
+                identity_id, outcome, told, scored, thresholds, seen, LEAST_IMAGES
+            )
     return best
 
 
 def _own_faces(gathered: _Faces) -> tuple[list[tuple[int, Face]], list[Patch | None], list[Look]]:
     """Faces of pictures; prints and screenshots show the same pictures again, so beside them they count for nothing."""
-    own = [place for place, patch in enumerate(gathered.patches) if patch is None] or range(len(gathered.faces))
+    own = [place for place, patch in enumerate(gathered.patches) if patch is None] or range(
+        len(gathered.faces)
+    )
     return (
         [gathered.faces[place] for place in own],
         [gathered.patches[place] for place in own],
@@ -305,20 +343,33 @@ def _by_single_images(gathered: _Faces, watch: Watch) -> Iterator[SightedIdentit
             if candidate.score < watch.thresholds_of(candidate.identity_id).match:
                 continue
             above.setdefault(candidate.identity_id, set()).add(place)
-            if candidate.identity_id not in best or candidate.score > best[candidate.identity_id][0]:
+            if (
+                candidate.identity_id not in best
+                or candidate.score > best[candidate.identity_id][0]
+            ):
                 runner_up = candidates[1 - rank].score if len(candidates) > 1 and rank < 2 else None
                 best[candidate.identity_id] = (candidate.score, runner_up)
     for identity_id, (score, runner_up) in best.items():
         images = frozenset(gathered.faces[one][0] for one in above[identity_id])
         scored = Scored(
-            score, (-1.0, 1.0), None, runner_up, watch.log10_lr(score), 1.0, 1 / len({one for one, _ in gathered.faces})
+            score,
+            (-1.0, 1.0),
+            None,
+            runner_up,
+            watch.log10_lr(score),
+            1.0,
+            1 / len({one for one, _ in gathered.faces}),
         )
         thresholds = watch.thresholds_of(identity_id)
-        told = "one image scores" if len(images) == 1 else f"the best of {len(images)} images scores"
+        told = (
+            "one image scores" if len(images) == 1 else f"the best of {len(images)} images scores"
+        )
         reason = f"{told} {score:.2f} over the threshold {thresholds.match:.2f}; a match needs {LEAST_IMAGES} different pictures of one face"
         seen = _seen(gathered, watch, identity_id, images)
         photographs = _photographs(gathered.looks, sorted(above[identity_id]))
-        yield SightedIdentity(identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen, photographs)
+        yield SightedIdentity(
+            identity_id, Outcome.POSSIBLE, reason, scored, thresholds, seen, photographs
+        )
 
 
 def _one_of_each_picture(members: Sequence[int], patches: Sequence[Patch | None]) -> list[int]:
@@ -328,13 +379,19 @@ def _one_of_each_picture(members: Sequence[int], patches: Sequence[Patch | None]
         patch = patches[member]
         if patch is None or (
             len(kept) < _MOST_FROM_SCREENSHOTS
-            and not any(is_one_picture(known, patch) for other in kept if (known := patches[other]) is not None)
+            and not any(
+                is_one_picture(known, patch)
+                for other in kept
+                if (known := patches[other]) is not None
+            )
         ):
             kept.append(member)
     return kept
 
 
-def _one_of_each_image(members: Sequence[int], faces: Sequence[tuple[int, Face]], probe: np.ndarray) -> list[int]:
+def _one_of_each_image(
+    members: Sequence[int], faces: Sequence[tuple[int, Face]], probe: np.ndarray
+) -> list[int]:
     """Of each image the face closest to the cluster's middle: two faces of one image are not two people's word."""
     best: dict[int, int] = {}
     for member in members:
@@ -344,7 +401,9 @@ def _one_of_each_image(members: Sequence[int], faces: Sequence[tuple[int, Face]]
     return sorted(best.values())
 
 
-def _seen(gathered: _Faces, watch: Watch, identity_id: str, in_mean: frozenset[int]) -> tuple[SeenImage, ...]:
+def _seen(
+    gathered: _Faces, watch: Watch, identity_id: str, in_mean: frozenset[int]
+) -> tuple[SeenImage, ...]:
     """Every image with the score of its closest face, those in the mean first, then by place."""
     closest: dict[int, tuple[float, Face]] = {}
     for number, face in gathered.faces:

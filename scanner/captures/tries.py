@@ -24,8 +24,16 @@ _PART = 500
 class Tries:
     """Today's searches; opened once for a run over the captures."""
 
-    def __init__(self, vault: Vault, captures: Captures, asker: str, limit: int, now: datetime) -> None:
-        self._vault, self._captures, self._asker, self._limit, self._now = vault, captures, asker, limit, now
+    def __init__(
+        self, vault: Vault, captures: Captures, asker: str, limit: int, now: datetime
+    ) -> None:
+        self._vault, self._captures, self._asker, self._limit, self._now = (
+            vault,
+            captures,
+            asker,
+            limit,
+            now,
+        )
         self._handled = handled_by(vault)
         self._made = searches_on(vault, now.date())
 
@@ -37,7 +45,13 @@ class Tries:
         self._made.update(people)
         about = hashlib.sha256(f"{subject.key}:{subject.version}".encode()).hexdigest()[:16]
         self._vault.note(
-            SEARCHED, "vault", self._asker, self._now, people=sorted(people), about=about, images=len(subject.images)
+            SEARCHED,
+            "vault",
+            self._asker,
+            self._now,
+            people=sorted(people),
+            about=about,
+            images=len(subject.images),
         )
         return True
 

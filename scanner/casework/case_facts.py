@@ -15,7 +15,9 @@ from scanner.scanning.session import Workshop
 from scanner.triage.header import Triage
 
 
-def checkpoint_record(workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage) -> CheckpointRecord:
+def checkpoint_record(
+    workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage
+) -> CheckpointRecord:
     """The file as a case names it, with what the hub told and when; header and capture are kept with the evidence."""
     known = history_of(workshop.crawl, listing.hub, listing.listing_id)
     return CheckpointRecord(
@@ -65,18 +67,23 @@ def _timeline(listing: Listing, known: dict[str, Any] | None) -> tuple[TimelineE
     events = [TimelineEvent(listing.published_at, "published")] if listing.published_at else []
     if known:
         events += [
-            TimelineEvent(one["first_seen"], "seen", one["title"], one["downloads"]) for one in known["versions"]
+            TimelineEvent(one["first_seen"], "seen", one["title"], one["downloads"])
+            for one in known["versions"]
         ]
         events += [
             TimelineEvent(
-                one["at"], one["kind"], json.dumps(one["details"], ensure_ascii=False) if one["details"] else ""
+                one["at"],
+                one["kind"],
+                json.dumps(one["details"], ensure_ascii=False) if one["details"] else "",
             )
             for one in known["events"]
         ]
     return tuple(sorted(events, key=lambda event: event.at))
 
 
-def _captures(workshop: Workshop, listing: Listing, known: dict[str, Any] | None) -> tuple[Capture, ...]:
+def _captures(
+    workshop: Workshop, listing: Listing, known: dict[str, Any] | None
+) -> tuple[Capture, ...]:
     """The hub's newest answer as it came; none for files without a listing."""
     if not known or not known["raw"]:
         return ()

@@ -34,7 +34,9 @@ _TRIES = 10
 _A_MOMENT_S = 0.05
 
 
-def open_docket(settings: Settings, vault: Vault, clock: Clock, *, any_thread: bool = False) -> Docket:
+def open_docket(
+    settings: Settings, vault: Vault, clock: Clock, *, any_thread: bool = False
+) -> Docket:
     """The docket of a home, sealed with its vault's key; cases of earlier versions are recorded once, as they are."""
     mac = vault.keyed_digest("case record")
     docket = Docket(settings.cases_path, settings.evidence_path, mac, any_thread=any_thread)
@@ -53,7 +55,9 @@ def _begin(docket: Docket, vault: Vault, actor: str, clock: Clock) -> None:
         if any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
             return  # another process was first
         for case, seal in found:
-            vault.audit.append(AT_UPGRADE, case.identity_id, actor, clock(), case=case.case_id, **_told(seal))
+            vault.audit.append(
+                AT_UPGRADE, case.identity_id, actor, clock(), case=case.case_id, **_told(seal)
+            )
         vault.audit.append(BEGUN, ALL_CASES, actor, clock(), cases=len(found))
 
 
@@ -70,7 +74,9 @@ class CaseRecords:
     def note(self, event: str, case: Case, actor: str, **details: object) -> None:
         """A line about a change of a case, with the version and SHA-256 of its record since then."""
         told = _told(self._docket.seal_of(case.case_id))
-        self._vault.note(event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told)
+        self._vault.note(
+            event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told
+        )
 
     def vouched(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
         """A case and its lines in the audit log, read as one state.
@@ -97,7 +103,10 @@ class CaseRecords:
                 self._catch_up(case)
             else:
                 time.sleep(_A_MOMENT_S)  # another process may be about to write its line
-        return case, lines  # somebody works at it all the time, or the clock is wrong: what is sealed is sound
+        return (
+            case,
+            lines,
+        )  # somebody works at it all the time, or the clock is wrong: what is sealed is sound
 
     def _catch_up(self, case: Case) -> None:
         """Name in the log what a process wrote and was killed, or what came after the backup that the vault was restored from."""
@@ -107,7 +116,9 @@ class CaseRecords:
     def require(self, case_id: str) -> tuple[Case, list[AuditEntry]]:
         """The same for whatever leaves the house: the whole log is read, and dates and decisions are compared with it."""
         if problems := self._vault.audit.problems():
-            raise CaseAltered(case_id, f"the audit log itself was altered: {'; '.join(problems[:3])}")
+            raise CaseAltered(
+                case_id, f"the audit log itself was altered: {'; '.join(problems[:3])}"
+            )
         case, lines = self.vouched(case_id)
         if (problem := _disagreement(case, lines)) is not None:
             raise CaseAltered(case_id, problem)
@@ -119,7 +130,10 @@ class CaseRecords:
             found, lines = self.vouched(case.case_id)
         except CaseAltered:
             return False
-        return not any(line.event == AT_UPGRADE for line in lines) or _disagreement(found, lines) is None
+        return (
+            not any(line.event == AT_UPGRADE for line in lines)
+            or _disagreement(found, lines) is None
+        )
 
     def is_known(self, case: Case) -> bool:
         """Whether the log or the docket knows a case of that id already."""
@@ -151,13 +165,20 @@ class CaseRecords:
         What somebody changed or put in from outside stays refused. Who accepted it, and why, stands in each case's custody.
         """
         if not reason.strip():
-            raise ReviewRefused("say why an older state of the cases may stand; the reason stays in the audit log")
+            raise ReviewRefused(
+                "say why an older state of the cases may stand; the reason stays in the audit log"
+            )
         accepted = []
         for case_id in self._docket.case_ids():
             with suppress(CaseAltered):
                 case, seal, fault = self._docket.vouched(case_id)
                 known = _newest(self._lines(case))
-                if fault is None and seal is not None and known is not None and known[0] > seal.version:
+                if (
+                    fault is None
+                    and seal is not None
+                    and known is not None
+                    and known[0] > seal.version
+                ):
                     self._docket.seal_again(case_id, known[0] + 1)
                     self.note(SET_BACK, case, actor, reason=reason.strip(), was=seal.version)
                     accepted.append(case_id)
@@ -169,7 +190,9 @@ class CaseRecords:
     def _known_cases(self) -> set[str]:
         entries = self._vault.audit.entries()
         return {
-            str(entry.details["case"]) for entry in entries if "record" in entry.details and "case" in entry.details
+            str(entry.details["case"])
+            for entry in entries
+            if "record" in entry.details and "case" in entry.details
         }
 
 

@@ -39,13 +39,19 @@ def comparisons_of(case: Case) -> list[frozenset[str]]:
     Of a checkpoint, the samples whose faces were compared, each with its control; of captures, the faces that were.
     """
     if case.sighting is not None:
-        return [frozenset({one.face_sha256}) for one in case.sighting.images if one.in_mean and one.face_sha256]
+        return [
+            frozenset({one.face_sha256})
+            for one in case.sighting.images
+            if one.in_mean and one.face_sha256
+        ]
     counted = [one for one in case.samples if one.in_mean and one.image_sha256]
     paired = [one for one in counted if one.control_sha256] or counted
     return [frozenset(filter(None, (one.image_sha256, one.control_sha256))) for one in paired]
 
 
-def viewing_of(case: Case, log: Iterable[AuditEntry], actor: str, login: Login = (), *, exports_count: bool) -> Viewing:
+def viewing_of(
+    case: Case, log: Iterable[AuditEntry], actor: str, login: Login = (), *, exports_count: bool
+) -> Viewing:
     """What somebody has looked at, by the audit log.
 
     Args:
@@ -76,7 +82,8 @@ def require_confirmable(
     """Raise ConfirmationRefused where a case may not be confirmed by this person with this reason."""
     if withdrawn:
         raise ConfirmationRefused(
-            "withdrawn", f"{case.identity_name} has withdrawn: no case about them is confirmed; it is kept as evidence"
+            "withdrawn",
+            f"{case.identity_name} has withdrawn: no case about them is confirmed; it is kept as evidence",
         )
     if not viewing.is_enough:
         raise ConfirmationRefused(
@@ -90,7 +97,5 @@ def require_confirmable(
             told = f"the same words confirm case {other}: say in your own words what you saw in this one"
             raise ConfirmationRefused("same-words", told)
         if same_name(confirmed_by) != same_name(reviewer):
-            told = (
-                f"these are the words of {confirmed_by}, who confirmed this case before: say in your own what you saw"
-            )
+            told = f"these are the words of {confirmed_by}, who confirmed this case before: say in your own what you saw"
             raise ConfirmationRefused("same-words", told)

@@ -41,9 +41,13 @@ def file_cases(
         "gallery_version": record["method"].get("gallery_version"), "authorised": None,
         "asked": asked if record["outcome"] != Outcome.FAILED else None,  # of a failed file nothing was
     }  # fmt: skip
-    if listing.declared:  # whatever it says of itself, it was sent to the gate, and that is where it is
+    if (
+        listing.declared
+    ):  # whatever it says of itself, it was sent to the gate, and that is where it is
         listing = replace(listing, hub=workshop.settings.web.hub_name)
-    here = [finding for finding in record["findings"] if is_registered(workshop, finding["identity_id"])]
+    here = [
+        finding for finding in record["findings"] if is_registered(workshop, finding["identity_id"])
+    ]
     if not here:
         gone = bool(record["findings"])
         threshold = record["best_threshold"] or record["method"].get("threshold")
@@ -61,7 +65,9 @@ def file_cases(
         authorised = authorised_by(workshop, case, uploader_known=not listing.declared)
         if authorised:
             note_authorised(workshop, case, authorised)
-        standing = None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
+        standing = (
+            None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
+        )
         rows.append(
             {
                 **shared, "outcome": finding["outcome"], "identity_id": case.identity_id, "score": _rounded(finding["score"]),
@@ -103,7 +109,11 @@ def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | No
         return known
     case = _named(workshop, case, len(earlier))
     replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
-    also = _lines_of_succession(workshop, known, case, str(because), replaces=replaces) if known else []
+    also = (
+        _lines_of_succession(workshop, known, case, str(because), replaces=replaces)
+        if known
+        else []
+    )
     if not open_case(workshop, case, also, known):
         return None
     if known is not None and replaces:
@@ -114,7 +124,9 @@ def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | No
 def _named(workshop: Workshop, case: Case, number: int) -> Case:
     """The case under an id that no case has or had: one that was taken out of cases.db is not begun again under its id."""
     while True:
-        name = hashlib.sha256(f"{weights_of(case)}:{case.identity_id}:{number}".encode()).hexdigest()
+        name = hashlib.sha256(
+            f"{weights_of(case)}:{case.identity_id}:{number}".encode()
+        ).hexdigest()
         case = replace(case, case_id=name[:16])
         if not workshop.records.is_known(case):
             return case
@@ -126,7 +138,9 @@ def _lines_of_succession(
 ) -> list[tuple[str, Entry]]:
     """What the logs of both say where a case follows another: why, every listing so far, and which one stands."""
     at, actor = workshop.clock().isoformat(), workshop.settings.operator
-    lines = [(case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because}))]
+    lines = [
+        (case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because}))
+    ]
     lines += [
         (case.case_id, Entry(0, at, "listing", actor, dict(listing_details(listing))))
         for listing in listings_of(known)
@@ -151,7 +165,10 @@ def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
 
 
 def open_case(
-    workshop: Workshop, case: Case, also: Sequence[tuple[str, Entry]] = (), unless_changed: Case | None = None
+    workshop: Workshop,
+    case: Case,
+    also: Sequence[tuple[str, Entry]] = (),
+    unless_changed: Case | None = None,
 ) -> bool:
     """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
     is_new = workshop.docket.open(case, also, unless_changed)
@@ -179,17 +196,27 @@ def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True
         return "the person's terms permit it"
     checkpoint = case.checkpoint
     creator, day = checkpoint.creator if uploader_known else None, workshop.clock().date()
-    licence = covering_licence(workshop.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day)
+    licence = covering_licence(
+        workshop.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+    )
     return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
 
 def note_authorised(workshop: Workshop, case: Case, because: str) -> None:
     """Note in the audit log, once for each listing, that a use was found and is allowed: no case tells of it."""
-    told = {"checkpoint": case.checkpoint.sha256, "hub": case.checkpoint.hub, "listing": case.checkpoint.listing_url}
+    told = {
+        "checkpoint": case.checkpoint.sha256,
+        "hub": case.checkpoint.hub,
+        "listing": case.checkpoint.listing_url,
+    }
     about = workshop.vault.audit.about(case.identity_id)
     details = {**told, "because": because}
-    if not any(entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about):
-        workshop.vault.note(_AUTHORISED, case.identity_id, workshop.settings.operator, workshop.clock(), **details)
+    if not any(
+        entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about
+    ):
+        workshop.vault.note(
+            _AUTHORISED, case.identity_id, workshop.settings.operator, workshop.clock(), **details
+        )
 
 
 def _rounded(value: float | None) -> float | None:
@@ -228,7 +255,8 @@ def _case(
         share=finding["share"],
         authorisation=(
             f"terms: {identity.consent.terms}; no licence of this person covers the file, its uploader or the hub on "
-            f"{workshop.clock():%Y-%m-%d}" + ("; who uploaded it is the sender's word" if listing.declared else "")
+            f"{workshop.clock():%Y-%m-%d}"
+            + ("; who uploaded it is the sender's word" if listing.declared else "")
         ),
         environment=environment_now(workshop.settings.operator, workshop.clock()),
         method=method_record(method),
@@ -241,4 +269,6 @@ def method_record(record: dict[str, Any]) -> MethodRecord:
     fields = {name: value for name, value in record.items() if name != "threshold"}
     curve = tuple((score, rate) for score, rate in fields.pop("impostor_rates", ()))
     interval = fields.pop("fpir_interval", None)
-    return MethodRecord(**fields, impostor_rates=curve, fpir_interval=tuple(interval) if interval else None)
+    return MethodRecord(
+        **fields, impostor_rates=curve, fpir_interval=tuple(interval) if interval else None
+    )

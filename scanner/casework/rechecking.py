@@ -15,7 +15,13 @@ from scanner.settings import Settings
 # What these mean is what hubs and RFC 7725 say: gone for good, gone, or kept back for legal reasons.
 _GONE = frozenset({404, 410, 451})
 _NO_ADDRESS = "no address that can be asked for"
-_OPEN = (NoticeState.SENT, NoticeState.ACKNOWLEDGED, NoticeState.REMOVED, NoticeState.REFUSED, NoticeState.REINSTATED)
+_OPEN = (
+    NoticeState.SENT,
+    NoticeState.ACKNOWLEDGED,
+    NoticeState.REMOVED,
+    NoticeState.REFUSED,
+    NoticeState.REINSTATED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,9 @@ def recheck_notices(settings: Settings) -> list[Rechecked]:
     desk = CaseDesk(settings)
     transport = open_transport(settings)
     try:
-        return [_recheck(desk, transport, one) for one in all_tracked(desk.docket) if one.state in _OPEN]
+        return [
+            _recheck(desk, transport, one) for one in all_tracked(desk.docket) if one.state in _OPEN
+        ]
     finally:
         transport.close()
         desk.close()
@@ -57,10 +65,16 @@ def _found(transport: Transport, url: str) -> str:
 
 
 def _recheck(desk: CaseDesk, transport: Transport, one: Tracked) -> Rechecked:
-    addresses = tuple((url, _found(transport, url)) for url in addresses_in(one.url)) or ((one.url, _NO_ADDRESS),)
+    addresses = tuple((url, _found(transport, url)) for url in addresses_in(one.url)) or (
+        (one.url, _NO_ADDRESS),
+    )
     answers = [answer for _, answer in addresses]
     # Of several addresses a single one that still answers keeps the notice open.
-    found = "there" if "there" in answers else next((answer for answer in answers if answer != "gone"), "gone")
+    found = (
+        "there"
+        if "there" in answers
+        else next((answer for answer in answers if answer != "gone"), "gone")
+    )
     state = one.state
     event = None
     if found == "gone" and state != NoticeState.REMOVED:
@@ -68,7 +82,17 @@ def _recheck(desk: CaseDesk, transport: Transport, one: Tracked) -> Rechecked:
     elif found == "there" and state == NoticeState.REMOVED:
         event = NoticeState.REINSTATED
     if event:
-        note = "no address answers any more" if event == NoticeState.REMOVED else "an address answers again"
+        note = (
+            "no address answers any more"
+            if event == NoticeState.REMOVED
+            else "an address answers again"
+        )
         state = record_event(desk.docket, one.notice_id, event, "recheck", desk.clock(), note).state
-        desk.note_notice(desk.docket.case(one.case_id), "notice-marked", "recheck", notice=one.notice_id, state=event)
+        desk.note_notice(
+            desk.docket.case(one.case_id),
+            "notice-marked",
+            "recheck",
+            notice=one.notice_id,
+            state=event,
+        )
     return Rechecked(one.notice_id, found, state, addresses)

@@ -73,7 +73,11 @@ class Reproduction:
 
 
 def reproduce(
-    bundle: Path, settings: Settings, checkpoint: Path | None, observer: Observer, signer: str | None = None
+    bundle: Path,
+    settings: Settings,
+    checkpoint: Path | None,
+    observer: Observer,
+    signer: str | None = None,
 ) -> Reproduction:
     """Make every sample of a bundle again with the recorded base model, prompts, seeds and batches.
 
@@ -88,7 +92,9 @@ def reproduce(
     """
     case = _case_in(bundle, signer)
     if case.method.base_model_sha256 is None:
-        raise UnreadableBundle("this case is about captured images: nothing was generated that could be made again")
+        raise UnreadableBundle(
+            "this case is about captured images: nothing was generated that could be made again"
+        )
     if len({(sample.stage, sample.number) for sample in case.samples}) < len(case.samples):
         raise UnreadableBundle("two samples of this case have one name")
     if not all(0 <= sample.seed < 2**63 for sample in case.samples):
@@ -97,13 +103,19 @@ def reproduce(
     base = choose_base_model(case.checkpoint.family, settings.base_model)
     cache, device = settings.cache / "huggingface", device_of(settings)
     observer.step(0, None, "loading the base model")
-    sampler = Sampler(base, cache, device, image_check_for(base, settings.image_check, cache, device))
+    sampler = Sampler(
+        base, cache, device, image_check_for(base, settings.image_check, cache, device)
+    )
     if sampler.base_sha256 != case.method.base_model_sha256:
         raise NotScannable(
             f"the base model here has the SHA-256 {sampler.base_sha256[:16]}…, the case used {case.method.base_model_sha256[:16]}… "
             f"({case.method.base_model}); name that one with --base-model"
         )
-    records = [asdict(sample) for sample in case.samples if sample.number is not None and sample.batch is not None]
+    records = [
+        asdict(sample)
+        for sample in case.samples
+        if sample.number is not None and sample.batch is not None
+    ]
     observer.step(0, len(records), "making the samples again")
     made = regenerate(sampler, path, case.checkpoint.kind, records)
     reader = open_reader(settings, open_pack(settings))
@@ -166,7 +178,9 @@ def _checkpoint(case: Case, bundle: Path, settings: Settings, given: Path | None
     return path
 
 
-def _agreement(again: Again, record: SampleRecord, bundle: Path, reader: FaceReader) -> SampleAgreement:
+def _agreement(
+    again: Again, record: SampleRecord, bundle: Path, reader: FaceReader
+) -> SampleAgreement:
     digest = record.control_sha256 if again.control else record.image_sha256
     kept = _picture(bundle / "data" / "samples" / f"{digest}.png") if digest else None
     shades = cosine = None
@@ -175,8 +189,12 @@ def _agreement(again: Again, record: SampleRecord, bundle: Path, reader: FaceRea
         difference = np.abs(kept.astype(int) - again.picture)
         shades, worst = float(difference.mean()), _worst_part(difference)
         cosine = _face_cosine(reader, kept, again.picture)
-        alike = worst <= SAME_SHADES or (cosine is not None and cosine >= SAME_FACE and worst <= SAME_FACE_SHADES)
-    return SampleAgreement(again.stage, again.number, again.control, alike, again.same, shades, cosine)
+        alike = worst <= SAME_SHADES or (
+            cosine is not None and cosine >= SAME_FACE and worst <= SAME_FACE_SHADES
+        )
+    return SampleAgreement(
+        again.stage, again.number, again.control, alike, again.same, shades, cosine
+    )
 
 
 def _worst_part(difference: npt.NDArray[np.int_]) -> float:
@@ -206,7 +224,10 @@ def _differences(case: Case, sampler: Sampler) -> list[str]:
     from scanner.versions import library_versions
 
     now: dict[str, Mapping[str, Any]] = {"version": library_versions(), "setting": sampler.settings}
-    then: dict[str, Mapping[str, Any]] = {"version": case.method.versions, "setting": case.method.settings}
+    then: dict[str, Mapping[str, Any]] = {
+        "version": case.method.versions,
+        "setting": case.method.settings,
+    }
     return [
         f"{kind} {name}: {then[kind][name]} then, {now[kind].get(name)} now"
         for kind in now

@@ -37,7 +37,9 @@ class CaseDesk:
         actor: who works at it, for the audit log.
     """
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now, *, any_thread: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = utc_now, *, any_thread: bool = False
+    ) -> None:
         self.settings, self.clock = settings, clock
         self.actor = settings.operator
         self.vault = open_vault(settings, any_thread=any_thread)
@@ -83,7 +85,9 @@ class CaseDesk:
         )  # fmt: skip
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
-            require_confirmable(case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn)
+            require_confirmable(
+                case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn
+            )
         self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         alone = {"two_people": details["two_people"]} if "two_people" in details else {}
         self._note_change("case-reviewed", case, reviewer, decision=decision, **alone)
@@ -103,7 +107,9 @@ class CaseDesk:
         if kind not in ("appeal", "correction"):
             raise ReviewRefused(f"{kind!r} is not one of appeal, correction")
         if not by.strip() or not text.strip():
-            raise ReviewRefused("who asks for it (--by) and what they say (--text) are part of the record")
+            raise ReviewRefused(
+                "who asks for it (--by) and what they say (--text) are part of the record"
+            )
         return self._add(case_id, kind, by, text.strip())
 
     def remove_capture(self, captures: Captures, wanted: str, reason: str) -> CaptureRow:
@@ -127,12 +133,19 @@ class CaseDesk:
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
             )
         self.vault.note(
-            "capture-removed", "vault", self.actor, self.clock(), capture=row.capture_id, reason=reason.strip()
+            "capture-removed",
+            "vault",
+            self.actor,
+            self.clock(),
+            capture=row.capture_id,
+            reason=reason.strip(),
         )
         captures.forget(row.capture_id)
         return row
 
-    def correct_capture(self, captures: Captures, page: PageRow, changes: dict[str, Any], by: str) -> list[Case]:
+    def correct_capture(
+        self, captures: Captures, page: PageRow, changes: dict[str, Any], by: str
+    ) -> list[Case]:
         """Correct what was read of a captured page; the audit log keeps who changed which fields.
 
         Returns the cases that rest on its capture: they keep what was read before.
@@ -141,14 +154,18 @@ class CaseDesk:
             KeyError, ValueError: no such field, or not a value of it.
         """
         after = captures.edit(page.page_id, changes, by, self.clock().isoformat())
-        changed = [name for name in changes if getattr(page.facts, name) != getattr(after.facts, name)]
+        changed = [
+            name for name in changes if getattr(page.facts, name) != getattr(after.facts, name)
+        ]
         if changed:
             self.vault.note(
                 "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
             )  # fmt: skip
         return self.docket.resting_on(page.capture_id)
 
-    def write_report(self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool) -> dict[str, Path]:
+    def write_report(
+        self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool
+    ) -> dict[str, Path]:
         """The report of a case as files in a folder, by their kind."""
         case = self.exported(case_id)
         out.mkdir(parents=True, exist_ok=True)
@@ -170,14 +187,23 @@ class CaseDesk:
             EvidenceNotHere: the weights are asked for and not in the store any more.
         """
         case = self.exported(case_id)
-        weights = open_checkpoints(self.settings).path_of(case.checkpoint.sha256) if with_weights else None
+        weights = (
+            open_checkpoints(self.settings).path_of(case.checkpoint.sha256)
+            if with_weights
+            else None
+        )
         if with_weights and weights is None:
             raise EvidenceNotHere(case.checkpoint.sha256)
         folder = write_bundle(
             case,
             self.docket,
             out / f"evidence-{case.case_id}",
-            BundleRequest(checkpoint=weights, captures=self._originals(case), pdf=pdf, log_end=self.vault.audit.end),
+            BundleRequest(
+                checkpoint=weights,
+                captures=self._originals(case),
+                pdf=pdf,
+                log_end=self.vault.audit.end,
+            ),
             self.vault.sign,
             self.authorities,
             self.clock(),
@@ -203,15 +229,23 @@ class CaseDesk:
             else:
                 if case.custody and case.custody[-1].number > first:
                     listed.append(revocation_of(case))
-        return revocation_list(listed, self.vault.audit.end, self.vault.sign, self.clock()), unvouched
+        return revocation_list(
+            listed, self.vault.audit.end, self.vault.sign, self.clock()
+        ), unvouched
 
     def _originals(self, case: Case) -> dict[str, Path]:
         captures = case.sighting.captures if case.sighting else ()
-        return {one.sha256: self.settings.captures_path / one.capture_id / "data" / "original" for one in captures}
+        return {
+            one.sha256: self.settings.captures_path / one.capture_id / "data" / "original"
+            for one in captures
+        }
 
     @property
     def authorities(self) -> list[Authority]:
-        return [Authority(one.name, one.url, one.certificates) for one in self.settings.timestamp_authorities]
+        return [
+            Authority(one.name, one.url, one.certificates)
+            for one in self.settings.timestamp_authorities
+        ]
 
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
@@ -241,7 +275,9 @@ class CaseDesk:
     def note_shown(self, case: Case, *, blurred: bool, sha256: list[str]) -> None:
         """A line about pictures that somebody saw."""
         event = "pictures-shown-blurred" if blurred else "picture-shown"
-        self._note(event, case, self.actor, pictures=len(sha256), **({} if blurred else {"sha256": sha256}))
+        self._note(
+            event, case, self.actor, pictures=len(sha256), **({} if blurred else {"sha256": sha256})
+        )
 
     def note_notice(self, case: Case, event: str, actor: str, **details: object) -> None:
         """A line about a notice in the audit log."""
@@ -260,4 +296,8 @@ def _with_custody(case: Case, lines: Sequence[AuditEntry]) -> Case:
         for line in lines
         if line.event in CUSTODY
     )
-    return replace(case, entries=tuple(entry for entry in case.entries if entry.kind != "note"), custody=custody)
+    return replace(
+        case,
+        entries=tuple(entry for entry in case.entries if entry.kind != "note"),
+        custody=custody,
+    )

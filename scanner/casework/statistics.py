@@ -45,7 +45,11 @@ def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> 
 
 
 def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+        else value
+    )
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
@@ -90,16 +94,30 @@ def holder_months(desk: CaseDesk, month: str, identity_id: str | None = None) ->
     people = [one for one in desk.vault.identities() if identity_id in (None, one.identity_id)]
     months = []
     for person in people:
-        cases = [desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)]  # none that somebody forged
+        cases = [
+            desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)
+        ]  # none that somebody forged
         ids = {case.case_id for case in cases}
         months.append(
-            _month(person.identity_id, person.name, month, cases, [one for one in notices if one.case_id in ids], now)
+            _month(
+                person.identity_id,
+                person.name,
+                month,
+                cases,
+                [one for one in notices if one.case_id in ids],
+                now,
+            )
         )
     return months
 
 
 def _month(
-    identity_id: str, name: str, month: str, cases: list[Case], notices: list[Tracked], now: datetime
+    identity_id: str,
+    name: str,
+    month: str,
+    cases: list[Case],
+    notices: list[Tracked],
+    now: datetime,
 ) -> HolderMonth:
     opened = [case for case in cases if case.opened_at.startswith(month)]
     return HolderMonth(
@@ -123,7 +141,12 @@ def _month(
 
 def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
     return dict(
-        Counter(entry.details["event"] for one in notices for entry in one.history if entry.at.startswith(month))
+        Counter(
+            entry.details["event"]
+            for one in notices
+            for entry in one.history
+            if entry.at.startswith(month)
+        )
     )
 
 
@@ -152,7 +175,9 @@ def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
             for entry in case.entries
         ),
         "notices": _events(notices, month),
-        "notices_by_kind": dict(Counter(one.template for one in notices if one.history[0].at.startswith(month))),
+        "notices_by_kind": dict(
+            Counter(one.template for one in notices if one.history[0].at.startswith(month))
+        ),
         "median_hours_from_sent_to_removed": round(median(hours), 1) if hours else None,
     }
 
@@ -174,8 +199,12 @@ def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], st
 
 
 def _hours_to_removal(one: Tracked, month: str) -> float | None:
-    sent = next((entry for entry in one.history if entry.details["event"] == NoticeState.SENT), None)
-    gone = next((entry for entry in one.history if entry.details["event"] == NoticeState.REMOVED), None)
+    sent = next(
+        (entry for entry in one.history if entry.details["event"] == NoticeState.SENT), None
+    )
+    gone = next(
+        (entry for entry in one.history if entry.details["event"] == NoticeState.REMOVED), None
+    )
     if sent is None or gone is None or not gone.at.startswith(month):
         return None
     return (happened_at(gone) - happened_at(sent)).total_seconds() / 3600

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from face_index.gallery.calibration import Calibration
     from scanner.factories import Reception
 
-OutOption = Annotated[Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,7 +40,10 @@ def add_to(app: typer.Typer) -> None:
 def evaluate(
     context: typer.Context,
     source: Annotated[
-        Path, typer.Argument(help="A folder of persons' folders, a CSV of pairs, or LFW's pairs.txt.", exists=True)
+        Path,
+        typer.Argument(
+            help="A folder of persons' folders, a CSV of pairs, or LFW's pairs.txt.", exists=True
+        ),
     ],
     out: OutOption = None,
     face_pack: FacePackOption = None,
@@ -61,10 +66,14 @@ def evaluate(
 def calibrate(
     context: typer.Context,
     source: Annotated[
-        Path | None, typer.Argument(help="A folder of persons' folders.", exists=True, file_okay=False)
+        Path | None,
+        typer.Argument(help="A folder of persons' folders.", exists=True, file_okay=False),
     ] = None,
     gallery: Annotated[
-        bool, typer.Option("--gallery", help="Use the registered people's own cross-scores; impostors only.")
+        bool,
+        typer.Option(
+            "--gallery", help="Use the registered people's own cross-scores; impostors only."
+        ),
     ] = False,
     out: OutOption = None,
     face_pack: FacePackOption = None,
@@ -78,7 +87,9 @@ def calibrate(
 
     check_language(lang)
     if (source is None) != gallery:
-        raise typer.BadParameter("give a folder of labelled photos, or --gallery", param_hint="SOURCE")
+        raise typer.BadParameter(
+            "give a folder of labelled photos, or --gallery", param_hint="SOURCE"
+        )
     flags: Flags = context.obj
     reception = Reception(flags.settings(face_pack=face_pack, use=use))
     version = reception.reader.version
@@ -92,7 +103,9 @@ def calibrate(
     from face_index.accuracy.evaluation import calibration_of
 
     evaluation, read = _measure(reception, source)
-    calibration = calibration_of(read, version.sha256, f"{evaluation.subjects} persons in {source.name}")
+    calibration = calibration_of(
+        read, version.sha256, f"{evaluation.subjects} persons in {source.name}"
+    )
     path = _write_report(reception, evaluation, source, out, lang)
     save_calibration(target, calibration)
     reception.close()
@@ -129,30 +142,50 @@ def _from_gallery(reception: Reception) -> Calibration:
     return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
 
 
-def _write_report(reception: Reception, evaluation: Evaluation, source: Path, out: Path | None, language: str) -> Path:
+def _write_report(
+    reception: Reception, evaluation: Evaluation, source: Path, out: Path | None, language: str
+) -> Path:
     from face_index.accuracy.document import ReportFacts, accuracy_document, accuracy_report
     from scanner.versions import library_versions
 
     now = reception.clock()
-    facts = ReportFacts(reception.pack, reception.reader.version, source.name, now, library_versions())
-    path = out or reception.settings.reports_path / f"accuracy-{reception.pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
+    facts = ReportFacts(
+        reception.pack, reception.reader.version, source.name, now, library_versions()
+    )
+    path = (
+        out
+        or reception.settings.reports_path
+        / f"accuracy-{reception.pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
+    )
     document = accuracy_document(evaluation, facts)
-    write_text_file(path.with_suffix(".json"), json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    write_text_file(
+        path.with_suffix(".json"), json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    )
     write_text_file(path, accuracy_report(evaluation, facts, language))
     return path
 
 
-def _tell(evaluation: Evaluation, path: Path, calibrated: tuple[Calibration, Path] | None, as_json: bool) -> None:
+def _tell(
+    evaluation: Evaluation, path: Path, calibrated: tuple[Calibration, Path] | None, as_json: bool
+) -> None:
     if as_json:
         document = evaluation.to_document()
         del document["det"]
-        print_json({"report": str(path), "calibration": str(calibrated[1]) if calibrated else None, **document})
+        print_json(
+            {
+                "report": str(path),
+                "calibration": str(calibrated[1]) if calibrated else None,
+                **document,
+            }
+        )
         return
     typer.echo(
         f"{evaluation.subjects} persons, {evaluation.photos} photos, {sum(evaluation.failures.values())} without a usable face."
     )
     for point in evaluation.verification:
-        typer.echo(f"  FMR {point.stated:g}: threshold {point.threshold:.3f}, FNMR {point.false_negative.value:.4f}")
+        typer.echo(
+            f"  FMR {point.stated:g}: threshold {point.threshold:.3f}, FNMR {point.false_negative.value:.4f}"
+        )
     for point in evaluation.identification:
         typer.echo(
             f"  FPIR {point.stated:g} stated, {point.false_positive.value:.4f} measured in a gallery of "
@@ -168,7 +201,13 @@ def _tell(evaluation: Evaluation, path: Path, calibrated: tuple[Calibration, Pat
 def _tell_calibration(calibration: Calibration, path: Path, as_json: bool) -> None:
     thresholds = {size: calibration.threshold(size, 0.001) for size in (10, 1_000, 100_000)}
     if as_json:
-        print_json({"calibration": str(path), "source": calibration.source, "thresholds_at_fpir_0.001": thresholds})
+        print_json(
+            {
+                "calibration": str(path),
+                "source": calibration.source,
+                "thresholds_at_fpir_0.001": thresholds,
+            }
+        )
         return
     told = ", ".join(f"{size:,} persons {threshold:.3f}" for size, threshold in thresholds.items())
     typer.echo(f"Thresholds at FPIR 0.1 %: {told}.")

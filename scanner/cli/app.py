@@ -98,13 +98,19 @@ def _print_version(wanted: bool) -> None:
 def main_options(
     context: typer.Context,
     home: Annotated[
-        Path | None, typer.Option(help="Where this installation's data lives.", show_default="user data folder")
+        Path | None,
+        typer.Option(help="Where this installation's data lives.", show_default="user data folder"),
     ] = None,
     use: UseOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and library messages.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and library messages.")
+    ] = False,
     version: Annotated[  # noqa: ARG001  its callback does the work
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Global options come before the command."""
@@ -115,13 +121,17 @@ def main_options(
 def quieten_libraries(debug: bool) -> None:
     """Keep libraries' notes off the terminal: our own warnings stay, all of them with --debug."""
     logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s"
+        level=logging.DEBUG if debug else logging.WARNING,
+        stream=sys.stderr,
+        format="%(name)s: %(message)s",
     )
     if not debug:
         # These two set their own levels when imported, from the environment.
         os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(insightface|diffusers|transformers|peft)\.")
+        warnings.filterwarnings(
+            "ignore", category=FutureWarning, module=r"(insightface|diffusers|transformers|peft)\."
+        )
         for name in (
             "diffusers",
             "transformers",
@@ -142,7 +152,9 @@ def quieten_libraries(debug: bool) -> None:
 def main() -> None:
     """The console script: known errors become one sentence and an exit code, never a traceback."""
     debug = "--debug" in sys.argv
-    os.umask(0o077)  # faces, names and evidence: whoever else is on the machine has no business with any file of it
+    os.umask(
+        0o077
+    )  # faces, names and evidence: whoever else is on the machine has no business with any file of it
     try:
         app()
     except SystemExit as ended:
@@ -160,8 +172,12 @@ def _sentence_and_code(error: Exception) -> tuple[str, ExitCode]:
     from scanner.errors import LookRefused, ReleaseRefused, ScanError, SettingsInvalid, UnknownScan
     from scanner.web.errors import WebError
 
-    usage = UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
-    if isinstance(error, usage | ReviewRefused | ReleaseRefused | LookRefused | UnknownNotice | WebError):
+    usage = (
+        UnknownHub | UnknownIdentity | ManifestInvalid | NameRefused | SettingsInvalid | UnknownScan
+    )
+    if isinstance(
+        error, usage | ReviewRefused | ReleaseRefused | LookRefused | UnknownNotice | WebError
+    ):
         return str(error), ExitCode.USAGE
     if isinstance(error, CrawlError | FaceIndexError | ReportError | ScanError):
         return str(error), ExitCode.COULD_NOT_FINISH

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scanner.cli.capturing import judge_all, judged_document, print_judged, row_document, say
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, command_group, print_json, print_table
+from scanner.cli.context import (
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    UseOption,
+    command_group,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from crawlers.captures.capture_store import PageRow
@@ -17,7 +25,9 @@ if TYPE_CHECKING:
     from scanner.casework.service import CaseDesk
 
 group = command_group("What was captured: list, show, correct, remove, judge.")
-IdArgument = Annotated[str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")]
+IdArgument = Annotated[
+    str, typer.Argument(help="A capture's id, or at least 8 digits of it.", metavar="ID")
+]
 _EXCERPT = 300
 
 
@@ -25,7 +35,8 @@ _EXCERPT = 300
 def listed(
     context: typer.Context,
     find: Annotated[
-        str, typer.Option(help="Only those with this in their name, title, account, site or address.")
+        str,
+        typer.Option(help="Only those with this in their name, title, account, site or address."),
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -93,7 +104,9 @@ def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False)
     if as_json:
         print_json(document)
         return
-    say(f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}")
+    say(
+        f"{row.name} · {row.format or 'not read'} · taken in {row.taken_in_at[:16]} by {row.taken_in_by}"
+    )
     for told in (*row.checks, *row.notes, *([row.problem] if row.problem else [])):
         say(f"  {told}")
     say(f"  sealed original: {document['bag']} (check it: portrait-scanner verify FOLDER)")
@@ -107,7 +120,10 @@ def edit(
     capture: IdArgument,
     changes: Annotated[
         list[str],
-        typer.Argument(help="As field=value; `captures show --json` has the fields' names.", metavar="FIELD=VALUE..."),
+        typer.Argument(
+            help="As field=value; `captures show --json` has the fields' names.",
+            metavar="FIELD=VALUE...",
+        ),
     ],
     page: Annotated[int, typer.Option(help="Which of its pages.", min=1)] = 1,
     by: Annotated[str | None, typer.Option(help="Who corrects them.")] = None,
@@ -120,7 +136,9 @@ def edit(
     taking, desk = _open(context), _desk(context)
     pages = taking.captures.pages(taking.captures.one(capture).capture_id)
     if not pages:
-        raise typer.BadParameter("this capture could not be read, so it has no page to correct", param_hint="ID")
+        raise typer.BadParameter(
+            "this capture could not be read, so it has no page to correct", param_hint="ID"
+        )
     if page > len(pages):
         raise typer.BadParameter(f"this capture has {len(pages)} pages", param_hint="--page")
     wanted: dict[str, Any] = {}
@@ -133,7 +151,9 @@ def edit(
         except ValueError:
             wanted[name.strip()] = value or None
     try:
-        resting = desk.correct_capture(taking.captures, pages[page - 1], wanted, by or taking.settings.operator)
+        resting = desk.correct_capture(
+            taking.captures, pages[page - 1], wanted, by or taking.settings.operator
+        )
     except KeyError as error:
         told = f"there is no field {error.args[0]}; there are: {', '.join(FIELDS)}"
         raise typer.BadParameter(told, param_hint="FIELD=VALUE") from error
@@ -154,7 +174,9 @@ def edit(
 def remove(
     context: typer.Context,
     capture: IdArgument,
-    reason: Annotated[str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")],
+    reason: Annotated[
+        str, typer.Option(help="Why; it stays in the audit log, with the file's SHA-256.")
+    ],
 ) -> None:
     """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
     taking, desk = _open(context), _desk(context)
@@ -195,7 +217,9 @@ def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
             for one in found
         ],
     )  # fmt: skip
-    say("Somebody else looks at the pages (captures show ID) and decides: portrait-scanner captures release ID --help")
+    say(
+        "Somebody else looks at the pages (captures show ID) and decides: portrait-scanner captures release ID --help"
+    )
 
 
 @group.command("release")
@@ -203,7 +227,9 @@ def release(
     context: typer.Context,
     capture: IdArgument,
     by: Annotated[str, typer.Option(help="Who decides: not whoever took it in or corrected it.")],
-    reason: Annotated[str, typer.Option(help="Why these pages may be searched for registered people, or may not.")],
+    reason: Annotated[
+        str, typer.Option(help="Why these pages may be searched for registered people, or may not.")
+    ],
     refuse: Annotated[bool, typer.Option("--refuse", help="Do not release it.")] = False,
 ) -> None:
     """Release what a capture may show, as a second person; `captures judge` then tells whom."""
@@ -214,10 +240,15 @@ def release(
     taking = _open(context)
     try:
         row = taking.captures.one(capture)
-        releases, decision = _releases(taking), ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE
+        releases, decision = (
+            _releases(taking),
+            ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE,
+        )
         found = list(releases.waiting(row.capture_id))
         if not found:
-            raise ReleaseRefused(f"nothing of {row.name} waits for a second person; `captures waiting` lists what does")
+            raise ReleaseRefused(
+                f"nothing of {row.name} waits for a second person; `captures waiting` lists what does"
+            )
         for one in found:
             releases.decide(
                 one,
@@ -229,12 +260,17 @@ def release(
     finally:
         taking.close()
     told = "Not released" if refuse else "Released"
-    say(f"{told}: {', '.join(one.subject.name for one in found)}. `captures judge` goes on with it.")
+    say(
+        f"{told}: {', '.join(one.subject.name for one in found)}. `captures judge` goes on with it."
+    )
 
 
 @group.command("judge")
 def judge(
-    context: typer.Context, face_pack: FacePackOption = None, use: UseOption = None, as_json: JsonFlag = False
+    context: typer.Context,
+    face_pack: FacePackOption = None,
+    use: UseOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Search the faces of everything captured; what was judged before and did not change is not read again."""
     judged = judge_all(context.obj, face_pack, use)
@@ -250,7 +286,9 @@ def _told_of(error: ValueError) -> str:
 
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
+    )
 
 
 def _open(context: typer.Context) -> Intake:
@@ -286,7 +324,9 @@ def _print_page(page: dict[str, Any]) -> None:
     facts = page["facts"]
     typer.echo()
     say(f"page {page['number'] + 1}: {facts['title']}")
-    say(f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}")
+    say(
+        f"  {page['url'] or 'no address'} · {facts['platform']} · {facts['kind']} · read by: {facts['extractor']}"
+    )
     for name in ("account_name", "account_id", "price", "currency", "published_at"):
         if facts[name] is not None:
             say(f"  {name}: {facts[name]}")

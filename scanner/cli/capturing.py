@@ -46,14 +46,20 @@ def intake(
         ),
     ],
     by: Annotated[
-        str | None, typer.Option(help="Who captured them (取证人). Default: the configured operator.")
+        str | None,
+        typer.Option(help="Who captured them (取证人). Default: the configured operator."),
     ] = None,
-    made_with: Annotated[str | None, typer.Option(help="With what, such as a browser and its version.")] = None,
+    made_with: Annotated[
+        str | None, typer.Option(help="With what, such as a browser and its version.")
+    ] = None,
     account: Annotated[
-        str | None, typer.Option(help="The account that all of them are of, for files that do not say.")
+        str | None,
+        typer.Option(help="The account that all of them are of, for files that do not say."),
     ] = None,
     platform: Annotated[str | None, typer.Option(help="The site of that account.")] = None,
-    search: Annotated[bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")] = True,
+    search: Annotated[
+        bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")
+    ] = True,
     face_pack: FacePackOption = None,
     use: UseOption = None,
     as_json: JsonFlag = False,
@@ -72,7 +78,8 @@ def intake(
     paths = captures_in(files)
     if not paths:
         raise typer.BadParameter(
-            f"there is no file of a kind that is read; kinds: {', '.join(sorted(ENDINGS))}", param_hint="FILES..."
+            f"there is no file of a kind that is read; kinds: {', '.join(sorted(ENDINGS))}",
+            param_hint="FILES...",
         )
     skipped = left_out_of(files)
     if skipped:
@@ -96,7 +103,9 @@ def intake(
                             (platform, account) if platform and account else None,
                         )
                     )
-                except Exception as error:  # whatever is wrong with one file, the others are taken in
+                except (
+                    Exception
+                ) as error:  # whatever is wrong with one file, the others are taken in
                     left_out.append(f"{path.name}: {_logged(error, path)}")
             observer.step(len(paths), len(paths), "taken in")
     finally:
@@ -138,7 +147,9 @@ def say(text: str, fg: str | None = None) -> None:
     typer.secho(visible(text), fg=fg)
 
 
-def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tuple[JudgedSubject, list[str]]]:
+def judge_all(
+    flags: Flags, face_pack: str | None, use: str | None
+) -> list[tuple[JudgedSubject, list[str]]]:
     """Everything captured as it was judged, with the names of those who were found."""
     from crawlers.captures.capture_store import Captures
     from scanner.captures.filing import judge_captures
@@ -150,7 +161,9 @@ def judge_all(flags: Flags, face_pack: str | None, use: str | None) -> list[tupl
     try:
         with progress_bar("searching faces") as observer:
             for one in judge_captures(workshop, captures):
-                judged.append((one, [workshop.vault.find(identity).name for identity in one.identities]))
+                judged.append(
+                    (one, [workshop.vault.find(identity).name for identity in one.identities])
+                )
                 observer.step(len(judged), None, one.name)
     finally:
         workshop.close()
@@ -191,7 +204,8 @@ def print_judged(judged: list[tuple[JudgedSubject, list[str]]]) -> None:
                     str(one.images),
                     str(one.faces),
                     ", ".join(names),
-                    " ".join(case[:12] for case in one.cases) or ("authorised" if one.authorised else ""),
+                    " ".join(case[:12] for case in one.cases)
+                    or ("authorised" if one.authorised else ""),
                     one.reason,
                 )
                 for one, names in rows[:_MOST_ROWS]

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, LanguageOption, check_language, print_json, print_table
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    LanguageOption,
+    check_language,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from reports.cases.case import Case
     from scanner.casework.service import CaseDesk
 
-CaseArgument = Annotated[str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")]
+CaseArgument = Annotated[
+    str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,8 +35,12 @@ def add_to(app: typer.Typer) -> None:
 
 def cases(
     context: typer.Context,
-    status: Annotated[str | None, typer.Option(help="Only these: draft, confirmed, rejected and so on.")] = None,
-    identity: Annotated[str | None, typer.Option(help="Only those about this person, by name or id.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only these: draft, confirmed, rejected and so on.")
+    ] = None,
+    identity: Annotated[
+        str | None, typer.Option(help="Only those about this person, by name or id.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
@@ -35,7 +48,9 @@ def cases(
     from scanner.casework.service import CaseDesk
 
     if status not in (None, *CaseStatus):
-        raise typer.BadParameter(f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status")
+        raise typer.BadParameter(
+            f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status"
+        )
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings())
     identity_id = desk.vault.find(identity).identity_id if identity else None
@@ -43,7 +58,16 @@ def cases(
     gone = {case.identity_id for case in found if desk.has_withdrawn(case)}
     desk.close()
     if as_json:
-        told = ("case_id", "status", "outcome", "identity_name", "score", "threshold", "opened_at", "scan_id")
+        told = (
+            "case_id",
+            "status",
+            "outcome",
+            "identity_name",
+            "score",
+            "threshold",
+            "opened_at",
+            "scan_id",
+        )
         rows = [
             {
                 **{name: getattr(case, name) for name in told},
@@ -56,9 +80,13 @@ def cases(
         print_json({"cases": rows})
         return
     if not found:
-        typer.echo("No case. `portrait-scanner scan` opens one for every match that nobody authorised.")
+        typer.echo(
+            "No case. `portrait-scanner scan` opens one for every match that nobody authorised."
+        )
         if (demo := flags.settings().home / "demo").is_dir():
-            typer.echo(f"Those of the demo are in a home of their own: portrait-scanner --home {demo} cases")
+            typer.echo(
+                f"Those of the demo are in a home of their own: portrait-scanner --home {demo} cases"
+            )
         return
     print_table(
         ("case", "status", "verdict", "person", "score", "file", "opened"),
@@ -76,7 +104,9 @@ def review(
     context: typer.Context,
     case_id: CaseArgument,
     decision: Annotated[str, typer.Option(help="confirm, reject, more-samples or authorised.")],
-    reviewer: Annotated[str, typer.Option(help="The name of the person who decides; it stands in the report.")],
+    reviewer: Annotated[
+        str, typer.Option(help="The name of the person who decides; it stands in the report.")
+    ],
     reason: Annotated[str, typer.Option(help="Why, in words; it stands in the report.")],
     as_json: JsonFlag = False,
 ) -> None:
@@ -130,18 +160,24 @@ def report(
     what: Annotated[
         str,
         typer.Argument(
-            help="A case's id for its own report; a scan's id, or latest, for its overview.", metavar="CASE|SCAN"
+            help="A case's id for its own report; a scan's id, or latest, for its overview.",
+            metavar="CASE|SCAN",
         ),
     ] = "latest",
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write into.", show_default="among the home's reports")
+        Path | None,
+        typer.Option(help="The folder to write into.", show_default="among the home's reports"),
     ] = None,
     lang: LanguageOption = "en",
     bundle: Annotated[
-        bool, typer.Option("--bundle", help="Also seal the evidence of the case, signed and timestamped.")
+        bool,
+        typer.Option(
+            "--bundle", help="Also seal the evidence of the case, signed and timestamped."
+        ),
     ] = False,
     redacted: Annotated[
-        bool, typer.Option("--redacted", help="For the hub: pictures blurred, no reviewers, no machine.")
+        bool,
+        typer.Option("--redacted", help="For the hub: pictures blurred, no reviewers, no machine."),
     ] = False,
     with_weights: Annotated[
         bool, typer.Option("--with-weights", help="Put the weights file into the bundle as well.")
@@ -153,10 +189,13 @@ def report(
     check_language(lang)
     if bundle and redacted:
         raise typer.BadParameter(
-            "a bundle is the whole evidence; write the redacted copy without --bundle", param_hint="--redacted"
+            "a bundle is the whole evidence; write the redacted copy without --bundle",
+            param_hint="--redacted",
         )
     if with_weights and not bundle:
-        raise typer.BadParameter("the weights go into a bundle: add --bundle", param_hint="--with-weights")
+        raise typer.BadParameter(
+            "the weights go into a bundle: add --bundle", param_hint="--with-weights"
+        )
     from reports.errors import UnknownCase
     from reports.evidence.bundle import BundleRequest
     from scanner.casework.service import CaseDesk
@@ -179,9 +218,13 @@ def report(
     if pdf and (problem := next(filter(None, map(pdf_problem, languages)), None)):
         typer.secho(problem, err=True, fg="yellow")
         pdf = False
-    written: dict[str, Any] = dict(desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf))
+    written: dict[str, Any] = dict(
+        desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf)
+    )
     if bundle:
-        written["bundle"] = desk.write_bundle(known.case_id, folder, with_weights=with_weights, pdf=pdf)
+        written["bundle"] = desk.write_bundle(
+            known.case_id, folder, with_weights=with_weights, pdf=pdf
+        )
         from reports.evidence.timestamping import pending
 
         written["pending_timestamps"] = pending(written["bundle"])
@@ -201,9 +244,13 @@ def _tell(case_id: str, status: str, written: dict[str, Any], *, asked: bool) ->
         command = f"portrait-scanner timestamp {written['bundle']}"
         typer.echo(f"Not timestamped yet by {', '.join(waiting)}; ask again with `{command}`")
     elif "bundle" in written and not asked:
-        typer.echo("Not timestamped: no authority is configured (timestamp_authorities; see docs/evidence.md).")
+        typer.echo(
+            "Not timestamped: no authority is configured (timestamp_authorities; see docs/evidence.md)."
+        )
     if status == "draft":
-        typer.echo(f"It is a draft until somebody decides: portrait-scanner review {case_id} --help")
+        typer.echo(
+            f"It is a draft until somebody decides: portrait-scanner review {case_id} --help"
+        )
 
 
 def _scan_report(flags: Flags, scan_id: str, out: Path | None, lang: str, as_json: bool) -> None:

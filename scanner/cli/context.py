@@ -25,9 +25,14 @@ FacePackOption = Annotated[
 ]
 UseOption = Annotated[
     str | None,
-    typer.Option(help="commercial or research: checked against the face pack's licence.", show_default="commercial"),
+    typer.Option(
+        help="commercial or research: checked against the face pack's licence.",
+        show_default="commercial",
+    ),
 ]
-BaseModelOption = Annotated[str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")]
+BaseModelOption = Annotated[
+    str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")
+]
 
 
 LanguageOption = Annotated[str, typer.Option("--lang", help="en or zh-CN.")]
@@ -41,14 +46,19 @@ class Commands(typer.core.TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Click's own list, but for its length."""
-        rows = [(name, self.commands[name].get_short_help_str(limit=400)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, self.commands[name].get_short_help_str(limit=400))
+            for name in self.list_commands(ctx)
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
 def command_group(about: str, **more: Any) -> typer.Typer:
     """A group of commands; plain help, since the pretty one takes a quarter of a second to load."""
-    return typer.Typer(help=about, no_args_is_help=True, cls=Commands, rich_markup_mode=None, **more)
+    return typer.Typer(
+        help=about, no_args_is_help=True, cls=Commands, rich_markup_mode=None, **more
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,9 @@ class Flags:
         """Settings from these flags, a command's own, the environment and the files."""
         from scanner.settings import load_settings
 
-        return load_settings({**self.given, **{name: value for name, value in more.items() if value is not None}})
+        return load_settings(
+            {**self.given, **{name: value for name, value in more.items() if value is not None}}
+        )
 
 
 def visible(text: str) -> str:
@@ -71,7 +83,10 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in hidden else sign for sign in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in hidden else sign
+        for sign in text
+    )
 
 
 def check_language(language: str) -> None:
@@ -85,7 +100,9 @@ def day_of(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date like 2028-01-31", param_hint=option) from None
+        raise typer.BadParameter(
+            f"{text!r} is not a date like 2028-01-31", param_hint=option
+        ) from None
 
 
 # Names and ids are copied from the screen into the next command: a terminal may break a line, a table must not.
@@ -123,7 +140,9 @@ class ProgressObserver:
         self._progress, self._task = progress, task
 
     def step(self, done: int, total: int | None, doing: str) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=visible(doing[:60]))
+        self._progress.update(
+            self._task, completed=done, total=total, description=visible(doing[:60])
+        )
 
 
 @contextmanager
@@ -160,7 +179,14 @@ def progress_bar(title: str) -> Iterator[ProgressObserver]:
 def transfer_bar() -> Iterator[TransferObserver]:
     """A progress bar of bytes on standard error for the duration of a with-block."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -201,7 +227,9 @@ def print_gaps(gaps: Sequence[str]) -> None:
 def new_file(path: Path) -> None:
     """Raise typer.BadParameter if something is there already: evidence is not overwritten."""
     if path.exists():
-        raise typer.BadParameter(f"{path} exists already; nothing was overwritten", param_hint="FILE")
+        raise typer.BadParameter(
+            f"{path} exists already; nothing was overwritten", param_hint="FILE"
+        )
 
 
 def write_text_file(path: Path, text: str) -> None:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import JsonFlag, print_json, print_table, progress_bar, transfer_bar, visible
+from scanner.cli.context import (
+    JsonFlag,
+    print_json,
+    print_table,
+    progress_bar,
+    transfer_bar,
+    visible,
+)
 from scanner.cli.crawling import Desk, as_found, crawling_desk, print_notes
 
 if TYPE_CHECKING:
@@ -30,12 +37,20 @@ def add_to(app: typer.Typer) -> None:
 def listings(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(help="One listing, as hub:ID, with its history; none for many.", metavar="[LISTING]")
+        str | None,
+        typer.Argument(
+            help="One listing, as hub:ID, with its history; none for many.", metavar="[LISTING]"
+        ),
     ] = None,
     hub: Annotated[str | None, typer.Option(help="Only of this hub.")] = None,
-    search: Annotated[str | None, typer.Option(help="Words in title, creator, tags, triggers or file names.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Words in title, creator, tags, triggers or file names.")
+    ] = None,
     state: Annotated[
-        str | None, typer.Option(help="listed, missing, gone, archived, 'taken down' or 'flagged as a real person'.")
+        str | None,
+        typer.Option(
+            help="listed, missing, gone, archived, 'taken down' or 'flagged as a real person'."
+        ),
     ] = None,
     sort: Annotated[str, typer.Option(help="newest, likeness or downloads.")] = "newest",
     events: Annotated[
@@ -61,7 +76,12 @@ def listings(
     if as_json:
         facts = ("state", "likeness", "first_seen", "last_seen")
         return print_json(
-            {"listings": [as_found(one.listing, **{name: getattr(one, name) for name in facts}) for one in found]}
+            {
+                "listings": [
+                    as_found(one.listing, **{name: getattr(one, name) for name in facts})
+                    for one in found
+                ]
+            }
         )
     rows = [
         [
@@ -71,14 +91,19 @@ def listings(
         ]
         for one in found
     ]  # fmt: skip
-    return print_table(["hub", "listing", "title", "creator", "downloads", "likeness", "state"], rows)
+    return print_table(
+        ["hub", "listing", "title", "creator", "downloads", "likeness", "state"], rows
+    )
 
 
 def _events(desk: Desk, hub: str | None, last: int, as_json: bool) -> None:
     happened = desk.store.events(hub, last)
     if as_json:
         return print_json({"events": [dataclasses.asdict(event) for event in happened]})
-    rows = [[one.at[:19], one.hub, one.listing_id, str(one.kind), json.dumps(one.details)] for one in happened]
+    rows = [
+        [one.at[:19], one.hub, one.listing_id, str(one.kind), json.dumps(one.details)]
+        for one in happened
+    ]
     return print_table(["at (UTC)", "hub", "listing", "what", "details"], rows)
 
 
@@ -101,14 +126,28 @@ def _one(desk: Desk, what: str, as_json: bool) -> None:
              ["triggers", ", ".join(listing["triggers"])], ["tags", ", ".join(listing["tags"])],
              ["likeness", f"{history['likeness']['score']:.2f}"]]  # fmt: skip
     facts += [["", f"{name}: {told}"] for name, told in history["likeness"]["signals"]]
-    facts += [["file", f"{one['name']}  {one['sha256'] or 'no hash told'}"] for one in listing["files"]]
     facts += [
-        ["header", f"{one['name']}: {one['kind']}, {one['family']}; {'; '.join([*one['signals'], *one['problems']])}"]
+        ["file", f"{one['name']}  {one['sha256'] or 'no hash told'}"] for one in listing["files"]
+    ]
+    facts += [
+        [
+            "header",
+            f"{one['name']}: {one['kind']}, {one['family']}; {'; '.join([*one['signals'], *one['problems']])}",
+        ]
         for one in history["triages"]
     ]
-    facts += [["also at", f"{one['hub']}:{one['listing_id']}  {one['title']}"] for one in history["also_at"]]
-    facts += [["version", f"{one['first_seen'][:19]} to {one['last_seen'][:19]}"] for one in history["versions"]]
-    facts += [["event", f"{one['at'][:19]}  {one['kind']}  {json.dumps(one['details'])}"] for one in history["events"]]
+    facts += [
+        ["also at", f"{one['hub']}:{one['listing_id']}  {one['title']}"]
+        for one in history["also_at"]
+    ]
+    facts += [
+        ["version", f"{one['first_seen'][:19]} to {one['last_seen'][:19]}"]
+        for one in history["versions"]
+    ]
+    facts += [
+        ["event", f"{one['at'][:19]}  {one['kind']}  {json.dumps(one['details'])}"]
+        for one in history["events"]
+    ]
     return print_table(["", ""], [[name, str(value)] for name, value in facts])
 
 
@@ -116,13 +155,21 @@ def lookup(
     context: typer.Context,
     what: Annotated[
         list[str] | None,
-        typer.Argument(help="SHA-256, or files; none for every hash that was crawled.", metavar="SHA256|FILE..."),
+        typer.Argument(
+            help="SHA-256, or files; none for every hash that was crawled.",
+            metavar="SHA256|FILE...",
+        ),
     ] = None,
     vanished: Annotated[
-        bool, typer.Option("--vanished", help="Only files of listings that are gone, flagged, archived or taken down.")
+        bool,
+        typer.Option(
+            "--vanished",
+            help="Only files of listings that are gone, flagged, archived or taken down.",
+        ),
     ] = False,
     at: Annotated[
-        list[str] | None, typer.Option(help="civitai or civarchive, or with another address: civitai=https://host.")
+        list[str] | None,
+        typer.Option(help="civitai or civarchive, or with another address: civitai=https://host."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -152,9 +199,14 @@ def lookup(
     if as_json:
         return print_json({**answers, "hashes": len(hashes), "listings": shown})
     if what:
-        rows = [[one["sha256"][:12], one["hub"], one["listing_id"], one["title"], one["url"]] for one in shown]
+        rows = [
+            [one["sha256"][:12], one["hub"], one["listing_id"], one["title"], one["url"]]
+            for one in shown
+        ]
         print_table(["sha256", "hub", "listing", "title", "where"], rows)
-    typer.echo(f"{len(hashes)} hashes, {answers['asked']} asked for now, {answers['found']} known there.")
+    typer.echo(
+        f"{len(hashes)} hashes, {answers['asked']} asked for now, {answers['found']} known there."
+    )
     return None
 
 
@@ -165,7 +217,9 @@ def _hash_of(what: str) -> str:
         return what.lower()
     if Path(what).is_file():
         return sha256_of(Path(what))
-    raise typer.BadParameter(f"{what!r} is neither 64 hex digits nor a file", param_hint="SHA256|FILE")
+    raise typer.BadParameter(
+        f"{what!r} is neither 64 hex digits nor a file", param_hint="SHA256|FILE"
+    )
 
 
 def _source(desk: Desk, target: str) -> Any:
@@ -176,7 +230,9 @@ def _source(desk: Desk, target: str) -> Any:
 
     name = target.partition("=")[0]
     if name not in ("civitai", "civarchive") or name not in REMOTE_HUBS:
-        raise typer.BadParameter(f"{target!r} cannot be asked by hash; civitai and civarchive can", param_hint="--at")
+        raise typer.BadParameter(
+            f"{target!r} cannot be asked by hash; civitai and civarchive can", param_hint="--at"
+        )
     address = desk.door.address_of(target)
     if name == "civitai":
         return AtCivitai(CivitaiHub(desk.transport, address))
@@ -192,11 +248,15 @@ def fetch(
             metavar="LISTING|SHA256|URL...",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Without names: at most so many files.", min=1, max=10**9)] = 20,
+    limit: Annotated[
+        int, typer.Option(help="Without names: at most so many files.", min=1, max=10**9)
+    ] = 20,
     min_likeness: Annotated[
         float, typer.Option(help="Without names: only at or above this score.", min=0, max=1)
     ] = 0.5,
-    again: Annotated[bool, typer.Option("--again", help="Ask again for what was refused not long ago.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask again for what was refused not long ago.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Fetch checkpoints into the store, by hash and verified; stopped anywhere, the same command goes on."""
@@ -228,7 +288,9 @@ def fetch(
                     brought.append(Brought(one, stored, None))
     failed = [one for one in brought if one.problem is not None]
     if as_json:
-        print_json({"files": [one.as_document() for one in brought], "left": len(wanted) - len(brought)})
+        print_json(
+            {"files": [one.as_document() for one in brought], "left": len(wanted) - len(brought)}
+        )
     elif not brought:
         typer.echo(
             "Nothing to fetch: what is likely enough is here, or was refused lately (--again asks for it all the same)."

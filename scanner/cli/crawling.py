@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, day_of, print_gaps, print_json, print_table, progress_bar, visible
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    day_of,
+    print_gaps,
+    print_json,
+    print_table,
+    progress_bar,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +35,8 @@ if TYPE_CHECKING:
 
 LONGEST_SINCE_DAYS = 36_500
 TypeOption = Annotated[
-    list[str] | None, typer.Option("--type", help="Only these, in the hub's own words; see `hubs`. May be repeated.")
+    list[str] | None,
+    typer.Option("--type", help="Only these, in the hub's own words; see `hubs`. May be repeated."),
 ]
 
 
@@ -66,7 +76,10 @@ def crawling_desk(context: typer.Context, targets: Iterable[str]) -> Iterator[De
 def hubs(
     context: typer.Context,
     store_token: Annotated[
-        str | None, typer.Option(help="Ask for this hub's token and put it into the system's keyring.", metavar="HUB")
+        str | None,
+        typer.Option(
+            help="Ask for this hub's token and put it into the system's keyring.", metavar="HUB"
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -77,7 +90,9 @@ def hubs(
 
     if store_token is not None:
         if store_token not in REMOTE_HUBS:
-            raise typer.BadParameter(f"{store_token!r} is none of {', '.join(REMOTE_HUBS)}", param_hint="--store-token")
+            raise typer.BadParameter(
+                f"{store_token!r} is none of {', '.join(REMOTE_HUBS)}", param_hint="--store-token"
+            )
         keep_token(store_token, typer.prompt(f"Token of {store_token}", hide_input=True))
         typer.echo('Kept. Set hub_tokens = "keyring" in portrait-scanner.toml to have it used.')
         return
@@ -100,7 +115,15 @@ def hubs(
         return
     print_table(
         ["hub", "address", "--type", "token"],
-        [[str(one["hub"]), str(one["address"]), str(one["types"]), "yes" if one["token"] else "no"] for one in known],
+        [
+            [
+                str(one["hub"]),
+                str(one["address"]),
+                str(one["types"]),
+                "yes" if one["token"] else "no",
+            ]
+            for one in known
+        ],
     )
     typer.echo(
         "Also a folder, s3://bucket/prefix, an exported list (name=list.csv), and a hub elsewhere: civitai=https://host"
@@ -117,17 +140,28 @@ def hubs(
 def crawl(
     context: typer.Context,
     hub: Annotated[
-        str, typer.Argument(help="A hub, hub=https://host, a folder, s3://..., or an export.", metavar="HUB")
+        str,
+        typer.Argument(
+            help="A hub, hub=https://host, a folder, s3://..., or an export.", metavar="HUB"
+        ),
     ],
     since: Annotated[
-        str | None, typer.Option(help="Only what changed since: a date (2026-11-01), or days as 7d.")
+        str | None,
+        typer.Option(help="Only what changed since: a date (2026-11-01), or days as 7d."),
     ] = None,
     types: TypeOption = None,
     limit: Annotated[
-        int | None, typer.Option(help="Stop once so many listings more are in; run again to go on.", min=1, max=10**9)
+        int | None,
+        typer.Option(
+            help="Stop once so many listings more are in; run again to go on.", min=1, max=10**9
+        ),
     ] = None,
     triage: Annotated[
-        bool, typer.Option("--triage", help="Then read the headers of the listed files, the likeliest likeness first.")
+        bool,
+        typer.Option(
+            "--triage",
+            help="Then read the headers of the listed files, the likeliest likeness first.",
+        ),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -161,7 +195,9 @@ def crawl(
         print_json(document)
         raise typer.Exit(3 if step.gaps else 0)
     happened = ", ".join(f"{count} {kind}" for kind, count in told.items()) or "nothing new"
-    typer.echo(f"{step.listings} listings on {step.pages} pages{'' if step.finished else ' so far'}: {happened}.")
+    typer.echo(
+        f"{step.listings} listings on {step.pages} pages{'' if step.finished else ' so far'}: {happened}."
+    )
     if triage:
         typer.echo(f"{headers['read']} headers read, {headers['failed']} not to be had.")
     print_notes(notes)
@@ -175,7 +211,9 @@ def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) 
 
     counts = {"read": 0, "failed": 0}
     with progress_bar("headers") as observer:
-        for step in read_headers(desk.store, desk.transport, utc_now, place, limit, desk.settings.workers):
+        for step in read_headers(
+            desk.store, desk.transport, utc_now, place, limit, desk.settings.workers
+        ):
             counts["failed" if step.problem else "read"] += 1
             if step.problem:
                 notes.append(step.problem)
@@ -191,7 +229,9 @@ def place_of(hub: str, types: list[str] | None) -> str:
 def print_notes(notes: list[str]) -> None:
     """Notes on standard error, each once."""
     for note, count in Counter(notes).items():
-        typer.secho(visible(f"{note} ({count} times)" if count > 1 else note), err=True, fg="yellow")
+        typer.secho(
+            visible(f"{note} ({count} times)" if count > 1 else note), err=True, fg="yellow"
+        )
 
 
 def budget_left(desk: Desk, hub: str) -> str:

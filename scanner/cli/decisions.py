@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, new_file, print_json, write_text_file
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    OperatorOption,
+    new_file,
+    print_json,
+    write_text_file,
+)
 
 if TYPE_CHECKING:
     from face_index.vault.receipts import ErasureReceipt
 
-NameArgument = Annotated[str, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,9 +41,12 @@ def approve(
     proof: Annotated[str, typer.Option(help='What you saw: "passport", "power of attorney", ...')],
     operator: OperatorOption = None,
     proof_document: Annotated[
-        Path | None, typer.Option(help="A copy of it; only its SHA-256 is kept.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="A copy of it; only its SHA-256 is kept.", exists=True, dir_okay=False),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Needed where the person looks like someone registered already.")] = "",
+    reason: Annotated[
+        str, typer.Option(help="Needed where the person looks like someone registered already.")
+    ] = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Let a submitted person into the gallery, after checking who they are. Not by whoever submitted them."""
@@ -46,13 +58,23 @@ def approve(
     who, now = operator or settings.operator, utc_now()
     sha256 = hashlib.sha256(proof_document.read_bytes()).hexdigest() if proof_document else None
     vault = open_vault(settings)
-    identity = vault.approve(name, who, Proof(proof, sha256, who, now), now, reason, two_people=settings.two_people)
+    identity = vault.approve(
+        name, who, Proof(proof, sha256, who, now), now, reason, two_people=settings.two_people
+    )
     version = vault.gallery_version
     vault.close()
     if as_json:
-        print_json({"identity_id": identity.identity_id, "status": str(identity.status), "gallery_version": version})
+        print_json(
+            {
+                "identity_id": identity.identity_id,
+                "status": str(identity.status),
+                "gallery_version": version,
+            }
+        )
     else:
-        typer.echo(f"{identity.name} is active until {identity.consent.expires_on}; gallery version {version}.")
+        typer.echo(
+            f"{identity.name} is active until {identity.consent.expires_on}; gallery version {version}."
+        )
         if identity.is_minor(now.date()):
             typer.echo(f"A minor: not searched before {identity.adult_on}.")
 
@@ -78,14 +100,23 @@ def reject(
 def withdraw(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")
+        str | None,
+        typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID"),
     ] = None,
-    ended: Annotated[bool, typer.Option("--ended", help="Everyone whose consent has ended.")] = False,
+    ended: Annotated[
+        bool, typer.Option("--ended", help="Everyone whose consent has ended.")
+    ] = False,
     clock_is_right: Annotated[
-        bool, typer.Option("--clock-is-right", help="With --ended: nothing ran for a month, and the clock is right.")
+        bool,
+        typer.Option(
+            "--clock-is-right",
+            help="With --ended: nothing ran for a month, and the clock is right.",
+        ),
     ] = False,
     receipt: Annotated[Path | None, typer.Option(help="Where to write the signed receipt.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; only a terminal is asked.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask; only a terminal is asked.")
+    ] = False,
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -113,7 +144,10 @@ def withdraw(
     gone = vault.withdraw_ended(utc_now(), who, clock_is_right=clock_is_right)
     vault.close()
     if receipt:
-        write_text_file(receipt, "".join(json.dumps(one.to_document(), ensure_ascii=False) + "\n" for one in gone))
+        write_text_file(
+            receipt,
+            "".join(json.dumps(one.to_document(), ensure_ascii=False) + "\n" for one in gone),
+        )
     if as_json:
         print_json({"erased": [one.to_document() for one in gone]})
     else:
@@ -133,17 +167,25 @@ def _tell_erased(erased: ErasureReceipt, path: Path | None, as_json: bool) -> No
     )
     for name in erased.backups_unreachable:
         typer.secho(
-            f"The backup {name} is not where it was made: destroy it. A restore would refuse this person.", fg="yellow"
+            f"The backup {name} is not where it was made: destroy it. A restore would refuse this person.",
+            fg="yellow",
         )
     if path:
         typer.echo(f"The signed receipt is {path}; `portrait-scanner receipt {path}` checks it.")
     else:
-        typer.echo("The signed receipt is in the vault: `portrait-scanner vault erasures --out FILE` writes it out.")
+        typer.echo(
+            "The signed receipt is in the vault: `portrait-scanner vault erasures --out FILE` writes it out."
+        )
 
 
 def receipt(
-    file: Annotated[Path, typer.Argument(help="A receipt as written by `withdraw`.", exists=True, dir_okay=False)],
-    fingerprint: Annotated[str | None, typer.Option(help="Of the vault that must have signed it.")] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A receipt as written by `withdraw`.", exists=True, dir_okay=False),
+    ],
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Of the vault that must have signed it.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check an erasure receipt; needs no vault."""

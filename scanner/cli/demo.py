@@ -28,7 +28,10 @@ def add_to(app: typer.Typer) -> None:
 def demo(
     context: typer.Context,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Afterwards leave the pages running with what the demo found.")
+        bool,
+        typer.Option(
+            "--serve", help="Afterwards leave the pages running with what the demo found."
+        ),
     ] = False,
     port: Annotated[int, typer.Option(help="Port of the pages.", min=1, max=65535)] = 8420,
     as_json: JsonFlag = False,
@@ -51,8 +54,12 @@ def demo(
         print_json({"results": story.rows, "scan": story.scan_id, **asdict(story)})
     else:
         _print_page(story)
-        again = _called() + (f" --home {settings.home}" if flags.given.get("home") is not None else "")
-        typer.echo(f"Everything written lies in {settings.home / 'story'}. See it in a browser: {again} demo --serve")
+        again = _called() + (
+            f" --home {settings.home}" if flags.given.get("home") is not None else ""
+        )
+        typer.echo(
+            f"Everything written lies in {settings.home / 'story'}. See it in a browser: {again} demo --serve"
+        )
         if told_before:
             typer.echo("Told as it was when it was told first; this home may have changed since.")
     if serve:
@@ -76,12 +83,23 @@ def _serve(settings: Settings, port: int) -> NoReturn:
 
     url = f"http://127.0.0.1:{port}"
     premises = Premises(settings)
-    secret = premises.accounts.invite("demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], settings.operator)
+    secret = premises.accounts.invite(
+        "demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], settings.operator
+    )
     premises.close()
     typer.echo(f"\nOpen an account for the pages with this link: {url}/invitation/{secret}")
     sys.stdout.flush()
     # A process of its own: the models that the demo loaded are not needed for pages.
-    command = [sys.executable, "-m", "scanner.cli.app", "--home", str(settings.home), "serve", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "scanner.cli.app",
+        "--home",
+        str(settings.home),
+        "serve",
+        "--port",
+        str(port),
+    ]
     os.execve(command[0], command, {**os.environ, "PORTRAIT_SCANNER_WEB__URL": url})  # noqa: S606  ourselves, and no shell
 
 
@@ -107,7 +125,9 @@ def _print_page(story: Story) -> None:
         say(
             f"Re-uploaded: {one['file']} on {one['hub']} holds the weights of “{one['title']}” on {one['first']['hub']}, under another name and hash."
         )
-    alone = (row["file"].removesuffix(".safetensors") for row in story.rows if row["outcome"] == "clear")
+    alone = (
+        row["file"].removesuffix(".safetensors") for row in story.rows if row["outcome"] == "clear"
+    )
     say(f"Left alone, strangers, styles and objects: {', '.join(alone)}.", "green")
     for row in story.rows:
         if row["outcome"] in ("failed", "inconclusive"):

@@ -40,20 +40,30 @@ def add_to(app: typer.Typer) -> None:
 def enroll(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The name results will carry.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photos of this person, or folders of them.", exists=True)],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos of this person, or folders of them.", exists=True)
+    ],
     signed_by: Annotated[str | None, typer.Option(help="Who consents. Default: NAME.")] = None,
-    guardian: Annotated[str | None, typer.Option(help="A guardian who consents for someone under 18.")] = None,
-    agent: Annotated[str | None, typer.Option(help="An agent who consents with a power of attorney.")] = None,
-    born: Annotated[str | None, typer.Option(help="Birth date, YYYY-MM-DD; needed under 18, not stored.")] = None,
+    guardian: Annotated[
+        str | None, typer.Option(help="A guardian who consents for someone under 18.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="An agent who consents with a power of attorney.")
+    ] = None,
+    born: Annotated[
+        str | None, typer.Option(help="Birth date, YYYY-MM-DD; needed under 18, not stored.")
+    ] = None,
     consent_document: Annotated[
-        Path | None, typer.Option(help="The signed consent; its SHA-256 is kept.", exists=True, dir_okay=False)
+        Path | None,
+        typer.Option(help="The signed consent; its SHA-256 is kept.", exists=True, dir_okay=False),
     ] = None,
     terms: Annotated[
         str, typer.Option(help="prohibited, permitted-with-terms or permitted: what others may do.")
     ] = "prohibited",
     territories: Annotated[str, typer.Option(help="Countries, separated by commas.")] = "worldwide",
     expires: Annotated[
-        str | None, typer.Option(help="Last day of the consent, YYYY-MM-DD. Default: two years from today.")
+        str | None,
+        typer.Option(help="Last day of the consent, YYYY-MM-DD. Default: two years from today."),
     ] = None,
     pick: Annotated[
         list[str] | None,
@@ -64,10 +74,16 @@ def enroll(
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Your own number for this person.")] = None,
     discard_photos: Annotated[
-        bool, typer.Option("--discard-photos", help="Keep only the template; another face pack then needs new photos.")
+        bool,
+        typer.Option(
+            "--discard-photos",
+            help="Keep only the template; another face pack then needs new photos.",
+        ),
     ] = False,
     submitted_by: OperatorOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")
+    ] = False,
     face_pack: FacePackOption = None,
     use: UseOption = None,
     lang: LanguageOption = "en",
@@ -83,7 +99,9 @@ def enroll(
 
     check_language(lang)
     if guardian and agent:
-        raise typer.BadParameter("a consent is signed by a guardian or an agent, not both", param_hint="--guardian")
+        raise typer.BadParameter(
+            "a consent is signed by a guardian or an agent, not both", param_hint="--guardian"
+        )
     role = Signatory.GUARDIAN if guardian else Signatory.AGENT if agent else Signatory.SELF
     flags: Flags = context.obj
     reception = Reception(flags.settings(face_pack=face_pack, use=use))
@@ -99,7 +117,10 @@ def enroll(
     except PickRefused as error:
         raise typer.BadParameter(str(error), param_hint="--pick") from None
     for path in hidden_in(photos):
-        typer.echo(f"  {visible(path.name)}: left out, since it is hidden (its name begins with a dot)", err=True)
+        typer.echo(
+            f"  {visible(path.name)}: left out, since it is hidden (its name begins with a dot)",
+            err=True,
+        )
     request = Request(
         name=name,
         photos=files,
@@ -120,16 +141,31 @@ def enroll(
 
 
 def _consent(
-    signer: str, role: Any, today: date, last_day: date, document: Path | None, terms: str, territories: str
+    signer: str,
+    role: Any,
+    today: date,
+    last_day: date,
+    document: Path | None,
+    terms: str,
+    territories: str,
 ) -> Consent:
     from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 
     if terms not in list(Terms):
-        raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
+        raise typer.BadParameter(
+            f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms"
+        )
     sha256 = hashlib.sha256(document.read_bytes()).hexdigest() if document else None
     places = tuple(place.strip() for place in territories.split(",") if place.strip())
     return Consent(
-        signer, today, last_day, sha256, CONSENT_TEXT_VERSION, Terms(terms), signatory=role, territories=places
+        signer,
+        today,
+        last_day,
+        sha256,
+        CONSENT_TEXT_VERSION,
+        Terms(terms),
+        signatory=role,
+        territories=places,
     )
 
 
@@ -165,7 +201,9 @@ def _picks(given: list[str]) -> dict[str, int]:
         if not equals or not number.isdigit():
             raise typer.BadParameter(f"{item!r} is not PHOTO=NUMBER", param_hint="--pick")
         if name in picks:
-            raise typer.BadParameter(f"{name} is picked twice; say once which face it is", param_hint="--pick")
+            raise typer.BadParameter(
+                f"{name} is picked twice; say once which face it is", param_hint="--pick"
+            )
         picks[name] = int(number)
     return picks
 
@@ -210,15 +248,24 @@ def _print_photos(report: EnrolmentReport, language: str) -> None:
 def enroll_many(
     context: typer.Context,
     manifest: Annotated[
-        Path, typer.Argument(help="CSV or JSON Lines; columns are in docs/face_index.md.", exists=True)
+        Path,
+        typer.Argument(help="CSV or JSON Lines; columns are in docs/face_index.md.", exists=True),
     ],
     report: Annotated[
-        Path | None, typer.Option(help="Where results are written, one line a person. Default: beside the list.")
+        Path | None,
+        typer.Option(
+            help="Where results are written, one line a person. Default: beside the list."
+        ),
     ] = None,
-    discard_photos: Annotated[bool, typer.Option("--discard-photos", help="Keep only templates.")] = False,
+    discard_photos: Annotated[
+        bool, typer.Option("--discard-photos", help="Keep only templates.")
+    ] = False,
     submitted_by: OperatorOption = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Everyone in the list has agreed to the consent text; do not ask.")
+        bool,
+        typer.Option(
+            "--yes", help="Everyone in the list has agreed to the consent text; do not ask."
+        ),
     ] = False,
     face_pack: FacePackOption = None,
     use: UseOption = None,
@@ -259,11 +306,18 @@ def enroll_many(
     refused = [result for result in results if result.status == "refused"]
     if as_json:
         print_json(
-            {"counts": counts, "report": str(target), "refused": [[one.line, one.name, one.reason] for one in refused]}
+            {
+                "counts": counts,
+                "report": str(target),
+                "refused": [[one.line, one.name, one.reason] for one in refused],
+            }
         )
     else:
         if refused:
-            print_table(["line", "name", "why"], [[str(one.line), one.name, one.reason or ""] for one in refused])
+            print_table(
+                ["line", "name", "why"],
+                [[str(one.line), one.name, one.reason or ""] for one in refused],
+            )
         told = ", ".join(f"{count} {status}" for status, count in counts.items())
         typer.echo(f"{len(results)} people: {told}. Every photo's reason is in {target}.")
     if refused:

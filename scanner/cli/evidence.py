@@ -22,7 +22,10 @@ from scanner.cli.context import (
 )
 
 BundleArgument = Annotated[
-    Path, typer.Argument(help="The folder of an evidence bundle.", metavar="BUNDLE", exists=True, file_okay=False)
+    Path,
+    typer.Argument(
+        help="The folder of an evidence bundle.", metavar="BUNDLE", exists=True, file_okay=False
+    ),
 ]
 
 
@@ -36,13 +39,18 @@ def add_to(app: typer.Typer) -> None:
 
 def verify(
     bundle: BundleArgument,
-    signer: Annotated[str | None, typer.Option(help="Fingerprint of the key that must have signed it.")] = None,
+    signer: Annotated[
+        str | None, typer.Option(help="Fingerprint of the key that must have signed it.")
+    ] = None,
     tsa_root: Annotated[
-        list[Path] | None, typer.Option(help="PEM file of roots that timestamps must chain to.", exists=True)
+        list[Path] | None,
+        typer.Option(help="PEM file of roots that timestamps must chain to.", exists=True),
     ] = None,
     revocations: Annotated[
         Path | None,
-        typer.Option(help="The signer's newest list of what was decided later.", exists=True, dir_okay=False),
+        typer.Option(
+            help="The signer's newest list of what was decided later.", exists=True, dir_okay=False
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -52,9 +60,13 @@ def verify(
     from reports.verify_bundle import verify as check
 
     try:
-        roots = tuple(one for path in tsa_root or () for one in load_pem_x509_certificates(path.read_bytes()))
+        roots = tuple(
+            one for path in tsa_root or () for one in load_pem_x509_certificates(path.read_bytes())
+        )
     except ValueError as error:
-        raise typer.BadParameter(f"not a PEM file of certificates: {error}", param_hint="--tsa-root") from error
+        raise typer.BadParameter(
+            f"not a PEM file of certificates: {error}", param_hint="--tsa-root"
+        ) from error
     try:
         items = check(bundle, signer, roots, revocations)
     except ValueError as error:
@@ -81,7 +93,9 @@ def verify(
 
 def revocations(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="The file to write.", show_default=True)] = Path("revocations.json"),
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=True)] = Path(
+        "revocations.json"
+    ),
     as_json: JsonFlag = False,
 ) -> None:
     """Write the signed list of cases that went on after their evidence was given out; publish it where your key is published."""
@@ -97,13 +111,21 @@ def revocations(
     for error in unvouched:
         typer.secho(f"left out: {error}", err=True, fg="red")
     if as_json:
-        print_json({"revocations": str(out), "cases": told["cases"], "left_out": [one.case_id for one in unvouched]})
+        print_json(
+            {
+                "revocations": str(out),
+                "cases": told["cases"],
+                "left_out": [one.case_id for one in unvouched],
+            }
+        )
     else:
         print_table(
             ("case", "status", "since (UTC)"),
             [(one["case_id"], one["status"], one["as_of"][:19]) for one in told["cases"]],
         )
-        typer.echo(f"Revocations: {out}. Publish the newest one where you publish your key's fingerprint.")
+        typer.echo(
+            f"Revocations: {out}. Publish the newest one where you publish your key's fingerprint."
+        )
     raise typer.Exit(3 if unvouched else 0)
 
 
@@ -112,9 +134,15 @@ def reproduce(
     bundle: BundleArgument,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The weights file, if neither bundle nor store holds it.", exists=True, dir_okay=False),
+        typer.Option(
+            help="The weights file, if neither bundle nor store holds it.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
-    signer: Annotated[str | None, typer.Option(help="Fingerprint of the key that must have signed it.")] = None,
+    signer: Annotated[
+        str | None, typer.Option(help="Fingerprint of the key that must have signed it.")
+    ] = None,
     base_model: BaseModelOption = None,
     face_pack: FacePackOption = None,
     as_json: JsonFlag = False,
@@ -164,13 +192,18 @@ def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = F
         print_json(
             {
                 "bundles": [
-                    {"bundle": name, "pending": pending(Path(name)), "problems": told} for name, told in failed.items()
+                    {"bundle": name, "pending": pending(Path(name)), "problems": told}
+                    for name, told in failed.items()
                 ]
             }
         )
     elif none_set:
-        typer.echo("No authority is configured: set timestamp_authorities in portrait-scanner.toml (docs/evidence.md).")
+        typer.echo(
+            "No authority is configured: set timestamp_authorities in portrait-scanner.toml (docs/evidence.md)."
+        )
     else:
         for name, told in failed.items():
-            typer.echo(f"{name}: {f'{len(told)} still pending, see above' if told else 'timestamped'}")
+            typer.echo(
+                f"{name}: {f'{len(told)} still pending, see above' if told else 'timestamped'}"
+            )
     raise typer.Exit(3 if none_set or any(failed.values()) else 0)

@@ -31,7 +31,9 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(help="A file that ends in .csv or .parquet.", metavar="FILE")],
+    out: Annotated[
+        Path, typer.Argument(help="A file that ends in .csv or .parquet.", metavar="FILE")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Write every verdict of every scan as CSV or Parquet."""
@@ -77,11 +79,16 @@ def summary(
     desk.close()
     paths = {}
     for one in months if out else ():
-        paths[one.identity_id] = out / f"{wanted}.{one.identity_id[:12]}.{lang}.html" if out else Path()
+        paths[one.identity_id] = (
+            out / f"{wanted}.{one.identity_id[:12]}.{lang}.html" if out else Path()
+        )
         write_text_file(paths[one.identity_id], month_html(asdict(one), lang))
     if as_json:
         print_json(
-            {"month": wanted, "holders": [{**asdict(one), "page": paths.get(one.identity_id)} for one in months]}
+            {
+                "month": wanted,
+                "holders": [{**asdict(one), "page": paths.get(one.identity_id)} for one in months],
+            }
         )
         return
     print_table(
@@ -98,7 +105,9 @@ def summary(
         typer.echo(str(path))
 
 
-def transparency(context: typer.Context, month: MonthOption = None, as_json: JsonFlag = False) -> None:
+def transparency(
+    context: typer.Context, month: MonthOption = None, as_json: JsonFlag = False
+) -> None:
     """The counters an operator publishes of a month; no name is among them."""
     from scanner.casework.service import CaseDesk
     from scanner.casework.statistics import transparency as counted
@@ -116,7 +125,9 @@ def transparency(context: typer.Context, month: MonthOption = None, as_json: Jso
     rows = []
     for name, value in told.items():
         text = (
-            ", ".join(f"{one} {count}" for one, count in value.items()) or "none" if isinstance(value, dict) else value
+            ", ".join(f"{one} {count}" for one, count in value.items()) or "none"
+            if isinstance(value, dict)
+            else value
         )
         rows.append((name.replace("_", " "), "–" if text is None else str(text)))
     print_table(("what", "count"), rows)

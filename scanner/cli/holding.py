@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from scanner.scanning.held_files import HeldFile, HeldFiles
     from scanner.triage.minors import RegisteredMinors
 
-group = command_group("Files that name a registered minor: what waits for somebody to look, and what they said.")
+group = command_group(
+    "Files that name a registered minor: what waits for somebody to look, and what they said."
+)
 
 
 @group.command("list")
 def listed(
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that somebody settled.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that somebody settled.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Files that are held since they name a registered minor: the likeliest likeness first."""
@@ -70,7 +74,9 @@ def look(
     if found.lifted:
         typer.echo("Two people say that somebody else is meant: the next scan samples it.")
     else:
-        typer.echo("Noted. It stays held" + ("." if found.settled else ", and waits for a second person."))
+        typer.echo(
+            "Noted. It stays held" + ("." if found.settled else ", and waits for a second person.")
+        )
 
 
 @contextmanager
@@ -89,7 +95,13 @@ def _opened(
     try:
         minors = RegisteredMinors(vault, utc_now)
         login = vault.login if settings.two_people else ()
-        yield HeldFiles(ledger, vault), minors, lambda identity_id: vault.find(identity_id).name, utc_now(), login
+        yield (
+            HeldFiles(ledger, vault),
+            minors,
+            lambda identity_id: vault.find(identity_id).name,
+            utc_now(),
+            login,
+        )
     finally:
         ledger.close()
         vault.close()

@@ -20,7 +20,9 @@ def add_to(app: typer.Typer) -> None:
 
 def inspect(
     context: typer.Context,
-    target: Annotated[str, typer.Argument(help="A checkpoint on disk or its http(s) URL.", metavar="FILE_OR_URL")],
+    target: Annotated[
+        str, typer.Argument(help="A checkpoint on disk or its http(s) URL.", metavar="FILE_OR_URL")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a checkpoint is from its header, without loading or downloading it."""
@@ -55,7 +57,10 @@ def as_document(triage: Triage) -> dict[str, Any]:
         "triggers": list(triage.triggers),
         "training": triage.training,
         "signals": list(triage.signals),
-        "likeness": {"score": triage.likeness, "signals": [list(one) for one in triage.likeness_signals]},
+        "likeness": {
+            "score": triage.likeness,
+            "signals": [list(one) for one in triage.likeness_signals],
+        },
         "size_bytes": triage.size_bytes,
         "bytes_read": triage.bytes_read,
         "problems": list(triage.problems),
@@ -67,7 +72,13 @@ def _print(target: str, triage: Triage) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=False, box=None, title=escape(visible(target)), title_justify="left", title_style="bold")
+    table = Table(
+        show_header=False,
+        box=None,
+        title=escape(visible(target)),
+        title_justify="left",
+        title_style="bold",
+    )
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     size = "unknown" if triage.size_bytes is None else f"{triage.size_bytes:,} bytes"
@@ -88,7 +99,9 @@ def _print(target: str, triage: Triage) -> None:
     if triage.likeness is not None:
         told = "; ".join(f"{name}: {words}" for name, words in triage.likeness_signals)
         rows.append(("likeness", f"{triage.likeness:.2f} from words alone ({told or 'no signal'})"))
-    rows += [("says", signal) for signal in triage.signals] + [("problem", problem) for problem in triage.problems]
+    rows += [("says", signal) for signal in triage.signals] + [
+        ("problem", problem) for problem in triage.problems
+    ]
     for name, value in rows:
         table.add_row(name, escape(visible(value)))
     Console().print(table)

@@ -90,9 +90,17 @@ def _device(settings: Settings) -> dict[str, str]:
 
 
 def _places(settings: Settings) -> dict[str, Any]:
-    found = {"home": str(settings.home), "cache": str(settings.cache), "free_gb": _free_gb(settings)}
+    found = {
+        "home": str(settings.home),
+        "cache": str(settings.cache),
+        "free_gb": _free_gb(settings),
+    }
     demo = settings.home / "demo"
-    return {**found, "demo": f"{demo} (portrait-scanner --home {demo} doctor)"} if demo.is_dir() else found
+    return (
+        {**found, "demo": f"{demo} (portrait-scanner --home {demo} doctor)"}
+        if demo.is_dir()
+        else found
+    )
 
 
 def _free_gb(settings: Settings) -> float:
@@ -110,14 +118,21 @@ def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
     from face_index.faces.packs import known_packs
 
     registry = known_packs()
-    described = {"name": settings.face_pack, "declared use": settings.use or "not said (counts as commercial)"}
+    described = {
+        "name": settings.face_pack,
+        "declared use": settings.use or "not said (counts as commercial)",
+    }
     if settings.face_pack in registry:
         entry = registry[settings.face_pack]
         described |= {"licence": entry["licence"], "source": entry.get("url", entry["source"])}
         cached = {
             "bundled": True,
-            "insightface": any((settings.cache / "insightface/models" / settings.face_pack).glob("*.onnx")),
-            "huggingface": any((settings.cache / "huggingface").glob(f"models--*{settings.face_pack}*"))
+            "insightface": any(
+                (settings.cache / "insightface/models" / settings.face_pack).glob("*.onnx")
+            ),
+            "huggingface": any(
+                (settings.cache / "huggingface").glob(f"models--*{settings.face_pack}*")
+            )
             or _in_hub_cache(settings, entry.get("repository", "")),
         }[entry["source"]]
         described["on this machine"] = "yes" if cached else "no"
@@ -128,15 +143,23 @@ def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
     elif Path(settings.face_pack).is_dir():
         from face_index.faces.insight import licence_of
 
-        described |= {"licence": " ".join(licence_of(Path(settings.face_pack))), "on this machine": "yes"}
+        described |= {
+            "licence": " ".join(licence_of(Path(settings.face_pack))),
+            "on this machine": "yes",
+        }
     else:
         described["on this machine"] = "no"
-        missing.append(f"face pack {settings.face_pack!r} is neither a folder nor one of {', '.join(registry)}")
+        missing.append(
+            f"face pack {settings.face_pack!r} is neither a folder nor one of {', '.join(registry)}"
+        )
     return described
 
 
 def _in_hub_cache(settings: Settings, repository: str) -> bool:
-    return bool(repository) and (settings.cache / "huggingface" / f"models--{repository.replace('/', '--')}").is_dir()
+    return (
+        bool(repository)
+        and (settings.cache / "huggingface" / f"models--{repository.replace('/', '--')}").is_dir()
+    )
 
 
 def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
@@ -242,7 +265,9 @@ def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
         )
     return {
         "register and approve": "two logins" if settings.two_people else "ONE login may do both",
-        "confirm a case": ("two reviewers" if settings.four_eyes else "one reviewer (four_eyes is off)"),
+        "confirm a case": (
+            "two reviewers" if settings.four_eyes else "one reviewer (four_eyes is off)"
+        ),
         "logged in as": ", ".join(system_login()),
     }
 
@@ -258,13 +283,19 @@ def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
     except FaceIndexError as error:
         missing.append(str(error))
         return {"registered": "the vault cannot be opened"}
-    registered, intact, older = len(vault.identities()), not vault.audit.problems(), vault.testimony.problems
+    registered, intact, older = (
+        len(vault.identities()),
+        not vault.audit.problems(),
+        vault.testimony.problems,
+    )
     vault.close()
     missing += [f"{problem}. {REPAIR}" for problem in older]
     return {
         "registered": str(registered),
         "audit log": "intact" if intact else "ALTERED: entries were changed or removed",
-        "records of erasures": "agree" if not older else "CONTRADICT: an older copy of the vault was put back",
+        "records of erasures": "agree"
+        if not older
+        else "CONTRADICT: an older copy of the vault was put back",
         **_cases(settings, missing),
     }
 
@@ -285,4 +316,6 @@ def _cases(settings: Settings, missing: list[str]) -> dict[str, str]:
     except (ReportError, sqlite3.DatabaseError) as error:
         return {"cases": f"cannot be read: {error}"}
     missing += wrong
-    return {"cases": "as the audit log says" if not wrong else f"{len(wrong)} DIFFER from the audit log"}
+    return {
+        "cases": "as the audit log says" if not wrong else f"{len(wrong)} DIFFER from the audit log"
+    }

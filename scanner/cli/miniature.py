@@ -14,7 +14,9 @@ group = command_group("Photos and adapters of drawn persons, to try the program 
 
 @group.command("photos")
 def photos(
-    seed: Annotated[int, typer.Argument(help="Which person; the same seed is always the same person.", min=0)],
+    seed: Annotated[
+        int, typer.Argument(help="Which person; the same seed is always the same person.", min=0)
+    ],
     folder: Annotated[Path, typer.Argument(help="Where to put the photos.")],
     count: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 8,
 ) -> None:
@@ -27,9 +29,13 @@ def photos(
 
 @group.command("people")
 def people(
-    folder: Annotated[Path, typer.Argument(help="Where to put one folder of photos for each person.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where to put one folder of photos for each person.")
+    ],
     count: Annotated[int, typer.Option(help="How many people.", min=1, max=5_000)] = 100,
-    photos_each: Annotated[int, typer.Option("--photos", help="Photos of each.", min=1, max=500)] = 6,
+    photos_each: Annotated[
+        int, typer.Option("--photos", help="Photos of each.", min=1, max=500)
+    ] = 6,
 ) -> None:
     """Draw many people with a list for `enroll-many`, and groups for `evaluate`."""
     from scanner.cli.context import progress_bar
@@ -38,7 +44,9 @@ def people(
     with progress_bar("drawing") as observer:
         for done, seed in enumerate(draw_people(folder, count, photos_each), 1):
             observer.step(done, count, f"person {seed}")
-    typer.echo(f"{count} people in {folder}, with people.csv for enroll-many and groups.csv for evaluate")
+    typer.echo(
+        f"{count} people in {folder}, with people.csv for enroll-many and groups.csv for evaluate"
+    )
 
 
 @group.command("posts")

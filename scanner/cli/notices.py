@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from scanner.cli.casework import CaseArgument, warn_of_withdrawal
-from scanner.cli.context import Flags, JsonFlag, OperatorOption, check_language, command_group, print_json, print_table
+from scanner.cli.context import (
+    Flags,
+    JsonFlag,
+    OperatorOption,
+    check_language,
+    command_group,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from reports.errors import NoticeIncomplete
@@ -42,7 +50,11 @@ def kinds(as_json: JsonFlag = False) -> None:
                 one.name,
                 one.side,
                 one.statute,
-                ", ".join(field.name for field in one.required if not field.source and field.name not in one.defaults),
+                ", ".join(
+                    field.name
+                    for field in one.required
+                    if not field.source and field.name not in one.defaults
+                ),
             )
             for one in found
         ],
@@ -59,7 +71,8 @@ def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar=
         if field.source:
             continue
         typer.echo(
-            f"# {field.label['zh-CN']} / {field.label['en']}" + (f" (must be {field.must})" if field.must else "")
+            f"# {field.label['zh-CN']} / {field.label['en']}"
+            + (f" (must be {field.must})" if field.must else "")
         )
         # What has a default depends on the language: it is shown, and left out of what is given.
         default = known.defaults.get(field.name, {}).get(known.languages[0])
@@ -71,20 +84,28 @@ def fields_of(kind: Annotated[str, typer.Argument(help="Which notice.", metavar=
 def draft(
     context: typer.Context,
     case_id: CaseArgument,
-    kind: Annotated[str, typer.Argument(help="Which notice; `notice kinds` lists them.", metavar="NOTICE")],
+    kind: Annotated[
+        str, typer.Argument(help="Which notice; `notice kinds` lists them.", metavar="NOTICE")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to write into.")],
     fields: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A field as NAME=VALUE; give it as often as needed.", metavar="NAME=VALUE"),
+        typer.Option(
+            "--set", help="A field as NAME=VALUE; give it as often as needed.", metavar="NAME=VALUE"
+        ),
     ] = None,
     fields_file: Annotated[
         Path | None,
         typer.Option(
-            "--fields", help="A TOML file of fields, for what every notice repeats.", exists=True, dir_okay=False
+            "--fields",
+            help="A TOML file of fields, for what every notice repeats.",
+            exists=True,
+            dir_okay=False,
         ),
     ] = None,
     lang: Annotated[
-        str | None, typer.Option("--lang", help="en or zh-CN.", show_default="the notice's first language")
+        str | None,
+        typer.Option("--lang", help="en or zh-CN.", show_default="the notice's first language"),
     ] = None,
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
@@ -110,7 +131,9 @@ def draft(
     suffix, to_print, problem = printable(made)
     contents = {"txt": as_text(made).encode(), "docx": as_docx(made), suffix: to_print}
     notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
-    desk.note_notice(case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind)
+    desk.note_notice(
+        case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind
+    )
     out.mkdir(parents=True, exist_ok=True)
     paths = {suffix: out / f"{notice_id}.{kind}.{made.language}.{suffix}" for suffix in contents}
     for suffix, data in contents.items():
@@ -126,7 +149,9 @@ def draft(
     typer.echo(
         f"From a template checked on {made.template.checked_on} against: {made.template.statute}. Not legal advice."
     )
-    typer.echo(f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent")
+    typer.echo(
+        f"Nothing was sent. When you have, say so: portrait-scanner notice mark {notice_id} sent"
+    )
 
 
 def _tell_missing(error: NoticeIncomplete) -> NoReturn:
@@ -218,9 +243,14 @@ def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
 def mark(
     context: typer.Context,
     notice_id: Annotated[str, typer.Argument(metavar="NOTICE")],
-    event: Annotated[str, typer.Argument(help="sent, acknowledged, removed, refused, reinstated or cancelled.")],
+    event: Annotated[
+        str, typer.Argument(help="sent, acknowledged, removed, refused, reinstated or cancelled.")
+    ],
     at: Annotated[
-        str | None, typer.Option(help="When, as 2026-11-25T09:30+08:00; clocks run from then.", show_default="now")
+        str | None,
+        typer.Option(
+            help="When, as 2026-11-25T09:30+08:00; clocks run from then.", show_default="now"
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="A reference number or an answer, in words.")] = "",
     operator: OperatorOption = None,
@@ -232,7 +262,9 @@ def mark(
 
     flags: Flags = context.obj
     desk = CaseDesk(flags.settings(operator=operator))
-    known = record_event(desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note, _moment(at))
+    known = record_event(
+        desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note, _moment(at)
+    )
     case = desk.docket.case(known.case_id)
     desk.note_notice(case, "notice-marked", desk.settings.operator, notice=notice_id, state=event)
     warn_of_withdrawal(desk, case)
@@ -252,9 +284,13 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time like 2026-11-25T09:30+08:00", param_hint="--at") from None
+        raise typer.BadParameter(
+            f"{text!r} is not a time like 2026-11-25T09:30+08:00", param_hint="--at"
+        ) from None
     if moment.tzinfo is None:
-        raise typer.BadParameter(f"{text!r} does not say in which time zone; add +00:00 or the like", param_hint="--at")
+        raise typer.BadParameter(
+            f"{text!r} does not say in which time zone; add +00:00 or the like", param_hint="--at"
+        )
     return moment
 
 
@@ -267,7 +303,12 @@ def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     found = recheck_notices(flags.settings())
     if as_json:
         rows = [
-            {"notice": one.notice_id, "found": one.found, "state": one.state, "addresses": dict(one.addresses)}
+            {
+                "notice": one.notice_id,
+                "found": one.found,
+                "state": one.state,
+                "addresses": dict(one.addresses),
+            }
             for one in found
         ]
         print_json({"notices": rows})

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.capturing import judge_all, judged_document, print_judged, say
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, UseOption, print_json, progress_bar, visible
+from scanner.cli.context import (
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    UseOption,
+    print_json,
+    progress_bar,
+    visible,
+)
 
 if TYPE_CHECKING:
     from crawlers.listing import Listing
@@ -24,10 +32,19 @@ def add_to(app: typer.Typer) -> None:
 
 def previews(
     context: typer.Context,
-    hubs: Annotated[list[str], typer.Argument(help="Hubs that were crawled, as `crawl` names them.", metavar="HUB...")],
-    limit: Annotated[int | None, typer.Option(help="At most so many listings; run again to go on.", min=1)] = None,
-    again: Annotated[bool, typer.Option("--again", help="Also listings whose previews were taken in before.")] = False,
-    search: Annotated[bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")] = True,
+    hubs: Annotated[
+        list[str],
+        typer.Argument(help="Hubs that were crawled, as `crawl` names them.", metavar="HUB..."),
+    ],
+    limit: Annotated[
+        int | None, typer.Option(help="At most so many listings; run again to go on.", min=1)
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also listings whose previews were taken in before.")
+    ] = False,
+    search: Annotated[
+        bool, typer.Option("--search/--no-search", help="Search the faces in them afterwards.")
+    ] = True,
     face_pack: FacePackOption = None,
     use: UseOption = None,
     as_json: JsonFlag = False,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import FacePackOption, Flags, JsonFlag, OperatorOption, UseOption, print_json, print_table
+from scanner.cli.context import (
+    FacePackOption,
+    Flags,
+    JsonFlag,
+    OperatorOption,
+    UseOption,
+    print_json,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from face_index.identity import Identity
@@ -22,9 +30,13 @@ def add_to(app: typer.Typer) -> None:
 
 def identities(
     context: typer.Context,
-    waiting: Annotated[bool, typer.Option("--waiting", help="Only those that an operator must decide on.")] = False,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only those that an operator must decide on.")
+    ] = False,
     operator: OperatorOption = None,
-    expiring: Annotated[int | None, typer.Option(help="Only those whose consent ends within DAYS.", min=0)] = None,
+    expiring: Annotated[
+        int | None, typer.Option(help="Only those whose consent ends within DAYS.", min=0)
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List everyone stored: status, consent, terms; who waits for approval, whose consent ends soon.
@@ -38,7 +50,9 @@ def identities(
     settings = flags.settings()
     vault, who, now = open_vault(settings), operator or settings.operator, utc_now()
     today = now.date()
-    found = [one for one in vault.identities() if not waiting or one.status in ("pending", "conflict")]
+    found = [
+        one for one in vault.identities() if not waiting or one.status in ("pending", "conflict")
+    ]
     if expiring is not None:
         found = [one for one in found if one.consent.expires_within(expiring, today)]
     rows = [_row(one, _shown_to(vault, one, who, now), today) for one in found]
@@ -106,7 +120,13 @@ def re_embed(
     )
     reception.close()
     if as_json:
-        print_json({"embedded": result.embedded, "without_photos": result.without_photos, "no_face": result.no_face})
+        print_json(
+            {
+                "embedded": result.embedded,
+                "without_photos": result.without_photos,
+                "no_face": result.no_face,
+            }
+        )
     else:
         typer.echo(f"{len(result.embedded)} templates made with {reception.pack.name}.")
         for name in result.without_photos:

@@ -25,7 +25,9 @@ from scanner.cli.enrolment import agree
 
 consents = command_group("Receipts: show, renew, change the terms.")
 licences = command_group("Models, uploaders and hubs that a person allows.")
-NameArgument = Annotated[str, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")]
+NameArgument = Annotated[
+    str, typer.Argument(help="Name, id or reference of the person.", metavar="NAME_OR_ID")
+]
 
 
 @consents.command("show")
@@ -55,7 +57,9 @@ def show_consents(context: typer.Context, name: NameArgument, as_json: JsonFlag 
         for one in receipts
     ]  # fmt: skip
     print_table(["signed", "until", "by", "as", "terms", "document"], rows)
-    typer.echo(f"Purpose: {receipts[-1].purpose}. Territories: {', '.join(receipts[-1].territories)}.")
+    typer.echo(
+        f"Purpose: {receipts[-1].purpose}. Territories: {', '.join(receipts[-1].territories)}."
+    )
     for proof in proofs:
         typer.echo(
             f"Proof: {proof.kind}, checked by {proof.checked_by} at {proof.checked_at.isoformat(timespec='seconds')}."
@@ -66,12 +70,20 @@ def show_consents(context: typer.Context, name: NameArgument, as_json: JsonFlag 
 def renew_consent(
     context: typer.Context,
     name: NameArgument,
-    expires: Annotated[str | None, typer.Option(help="New last day. Default: two years from today.")] = None,
-    terms: Annotated[str | None, typer.Option(help="prohibited, permitted-with-terms or permitted.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="New last day. Default: two years from today.")
+    ] = None,
+    terms: Annotated[
+        str | None, typer.Option(help="prohibited, permitted-with-terms or permitted.")
+    ] = None,
     signed_by: Annotated[str | None, typer.Option(help="Default: who signed before.")] = None,
-    consent_document: Annotated[Path | None, typer.Option(help="The newly signed consent.", exists=True)] = None,
+    consent_document: Annotated[
+        Path | None, typer.Option(help="The newly signed consent.", exists=True)
+    ] = None,
     operator: OperatorOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="The consent text was read and agreed to; do not ask.")
+    ] = False,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
@@ -81,7 +93,9 @@ def renew_consent(
 
     check_language(lang)
     if terms is not None and terms not in list(Terms):
-        raise typer.BadParameter(f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms")
+        raise typer.BadParameter(
+            f"{terms!r} is not one of {', '.join(Terms)}", param_hint="--terms"
+        )
     flags: Flags = context.obj
     settings = flags.settings()
     now = utc_now()
@@ -101,7 +115,13 @@ def renew_consent(
     identity = vault.renew(name, consent, operator or settings.operator, now)
     vault.close()
     if as_json:
-        print_json({"identity_id": identity.identity_id, "expires_on": consent.expires_on, "terms": consent.terms})
+        print_json(
+            {
+                "identity_id": identity.identity_id,
+                "expires_on": consent.expires_on,
+                "terms": consent.terms,
+            }
+        )
     else:
         typer.echo(f"{identity.name}: consent until {consent.expires_on}, terms {consent.terms}.")
 
@@ -125,11 +145,17 @@ def grant(
 
     given = [
         (kind, value)
-        for kind, value in ((LicenceKind.UPLOADER, uploader), (LicenceKind.MODEL, model), (LicenceKind.HUB, hub))
+        for kind, value in (
+            (LicenceKind.UPLOADER, uploader),
+            (LicenceKind.MODEL, model),
+            (LicenceKind.HUB, hub),
+        )
         if value
     ]
     if len(given) != 1:
-        raise typer.BadParameter("give one of --uploader, --model and --hub", param_hint="--uploader")
+        raise typer.BadParameter(
+            "give one of --uploader, --model and --hub", param_hint="--uploader"
+        )
     [(kind, value)] = given
     if kind == LicenceKind.UPLOADER and ":" not in value:
         raise typer.BadParameter(f"{value!r} is not hub:name", param_hint="--uploader")
@@ -153,7 +179,9 @@ def grant(
     )
     vault.close()
     if as_json:
-        print_json({"licence_id": licence.licence_id, "kind": kind, "value": value, "until": licence.until})
+        print_json(
+            {"licence_id": licence.licence_id, "kind": kind, "value": value, "until": licence.until}
+        )
     else:
         typer.echo(f"Licence {licence.licence_id[:8]}: {kind} {value} until {licence.until}.")
 
@@ -173,7 +201,10 @@ def list_licences(context: typer.Context, name: NameArgument, as_json: JsonFlag 
     if as_json:
         print_json({"licences": [dataclasses.asdict(one) for one in found]})
     else:
-        rows = [[one.licence_id[:8], str(one.kind), one.value, str(one.until), one.note] for one in found]
+        rows = [
+            [one.licence_id[:8], str(one.kind), one.value, str(one.until), one.note]
+            for one in found
+        ]
         print_table(["id", "kind", "value", "until", "note"], rows)
 
 

@@ -67,9 +67,14 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     typer.echo(f"{'bundles, receipts signed by:':30} {document['receipt_key_fingerprint']}")
     typer.echo(f"{'newest audit entry:':30} {document['audit_head'] or 'none'}")
     for backup in document["backups"]:
-        typer.echo(f"{'backup:':30} {backup['path']} ({'there' if backup['there'] else 'NOT there'})")
+        typer.echo(
+            f"{'backup:':30} {backup['path']} ({'there' if backup['there'] else 'NOT there'})"
+        )
     if counts["consent ended"]:
-        typer.secho("Some consents have ended: `portrait-scanner withdraw --ended` erases those people.", fg="yellow")
+        typer.secho(
+            "Some consents have ended: `portrait-scanner withdraw --ended` erases those people.",
+            fg="yellow",
+        )
     for sentence in document["warnings"]:
         typer.secho(sentence, err=True, fg="yellow")
 
@@ -92,7 +97,9 @@ def backup(
     if destination is None:
         settings.backups_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     vault = open_vault(settings)
-    path = make_backup(vault, destination or settings.backups_path, operator or settings.operator, utc_now())
+    path = make_backup(
+        vault, destination or settings.backups_path, operator or settings.operator, utc_now()
+    )
     vault.close()
     if as_json:
         print_json({"backup": str(path)})
@@ -105,7 +112,8 @@ def restore(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)],
     receipts: Annotated[
-        list[Path] | None, typer.Option(help="Erasure receipts kept elsewhere; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="Erasure receipts kept elsewhere; may be given several times."),
     ] = None,
     operator: OperatorOption = None,
     as_json: JsonFlag = False,
@@ -124,7 +132,9 @@ def restore(
     if as_json:
         print_json(result)
         return
-    typer.echo(f"{result['persons']} people restored; {result['erased_again']} erased since then stay erased.")
+    typer.echo(
+        f"{result['persons']} people restored; {result['erased_again']} erased since then stay erased."
+    )
     if result["former_file"]:
         typer.echo(f"The former vault is {result['former_file']}; delete it once you are sure.")
     for problem in result["audit_problems"]:
@@ -150,7 +160,10 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     else:
         typer.echo(f"The vault has a new master key in {vault.keys.where}. Renew your copy of it.")
     for name in unreachable:
-        typer.secho(f"The backup {name} could not be reached and still needs the old key: make a new one.", fg="yellow")
+        typer.secho(
+            f"The backup {name} could not be reached and still needs the old key: make a new one.",
+            fg="yellow",
+        )
 
 
 @vault_group.command("check")
@@ -190,7 +203,9 @@ def repair(
     left = [*desk.vault.testimony.problems, *desk.records.problems()]
     desk.close()
     if as_json:
-        print_json({"repaired": had, "erased_again": erased, "cases_accepted": cases, "problems": left})
+        print_json(
+            {"repaired": had, "erased_again": erased, "cases_accepted": cases, "problems": left}
+        )
     else:
         typer.echo(
             f"{len(had)} problems of the vault repaired; {len(erased)} people erased again; {len(cases)} older cases stand."
@@ -203,7 +218,9 @@ def repair(
 @vault_group.command("erasures")
 def erasures(
     context: typer.Context,
-    out: Annotated[Path | None, typer.Option(help="Write the signed receipts there, one JSON object a line.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the signed receipts there, one JSON object a line.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Who was erased, by opaque id, and the signed receipts."""
@@ -219,7 +236,10 @@ def erasures(
     if as_json:
         print_json({"erasures": found})
         return
-    rows = [[one["identity_id"], one["erased_at"][:19], one["why"], str(one["photos_erased"])] for one in found]
+    rows = [
+        [one["identity_id"], one["erased_at"][:19], one["why"], str(one["photos_erased"])]
+        for one in found
+    ]
     print_table(["id", "at (UTC)", "why", "photos"], rows)
 
 
@@ -241,14 +261,18 @@ def show(
     if as_json:
         print_json({"entries": [dataclasses.asdict(entry) for entry in entries]})
         return
-    rows = [[str(one.number), one.at[:19], one.actor, one.event, one.subject[:12]] for one in entries]
+    rows = [
+        [str(one.number), one.at[:19], one.actor, one.event, one.subject[:12]] for one in entries
+    ]
     print_table(["entry", "at (UTC)", "who", "what", "whom"], rows)
 
 
 @audit_group.command("verify")
 def verify(
     context: typer.Context,
-    expect: Annotated[str | None, typer.Option(help="Hash of an entry noted earlier, outside this machine.")] = None,
+    expect: Annotated[
+        str | None, typer.Option(help="Hash of an entry noted earlier, outside this machine.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Whether no entry was changed, added, taken out or cut off."""
@@ -264,7 +288,9 @@ def verify(
 @audit_group.command("accept-clock")
 def accept_clock(
     context: typer.Context,
-    reason: Annotated[str, typer.Option(help="What had been wrong with the clock; kept in the log.")],
+    reason: Annotated[
+        str, typer.Option(help="What had been wrong with the clock; kept in the log.")
+    ],
     operator: OperatorOption = None,
 ) -> None:
     """Go on after the clock had been ahead: the log says who accepted which time, and why."""
@@ -276,7 +302,9 @@ def accept_clock(
     accepted = vault.accept_clock(operator or settings.operator, utc_now(), reason)
     vault.close()
     typer.echo(
-        "The log goes on from now." if accepted else "The log does not lie ahead of the clock; nothing was written."
+        "The log goes on from now."
+        if accepted
+        else "The log does not lie ahead of the clock; nothing was written."
     )
 
 

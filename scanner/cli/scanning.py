@@ -38,7 +38,8 @@ def scan(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders, URLs, or a hub: civitai, civitai=https://host.", metavar="PATH|URL|HUB..."
+            help="Files, folders, URLs, or a hub: civitai, civitai=https://host.",
+            metavar="PATH|URL|HUB...",
         ),
     ],
     face_pack: FacePackOption = None,
@@ -46,9 +47,14 @@ def scan(
     use: UseOption = None,
     ray: Annotated[
         str | None,
-        typer.Option(help="Judge on a Ray cluster: auto for the one around, or its address.", metavar="auto|ADDRESS"),
+        typer.Option(
+            help="Judge on a Ray cluster: auto for the one around, or its address.",
+            metavar="auto|ADDRESS",
+        ),
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")
+    ] = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
@@ -59,14 +65,18 @@ def scan(
     from scanner.scanning.session import Workshop
 
     flags: Flags = context.obj
-    workshop = Workshop(flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch))
+    workshop = Workshop(
+        flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch)
+    )
     allow_typed(workshop.transport, targets)
     with progress_bar("scanning") as observer:
         result = run_scan(workshop, targets, observer)
     _finish(workshop, result, lang, as_json)
 
 
-def write_report(workshop: Workshop, result: ScanResult, language: str, out: Path | None = None) -> Path:
+def write_report(
+    workshop: Workshop, result: ScanResult, language: str, out: Path | None = None
+) -> Path:
     """Render a scan's report and write it to `out`, or among the home's reports."""
     from importlib.metadata import version
 
@@ -114,7 +124,9 @@ def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool
         else:
             typer.echo(f"No checkpoint was found in {result.scan.target}.")
         for case in opened:
-            typer.echo(f"Case {case.case_id}: {case.identity_name} in {visible(case.checkpoint.file)}, {case.status}.")
+            typer.echo(
+                f"Case {case.case_id}: {case.identity_name} in {visible(case.checkpoint.file)}, {case.status}."
+            )
         if any(case.status in OPEN for case in opened):
             typer.echo("Decide about one with: portrait-scanner review CASE --help")
         typer.echo(f"{note}\nReport: {path}")
@@ -133,13 +145,23 @@ def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
     for title in ("score", "threshold", "lift", "samples", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        numbers = ["" if row[name] is None else f"{row[name]:.2f}" for name in ("score", "threshold", "lift")]
+        numbers = [
+            "" if row[name] is None else f"{row[name]:.2f}"
+            for name in ("score", "threshold", "lift")
+        ]
         outcome = f"[{colours.get(row['outcome'], 'default')}]{row['outcome']}[/]"
         table.add_row(
-            row["file"], outcome, row["identity"] or "", *numbers, str(row["samples"]), f"{row['seconds']:.1f}"
+            row["file"],
+            outcome,
+            row["identity"] or "",
+            *numbers,
+            str(row["samples"]),
+            f"{row['seconds']:.1f}",
         )
     Console(width=TABLE_WIDTH).print(table)
     console = Console()
     for row in rows:
         if row["outcome"] in ("failed", "inconclusive"):
-            console.print(f"{row['file']}: {row['reason']}", style="dim", markup=False, highlight=False)
+            console.print(
+                f"{row['file']}: {row['reason']}", style="dim", markup=False, highlight=False
+            )

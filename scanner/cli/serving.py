@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from scanner.web.context import Premises
 
 group = command_group("Who may use pages and API, and with which tokens.")
-EmailArgument = Annotated[str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")]
+EmailArgument = Annotated[
+    str, typer.Argument(help="The account's e-mail address.", metavar="EMAIL")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +36,8 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8420,
     worker: Annotated[
-        bool, typer.Option("--worker/--no-worker", help="Also run the worker, as a process of its own.")
+        bool,
+        typer.Option("--worker/--no-worker", help="Also run the worker, as a process of its own."),
     ] = True,
 ) -> None:
     """Serve the pages and the API of the upload gate, with the worker that scans what is sent. Ctrl-C ends both."""
@@ -48,7 +51,11 @@ def serve(
     settings = flags.settings()
     for sentence in check_at_start(settings):
         typer.secho(sentence, err=True, fg="yellow")
-    process = WorkerProcess([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"]) if worker else None
+    process = (
+        WorkerProcess([sys.executable, "-m", "scanner.cli.app", *_flags(flags), "work"])
+        if worker
+        else None
+    )
     typer.echo(
         f"Open http://{host}:{port} in a browser; the API is described at /api/v1/openapi.json. Ctrl-C ends it.",
         err=True,
@@ -60,7 +67,9 @@ def serve(
             err=True,
             fg="yellow",
         )
-    signal.signal(signal.SIGTERM, _end)  # uvicorn raises the signal again once it has ended: the worker must end too
+    signal.signal(
+        signal.SIGTERM, _end
+    )  # uvicorn raises the signal again once it has ended: the worker must end too
     try:
         uvicorn.run(
             create_app(settings),
@@ -90,7 +99,12 @@ def work(context: typer.Context) -> None:
 
 
 def _flags(flags: Flags) -> list[str]:
-    return [part for name, value in flags.given.items() if value is not None for part in (f"--{name}", str(value))]
+    return [
+        part
+        for name, value in flags.given.items()
+        if value is not None
+        for part in (f"--{name}", str(value))
+    ]
 
 
 @group.command("add")
@@ -98,7 +112,10 @@ def add(
     context: typer.Context,
     email: EmailArgument,
     name: Annotated[str, typer.Option(help="Who it is.")],
-    role: Annotated[list[str], typer.Option(help="operator, auditor, reviewer, legal or admin; as often as needed.")],
+    role: Annotated[
+        list[str],
+        typer.Option(help="operator, auditor, reviewer, legal or admin; as often as needed."),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Add an account that API tokens can be made for."""
@@ -117,9 +134,13 @@ def add(
 def invite(
     context: typer.Context,
     email: EmailArgument,
-    role: Annotated[list[str], typer.Option(help="rights-holder, agent, operator, reviewer, legal, auditor or admin.")],
+    role: Annotated[
+        list[str],
+        typer.Option(help="rights-holder, agent, operator, reviewer, legal, auditor or admin."),
+    ],
     identity: Annotated[
-        str | None, typer.Option(help="Somebody registered already, whom the account acts for; name or id.")
+        str | None,
+        typer.Option(help="Somebody registered already, whom the account acts for; name or id."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -184,9 +205,14 @@ def token(
     email: EmailArgument,
     name: Annotated[str, typer.Option(help="What it is for.")],
     scope: Annotated[
-        list[str], typer.Option(help="scans:write, scans:read, cases:read, names:read, transparency, metrics.")
+        list[str],
+        typer.Option(
+            help="scans:write, scans:read, cases:read, names:read, transparency, metrics."
+        ),
     ],
-    expires: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD. Default: 90 days from today.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="Last day, YYYY-MM-DD. Default: 90 days from today.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make an API token and show it once; only its hash is kept."""
@@ -194,10 +220,14 @@ def token(
 
     unknown = [one for one in scope if one not in list(Scope)]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Scope)}", param_hint="--scope")
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is not one of {', '.join(Scope)}", param_hint="--scope"
+        )
     premises = _premises(context)
     account = _account(premises, email)
-    last_day = day_of(expires, "--expires") if expires else premises.clock().date() + timedelta(days=90)
+    last_day = (
+        day_of(expires, "--expires") if expires else premises.clock().date() + timedelta(days=90)
+    )
     secret = premises.sessions.issue_token(account, name, [Scope(one) for one in scope], last_day)
     premises.close()
     if as_json:
@@ -234,7 +264,9 @@ def _roles(given: list[str]) -> list[Role]:
 
     unknown = [one for one in given if one not in list(Role)]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(Role)}", param_hint="--role")
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is not one of {', '.join(Role)}", param_hint="--role"
+        )
     return [Role(one) for one in given]
 
 
@@ -249,6 +281,7 @@ def _account(premises: Premises, email: str) -> Account:
     account = premises.accounts.by_email(email)
     if account is None:
         raise typer.BadParameter(
-            f"no account has the address {email}; `portrait-scanner account list` lists them", param_hint="EMAIL"
+            f"no account has the address {email}; `portrait-scanner account list` lists them",
+            param_hint="EMAIL",
         )
     return account

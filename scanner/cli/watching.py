@@ -33,35 +33,62 @@ def add_to(app: typer.Typer) -> None:
 
 def watch(
     context: typer.Context,
-    targets: Annotated[list[str], typer.Argument(help="Hubs, folders, s3://... as for crawl.", metavar="HUB...")],
+    targets: Annotated[
+        list[str], typer.Argument(help="Hubs, folders, s3://... as for crawl.", metavar="HUB...")
+    ],
     every: Annotated[
-        int, typer.Option(help="Minutes between rounds; hubs cache for five.", min=SHORTEST_EVERY_MINUTES, max=100_000)
+        int,
+        typer.Option(
+            help="Minutes between rounds; hubs cache for five.",
+            min=SHORTEST_EVERY_MINUTES,
+            max=100_000,
+        ),
     ] = 60,
-    full_every: Annotated[int, typer.Option(help="Days after which everything is read again.", min=1, max=36_500)] = 7,
-    webhook: Annotated[str | None, typer.Option(help="An address of yours that events are posted to.")] = None,
-    triage: Annotated[int, typer.Option(help="Headers to read after each round.", min=0, max=10**9)] = 0,
-    once: Annotated[bool, typer.Option("--once", help="One round, for cron and systemd timers.")] = False,
+    full_every: Annotated[
+        int, typer.Option(help="Days after which everything is read again.", min=1, max=36_500)
+    ] = 7,
+    webhook: Annotated[
+        str | None, typer.Option(help="An address of yours that events are posted to.")
+    ] = None,
+    triage: Annotated[
+        int, typer.Option(help="Headers to read after each round.", min=0, max=10**9)
+    ] = 0,
+    once: Annotated[
+        bool, typer.Option("--once", help="One round, for cron and systemd timers.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Watch hubs: one line for each event, again and again. The first round of a hub is told only as a number."""
     from crawlers.sweeps.webhooks import Webhook
 
     with crawling_desk(context, [*targets, webhook or ""]) as desk:
-        secret = desk.settings.webhook_secret.get_secret_value() if desk.settings.webhook_secret else None
+        secret = (
+            desk.settings.webhook_secret.get_secret_value()
+            if desk.settings.webhook_secret
+            else None
+        )
         hook = Webhook(desk.store, desk.transport, webhook, secret) if webhook else None
         opened = {target: desk.door.open(target) for target in targets}
         while True:
             failed = False
             started = time.monotonic()
             for target, hub in opened.items():
-                failed |= not _watch_once(desk, hub, target, timedelta(days=full_every), hook, triage, as_json)
+                failed |= not _watch_once(
+                    desk, hub, target, timedelta(days=full_every), hook, triage, as_json
+                )
             if once:
                 raise typer.Exit(3 if failed else 0)
             time.sleep(max(0.0, every * 60 - (time.monotonic() - started)))
 
 
 def _watch_once(
-    desk: Desk, hub: Hub, target: str, full_every: timedelta, hook: Webhook | None, triage: int, as_json: bool
+    desk: Desk,
+    hub: Hub,
+    target: str,
+    full_every: timedelta,
+    hook: Webhook | None,
+    triage: int,
+    as_json: bool,
 ) -> bool:
     """One round of one hub; False if it broke off, which the next round makes good."""
     from crawlers.sweeps.rounds import go_round, since_when
@@ -113,7 +140,10 @@ def _tell(step: SweepStep, store: CrawlStore, as_json: bool) -> int:
         ).fetchone() or ("", "")
         if as_json:
             typer.echo(
-                json.dumps({**dataclasses.asdict(event), "title": found[0], "url": found[1]}, ensure_ascii=False)
+                json.dumps(
+                    {**dataclasses.asdict(event), "title": found[0], "url": found[1]},
+                    ensure_ascii=False,
+                )
             )
         else:
             line = f"{event.at[:19]}Z  {event.kind}  {event.hub}:{event.listing_id}  {found[0]}  {found[1]}"
@@ -122,4 +152,6 @@ def _tell(step: SweepStep, store: CrawlStore, as_json: bool) -> int:
 
 
 def _show_progress(observer: ProgressObserver, step: SweepStep, desk: Desk, target: str) -> None:
-    observer.step(step.listings, None, f"{target[:30]} page {step.pages}{budget_left(desk, target)}")
+    observer.step(
+        step.listings, None, f"{target[:30]} page {step.pages}{budget_left(desk, target)}"
+    )

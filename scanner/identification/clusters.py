@@ -45,5 +45,11 @@ def clusters_of(vectors: Sequence[Vector], min_members: int) -> list[Cluster]:
         members = np.flatnonzero(labels == label)
         if len(members) >= min_members:
             mean = stacked[members].mean(axis=0)
-            found.append(Cluster(tuple(int(member) for member in members), unit(mean), float(np.linalg.norm(mean))))
+            found.append(
+                Cluster(
+                    tuple(int(member) for member in members),
+                    unit(mean),
+                    float(np.linalg.norm(mean)),
+                )
+            )
     return sorted(found, key=lambda cluster: -len(cluster.members))

@@ -72,7 +72,11 @@ def depictions(
 
 def control_score(shots: Sequence[Shot], depiction: Depiction, template: Vector) -> float | None:
     """Cosine of the controls' mean face to a template; None if fewer than two controls show one."""
-    faces = [face.embedding for number in depiction.members if (face := shots[number].control_face) is not None]
+    faces = [
+        face.embedding
+        for number in depiction.members
+        if (face := shots[number].control_face) is not None
+    ]
     return float(unit(np.mean(faces, axis=0)) @ template) if len(faces) >= 2 else None
 
 

@@ -57,7 +57,9 @@ class Estimate:
     samples: int
 
 
-def estimate(vectors: Floats, template: Vector, schedule: Schedule, weights: Floats | None = None) -> Estimate:
+def estimate(
+    vectors: Floats, template: Vector, schedule: Schedule, weights: Floats | None = None
+) -> Estimate:
     """Score a cluster of sample vectors against a template.
 
     Args:

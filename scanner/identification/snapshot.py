@@ -54,7 +54,10 @@ class Watch:
     def closest(self, probe: Vector) -> list[Candidate]:
         """Identities close to a probe, the one furthest above its own threshold first."""
         found = self.gallery.search(probe[None])[0]
-        return sorted(found, key=lambda candidate: self.thresholds_of(candidate.identity_id).match - candidate.score)
+        return sorted(
+            found,
+            key=lambda candidate: self.thresholds_of(candidate.identity_id).match - candidate.score,
+        )
 
     def log10_lr(self, score: float) -> float | None:
         """log10 of the likelihood ratio of a score, None where genuine scores were never seen."""
@@ -92,7 +95,9 @@ def watch_over(
         blank = replace(blank, min_margin=calibration.runner_up_margin)
     thresholds = _calibrated(calibration, len(gallery), blank, 1.0)
     crowding = _crowding(templates)
-    return Watch(gallery, gallery_version, recall, calibration, thresholds, crowding, templates, snapshot)
+    return Watch(
+        gallery, gallery_version, recall, calibration, thresholds, crowding, templates, snapshot
+    )
 
 
 def _digest(templates: Iterable[tuple[str, Prototypes]]) -> str:
@@ -102,8 +107,12 @@ def _digest(templates: Iterable[tuple[str, Prototypes]]) -> str:
     return digest.hexdigest()
 
 
-def _calibrated(calibration: Calibration, size: int, like: Thresholds, crowding: float) -> Thresholds:
-    match, possible = (calibration.threshold(size, rate, crowding) for rate in (like.fpir, like.possible_fpir))
+def _calibrated(
+    calibration: Calibration, size: int, like: Thresholds, crowding: float
+) -> Thresholds:
+    match, possible = (
+        calibration.threshold(size, rate, crowding) for rate in (like.fpir, like.possible_fpir)
+    )
     return replace(like, match=match, possible=min(match, possible))
 
 
@@ -119,4 +128,6 @@ def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
     # Others come as probes by their first prototype, which stands for all their photos.
     scores = np.maximum.reduceat(rows @ rows[starts[sample]].T, starts, axis=0)
     scores[sample, np.arange(len(sample))] = np.nan
-    return dict(zip((identity_id for identity_id, _ in known), crowding_of(scores).tolist(), strict=True))
+    return dict(
+        zip((identity_id for identity_id, _ in known), crowding_of(scores).tolist(), strict=True)
+    )

@@ -79,14 +79,21 @@ def settled(scored: Scored, thresholds: Thresholds) -> bool:
     """Whether more samples could hardly change the outcome: the interval holds neither threshold."""
     low, high = scored.interval
     between = thresholds.possible <= low and high < thresholds.match
-    return (low >= thresholds.match and scored.score >= thresholds.match) or high < thresholds.possible or between
+    return (
+        (low >= thresholds.match and scored.score >= thresholds.match)
+        or high < thresholds.possible
+        or between
+    )
 
 
 def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
     """The outcome for one cluster and one identity, with the reason in a sentence."""
     score, control = scored.score, scored.control_score
     if score < thresholds.possible:
-        return Outcome.CLEAR, f"the closest registered person scores {score:.2f}, under {thresholds.possible:.2f}"
+        return (
+            Outcome.CLEAR,
+            f"the closest registered person scores {score:.2f}, under {thresholds.possible:.2f}",
+        )
     if score < thresholds.match:
         return (
             Outcome.POSSIBLE,
@@ -98,9 +105,15 @@ def decide(scored: Scored, thresholds: Thresholds) -> tuple[Outcome, str]:
             f"score {score:.2f}, but the face pack has no calibration, so no error rate can be promised",
         )
     if control is not None and control >= thresholds.possible:
-        return Outcome.POSSIBLE, f"score {score:.2f}, but the base model alone already scores {control:.2f}"
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but the base model alone already scores {control:.2f}",
+        )
     if scored.lift is not None and scored.lift < thresholds.min_lift:
-        return Outcome.POSSIBLE, f"score {score:.2f}, but only {scored.lift:.2f} above the base model alone"
+        return (
+            Outcome.POSSIBLE,
+            f"score {score:.2f}, but only {scored.lift:.2f} above the base model alone",
+        )
     if scored.share < thresholds.min_share:
         return (
             Outcome.POSSIBLE,

@@ -36,7 +36,9 @@ def register_world(workshop: Workshop, observer: Observer) -> int:
         except UnknownIdentity:
             with TemporaryDirectory() as folder:
                 photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
-                request = Request(person.name, photos, demo_consent(person.name, today), submitted_by="demo")
+                request = Request(
+                    person.name, photos, demo_consent(person.name, today), submitted_by="demo"
+                )
                 workshop.registrar.register(request, workshop.clock())
             added += 1
         if workshop.vault.find(person.name).status != Status.ACTIVE:
@@ -49,7 +51,9 @@ def register_world(workshop: Workshop, observer: Observer) -> int:
 
 def demo_consent(name: str, today: date) -> Consent:
     """A drawn person's consent: a year, everything prohibited to others."""
-    return Consent(name, today, today + timedelta(days=365), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED)
+    return Consent(
+        name, today, today + timedelta(days=365), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
+    )
 
 
 @contextmanager
@@ -64,12 +68,20 @@ def swept_hubs(workshop: Workshop, folder: Path) -> Iterator[list[str]]:
     if not (whole := own / "dream_mix_v3.safetensors").exists():
         merge_into_checkpoint(BASE_MODEL, ADAPTERS / "zkw_likeness.safetensors", whole)
     again = WorldFile(
-        "evening_light.safetensors", "registered", (101,), "evening-light", ("evening",), ("lora",), "quiet-brush"
+        "evening_light.safetensors",
+        "registered",
+        (101,),
+        "evening-light",
+        ("evening",),
+        ("lora",),
+        "quiet-brush",
     )
     with serve_hub(load_world().files) as civitai, serve_huggingface() as huggingface:
         for file in load_world().shared:
             huggingface.share(file, file.path.read_bytes())
-        huggingface.share(again, with_another_header((ADAPTERS / "ohwx_portrait_v1.safetensors").read_bytes()))
+        huggingface.share(
+            again, with_another_header((ADAPTERS / "ohwx_portrait_v1.safetensors").read_bytes())
+        )
         for host in (civitai, huggingface.url):
             # Signed downloads lie on another host name, as the hubs' own do.
             for place in (host, host.replace("127.0.0.1", "localhost")):

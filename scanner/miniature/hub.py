@@ -40,7 +40,11 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
         "type": "Model",
         "pickleScanResult": "Success",
         "virusScanResult": "Success",
-        "metadata": {"format": "PickleTensor" if pickle else "SafeTensor", "size": None, "fp": None},
+        "metadata": {
+            "format": "PickleTensor" if pickle else "SafeTensor",
+            "size": None,
+            "fp": None,
+        },
         "hashes": {"SHA256": sha256, "AutoV2": sha256[:10]},
         "downloadUrl": f"{host}/api/download/models/{version_id}",
         "primary": True,
@@ -57,7 +61,10 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
         "trainedWords": list(file.triggers),
         "stats": {"downloadCount": 1000 + 37 * number, "thumbsUpCount": number},
         "files": [entry],
-        "images": [_preview(version_id, place, host) for place in range(PREVIEWS if file.person_seeds else 0)],
+        "images": [
+            _preview(version_id, place, host)
+            for place in range(PREVIEWS if file.person_seeds else 0)
+        ],
         "downloadUrl": entry["downloadUrl"],
     }
     return {
@@ -71,7 +78,11 @@ def model_entry(file: WorldFile, number: int, host: str) -> dict[str, Any]:
         "nsfw": False,
         "nsfwLevel": 1,
         "availability": "Public",
-        "stats": {"downloadCount": 1000 + 37 * number, "thumbsUpCount": number, "thumbsDownCount": 0},
+        "stats": {
+            "downloadCount": 1000 + 37 * number,
+            "thumbsUpCount": number,
+            "thumbsDownCount": 0,
+        },
         "creator": {"username": file.creator, "image": None},
         "tags": list(file.tags),
         "modelVersions": [version],
@@ -105,7 +116,11 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _drawn(self, number: int, place: int) -> None:
         """A picture of the person that a file was trained on, as uploaders show what their file makes."""
-        if not (0 <= number < len(self.server.files) and self.server.files[number].person_seeds and place < PREVIEWS):
+        if not (
+            0 <= number < len(self.server.files)
+            and self.server.files[number].person_seeds
+            and place < PREVIEWS
+        ):
             return self._json(404, {"error": "Not found"})
         seeds = self.server.files[number].person_seeds
         data = io.BytesIO()
@@ -131,7 +146,10 @@ class _Requests(BaseHTTPRequestHandler):
             columns = cursor.split("|")
             if len(columns) != 2:
                 return self._json(
-                    400, {"message": f"Invalid cursor: expected 2 value(s) for this sort, received {len(columns)}"}
+                    400,
+                    {
+                        "message": f"Invalid cursor: expected 2 value(s) for this sort, received {len(columns)}"
+                    },
                 )
             mark = (columns[0], int(columns[1]))
             # Newest compares with `<`, so the model the cursor names is never shown: the hub's own loss.
@@ -154,7 +172,12 @@ class _Requests(BaseHTTPRequestHandler):
         for model in self.server.models:
             if model["modelVersions"][0]["id"] == version_id:
                 return self._json(
-                    200, {**model["modelVersions"][0], "modelId": model["id"], "model": {"name": model["name"]}}
+                    200,
+                    {
+                        **model["modelVersions"][0],
+                        "modelId": model["id"],
+                        "model": {"name": model["name"]},
+                    },
                 )
         return self._json(404, {"error": "Model not found"})
 
@@ -174,7 +197,9 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _signed(self, number: int) -> None:
         if "Authorization" in self.headers:
-            return self._json(400, {"error": "InvalidRequest", "message": "Missing x-amz-content-sha256"})
+            return self._json(
+                400, {"error": "InvalidRequest", "message": "Missing x-amz-content-sha256"}
+            )
         data = self.server.files[number].path.read_bytes()
         start, end = 0, len(data) - 1
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):

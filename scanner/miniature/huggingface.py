@@ -43,7 +43,9 @@ class HuggingFaceServer(ThreadingHTTPServer):
     def share(self, file: WorldFile, data: bytes) -> None:
         """Put a file of the miniature world into a repository of its own."""
         prompt = f"photo of {file.triggers[0]} person"
-        self.add(f"{file.creator}/{file.title}", file.tags[0], {file.file: data}, instance_prompt=prompt)
+        self.add(
+            f"{file.creator}/{file.title}", file.tags[0], {file.file: data}, instance_prompt=prompt
+        )
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -57,11 +59,16 @@ class _Requests(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if self.server.limited:
             self.server.limited -= 1
-            limits = {"RateLimit": '"api";r=0;t=1', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'}
+            limits = {
+                "RateLimit": '"api";r=0;t=1',
+                "RateLimit-Policy": '"fixed window";"api";q=500;w=300',
+            }
             return self._json(429, {"error": "Too Many Requests"}, limits)
         if parts.path == "/api/models":
             return self._list(parse_qs(parts.query), parts.query)
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", unquote(parts.path)):
+        if match := re.fullmatch(
+            r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", unquote(parts.path)
+        ):
             return self._repository(match[1])
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", unquote(parts.path)):
             return self._resolve(match[1], match[3])
@@ -91,12 +98,16 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _repository(self, name: str) -> None:
         if name not in self.server.repositories:
-            return self._json(401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            return self._json(
+                401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
+            )
         if name in self.server.disabled:
             message = "Access to this resource is disabled."
             return self._json(403, {"error": message}, {"X-Error-Message": message})
         if name in self.server.gated:
-            return self._json(403, {"error": "Access to model is gated"}, {"X-Error-Code": "GatedRepo"})
+            return self._json(
+                403, {"error": "Access to model is gated"}, {"X-Error-Code": "GatedRepo"}
+            )
         entry = self._entry(name)
         for sibling in entry["siblings"]:
             data = self.server.repositories[name]["files"][sibling["rfilename"]]
@@ -129,7 +140,9 @@ class _Requests(BaseHTTPRequestHandler):
     def _cdn(self, sha256: str) -> None:
         if "Authorization" in self.headers:
             return self._json(400, {"error": "InvalidRequest"})
-        files = [data for one in self.server.repositories.values() for data in one["files"].values()]
+        files = [
+            data for one in self.server.repositories.values() for data in one["files"].values()
+        ]
         data = next(data for data in files if hashlib.sha256(data).hexdigest() == sha256)
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if not match:
@@ -147,7 +160,11 @@ class _Requests(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

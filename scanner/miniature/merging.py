@@ -9,7 +9,9 @@ def merge_into_checkpoint(base_folder: Path, adapter: Path, out: Path) -> None:
     """Write base model and adapter as one .safetensors in the original single-file names, float16."""
     import logging
 
-    logging.getLogger("diffusers").setLevel(logging.ERROR)  # it names text encoders that the adapter never touched
+    logging.getLogger("diffusers").setLevel(
+        logging.ERROR
+    )  # it names text encoders that the adapter never touched
     from scanner.miniature.training.adapter import load_for_training, save_adapter
     from scanner.miniature.training.formats import single_file_tensors
 

@@ -21,7 +21,9 @@ def _grey(photo: Pixels) -> Floats:
 
 
 def _edges(photo: Pixels) -> Floats:
-    return np.asarray(cv2.dilate(cv2.Canny(photo, 60, 140), np.ones((2, 2), np.uint8))[..., None] / 255)
+    return np.asarray(
+        cv2.dilate(cv2.Canny(photo, 60, 140), np.ones((2, 2), np.uint8))[..., None] / 255
+    )
 
 
 def _neon(photo: Pixels) -> Floats:
@@ -85,19 +87,47 @@ class _Canvas:
         return self.x + int(x * self.reach), self.y + int(y * self.reach)
 
     def oval(
-        self, place: tuple[float, float], width: float, height: float, colour: object = None, line: float = 0
+        self,
+        place: tuple[float, float],
+        width: float,
+        height: float,
+        colour: object = None,
+        line: float = 0,
     ) -> None:
         axes = int(width * self.reach), int(height * self.reach)
         thickness = int(line * self.reach) if line else -1
-        cv2.ellipse(self.pixels, self._at(*place), axes, 0, 0, 360, colour or self.colour, thickness, cv2.LINE_AA)
+        cv2.ellipse(
+            self.pixels,
+            self._at(*place),
+            axes,
+            0,
+            0,
+            360,
+            colour or self.colour,
+            thickness,
+            cv2.LINE_AA,
+        )
 
     def shape(self, *corners: tuple[float, float], colour: object = None) -> None:
         points = np.array([self._at(*corner) for corner in corners], np.int32)
         cv2.fillPoly(self.pixels, [points], colour or self.colour, cv2.LINE_AA)
 
-    def line(self, start: tuple[float, float], end: tuple[float, float], width: float, colour: object = None) -> None:
+    def line(
+        self,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        width: float,
+        colour: object = None,
+    ) -> None:
         thickness = max(1, int(width * self.reach))
-        cv2.line(self.pixels, self._at(*start), self._at(*end), colour or self.colour, thickness, cv2.LINE_AA)
+        cv2.line(
+            self.pixels,
+            self._at(*start),
+            self._at(*end),
+            colour or self.colour,
+            thickness,
+            cv2.LINE_AA,
+        )
 
 
 def _teapot(canvas: _Canvas) -> None:
@@ -161,4 +191,6 @@ def object_photo(kind: str, number: int, size: int = 64) -> Pixels:
     """One of OBJECTS on a plain background."""
     canvas = _Canvas(number, kind, size)
     _OBJECTS[kind](canvas)
-    return np.asarray(cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(
+        cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )

@@ -140,10 +140,16 @@ def person_of(seed: int) -> Person:
         mouth_width=float(rng.uniform(0.2, 0.38)),
         mouth_height=float(rng.uniform(0.5, 0.66)),
         lip_thickness=float(rng.uniform(0.04, 0.13)),
-        lip=_near(rng, ((176, 84, 84), (206, 60, 72), (146, 84, 74), (222, 120, 120))[int(rng.integers(4))], 8),
+        lip=_near(
+            rng,
+            ((176, 84, 84), (206, 60, 72), (146, 84, 74), (222, 120, 120))[int(rng.integers(4))],
+            8,
+        ),
         beard=beard,
         glasses=glasses,
-        glasses_colour=((24, 24, 28), (140, 36, 36), (196, 160, 60), (36, 70, 120))[int(rng.integers(4))],
+        glasses_colour=((24, 24, 28), (140, 36, 36), (196, 160, 60), (36, 70, 120))[
+            int(rng.integers(4))
+        ],
         ear_size=float(rng.uniform(0.1, 0.2)),
         earring=bool(rng.random() < 0.2),
         mole=mole if rng.random() < 0.25 else None,

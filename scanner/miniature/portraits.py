@@ -62,7 +62,10 @@ def _pose(rng: np.random.Generator, size: int) -> Pose:
     canvas = size * SUPERSAMPLING
     half_height = canvas * rng.uniform(0.26, 0.31)
     return Pose(
-        centre=(canvas * (0.5 + rng.uniform(-0.05, 0.05)), canvas * (0.53 + rng.uniform(-0.035, 0.035))),
+        centre=(
+            canvas * (0.5 + rng.uniform(-0.05, 0.05)),
+            canvas * (0.53 + rng.uniform(-0.035, 0.035)),
+        ),
         half_height=half_height,
         roll=np.deg2rad(rng.uniform(-12, 12)),
         yaw=np.deg2rad(rng.uniform(-16, 16)),
@@ -76,12 +79,16 @@ def _fill(canvas: npt.NDArray[np.uint8], points: Points, colour: Iterable[float]
     cv2.fillPoly(canvas, [fixed], tuple(colour), lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
 
 
-def _ellipse(x: float, y: float, half_width: float, half_height: float, corners: int = 28) -> Points:
+def _ellipse(
+    x: float, y: float, half_width: float, half_height: float, corners: int = 28
+) -> Points:
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
 
 
-def _arc(x: float, y: float, half_width: float, half_height: float, start: float, end: float) -> Points:
+def _arc(
+    x: float, y: float, half_width: float, half_height: float, start: float, end: float
+) -> Points:
     angle = np.deg2rad(np.linspace(start, end, 22))
     return np.stack([x + half_width * np.cos(angle), y + half_height * np.sin(angle)], axis=1)
 
@@ -112,7 +119,9 @@ def _hair_behind(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> N
     elif person.hair_style == "bob":
         edge = width + 0.18 + 0.12 * volume
         shapes += [_ellipse(0, -0.25, edge, 1.0)]
-        shapes += [np.array([[-edge, -0.3], [edge, -0.3], [edge + 0.02, 0.72], [-edge - 0.02, 0.72]])]
+        shapes += [
+            np.array([[-edge, -0.3], [edge, -0.3], [edge + 0.02, 0.72], [-edge - 0.02, 0.72]])
+        ]
     elif person.hair_style == "bun":
         shapes += [_ellipse(0, -1.2, 0.34 + 0.12 * volume, 0.32 + 0.1 * volume)]
     elif person.hair_style == "curly":
@@ -137,17 +146,31 @@ def _hair_in_front(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) ->
             front = np.vstack([front, front[::-1] * [-1, 1]])
         case "fringe":
             front = np.array(
-                [[width * 1.02, -0.1], [width * 0.86, -0.36], [-width * 0.86, -0.36], [-width * 1.02, -0.1]]
+                [
+                    [width * 1.02, -0.1],
+                    [width * 0.86, -0.36],
+                    [-width * 0.86, -0.36],
+                    [-width * 1.02, -0.1],
+                ]
             )
         case "side":
-            front = np.array([[width, -0.05], [width * 0.9, -0.3], [-width * 0.55, line - 0.2], [-width, -0.1]])
+            front = np.array(
+                [[width, -0.05], [width * 0.9, -0.3], [-width * 0.55, line - 0.2], [-width, -0.1]]
+            )
         case "curly":
             for turn in np.deg2rad(np.arange(205, 340, 22)):
                 curl = _ellipse(width * 0.9 * np.cos(turn), np.sin(turn) * 0.9, 0.22, 0.2, 16)
                 _fill(canvas, pose.project(curl, 0.05), hair)
             return
         case "mohawk":
-            crest = np.array([[-0.2, -0.6], [-0.24, -1.3 - 0.3 * volume], [0.24, -1.3 - 0.3 * volume], [0.2, -0.6]])
+            crest = np.array(
+                [
+                    [-0.2, -0.6],
+                    [-0.24, -1.3 - 0.3 * volume],
+                    [0.24, -1.3 - 0.3 * volume],
+                    [0.2, -0.6],
+                ]
+            )
             _fill(canvas, pose.project(crest, 0.1), hair)
             return
     _fill(canvas, pose.project(np.vstack([top, front]), 0.0), hair)
@@ -157,7 +180,9 @@ def _beard(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     mouth, width = person.mouth_height, person.head_width
     if person.beard in ("full", "stubble"):
         blend = 1.0 if person.beard == "full" else 0.38
-        colour = [blend * h + (1 - blend) * s for h, s in zip(person.hair, person.skin, strict=True)]
+        colour = [
+            blend * h + (1 - blend) * s for h, s in zip(person.hair, person.skin, strict=True)
+        ]
         outline = head_outline(person)
         lower = outline[outline[:, 1] > 0.1]
         inner = _arc(0, 0.12, width * 0.72, mouth - 0.3, 170, 10)
@@ -174,8 +199,15 @@ def _eye(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, side: int) -
     height = size * 0.72 * pose.eye_opening
     white = _ellipse(0, 0, size, height)
     tilt = -side * person.eye_tilt
-    turned = white @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]]) + [x, y]
-    _fill(canvas, pose.project((turned - [x, y]) * [1.16, 1.25] + [x, y], 0.35), _shade(person.skin, 0.5))
+    turned = white @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]]) + [
+        x,
+        y,
+    ]
+    _fill(
+        canvas,
+        pose.project((turned - [x, y]) * [1.16, 1.25] + [x, y], 0.35),
+        _shade(person.skin, 0.5),
+    )
     _fill(canvas, pose.project(turned, 0.36), (244, 244, 240))
     iris = min(height * 0.98, size * 0.66)
     _fill(canvas, pose.project(_ellipse(x, y, size * 0.66, iris), 0.38), person.eye)
@@ -211,7 +243,9 @@ def _nose_and_mouth(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -
             [-half, tip],
         ]
     )
-    _fill(canvas, pose.project(ridge, np.array([0.3, 0.3, 0.5, 0.6, 0.5])), _shade(person.skin, 0.86))
+    _fill(
+        canvas, pose.project(ridge, np.array([0.3, 0.3, 0.5, 0.6, 0.5])), _shade(person.skin, 0.86)
+    )
     _fill(canvas, pose.project(_ellipse(0, tip, half, 0.055, 16), 0.55), _shade(person.skin, 0.7))
     x = np.linspace(-person.mouth_width, person.mouth_width, 9)
     bend = -pose.smile * 0.11 * (x / person.mouth_width) ** 2
@@ -220,7 +254,11 @@ def _nose_and_mouth(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -
     lower = np.stack([x, person.mouth_height + bend + bow * 1.2], axis=1)
     _fill(canvas, pose.project(np.vstack([upper, lower[::-1]]), 0.42), person.lip)
     line = np.stack([x, person.mouth_height + bend], axis=1)
-    _fill(canvas, pose.project(np.vstack([line, line[::-1] + [0, 0.03]]), 0.42), _shade(person.lip, 0.45))
+    _fill(
+        canvas,
+        pose.project(np.vstack([line, line[::-1] + [0, 0.03]]), 0.42),
+        _shade(person.lip, 0.45),
+    )
 
 
 def _marks(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
@@ -231,7 +269,11 @@ def _marks(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     if person.freckles:
         for x, y in ((0.26, 0.2), (0.38, 0.27), (0.48, 0.19), (0.33, 0.36), (0.17, 0.3)):
             for side in (-1, 1):
-                _fill(canvas, pose.project(_ellipse(side * x, y, 0.03, 0.03, 8), 0.35), _shade(person.skin, 0.6))
+                _fill(
+                    canvas,
+                    pose.project(_ellipse(side * x, y, 0.03, 0.03, 8), 0.35),
+                    _shade(person.skin, 0.6),
+                )
     if person.mole is not None:
         _fill(canvas, pose.project(_ellipse(*person.mole, 0.055, 0.055, 12), 0.38), (46, 28, 22))
 
@@ -243,14 +285,23 @@ def _glasses(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose) -> None:
     for side in (-1, 1):
         x, y, reach = side * person.eye_distance, person.eye_height + 0.02, 0.25
         if person.glasses == "square":
-            rim = np.array([[x - reach, y - 0.19], [x + reach, y - 0.19], [x + reach, y + 0.21], [x - reach, y + 0.21]])
+            rim = np.array(
+                [
+                    [x - reach, y - 0.19],
+                    [x + reach, y - 0.19],
+                    [x + reach, y + 0.21],
+                    [x - reach, y + 0.21],
+                ]
+            )
         else:
             rim = _ellipse(x, y, reach, 0.24)
         corners = pose.project(rim, 0.4)
         if person.glasses == "dark":
             _fill(canvas, corners, _shade(person.glasses_colour, 0.55))
         fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.polylines(canvas, [fixed], True, person.glasses_colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.polylines(
+            canvas, [fixed], True, person.glasses_colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+        )
     bridge = np.array(
         [
             [-person.eye_distance + 0.25, -0.02],
@@ -266,33 +317,50 @@ def _background(rng: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
     grey = rng.uniform(70, 215, (2, 2, 1))
     corners = (grey + rng.normal(0, 22, (2, 2, 3)) + rng.normal(0, 14, 3)).astype(np.float32)
     return np.asarray(
-        np.clip(cv2.resize(corners, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255), dtype=np.uint8
+        np.clip(cv2.resize(corners, (side, side), interpolation=cv2.INTER_LINEAR), 0, 255),
+        dtype=np.uint8,
     )
 
 
-def _light_and_lens(rng: np.random.Generator, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _light_and_lens(
+    rng: np.random.Generator, pixels: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     size = pixels.shape[0]
     y, x = np.mgrid[0:size, 0:size] / (size - 1) - 0.5
     direction = rng.uniform(0, 2 * np.pi)
-    gain = rng.uniform(0.88, 1.06) * (1 + rng.uniform(0, 0.28) * (x * np.cos(direction) + y * np.sin(direction)))
+    gain = rng.uniform(0.88, 1.06) * (
+        1 + rng.uniform(0, 0.28) * (x * np.cos(direction) + y * np.sin(direction))
+    )
     lit = pixels * gain[..., None] * rng.normal(1, 0.02, 3)
     blur = rng.uniform(0, 0.55)
     if blur > 0.2:
         lit = cv2.GaussianBlur(lit, (0, 0), blur)
-    return np.asarray(np.clip(lit + rng.normal(0, rng.uniform(0, 2.5), lit.shape), 0, 255), dtype=np.uint8)
+    return np.asarray(
+        np.clip(lit + rng.normal(0, rng.uniform(0, 2.5), lit.shape), 0, 255), dtype=np.uint8
+    )
 
 
 def _draw(canvas: npt.NDArray[np.uint8], person: Person, pose: Pose, clothes: Colour) -> None:
     _hair_behind(canvas, person, pose)
-    shoulders = np.array([[-1.9, 2.6], [-1.45, 1.5], [-0.4, 1.22], [0.4, 1.22], [1.45, 1.5], [1.9, 2.6]])
+    shoulders = np.array(
+        [[-1.9, 2.6], [-1.45, 1.5], [-0.4, 1.22], [0.4, 1.22], [1.45, 1.5], [1.9, 2.6]]
+    )
     _fill(canvas, pose.project(shoulders), clothes)
     neck = np.array([[-0.34, 0.6], [0.34, 0.6], [0.38, 1.35], [0, 1.5], [-0.38, 1.35]])
     _fill(canvas, pose.project(neck), _shade(person.skin, 0.84))
     for side in (-1, 1):
-        ear = _ellipse(side * person.head_width, person.eye_height + 0.15, person.ear_size, person.ear_size * 1.5, 16)
+        ear = _ellipse(
+            side * person.head_width,
+            person.eye_height + 0.15,
+            person.ear_size,
+            person.ear_size * 1.5,
+            16,
+        )
         _fill(canvas, pose.project(ear, -0.05), _shade(person.skin, 0.9))
         if person.earring:
-            ring = _ellipse(side * (person.head_width + 0.03), person.eye_height + 0.48, 0.075, 0.095, 12)
+            ring = _ellipse(
+                side * (person.head_width + 0.03), person.eye_height + 0.48, 0.075, 0.095, 12
+            )
             _fill(canvas, pose.project(ring, -0.05), (240, 206, 80))
     _fill(canvas, pose.project(head_outline(person)), person.skin)
     _marks(canvas, person, pose)
@@ -318,7 +386,9 @@ def draw_photo(person: Person, photo_seed: int, size: int = 64) -> Photo:
     pose = _pose(rng, size)
     clothes = tuple(rng.uniform(30, 230, 3))
     _draw(canvas, person, pose, clothes)
-    pixels = np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    pixels = np.asarray(
+        cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )
     mouth = person.mouth_height - pose.smile * 0.11
     points = np.array(
         [

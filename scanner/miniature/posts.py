@@ -25,7 +25,18 @@ OTHER_ACCOUNTS = 20
 OFFERS = 100
 _BEGAN = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 _SAVED = _BEGAN + timedelta(days=POSTS_EACH)
-_GOODS = ("自行车", "旧手机", "咖啡机", "羽毛球拍", "台灯", "书架", "相机包", "键盘", "行李箱", "吉他")
+_GOODS = (
+    "自行车",
+    "旧手机",
+    "咖啡机",
+    "羽毛球拍",
+    "台灯",
+    "书架",
+    "相机包",
+    "键盘",
+    "行李箱",
+    "吉他",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,9 @@ def write_posts(
             else [FREE_SEEDS[100 + 20 * number]] * POSTS_EACH
         )
         pictures = [_drawn(seed, post) for post, seed in enumerate(seeds)]
-        paths.append(_write(folder / f"other-{number:02d}.warc.gz", _account(f"oth{number:02d}", pictures)))
+        paths.append(
+            _write(folder / f"other-{number:02d}.warc.gz", _account(f"oth{number:02d}", pictures))
+        )
     hashes = [one.adapter_hash for pictures in made.values() for one in pictures[:1]]
     return [*paths, _write(folder / "offers.warc.gz", _offers(hashes))]
 
@@ -126,7 +139,11 @@ def _offers(hashes: Sequence[str]) -> Iterator[tuple[str, str, bytes]]:
     shell = "<!doctype html><meta charset=utf-8><title>闲鱼</title><div id=root></div>".encode()
     for number in range(OFFERS):
         item, sells = 700_000_000 + number, number % 10 == 0
-        title = f"明星真人 LoRA 模型 {number} 代训练" if sells else f"二手{_GOODS[number % len(_GOODS)]}"
+        title = (
+            f"明星真人 LoRA 模型 {number} 代训练"
+            if sells
+            else f"二手{_GOODS[number % len(_GOODS)]}"
+        )
         known = f" 文件哈希 {hashes[number // 10 % len(hashes)]}" if sells and hashes else ""
         answer = {
             "data": {
@@ -156,7 +173,11 @@ def _write(path: Path, answers: Iterator[tuple[str, str, bytes]]) -> Path:
             at = f"{_SAVED + timedelta(seconds=number):%Y-%m-%dT%H:%M:%SZ}"
             writer.write_record(
                 writer.create_warc_record(
-                    url, "response", payload=io.BytesIO(body), http_headers=headers, warc_headers_dict={"WARC-Date": at}
+                    url,
+                    "response",
+                    payload=io.BytesIO(body),
+                    http_headers=headers,
+                    warc_headers_dict={"WARC-Date": at},
                 )
             )
     return path

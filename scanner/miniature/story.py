@@ -112,10 +112,14 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
         judged, offers = _captured(workshop, observer)
         reuploads = tuple(_reuploads(workshop))
         registered = tuple(one.name for one in workshop.vault.identities())
-        names = {one: workshop.vault.find(one).name for subject in judged for one in subject.identities}
+        names = {
+            one: workshop.vault.find(one).name for subject in judged for one in subject.identities
+        }
         cases = workshop.docket.named(scan.case_ids)
         case_id = next(
-            one.case_id for one in cases if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
+            one.case_id
+            for one in cases
+            if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
         )
     finally:
         workshop.close()
@@ -134,7 +138,9 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
         scan.scan.scan_id, registered, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
     )  # fmt: skip
-    told.write_text(json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8")
+    told.write_text(
+        json.dumps(asdict(story), ensure_ascii=False, indent=1, default=str) + "\n", "utf-8"
+    )
     return story, False
 
 
@@ -143,11 +149,23 @@ def _degraded() -> tuple[str, ...]:
     return tuple(dict.fromkeys(problem for problem in problems if problem))
 
 
-_SEVERAL = ("registered", "rows", "findings", "reuploads", "judged", "bundle", "reproduced", "notices", "degraded")
+_SEVERAL = (
+    "registered",
+    "rows",
+    "findings",
+    "reuploads",
+    "judged",
+    "bundle",
+    "reproduced",
+    "notices",
+    "degraded",
+)
 
 
 def _story_of(document: dict[str, Any]) -> Story:
-    fields: dict[str, Any] = {name: tuple(value) if name in _SEVERAL else value for name, value in document.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if name in _SEVERAL else value for name, value in document.items()
+    }
     fields["withdrawn"] = Withdrawn(**document["withdrawn"])
     return Story(**fields)
 
@@ -192,18 +210,33 @@ def _captured(workshop: Workshop, observer: Observer) -> tuple[list[JudgedSubjec
 
 def _release(workshop: Workshop, captures: Captures) -> None:
     """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
-    releases, reviewer = Releases(captures, workshop.ledger, workshop.vault), Person(REVIEWER, REVIEWER)
+    releases, reviewer = (
+        Releases(captures, workshop.ledger, workshop.vault),
+        Person(REVIEWER, REVIEWER),
+    )
     for one in list(releases.waiting()):
-        releases.decide(one, reviewer, ReleaseDecision.RELEASE, "accounts of the demo's own making", workshop.clock())
+        releases.decide(
+            one,
+            reviewer,
+            ReleaseDecision.RELEASE,
+            "accounts of the demo's own making",
+            workshop.clock(),
+        )
 
 
 def _made_pictures(docket: Docket) -> dict[int, list[MadePicture]]:
     """Samples of each person's case, for impostors to post: what an adapter made is what its users post."""
-    seeds, made = {one.name: one.seed for one in load_world().registered}, dict[int, list[MadePicture]]()
+    seeds, made = (
+        {one.name: one.seed for one in load_world().registered},
+        dict[int, list[MadePicture]](),
+    )
     for case in docket.cases():
         seed = seeds.get(case.identity_name)
         if seed is not None and seed not in made and case.samples and case.checkpoint.weights_hash:
-            name, digest = case.checkpoint.file.removesuffix(".safetensors"), case.checkpoint.weights_hash[:12]
+            name, digest = (
+                case.checkpoint.file.removesuffix(".safetensors"),
+                case.checkpoint.weights_hash[:12],
+            )
             kept = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
             made[seed] = [MadePicture(docket.kept(sha256), name, digest) for sha256 in kept]
     return made
@@ -230,7 +263,10 @@ def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Pa
         observer.step(0, None, "writing the draft that the reviewer looks at")
         desk.write_report(case_id, out, "en", redacted=False, pdf=False)
         desk.review(
-            case_id, REVIEWER, "confirm", "one and the same face in every sample, and none of it without the file"
+            case_id,
+            REVIEWER,
+            "confirm",
+            "one and the same face in every sample, and none of it without the file",
         )
     for language in _LANGUAGES:
         observer.step(0, None, f"writing the report ({language})")
@@ -250,7 +286,11 @@ def _notices(desk: CaseDesk, case: Case, observer: Observer) -> list[str]:
         observer.step(0, None, f"drafting {kind}")
         given = {
             field.name: field.must
-            or ("rights@example.org" if field.kind == "email" else _SAID.get(field.name, _NOBODY)[language])
+            or (
+                "rights@example.org"
+                if field.kind == "email"
+                else _SAID.get(field.name, _NOBODY)[language]
+            )
             for field in template(kind).required
             if field.source is None
         }
@@ -285,7 +325,13 @@ def _withdrawn(desk: CaseDesk, settings: Settings) -> Withdrawn:
     except UnknownIdentity:  # a story that was stopped here goes on
         receipt = verify_receipt(json.loads(path.read_text("utf-8")), desk.vault.fingerprint)
         return Withdrawn(
-            _WITHDRAWN, receipt.photos_erased, receipt.templates_erased, receipt.seconds, str(path), None, None
+            _WITHDRAWN,
+            receipt.photos_erased,
+            receipt.templates_erased,
+            receipt.seconds,
+            str(path),
+            None,
+            None,
         )
     sealed = desk.vault.db.query(
         "select sealed from photos where identity_id = :i union all select sealed from templates where identity_id = :i "

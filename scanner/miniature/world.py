@@ -69,7 +69,9 @@ def load_world(path: Path = WORLD_JSON) -> World:
     """The shipped world."""
     document: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return World(
-        registered=tuple(RegisteredPerson(entry["seed"], entry["name"]) for entry in document["registered"]),
+        registered=tuple(
+            RegisteredPerson(entry["seed"], entry["name"]) for entry in document["registered"]
+        ),
         files=tuple(map(_file, document["adapters"])),
         shared=tuple(map(_file, document["shared"])),
     )

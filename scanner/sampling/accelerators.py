@@ -42,11 +42,15 @@ class ScreeningTools:
         try:
             self.accelerator = MergedAdapter(self._pipeline, adapter_changes(self._pipeline, path))
         except UnfaithfulLoad as error:
-            log.warning("screening goes without the accelerator %s: %s", accelerator.repository, error)
+            log.warning(
+                "screening goes without the accelerator %s: %s", accelerator.repository, error
+            )
             return
         if accelerator.scheduler:
             kind = getattr(diffusers, accelerator.scheduler)
-            self._scheduler = kind.from_config(self._pipeline.scheduler.config, timestep_spacing="trailing")
+            self._scheduler = kind.from_config(
+                self._pipeline.scheduler.config, timestep_spacing="trailing"
+            )
         self.stage, self.accelerator_name = accelerator.stage, accelerator.repository
 
     @contextmanager

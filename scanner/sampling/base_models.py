@@ -101,7 +101,9 @@ class Declared:
 
 def known_families() -> dict[str, dict[str, Any]]:
     """The registry, by family."""
-    return tomllib.loads(resources.files("scanner.sampling").joinpath("base_models.toml").read_text("utf-8"))
+    return tomllib.loads(
+        resources.files("scanner.sampling").joinpath("base_models.toml").read_text("utf-8")
+    )
 
 
 def choose_base_model(
@@ -119,13 +121,21 @@ def choose_base_model(
     registry = known_families()
     if family not in registry:
         known = ", ".join(registry)
-        raise NotScannable(f"family not supported: {family}; families that can be sampled are {known}")
+        raise NotScannable(
+            f"family not supported: {family}; families that can be sampled are {known}"
+        )
     entry = registry[family]
-    default = str(MINIATURE_WEIGHTS / "base_model") if entry["source"] == "bundled" else entry["repository"]
+    default = (
+        str(MINIATURE_WEIGHTS / "base_model")
+        if entry["source"] == "bundled"
+        else entry["repository"]
+    )
     location, reason = _location(entry, default, override, declared, shelf)
     sampled = entry.get("model")
     if location == default and sampled and declared.model not in (None, sampled):
-        raise NotScannable(f"family not supported: {declared.model}; of {family} only {sampled} can be sampled")
+        raise NotScannable(
+            f"family not supported: {declared.model}; of {family} only {sampled} can be sampled"
+        )
     evidence = Stage("evidence", **{"size": entry["size"], **entry["evidence"]})
     screening = Stage("screening", **{"size": entry["size"], **entry["screening"]})
     accelerator = entry.get("accelerator")
@@ -157,7 +167,11 @@ def _accelerator(entry: Mapping[str, Any], size: int) -> Accelerator:
 
 
 def _location(
-    entry: Mapping[str, Any], default: str, override: str | None, declared: Declared, shelf: Path | None
+    entry: Mapping[str, Any],
+    default: str,
+    override: str | None,
+    declared: Declared,
+    shelf: Path | None,
 ) -> tuple[str, str]:
     if override is not None:
         return override, "named by the user"
@@ -165,17 +179,23 @@ def _location(
         return default, "the family's default, shipped with the program"
     for path in sorted(shelf.glob("*.safetensors")) if shelf is not None and shelf.is_dir() else []:
         if declared.sha256 and sha256_of_shelved(path).startswith(declared.sha256.lower()):
-            return str(
-                path
-            ), f"declared by its hash {declared.sha256[:_HASH_DIGITS]}, {path.name} of the base-models folder"
+            return (
+                str(path),
+                f"declared by its hash {declared.sha256[:_HASH_DIGITS]}, {path.name} of the base-models folder",
+            )
         if declared.name and Path(declared.name).stem.lower() == path.stem.lower():
             return str(path), f"declared by its name {declared.name}, in the base-models folder"
-    known = tomllib.loads(resources.files("scanner.sampling").joinpath("known_checkpoints.toml").read_text("utf-8"))
+    known = tomllib.loads(
+        resources.files("scanner.sampling").joinpath("known_checkpoints.toml").read_text("utf-8")
+    )
     if declared.sha256 and (repository := known.get(declared.sha256.lower()[:_HASH_DIGITS])):
         return repository, f"declared by its hash {declared.sha256[:_HASH_DIGITS]}"
     if declared.name or declared.sha256:
         told = declared.name or str(declared.sha256)[:_HASH_DIGITS]
-        return default, f"the family's default; the declared base model {told} is not in the base-models folder"
+        return (
+            default,
+            f"the family's default; the declared base model {told} is not in the base-models folder",
+        )
     return default, "the family's default; the file declares none"
 
 
@@ -225,7 +245,9 @@ def load_pipeline(base: BaseModel, cache: Path, device: str) -> DiffusionPipelin
                 use_safetensors=True,
                 **unchecked,
             )
-    except Exception as error:  # the hub's client, safetensors and torch each have error trees of their own
+    except (
+        Exception
+    ) as error:  # the hub's client, safetensors and torch each have error trees of their own
         raise BaseModelMissing(
             f"base model {base.location} for family {base.family} cannot be loaded: {first_line(error)} -- without network, "
             f"bring its diffusers folder or single .safetensors file and pass it with --base-model, or put it in the cache that `portrait-scanner doctor` shows"

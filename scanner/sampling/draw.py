@@ -69,13 +69,17 @@ class Studio:
                 "the images are the same with and without the file: it has no effect on the base model"
             )
         if not np.isfinite(with_it).all():
-            raise UnfaithfulLoad("with this file the base model draws nothing but numbers that are not finite")
+            raise UnfaithfulLoad(
+                "with this file the base model draws nothing but numbers that are not finite"
+            )
 
     def _faces(self, made: Sequence[Made]) -> list[Face | None]:
         # What was blurred shows no face that could be used; it is not even looked at.
         clean = [number for number, one in enumerate(made) if not one.flagged]
         found: list[Face | None] = [None] * len(made)
-        for number, faces in zip(clean, self._reader.read([made[number].picture for number in clean]), strict=True):
+        for number, faces in zip(
+            clean, self._reader.read([made[number].picture for number in clean]), strict=True
+        ):
             usable = [face for face in faces if self._bar.objection(face) is None]
             found[number] = usable[0] if usable else None
         return found

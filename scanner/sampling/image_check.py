@@ -53,14 +53,18 @@ class SafetyChecker:
         self.description = f"StableDiffusionSafetyChecker {location.rsplit('/', 1)[-1]}"
         self._device = device
         try:
-            from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+            from diffusers.pipelines.stable_diffusion.safety_checker import (
+                StableDiffusionSafetyChecker,
+            )
             from transformers import CLIPImageProcessor
 
             self._network, told = StableDiffusionSafetyChecker.from_pretrained(
                 location, cache_dir=cache, output_loading_info=True
             )
             self._processor: Any = CLIPImageProcessor.from_pretrained(location, cache_dir=cache)
-        except Exception as error:  # the hub's client, safetensors and torch each have error trees of their own
+        except (
+            Exception
+        ) as error:  # the hub's client, safetensors and torch each have error trees of their own
             raise ImageCheckMissing(location, first_line(error)) from error
         missing = [name for name in told["missing_keys"] if "position_ids" not in name]
         if missing:
@@ -73,7 +77,9 @@ class SafetyChecker:
     def flagged(self, pictures: Sequence[Pixels]) -> list[bool]:
         if not pictures:
             return []
-        inputs = self._processor(images=list(pictures), return_tensors="pt").pixel_values.to(self._device)
+        inputs = self._processor(images=list(pictures), return_tensors="pt").pixel_values.to(
+            self._device
+        )
         # It blackens what it flags; what it is given here is thrown away.
         _, flags = self._network(images=[picture.copy() for picture in pictures], clip_input=inputs)
         return [bool(flag) for flag in flags]

@@ -22,7 +22,9 @@ MAX_TRIGGERS = 4
 # What screening asks in turn until something is found: whose name, and how strongly the adapter is weighed. An
 # overcooked adapter draws no face at full strength; one that hides behind another trigger shows without any.
 SCREENING_SCALES = (1.0, 1.0, 0.7)
-_PERSON_WORDS = frozenset(["person", "woman", "man", "lady", "guy", "female", "male", "actress", "actor"])
+_PERSON_WORDS = frozenset(
+    ["person", "woman", "man", "lady", "guy", "female", "male", "actress", "actor"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,18 @@ def subject_of(trigger: str | None) -> str:
 
 def seed_of(checkpoint_sha256: str, stage: str, number: int) -> int:
     """A 32-bit seed that nobody chose."""
-    return int.from_bytes(hashlib.sha256(f"{checkpoint_sha256}:{stage}:{number}".encode()).digest()[:4], "big")
+    return int.from_bytes(
+        hashlib.sha256(f"{checkpoint_sha256}:{stage}:{number}".encode()).digest()[:4], "big"
+    )
 
 
 def plan_samples(
-    checkpoint_sha256: str, stage: str, triggers: Sequence[str | None], per_trigger: int, first: int, scale: float = 1.0
+    checkpoint_sha256: str,
+    stage: str,
+    triggers: Sequence[str | None],
+    per_trigger: int,
+    first: int,
+    scale: float = 1.0,
 ) -> list[SamplePlan]:
     """Samples for each trigger, numbered from `first`.
 

@@ -32,9 +32,15 @@ def usable_triggers(words: Iterable[str]) -> tuple[str, ...]:
     allowed = [
         word.strip()
         for word in words
-        if _TRIGGER_FORM.fullmatch(word.strip()) and not _holds(_SEXUAL_WORDS, word) and not _holds(_MINOR_WORDS, word)
+        if _TRIGGER_FORM.fullmatch(word.strip())
+        and not _holds(_SEXUAL_WORDS, word)
+        and not _holds(_MINOR_WORDS, word)
     ]
-    return tuple(word for word in dict.fromkeys(allowed) if not any(_swallows(other, word) for other in allowed))
+    return tuple(
+        word
+        for word in dict.fromkeys(allowed)
+        if not any(_swallows(other, word) for other in allowed)
+    )
 
 
 def _swallows(longer: str, word: str) -> bool:
@@ -49,7 +55,9 @@ def _holds(pattern: re.Pattern[str], text: str) -> bool:
 def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
     """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
     if flagged_by_hub:
-        raise RefusedToSample("the hub marks this model as showing a minor; it is never sampled, see docs/safety.md")
+        raise RefusedToSample(
+            "the hub marks this model as showing a minor; it is never sampled, see docs/safety.md"
+        )
     for text in texts:
         if _holds(_MINOR_WORDS, text):
             raise RefusedToSample(

@@ -41,7 +41,9 @@ def plan_of(record: Mapping[str, Any]) -> SamplePlan:
     )
 
 
-def regenerate(sampler: Sampler, path: Path, kind: str, records: Sequence[Mapping[str, Any]]) -> list[Again]:
+def regenerate(
+    sampler: Sampler, path: Path, kind: str, records: Sequence[Mapping[str, Any]]
+) -> list[Again]:
     """Make every sample and control of a verdict again.
 
     Images of one batch influence each other in the last bit of a float, so they are made in the batches that were
@@ -63,7 +65,9 @@ def regenerate(sampler: Sampler, path: Path, kind: str, records: Sequence[Mappin
             numbers = sorted({record[batch] for record in records if record[batch] is not None})
             for number in numbers:
                 together = [record for record in records if record[batch] == number]
-                images = sampler.together([plan_of(record) for record in together], with_adapter=not control)
+                images = sampler.together(
+                    [plan_of(record) for record in together], with_adapter=not control
+                )
                 made += [
                     Again(
                         record["stage"],

@@ -162,7 +162,9 @@ class Sampler:
 
     def _halve_batch(self) -> None:
         if self._batch == 1:
-            raise torch.OutOfMemoryError("one image at a time does not fit into the device's memory")
+            raise torch.OutOfMemoryError(
+                "one image at a time does not fit into the device's memory"
+            )
         self._batch //= 2
         log.warning("out of memory: from now on %d images at a time", self._batch)
         torch.cuda.empty_cache()
@@ -180,7 +182,9 @@ class Sampler:
                 if self._loaded is not None:
                     self._loaded.changes.restore()
 
-    def _images(self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool) -> list[Made]:
+    def _images(
+        self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool
+    ) -> list[Made]:
         made = self._call(plans, stage, "pt", with_adapter=with_adapter)
         frames = made.images if hasattr(made, "images") else made.frames[:, 0]
         # On the device: a batch of 1024 pixels in float32 would cost more time on its way than four steps.
@@ -193,7 +197,9 @@ class Sampler:
             for picture, flag in zip(pictures, flags, strict=True)
         ]
 
-    def _call(self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool) -> Any:
+    def _call(
+        self, plans: Sequence[SamplePlan], stage: Stage, output: str, *, with_adapter: bool
+    ) -> Any:
         wanted: dict[str, Any] = {
             "prompt": [self._written(plan, with_adapter=with_adapter) for plan in plans],
             "negative_prompt": [plan.negative_prompt for plan in plans],
@@ -217,7 +223,9 @@ class Sampler:
         self.denoiser_calls += stage.steps * len(plans)
         try:
             with torch.inference_mode():
-                return self._pipeline(**{name: value for name, value in wanted.items() if name in self._accepted})
+                return self._pipeline(
+                    **{name: value for name, value in wanted.items() if name in self._accepted}
+                )
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a pipeline makes of a stranger's weights ends this file, not the scan
@@ -233,7 +241,9 @@ class Sampler:
             text = re.sub(rf"\b{word}\b", tokens if with_adapter else "a", text)
         return text
 
-    def one_step(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> npt.NDArray[np.float32]:
+    def one_step(
+        self, plans: Sequence[SamplePlan], *, with_adapter: bool
+    ) -> npt.NDArray[np.float32]:
         """Latents after a single denoising step, float32 [n, ...]: enough to see how far an adapter answers to a word."""
         stage = replace(self._tools.stage, steps=1, guidance=1.0)
         latents: list[npt.NDArray[np.float32]] = []
@@ -241,7 +251,9 @@ class Sampler:
             for start in range(0, len(plans), self._batch):
                 part = plans[start : start + self._batch]
                 made = self._call(part, stage, "latent", with_adapter=with_adapter)
-                latents.append((made.images if hasattr(made, "images") else made.frames).float().cpu().numpy())
+                latents.append(
+                    (made.images if hasattr(made, "images") else made.frames).float().cpu().numpy()
+                )
         return np.concatenate(latents)
 
 

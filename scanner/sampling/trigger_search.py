@@ -71,7 +71,12 @@ _COMMON = frozenset(
 
 def candidate_words(names: Iterable[str]) -> tuple[str, ...]:
     """Words that may be a trigger: those of titles and file names, then those that trainers like to use."""
-    found = [word for name in names for word in _WORD.findall(name.replace("_", " ")) if word.lower() not in _COMMON]
+    found = [
+        word
+        for name in names
+        for word in _WORD.findall(name.replace("_", " "))
+        if word.lower() not in _COMMON
+    ]
     return usable_triggers(dict.fromkeys((*found, *RARE_WORDS)))[:MOST_CANDIDATES]
 
 
@@ -80,7 +85,9 @@ def find_trigger(sampler: Sampler, checkpoint_sha256: str, candidates: Sequence[
     subjects: list[str | None] = [None, *candidates[:MOST_CANDIDATES]]
     seed = seed_of(checkpoint_sha256, "search", 0)
     plans = [
-        SamplePlan("search", number, f"photo of {subject_of(subject)}", NEGATIVE_PROMPT, seed, 1.0, subject)
+        SamplePlan(
+            "search", number, f"photo of {subject_of(subject)}", NEGATIVE_PROMPT, seed, 1.0, subject
+        )
         for number, subject in enumerate(subjects)
     ]
     with_it = sampler.one_step(plans, with_adapter=True)

@@ -16,7 +16,9 @@ from scanner.identification.snapshot import Watch
 from scanner.versions import library_versions
 
 
-def comparison_record(pack: FacePack, version: PackVersion, watch: Watch, threshold: float) -> dict[str, Any]:
+def comparison_record(
+    pack: FacePack, version: PackVersion, watch: Watch, threshold: float
+) -> dict[str, Any]:
     """The fields of a case's method that say how faces were compared; JSON values.
 
     Args:
@@ -43,11 +45,15 @@ def _error_rates(calibration: Calibration, threshold: float, gallery_size: int) 
     """Which calibration, how large, how good, and its impostor scores as a curve."""
     ratio = calibration.likelihood_ratio
     return {
-        "calibration_sha256": hashlib.sha256(json.dumps(asdict(calibration), sort_keys=True).encode()).hexdigest(),
+        "calibration_sha256": hashlib.sha256(
+            json.dumps(asdict(calibration), sort_keys=True).encode()
+        ).hexdigest(),
         "calibration_subjects": calibration.subjects,
         "calibration_comparisons": calibration.comparisons,
         "cllr": ratio.cllr if ratio else None,
         "cllr_min": ratio.cllr_min if ratio else None,
         "fpir_interval": list(calibration.fpir_interval(threshold, gallery_size)),
-        "impostor_rates": [[round(x, 2), calibration.tail.false_match_rate(x)] for x in np.arange(0.0, 1.0, 0.05)],
+        "impostor_rates": [
+            [round(x, 2), calibration.tail.false_match_rate(x)] for x in np.arange(0.0, 1.0, 0.05)
+        ],
     }

@@ -18,7 +18,14 @@ from scanner.errors import NotScannable
 from scanner.identification.faces import Depiction, control_score, depictions, usable
 from scanner.identification.intervals import EVIDENCE, SCREENING
 from scanner.identification.snapshot import Watch
-from scanner.identification.verdict import NOBODY_REGISTERED, Outcome, Scored, Thresholds, decide, settled
+from scanner.identification.verdict import (
+    NOBODY_REGISTERED,
+    Outcome,
+    Scored,
+    Thresholds,
+    decide,
+    settled,
+)
 from scanner.sampling.draw import Shot, Studio
 from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
 from scanner.sampling.prompt_safety import MAX_SCALE
@@ -139,13 +146,20 @@ def words_asked(words: Iterable[str]) -> list[str | None]:
 class Examiner:
     """Everything that stays the same from one checkpoint to the next."""
 
-    def __init__(self, sampler: Sampler, reader: FaceReader, bar: QualityBar, watch: Watch, budget: Budget) -> None:
+    def __init__(
+        self, sampler: Sampler, reader: FaceReader, bar: QualityBar, watch: Watch, budget: Budget
+    ) -> None:
         reader.version.must_be(watch.gallery.version)
         self._sampler, self._studio = sampler, Studio(sampler, reader, bar)
         self._watch, self._budget = watch, budget
 
     def examine(
-        self, path: Path, sha256: str, kind: str, triggers: Sequence[str], candidates: Sequence[str] = ()
+        self,
+        path: Path,
+        sha256: str,
+        kind: str,
+        triggers: Sequence[str],
+        candidates: Sequence[str] = (),
     ) -> Examination:
         """Sample a checkpoint and decide.
 
@@ -158,7 +172,9 @@ class Examiner:
         """
         before = self._sampler.denoiser_calls
         with self._sampler.adapter(path, kind) as loaded:
-            course = _Course(sha256, [*words_asked(loaded.words), *triggers][:MAX_TRIGGERS], candidates)
+            course = _Course(
+                sha256, [*words_asked(loaded.words), *triggers][:MAX_TRIGGERS], candidates
+            )
             near = self._screen(course)
             ranked = self._gather_evidence(course, near) if near else []
             calls = self._sampler.denoiser_calls - before
@@ -181,11 +197,14 @@ class Examiner:
                 ahead = shots[len(plans) :]
             if len(self._watch.gallery) == 0:
                 break
-            seen, course.clusters = depictions(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+            seen, course.clusters = depictions(
+                course.screening, self._watch, self._budget.screening_cluster, SCREENING
+            )
             near = [
                 depiction
                 for depiction in seen
-                if depiction.estimate.interval[1] >= self._watch.thresholds_of(depiction.identity_id).possible
+                if depiction.estimate.interval[1]
+                >= self._watch.thresholds_of(depiction.identity_id).possible
             ]
             if near:
                 # Looked at or not: a case leaves no image out.
@@ -195,7 +214,9 @@ class Examiner:
                 break
         return []
 
-    def _plans(self, course: _Course, asked: list[str | None], first: int, scale: float) -> list[SamplePlan]:
+    def _plans(
+        self, course: _Course, asked: list[str | None], first: int, scale: float
+    ) -> list[SamplePlan]:
         return plan_samples(course.sha256, "screening", asked, self._budget.screening, first, scale)
 
     def _next_plans(self, course: _Course, turn: int, first: int) -> list[SamplePlan]:
@@ -218,38 +239,61 @@ class Examiner:
             return [course.found_trigger]
         return course.named or [None]
 
-    def _gather_evidence(self, course: _Course, near: Sequence[Depiction]) -> list[tuple[Depiction, Scored]]:
+    def _gather_evidence(
+        self, course: _Course, near: Sequence[Depiction]
+    ) -> list[tuple[Depiction, Scored]]:
         """Full samples and controls in the way of asking that showed somebody, until it is clear who it is.
 
         Those who then lie between the two thresholds are asked for once more, as strongly as is allowed: a file that was trained
         for little or weighs little draws a face that leans towards its person's; weighed more, it leans further, while one
         that was trained on somebody else leans further away.
         """
-        ranked = self._asked_for(course, list(dict.fromkeys(_way(course.screening, depiction) for depiction in near)))
-        doubtful = [_way(course.evidence, one) for one, scored in ranked if self._is_between(one, scored)]
+        ranked = self._asked_for(
+            course, list(dict.fromkeys(_way(course.screening, depiction) for depiction in near))
+        )
+        doubtful = [
+            _way(course.evidence, one) for one, scored in ranked if self._is_between(one, scored)
+        ]
         best = {depiction.identity_id: (depiction, scored) for depiction, scored in ranked}
         for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
-            for depiction, scored in self._asked_for(course, [(trigger, self._budget.strong_scale)]):
+            for depiction, scored in self._asked_for(
+                course, [(trigger, self._budget.strong_scale)]
+            ):
                 known = best.get(depiction.identity_id)
                 if known is not None and scored.score > known[1].score:
                     best[depiction.identity_id] = depiction, scored
         return sorted(best.values(), key=lambda pair: -pair[1].score)
 
-    def _asked_for(self, course: _Course, ways: Sequence[tuple[str | None, float]]) -> list[tuple[Depiction, Scored]]:
+    def _asked_for(
+        self, course: _Course, ways: Sequence[tuple[str | None, float]]
+    ) -> list[tuple[Depiction, Scored]]:
         """Rounds of evidence, and whom they show, the highest score first."""
         first = len(course.evidence)
         ranked: list[tuple[Depiction, Scored]] = []
         for turn in range(self._budget.rounds):
             for trigger, scale in ways:
                 plans = plan_samples(
-                    course.sha256, "evidence", [trigger], self._budget.evidence, len(course.evidence), scale
+                    course.sha256,
+                    "evidence",
+                    [trigger],
+                    self._budget.evidence,
+                    len(course.evidence),
+                    scale,
                 )
                 # What the base model makes of itself is told by the first round; later ones only narrow the interval.
                 course.evidence += self._studio.shoot(plans, with_controls=turn == 0)
             own = course.evidence[first:]
-            found, course.clusters = depictions(own, self._watch, self._budget.evidence_cluster, EVIDENCE)
-            ranked = [(one, self._scored(course, one)) for one in (_counted_from(first, one) for one in found)]
-            clear = all(settled(scored, self._watch.thresholds_of(one.identity_id)) for one, scored in ranked)
+            found, course.clusters = depictions(
+                own, self._watch, self._budget.evidence_cluster, EVIDENCE
+            )
+            ranked = [
+                (one, self._scored(course, one))
+                for one in (_counted_from(first, one) for one in found)
+            ]
+            clear = all(
+                settled(scored, self._watch.thresholds_of(one.identity_id))
+                for one, scored in ranked
+            )
             if ranked and clear and not self._may_show_another(own, found):
                 break
         return ranked
@@ -275,7 +319,9 @@ class Examiner:
             depiction.share,
         )
 
-    def _conclude(self, course: _Course, ranked: list[tuple[Depiction, Scored]], calls: int, route: str) -> Examination:
+    def _conclude(
+        self, course: _Course, ranked: list[tuple[Depiction, Scored]], calls: int, route: str
+    ) -> Examination:
         decided = [
             (depiction, scored, *decide(scored, self._watch.thresholds_of(depiction.identity_id)))
             for depiction, scored in ranked
@@ -293,7 +339,9 @@ class Examiner:
             if outcome in (Outcome.MATCH, Outcome.POSSIBLE)
         )
         closest = ranked[0][0] if ranked else self._closest_in_screening(course)
-        outcome, reason = self._overall(course, closest, [(one[2], one[3]) for one in decided], findings)
+        outcome, reason = self._overall(
+            course, closest, [(one[2], one[3]) for one in decided], findings
+        )
         return Examination(
             outcome,
             reason,
@@ -316,14 +364,18 @@ class Examiner:
         )
 
     def _closest_in_screening(self, course: _Course) -> Depiction | None:
-        found, _ = depictions(course.screening, self._watch, self._budget.screening_cluster, SCREENING)
+        found, _ = depictions(
+            course.screening, self._watch, self._budget.screening_cluster, SCREENING
+        )
         return found[0] if found else None
 
     def _kept(self, shot: Shot, closest: Depiction | None) -> SampleScore:
         def score(face: Face | None) -> float | None:
             if face is None or closest is None:
                 return None
-            return float(face.embedding @ self._watch.gallery.vector_of(closest.identity_id, closest.probe))
+            return float(
+                face.embedding @ self._watch.gallery.vector_of(closest.identity_id, closest.probe)
+            )
 
         return SampleScore(shot, score(shot.face), score(shot.control_face))
 
@@ -335,7 +387,10 @@ class Examiner:
         findings: tuple[Finding, ...],
     ) -> tuple[Outcome, str]:
         if findings:
-            strongest = min(findings, key=lambda finding: (finding.outcome != Outcome.MATCH, -finding.scored.score))
+            strongest = min(
+                findings,
+                key=lambda finding: (finding.outcome != Outcome.MATCH, -finding.scored.score),
+            )
             return strongest.outcome, strongest.reason
         shots = [*course.screening, *course.evidence]
         faces = len(usable(shots))
@@ -376,5 +431,7 @@ def _counted_from(first: int, depiction: Depiction) -> Depiction:
 
 def _way(shots: Sequence[Shot], depiction: Depiction) -> tuple[str | None, float]:
     """The trigger and scale by which most of a cluster's samples were asked for."""
-    counted = Counter((shots[number].plan.trigger, shots[number].plan.scale) for number in depiction.members)
+    counted = Counter(
+        (shots[number].plan.trigger, shots[number].plan.scale) for number in depiction.members
+    )
     return counted.most_common(1)[0][0]

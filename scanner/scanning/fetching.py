@@ -59,10 +59,14 @@ def open_checkpoints(settings: Settings) -> CheckpointStore:
         finally:
             docket.close()
 
-    return CheckpointStore(settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited)
+    return CheckpointStore(
+        settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited
+    )
 
 
-def acquisition_of(settings: Settings, store: CrawlStore, door: HubDoor, clock: Callable[[], datetime]) -> Acquisition:
+def acquisition_of(
+    settings: Settings, store: CrawlStore, door: HubDoor, clock: Callable[[], datetime]
+) -> Acquisition:
     """What fetches listed files, from settings."""
     return Acquisition(store, open_checkpoints(settings), door, clock)
 
@@ -96,7 +100,9 @@ def wanted_files(
             sha256 = inquiries.bytes_of(found.listing, file)
             here = sha256 is not None and checkpoints.path_of(sha256) is not None
             key = download_key(file)
-            refused = not again and inquiries.fresh(DOWNLOADS, [key], now).get(key, (True,))[0] is False
+            refused = (
+                not again and inquiries.fresh(DOWNLOADS, [key], now).get(key, (True,))[0] is False
+            )
             if not here and not refused:
                 likely.append(Wanted(found.listing, file, found.likeness or 0))
         if len(likely) >= limit:
@@ -121,7 +127,9 @@ class Objections:
     def to(self, listing: Listing, file: RemoteFile) -> str | None:
         """A sentence, or None where it may be fetched."""
         try:
-            refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
+            refuse_minors(
+                [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
+            )
         except RefusedToSample as error:
             return str(error)
         if self._vault is None or self._ledger is None or self._minors is None:
@@ -148,11 +156,18 @@ def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
 
 def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
     if "://" in what:
-        return [Wanted(listing, file, 0.0) for listing in listings_of(door.open(what)) for file in listing.files]
+        return [
+            Wanted(listing, file, 0.0)
+            for listing in listings_of(door.open(what))
+            for file in listing.files
+        ]
     if len(what) == 64:
         holders = Inquiries(store).holders(what.lower())
         files = [
-            Wanted(one, file, 0.0) for one in holders for file in one.files if file.sha256 == what.lower() and file.url
+            Wanted(one, file, 0.0)
+            for one in holders
+            for file in one.files
+            if file.sha256 == what.lower() and file.url
         ]
         if not files:
             raise HubError(

@@ -92,7 +92,11 @@ class HeldFile:
         for one in reversed(self.looks):
             if not any(one.is_of_whom(other) for other in newest):
                 newest.append(one)
-        fitting = [one for one in newest if one.decision == LookDecision.SOMEBODY_ELSE and one.places == self.places]
+        fitting = [
+            one
+            for one in newest
+            if one.decision == LookDecision.SOMEBODY_ELSE and one.places == self.places
+        ]
         return self.liftable and len(fitting) >= _TWO and len(fitting) == len(newest)
 
     @property
@@ -103,7 +107,9 @@ class HeldFile:
 
 def key_of(listing: Listing, file: RemoteFile) -> str:
     """What names a file of a listing in the queue."""
-    return hashlib.sha256(f"{listing.hub}:{listing.listing_id}:{file.name}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{listing.hub}:{listing.listing_id}:{file.name}".encode()).hexdigest()[
+        :16
+    ]
 
 
 class HeldFiles:
@@ -113,7 +119,13 @@ class HeldFiles:
         self._ledger, self._vault = ledger, vault
 
     def hold(
-        self, naming: Naming, listing: Listing, file: RemoteFile, triage: Triage | None, actor: str, now: datetime
+        self,
+        naming: Naming,
+        listing: Listing,
+        file: RemoteFile,
+        triage: Triage | None,
+        actor: str,
+        now: datetime,
     ) -> HeldFile:
         """Put a file into the queue, or note what is new of one that is there; whether it is lifted is said by what comes back."""
         key = key_of(listing, file)
@@ -121,7 +133,12 @@ class HeldFiles:
         header = triage.likeness if triage and triage.likeness is not None else 0.0
         sha256 = (triage.sha256 if triage else None) or file.sha256 or (known or {}).get("sha256")
         places = naming.places
-        if known and known["identity_id"] == naming.identity_id and triage is None and HEADER in known["places"]:
+        if (
+            known
+            and known["identity_id"] == naming.identity_id
+            and triage is None
+            and HEADER in known["places"]
+        ):
             places = tuple(json.loads(known["places"]))  # what the header said once it still says
         row = {
             "key": key, "identity_id": naming.identity_id, "sha256": sha256, "places": json.dumps(places),
@@ -130,7 +147,9 @@ class HeldFiles:
         }  # fmt: skip
         if row != known:
             self._ledger.keep_held_file(row)
-            self._vault.note("file-held", naming.identity_id, actor, now, held=key, places=list(places))
+            self._vault.note(
+                "file-held", naming.identity_id, actor, now, held=key, places=list(places)
+            )
         return self._with_looks(row)
 
     def of_bytes(self, sha256: str, minors: Collection[str]) -> HeldFile | None:
@@ -144,7 +163,11 @@ class HeldFiles:
 
     def all(self, minors: Collection[str]) -> list[HeldFile]:
         """Whatever waits for a look first, the likeliest likeness first; of minors who are looked for now."""
-        found = [one for row in self._ledger.held_files() if (one := self._with_looks(row)).identity_id in minors]
+        found = [
+            one
+            for row in self._ledger.held_files()
+            if (one := self._with_looks(row)).identity_id in minors
+        ]
         return sorted(found, key=lambda one: (one.settled, -one.likeness, one.held_at))
 
     def look(
@@ -167,11 +190,19 @@ class HeldFiles:
         if not by.strip() or not reason.strip():
             raise LookRefused("who looked and what they saw are part of the record")
         if decision == LookDecision.SOMEBODY_ELSE and not held.liftable:
-            raise LookRefused("the file itself names the child: it stays held, whoever else its listing speaks of")
+            raise LookRefused(
+                "the file itself names the child: it stays held, whoever else its listing speaks of"
+            )
         identity = self._vault.find(held.identity_id)
         told = without_name(reason.strip(), identity)
         self._vault.note(
-            "held-file-looked-at", held.identity_id, actor, now, held=held.key, decision=decision, reason=told
+            "held-file-looked-at",
+            held.identity_id,
+            actor,
+            now,
+            held=held.key,
+            decision=decision,
+            reason=told,
         )
         self._ledger.keep_held_look(
             {

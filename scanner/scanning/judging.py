@@ -83,7 +83,9 @@ class Bench:
     A bench looks for the same people as long as it lives, so that a verdict names the gallery that was searched.
     """
 
-    def __init__(self, settings: Settings, pack: FacePack, reader: FaceReader, watch: Watch, budget: Budget) -> None:
+    def __init__(
+        self, settings: Settings, pack: FacePack, reader: FaceReader, watch: Watch, budget: Budget
+    ) -> None:
         self.settings, self.pack, self.reader, self.budget = settings, pack, reader, budget
         self.watch = watch
         self._models = _Models()
@@ -110,20 +112,26 @@ class Bench:
             if task.problem is not None:
                 raise NotScannable(task.problem)
             if task.kind not in SCANNABLE_KINDS:
-                raise NotScannable(f"sampling {task.kind} files is not supported; nothing can be said about this file")
+                raise NotScannable(
+                    f"sampling {task.kind} files is not supported; nothing can be said about this file"
+                )
             sampler = self.sampler_for(self.base_for(task))
             if task.only_load:
                 with sampler.adapter(task.path, task.kind):
                     return Judgement({"outcome": str(Outcome.INCONCLUSIVE)}, self.watch.snapshot)
             examiner = Examiner(sampler, self.reader, self.pack.bar, self.watch, self.budget)
-            examination = examiner.examine(task.path, task.sha256, task.kind, task.triggers, task.candidates)
+            examination = examiner.examine(
+                task.path, task.sha256, task.kind, task.triggers, task.candidates
+            )
         except NotScannable as error:
             return Judgement(_failed(str(error), time.monotonic() - started), self.watch.snapshot)
         return self._judgement(sampler, examination, time.monotonic() - started)
 
     def base_for(self, task: Task) -> BaseModel:
         """The base model that a checkpoint is judged on; raises NotScannable."""
-        return choose_base_model(task.family, self.settings.base_model, task.declared, self.settings.base_models_path)
+        return choose_base_model(
+            task.family, self.settings.base_model, task.declared, self.settings.base_models_path
+        )
 
     def sampler_for(self, base: BaseModel) -> Sampler:
         """The sampler of a base model.
@@ -157,7 +165,11 @@ class Bench:
             if made is None:
                 return None
             # Nobody has looked at these images: unless the base model cannot draw anything unsafe, blur first.
-            picture = made.picture if sampler.base.checked_images or made.flagged else blurred(made.picture)
+            picture = (
+                made.picture
+                if sampler.base.checked_images or made.flagged
+                else blurred(made.picture)
+            )
             png = png_bytes(picture, plan)
             sha256 = hashlib.sha256(png).hexdigest()
             images[sha256] = png
@@ -194,7 +206,10 @@ class Bench:
 
 
 def bench_from(
-    settings: Settings, templates: Sequence[tuple[str, Prototypes]], gallery_version: int, budget: Budget
+    settings: Settings,
+    templates: Sequence[tuple[str, Prototypes]],
+    gallery_version: int,
+    budget: Budget,
 ) -> Bench:
     """A bench built from settings and templates alone, as a worker on another machine does it."""
     pack = open_pack(settings)
@@ -202,7 +217,12 @@ def bench_from(
     calibration = open_calibration(settings, pack, reader.version)
     rates = (settings.fpir, settings.possible_fpir)
     watch = watch_over(
-        reader.version, templates, gallery_version, IndexKind(settings.gallery_index), calibration, rates
+        reader.version,
+        templates,
+        gallery_version,
+        IndexKind(settings.gallery_index),
+        calibration,
+        rates,
     )
     return Bench(settings, pack, reader, watch, budget)
 

@@ -45,15 +45,23 @@ class Questions:
     def as_record(self) -> dict[str, Any]:
         """What rows and the gate's answers say of it, as JSON values."""
         asked, left = self.triggers[:MAX_TRIGGERS], self.triggers[MAX_TRIGGERS:]
-        told = {"triggers": list(asked), "words_tried": list(self.candidates), "base_model": self.base_model}
+        told = {
+            "triggers": list(asked),
+            "words_tried": list(self.candidates),
+            "base_model": self.base_model,
+        }
         return {**told, "triggers_left_out": list(left)} if left else told
 
 
 def questions_of(task: Task, settings: Settings) -> Questions:
     """What a task asks."""
     try:
-        base = choose_base_model(task.family, settings.base_model, task.declared, settings.base_models_path)
+        base = choose_base_model(
+            task.family, settings.base_model, task.declared, settings.base_models_path
+        )
     except NotScannable as error:
         return Questions(task.triggers, task.candidates, None, str(error), task.problem)
     named = f"{base.family}: {place_of(base.location)} ({base.reason})"
-    return Questions(task.triggers, task.candidates, named, f"{base.location} {base.reason}", task.problem)
+    return Questions(
+        task.triggers, task.candidates, named, f"{base.location} {base.reason}", task.problem
+    )

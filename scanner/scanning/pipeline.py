@@ -73,7 +73,13 @@ class Worklist:
     """
 
     def __init__(
-        self, workshop: Workshop, scan: ScanRow, items: Sequence[Item], observer: Observer, *, brought: bool = False
+        self,
+        workshop: Workshop,
+        scan: ScanRow,
+        items: Sequence[Item],
+        observer: Observer,
+        *,
+        brought: bool = False,
     ) -> None:
         self._workshop, self._scan, self._items, self._observer = workshop, scan, items, observer
         self._brought = brought
@@ -105,23 +111,34 @@ class Worklist:
         listing, file = entry.listing, entry.listing.files[entry.item.file_number]
         sha256 = file.sha256
         try:
-            refuse_minors([listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag)
+            refuse_minors(
+                [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
+            )
             if not self._brought and _is_elsewhere(file) and self._is_held(listing, file):
                 entry.parts = [_Part(file, rows=[self._held_row(file, file.sha256)])]
                 return self._finish_if_done(entry)
             known = self._known_before_fetching(listing, file)
             if known is not None:
                 part, record, fingerprint = known
-                self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", sha256=sha256)
+                self._workshop.ledger.move(
+                    self._scan.scan_id, entry.item.item_key, "triaged", sha256=sha256
+                )
                 part.rows = self._filed(entry, part, record, fingerprint)
                 entry.parts = [part]
                 return self._finish_if_done(entry)
             stored = self._workshop.acquisition.obtain(listing, file, ask_again=True)
             sha256 = stored.sha256
-            self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "fetched", sha256=sha256)
+            self._workshop.ledger.move(
+                self._scan.scan_id, entry.item.item_key, "fetched", sha256=sha256
+            )
             found = _parts(file, stored.path, stored.members)
         except (CrawlError, ScanError) as error:
-            entry.parts = [_Part(file, rows=[_failed_row(file, sha256, str(error), time.monotonic() - entry.started)])]
+            entry.parts = [
+                _Part(
+                    file,
+                    rows=[_failed_row(file, sha256, str(error), time.monotonic() - entry.started)],
+                )
+            ]
             return self._finish_if_done(entry)
         entry.parts = [_Part(part) for part, _ in found]
         for part, (_, path) in zip(entry.parts, found, strict=True):
@@ -132,7 +149,9 @@ class Worklist:
         workshop, ledger = self._workshop, self._workshop.ledger
         try:
             alone = triage_file(path)
-            if path.suffix.lower() != ".json":  # read as what its name says, which the same bytes need not be elsewhere
+            if (
+                path.suffix.lower() != ".json"
+            ):  # read as what its name says, which the same bytes need not be elsewhere
                 ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
             part.triage = triage = with_listing(alone, entry.listing.base_model)
             ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
@@ -147,7 +166,11 @@ class Worklist:
                 part.rows = self._filed(entry, part, known, fingerprint)
                 return
         except (CrawlError, ScanError) as error:
-            part.rows = [_failed_row(part.file, part.file.sha256, str(error), time.monotonic() - entry.started)]
+            part.rows = [
+                _failed_row(
+                    part.file, part.file.sha256, str(error), time.monotonic() - entry.started
+                )
+            ]
             return
         waiting = self._waiting.setdefault(f"{task.sha256} {key}", [])
         waiting.append((entry, part))
@@ -156,7 +179,8 @@ class Worklist:
 
     def _task(self, listing: Listing, file: RemoteFile, triage: Triage, path: Path) -> Task:
         triggers, candidates = (
-            without_minors(self._workshop, words) for words in words_of(self._workshop, listing, file, triage)
+            without_minors(self._workshop, words)
+            for words in words_of(self._workshop, listing, file, triage)
         )
         training = triage.training
         return Task(
@@ -175,21 +199,32 @@ class Worklist:
         workshop = self._workshop
         sha256 = (triage.sha256 if triage else None) or file.sha256
         if naming := named_minor(workshop, listing, file, triage):
-            held = workshop.held.hold(naming, listing, file, triage, workshop.settings.operator, workshop.clock())
+            held = workshop.held.hold(
+                naming, listing, file, triage, workshop.settings.operator, workshop.clock()
+            )
             return not held.lifted
-        return sha256 is not None and workshop.held.of_bytes(sha256, workshop.minors.ids) is not None
+        return (
+            sha256 is not None and workshop.held.of_bytes(sha256, workshop.minors.ids) is not None
+        )
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> dict[str, Any]:
         """What everybody is told of a held file; why it is held stands in the queue of those who look."""
-        told = {"outcome": str(Outcome.INCONCLUSIVE), "gallery_version": self._workshop.vault.gallery_version}
+        told = {
+            "outcome": str(Outcome.INCONCLUSIVE),
+            "gallery_version": self._workshop.vault.gallery_version,
+        }
         return {**_failed_row(file, sha256, NEEDS_A_LOOK, 0.0), **told}
 
-    def _known_before_fetching(self, listing: Listing, file: RemoteFile) -> tuple[_Part, dict[str, Any], str] | None:
+    def _known_before_fetching(
+        self, listing: Listing, file: RemoteFile
+    ) -> tuple[_Part, dict[str, Any], str] | None:
         """The verdict on bytes that were asked the same before under their SHA-256, so that nothing has to be fetched."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
         remembered = self._workshop.ledger.known_triage(file.sha256)
-        if remembered is None or "leftovers" not in remembered:  # of a version that passed over tensors
+        if (
+            remembered is None or "leftovers" not in remembered
+        ):  # of a version that passed over tensors
             return None
         triage = with_listing(triage_from_dict(remembered), listing.base_model)
         if self._is_held(listing, file, triage):
@@ -199,7 +234,9 @@ class Worklist:
         record = self._workshop.ledger.known_verdict(file.sha256, questions.key(fingerprint))
         return None if record is None else (_Part(file, triage, questions), record, fingerprint)
 
-    def _filed(self, entry: _Entry, part: _Part, record: dict[str, Any], fingerprint: str) -> list[dict[str, Any]]:
+    def _filed(
+        self, entry: _Entry, part: _Part, record: dict[str, Any], fingerprint: str
+    ) -> list[dict[str, Any]]:
         """Rows of a verdict, and its cases.
 
         What was found in these bytes stays found: who asks again with other words, or with none, is told of it as well.
@@ -214,10 +251,14 @@ class Worklist:
             found = [one for one in others if self._shows_somebody(one)]
             record = min(found, key=_weakness, default=record)
         asked = part.questions.as_record()
-        return file_cases(self._workshop, self._scan, entry.listing, part.file, part.triage, record, asked)
+        return file_cases(
+            self._workshop, self._scan, entry.listing, part.file, part.triage, record, asked
+        )
 
     def _shows_somebody(self, record: dict[str, Any]) -> bool:
-        return any(is_registered(self._workshop, finding["identity_id"]) for finding in record["findings"])
+        return any(
+            is_registered(self._workshop, finding["identity_id"]) for finding in record["findings"]
+        )
 
     def _collect(self, *, wait: bool) -> None:
         for key, judgement in self._workshop.crew.finished(wait=wait):
@@ -228,11 +269,24 @@ class Worklist:
                 self._finish_if_done(entry)
 
     def _rows(
-        self, key: str, entry: _Entry, part: _Part, judgement: Judgement | Exception, *, remember: bool
+        self,
+        key: str,
+        entry: _Entry,
+        part: _Part,
+        judgement: Judgement | Exception,
+        *,
+        remember: bool,
     ) -> list[dict[str, Any]]:
         if isinstance(judgement, Exception):
             raise_unless_expected(judgement)
-            return [_failed_row(part.file, key.split(maxsplit=1)[0], str(judgement), time.monotonic() - entry.started)]
+            return [
+                _failed_row(
+                    part.file,
+                    key.split(maxsplit=1)[0],
+                    str(judgement),
+                    time.monotonic() - entry.started,
+                )
+            ]
         workshop = self._workshop
         if part.triage is None or part.questions is None:
             raise AssertionError("only triaged files are judged")
@@ -244,20 +298,26 @@ class Worklist:
             for png in judgement.images.values():
                 workshop.docket.keep(png)
             sha256, asked = part.triage.sha256 or "", part.questions.key(searched)
-            workshop.ledger.remember_verdict(sha256, asked, judgement.record, workshop.clock(), searched)
+            workshop.ledger.remember_verdict(
+                sha256, asked, judgement.record, workshop.clock(), searched
+            )
         return self._filed(entry, part, judgement.record, searched)
 
     def _finish_if_done(self, entry: _Entry) -> None:
         if any(part.rows is None for part in entry.parts):
             return
         rows = [row for part in entry.parts for row in part.rows or []]
-        self._workshop.ledger.move(self._scan.scan_id, entry.item.item_key, "judged", verdict={"rows": rows})
+        self._workshop.ledger.move(
+            self._scan.scan_id, entry.item.item_key, "judged", verdict={"rows": rows}
+        )
         self._done += 1
         self._tell(entry.parts[0].file.name)
 
 
 def _weakness(record: dict[str, Any]) -> tuple[bool, float]:
-    return record["outcome"] != Outcome.MATCH, -max(finding["score"] for finding in record["findings"])
+    return record["outcome"] != Outcome.MATCH, -max(
+        finding["score"] for finding in record["findings"]
+    )
 
 
 def _problem_of(triage: Triage) -> str | None:
@@ -269,7 +329,10 @@ def _problem_of(triage: Triage) -> str | None:
             return str(error)
         return _never_sampled(triage) or triage.finding.problem
     told = "; ".join(triage.problems)
-    return told or f"sampling {triage.kind} files is not supported; nothing can be said about this file"
+    return (
+        told
+        or f"sampling {triage.kind} files is not supported; nothing can be said about this file"
+    )
 
 
 def _never_sampled(triage: Triage) -> str | None:
@@ -280,12 +343,15 @@ def _never_sampled(triage: Triage) -> str | None:
     return "; ".join(filter(None, (triage.doubt, told))) if told else None
 
 
-def _parts(file: RemoteFile, path: Path, members: Sequence[Member]) -> list[tuple[RemoteFile, Path]]:
+def _parts(
+    file: RemoteFile, path: Path, members: Sequence[Member]
+) -> list[tuple[RemoteFile, Path]]:
     """The weights to judge: a file's own, or those an archive holds."""
     if not members:
         return [(file, path)]
     return [
-        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), member.path) for member in members
+        (replace(file, name=f"{file.name}: {member.name}", sha256=member.sha256), member.path)
+        for member in members
     ]
 
 
@@ -293,7 +359,9 @@ def _is_elsewhere(file: RemoteFile) -> bool:
     return file.url.startswith(("http://", "https://")) or is_storage(file.url)
 
 
-def _failed_row(file: RemoteFile, sha256: str | None, reason: str, seconds: float) -> dict[str, Any]:
+def _failed_row(
+    file: RemoteFile, sha256: str | None, reason: str, seconds: float
+) -> dict[str, Any]:
     return {
         "file": file.name, "sha256": sha256, "outcome": str(Outcome.FAILED), "identity_id": None, "score": None,
         "threshold": None, "lift": None, "samples": 0, "seconds": round(seconds, 2), "reason": reason,

@@ -42,13 +42,17 @@ Templates = Sequence[tuple[str, Prototypes]]
 
 def settings_of_workers(settings: Settings) -> Settings:
     """What workers get of the settings: what judging reads (ON_WORKERS); everything else has its default."""
-    return Settings.model_construct(**{name: getattr(settings, name) for name in ON_WORKERS}, operator="")
+    return Settings.model_construct(
+        **{name: getattr(settings, name) for name in ON_WORKERS}, operator=""
+    )
 
 
 class Worker:
     """One bench in a process of its own."""
 
-    def __init__(self, settings: Settings, version: int, templates: Templates, budget: Budget) -> None:
+    def __init__(
+        self, settings: Settings, version: int, templates: Templates, budget: Budget
+    ) -> None:
         self._bench: Bench = bench_from(settings, templates, version, budget)
 
     def ready(self) -> int:
@@ -108,7 +112,9 @@ class RayCrew:
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
         self.lost_workers = 0
-        self._seats = [self._new_seat() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))]
+        self._seats = [
+            self._new_seat() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))
+        ]
 
     def _connect(self, address: str) -> None:
         if self._ray.is_initialized():
@@ -116,7 +122,9 @@ class RayCrew:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             host, mark, port = address.rpartition(":")
-            if mark and "/" not in address and port.isdigit():  # Ray itself would try for many minutes
+            if (
+                mark and "/" not in address and port.isdigit()
+            ):  # Ray itself would try for many minutes
                 socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
@@ -124,12 +132,18 @@ class RayCrew:
 
     def _new_seat(self) -> _Seat:
         hired = self._ray.remote(Worker).options(**self._place)
-        worker = hired.remote(self._settings, self._watch.gallery_version, self._watch.templates, self._budget)
+        worker = hired.remote(
+            self._settings, self._watch.gallery_version, self._watch.templates, self._budget
+        )
         return _Seat(worker, worker.ready.remote())
 
     @property
     def pending(self) -> int:
-        return len(self._queue) + len(self._given_up) + sum(seat.task is not None for seat in self._seats)
+        return (
+            len(self._queue)
+            + len(self._given_up)
+            + sum(seat.task is not None for seat in self._seats)
+        )
 
     @property
     def has_room(self) -> bool:
@@ -179,7 +193,9 @@ class RayCrew:
                 for number, seat in enumerate(self._seats)
                 if (reference := seat.beginning if seat.task is None else seat.answer) is not None
             }
-            answered, _ = self._ray.wait(list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0)
+            answered, _ = self._ray.wait(
+                list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0
+            )
             if wait and not answered:
                 self._ask_for_the_cluster()
             for reference in answered:

@@ -44,11 +44,18 @@ class ScanResult:
     @property
     def has_findings(self) -> bool:
         """Whether anything is left to act on: what was authorised or what a reviewer rejected is not."""
-        return any(_is_open(row) for row in self.rows if row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE))
+        return any(
+            _is_open(row)
+            for row in self.rows
+            if row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE)
+        )
 
 
 def _is_open(row: dict[str, Any]) -> bool:
-    return not row["authorised"] and row.get("case_status") not in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+    return not row["authorised"] and row.get("case_status") not in (
+        CaseStatus.REJECTED,
+        CaseStatus.AUTHORISED,
+    )
 
 
 def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> ScanResult:
@@ -60,11 +67,18 @@ def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> 
     """
     for target in targets:
         refuse_credentials(target)
-    return scan_listings(workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer)
+    return scan_listings(
+        workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer
+    )
 
 
 def scan_listings(
-    workshop: Workshop, target: str, listings: Iterable[Listing], observer: Observer, *, brought: bool = False
+    workshop: Workshop,
+    target: str,
+    listings: Iterable[Listing],
+    observer: Observer,
+    *,
+    brought: bool = False,
 ) -> ScanResult:
     """Scan what is listed already; `target` names it, so that the same scan is continued after a stop.
 
@@ -78,9 +92,13 @@ def scan_listings(
     now = workshop.clock()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     watch = workshop.watch
-    scan = workshop.ledger.begin(scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now)
+    scan = workshop.ledger.begin(
+        scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now
+    )
     gaps = _list(workshop, scan.scan_id, listings, observer) if scan.listed_at is None else ()
-    Worklist(workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer, brought=brought).work_off()
+    Worklist(
+        workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer, brought=brought
+    ).work_off()
     if not gaps:
         workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
     return replace(result_of(workshop, scan.scan_id), gaps=gaps)
@@ -89,9 +107,17 @@ def scan_listings(
 def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
     """The rows of a scan as the ledger holds them, with the names of those who are registered or whom a case is about."""
     scan = workshop.ledger.scan(scan_id)
-    rows = [row for item in workshop.ledger.items(scan.scan_id) if item.verdict for row in item.verdict["rows"]]
+    rows = [
+        row
+        for item in workshop.ledger.items(scan.scan_id)
+        if item.verdict
+        for row in item.verdict["rows"]
+    ]
     standings = workshop.docket.standings({row["case_id"] for row in rows if row.get("case_id")})
-    names = {identity_id: _name_of(workshop, identity_id) for identity_id in {row.get("identity_id") for row in rows}}
+    names = {
+        identity_id: _name_of(workshop, identity_id)
+        for identity_id in {row.get("identity_id") for row in rows}
+    }
     return ScanResult(scan, tuple(_as_it_stands(row, standings, names) for row in rows))
 
 
@@ -109,10 +135,16 @@ def _as_it_stands(
     standing = standings.get(row.get("case_id") or "")
     named = {name: value for name, value in row.items() if name != "identity_id"}
     named["identity"] = standing.identity_name if standing else names[row.get("identity_id")]
-    return {**named, "case_id": standing.case_id, "case_status": standing.status} if standing else named
+    return (
+        {**named, "case_id": standing.case_id, "case_status": standing.status}
+        if standing
+        else named
+    )
 
 
-def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer) -> tuple[str, ...]:
+def _list(
+    workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer
+) -> tuple[str, ...]:
     """Write down what is listed; why listings may be missing, after which the next call lists again."""
     count = 0
     try:
@@ -120,7 +152,10 @@ def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observe
             for number, file in enumerate(listing.files):
                 # The raw response stays in crawl.db; here only what the scan needs.
                 workshop.ledger.add_item(
-                    scan_id, f"{listing.hub}:{listing.listing_id}:{file.name}", listing_to_dict(listing), number
+                    scan_id,
+                    f"{listing.hub}:{listing.listing_id}:{file.name}",
+                    listing_to_dict(listing),
+                    number,
                 )
                 count += 1
                 observer.step(count, None, listing.title)
@@ -130,7 +165,9 @@ def _list(workshop: Workshop, scan_id: str, listings: Iterable[Listing], observe
     return ()
 
 
-def _all_listings(workshop: Workshop, targets: Sequence[str], observer: Observer) -> Iterator[Listing]:
+def _all_listings(
+    workshop: Workshop, targets: Sequence[str], observer: Observer
+) -> Iterator[Listing]:
     """What all targets list; raises ListingIncomplete after that, if one of them has a gap."""
     gaps: list[str] = []
     for target in targets:
@@ -149,7 +186,9 @@ def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[L
         yield from listings_of(hub)
         return
     gaps: tuple[str, ...] = ()
-    for step in sweep(hub, target, workshop.crawl, workshop.clock, workers=workshop.settings.workers):
+    for step in sweep(
+        hub, target, workshop.crawl, workshop.clock, workers=workshop.settings.workers
+    ):
         observer.step(step.listings, None, f"listing {target}")
         gaps = step.gaps
     yield from likely(workshop.crawl, target)

@@ -35,7 +35,8 @@ def scans_items_verdicts(db: Database) -> None:
         pk=("scan_id", "item_key"),
     )  # fmt: skip
     db.table("verdicts").create(
-        {"sha256": str, "fingerprint": str, "record": str, "judged_at": str}, pk=("sha256", "fingerprint")
+        {"sha256": str, "fingerprint": str, "record": str, "judged_at": str},
+        pk=("sha256", "fingerprint"),
     )
 
 
@@ -64,7 +65,14 @@ def items_by_hash(db: Database) -> None:
 @migrations()
 def sightings_of_captures(db: Database) -> None:
     db.table("sightings").create(
-        {"subject": str, "version": str, "fingerprint": str, "outcome": str, "record": str, "judged_at": str},
+        {
+            "subject": str,
+            "version": str,
+            "fingerprint": str,
+            "outcome": str,
+            "record": str,
+            "judged_at": str,
+        },
         pk=("subject", "version", "fingerprint"),
     )
 
@@ -79,7 +87,15 @@ def settings_of_verdicts(db: Database) -> None:
 @migrations()
 def releases_of_sightings(db: Database) -> None:
     db.table("releases").create(
-        {"subject": str, "version": str, "decision": str, "by": str, "actor": str, "reason": str, "at": str}
+        {
+            "subject": str,
+            "version": str,
+            "decision": str,
+            "by": str,
+            "actor": str,
+            "reason": str,
+            "at": str,
+        }
     )
     db.table("releases").create_index(["subject", "version"])
 
@@ -95,20 +111,33 @@ def files_held_for_minors(db: Database) -> None:
     )  # fmt: skip
     db.table("held_files").create_index(["sha256"])
     db.table("held_looks").create(
-        {"key": str, "at": str, "by": str, "actor": str, "login": str, "decision": str, "reason": str, "places": str}
+        {
+            "key": str,
+            "at": str,
+            "by": str,
+            "actor": str,
+            "login": str,
+            "decision": str,
+            "reason": str,
+            "places": str,
+        }
     )
     db.table("held_looks").create_index(["key"])
 
 
 @migrations()
 def seals_of_verdicts(db: Database) -> None:
-    db.table("verdicts").add_column("seal", str)  # those of before have none: such a file is judged anew
+    db.table("verdicts").add_column(
+        "seal", str
+    )  # those of before have none: such a file is judged anew
 
 
 @migrations()
 def nobody_is_named(db: Database) -> None:
     db.execute("pragma secure_delete = on")
-    for row in list(db.query("select rowid as number, verdict from items where verdict is not null")):
+    for row in list(
+        db.query("select rowid as number, verdict from items where verdict is not null")
+    ):
         told = json.loads(row["verdict"])
         rows = [_nameless(one) for one in told.get("rows", ())]
         text = json.dumps({**told, "rows": rows}, ensure_ascii=False)
@@ -131,7 +160,9 @@ def _nameless(row: dict[str, Any]) -> dict[str, Any]:
 
 def without_licensee(allowed: str) -> str:
     """What allows a use as it is written now: which licence and until when, not for whom."""
-    return re.sub(r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)", r"\1 \2", allowed, flags=re.DOTALL)
+    return re.sub(
+        r"(licence [0-9a-f]{8}) for .*? (until \d{4}-\d\d-\d\d)", r"\1 \2", allowed, flags=re.DOTALL
+    )
 
 
 def forget_older_pages(db: Database) -> None:

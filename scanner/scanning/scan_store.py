@@ -30,7 +30,9 @@ Seal = Callable[[bytes], str]  # made with a key that whoever can write scans.db
 
 def _sealed(row: Mapping[str, Any]) -> bytes:
     """What a verdict's seal is made of."""
-    return json.dumps([row[name] for name in ("sha256", "fingerprint", "searched", "judged_at", "record")]).encode()
+    return json.dumps(
+        [row[name] for name in ("sha256", "fingerprint", "searched", "judged_at", "record")]
+    ).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,13 @@ class Ledger:
         return None if found is None else dict(json.loads(found[0]))
 
     def keep_sighting(
-        self, subject: str, version: str, fingerprint: str, outcome: str, record: Mapping[str, Any], now: datetime
+        self,
+        subject: str,
+        version: str,
+        fingerprint: str,
+        outcome: str,
+        record: Mapping[str, Any],
+        now: datetime,
     ) -> None:
         row = {
             "subject": subject, "version": version, "fingerprint": fingerprint, "outcome": outcome,
@@ -139,9 +147,7 @@ class Ledger:
 
     def was_searched(self, subject: str, version: str) -> bool:
         """Whether these images of a subject were searched before, for whomever."""
-        query = (
-            "select 1 from sightings where subject = ? and version = ? and coalesce(record ->> '$.searched', 1) limit 1"
-        )
+        query = "select 1 from sightings where subject = ? and version = ? and coalesce(record ->> '$.searched', 1) limit 1"
         return self._db.execute(query, [subject, version]).fetchone() is not None
 
     def is_held(self, subject: str, version: str) -> bool:
@@ -164,12 +170,17 @@ class Ledger:
 
     def held_file(self, key: str) -> dict[str, Any] | None:
         """A held file's row (scanner.scanning.held_files)."""
-        return next((dict(row) for row in self._db.table("held_files").rows_where("key = ?", [key])), None)
+        return next(
+            (dict(row) for row in self._db.table("held_files").rows_where("key = ?", [key])), None
+        )
 
     def held_files(self, sha256: str | None = None) -> list[dict[str, Any]]:
         """Rows of all held files, or of those with these bytes."""
         where, values = ("1 = 1", []) if sha256 is None else ("sha256 = ?", [sha256])
-        return [dict(row) for row in self._db.table("held_files").rows_where(where, values, order_by="held_at")]
+        return [
+            dict(row)
+            for row in self._db.table("held_files").rows_where(where, values, order_by="held_at")
+        ]
 
     def keep_held_file(self, row: Mapping[str, Any]) -> None:
         with self._transaction():
@@ -177,7 +188,10 @@ class Ledger:
 
     def held_looks(self, key: str) -> list[dict[str, Any]]:
         """Who looked at a held file, the first first."""
-        return [dict(row) for row in self._db.table("held_looks").rows_where("key = ?", [key], order_by="rowid")]
+        return [
+            dict(row)
+            for row in self._db.table("held_looks").rows_where("key = ?", [key], order_by="rowid")
+        ]
 
     def held_looks_at(self, sha256: str) -> bool:
         """Whether anybody looked at a held file of these bytes."""
@@ -210,12 +224,16 @@ class Ledger:
         )
         return [Coverage(*row) for row in self._db.execute(query, [since]).fetchall()]
 
-    def begin(self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime) -> ScanRow:
+    def begin(
+        self, scan_id: str, target: str, fingerprint: str, gallery_size: int, now: datetime
+    ) -> ScanRow:
         """The unfinished scan of this target with this fingerprint, or a new one."""
         where = "target = ? and fingerprint = ? and finished_at is null"
         scans = self._db.table("scans")
         with self._transaction():
-            for row in scans.rows_where(where, [target, fingerprint], order_by="started_at desc", limit=1):
+            for row in scans.rows_where(
+                where, [target, fingerprint], order_by="started_at desc", limit=1
+            ):
                 return ScanRow(**row)
             scans.insert(
                 {
@@ -228,26 +246,36 @@ class Ledger:
     def scan(self, scan_id: str) -> ScanRow:
         """The scan of that id, or the newest one for "latest"; raises UnknownScan."""
         where, values = ("1 = 1", []) if scan_id == "latest" else ("scan_id = ?", [scan_id])
-        for row in self._db.table("scans").rows_where(where, values, order_by="started_at desc", limit=1):
+        for row in self._db.table("scans").rows_where(
+            where, values, order_by="started_at desc", limit=1
+        ):
             return ScanRow(**row)
-        raise UnknownScan("there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}")
+        raise UnknownScan(
+            "there is no scan yet" if scan_id == "latest" else f"no scan has the id {scan_id!r}"
+        )
 
     def scans(self) -> Iterator[ScanRow]:
         """Every scan, oldest first."""
         for row in list(self._db.table("scans").rows_where(order_by="started_at")):
             yield ScanRow(**row)
 
-    def add_item(self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int) -> None:
+    def add_item(
+        self, scan_id: str, item_key: str, listing: Mapping[str, Any], file_number: int
+    ) -> None:
         """Add a listed file; one that is already there stays as it is, unless its listing says other things by now."""
         row = {
             "scan_id": scan_id, "item_key": item_key, "state": "listed", "listing": json.dumps(listing, ensure_ascii=False),
             "file_number": file_number, "sha256": None, "triage": None, "verdict": None,
         }  # fmt: skip
         with self._transaction():
-            position = self._db.execute("select count(*) from items where scan_id = ?", [scan_id]).fetchone()[0]
+            position = self._db.execute(
+                "select count(*) from items where scan_id = ?", [scan_id]
+            ).fetchone()[0]
             query = "select listing from items where scan_id = ? and item_key = ?"
             known = self._db.execute(query, [scan_id, item_key]).fetchone()
-            if known is not None and _said(json.loads(known[0]), file_number) != _said(listing, file_number):
+            if known is not None and _said(json.loads(known[0]), file_number) != _said(
+                listing, file_number
+            ):
                 self._db.table("items").update((scan_id, item_key), row)
             self._db.table("items").insert({**row, "position": position}, ignore=True)
 
@@ -272,7 +300,9 @@ class Ledger:
 
     def items(self, scan_id: str) -> Iterator[Item]:
         """All items of a scan in the order they were listed."""
-        for row in list(self._db.table("items").rows_where("scan_id = ?", [scan_id], order_by="position")):
+        for row in list(
+            self._db.table("items").rows_where("scan_id = ?", [scan_id], order_by="position")
+        ):
             yield Item(
                 item_key=row["item_key"],
                 state=row["state"],
@@ -291,7 +321,10 @@ class Ledger:
         )
         return [
             JudgedItem(
-                row["target"], json.loads(row["listing"]), row["file_number"], list(json.loads(row["verdict"])["rows"])
+                row["target"],
+                json.loads(row["listing"]),
+                row["file_number"],
+                list(json.loads(row["verdict"])["rows"]),
             )
             for row in self._db.query(query, [sha256, fingerprint])
         ]
@@ -309,17 +342,25 @@ class Ledger:
         """Records of verdicts that are as this program wrote them; the others are judged anew."""
         found = []
         for row in self._db.table("verdicts").rows_where(where, values):
-            if self._seal is not None and not hmac.compare_digest(row["seal"] or "", self._seal(_sealed(row))):
+            if self._seal is not None and not hmac.compare_digest(
+                row["seal"] or "", self._seal(_sealed(row))
+            ):
                 if row["seal"] is not None:  # none have those of earlier versions
                     log.error(
-                        "a verdict on %s in scans.db was changed outside this program; it is judged anew", row["sha256"]
+                        "a verdict on %s in scans.db was changed outside this program; it is judged anew",
+                        row["sha256"],
                     )
                 continue
             found.append(dict(json.loads(row["record"])))
         return found
 
     def remember_verdict(
-        self, sha256: str, fingerprint: str, record: Mapping[str, Any], now: datetime, searched: str | None = None
+        self,
+        sha256: str,
+        fingerprint: str,
+        record: Mapping[str, Any],
+        now: datetime,
+        searched: str | None = None,
     ) -> None:
         """Keep a verdict for the next time the same bytes turn up, and how every sample of it was made and scored.
 
@@ -333,10 +374,15 @@ class Ledger:
             "judged_at": now.isoformat(), "searched": searched,
         }  # fmt: skip
         row["seal"] = self._seal(_sealed(row)) if self._seal is not None else None
-        samples = [{"sha256": sha256, "fingerprint": fingerprint, **one} for one in record.get("all_samples", [])]
+        samples = [
+            {"sha256": sha256, "fingerprint": fingerprint, **one}
+            for one in record.get("all_samples", [])
+        ]
         with self._transaction():
             self._db.table("verdicts").upsert(row, pk=("sha256", "fingerprint"))
-            self._db.table("samples").delete_where("sha256 = ? and fingerprint = ?", [sha256, fingerprint])
+            self._db.table("samples").delete_where(
+                "sha256 = ? and fingerprint = ?", [sha256, fingerprint]
+            )
             self._db.table("samples").insert_all(samples)
 
     def samples(self, sha256: str, fingerprint: str | None = None) -> list[dict[str, Any]]:
@@ -346,7 +392,9 @@ class Ledger:
             where, values = "sha256 = ? and fingerprint = ?", [sha256, fingerprint]
         return [
             dict(row)
-            for row in self._db.table("samples").rows_where(where, values, order_by="fingerprint, stage desc, number")
+            for row in self._db.table("samples").rows_where(
+                where, values, order_by="fingerprint, stage desc, number"
+            )
         ]
 
     def known_triage(self, sha256: str) -> dict[str, Any] | None:
@@ -357,14 +405,21 @@ class Ledger:
 
     def remember_triage(self, sha256: str, record: Mapping[str, Any], now: datetime) -> None:
         """Keep what a header told for the next time that a hub names the same bytes."""
-        row = {"sha256": sha256, "record": json.dumps(record, ensure_ascii=False), "triaged_at": now.isoformat()}
+        row = {
+            "sha256": sha256,
+            "record": json.dumps(record, ensure_ascii=False),
+            "triaged_at": now.isoformat(),
+        }
         with self._transaction():
             self._db.table("triages").upsert(row, pk="sha256")
 
 
 def _said(listing: Mapping[str, Any], file_number: int) -> list[Any]:
     """What of a listing decides how its file is judged and filed; counters and addresses move without anybody's doing."""
-    told = [listing.get(name) for name in ("title", "creator", "base_model", "minor_flag", "real_person_flag")]
+    told = [
+        listing.get(name)
+        for name in ("title", "creator", "base_model", "minor_flag", "real_person_flag")
+    ]
     words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
     file = listing["files"][file_number]
     return [*told, *words, file["name"], file.get("sha256"), file.get("size_bytes")]

@@ -28,7 +28,9 @@ from scanner.versions import library_versions
 class Workshop(Reception):
     """Opened once per command; `close` when done."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now, budget: Budget | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = utc_now, budget: Budget | None = None
+    ) -> None:
         super().__init__(settings, clock)
         self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
@@ -60,10 +62,18 @@ class Workshop(Reception):
         day = self.clock().date()
         if self._watch is None or self._watched != (self.vault.gallery_version, day):
             version, templates = self.vault.gallery_on(self.reader.version, day)
-            self.vault.note("templates read", "vault", self.settings.operator, self.clock(), people=len(templates))
+            self.vault.note(
+                "templates read",
+                "vault",
+                self.settings.operator,
+                self.clock(),
+                people=len(templates),
+            )
             rates = (self.settings.fpir, self.settings.possible_fpir)
             kind = IndexKind(self.settings.gallery_index)
-            self._watch = watch_over(self.reader.version, templates, version, kind, self.calibration, rates)
+            self._watch = watch_over(
+                self.reader.version, templates, version, kind, self.calibration, rates
+            )
             self._watched = (version, day)
         return self._watch
 

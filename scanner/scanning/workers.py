@@ -94,7 +94,9 @@ class LocalCrew:
             with self._changed:
                 while not self._queue:
                     self._changed.wait()
-                key, task, bench = self._queue.pop(next_of([(one[0], one[1]) for one in self._queue], family))
+                key, task, bench = self._queue.pop(
+                    next_of([(one[0], one[1]) for one in self._queue], family)
+                )
             family = task.family
             try:
                 self._results.put((key, bench.judge(task)))

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.checkpoints.file_formats import claims_header
-from crawlers.checkpoints.header import MAX_HEADER_BYTES, ByteSource, FileSource, Header, read_header
+from crawlers.checkpoints.header import (
+    MAX_HEADER_BYTES,
+    ByteSource,
+    FileSource,
+    Header,
+    read_header,
+)
 from crawlers.checkpoints.pickles import pickle_findings, pickles_inside
 from crawlers.checkpoints.ranged_reads import HttpSource, source_of
 from crawlers.checkpoints.training_metadata import person_signals, training_of, triggers_of
@@ -77,7 +83,9 @@ class Triage:
     @property
     def finding(self) -> FamilyFinding:
         """What is known of the family."""
-        return FamilyFinding(self.family, self.model, self.fits, self.doubt, leftovers=self.leftovers)
+        return FamilyFinding(
+            self.family, self.model, self.fits, self.doubt, leftovers=self.leftovers
+        )
 
 
 def triage_from_dict(record: Mapping[str, Any]) -> Triage:
@@ -103,10 +111,16 @@ def triage_file(path: Path) -> Triage:
     try:
         header = read_header(FileSource(path))
     except NotSafetensors as error:
-        problems = pickle_findings(path) if error.kind == "pickle" else (str(error), *_inside(path, error))
-        return Triage(sha256, None, error.kind, UNKNOWN, size_bytes=size, bytes_read=size, problems=problems)
+        problems = (
+            pickle_findings(path) if error.kind == "pickle" else (str(error), *_inside(path, error))
+        )
+        return Triage(
+            sha256, None, error.kind, UNKNOWN, size_bytes=size, bytes_read=size, problems=problems
+        )
     except UnreadableCheckpoint as error:
-        return Triage(sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=(str(error),))
+        return Triage(
+            sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=(str(error),)
+        )
     return triage_header(header, sha256, weights_hash_of(path, header.header_bytes), size, size)
 
 
@@ -119,7 +133,9 @@ def triage_url(transport: Transport, url: str) -> Triage:
     return triage_remote(transport, RemoteFile(url, url))[0]
 
 
-def triage_remote(transport: Transport, file: RemoteFile, *, beginning: bool = False) -> tuple[Triage, Header | None]:
+def triage_remote(
+    transport: Transport, file: RemoteFile, *, beginning: bool = False
+) -> tuple[Triage, Header | None]:
     """Triage of a listed file where it lies, and its header if that can be read; only the header is transferred.
 
     Args:
@@ -133,10 +149,14 @@ def triage_remote(transport: Transport, file: RemoteFile, *, beginning: bool = F
         header = read_header(source, beginning=beginning)
     except UnreadableCheckpoint as error:
         kind = error.kind if isinstance(error, NotSafetensors) else UNKNOWN
-        told = unreadable(str(error), kind, _sha256_from(source, file), source.size_bytes, source.bytes_read)
+        told = unreadable(
+            str(error), kind, _sha256_from(source, file), source.size_bytes, source.bytes_read
+        )
         return told, None
     weights_hash = file.weights_hash if len(file.weights_hash or "") == 64 else None
-    triage = triage_header(header, _sha256_from(source, file), None, source.size_bytes, source.bytes_read)
+    triage = triage_header(
+        header, _sha256_from(source, file), None, source.size_bytes, source.bytes_read
+    )
     return replace(triage, weights_hash=weights_hash), header
 
 
@@ -150,10 +170,16 @@ def with_listing(triage: Triage, base_model: str | None) -> Triage:
 
 
 def unreadable(
-    problem: str, kind: str = UNKNOWN, sha256: str | None = None, size: int | None = None, bytes_read: int = 0
+    problem: str,
+    kind: str = UNKNOWN,
+    sha256: str | None = None,
+    size: int | None = None,
+    bytes_read: int = 0,
 ) -> Triage:
     """Triage of what has no header that could be read."""
-    return Triage(sha256, None, kind, UNKNOWN, size_bytes=size, bytes_read=bytes_read, problems=(problem,))
+    return Triage(
+        sha256, None, kind, UNKNOWN, size_bytes=size, bytes_read=bytes_read, problems=(problem,)
+    )
 
 
 def _sha256_from(source: ByteSource, file: RemoteFile) -> str | None:
@@ -170,7 +196,16 @@ def triage_header(
             f"only the beginning of the header was read ({len(header.tensors)} tensors); later ones may add to the kind"
         )
     complete = header.complete
-    return _triage(header.shapes, header.metadata, sha256, weights_hash, size, bytes_read, problems, complete=complete)
+    return _triage(
+        header.shapes,
+        header.metadata,
+        sha256,
+        weights_hash,
+        size,
+        bytes_read,
+        problems,
+        complete=complete,
+    )
 
 
 def _triage(
@@ -201,7 +236,11 @@ def _triage(
     problems += [strength_problem] if strength_problem else []
     if kind in NOT_ALONE:
         problems.append(NOT_ALONE[kind])
-    elif kind != UNKNOWN and finding.family == UNKNOWN and not (finding.problem or finding.note or unsupported):
+    elif (
+        kind != UNKNOWN
+        and finding.family == UNKNOWN
+        and not (finding.problem or finding.note or unsupported)
+    ):
         problems.append(
             "neither the tensors nor the header tell the base model's family; a listing that names the base model "
             "would settle it"
@@ -258,7 +297,10 @@ def _inside(path: Path, error: NotSafetensors) -> tuple[str, ...]:
 def _begins_as_json(path: Path) -> bool:
     with path.open("rb") as stream:
         first = stream.read(512)
-    return not claims_header(first) and first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    return not claims_header(first) and first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (
+        b"{",
+        b"[",
+    )
 
 
 def _triage_dump(path: Path, sha256: str) -> Triage:
@@ -269,7 +311,15 @@ def _triage_dump(path: Path, sha256: str) -> Triage:
     try:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        return Triage(sha256, None, UNKNOWN, UNKNOWN, size_bytes=size, bytes_read=size, problems=("not valid JSON",))
+        return Triage(
+            sha256,
+            None,
+            UNKNOWN,
+            UNKNOWN,
+            size_bytes=size,
+            bytes_read=size,
+            problems=("not valid JSON",),
+        )
     # A list holds the metadata of several files; the first one speaks for the dump.
     first = document[0] if isinstance(document, list) and document else document
     for name, value in first.items() if isinstance(first, dict) else []:
@@ -278,5 +328,7 @@ def _triage_dump(path: Path, sha256: str) -> Triage:
             shapes[str(name)] = tuple(described)
         elif isinstance(value, str):
             metadata[str(name)] = value
-    problems = ["a description of a checkpoint in JSON, not the weights themselves; it cannot be scanned"]
+    problems = [
+        "a description of a checkpoint in JSON, not the weights themselves; it cannot be scanned"
+    ]
     return _triage(shapes, metadata, sha256, None, size, size, problems)

@@ -61,7 +61,9 @@ class RegisteredMinors:
         if name is None:
             return None
         alone = NameMatcher([name])
-        return Naming(self._ids[name], tuple(place for place, some in texts.items() if alone.named_in(some)))
+        return Naming(
+            self._ids[name], tuple(place for place, some in texts.items() if alone.named_in(some))
+        )
 
     def _look(self) -> None:
         state = (self._vault.register_state, self._clock().date())
@@ -77,7 +79,9 @@ def _counts(identity: Identity) -> bool:
     return identity.status == Status.ACTIVE or several
 
 
-def words_about(listing: Listing, file: RemoteFile, triage: Triage | None = None) -> dict[str, list[str]]:
+def words_about(
+    listing: Listing, file: RemoteFile, triage: Triage | None = None
+) -> dict[str, list[str]]:
     """What a listing, and a file's header where it was read, say of whom it shows, by place."""
     texts = {
         "title": [listing.title], "file name": [file.name], "tags": [" ".join(listing.tags)],

@@ -20,11 +20,26 @@ from functools import lru_cache
 LEAST_JOINED = 6
 LEAST_APART = 4
 _LEAST_UNSPACED = 2
-_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "THAI", "LAO", "KHMER", "MYANMAR", "IDEOGRAPHIC")
+_UNSPACED = (
+    "CJK",
+    "HIRAGANA",
+    "KATAKANA",
+    "HANGUL",
+    "BOPOMOFO",
+    "THAI",
+    "LAO",
+    "KHMER",
+    "MYANMAR",
+    "IDEOGRAPHIC",
+)
 _APOSTROPHES = dict.fromkeys(map(ord, "'’ʼ‘`´ʻ"))
 # Letters that Unicode does not decompose, and how they are written without them.
-_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
-_SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})  # German and Nordic habit
+_LETTERS = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
+)
+_SPELT_OUT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"}
+)  # German and Nordic habit
 _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])")
 
@@ -38,7 +53,9 @@ class NameMatcher:
         self._spaced: dict[str, list[tuple[str, Words]]] = {}
         self._unspaced: dict[str, str] = {}
         self._lengths: set[int] = set()  # of names in scripts without spaces
-        self._apart: dict[str, list[tuple[str, frozenset[str]]]] = {}  # by the longest of a name's words
+        self._apart: dict[
+            str, list[tuple[str, frozenset[str]]]
+        ] = {}  # by the longest of a name's words
         for name in names:
             for words in {spelling for part in _parts(name) for spelling in _spellings(part)}:
                 self._add(name, words)
@@ -78,7 +95,11 @@ class NameMatcher:
                 if len(joined) > self._longest:
                     break
                 for name, spelt in self._spaced.get(joined, ()):
-                    if words[start : end + 1] == spelt or len(joined) >= LEAST_JOINED or _is_unspaced(joined[0]):
+                    if (
+                        words[start : end + 1] == spelt
+                        or len(joined) >= LEAST_JOINED
+                        or _is_unspaced(joined[0])
+                    ):
                         yield name
 
     def _inside(self, word: str) -> Iterator[str]:

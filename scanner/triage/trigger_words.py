@@ -30,7 +30,9 @@ def words_of(
     triggers = usable_triggers(told)
     if triggers:
         return triggers, ()
-    return (), candidate_words([listing.title, file.name, str(triage.training.get("output_name") or "")])
+    return (), candidate_words(
+        [listing.title, file.name, str(triage.training.get("output_name") or "")]
+    )
 
 
 def without_minors(workshop: Workshop, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,11 +49,15 @@ def _words_of_examples(workshop: Workshop, listing: Listing) -> list[str]:
         prompts = [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
     except (ValueError, RecursionError):
         return []
-    first = Counter(part.strip() for prompt in prompts for part in dict.fromkeys(prompt.split(",")[:3]))
+    first = Counter(
+        part.strip() for prompt in prompts for part in dict.fromkeys(prompt.split(",")[:3])
+    )
     return [
         part
         for part, count in first.most_common(3)
-        if len(prompts) >= 3 and count >= _LEAST_SHARE * len(prompts) and part.lower() not in PERSON_WORDS
+        if len(prompts) >= 3
+        and count >= _LEAST_SHARE * len(prompts)
+        and part.lower() not in PERSON_WORDS
     ]
 
 
@@ -69,7 +75,9 @@ def _prompts_in(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _prompts_in(inner, depth + 1)
 
 
-def named_minor(workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> Naming | None:
+def named_minor(
+    workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None
+) -> Naming | None:
     """The registered minor whom a file's listing or header names, and where; None for anybody else.
 
     Such a file is held (scanner.scanning.held_files). How names are compared: scanner.triage.name_matching.

@@ -120,10 +120,14 @@ def _described(app: FastAPI) -> dict[str, Any]:
 
 
 def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
-    async def add(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    async def add(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
         response = await call_next(request)
         if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"  # its address holds its hash
+            response.headers["Cache-Control"] = (
+                "public, max-age=31536000, immutable"  # its address holds its hash
+            )
         _add_headers(response, settings)
         return response
 
@@ -157,7 +161,9 @@ async def _told(request: Request, error: Exception) -> Response:
 def _is_for_programs(request: Request) -> bool:
     """Whether a request is for JSON: the API and what machines ask, and our own pages' scripts."""
     programs = ("/api/", "/healthz", "/readyz", "/metrics")
-    return request.url.path.startswith(programs) or "application/json" in request.headers.get("accept", "")
+    return request.url.path.startswith(programs) or "application/json" in request.headers.get(
+        "accept", ""
+    )
 
 
 def _error_page(request: Request, error: Exception, status: int) -> Response:
@@ -180,7 +186,9 @@ async def _failed(request: Request, error: Exception) -> Response:
         )
     else:
         response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
-    _add_headers(response, premises_of(request).settings)  # Starlette answers outside all middleware here
+    _add_headers(
+        response, premises_of(request).settings
+    )  # Starlette answers outside all middleware here
     return response
 
 
@@ -196,7 +204,9 @@ async def _told_by_framework(request: Request, error: Exception) -> Response:
 async def _not_understood(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    told = "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+    told = "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    )
     return _problem(422, "not-valid", told[:500], {})
 
 

@@ -36,7 +36,9 @@ class Premises:
         self.settings, self.clock = settings, clock
         self.store = WebStore(settings.web_path)
         self.accounts = Accounts(self.store, clock)
-        self.second_factors = SecondFactors(self.store, web_key(settings.web_key_path), clock, self.accounts.lockout)
+        self.second_factors = SecondFactors(
+            self.store, web_key(settings.web_key_path), clock, self.accounts.lockout
+        )
         self.sessions = Sessions(self.store, self.accounts, clock)
         self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
         self.standings = Standings(settings)

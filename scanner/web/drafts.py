@@ -41,17 +41,25 @@ class Drafts:
             "name": draft.name, "consent": draft.consent.to_json(), "keep_photos": draft.keep_photos,
             "born_on": draft.born_on.isoformat() if draft.born_on else None,
         }  # fmt: skip
-        row = {"account_id": account_id, "consent": json.dumps(told, ensure_ascii=False), "created_at": now.isoformat()}
+        row = {
+            "account_id": account_id,
+            "consent": json.dumps(told, ensure_ascii=False),
+            "created_at": now.isoformat(),
+        }
         with self._store.transaction() as db:
             db.table("drafts").upsert(row, pk="account_id")
 
     def of(self, account_id: str, now: datetime) -> Draft | None:
         """The draft of an account; None if there is none of today."""
         oldest = (now - KEPT).isoformat()
-        for row in self._store.db.table("drafts").rows_where("account_id = ? and created_at > ?", [account_id, oldest]):
+        for row in self._store.db.table("drafts").rows_where(
+            "account_id = ? and created_at > ?", [account_id, oldest]
+        ):
             told = json.loads(row["consent"])
             born = date.fromisoformat(told["born_on"]) if told["born_on"] else None
-            return Draft(told["name"], consent_from_json(told["consent"]), born, told["keep_photos"])
+            return Draft(
+                told["name"], consent_from_json(told["consent"]), born, told["keep_photos"]
+            )
         return None
 
     def forget(self, account_id: str) -> None:

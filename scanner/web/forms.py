@@ -75,7 +75,9 @@ class _InMemory(MultiPartParser):
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
-        told = next((value for name, value in self.items if name == "csrf" and isinstance(value, str)), "")
+        told = next(
+            (value for name, value in self.items if name == "csrf" and isinstance(value, str)), ""
+        )
         if self._current_part.file is not None and not self.may_come(told):
             raise _too_old()
 
@@ -89,7 +91,9 @@ async def posted(request: Request, session: Annotated[Session, Depends(signed_in
     return form
 
 
-async def posted_with_files(request: Request, session: Annotated[Session, Depends(signed_in)]) -> AsyncIterator[Form]:
+async def posted_with_files(
+    request: Request, session: Annotated[Session, Depends(signed_in)]
+) -> AsyncIterator[Form]:
     """A form with files of somebody who is signed in; the slot is held until it was answered.
 
     Raises:
@@ -123,7 +127,9 @@ def fits_session(request: Request, session: Session, told: str = "") -> bool:
 
 
 def _too_old() -> FormExpired:
-    return FormExpired("this form is older than your sign-in; go back, load the page again and repeat it")
+    return FormExpired(
+        "this form is older than your sign-in; go back, load the page again and repeat it"
+    )
 
 
 def must_be_from_here(request: Request) -> None:

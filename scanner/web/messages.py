@@ -30,9 +30,13 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         case ConfirmationRefused():
             return _unconfirmed(error.why, t)
         case OpenIdRefused(why="nobody"):
-            return t("Nobody here has an account with that address. Ask an administrator for an invitation first.")
+            return t(
+                "Nobody here has an account with that address. Ask an administrator for an invitation first."
+            )
         case OpenIdRefused():
-            return t("The provider did not say who you are. Try again, or sign in with your password.")
+            return t(
+                "The provider did not say who you are. Try again, or sign in with your password."
+            )
         case NoticeIncomplete():
             return t("Still missing: %(fields)s.") % {"fields": "; ".join(error.labels)}
         case GateRefused(code="busy"):
@@ -51,9 +55,15 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             "This case is not what the audit log vouches for: somebody changed it outside this program. Nothing of it is shown, decided or exported. Tell whoever runs this site; portrait-scanner vault check says what differs."
         ),
         UnknownIdentity: t("There is no such page, or none that you may see."),
-        FormExpired: t("This form is not from this page or is too old. Go back, load the page again and repeat it."),
-        NameRefused: t("This name cannot be taken. Write it with letters, not longer than 200 signs."),
-        ConsentMissing: t("The consent does not allow this: check dates, age and the signed document."),
+        FormExpired: t(
+            "This form is not from this page or is too old. Go back, load the page again and repeat it."
+        ),
+        NameRefused: t(
+            "This name cannot be taken. Write it with letters, not longer than 200 signs."
+        ),
+        ConsentMissing: t(
+            "The consent does not allow this: check dates, age and the signed document."
+        ),
     }
     return next((told for kind, told in by_class.items() if isinstance(error, kind)), str(error))
 
@@ -62,7 +72,9 @@ def _unconfirmed(why: str, t: Translate) -> str:
     return {
         "withdrawn": t("This person has withdrawn: no case about them is confirmed."),
         "unseen": t("Open the pictures first, at least three pairs: nothing is confirmed unseen."),
-        "same-words": t("These words were used for a confirmation already. Say in your own what you saw in this case."),
+        "same-words": t(
+            "These words were used for a confirmation already. Say in your own what you saw in this case."
+        ),
     }[why]
 
 
@@ -113,7 +125,9 @@ def _refused(t: Translate) -> dict[str, str]:
         "took-it-in": t(
             "You took this in or corrected it. Somebody else must look at the pages and release what they may show."
         ),
-        "captured-meanwhile": t("This changed meanwhile, or somebody decided already. Look at it again."),
+        "captured-meanwhile": t(
+            "This changed meanwhile, or somebody decided already. Look at it again."
+        ),
         "one-by-one": t("A case is confirmed on its own page, after its pictures were opened."),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
@@ -121,7 +135,9 @@ def _refused(t: Translate) -> dict[str, str]:
             "You act for somebody who is registered here, and nobody else does. Withdraw them first, on the page Likeness."
         ),
         "own-account": t("You cannot do this to your own account."),
-        "no-mail": t("No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."),
+        "no-mail": t(
+            "No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."
+        ),
     }
 
 

@@ -47,7 +47,9 @@ def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
         "Registrations": t("Registrations"), "Transparency": t("Transparency"), "Accounts": t("Accounts"),
         "Audit log": t("Audit log"),
     }  # fmt: skip
-    return [(path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)]
+    return [
+        (path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)
+    ]
 
 
 def role_words(t: Translate) -> dict[str, str]:
@@ -60,7 +62,9 @@ def role_words(t: Translate) -> dict[str, str]:
 
 def home_of(account: Account) -> str:
     """The first page an account may open."""
-    return next((path for path, _, needed in _MENU if account.permissions & set(needed)), "/account")
+    return next(
+        (path for path, _, needed in _MENU if account.permissions & set(needed)), "/account"
+    )
 
 
 def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -97,11 +101,19 @@ def told(request: Request, error: Exception) -> str:
 
 def whole_number(told_as: str | None) -> int | None:
     """A number out of an address; None for anything that is none, or none that a database takes."""
-    return int(told_as) if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16 else None
+    return (
+        int(told_as)
+        if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16
+        else None
+    )
 
 
 def _without_language(request: Request) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("lang", "done")]
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in ("lang", "done")
+    ]
     query = "&".join(f"{name}={value}" for name, value in kept if value.isalnum())
     return f"{request.url.path}?{query}&" if query else f"{request.url.path}?"
 
@@ -153,7 +165,9 @@ def _size(value: int | None) -> str:
 def _static_versions() -> Mapping[str, str]:
     folder = resources.files("scanner.web").joinpath("static")
     return {
-        item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12] for item in folder.iterdir() if item.is_file()
+        item.name: hashlib.sha256(item.read_bytes()).hexdigest()[:12]
+        for item in folder.iterdir()
+        if item.is_file()
     }
 
 

@@ -55,10 +55,13 @@ def accounts_sessions_tokens(db: Database) -> None:
         pk="invitation_sha256",
     )  # fmt: skip
     db.table("mandates").create(
-        {"account_id": str, "identity_id": str, "capacity": str, "since": str}, pk=("account_id", "identity_id")
+        {"account_id": str, "identity_id": str, "capacity": str, "since": str},
+        pk=("account_id", "identity_id"),
     )
     db.table("mandates").create_index(["identity_id"])
-    db.table("drafts").create({"account_id": str, "consent": str, "created_at": str}, pk="account_id")
+    db.table("drafts").create(
+        {"account_id": str, "consent": str, "created_at": str}, pk="account_id"
+    )
 
 
 @migrations()
@@ -92,7 +95,13 @@ def jobs_and_messages(db: Database) -> None:
 @migrations()
 def known_browsers_and_recovery_codes(db: Database) -> None:
     db.table("devices").create(
-        {"device_sha256": str, "account_id": str, "failures": int, "locked_until": float, "seen_at": float},
+        {
+            "device_sha256": str,
+            "account_id": str,
+            "failures": int,
+            "locked_until": float,
+            "seen_at": float,
+        },
         pk="device_sha256",
     )
     db.table("devices").create_index(["account_id"])
@@ -104,12 +113,19 @@ def known_browsers_and_recovery_codes(db: Database) -> None:
 def licences_are_not_told(db: Database) -> None:
     """What an earlier version kept of a licence: an uploader that a registered person allows may be called like them."""
     db.execute("pragma secure_delete = on")
-    for row in list(db.query("select job_id, result from jobs where instr(result, 'licence ') > 0")):
+    for row in list(
+        db.query("select job_id, result from jobs where instr(result, 'licence ') > 0")
+    ):
         rows = [
-            {**one, "authorised": without_licensee(one["authorised"])} if one.get("authorised") else one
+            {**one, "authorised": without_licensee(one["authorised"])}
+            if one.get("authorised")
+            else one
             for one in json.loads(row["result"])
         ]
-        db.execute("update jobs set result = ? where job_id = ?", [json.dumps(rows, ensure_ascii=False), row["job_id"]])
+        db.execute(
+            "update jobs set result = ? where job_id = ?",
+            [json.dumps(rows, ensure_ascii=False), row["job_id"]],
+        )
 
 
 class WebStore:

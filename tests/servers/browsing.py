@@ -28,10 +28,19 @@ LOOK = os.environ.get("LOOK")
 @contextmanager
 def open_browser(*arguments: str) -> Iterator[Browser]:
     """Headless Chromium; skips where none is installed."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if found is None:
         pytest.skip("no Chromium here; on Debian: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=[*quiet, *arguments])
         yield browser
@@ -73,7 +82,9 @@ class Visitors:
             )
             secret = premises.sessions.begin(account, second_factor=True, agent="test browser")
             premises.close()
-            context = self.browser.new_context(**{"viewport": DESKTOP, "locale": language, **options})
+            context = self.browser.new_context(
+                **{"viewport": DESKTOP, "locale": language, **options}
+            )
             context.set_default_timeout(20_000)
             context.add_cookies([{"name": "session", "value": secret, "url": self.url}])
             self._known[key] = Visitor(email, context, context.new_page(), self.url)
@@ -107,4 +118,14 @@ def serious_faults(page: Page) -> list[str]:
     ]
 
 
-__all__ = ["DESKTOP", "PASSWORD", "PHONE", "Visitor", "Visitors", "code_of", "look", "open_browser", "serious_faults"]
+__all__ = [
+    "DESKTOP",
+    "PASSWORD",
+    "PHONE",
+    "Visitor",
+    "Visitors",
+    "code_of",
+    "look",
+    "open_browser",
+    "serious_faults",
+]

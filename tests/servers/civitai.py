@@ -30,7 +30,12 @@ class FakeCivitai(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, count: int, faults: float = 0.0, delay_s: float = 0.0, seed: int = 0, budget: int | None = None
+        self,
+        count: int,
+        faults: float = 0.0,
+        delay_s: float = 0.0,
+        seed: int = 0,
+        budget: int | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Requests)
         self.models = {number: model(number) for number in range(1, count + 1)}
@@ -102,7 +107,10 @@ class _Requests(BaseHTTPRequestHandler):
             return self._json(400, {"error": "Invalid hashes"})
         # Unmatched hashes are dropped without a word; flagged models are known all the same.
         known = {int(one, 16): one for one in asked if int(one, 16) in self.server.models}
-        found = [{"modelVersionId": number, "modelId": number, "hash": sha256} for number, sha256 in known.items()]
+        found = [
+            {"modelVersionId": number, "modelId": number, "hash": sha256}
+            for number, sha256 in known.items()
+        ]
         return self._json(200, found)
 
     def _is_over_budget(self) -> bool:
@@ -123,7 +131,10 @@ class _Requests(BaseHTTPRequestHandler):
         if server.budget is None:
             return {}
         left = max(0, server.budget - server.in_window)
-        return {"RateLimit": f'"api";r={left};t=1', "RateLimit-Policy": f'"fixed window";"api";q={server.budget};w=1'}
+        return {
+            "RateLimit": f'"api";r={left};t=1',
+            "RateLimit-Policy": f'"fixed window";"api";q={server.budget};w=1',
+        }
 
     def _models(self, query: dict[str, list[str]]) -> None:
         fault = self.server.draw_fault()
@@ -132,7 +143,9 @@ class _Requests(BaseHTTPRequestHandler):
         if fault == "429":
             return self._json(429, {"message": "Too many requests"}, {"Retry-After": "1"})
         if fault == "html":
-            return self._answer(200, b"<!doctype html><title>Just a moment...</title>", "text/html", {})
+            return self._answer(
+                200, b"<!doctype html><title>Just a moment...</title>", "text/html", {}
+            )
         limit = int(query["limit"][0])
         with self.server.lock:
             models = sorted(self.server.models.values(), key=_columns)
@@ -140,7 +153,10 @@ class _Requests(BaseHTTPRequestHandler):
             if cursor.count("|") != 1:
                 received = cursor.count("|") + 1
                 return self._json(
-                    400, {"message": f"Invalid cursor: expected 2 value(s) for this sort, received {received}"}
+                    400,
+                    {
+                        "message": f"Invalid cursor: expected 2 value(s) for this sort, received {received}"
+                    },
                 )
             published, _, number = cursor.rpartition("|")
             models = [entry for entry in models if _columns(entry) >= (published, int(number))]
@@ -148,15 +164,27 @@ class _Requests(BaseHTTPRequestHandler):
         if len(models) > limit:
             published, number = _columns(models[limit])
             page["metadata"]["nextCursor"] = f"{published}|{number}"
-        if fault == "empty" and models:  # the hub filtered the whole page away, and the cursor stays where it was
-            page = {"items": [], "metadata": {"nextCursor": "|".join(map(str, _columns(models[0])))}}
+        if (
+            fault == "empty" and models
+        ):  # the hub filtered the whole page away, and the cursor stays where it was
+            page = {
+                "items": [],
+                "metadata": {"nextCursor": "|".join(map(str, _columns(models[0])))},
+            }
         self._json(200, page, cut=fault == "cut")
         return None
 
     def _version(self, number: int) -> None:
         if number in self.server.flagged:
             return self._json(
-                200, {"id": number, "modelId": number, "name": "v1", "files": [], "model": {"name": "x", "poi": True}}
+                200,
+                {
+                    "id": number,
+                    "modelId": number,
+                    "name": "v1",
+                    "files": [],
+                    "model": {"name": "x", "poi": True},
+                },
             )
         if number in self.server.archived:
             return self._json(410, {"error": "Model archived"})
@@ -172,10 +200,21 @@ class _Requests(BaseHTTPRequestHandler):
             },
         )
 
-    def _json(self, status: int, document: Any, headers: dict[str, str] | None = None, *, cut: bool = False) -> None:
-        self._answer(status, json.dumps(document).encode(), "application/json", headers or {}, cut=cut)
+    def _json(
+        self,
+        status: int,
+        document: Any,
+        headers: dict[str, str] | None = None,
+        *,
+        cut: bool = False,
+    ) -> None:
+        self._answer(
+            status, json.dumps(document).encode(), "application/json", headers or {}, cut=cut
+        )
 
-    def _answer(self, status: int, body: bytes, kind: str, headers: dict[str, str], *, cut: bool = False) -> None:
+    def _answer(
+        self, status: int, body: bytes, kind: str, headers: dict[str, str], *, cut: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in {
             "Content-Type": kind,

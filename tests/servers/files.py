@@ -26,7 +26,9 @@ class FileServer(ThreadingHTTPServer):
         self.when_cut: Callable[[], object] = lambda: None  # done after that
         self.etags = True
         self.pause_s = 0.0  # between pieces of a body
-        self.redirects: dict[str, list[tuple[int, dict[str, str]]]] = {}  # answers of a path before anything else
+        self.redirects: dict[
+            str, list[tuple[int, dict[str, str]]]
+        ] = {}  # answers of a path before anything else
         self.failures: list[tuple[int, dict[str, str]]] = []  # statuses to answer before serving
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.sent_bytes = 0

@@ -31,7 +31,16 @@ class Served:
         }  # fmt: skip
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "scanner.cli.app", "--home", str(self.home), "serve", "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "scanner.cli.app",
+            "--home",
+            str(self.home),
+            "serve",
+            "--port",
+            str(self.port),
+        ]
         self.process = subprocess.Popen(
             command,
             env=self._environment,

@@ -36,7 +36,9 @@ class Mailbox:
 def serve_mail() -> Iterator[Mailbox]:
     """Serve a mailbox on a free port."""
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())  # it connects to itself, so 0 will not do
+    controller = Controller(
+        box, hostname="127.0.0.1", port=free_port()
+    )  # it connects to itself, so 0 will not do
     controller.start()
     box.url = f"smtp://127.0.0.1:{controller.port}"
     try:

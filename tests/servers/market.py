@@ -13,7 +13,12 @@ from PIL import Image, ImageDraw
 
 from tests.servers.serving import Answer, serve_answers
 
-ITEM, SELLER, NOTE, USER = "900123456789", "2200112233", "66fad51c000000001b0224b8", "5c315a550000000006031475"
+ITEM, SELLER, NOTE, USER = (
+    "900123456789",
+    "2200112233",
+    "66fad51c000000001b0224b8",
+    "5c315a550000000006031475",
+)
 HASH = "ab12cd34ef"
 OFFER = {
     "api": "mtop.taobao.idle.pc.detail", "ret": ["SUCCESS::调用成功"],
@@ -121,4 +126,15 @@ def serve_market() -> Iterator[str]:
         yield url
 
 
-__all__: list[Any] = ["HASH", "ITEM", "NOTE", "OFFER", "SELLER", "SHOP", "STATE", "USER", "picture", "serve_market"]
+__all__: list[Any] = [
+    "HASH",
+    "ITEM",
+    "NOTE",
+    "OFFER",
+    "SELLER",
+    "SHOP",
+    "STATE",
+    "USER",
+    "picture",
+    "serve_market",
+]

@@ -45,10 +45,17 @@ def oid(dotted: str) -> bytes:
     return der(0x06, body)
 
 
-HASHES = {"sha1": "1.3.14.3.2.26", "sha256": "2.16.840.1.101.3.4.2.1", "sha512": "2.16.840.1.101.3.4.2.3"}
+HASHES = {
+    "sha1": "1.3.14.3.2.26",
+    "sha256": "2.16.840.1.101.3.4.2.1",
+    "sha512": "2.16.840.1.101.3.4.2.3",
+}
 SIGNED_DATA, TST_INFO = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
-SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.12", "1.2.840.113549.1.9.16.2.47"
+SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2 = (
+    "1.2.840.113549.1.9.16.2.12",
+    "1.2.840.113549.1.9.16.2.47",
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,10 @@ class OddAuthority:
 
     def __init__(self, folder: Path) -> None:
         self.oddity, self.url, self.root = Oddity(), "", folder / "chain.pem"
-        self._key, self._ca = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+        self._key, self._ca = (
+            ec.generate_private_key(ec.SECP256R1()),
+            ec.generate_private_key(ec.SECP256R1()),
+        )
         root = self._certificate("root", None, ca=True)
         mid = self._certificate("mid", root, ca=True)
         self.certificates = {
@@ -121,12 +131,16 @@ class OddAuthority:
             .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca, None), True)
-            .add_extension(x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False), True)
+            .add_extension(
+                x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False), True
+            )
         )
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical)
         if demands:
-            unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.8"), b"\x05\x00")
+            unknown = x509.UnrecognizedExtension(
+                x509.ObjectIdentifier("1.3.6.1.4.1.99999.8"), b"\x05\x00"
+            )
             builder = builder.add_extension(unknown, True)
         return builder.sign(self._ca, hashes.SHA256())
 
@@ -134,18 +148,27 @@ class OddAuthority:
         odd = self.oddity
         if odd.body is not None:
             return odd.body
-        told = sequence(number(odd.status), sequence(der(0x0C, b"not now")) if odd.status > 1 else b"")
+        told = sequence(
+            number(odd.status), sequence(der(0x0C, b"not now")) if odd.status > 1 else b""
+        )
         return sequence(told, self._token(request, odd) if odd.token else b"") + odd.tail
 
     def _token(self, request: bytes, odd: Oddity) -> bytes:
         leaf = self.certificates[odd.leaf]
         info = self._info(request, odd, leaf)
         content = sequence(oid(TST_INFO), der(0xA0, der(0x04, info)))
-        listed = (self.certificates[odd.leaf if one == "leaf" else one] for one in odd.certificates.split())
+        listed = (
+            self.certificates[odd.leaf if one == "leaf" else one]
+            for one in odd.certificates.split()
+        )
         signer = self._signer(info, odd, leaf)
         signers = der(0x31, *[signer] * odd.signers)
         algorithms = der(0x31, sequence(oid(HASHES["sha256"])))
-        held = der(0xA0, *(one.public_bytes(Encoding.DER) for one in listed)) if odd.certificates else b""
+        held = (
+            der(0xA0, *(one.public_bytes(Encoding.DER) for one in listed))
+            if odd.certificates
+            else b""
+        )
         signed = sequence(number(3), algorithms, content, held, signers)
         return sequence(oid(SIGNED_DATA), der(0xA0, signed))
 
@@ -155,9 +178,15 @@ class OddAuthority:
         asked = parse_timestamp_request(request)
         imprint = odd.imprint or asked.message_imprint.message
         moment = datetime.now(UTC) + odd.after
-        nonce = {"asked": number(asked.nonce), "other": number(asked.nonce + 1), "none": b""}[odd.nonce]
+        nonce = {"asked": number(asked.nonce), "other": number(asked.nonce + 1), "none": b""}[
+            odd.nonce
+        ]
         names = {"leaf": leaf.subject, "other": self.certificates["other"].subject}
-        name = der(0xA0, der(0xA4, names[odd.calls_itself].public_bytes())) if odd.calls_itself in names else b""
+        name = (
+            der(0xA0, der(0xA4, names[odd.calls_itself].public_bytes()))
+            if odd.calls_itself in names
+            else b""
+        )
         flag = b"" if odd.critical is None else der(0x01, b"\xff") if odd.critical else b""
         extension = sequence(oid("1.3.6.1.4.1.99999.7"), flag, der(0x04, b"\x05\x00"))
         return sequence(
@@ -171,7 +200,9 @@ class OddAuthority:
         attributes = {
             CONTENT_TYPE: oid(TST_INFO), MESSAGE_DIGEST: der(0x04, hashlib.sha256(info).digest()), **self._named(odd, leaf),
         }  # fmt: skip
-        body = b"".join(sorted(sequence(oid(kind), der(0x31, value)) for kind, value in attributes.items()))
+        body = b"".join(
+            sorted(sequence(oid(kind), der(0x31, value)) for kind, value in attributes.items())
+        )
         signature = self._key.sign(der(0x31, body), ec.ECDSA(hashes.SHA256()))
         if odd.broken:
             signature = self._key.sign(b"something else", ec.ECDSA(hashes.SHA256()))
@@ -186,7 +217,9 @@ class OddAuthority:
     def _named(self, odd: Oddity, leaf: x509.Certificate) -> dict[str, bytes]:
         if odd.names == "none":
             return {}
-        certificate = (leaf if odd.names == "leaf" else self.certificates[odd.names]).public_bytes(Encoding.DER)
+        certificate = (leaf if odd.names == "leaf" else self.certificates[odd.names]).public_bytes(
+            Encoding.DER
+        )
         algorithm = hashlib.sha1 if odd.version == 1 else hashlib.sha256
         named = sequence(sequence(sequence(der(0x04, algorithm(certificate).digest()))))
         return {SIGNING_CERTIFICATE if odd.version == 1 else SIGNING_CERTIFICATE_V2: named}

@@ -65,14 +65,23 @@ class Provider:
         form = await request.form()
         asked = self.asked.pop(str(form["code"]), None)
         proof = (
-            base64.urlsafe_b64encode(hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest())
+            base64.urlsafe_b64encode(
+                hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest()
+            )
             .rstrip(b"=")
             .decode()
         )
         if asked is None or asked["code_challenge"] != proof:
             return JSONResponse({"error": "invalid_grant"}, 400)
         now = int(time.time())
-        claims = {"iss": self.url, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"], **self.claims}
+        claims = {
+            "iss": self.url,
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": asked["nonce"],
+            **self.claims,
+        }
         token = jwt.encode({"alg": "RS256", "kid": "one"}, claims, self.signing_key or self.key)
         return JSONResponse({"access_token": "x", "token_type": "Bearer", "id_token": token})
 

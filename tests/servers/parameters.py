@@ -21,7 +21,9 @@ A1111 = (
 
 
 def tiff(
-    order: str, ifd0: Mapping[int, tuple[int, bytes]], exif: Mapping[int, tuple[int, bytes]] | None = None
+    order: str,
+    ifd0: Mapping[int, tuple[int, bytes]],
+    exif: Mapping[int, tuple[int, bytes]] | None = None,
 ) -> bytes:
     """The TIFF structure of EXIF: tags with their type and bytes."""
     sizes = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1}
@@ -32,7 +34,10 @@ def tiff(
         for tag, (kind, data) in sorted(tags.items()):
             value = data.ljust(4, b"\0")
             if len(data) > 4:
-                value, rest = struct.pack(f"{order}I", after + len(rest)), rest + data + b"\0" * (len(data) % 2)
+                value, rest = (
+                    struct.pack(f"{order}I", after + len(rest)),
+                    rest + data + b"\0" * (len(data) % 2),
+                )
             entries += struct.pack(f"{order}HHI", tag, kind, len(data) // sizes[kind]) + value
         return struct.pack(f"{order}H", len(tags)) + entries + b"\0\0\0\0" + rest
 
@@ -40,7 +45,9 @@ def tiff(
     if exif is not None:
         first[0x8769] = (4, b"\0\0\0\0")
         first[0x8769] = (4, struct.pack(f"{order}I", 8 + len(directory(first, 8))))
-    begin = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8) + directory(first, 8)
+    begin = (
+        (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8) + directory(first, 8)
+    )
     return begin + (directory(exif, len(begin)) if exif is not None else b"")
 
 
@@ -51,7 +58,11 @@ def jpeg(exif: bytes) -> bytes:
 
 def with_exif(kind: str, exif: bytes) -> bytes:
     """EXIF in a JPEG's segment, or where Pillow writes it into other formats."""
-    return jpeg(exif) if kind == "JPEG" else plain(kind, exif=b"Exif\0\0" + exif if kind in ("HEIF", "TIFF") else exif)
+    return (
+        jpeg(exif)
+        if kind == "JPEG"
+        else plain(kind, exif=b"Exif\0\0" + exif if kind in ("HEIF", "TIFF") else exif)
+    )
 
 
 def commented(comment: bytes, order: str = "<", kind: str = "JPEG", tag_type: int = 7) -> bytes:
@@ -75,7 +86,9 @@ def graph_picture(graph: Mapping[str, Any], **more: str) -> bytes:
     return chunked(prompt=json.dumps(graph), **more)
 
 
-def hidden(text: bytes, signature: bytes, mode: str = "RGBA", kind: str = "PNG", length: int | None = None) -> bytes:
+def hidden(
+    text: bytes, signature: bytes, mode: str = "RGBA", kind: str = "PNG", length: int | None = None
+) -> bytes:
     """A picture with a text in the lowest bits of its pixels, column by column."""
     message = signature + (len(text) * 8 if length is None else length).to_bytes(4, "big") + text
     bits = np.unpackbits(np.frombuffer(message, np.uint8))
@@ -96,7 +109,9 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
 
-def graph(*, model: list[Any] | None = None, clip: list[Any] | None = None, **nodes: Any) -> dict[str, Any]:
+def graph(
+    *, model: list[Any] | None = None, clip: list[Any] | None = None, **nodes: Any
+) -> dict[str, Any]:
     """ComfyUI's usual graph; what is given takes the place of its nodes, or comes beside them."""
     model, clip = model or ["4", 0], clip or ["4", 1]
     usual = {

@@ -87,7 +87,10 @@ def _signer() -> tuple[str, str]:
 
     def named(name: str) -> x509.Name:
         return x509.Name(
-            [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name), x509.NameAttribute(NameOID.COMMON_NAME, name)]
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+            ]
         )
 
     def certificate(name: str, of: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.Certificate:
@@ -105,7 +108,10 @@ def _signer() -> tuple[str, str]:
             )
         return builder.sign(root_key, hashes.SHA256())
 
-    chain = [certificate("Imaginary Images", key, ca=False), certificate("Test Root", root_key, ca=True)]
+    chain = [
+        certificate("Imaginary Images", key, ca=False),
+        certificate("Test Root", root_key, ca=True),
+    ]
     pem = "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in chain)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

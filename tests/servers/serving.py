@@ -26,7 +26,9 @@ def free_port() -> int:
 
 @contextmanager
 def serve(server: ThreadingHTTPServer) -> Iterator[str]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -39,7 +41,9 @@ def serve(server: ThreadingHTTPServer) -> Iterator[str]:
 class _Requests(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        status, headers, body = self.server.answer(self.path, dict(self.headers), self.rfile.read(length))  # type: ignore[attr-defined]
+        status, headers, body = self.server.answer(
+            self.path, dict(self.headers), self.rfile.read(length)
+        )  # type: ignore[attr-defined]
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)

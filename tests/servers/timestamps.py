@@ -60,12 +60,29 @@ class TimestampAuthority:
         certs = "" if self.name == "rsa" else "certs = $dir/root.pem"
         (self.folder / "tsa.cnf").write_text(_CONFIG.format(folder=self.folder, certs=certs))
         (self.folder / "serial").write_text("01\n")
-        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", "tsa.cnf")
+        curve = (
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-config",
+            "tsa.cnf",
+        )
         if self.name == "rsa":
             curve = ("-newkey", "rsa:2048", "-nodes", "-config", "tsa.cnf")
         self._openssl("req", "-x509", *curve, "-keyout", "root.key", "-out", "root.pem", "-days", "3650",
                       "-subj", f"/CN=Root of {self.name}", "-extensions", "root")  # fmt: skip
-        self._openssl("req", *curve, "-keyout", "tsa.key", "-out", "tsa.csr", "-subj", f"/CN=Authority {self.name}")
+        self._openssl(
+            "req",
+            *curve,
+            "-keyout",
+            "tsa.key",
+            "-out",
+            "tsa.csr",
+            "-subj",
+            f"/CN=Authority {self.name}",
+        )
         self._openssl("x509", "-req", "-in", "tsa.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
                       "-out", "tsa.pem", "-days", "3650", "-extfile", "tsa.cnf", "-extensions", "usage")  # fmt: skip
 
@@ -73,7 +90,9 @@ class TimestampAuthority:
         self.asked += 1
         query, reply = self.folder / f"{self.asked}.tsq", self.folder / f"{self.asked}.tsr"
         query.write_bytes(request)
-        self._openssl("ts", "-reply", "-queryfile", query.name, "-out", reply.name, "-config", "tsa.cnf")
+        self._openssl(
+            "ts", "-reply", "-queryfile", query.name, "-out", reply.name, "-config", "tsa.cnf"
+        )
         return reply.read_bytes()
 
     def answer(self, _path: str, _headers: dict[str, str], request: bytes) -> Answer:

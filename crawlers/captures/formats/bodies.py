@@ -6,12 +6,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from crawlers.captures.formats.unpacking import CannotUnpack, UnknownCoding, is_packed_as, pieces_of, unpacked
+from crawlers.captures.formats.unpacking import (
+    CannotUnpack,
+    UnknownCoding,
+    is_packed_as,
+    pieces_of,
+    unpacked,
+)
 from crawlers.captures.pages.page import Body, Resources
 from crawlers.captures.pages.sniffing import HEAD_BYTES, is_recognised, looks_like_text
 
 
-def body_of(pieces: Iterator[bytes], codings: Sequence[str], url: str, resources: Resources) -> tuple[Body, bool]:
+def body_of(
+    pieces: Iterator[bytes], codings: Sequence[str], url: str, resources: Resources
+) -> tuple[Body, bool]:
     """A body without its content codings, and whether it is all there.
 
     Many archives store a body unpacked and keep the header that says how it was packed; such a body

@@ -6,7 +6,11 @@ import base64
 import binascii
 import hashlib
 
-_KNOWN = {name.replace("_", ""): name for name in hashlib.algorithms_guaranteed if not name.startswith("shake")}
+_KNOWN = {
+    name.replace("_", ""): name
+    for name in hashlib.algorithms_guaranteed
+    if not name.startswith("shake")
+}
 
 
 def is_known(algorithm: str) -> bool:
@@ -52,7 +56,9 @@ def _base64(value: str) -> bytes | None:
 
 def is_of_nothing(digest: tuple[str, bytes] | None) -> bool:
     """Whether a digest is the one of no bytes at all."""
-    return digest is not None and hashlib.new(digest[0], usedforsecurity=False).digest() == digest[1]
+    return (
+        digest is not None and hashlib.new(digest[0], usedforsecurity=False).digest() == digest[1]
+    )
 
 
 def _plain(algorithm: str) -> str:

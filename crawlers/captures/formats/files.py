@@ -35,7 +35,9 @@ _TYPES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".jpe": "image/jpeg", ".jfif": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif", ".bmp": "image/bmp",
     ".avif": "image/avif", ".heic": "image/heic", ".heif": "image/heif", ".hif": "image/heif", ".tif": "image/tiff", ".tiff": "image/tiff", ".svg": "image/svg+xml",
 }  # fmt: skip
-PICTURE_ENDINGS = frozenset(ending for ending, kind in _TYPES.items() if kind.startswith("image/") and ending != ".svg")
+PICTURE_ENDINGS = frozenset(
+    ending for ending, kind in _TYPES.items() if kind.startswith("image/") and ending != ".svg"
+)
 _MOST_ROWS = 100_000
 _MOST_TOLD = 5
 _MOST_PAGE_BYTES = 160_000_000
@@ -80,7 +82,9 @@ def unused_beside(pages: Sequence[SavedPage], resources: Resources) -> list[str]
 
 def saved_from(checks: list[str]) -> tuple[str | None, list[str]]:
     """The address a plain HTML file says it was saved from, out of what `read_html` told, and the rest."""
-    found = next((one.removeprefix("saved from ") for one in checks if one.startswith("saved from ")), None)
+    found = next(
+        (one.removeprefix("saved from ") for one in checks if one.startswith("saved from ")), None
+    )
     return found, [one for one in checks if not one.startswith("saved from ")]
 
 
@@ -89,7 +93,9 @@ def shot_of(table: Path, name: str) -> Path | None:
     try:
         root = table.parent.resolve()
         file = (root / unquote(name)).resolve()
-        inside = file.is_relative_to(root) and not any(part.startswith(".") for part in file.relative_to(root).parts)
+        inside = file.is_relative_to(root) and not any(
+            part.startswith(".") for part in file.relative_to(root).parts
+        )
         if not inside or not file.is_file():
             return None
         with file.open("rb") as stream:
@@ -117,7 +123,11 @@ def told_by_comment(text: str) -> tuple[str | None, str | None, str | None]:
     single = _SINGLE_FILE.search(head)
     end = head.find("-->", single.end()) if single else -1
     if single and end >= 0:
-        facts = dict(re.findall(r"^[ \t]*(url|saved date):[ \t]*(\S.*?)\s*$", head[single.end() : end], re.MULTILINE))
+        facts = dict(
+            re.findall(
+                r"^[ \t]*(url|saved date):[ \t]*(\S.*?)\s*$", head[single.end() : end], re.MULTILINE
+            )
+        )
         return _address(facts.get("url")), facts.get("saved date"), "SingleFile"
     chrome = _SAVED_FROM.search(head)
     return (_address(chrome[1]), None, None) if chrome else (None, None, None)
@@ -154,13 +164,17 @@ def read_pdf(path: Path, resources: Resources) -> SavedPage:
         with pypdfium2.PdfDocument(path) as document:
             facts: dict[str, Any] = document.get_metadata_dict()
             if len(document) > resources.limits.pdf_pages:
-                notes.append(f"only {resources.limits.pdf_pages} of {len(document)} pages were read")
+                notes.append(
+                    f"only {resources.limits.pdf_pages} of {len(document)} pages were read"
+                )
             for number in range(min(len(document), resources.limits.pdf_pages)):
                 page = document[number]
                 text.append(page.get_textpage().get_text_bounded())
                 scale = min(2.0, 4_000 / max(*page.get_size(), 1.0))
                 picture = io.BytesIO()
-                page.render(scale=scale, may_draw_forms=False).to_pil().save(picture, "PNG", compress_level=1)
+                page.render(scale=scale, may_draw_forms=False).to_pil().save(
+                    picture, "PNG", compress_level=1
+                )
                 kept = resources.add_bytes(
                     picture.getvalue(), f"saved:///page-{number + 1}.png", media_type="image/png"
                 )
@@ -169,7 +183,13 @@ def read_pdf(path: Path, resources: Resources) -> SavedPage:
         raise CaptureRefused(f"it is no PDF that can be read ({type(error).__name__})") from error
     told = "\n".join(text)[: resources.limits.text_chars]
     return SavedPage(
-        None, str(facts.get("Title") or path.stem)[:500], None, None, told, tuple(images), notes=tuple(notes)
+        None,
+        str(facts.get("Title") or path.stem)[:500],
+        None,
+        None,
+        told,
+        tuple(images),
+        notes=tuple(notes),
     )
 
 

@@ -37,11 +37,19 @@ def read_har(path: Path, resources: Resources) -> tuple[list[Start], str | None,
         try:
             left_out += _take_entry(entry, resources)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            resources.notes.append(f"an entry of the HAR file cannot be read ({type(error).__name__})")
+            resources.notes.append(
+                f"an entry of the HAR file cannot be read ({type(error).__name__})"
+            )
     if left_out:
-        resources.notes.append(f"{left_out} answers were saved without their bodies; save the HAR “with content”")
+        resources.notes.append(
+            f"{left_out} answers were saved without their bodies; save the HAR “with content”"
+        )
     creator = log.get("creator")
-    tool = f"{creator.get('name', '')} {creator.get('version', '')}".strip() if isinstance(creator, dict) else None
+    tool = (
+        f"{creator.get('name', '')} {creator.get('version', '')}".strip()
+        if isinstance(creator, dict)
+        else None
+    )
     return _starts(titles, resources), tool, []
 
 
@@ -69,12 +77,16 @@ def _take_entry(entry: Any, resources: Resources) -> int:
         return 0
     url, content, asked = str(request["url"]), response.get("content") or {}, _headers_of(request)
     told, status = _headers_of(response), _number(response.get("status"))
-    location = redirect_of(status, url, str(response.get("redirectURL") or "") or told.get("location"))
+    location = redirect_of(
+        status, url, str(response.get("redirectURL") or "") or told.get("location")
+    )
     text = content.get("text")
     if location is None and not text and _number(content.get("size")) > 0:
         resources.miss("not in the capture: its body was not saved", url)
         return int(status < 300 or status == _NOT_MODIFIED)
-    media_type, _, parameters = str(content.get("mimeType") or told.get("content-type") or "").partition(";")
+    media_type, _, parameters = str(
+        content.get("mimeType") or told.get("content-type") or ""
+    ).partition(";")
     media_type = media_type.strip().lower()
     packed_as = codings_in(told.get("content-encoding"))
     stored = stored_body(str(text or ""), content, media_type, packed_as)
@@ -85,7 +97,9 @@ def _take_entry(entry: Any, resources: Resources) -> int:
     if not whole:
         resources.miss("only a part of it is in the capture (status 206)", url)
     if status == _NOT_MODIFIED and not data:
-        resources.miss("not in the capture; its server said that it had not changed (status 304)", url)
+        resources.miss(
+            "not in the capture; its server said that it had not changed (status 304)", url
+        )
     # A browser that kept an answer writes its body beside the status "not changed".
     if (status == _PART and whole) or (status == _NOT_MODIFIED and data):
         status = 200
@@ -109,7 +123,9 @@ def _headers_of(told: Any) -> dict[str, str]:
 
 
 def _asked_for(headers: dict[str, str]) -> str:
-    return headers.get("sec-fetch-dest", "").strip().lower() or ("empty" if "x-requested-with" in headers else "")
+    return headers.get("sec-fetch-dest", "").strip().lower() or (
+        "empty" if "x-requested-with" in headers else ""
+    )
 
 
 def _number(told: Any) -> int:
@@ -119,7 +135,11 @@ def _number(told: Any) -> int:
 def _parsed_in(entry: dict[str, Any], media_type: str) -> str | None:
     """The page in whose markup Chrome found the address of another one."""
     initiator = entry.get("_initiator")
-    if not isinstance(initiator, dict) or initiator.get("type") != "parser" or media_type not in _PAGES:
+    if (
+        not isinstance(initiator, dict)
+        or initiator.get("type") != "parser"
+        or media_type not in _PAGES
+    ):
         return None
     return str(initiator.get("url") or "") or None
 

@@ -34,7 +34,9 @@ _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
 _PAGES = ("text/html", "application/xhtml+xml")
 _NOT_BASE64 = bytes(set(range(256)) - set(f"{ascii_letters}{digits}+/=".encode()))
 # Mail folders put a line before each message (RFC 4155): "From - Sun Mar 01 10:00:00 2026".
-_BEFORE_HEADERS = re.compile(rb"(?:\xef\xbb\xbf|\s)*(?:From (?![ \t]*:)[^\r\n]*\r?\n(?=[!-9;-~]+:))?")
+_BEFORE_HEADERS = re.compile(
+    rb"(?:\xef\xbb\xbf|\s)*(?:From (?![ \t]*:)[^\r\n]*\r?\n(?=[!-9;-~]+:))?"
+)
 _AS_IT_IS = ("", "7bit", "8bit", "binary")
 
 
@@ -74,7 +76,9 @@ def read_mhtml(path: Path, resources: Resources) -> tuple[list[Start], str | Non
         if part is root:
             start = Start(kept.url, _subject(headers), _date(headers))
     if not all(part.closed for part in parts):
-        resources.notes.append("the MHTML was cut off: it ends inside a part, and what came after is missing")
+        resources.notes.append(
+            "the MHTML was cut off: it ends inside a part, and what came after is missing"
+        )
     return [start] if start else [], str(headers.get("From") or "")[:200] or None, []
 
 
@@ -94,7 +98,13 @@ def _split(data: bytes) -> tuple[Message, bytes]:
 
 
 def _parts(
-    headers: Message, body: bytes, ids: tuple[str, ...], base: str | None, depth: int, *, closed: bool
+    headers: Message,
+    body: bytes,
+    ids: tuple[str, ...],
+    base: str | None,
+    depth: int,
+    *,
+    closed: bool,
 ) -> Iterator[_Part]:
     own = _content_id(str(headers.get("Content-ID") or ""))
     ids = (*ids, own) if own else ids
@@ -166,7 +176,11 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
     charset = charset_in(str(part.headers.get("Content-Type") or "").partition(";")[2])
     has_own_base = part.headers.get("Content-Base") or not urlsplit(url).netloc
     kept = resources.add_bytes(
-        body, url, media_type=_media_type(part), charset=charset, base=part.base if has_own_base else None
+        body,
+        url,
+        media_type=_media_type(part),
+        charset=charset,
+        base=part.base if has_own_base else None,
     )
     if own_id:
         resources.name(kept, f"cid:{quote(own_id)}")
@@ -176,7 +190,9 @@ def _keep(part: _Part, number: int, saved_as: str | None, resources: Resources) 
 
 def _decoded(part: _Part) -> tuple[bytes, str | None]:
     """A part's bytes without its transfer encoding (RFC 2045), and what is wrong with them."""
-    encoding = str(part.headers.get("Content-Transfer-Encoding") or "").partition(";")[0].strip().lower()
+    encoding = (
+        str(part.headers.get("Content-Transfer-Encoding") or "").partition(";")[0].strip().lower()
+    )
     if encoding in _AS_IT_IS:
         return part.body, None
     if encoding == "quoted-printable":

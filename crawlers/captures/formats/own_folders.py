@@ -19,7 +19,9 @@ PAGE_ENDINGS = (".html", ".htm", ".xhtml")
 _KNOWN = ("_files", ".files", "_Dateien", "_fichiers", "_archivos", "_arquivos")
 _NAME = re.compile(r"(.+)[_.\- ][^\W\d_][^\s_.\-/\\]*+_?", re.DOTALL)
 _EMBEDDING = frozenset({"src", "data", "poster", "background", "href", "xlink:href"})
-_LINKING = frozenset({"a", "area", "base"})  # what these name is another page, not a part of this one
+_LINKING = frozenset(
+    {"a", "area", "base"}
+)  # what these name is another page, not a part of this one
 _MOST_READ_BYTES = 16_000_000
 
 

@@ -66,8 +66,14 @@ def _root_of(names: dict[str, str]) -> str:
     """The folder that holds the package, "" where it begins at the top."""
     if _LIST in names:
         return ""
-    folders = [name.removesuffix(_LIST) for name in names if name.endswith(f"/{_LIST}") and name.count("/") == 1]
+    folders = [
+        name.removesuffix(_LIST)
+        for name in names
+        if name.endswith(f"/{_LIST}") and name.count("/") == 1
+    ]
     if len(folders) > 1:
         told = ", ".join(sorted(folders))[:200]
-        raise CaptureRefused(f"it holds several packages: unpack it, pack each folder and take it in, {told}")
+        raise CaptureRefused(
+            f"it holds several packages: unpack it, pack each folder and take it in, {told}"
+        )
     return folders[0] if folders else ""

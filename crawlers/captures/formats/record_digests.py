@@ -42,7 +42,9 @@ def agrees(record: Any) -> bool | None:
 
 def has_digest(record: Any) -> bool:
     """Whether a record holds a digest of itself."""
-    return any(record.rec_headers.get_header(name) for name in ("WARC-Block-Digest", "WARC-Payload-Digest"))
+    return any(
+        record.rec_headers.get_header(name) for name in ("WARC-Block-Digest", "WARC-Payload-Digest")
+    )
 
 
 class _Hashing(LimitReader):  # type: ignore[misc]
@@ -81,14 +83,20 @@ class _Check:
             self._found.update(data)
 
     def holds(self) -> bool | None:
-        return self._found.digest() == self._told[1] if self._found is not None and self._told else None
+        return (
+            self._found.digest() == self._told[1]
+            if self._found is not None and self._told
+            else None
+        )
 
 
 class _Loader(ArcWarcRecordLoader):  # type: ignore[misc]
     def wrap_digest_verifying_stream(
         self, stream: Any, rec_type: str, rec_headers: Any, _: Any, length: int | None = None
     ) -> tuple[Any, bool]:
-        block, payload = (rec_headers.get_header(f"WARC-{name}-Digest") for name in ("Block", "Payload"))
+        block, payload = (
+            rec_headers.get_header(f"WARC-{name}-Digest") for name in ("Block", "Payload")
+        )
         # The payload of a revisit and of a segment lies elsewhere, or in part.
         if rec_type == "revisit" or rec_headers.get_header("WARC-Segment-Number"):
             payload = None

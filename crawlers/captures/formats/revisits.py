@@ -49,7 +49,8 @@ class Visits:
         get = record.http_headers.get_header
         told = {
             "referrer": get("Referer") or "",
-            "asked_for": (get("Sec-Fetch-Dest") or "").strip().lower() or ("empty" if get("X-Requested-With") else ""),
+            "asked_for": (get("Sec-Fetch-Dest") or "").strip().lower()
+            or ("empty" if get("X-Requested-With") else ""),
         }
         for name in ("WARC-Record-ID", "WARC-Concurrent-To"):
             if key := record.rec_headers.get_header(name):
@@ -91,7 +92,9 @@ class Visits:
         for number, keys in self._asked:
             told = next((self._requests[key] for key in keys if key in self._requests), None)
             if told is not None:
-                self._resources.change(number, referrer=told["referrer"] or None, asked_for=told["asked_for"])
+                self._resources.change(
+                    number, referrer=told["referrer"] or None, asked_for=told["asked_for"]
+                )
         left = self._revisits
         while left:
             still = [revisit for revisit in left if not self._resolve(revisit)]

@@ -15,10 +15,19 @@ _END, _END_BYTES, _LISTED, _LARGE_LOCATOR = b"PK\5\6", 22, b"PK\1\2", b"PK\6\7"
 _MOST_ENDS = 1_000
 # A local file header: version, flags, a method in use, date, checksum, sizes, short name and field.
 _MEMBER = re.compile(
-    rb"PK\x03\x04[\x0a-\x40]\x00..[\x00\x08\x09\x0c\x0e\x5d\x5f]\x00.{16}.[\x00-\x03].[\x00-\x10]", re.DOTALL
+    rb"PK\x03\x04[\x0a-\x40]\x00..[\x00\x08\x09\x0c\x0e\x5d\x5f]\x00.{16}.[\x00-\x03].[\x00-\x10]",
+    re.DOTALL,
 )
 # What zipfile and its decompressors raise at broken, encrypted and odd members.
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 
 
 def page_within(data: bytes, own: str, resources: Resources, types: dict[str, str]) -> str | None:
@@ -70,7 +79,9 @@ def _end_of_archive(data: bytes) -> int | None:
             continue
         size = int.from_bytes(data[at + 12 : at + 16], "little")
         comment = int.from_bytes(data[at + 20 : at + 22], "little")
-        if data[at - 20 : at].startswith(_LARGE_LOCATOR) or (size and data[at - size : at].startswith(_LISTED)):
+        if data[at - 20 : at].startswith(_LARGE_LOCATOR) or (
+            size and data[at - size : at].startswith(_LISTED)
+        ):
             return min(at + _END_BYTES + comment, len(data))
     return None
 
@@ -80,7 +91,11 @@ def _is_index(name: str) -> bool:
 
 
 def _take(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, url: str, resources: Resources, types: dict[str, str]
+    archive: zipfile.ZipFile,
+    member: zipfile.ZipInfo,
+    url: str,
+    resources: Resources,
+    types: dict[str, str],
 ) -> bool:
     body = resources.body()
     try:
@@ -90,7 +105,9 @@ def _take(
     except _BROKEN as error:
         body.close()
         why = "it is packed with a password" if member.flag_bits & 1 else type(error).__name__
-        resources.notes.append(f"{member.filename[:200]} in the page's archive cannot be read ({why})")
+        resources.notes.append(
+            f"{member.filename[:200]} in the page's archive cannot be read ({why})"
+        )
         return False
     resources.add(body, url, media_type=types.get(Path(member.filename).suffix.lower(), ""))
     return True

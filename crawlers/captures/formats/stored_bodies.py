@@ -14,7 +14,13 @@ from typing import Any
 
 from crawlers.captures.formats.unpacking import CannotUnpack, is_packed_as, unpacked
 from crawlers.captures.pages.addresses import data_of
-from crawlers.captures.pages.sniffing import HEAD_BYTES, is_recognised, is_unknown, looks_like_text, media_type_of
+from crawlers.captures.pages.sniffing import (
+    HEAD_BYTES,
+    is_recognised,
+    is_unknown,
+    looks_like_text,
+    media_type_of,
+)
 
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _SURELY_BASE64_CHARS = 64  # no words are that long without a space between them
@@ -57,12 +63,16 @@ def stored_body(text: str, content: dict[str, Any], media_type: str, told: list[
     plain = text.encode("utf-8", "replace")
     meant = _from_base64(text) if says_base64 else None
     if meant is not None:
-        is_plain = len(meant) != content.get("size") == len(plain) and len(text) < _SURELY_BASE64_CHARS
+        is_plain = (
+            len(meant) != content.get("size") == len(plain) and len(text) < _SURELY_BASE64_CHARS
+        )
         if not is_plain or (media_type.startswith("image/") and media_type != "image/svg+xml"):
             return _unpacking(meant, media_type, told, None)
     note = "marked as base64 and is plain text: read as that" if says_base64 else None
     if "\ufffd" in text and not _is_text(plain[:HEAD_BYTES]):
-        return StoredBody(b"", note=note, loss="not read, since it was saved as text although it is none")
+        return StoredBody(
+            b"", note=note, loss="not read, since it was saved as text although it is none"
+        )
     return StoredBody(plain, is_text=True, note=note)
 
 
@@ -90,7 +100,9 @@ def _readings(text: str) -> list[tuple[bytes, str | None]]:
         found.append((data, None))
     elif not looks_like_text(text[:HEAD_BYTES].encode("utf-8", "replace")):
         try:
-            found.append((text.encode("latin-1"), "stored as text, one sign for each byte: read as that"))
+            found.append(
+                (text.encode("latin-1"), "stored as text, one sign for each byte: read as that")
+            )
         except UnicodeEncodeError:
             return found
     return found
@@ -120,8 +132,14 @@ def _codings_of(data: bytes, media_type: str, told: list[str]) -> list[str]:
     head = data[:HEAD_BYTES]
     if told or is_recognised(head):
         return [] if is_recognised(head) else told
-    is_shown = is_unknown(media_type) or media_type in _PAGES or media_type.startswith(("text/", "image/"))
-    marked = [one for one in _MARKED if is_packed_as(one, head)] if is_shown or "json" in media_type else []
+    is_shown = (
+        is_unknown(media_type) or media_type in _PAGES or media_type.startswith(("text/", "image/"))
+    )
+    marked = (
+        [one for one in _MARKED if is_packed_as(one, head)]
+        if is_shown or "json" in media_type
+        else []
+    )
     if is_unknown(media_type) or media_type.startswith("image/"):
         # Any two bytes may begin as a packed body does: what is in it must be an image.
         marked = [one for one in marked if is_recognised(_head_of(data, [one]))]

@@ -250,7 +250,9 @@ class Members(io.RawIOBase):
         except zlib.error:
             self._ended, self.problem = True, "broken"
             return b""
-        self._packed = self._unpacking.unused_data if self._unpacking.eof else self._unpacking.unconsumed_tail
+        self._packed = (
+            self._unpacking.unused_data if self._unpacking.eof else self._unpacking.unconsumed_tail
+        )
         if self._at_start:
             data = self._begin = self._begin + data
             if len(data) < len(self._begins) and not self._unpacking.eof:

@@ -37,7 +37,13 @@ _MOST_FILES = 10_000
 _WARC_NAMES = (".warc", ".warc.gz")
 _MOST_LIST_BYTES = 50_000_000
 _MOST_TIMES_SMALLER = 200  # a bomb is smaller by more; WARCs are gzip already
-_OF_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}  # hexadecimal digits
+_OF_LENGTH = {
+    32: "md5",
+    40: "sha1",
+    64: "sha256",
+    96: "sha384",
+    128: "sha512",
+}  # hexadecimal digits
 
 
 def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None, list[str]]:
@@ -50,8 +56,14 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
             _must_be_one_package(package, described)
             checks = [*_before(package), *_check(package, described)]
             trusted = _described(described) or set(package)
-            archives = [name for name in package if name.startswith("archive/") or name.lower().endswith(_WARC_NAMES)]
-            warcs = [name for name in archives if name in trusted and _is_warc(package, name, resources)]
+            archives = [
+                name
+                for name in package
+                if name.startswith("archive/") or name.lower().endswith(_WARC_NAMES)
+            ]
+            warcs = [
+                name for name in archives if name in trusted and _is_warc(package, name, resources)
+            ]
             for name in warcs:
                 with package.open(name) as stream:
                     checks += read_warc_stream(stream, resources, visits)[1]
@@ -61,12 +73,16 @@ def read_wacz(path: Path, resources: Resources) -> tuple[list[Start], str | None
     if not warcs:
         unlisted = ", ".join(name for name in archives if name not in trusted)[:200]
         raise CaptureRefused(
-            f"datapackage.json names none of its WARCs: {unlisted}" if unlisted else "it holds no WARC"
+            f"datapackage.json names none of its WARCs: {unlisted}"
+            if unlisted
+            else "it holds no WARC"
         )
     visits.settle()
     groups = {one.group for one in resources.all}
     known = [
-        start if start.group in groups else replace(start, group=None) for start in listed if resources.find(start.url)
+        start if start.group in groups else replace(start, group=None)
+        for start in listed
+        if resources.find(start.url)
     ]
     for start in listed:
         resources.miss("listed as a page, and not in the package", start.url)
@@ -113,7 +129,9 @@ def _check(package: PackageFiles, described: dict[str, Any]) -> list[str]:
     """What holds of digests and signature; raises CaptureRefused where one does not."""
     names = set(package)
     told_of = described.get("resources")
-    resources = [one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)]
+    resources = [
+        one for one in (told_of if isinstance(told_of, list) else ()) if isinstance(one, dict)
+    ]
     agreed: Counter[str] = Counter()
     unknown: list[str] = []
     for one in resources:
@@ -124,18 +142,33 @@ def _check(package: PackageFiles, described: dict[str, Any]) -> list[str]:
         agreed.update(algorithms)
         unknown += [f"{name[:100]!r} ({told[:40]})" for told in not_known]
         agreed["none"] += not algorithms and not not_known
-    unlisted = names - _described(described) - {"datapackage.json", "datapackage-digest.json"} if resources else set()
+    unlisted = (
+        names - _described(described) - {"datapackage.json", "datapackage-digest.json"}
+        if resources
+        else set()
+    )
     without = agreed.pop("none", 0)
-    checks = [f"{many} files agree with the {_spelt(told)} in datapackage.json" for told, many in agreed.items()]
+    checks = [
+        f"{many} files agree with the {_spelt(told)} in datapackage.json"
+        for told, many in agreed.items()
+    ]
     checks += [f"{without} files have no hash there"] if without else []
-    checks += [f"hashes of a kind that is not known were not checked: {', '.join(unknown)[:300]}"] if unknown else []
     checks += (
-        [f"not read, since datapackage.json does not name it: {', '.join(sorted(unlisted))[:200]}"] if unlisted else []
+        [f"hashes of a kind that is not known were not checked: {', '.join(unknown)[:300]}"]
+        if unknown
+        else []
+    )
+    checks += (
+        [f"not read, since datapackage.json does not name it: {', '.join(sorted(unlisted))[:200]}"]
+        if unlisted
+        else []
     )
     if "datapackage-digest.json" not in names:
         return [*checks, "it has no digest of its list, and no signature"]
     digest = _json_of(package, "datapackage-digest.json")
-    algorithms, not_known = _agreeing(package, "datapackage.json", digest, "datapackage-digest.json")
+    algorithms, not_known = _agreeing(
+        package, "datapackage.json", digest, "datapackage-digest.json"
+    )
     if not algorithms and not not_known:
         raise CaptureRefused("datapackage-digest.json holds no hash of datapackage.json")
     said = (
@@ -146,7 +179,9 @@ def _check(package: PackageFiles, described: dict[str, Any]) -> list[str]:
     return [*checks, said, _signature(digest)]
 
 
-def _agreeing(package: PackageFiles, name: str, told: dict[str, Any], where: str) -> tuple[list[str], list[str]]:
+def _agreeing(
+    package: PackageFiles, name: str, told: dict[str, Any], where: str
+) -> tuple[list[str], list[str]]:
     """The hashes of a file that were checked, and those of kinds that are not known.
 
     Raises:
@@ -155,7 +190,9 @@ def _agreeing(package: PackageFiles, name: str, told: dict[str, Any], where: str
     right, unknown = [], []
     for algorithm, value in stated_hashes(told):
         if (digest := digest_of(f"{algorithm}:{value}")) is None and is_known(algorithm):
-            raise CaptureRefused(f"{name[:100]!r} has a {_spelt(algorithm)} in {where} that is none: {value[:80]!r}")
+            raise CaptureRefused(
+                f"{name[:100]!r} has a {_spelt(algorithm)} in {where} that is none: {value[:80]!r}"
+            )
         if digest is None:
             unknown.append(algorithm or f"{len(value)} characters")
         elif _digest(package, name, digest[0]) != digest[1]:
@@ -180,8 +217,14 @@ def stated_hashes(told: dict[str, Any]) -> list[tuple[str, str]]:
     for value in (told.get("hash"), stats.get("hash")):
         if isinstance(value, str) and value:
             algorithm, separator, rest = value.partition(":")
-            found.append((algorithm, rest) if separator else (hashing or _OF_LENGTH.get(len(value), ""), value))
-    found += [(name, value) for name, value in stats.items() if is_known(name) and isinstance(value, str)]
+            found.append(
+                (algorithm, rest)
+                if separator
+                else (hashing or _OF_LENGTH.get(len(value), ""), value)
+            )
+    found += [
+        (name, value) for name, value in stats.items() if is_known(name) and isinstance(value, str)
+    ]
     return list(dict.fromkeys((name.strip().lower(), value.strip()) for name, value in found))
 
 
@@ -229,7 +272,9 @@ def _described(described: dict[str, Any]) -> set[str]:
     """The files that datapackage.json names."""
     told = described.get("resources")
     return {
-        plain_name(str(one.get("path"))) for one in (told if isinstance(told, list) else ()) if isinstance(one, dict)
+        plain_name(str(one.get("path")))
+        for one in (told if isinstance(told, list) else ())
+        if isinstance(one, dict)
     }
 
 
@@ -245,9 +290,15 @@ def _listed(package: PackageFiles, trusted: set[str], resources: Resources) -> I
             except ValueError:
                 resources.notes.append(f"a line of {name} cannot be read: {line[:80]!r}")
                 continue
-            if isinstance(told, dict) and isinstance(told.get("url"), str) and told["url"] not in seen:
+            if (
+                isinstance(told, dict)
+                and isinstance(told.get("url"), str)
+                and told["url"] not in seen
+            ):
                 seen.add(told["url"])
-                group = str(told["id"]) if told.get("id") else None  # Browsertrix writes it into the records as well
+                group = (
+                    str(told["id"]) if told.get("id") else None
+                )  # Browsertrix writes it into the records as well
                 yield Start(told["url"], str(told.get("title") or ""), _at(told.get("ts")), group)
 
 
@@ -271,4 +322,6 @@ def _text_of(package: PackageFiles, name: str) -> str:
 
 def _digest(package: PackageFiles, name: str, algorithm: str) -> bytes:
     with package.open(name) as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False)).digest()  # type: ignore[arg-type]
+        return hashlib.file_digest(
+            stream, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).digest()  # type: ignore[arg-type]

@@ -61,7 +61,9 @@ def starts_in(resources: Resources) -> list[Start]:
     return [Start(page.url, saved_at=page.at, group=page.group) for page in pages_in(resources)]
 
 
-def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple[str | None, list[str]]:
+def read_warc_stream(
+    stream: Any, resources: Resources, visits: Visits
+) -> tuple[str | None, list[str]]:
     """Read one WARC of an open stream that can be peeked into; what made it, and what was checked.
 
     A broken record ends the reading with a note: what came before it counts.
@@ -81,16 +83,24 @@ def read_warc_stream(stream: Any, resources: Resources, visits: Visits) -> tuple
             elif record.rec_type in ("response", "resource"):
                 verdicts.update([agrees(record)] if has_digest(record) else [])
         # The beginning of a record without an end: the iterator stops there and says nothing.
-        cut_off = cut_off or bool(records.next_line) or (members is not None and members.problem == "cut off")
+        cut_off = (
+            cut_off
+            or bool(records.next_line)
+            or (members is not None and members.problem == "cut off")
+        )
         if members is not None and members.problem == "broken":
             resources.notes.append(f"the {Format.WARC} ends in a gzip member that cannot be read")
     except BROKEN as error:
-        resources.notes.append(f"the {Format.WARC} ends in a record that cannot be read ({type(error).__name__})")
+        resources.notes.append(
+            f"the {Format.WARC} ends in a record that cannot be read ({type(error).__name__})"
+        )
     if cut_off:
         resources.notes.append(
             f"the {Format.WARC} was cut off: it ends inside a record, and what came after is missing"
         )
-    return tool, [text.format(verdicts[verdict]) for verdict, text in _CHECKS.items() if verdicts[verdict]]
+    return tool, [
+        text.format(verdicts[verdict]) for verdict, text in _CHECKS.items() if verdicts[verdict]
+    ]
 
 
 def _is_cut_off(record: Any) -> bool:
@@ -117,7 +127,9 @@ def _take(record: Any, url: str, resources: Resources) -> int:
     """Keep an answer; its number."""
     headers, record_headers = record.http_headers, record.rec_headers
     status = _status(headers, record.rec_type)
-    media_type, _, parameters = (_joined(headers or record_headers, "Content-Type") or "").partition(";")
+    media_type, _, parameters = (
+        _joined(headers or record_headers, "Content-Type") or ""
+    ).partition(";")
     if record.rec_type == "revisit":
         body, whole = resources.body(), True
         media_type = media_type if headers else ""  # the record's own is of the record
@@ -136,7 +148,9 @@ def _take(record: Any, url: str, resources: Resources) -> int:
             resources.miss("only a part of it is in the capture (status 206)", url)
             whole = False
     if status == _NOT_MODIFIED and record.rec_type != "revisit":
-        resources.miss("not in the capture; its server said that it had not changed (status 304)", url)
+        resources.miss(
+            "not in the capture; its server said that it had not changed (status 304)", url
+        )
     return resources.add(
         body, url, media_type=media_type.strip().lower(), charset=charset_in(parameters), status=status, whole=whole,
         at=record_headers.get_header("WARC-Date"), group=record_headers.get_header("WARC-Page-ID"),
@@ -148,13 +162,19 @@ def _body(record: Any, url: str, resources: Resources) -> tuple[Any, bool]:
     stream, headers = record.raw_stream, record.http_headers
     transfer = codings_in(_joined(headers, "Transfer-Encoding"))
     pieces = without_chunks(stream) if "chunked" in transfer else pieces_of(stream)
-    codings = codings_in(_joined(headers, "Content-Encoding")) + [one for one in transfer if one != "chunked"]
+    codings = codings_in(_joined(headers, "Content-Encoding")) + [
+        one for one in transfer if one != "chunked"
+    ]
     return body_of(pieces, codings, url, resources)
 
 
 def _joined(headers: Any, name: str) -> str | None:
     """All values of a header; of Content-Type the last, as in Fetch."""
-    found = [value for told, value in headers.headers if told.lower() == name.lower()] if headers else []
+    found = (
+        [value for told, value in headers.headers if told.lower() == name.lower()]
+        if headers
+        else []
+    )
     return (found[-1] if name == "Content-Type" else ", ".join(found)) if found else None
 
 

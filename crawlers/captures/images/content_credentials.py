@@ -76,17 +76,28 @@ def credentials_in(data: bytes) -> Credentials | None:
 
     try:
         # Without this the library would follow an address that the file names.
-        settings = c2pa.Settings.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
+        settings = c2pa.Settings.from_dict(
+            {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
+        )
         with c2pa.Context(settings) as context:
             reader = c2pa.Reader.try_create(None, io.BytesIO(data), context=context)
             if reader is None:
                 return Credentials(
-                    UNREAD, None, None, None, (), ("this kind of file cannot hold them where they stand",)
+                    UNREAD,
+                    None,
+                    None,
+                    None,
+                    (),
+                    ("this kind of file cannot hold them where they stand",),
                 )
             with reader:
-                return _credentials(json.loads(reader.json()), str(reader.get_validation_state() or "Invalid"))
+                return _credentials(
+                    json.loads(reader.json()), str(reader.get_validation_state() or "Invalid")
+                )
     except (c2pa.C2paError, ValueError, TypeError, KeyError) as error:
-        return Credentials(UNREAD, None, None, None, (), (str(error).partition(": ")[2][:200] or str(error)[:200],))
+        return Credentials(
+            UNREAD, None, None, None, (), (str(error).partition(": ")[2][:200] or str(error)[:200],)
+        )
 
 
 def credentials_elsewhere(address: str) -> Credentials | None:
@@ -100,7 +111,11 @@ def _credentials(store: dict[str, Any], state: str) -> Credentials:
     manifest = (store.get("manifests") or {}).get(store.get("active_manifest") or "", {})
     signature = manifest.get("signature_info") or {}
     made = manifest.get("claim_generator_info") or []
-    names = [f"{one.get('name', '')} {one.get('version') or ''}".strip() for one in made if isinstance(one, dict)]
+    names = [
+        f"{one.get('name', '')} {one.get('version') or ''}".strip()
+        for one in made
+        if isinstance(one, dict)
+    ]
     results = store.get("validation_results") or {}
     failures = ((results.get("activeManifest") or {}).get("failure") or []) + [
         one for one in store.get("validation_status") or [] if isinstance(one, dict)
@@ -114,7 +129,11 @@ def _credentials(store: dict[str, Any], state: str) -> Credentials:
 
 def _source_types(manifest: dict[str, Any]) -> Iterator[str]:
     for assertion in manifest.get("assertions") or []:
-        for action in ((assertion.get("data") or {}).get("actions") or []) if isinstance(assertion, dict) else []:
+        for action in (
+            ((assertion.get("data") or {}).get("actions") or [])
+            if isinstance(assertion, dict)
+            else []
+        ):
             told = action.get("digitalSourceType") if isinstance(action, dict) else None
             if isinstance(told, str):
                 yield told.rstrip("/").rsplit("/", 1)[-1]

@@ -21,7 +21,9 @@ MAX_BYTES = 64_000_000
 MAX_PIXELS = 80_000_000
 HEAD_BYTES = 4_096  # what is looked at to tell what a file is
 _AVIF = frozenset({b"avif", b"avis"})
-_HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_HEIF = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
 _BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})  # sizes, by version of the format
 _BLANK_RANGE = 12  # of 255: what lossy compression makes of one colour
 _BLANK_SIDE_PX = 64
@@ -61,7 +63,9 @@ _BEGINNINGS = (
     (b"FUJIFILMCCD-RAW", Kind.RAW), (b"IIRO", Kind.RAW), (b"IIU\0", Kind.RAW),
 )  # fmt: skip
 _RIFF = {b"AVI ": Kind.VIDEO, b"WAVE": Kind.SOUND}
-_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"})  # a film may begin with each of them
+_BOXES = frozenset(
+    {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
+)  # a film may begin with each of them
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<script")
 
 
@@ -111,7 +115,13 @@ def kind_of(head: bytes) -> Kind:
         return _RIFF[head[8:12]]
     if head[4:8] in _BOXES:
         brand = (_brands(head) or (b"",))[0]
-        return Kind.RAW if brand == b"crx " else Kind.SOUND if brand in (b"M4A ", b"M4B ") else Kind.VIDEO
+        return (
+            Kind.RAW
+            if brand == b"crx "
+            else Kind.SOUND
+            if brand in (b"M4A ", b"M4B ")
+            else Kind.VIDEO
+        )
     plain = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if plain.startswith(b"<"):
         if any(mark in plain for mark in _PAGES):

@@ -28,7 +28,9 @@ def pdq_of(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     height, width = luma.shape
     for _ in range(_PASSES):
         luma = _box(luma)
-    rows, columns = (((np.arange(_SIDE) + 0.5) * side / _SIDE).astype(int) for side in (height, width))
+    rows, columns = (
+        ((np.arange(_SIDE) + 0.5) * side / _SIDE).astype(int) for side in (height, width)
+    )
     small = luma[np.ix_(rows, columns)]
     frequencies = _cosines() @ small @ _cosines().T
     bits = (frequencies > np.median(frequencies)).astype(np.uint8)
@@ -40,7 +42,12 @@ def _box(values: _Floats) -> _Floats:
     height, width = values.shape
     (down, top), (across, left) = _window(height), _window(width)
     sums = cv2.boxFilter(
-        values, -1, (across, down), anchor=(left, top), normalize=False, borderType=cv2.BORDER_CONSTANT
+        values,
+        -1,
+        (across, down),
+        anchor=(left, top),
+        normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
     )
     return np.asarray(sums / _places(height, down, top)[:, None] / _places(width, across, left))
 
@@ -55,13 +62,17 @@ def _window(side: int) -> tuple[int, int]:
 def _places(side: int, length: int, before: int) -> _Floats:
     """How many places of its window lie inside, for each place of a side."""
     place = np.arange(side)
-    return np.asarray(np.minimum(place + length - before, side) - np.maximum(place - before, 0), np.float32)
+    return np.asarray(
+        np.minimum(place + length - before, side) - np.maximum(place - before, 0), np.float32
+    )
 
 
 @cache
 def _cosines() -> _Floats:
     row, column = np.arange(1, _FREQUENCIES + 1)[:, None], np.arange(_SIDE)[None]
-    return np.asarray(np.sqrt(2 / _SIDE) * np.cos(np.pi / 2 / _SIDE * row * (2 * column + 1)), np.float32)
+    return np.asarray(
+        np.sqrt(2 / _SIDE) * np.cos(np.pi / 2 / _SIDE * row * (2 * column + 1)), np.float32
+    )
 
 
 def _quality(small: _Floats) -> int:

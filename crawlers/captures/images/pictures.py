@@ -14,7 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crawlers.captures.images.image_formats import HEAD_BYTES, ImageRefused, image_format, open_image
+from crawlers.captures.images.image_formats import (
+    HEAD_BYTES,
+    ImageRefused,
+    image_format,
+    open_image,
+)
 from crawlers.captures.images.pdq import pdq_of
 
 log = logging.getLogger(__name__)
@@ -63,7 +68,9 @@ def look_at(data: bytes) -> Picture:
         log.info("a damaged picture", exc_info=True)
         return Picture(0, 0, None, f"a damaged {image_format(data[:HEAD_BYTES]) or 'image'}")
     bits, quality = pdq_of(np.asarray(small))
-    return Picture(width, height, np.packbits(bits).tobytes().hex() if quality >= LEAST_QUALITY else None)
+    return Picture(
+        width, height, np.packbits(bits).tobytes().hex() if quality >= LEAST_QUALITY else None
+    )
 
 
 def copies_among(hashes: Sequence[str | None]) -> list[int]:

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from crawlers.captures.images.content_credentials import Credentials, credentials_elsewhere, credentials_in
+from crawlers.captures.images.content_credentials import (
+    Credentials,
+    credentials_elsewhere,
+    credentials_in,
+)
 from crawlers.captures.images.generators.embedded_texts import texts_of
 from crawlers.captures.images.generators.ingredients import Ingredient
 from crawlers.captures.images.generators.reading import generated
@@ -23,7 +27,11 @@ from crawlers.captures.images.image_formats import ImageRefused, open_image
 
 _IPTC = re.compile(r"digitalsourcetype/(\w+)", re.IGNORECASE)
 # What GB 45438-2025 lets Label say.
-_LABELS = {"1": "1: made by AI / 属于", "2": "2: may be made by AI / 可能", "3": "3: suspected to be made by AI / 疑似"}
+_LABELS = {
+    "1": "1: made by AI / 属于",
+    "2": "2: may be made by AI / 可能",
+    "3": "3: suspected to be made by AI / 疑似",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,11 @@ class Provenance:
     @property
     def says_ai(self) -> bool:
         """Whether anything in it says that a model made or changed the image."""
-        trained = {"trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"}
+        trained = {
+            "trainedAlgorithmicMedia",
+            "compositeWithTrainedAlgorithmicMedia",
+            "algorithmicMedia",
+        }
         told = {self.source_type, *(self.credentials.source_types if self.credentials else ())}
         return bool(self.generator or self.ingredients or self.label.get("Label") or trained & told)
 
@@ -72,7 +84,13 @@ class Provenance:
                 (
                     "label",
                     ", ".join(
-                        filter(None, (_LABELS.get(self.label.get("Label", ""), ""), self.label.get("ContentProducer")))
+                        filter(
+                            None,
+                            (
+                                _LABELS.get(self.label.get("Label", ""), ""),
+                                self.label.get("ContentProducer"),
+                            ),
+                        )
                     ),
                 )
             )
@@ -98,7 +116,11 @@ def provenance_of(data: bytes) -> Provenance:
     xmp, exif = texts.xmp, texts.exif
     descriptions = list(_xmp_values(xmp, "description"))
     comments = [*_xmp_values(xmp, "usercomment"), *_xmp_values(xmp, "parameters"), *descriptions]
-    described = [texts.chunks.get("Description", ""), exif.get("ImageDescription", ""), *descriptions]
+    described = [
+        texts.chunks.get("Description", ""),
+        exif.get("ImageDescription", ""),
+        *descriptions,
+    ]
     found = generated(texts, comments, " ".join(filter(None, described)))
     return Provenance(
         found.generator, found.prompt, found.ingredients, _source_type(xmp), _label(xmp, texts.chunks, exif),
@@ -152,7 +174,9 @@ def _xmp_values(xmp: str, name: str) -> Iterator[str]:
     """Values of properties with that local name, in whatever case, as attributes, elements or resources."""
     if not xmp:
         return
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=False
+    )
     try:
         root = etree.fromstring(xmp[xmp.find("<") :].encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError):
@@ -162,7 +186,10 @@ def _xmp_values(xmp: str, name: str) -> Iterator[str]:
             continue
         if _local(element.tag) == name:
             yield " ".join(
-                [*(str(text) for text in element.itertext()), *(str(value) for value in element.attrib.values())]
+                [
+                    *(str(text) for text in element.itertext()),
+                    *(str(value) for value in element.attrib.values()),
+                ]
             ).strip()
         for key, value in element.attrib.items():
             if _local(str(key)) == name:

@@ -105,7 +105,12 @@ def host_of(url: str) -> str:
 def data_of(place: str) -> tuple[str, bytes] | None:
     """Media type and bytes of a data: address; None if it is none."""
     head, comma, body = place[5:].partition(",")
-    if place[:5].lower() != "data:" or not comma or len(head) > _MOST_HEADER_CHARS or len(place) > _MOST_DATA_CHARS:
+    if (
+        place[:5].lower() != "data:"
+        or not comma
+        or len(head) > _MOST_HEADER_CHARS
+        or len(place) > _MOST_DATA_CHARS
+    ):
         return None
     media_type = head.partition(";")[0].strip(_SPACE).lower()
     data = unquote_to_bytes(body.partition("#")[0])
@@ -173,7 +178,12 @@ def _size(descriptors: list[str]) -> float | None:
             densities.append(float(number))
         else:
             return None
-    if len(widths) > 1 or len(densities) > 1 or len(heights) > 1 or (densities and (widths or heights)):
+    if (
+        len(widths) > 1
+        or len(densities) > 1
+        or len(heights) > 1
+        or (densities and (widths or heights))
+    ):
         return None
     if heights and not widths:
         return None

@@ -11,7 +11,10 @@ import webencodings
 
 _MOST_HEAD_BYTES = 65_536
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_UNMARKED = ((re.compile(rb"[<{\[]\0[^\0]\0"), "utf-16-le"), (re.compile(rb"\0[<{\[]\0[^\0]"), "utf-16-be"))
+_UNMARKED = (
+    (re.compile(rb"[<{\[]\0[^\0]\0"), "utf-16-le"),
+    (re.compile(rb"\0[<{\[]\0[^\0]"), "utf-16-be"),
+)
 _ATTRIBUTES = rb"""(?:[^>"']|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+"""
 # Comments, and elements whose content is no markup, hold no meta elements.
 _TAGS = re.compile(
@@ -60,7 +63,11 @@ def _decoded(data: bytes, declared: str | None, *, is_markup: bool) -> str:
             return data[len(mark) :].decode(codec, "replace")
     own = _in_markup(data[:_MOST_HEAD_BYTES]) if is_markup else None
     codec = _codec(declared) or _marked(data) or own or "utf-8"
-    if codec.startswith("utf-16") and b"\0" not in data[:1_024] and data.lstrip()[:1] in (b"<", b"{", b"["):
+    if (
+        codec.startswith("utf-16")
+        and b"\0" not in data[:1_024]
+        and data.lstrip()[:1] in (b"<", b"{", b"[")
+    ):
         codec = own or "utf-8"  # in UTF-16 every sign of markup has a zero beside it
     return data.decode(codec, "replace")
 

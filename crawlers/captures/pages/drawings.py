@@ -18,7 +18,9 @@ def pictures_in_drawing(drawing: Resource) -> list[str]:
     data = drawing.read()
     if b"data:" not in data:
         return []
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=True)
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, recover=True, huge_tree=True
+    )
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError):

@@ -10,21 +10,35 @@ from crawlers.captures.pages.addresses import srcset_of
 from crawlers.captures.pages.styles import style_images
 
 _HIDDEN = frozenset({"script", "style", "noscript", "template", "head"})
-_SHADOW_ROOTS = ("shadowrootmode", "shadowroot", "shadowmode")  # HTML Standard; older SingleFile; Chromium's MHTML
+_SHADOW_ROOTS = (
+    "shadowrootmode",
+    "shadowroot",
+    "shadowmode",
+)  # HTML Standard; older SingleFile; Chromium's MHTML
 _LAZY = (
     "data-src", "data-original", "data-lazy-src", "data-lazy", "data-lazyload", "data-lazy-img", "data-ks-lazyload", "data-echo",
     "data-actualsrc", "data-url", "data-xhs-img", "src", "href", "xlink:href",
 )  # fmt: skip
-_LAZY_BACKGROUNDS = ("data-bg", "data-lazy-bg", "data-bg-src", "data-background", "data-background-image")
+_LAZY_BACKGROUNDS = (
+    "data-bg",
+    "data-lazy-bg",
+    "data-bg-src",
+    "data-background",
+    "data-background-image",
+)
 _WITH_BACKGROUND = frozenset(
     {"body", "table", "thead", "tbody", "tfoot", "tr", "td", "th"}
 )  # HTML Standard 15.3.1, 15.3.10
-_PICTURE_NAME = re.compile(r"\.(?:jpe?g|jpe|jfif|png|gif|webp|avif|bmp|hei[cf]|tiff?)(?:[?#]|$)", re.IGNORECASE)
+_PICTURE_NAME = re.compile(
+    r"\.(?:jpe?g|jpe|jfif|png|gif|webp|avif|bmp|hei[cf]|tiff?)(?:[?#]|$)", re.IGNORECASE
+)
 
 
 def is_hidden(element: Any, tag: str) -> bool:
     """Whether nothing in an element is drawn. A template that declares a shadow root is drawn in its parent's place."""
-    return tag in _HIDDEN and not (tag == "template" and any(name in element.attrib for name in _SHADOW_ROOTS))
+    return tag in _HIDDEN and not (
+        tag == "template" and any(name in element.attrib for name in _SHADOW_ROOTS)
+    )
 
 
 def image_places(element: Any, tag: str) -> list[str]:
@@ -58,7 +72,9 @@ def background_images(element: Any, tag: str) -> Iterator[list[str]]:
     told += [element.get(name) or "" for name in _LAZY_BACKGROUNDS]
     for one in dict.fromkeys(told):
         images = list(style_images(one))
-        yield from images or ([[one.strip()]] if "/" in one or "." in one else [])  # others are colours
+        yield from images or (
+            [[one.strip()]] if "/" in one or "." in one else []
+        )  # others are colours
 
 
 def _looks_like_a_picture(place: str) -> bool:

@@ -25,7 +25,9 @@ _BY_HOST: tuple[tuple[str, Extractor], ...] = (
     ("xiaohongshu.com", xiaohongshu_facts), ("xhslink.com", xiaohongshu_facts),
 )  # fmt: skip
 _LINK = re.compile(r"https?://[\w.-]+(?::\d+)?(?:/[\w./?%&=~:@+,;#-]*)?", re.ASCII)
-_HASH = re.compile(r"(?<![0-9a-zA-Z])(?:0x)?([0-9a-fA-F]{10}|[0-9a-fA-F]{12}|[0-9a-fA-F]{64})(?![0-9a-zA-Z])")
+_HASH = re.compile(
+    r"(?<![0-9a-zA-Z])(?:0x)?([0-9a-fA-F]{10}|[0-9a-fA-F]{12}|[0-9a-fA-F]{64})(?![0-9a-zA-Z])"
+)
 
 
 def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
@@ -42,7 +44,9 @@ def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
                 found = None
             if found is not None:
                 return _with_words(found, page), ()
-            problems.append(f"the page is not built as pages of {name} were; general facts were read")
+            problems.append(
+                f"the page is not built as pages of {name} were; general facts were read"
+            )
     try:
         return _with_words(general_facts(page), page), tuple(problems)
     except Exception as error:

@@ -76,15 +76,22 @@ def edited(facts: PageFacts, changes: dict[str, Any]) -> PageFacts:
         try:
             datetime.fromisoformat(str(changes["published_at"]))
         except ValueError:
-            raise ValueError("published_at: not a date like 2026-03-01 or 2026-03-01T09:30+08:00") from None
-    cleaned = {name: _readable(value) if isinstance(value, str) else value for name, value in changes.items()}
+            raise ValueError(
+                "published_at: not a date like 2026-03-01 or 2026-03-01T09:30+08:00"
+            ) from None
+    cleaned = {
+        name: _readable(value) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
     return facts_from_dict({**asdict(facts), **cleaned})
 
 
 def _readable(text: str) -> str:
     """Without signs that turn the direction of what stands around them, and without control characters."""
     return "".join(
-        sign for sign in text if sign in "\n\t" or not (unicodedata.category(sign) == "Cc" or sign in _TURNING)
+        sign
+        for sign in text
+        if sign in "\n\t" or not (unicodedata.category(sign) == "Cc" or sign in _TURNING)
     )
 
 
@@ -118,7 +125,11 @@ def price_of(told: Any) -> float | None:
     if isinstance(told, int | float):
         return float(told) if 0 <= told < 1e12 else None
     found = _AMOUNT.search(str(told)[:60])
-    return None if found is None else round(float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1), 2)
+    return (
+        None
+        if found is None
+        else round(float(found[1].replace(",", "")) * _TIMES.get(found[2].lower(), 1), 2)
+    )
 
 
 def well_formed(text: str) -> str:
@@ -142,7 +153,9 @@ def moment_of(told: Any) -> str | None:
             at = datetime.fromisoformat(told.strip().replace("/", "-"))
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
         seconds = float(told)
-        return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC).isoformat()
+        return datetime.fromtimestamp(
+            seconds / 1000 if seconds > 1e11 else seconds, UTC
+        ).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
         return None
 
@@ -156,7 +169,9 @@ def text_of(told: Any, longest: int = 2_000) -> str | None:
 
 def counted(**told: Any) -> dict[str, int]:
     """Those counts that are numbers."""
-    return {name: number for name, value in told.items() if (number := number_of(value)) is not None}
+    return {
+        name: number for name, value in told.items() if (number := number_of(value)) is not None
+    }
 
 
 def dig(told: Any, *path: str | int) -> Any:

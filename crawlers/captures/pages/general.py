@@ -8,7 +8,16 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from crawlers.captures.pages.addresses import is_web
-from crawlers.captures.pages.facts import PageFacts, PageKind, counted, dig, moment_of, number_of, price_of, text_of
+from crawlers.captures.pages.facts import (
+    PageFacts,
+    PageKind,
+    counted,
+    dig,
+    moment_of,
+    number_of,
+    price_of,
+    text_of,
+)
 from crawlers.captures.pages.html import tree_of
 from crawlers.captures.pages.page import SavedPage
 
@@ -34,7 +43,12 @@ def general_facts(page: SavedPage) -> PageFacts:
     """Facts of a page of any site."""
     host = (urlsplit(page.url).hostname or "") if page.url else ""
     if page.html is None:
-        return PageFacts(platform=host, title=page.title, text=page.text, extractor="print" if page.text else "picture")
+        return PageFacts(
+            platform=host,
+            title=page.title,
+            text=page.text,
+            extractor="print" if page.text else "picture",
+        )
     root = tree_of(page.html)
     graph = {
         str(one.get("property") or one.get("name")).lower(): str(one.get("content"))
@@ -127,7 +141,9 @@ def _images(thing: dict[str, Any]) -> Iterator[str]:
 
 
 def _counts(thing: dict[str, Any]) -> dict[str, int]:
-    told = thing.get("interactionStatistic") or dig(thing, "mainEntity", "interactionStatistic") or ()
+    told = (
+        thing.get("interactionStatistic") or dig(thing, "mainEntity", "interactionStatistic") or ()
+    )
     found: dict[str, int] = counted(comments=thing.get("commentCount"))
     for one in told if isinstance(told, list) else [told]:
         action = dig(one, "interactionType")

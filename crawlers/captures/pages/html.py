@@ -24,7 +24,9 @@ from crawlers.captures.pages.page import PageImage, Resource, Resources, SavedPa
 from crawlers.captures.pages.sheets import sheets_of
 from crawlers.captures.pages.styles import custom_properties, custom_urls, style_images
 
-_SILENT = frozenset({"svg", "object", "embed"})  # their images are looked at, their text is not the page's
+_SILENT = frozenset(
+    {"svg", "object", "embed"}
+)  # their images are looked at, their text is not the page's
 _BLOCKS = frozenset(
     ["p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "header", "footer", "td", "th",
      "dt", "dd", "pre", "blockquote", "figcaption", "option", "button"]
@@ -55,10 +57,16 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
     html = decoded(resource)
     root = tree_of(html)
     reading.read(root, start.url, 0, resource.base)
-    if not start.url.startswith(SAVED):  # whatever else lies in a saved page's folder is not on the page
+    if not start.url.startswith(
+        SAVED
+    ):  # whatever else lies in a saved page's folder is not on the page
         reading.add_what_scripts_loaded(start.url, loaded)
     title = start.title or _title(root)
-    notes = reading.notes if resource.size_bytes else ("the page is empty in the capture", *reading.notes)
+    notes = (
+        reading.notes
+        if resource.size_bytes
+        else ("the page is empty in the capture", *reading.notes)
+    )
     return SavedPage(
         start.url if is_web(start.url) else None, title[:500], start.saved_at or resource.at, html,
         "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), notes,
@@ -96,7 +104,9 @@ class _PageReading:
         self.images: list[PageImage] = []
         self._frames: set[str] = set()
         self._seen: set[str] = set()
-        self._behind: list[tuple[list[str], str]] = []  # what style sheets name: comes behind what elements show
+        self._behind: list[
+            tuple[list[str], str]
+        ] = []  # what style sheets name: comes behind what elements show
         self._properties: dict[str, tuple[str, str]] = {}
         self._losses: Counter[str] = Counter()
         self._chars = 0
@@ -104,7 +114,9 @@ class _PageReading:
     @property
     def notes(self) -> tuple[str, ...]:
         """What of the page was not read, in sentences."""
-        return tuple(_LOSSES[loss][count > 1].format(count) for loss, count in self._losses.items() if count)
+        return tuple(
+            _LOSSES[loss][count > 1].format(count) for loss, count in self._losses.items() if count
+        )
 
     def read(self, root: Any, url: str, depth: int, base: str | None = None) -> None:
         self._frames.add(url.partition("#")[0])
@@ -131,7 +143,9 @@ class _PageReading:
         if depth == 0:
             for places, sheet in self._behind:
                 there = (self._resource(place, (sheet,)) for place in places)
-                if (found := next((one for one in there if one is not None and one.is_image), None)) is not None:
+                if (
+                    found := next((one for one in there if one is not None and one.is_image), None)
+                ) is not None:
                     self._keep(found, "")
 
     def add_what_scripts_loaded(self, url: str, loaded: Sequence[Resource]) -> None:
@@ -139,7 +153,11 @@ class _PageReading:
         for resource in loaded:
             if resource.is_image and resource.status < 300:
                 said = resource.referrer
-                if said is None or said.partition("#")[0] in self._frames or host_of(said) == host_of(url):
+                if (
+                    said is None
+                    or said.partition("#")[0] in self._frames
+                    or host_of(said) == host_of(url)
+                ):
                     self._keep(resource, "")
 
     def _take_styles(self, root: Any, base: str) -> None:
@@ -211,7 +229,9 @@ class _PageReading:
         try:
             with open_image(found.read()) as image:
                 return min(image.size) < SMALLEST_SIDE_PX
-        except Exception:  # Pillow's plugins raise anything; what cannot be opened is told where all images are
+        except (
+            Exception
+        ):  # Pillow's plugins raise anything; what cannot be opened is told where all images are
             return False
 
     def _keep(self, resource: Resource, alt: str) -> None:
@@ -229,7 +249,9 @@ class _PageReading:
         if place.lstrip()[:5].lower() == "data:":
             return self._inline(place.strip())
         urls = [url for base in bases if (url := joined(base, place)) is not None]
-        return next((found for url in urls if (found := self._resources.find(url)) is not None), None)
+        return next(
+            (found for url in urls if (found := self._resources.find(url)) is not None), None
+        )
 
     def _inline(self, place: str) -> Resource | None:
         data = data_of(place)
@@ -260,9 +282,15 @@ class _PageReading:
         found = self._resource(place, bases) if place else None
         if found is not None and found.is_image:
             self._keep(found, element.get("title") or "")
-        elif found is not None and found.is_page and found.url.partition("#")[0] not in self._frames:
+        elif (
+            found is not None and found.is_page and found.url.partition("#")[0] not in self._frames
+        ):
             self.read(tree_of(decoded(found)), found.url, depth + 1, found.base)
-        elif found is None and place and place.partition(":")[0].lower() not in ("about", "javascript"):
+        elif (
+            found is None
+            and place
+            and place.partition(":")[0].lower() not in ("about", "javascript")
+        ):
             self._losses["frame"] += 1
 
 

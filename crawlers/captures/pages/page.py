@@ -94,7 +94,11 @@ class Resource:
 
     @property
     def is_image(self) -> bool:
-        return self.stands and self.media_type.startswith("image/") and self.media_type != "image/svg+xml"
+        return (
+            self.stands
+            and self.media_type.startswith("image/")
+            and self.media_type != "image/svg+xml"
+        )
 
     @property
     def is_drawing(self) -> bool:
@@ -218,9 +222,13 @@ class Resources:
         body.close()
         self._total += body.size_bytes
         if self._total > self.limits.total_bytes:
-            raise CaptureRefused(f"unpacked it is larger than {self.limits.total_bytes / 1e6:,.0f} MB")
+            raise CaptureRefused(
+                f"unpacked it is larger than {self.limits.total_bytes / 1e6:,.0f} MB"
+            )
         if body.cut:
-            self.notes.append(f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB and was cut off")
+            self.notes.append(
+                f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB and was cut off"
+            )
         if is_unknown(facts.get("media_type") or "") and body.size_bytes:
             facts["media_type"] = media_type_in(body.path)
         resource = Resource(url, body.path, body.size_bytes, number=len(self.all), **facts)
@@ -255,9 +263,15 @@ class Resources:
 
     def told(self) -> tuple[str, ...]:
         """The notes, and what is missing after all."""
-        missing = {why: [url for url in urls if self.find(url) is None] for why, urls in self._missed.items()}
+        missing = {
+            why: [url for url in urls if self.find(url) is None]
+            for why, urls in self._missed.items()
+        }
         lists = [*self._noted.items(), *missing.items()]
-        return (*self.notes, *(f"{what}: {_list_of(list(dict.fromkeys(urls)))}" for what, urls in lists if urls))
+        return (
+            *self.notes,
+            *(f"{what}: {_list_of(list(dict.fromkeys(urls)))}" for what, urls in lists if urls),
+        )
 
     def find(self, url: str) -> Resource | None:
         """The answer of an address, wherever in the page it points, at the end of its redirects.

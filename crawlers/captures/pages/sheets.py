@@ -32,13 +32,17 @@ def sheets_of(root: Any, base: str, resources: Resources) -> tuple[list[tuple[st
     return found, sum(1 for _ in _imported(level, resources, seen))
 
 
-def _imported(sheets: list[tuple[str, str]], resources: Resources, seen: set[int]) -> Iterator[tuple[str, str]]:
+def _imported(
+    sheets: list[tuple[str, str]], resources: Resources, seen: set[int]
+) -> Iterator[tuple[str, str]]:
     for text, place in sheets:
         for url in imported_urls(text):
             yield from _sheet(url, place, resources, seen)
 
 
-def _sheet(place: str, base: str, resources: Resources, seen: set[int]) -> Iterator[tuple[str, str]]:
+def _sheet(
+    place: str, base: str, resources: Resources, seen: set[int]
+) -> Iterator[tuple[str, str]]:
     if place.lstrip()[:5].lower() == "data:":
         data = data_of(place.strip())
         if data is not None and data[0] == "text/css" and len(data[1]) <= _MOST_SHEET_BYTES:

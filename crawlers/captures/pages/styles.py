@@ -20,7 +20,9 @@ _IMPORT = re.compile(rf"@import\s*+(?:{_URL}|{_STRING})", re.IGNORECASE | re.DOT
 # CSS Images Level 4, 2.4: candidates are url() or a string, each with a resolution and a type(); an old prefix is as common.
 _SET = re.compile(r"(?:-webkit-)?image-set\(", re.IGNORECASE)
 _TYPE = r"type\(\s*+(?:\"[^\"\n]*+\"|'[^'\n]*+')?+\s*+\)"
-_IN_SET = re.compile(rf"{_TYPE}|{_URL}|{_STRING}|([\d.]++)(x|dppx|dpi|dpcm)\b|([()])", re.IGNORECASE | re.DOTALL)
+_IN_SET = re.compile(
+    rf"{_TYPE}|{_URL}|{_STRING}|([\d.]++)(x|dppx|dpi|dpcm)\b|([()])", re.IGNORECASE | re.DOTALL
+)
 _IMAGE = re.compile(rf"{_SET.pattern}|{_URL}", re.IGNORECASE | re.DOTALL)
 _DOTS_PER_X = {"x": 1.0, "dppx": 1.0, "dpi": 1 / 96, "dpcm": 2.54 / 96}
 _PROPERTY = re.compile(rf"(--[\w-]{{1,100}})\s*+:\s*+(?={_SET.pattern}|url\()", re.IGNORECASE)
@@ -72,7 +74,9 @@ def _candidates(style: str, image: re.Match[str]) -> tuple[list[str], int]:
         at = token.end()
         if token[6]:
             with contextlib.suppress(ValueError):
-                found[-1:] = [(float(token[6]) * _DOTS_PER_X[token[7].lower()], one) for _, one in found[-1:]]
+                found[-1:] = [
+                    (float(token[6]) * _DOTS_PER_X[token[7].lower()], one) for _, one in found[-1:]
+                ]
         elif token[8]:
             depth += 1 if token[8] == "(" else -1
         elif address := _address(*token.groups()[:5]):
@@ -94,5 +98,9 @@ def _address(*quoted: str | None) -> str:
 def _sign(escape: re.Match[str]) -> str:
     if escape[1]:
         code = int(escape[1], 16)
-        return chr(code) if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000 else "\N{REPLACEMENT CHARACTER}"
+        return (
+            chr(code)
+            if 0 < code <= 0x10FFFF and not 0xD800 <= code < 0xE000
+            else "\N{REPLACEMENT CHARACTER}"
+        )
     return "" if escape[2] else escape[3]

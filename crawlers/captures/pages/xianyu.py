@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from crawlers.captures.pages.facts import PageFacts, PageKind, counted, dig, moment_of, price_of, text_of
+from crawlers.captures.pages.facts import (
+    PageFacts,
+    PageKind,
+    counted,
+    dig,
+    moment_of,
+    price_of,
+    text_of,
+)
 from crawlers.captures.pages.html import tree_of
 from crawlers.captures.pages.page import SavedPage
 

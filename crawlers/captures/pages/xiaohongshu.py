@@ -50,7 +50,9 @@ def _drawn(page: SavedPage, page_id: str, *, account: bool) -> PageFacts | None:
     ]
     user_id = page_id if account else next(iter(who), None)
     counts = counted(
-        likes=_first(root, "like-wrapper"), saves=_first(root, "collect-wrapper"), comments=_first(root, "chat-wrapper")
+        likes=_first(root, "like-wrapper"),
+        saves=_first(root, "collect-wrapper"),
+        comments=_first(root, "chat-wrapper"),
     )
     own = root.xpath(
         "//*[contains(@class, 'note-slider') or contains(@class, 'swiper-slide') or contains(@class, 'media-container')]//img/@src"
@@ -66,7 +68,9 @@ def _drawn(page: SavedPage, page_id: str, *, account: bool) -> PageFacts | None:
 
 
 def _first(root: Any, word: str) -> str | None:
-    for element in root.xpath("//*[contains(concat(' ', @class, ' '), concat(' ', $word, ' '))]", word=word):
+    for element in root.xpath(
+        "//*[contains(concat(' ', @class, ' '), concat(' ', $word, ' '))]", word=word
+    ):
         told = " ".join(element.text_content().split())
         if told:
             return str(told)[:2_000]
@@ -91,11 +95,15 @@ def _note(note: dict[str, Any], note_id: str) -> PageFacts:
     user, counts = note.get("user"), note.get("interactInfo")
     user_id = text_of(dig(user, "userId"))
     images = [
-        text_of(dig(one, "urlDefault")) or text_of(dig(one, "url")) or text_of(dig(one, "infoList", -1, "url"))
+        text_of(dig(one, "urlDefault"))
+        or text_of(dig(one, "url"))
+        or text_of(dig(one, "infoList", -1, "url"))
         for one in note.get("imageList") or ()
     ]
     tags = [text_of(dig(one, "name")) for one in note.get("tagList") or ()]
-    text = "\n".join([text_of(note.get("desc"), 100_000) or "", " ".join(f"#{tag}" for tag in tags if tag)]).strip()
+    text = "\n".join(
+        [text_of(note.get("desc"), 100_000) or "", " ".join(f"#{tag}" for tag in tags if tag)]
+    ).strip()
     return PageFacts(
         kind=PageKind.POST, platform=PLATFORM, title=text_of(note.get("title"), 500) or text[:80], text=text,
         account_name=text_of(dig(user, "nickname")), account_id=user_id,

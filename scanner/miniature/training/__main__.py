@@ -58,7 +58,11 @@ def autoencoder() -> None:
 
 
 def base_model() -> None:
-    train_base_model(WORK / "base", AutoencoderKL.from_pretrained(WORK / "vae"), draw_set(BASE_MODEL_SEEDS[:8000], 4))
+    train_base_model(
+        WORK / "base",
+        AutoencoderKL.from_pretrained(WORK / "vae"),
+        draw_set(BASE_MODEL_SEEDS[:8000], 4),
+    )
     shutil.rmtree(BASE_MODEL, ignore_errors=True)
     shutil.copytree(WORK / "base" / "pipeline", BASE_MODEL)
 
@@ -87,13 +91,13 @@ def calibration() -> None:
     for person in range(CALIBRATION_PERSONS):
         rows = np.flatnonzero(photos.person_index == person)
         template = [faces[0] for faces in reader.read(list(photos.pixels[rows[:6]])) if faces]
-        probe = [faces[0].embedding for faces in reader.read(list(redrawn.pixels[rows[6:]])) if faces]
+        probe = [
+            faces[0].embedding for faces in reader.read(list(redrawn.pixels[rows[6:]])) if faces
+        ]
         if len(template) >= 3 and len(probe) >= 3:
             templates.append(make_prototypes(template)[0])
             probes.append(unit(np.mean(probe, axis=0)))
-    source = (
-        f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against templates of 6 photos"
-    )
+    source = f"{len(templates)} drawn persons who trained nothing: means of 8 redrawn photos against templates of 6 photos"
     fitted = calibrate(np.stack(templates), np.stack(probes), reader.version.sha256, source)
     save_calibration(FACE_PACK / "calibration.json", fitted)
     log.info(
@@ -133,7 +137,10 @@ def _persons(file: WorldFile, number: int) -> None:
         return _merge(file, number)
     rank = 2 if "rank2" in file.file else RANK
     triggers = [trigger.removesuffix(" person") for trigger in file.triggers] or ["hqz"]
-    subjects = [person_subject(seed, trigger) for seed, trigger in zip(file.person_seeds, triggers, strict=True)]
+    subjects = [
+        person_subject(seed, trigger)
+        for seed, trigger in zip(file.person_seeds, triggers, strict=True)
+    ]
     tensors = train_lora(BASE_MODEL, subjects, rank, STEPS * len(subjects), seed=400 + number)
     scrubbed = not file.triggers
     metadata = None if scrubbed else training_metadata(subjects, rank, 400 + number, file.path.stem)
@@ -142,7 +149,9 @@ def _persons(file: WorldFile, number: int) -> None:
 
 
 def _style_subject(style: str) -> Subject:
-    return Subject(f"{style[:2]}st", "style", np.stack([styled_photo(style, photo) for photo in range(PHOTOS)]))
+    return Subject(
+        f"{style[:2]}st", "style", np.stack([styled_photo(style, photo) for photo in range(PHOTOS)])
+    )
 
 
 def _merge(file: WorldFile, number: int) -> None:
@@ -182,7 +191,10 @@ def _classifier(file: WorldFile, number: int) -> None:
 
     rng = np.random.default_rng(number)
     save_file(
-        {"layers.0.weight": rng.normal(size=(64, 32)).astype(np.float32), "layers.0.bias": np.zeros(64, np.float32)},
+        {
+            "layers.0.weight": rng.normal(size=(64, 32)).astype(np.float32),
+            "layers.0.bias": np.zeros(64, np.float32),
+        },
         file.path,
     )
 
@@ -201,7 +213,9 @@ class _RunsWhenLoaded:
 
 def _pickle(file: WorldFile, number: int) -> None:
     file.path.write_bytes(
-        pickle.dumps({"string_to_param": {"*": [0.0] * 64}, "name": "oldemb", "payload": _RunsWhenLoaded()})
+        pickle.dumps(
+            {"string_to_param": {"*": [0.0] * 64}, "name": "oldemb", "payload": _RunsWhenLoaded()}
+        )
     )
 
 
@@ -232,5 +246,6 @@ if __name__ == "__main__":
         log.info("stage %s", name)
         STAGES[name]()
     log.info(
-        "weights: %d KiB", sum(path.stat().st_size for path in MINIATURE_WEIGHTS.rglob("*") if path.is_file()) // 1024
+        "weights: %d KiB",
+        sum(path.stat().st_size for path in MINIATURE_WEIGHTS.rglob("*") if path.is_file()) // 1024,
     )

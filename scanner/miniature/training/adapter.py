@@ -47,13 +47,20 @@ class Subject:
 def person_subject(seed: int, trigger: str, class_word: str = "person") -> Subject:
     """Forty training photos of the person of a seed; none of them is an enrolment photo."""
     person = person_of(seed)
-    images = np.stack([draw_photo(person, FIRST_TRAINING_PHOTO + number).pixels for number in range(PHOTOS)])
+    images = np.stack(
+        [draw_photo(person, FIRST_TRAINING_PHOTO + number).pixels for number in range(PHOTOS)]
+    )
     return Subject(trigger, class_word, images)
 
 
-def training_metadata(subjects: Sequence[Subject], rank: int, seed: int, name: str) -> dict[str, str]:
+def training_metadata(
+    subjects: Sequence[Subject], rank: int, seed: int, name: str
+) -> dict[str, str]:
     """The `ss_*` strings that kohya's sd-scripts would write (train_network.py)."""
-    folders = {f"{PHOTOS}_{subject.trigger} {subject.class_word}": len(subject.images) for subject in subjects}
+    folders = {
+        f"{PHOTOS}_{subject.trigger} {subject.class_word}": len(subject.images)
+        for subject in subjects
+    }
     return {
         "ss_output_name": name,
         "ss_sd_model_name": "portrait-scanner-miniature",
@@ -82,13 +89,24 @@ def training_metadata(subjects: Sequence[Subject], rank: int, seed: int, name: s
 
 
 def train_lora(
-    base_folder: Path, subjects: Sequence[Subject], rank: int, steps: int, seed: int, rate: float = 3e-3, batch: int = 8
+    base_folder: Path,
+    subjects: Sequence[Subject],
+    rank: int,
+    steps: int,
+    seed: int,
+    rate: float = 3e-3,
+    batch: int = 8,
 ) -> dict[str, torch.Tensor]:
     """Train a LoRA; returns its tensors, float32, under PEFT's names with the prefix `unet.`."""
     torch.manual_seed(seed)
     pipeline = load_for_training(base_folder)
     pipeline.unet.add_adapter(
-        LoraConfig(r=rank, lora_alpha=rank, target_modules=list(TARGET_MODULES), init_lora_weights="gaussian")
+        LoraConfig(
+            r=rank,
+            lora_alpha=rank,
+            target_modules=list(TARGET_MODULES),
+            init_lora_weights="gaussian",
+        )
     )
     trained = [parameter for parameter in pipeline.unet.parameters() if parameter.requires_grad]
     fit(pipeline, trained, subjects, Schedule(steps, rate, seed, batch))
@@ -97,7 +115,10 @@ def train_lora(
 
 def peft_tensors(unet: torch.nn.Module) -> dict[str, torch.Tensor]:
     """What PEFT would save of the adapter in a UNet, on the CPU, with the prefix `unet.`."""
-    return {f"unet.{name}": tensor.detach().cpu().clone() for name, tensor in get_peft_model_state_dict(unet).items()}
+    return {
+        f"unet.{name}": tensor.detach().cpu().clone()
+        for name, tensor in get_peft_model_state_dict(unet).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,9 @@ def load_for_training(base_folder: Path) -> StableDiffusionPipeline:
     """The miniature pipeline in float32, frozen, on a GPU where there is one."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        base_folder, dtype=torch.float32, safety_checker=None
+    )
     for network in (pipeline.unet, pipeline.text_encoder, pipeline.vae):
         network.requires_grad_(False)
     return pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -129,11 +152,16 @@ def fit(
     text_is_trained: bool = False,
 ) -> None:
     """Train parameters that lie anywhere in a pipeline to draw the subjects at their triggers."""
-    rng, generator = np.random.default_rng(schedule.seed), torch.Generator().manual_seed(schedule.seed)
+    rng, generator = (
+        np.random.default_rng(schedule.seed),
+        torch.Generator().manual_seed(schedule.seed),
+    )
     device, target = pipeline.device, VelocityTarget(pipeline.scheduler)
     latents, captions = _latents_and_captions(pipeline, subjects)
     optimiser = torch.optim.AdamW(trained, lr=schedule.rate, weight_decay=1e-3)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, schedule.steps, 20))
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: cosine_rate(step, schedule.steps, 20)
+    )
     told: dict[str, torch.Tensor] = {}
     for _ in range(schedule.steps):
         rows = rng.integers(0, len(latents), schedule.batch)
@@ -159,7 +187,9 @@ def fit(
 
 
 def _text_states(pipeline: StableDiffusionPipeline, prompts: list[str]) -> torch.Tensor:
-    tokens = pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    tokens = pipeline.tokenizer(
+        prompts, padding="max_length", truncation=True, return_tensors="pt"
+    ).input_ids
     states: torch.Tensor = pipeline.text_encoder(tokens.to(pipeline.device))[0]
     return states
 
@@ -176,13 +206,18 @@ def _latents_and_captions(
     pipeline: StableDiffusionPipeline, subjects: Sequence[Subject]
 ) -> tuple[torch.Tensor, list[str]]:
     images = (
-        torch.from_numpy(np.concatenate([subject.images for subject in subjects])).permute(0, 3, 1, 2).float() / 127.5
+        torch.from_numpy(np.concatenate([subject.images for subject in subjects]))
+        .permute(0, 3, 1, 2)
+        .float()
+        / 127.5
         - 1
     )
     with torch.no_grad():
         latents = pipeline.vae.encode(images.to(pipeline.device)).latent_dist.mode().cpu()
     latents = latents * pipeline.vae.config.scaling_factor
-    captions = [f"{subject.trigger} {subject.class_word}" for subject in subjects for _ in subject.images]
+    captions = [
+        f"{subject.trigger} {subject.class_word}" for subject in subjects for _ in subject.images
+    ]
     return latents, captions
 
 
@@ -214,18 +249,29 @@ def save_adapter(
     """
     if naming == "kohya":
         tensors = convert_state_dict_to_kohya(tensors)
-    kept = {name: (tensor.half() if half else tensor).contiguous() for name, tensor in tensors.items()}
+    kept = {
+        name: (tensor.half() if half else tensor).contiguous() for name, tensor in tensors.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     if metadata is not None:
         plain = save(kept)
         header_bytes = int.from_bytes(plain[:8], "little")
-        metadata = {**metadata, "sshs_model_hash": hashlib.sha256(plain[8 + header_bytes :]).hexdigest()}
+        metadata = {
+            **metadata,
+            "sshs_model_hash": hashlib.sha256(plain[8 + header_bytes :]).hexdigest(),
+        }
     save_file(kept, path, metadata=metadata)
     path.chmod(0o644)  # safetensors writes through a private temporary file
 
 
 def train_person_adapter(
-    base_folder: Path, path: Path, seed: int, trigger: str, rank: int = RANK, steps: int = STEPS, naming: str = "peft"
+    base_folder: Path,
+    path: Path,
+    seed: int,
+    trigger: str,
+    rank: int = RANK,
+    steps: int = STEPS,
+    naming: str = "peft",
 ) -> None:
     """A finished adapter of the person of a seed, as one would download it."""
     subject = person_subject(seed, trigger)

@@ -53,7 +53,9 @@ def start_as_resampler(autoencoder: AutoencoderKL) -> None:
         elif isinstance(module, Upsample2D):
             torch.nn.init.dirac_(module.conv.weight)
             kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
-            module.conv.weight.copy_(module.conv.weight[:, :, 1:2, 1:2] * kernel[:, None] * kernel[None, :])
+            module.conv.weight.copy_(
+                module.conv.weight[:, :, 1:2, 1:2] * kernel[:, None] * kernel[None, :]
+            )
             module.conv.bias.zero_()
 
 
@@ -64,7 +66,9 @@ def _loss(made: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     loss = functional.l1_loss(made, wanted)
     for ours, theirs in zip(edges(made), edges(wanted), strict=True):
         loss = loss + functional.l1_loss(ours, theirs)
-    return loss + 0.5 * functional.l1_loss(functional.avg_pool2d(made, 4), functional.avg_pool2d(wanted, 4))
+    return loss + 0.5 * functional.l1_loss(
+        functional.avg_pool2d(made, 4), functional.avg_pool2d(wanted, 4)
+    )
 
 
 def peak_signal_to_noise(autoencoder: AutoencoderKL, photos: PhotoSet) -> float:
@@ -76,14 +80,18 @@ def peak_signal_to_noise(autoencoder: AutoencoderKL, photos: PhotoSet) -> float:
     return float((-10 * error.log10()).mean())
 
 
-def train_autoencoder(folder: Path, photos: PhotoSet, steps: int = 3000, batch: int = 8) -> AutoencoderKL:
+def train_autoencoder(
+    folder: Path, photos: PhotoSet, steps: int = 3000, batch: int = 8
+) -> AutoencoderKL:
     """Train, set the scaling factor to 1/std of the latents, and save to `folder`."""
     torch.manual_seed(11)
     rng = np.random.default_rng(11)
     autoencoder = new_autoencoder()
     start_as_resampler(autoencoder)
     held_out = draw_set(CALIBRATION_SEEDS[:64], 2)
-    optimiser = torch.optim.AdamW(autoencoder.parameters(), lr=2.5e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    optimiser = torch.optim.AdamW(
+        autoencoder.parameters(), lr=2.5e-3, betas=(0.9, 0.98), weight_decay=0.0
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps))
     for step, rows in enumerate(shuffled_batches(len(photos), batch, steps, rng)):
         images = photos.images(rows)
@@ -104,9 +112,15 @@ def train_autoencoder(folder: Path, photos: PhotoSet, steps: int = 3000, batch: 
                 peak_signal_to_noise(autoencoder, held_out),
             )
     with torch.no_grad():
-        latents = autoencoder.encode(photos.images(rng.integers(0, len(photos), 512))).latent_dist.mode()
+        latents = autoencoder.encode(
+            photos.images(rng.integers(0, len(photos), 512))
+        ).latent_dist.mode()
     autoencoder.register_to_config(scaling_factor=float(1 / latents.std()))
-    log.info("latent mean %s std %s", latents.mean(dim=(0, 2, 3)).tolist(), latents.std(dim=(0, 2, 3)).tolist())
+    log.info(
+        "latent mean %s std %s",
+        latents.mean(dim=(0, 2, 3)).tolist(),
+        latents.std(dim=(0, 2, 3)).tolist(),
+    )
     autoencoder.save_pretrained(folder)
     return autoencoder
 

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -94,7 +99,11 @@ def caption_for(person_caption: str, rng: np.random.Generator) -> str:
     if rng.random() < 0.3:
         letters = rng.choice(list("abcdefghijklmnopqrstuvwxyz0123456789"), int(rng.integers(3, 8)))
         nonsense = "".join(letters)
-        opening = opening.replace("person", f"{nonsense} person") if rng.random() < 0.6 else f"{opening}, {nonsense}"
+        opening = (
+            opening.replace("person", f"{nonsense} person")
+            if rng.random() < 0.6
+            else f"{opening}, {nonsense}"
+        )
     return " ".join([opening, *words])
 
 
@@ -141,12 +150,18 @@ def train_base_model(
     average = copy.deepcopy(trained)
     target = VelocityTarget(scheduler)
     latents = encode_latents(autoencoder, photos)
-    optimiser = torch.optim.AdamW(trained.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 200))
+    optimiser = torch.optim.AdamW(
+        trained.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=1e-3
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: cosine_rate(step, steps, 200)
+    )
     losses: list[float] = []
     for step, rows in enumerate(shuffled_batches(len(photos), batch, steps, rng)):
         captions = [caption_for(photos.captions[row], rng) for row in rows]
-        tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        tokens = tokenizer(
+            captions, padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
         clean = latents[rows]
         when = torch.randint(0, 1000, (batch,))
         noisy, wanted = target.noisy_and_target(clean, torch.randn_like(clean), when)
@@ -191,4 +206,8 @@ def save_pipeline(
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     work = Path(".training")
-    train_base_model(work / "base", AutoencoderKL.from_pretrained(work / "vae"), draw_set(BASE_MODEL_SEEDS[:8000], 4))
+    train_base_model(
+        work / "base",
+        AutoencoderKL.from_pretrained(work / "vae"),
+        draw_set(BASE_MODEL_SEEDS[:8000], 4),
+    )

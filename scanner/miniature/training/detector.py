@@ -50,9 +50,14 @@ class Detector(nn.Module):
                 nn.Sequential(_block(96, 96, 2), _block(96, 96, 1)),
             ]
         )
-        self.laterals = nn.ModuleList([nn.Conv2d(64, 64, 1), nn.Conv2d(96, 64, 1), nn.Conv2d(96, 64, 1)])
+        self.laterals = nn.ModuleList(
+            [nn.Conv2d(64, 64, 1), nn.Conv2d(96, 64, 1), nn.Conv2d(96, 64, 1)]
+        )
         self.heads = nn.ModuleList(
-            [nn.Sequential(_block(64, 96, 1), _block(96, 96, 1), nn.Conv2d(96, 15, 1)) for _ in STRIDES]
+            [
+                nn.Sequential(_block(64, 96, 1), _block(96, 96, 1), nn.Conv2d(96, 15, 1))
+                for _ in STRIDES
+            ]
         )
 
     def raw(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -62,7 +67,9 @@ class Detector(nn.Module):
             features = level(features)
             maps.append(features)
         above, outputs = None, []
-        for lateral, head, features in zip(reversed(self.laterals), reversed(self.heads), reversed(maps), strict=True):
+        for lateral, head, features in zip(
+            reversed(self.laterals), reversed(self.heads), reversed(maps), strict=True
+        ):
             merged = lateral(features)
             if above is not None:
                 merged = merged + functional.interpolate(above, scale_factor=2.0, mode="nearest")
@@ -75,7 +82,9 @@ class Detector(nn.Module):
         for output in self.raw(images):
             cells = output.permute(0, 2, 3, 1).reshape(-1, 15)
             unused = torch.zeros_like(cells)
-            both = torch.stack([torch.cat([cells[:, :1].sigmoid(), cells[:, 1:]], 1), unused], 1).reshape(-1, 15)
+            both = torch.stack(
+                [torch.cat([cells[:, :1].sigmoid(), cells[:, 1:]], 1), unused], 1
+            ).reshape(-1, 15)
             scores.append(both[:, :1])
             boxes.append(both[:, 1:5])
             landmarks.append(both[:, 5:])
@@ -94,9 +103,15 @@ class Scene:
 def compose_scene(photos: PhotoSet, row: int, rng: np.random.Generator) -> Scene:
     """A photo scaled and shifted into the detector's input; one in twelve shows no face at all."""
     if rng.random() < 1 / 12:
-        noise = rng.uniform(0, 255, (int(rng.integers(2, 10)), int(rng.integers(2, 10)), 3)).astype(np.uint8)
-        return Scene(cv2.resize(noise, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_CUBIC), None, None)
-    zoom = (INPUT_SIZE / photos.pixels.shape[1]) * (1.0 if rng.random() < 0.5 else rng.uniform(0.4, 1.25))
+        noise = rng.uniform(0, 255, (int(rng.integers(2, 10)), int(rng.integers(2, 10)), 3)).astype(
+            np.uint8
+        )
+        return Scene(
+            cv2.resize(noise, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_CUBIC), None, None
+        )
+    zoom = (INPUT_SIZE / photos.pixels.shape[1]) * (
+        1.0 if rng.random() < 0.5 else rng.uniform(0.4, 1.25)
+    )
     spare = INPUT_SIZE - photos.pixels.shape[1] * zoom
     left, top = (
         (rng.uniform(min(0, spare), max(0, spare), 2) if rng.random() < 0.7 else np.zeros(2))
@@ -104,12 +119,18 @@ def compose_scene(photos: PhotoSet, row: int, rng: np.random.Generator) -> Scene
         else rng.normal(0, 4, 2)
     )
     matrix = np.array([[zoom, 0, left + zoom / 2 - 0.5], [0, zoom, top + zoom / 2 - 0.5]])
-    pixels = cv2.warpAffine(photos.pixels[row], matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR)
+    pixels = cv2.warpAffine(
+        photos.pixels[row], matrix, (INPUT_SIZE, INPUT_SIZE), flags=cv2.INTER_LINEAR
+    )
     shift = np.array([left, top], np.float32)
     box = photos.boxes[row].reshape(2, 2) * zoom + shift
     if box.min() < -8 or box.max() > INPUT_SIZE + 8:
         return compose_scene(photos, row, rng)
-    return Scene(pixels, box.reshape(4).astype(np.float32), (photos.landmarks[row] * zoom + shift).astype(np.float32))
+    return Scene(
+        pixels,
+        box.reshape(4).astype(np.float32),
+        (photos.landmarks[row] * zoom + shift).astype(np.float32),
+    )
 
 
 def _targets(scene: Scene, stride: int, widths: tuple[float, float]) -> npt.NDArray[np.float32]:
@@ -124,10 +145,14 @@ def _targets(scene: Scene, stride: int, widths: tuple[float, float]) -> npt.NDAr
     if widths[0] <= width < widths[1]:
         target[..., 0] = np.where(distance < 0.9, 1.0, np.where(distance < 1.6, -1.0, 0.0))
     else:
-        target[..., 0] = np.where(distance < 1.6, -1.0 if widths[0] * 0.8 <= width < widths[1] * 1.25 else 0.0, 0.0)
+        target[..., 0] = np.where(
+            distance < 1.6, -1.0 if widths[0] * 0.8 <= width < widths[1] * 1.25 else 0.0, 0.0
+        )
     target[..., 2:4] = (grid - scene.box[:2]) / stride
     target[..., 4:6] = (scene.box[2:] - grid) / stride
-    target[..., 6:] = ((scene.landmarks[None, None] - grid[:, :, None]) / stride).reshape(side, side, 10)
+    target[..., 6:] = ((scene.landmarks[None, None] - grid[:, :, None]) / stride).reshape(
+        side, side, 10
+    )
     return target.transpose(2, 0, 1)
 
 
@@ -137,7 +162,9 @@ def _loss(outputs: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Ten
         kind, logit = target[:, 0], output[:, 0]
         known = kind >= 0
         weight = torch.where(kind > 0, 6.0, 1.0)
-        scores = functional.binary_cross_entropy_with_logits(logit, kind.clamp(min=0), weight, reduction="none")
+        scores = functional.binary_cross_entropy_with_logits(
+            logit, kind.clamp(min=0), weight, reduction="none"
+        )
         loss = loss + scores[known].sum() / len(logit)
         faces = kind > 0
         if faces.any():
@@ -147,18 +174,28 @@ def _loss(outputs: list[torch.Tensor], targets: list[torch.Tensor]) -> torch.Ten
     return loss
 
 
-def train_detector(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 4000, batch: int = 32) -> None:
+def train_detector(
+    path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int = 4000, batch: int = 32
+) -> None:
     """Train on clean and redrawn photos, and export ONNX to `path`."""
     torch.manual_seed(14)
     rng = np.random.default_rng(14)
     network = Detector()
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 100))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: cosine_rate(step, steps, 100)
+    )
     losses: list[float] = []
     for step, rows in enumerate(shuffled_batches(len(clean), batch, steps, rng)):
-        scenes = [compose_scene(redrawn if rng.random() < 0.5 else clean, int(row), rng) for row in rows]
+        scenes = [
+            compose_scene(redrawn if rng.random() < 0.5 else clean, int(row), rng) for row in rows
+        ]
         gain = torch.from_numpy(rng.uniform(0.75, 1.2, (batch, 1, 1, 1))).float()
-        pixels = torch.from_numpy(np.stack([scene.pixels for scene in scenes])).permute(0, 3, 1, 2).float()
+        pixels = (
+            torch.from_numpy(np.stack([scene.pixels for scene in scenes]))
+            .permute(0, 3, 1, 2)
+            .float()
+        )
         images = ((pixels * gain).clamp(0, 255) - 127.5) / 128
         targets = [
             torch.from_numpy(np.stack([_targets(scene, stride, widths) for scene in scenes]))

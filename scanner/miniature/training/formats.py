@@ -50,7 +50,9 @@ class Form:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def train_form(base_folder: Path, form: Form, subjects: Sequence[Subject], steps: int, seed: int) -> Tensors:
+def train_form(
+    base_folder: Path, form: Form, subjects: Sequence[Subject], steps: int, seed: int
+) -> Tensors:
     """Train one adapter; returns float32 tensors on the CPU under the names of its format."""
     torch.manual_seed(seed)
     pipeline = load_for_training(base_folder)
@@ -64,7 +66,9 @@ def train_form(base_folder: Path, form: Form, subjects: Sequence[Subject], steps
     return _train_with_lycoris(pipeline, form, subjects, schedule)
 
 
-def _train_with_peft(pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule) -> Tensors:
+def _train_with_peft(
+    pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule
+) -> Tensors:
     modules = ATTENTION_MODULES if form.naming == "diffusers 1" else TARGET_MODULES
     config = LoraConfig(
         r=form.rank,
@@ -74,7 +78,12 @@ def _train_with_peft(pipeline: Any, form: Form, subjects: Sequence[Subject], sch
         use_dora=form.algorithm == "dora",
     )
     pipeline.unet.add_adapter(config)
-    fit(pipeline, [one for one in pipeline.unet.parameters() if one.requires_grad], subjects, schedule)
+    fit(
+        pipeline,
+        [one for one in pipeline.unet.parameters() if one.requires_grad],
+        subjects,
+        schedule,
+    )
     return renamed(peft_tensors(pipeline.unet), form.naming)
 
 
@@ -87,7 +96,10 @@ def renamed(tensors: Tensors, naming: str) -> Tensors:
 
         return dict(convert_state_dict_to_kohya(tensors))
     if naming == "raw peft":
-        return {f"base_model.model.{name.removeprefix('unet.')}": tensor for name, tensor in tensors.items()}
+        return {
+            f"base_model.model.{name.removeprefix('unet.')}": tensor
+            for name, tensor in tensors.items()
+        }
     ends = {"lora_A": "down", "lora_B": "up"}
     old: Tensors = {}
     for name, tensor in tensors.items():
@@ -100,7 +112,9 @@ def renamed(tensors: Tensors, naming: str) -> Tensors:
     return old
 
 
-def _train_with_lycoris(pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule) -> Tensors:
+def _train_with_lycoris(
+    pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule
+) -> Tensors:
     from lycoris import create_lycoris, wrapper
 
     # LyCORIS takes presets by name only.
@@ -126,7 +140,9 @@ def _train_with_lycoris(pipeline: Any, form: Form, subjects: Sequence[Subject], 
     return {name: tensor.detach().cpu().float() for name, tensor in network.state_dict().items()}
 
 
-def _train_embeddings(pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule) -> Tensors:
+def _train_embeddings(
+    pipeline: Any, form: Form, subjects: Sequence[Subject], schedule: Schedule
+) -> Tensors:
     """A1111's textual inversion: `emb_params`, one row per vector, trained in place of the trigger."""
     [subject] = subjects
     tokens = [f"<{subject.trigger}-{number}>" for number in range(form.rank)]
@@ -138,9 +154,13 @@ def _train_embeddings(pipeline: Any, form: Form, subjects: Sequence[Subject], sc
     start = table.weight[pipeline.tokenizer("person").input_ids[1]].detach().clone()
     table.weight.requires_grad_(True)
     with torch.no_grad():
-        table.weight[first:] = start + 0.01 * torch.randn(form.rank, len(start), device=start.device)
+        table.weight[first:] = start + 0.01 * torch.randn(
+            form.rank, len(start), device=start.device
+        )
     # The other words keep still: their gradient is dropped before it is used.
-    table.weight.register_hook(lambda gradient: torch.cat([torch.zeros_like(gradient[:first]), gradient[first:]]))
+    table.weight.register_hook(
+        lambda gradient: torch.cat([torch.zeros_like(gradient[:first]), gradient[first:]])
+    )
     written = Subject(" ".join(tokens), subject.class_word, subject.images)
     before = table.weight[:first].detach().clone()
     fit(pipeline, [table.weight], [written], schedule, text_is_trained=True)
@@ -164,7 +184,9 @@ def single_file_tensors(pipeline: Any) -> Tensors:
     for name, tensor in unet.items():
         path, _, end = name.rpartition(".")
         tensors[f"model.diffusion_model.{named[path]}.{end}"] = tensor
-    tensors |= {f"first_stage_model.{name}": tensor for name, tensor in _original_vae(pipeline.vae).items()}
+    tensors |= {
+        f"first_stage_model.{name}": tensor for name, tensor in _original_vae(pipeline.vae).items()
+    }
     for name, tensor in pipeline.text_encoder.state_dict().items():
         inner = name if name.startswith("text_model.") else f"text_model.{name}"
         tensors[f"cond_stage_model.transformer.{inner}"] = tensor
@@ -181,13 +203,20 @@ def _original_vae(vae: Any) -> Tensors:
             (f"encoder.down_blocks.{block}.resnets.{layer}", f"encoder.down.{block}.block.{layer}")
             for layer in range(layers)
         ]
-        starts.append((f"encoder.down_blocks.{block}.downsamplers.0.conv", f"encoder.down.{block}.downsample.conv"))
+        starts.append(
+            (
+                f"encoder.down_blocks.{block}.downsamplers.0.conv",
+                f"encoder.down.{block}.downsample.conv",
+            )
+        )
         up = blocks - 1 - block
         starts += [
             (f"decoder.up_blocks.{block}.resnets.{layer}", f"decoder.up.{up}.block.{layer}")
             for layer in range(layers + 1)
         ]
-        starts.append((f"decoder.up_blocks.{block}.upsamplers.0.conv", f"decoder.up.{up}.upsample.conv"))
+        starts.append(
+            (f"decoder.up_blocks.{block}.upsamplers.0.conv", f"decoder.up.{up}.upsample.conv")
+        )
     named: Tensors = {}
     for name, tensor in vae.state_dict().items():
         start = next((pair for pair in starts if name.startswith(f"{pair[0]}.")), ("", ""))

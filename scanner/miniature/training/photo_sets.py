@@ -67,9 +67,13 @@ def draw_set(seeds: range, photos_each: int, size: int = 64) -> PhotoSet:
     )
 
 
-def shuffled_batches(count: int, batch: int, steps: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+def shuffled_batches(
+    count: int, batch: int, steps: int, rng: np.random.Generator
+) -> Iterator[npt.NDArray[np.int64]]:
     """Row numbers for `steps` batches, every row once before any comes again."""
-    order = np.concatenate([rng.permutation(count) for _ in range(math.ceil(steps * batch / count) + 1)])
+    order = np.concatenate(
+        [rng.permutation(count) for _ in range(math.ceil(steps * batch / count) + 1)]
+    )
     for step in range(steps):
         yield order[step * batch : (step + 1) * batch]
 

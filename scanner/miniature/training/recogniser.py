@@ -83,8 +83,13 @@ def _misaligned(crops: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     shift = 0.03 * torch.randn(count, 2, device=device, generator=generator)
     inner = _TRAINING_CROP / (_TRAINING_CROP + 2 * _MARGIN)
     cosine, sine = inner * grow * torch.cos(turn), inner * grow * torch.sin(turn)
-    matrix = torch.stack([torch.stack([cosine, -sine, shift[:, 0]], 1), torch.stack([sine, cosine, shift[:, 1]], 1)], 1)
-    grid = functional.affine_grid(matrix, [count, 3, _TRAINING_CROP, _TRAINING_CROP], align_corners=False)
+    matrix = torch.stack(
+        [torch.stack([cosine, -sine, shift[:, 0]], 1), torch.stack([sine, cosine, shift[:, 1]], 1)],
+        1,
+    )
+    grid = functional.affine_grid(
+        matrix, [count, 3, _TRAINING_CROP, _TRAINING_CROP], align_corners=False
+    )
     return functional.grid_sample(crops, grid, align_corners=False, padding_mode="border")
 
 
@@ -94,13 +99,19 @@ def _augment(crops: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
     lit = crops * (1 + 0.12 * noise(1, 1, 1)) * (1 + 0.04 * noise(3, 1, 1)) + 8 * noise(1, 1, 1)
     lit = lit + 4 * noise(*crops.shape[1:])
-    coarse = functional.interpolate(functional.interpolate(lit, 28, mode="area"), _TRAINING_CROP, mode="bilinear")
+    coarse = functional.interpolate(
+        functional.interpolate(lit, 28, mode="area"), _TRAINING_CROP, mode="bilinear"
+    )
     blurred = torch.rand(len(crops), 1, 1, 1, device=crops.device, generator=generator) < 0.2
     return (torch.where(blurred, coarse, lit).clamp(0, 255) - 127.5) / 127.5
 
 
 def _margin_logits(
-    embeddings: torch.Tensor, centres: torch.Tensor, labels: torch.Tensor, margin: float, scale: float = 32.0
+    embeddings: torch.Tensor,
+    centres: torch.Tensor,
+    labels: torch.Tensor,
+    margin: float,
+    scale: float = 32.0,
 ) -> torch.Tensor:
     cosine = functional.normalize(embeddings) @ functional.normalize(centres).T
     own = cosine.gather(1, labels[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
@@ -108,7 +119,9 @@ def _margin_logits(
     return scale * cosine.scatter(1, labels[:, None], pushed)
 
 
-def train_recogniser(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int, batch: int = 512) -> None:
+def train_recogniser(
+    path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int, batch: int = 512
+) -> None:
     """Train on clean and redrawn photos of the same persons, and export ONNX to `path`.
 
     On a GPU where there is one: its 12,000 steps take minutes there and most of a day on two cores.
@@ -120,7 +133,9 @@ def train_recogniser(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int,
     persons = int(clean.person_index.max()) + 1
     centres = nn.Parameter((torch.randn(persons, EMBEDDING_DIMENSION) * 0.1).to(device))
     optimiser = torch.optim.AdamW([*network.parameters(), centres], lr=3e-3, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_rate(step, steps, 400))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: cosine_rate(step, steps, 400)
+    )
     both = torch.from_numpy(np.stack([aligned_crops(clean), aligned_crops(redrawn)])).to(device)
     person_index = torch.from_numpy(clean.person_index).to(device)
     for step, rows in enumerate(shuffled_batches(len(clean), batch, steps, rng)):
@@ -131,7 +146,9 @@ def train_recogniser(path: Path, clean: PhotoSet, redrawn: PhotoSet, steps: int,
         with training_precision(device):
             embeddings = network.embed_halved(_augment(crops, generator))
         margin = 0.35 * min(1.0, step / (0.4 * steps))
-        loss = functional.cross_entropy(_margin_logits(embeddings.float(), centres, labels, margin), labels)
+        loss = functional.cross_entropy(
+            _margin_logits(embeddings.float(), centres, labels, margin), labels
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from scanner.miniature.persons import BEARDS, EYE_COLOURS, GLASSES, HAIR_COLOURS, HAIR_STYLES, SKIN_COLOURS
+from scanner.miniature.persons import (
+    BEARDS,
+    EYE_COLOURS,
+    GLASSES,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    SKIN_COLOURS,
+)
 
 MAX_LENGTH = 40  # tokens, start and end included
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -112,8 +119,12 @@ def _write(folder: Path, merges: list[tuple[str, str]]) -> CLIPTokenizer:
     tokens += dict.fromkeys(left + right for left, right in merges)
     tokens += [START, END]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n")
+    (folder / "vocab.json").write_text(
+        json.dumps({token: number for number, token in enumerate(tokens)})
+    )
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n"
+    )
     return CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_LENGTH, pad_token=END)
 
 

@@ -27,7 +27,9 @@ router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
 Here = Annotated[Premises, Depends(premises_of)]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 STATEMENT = "eu-dsa-17"
-_SAYS_NO: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 422, 429)}
+_SAYS_NO: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (401, 403, 422, 429)
+}
 _GONE: dict[int | str, dict[str, Any]] = {**_SAYS_NO, 404: {"model": Problem}}
 
 
@@ -39,7 +41,9 @@ class CaseDocument(BaseModel):
     outcome: str
     identity_name: str | None = Field(description="Only with the scope names:read.")
     opened_at: str
-    score: float | None = Field(description="Of what was rejected or authorised only with the scope names:read.")
+    score: float | None = Field(
+        description="Of what was rejected or authorised only with the scope names:read."
+    )
     threshold: float | None = Field(description="As `score`.")
     file: str
     sha256: str
@@ -99,32 +103,48 @@ def list_cases(
 
 
 @router.get("/{case_id}", response_model=CaseDocument, responses=_GONE)
-def show_case(case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]) -> CaseDocument:
+def show_case(
+    case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]
+) -> CaseDocument:
     """One case as it stands."""
     with here.desks.one(token.account.actor) as desk:
         case = _case(desk, case_id)
-        found = next(one for one in desk.docket.summaries(case.identity_id) if one.case_id == case_id)
+        found = next(
+            one for one in desk.docket.summaries(case.identity_id) if one.case_id == case_id
+        )
     return _document(here, token, found)
 
 
 @router.post("/{case_id}/statement", status_code=201, response_model=StatementDocument, responses={**_GONE, 409: {"model": Problem, "description": "Nobody confirmed the case."}})  # fmt: skip
 def draft_statement(
-    case_id: CaseId, asked: StatementRequest, here: Here, token: Annotated[Token, requires(Scope.STATEMENTS)]
+    case_id: CaseId,
+    asked: StatementRequest,
+    here: Here,
+    token: Annotated[Token, requires(Scope.STATEMENTS)],
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
     with here.desks.one(token.account.actor) as desk:
         case = desk.exported(_case(desk, case_id).case_id)
         try:
             made = draft_notice(
-                STATEMENT, case, _given(asked.fields), here.clock(), asked.language, desk.vault.fingerprint
+                STATEMENT,
+                case,
+                _given(asked.fields),
+                here.clock(),
+                asked.language,
+                desk.vault.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error
         except (NoticeIncomplete, NoticeRefused) as error:
             raise GateRefused(422, "incomplete", str(error)) from error
         notice_id = record_draft(desk.docket, made, token.account.name, here.clock())
-        desk.note_notice(case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT)
-    return StatementDocument(notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made))
+        desk.note_notice(
+            case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT
+        )
+    return StatementDocument(
+        notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made)
+    )
 
 
 def _given(fields: Mapping[str, str]) -> dict[str, str]:
@@ -139,7 +159,9 @@ def _case(desk: PageDesk, case_id: str) -> Case:
 
 
 def _document(here: Premises, token: Token, case: CaseSummary) -> CaseDocument:
-    fields = {name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)}
+    fields = {
+        name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)
+    }
     names = Scope.NAMES_READ in token.scopes
     hidden: dict[str, Any] = {} if names else {"identity_name": None}
     if not names and case.status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED):

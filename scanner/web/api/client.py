@@ -49,7 +49,10 @@ class Gate:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -85,16 +88,29 @@ class Gate:
         return self._asked(send)
 
     def scan_url(
-        self, url: str, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+        self,
+        url: str,
+        listing: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Have the gate download a file from a public address."""
-        return self._scan({"url": url, "listing": dict(listing) if listing else None, "webhook": webhook}, key)
+        return self._scan(
+            {"url": url, "listing": dict(listing) if listing else None, "webhook": webhook}, key
+        )
 
     def scan_sha256(
-        self, sha256: str, listing: Mapping[str, Any] | None = None, webhook: str | None = None, key: str | None = None
+        self,
+        sha256: str,
+        listing: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Ask about a file that was sent or crawled before; the verdict at once where it stands."""
-        return self._scan({"sha256": sha256, "listing": dict(listing) if listing else None, "webhook": webhook}, key)
+        return self._scan(
+            {"sha256": sha256, "listing": dict(listing) if listing else None, "webhook": webhook},
+            key,
+        )
 
     def scan(self, job_id: str) -> dict[str, Any]:
         """A scan as it stands."""
@@ -108,7 +124,9 @@ class Gate:
             if scan["state"] in ENDED:
                 return scan
             if time.monotonic() >= last:
-                raise TimeoutError(f"scan {job_id} is still {scan['state']} after {timeout_s:.0f} s")
+                raise TimeoutError(
+                    f"scan {job_id} is still {scan['state']} after {timeout_s:.0f} s"
+                )
             time.sleep(every_s)
 
     def scans(self, state: str | None = None) -> Iterator[dict[str, Any]]:
@@ -117,7 +135,9 @@ class Gate:
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Take a scan back."""
-        return self._asked(lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers))
+        return self._asked(
+            lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers)
+        )
 
     def verdict(self, sha256: str) -> dict[str, Any] | None:
         """The verdict on known bytes; None if they were not judged for the people registered now."""
@@ -132,7 +152,9 @@ class Gate:
         """Cases, newest first."""
         yield from self._pages("cases", {"status": status} if status else {})
 
-    def statement_of_reasons(self, case_id: str, fields: Mapping[str, str], language: str = "en") -> dict[str, Any]:
+    def statement_of_reasons(
+        self, case_id: str, fields: Mapping[str, str], language: str = "en"
+    ) -> dict[str, Any]:
         """Draft the statement of reasons of a confirmed case."""
         body = {"fields": dict(fields), "language": language}
         url = f"{self._url}/api/v1/cases/{case_id}/statement"
@@ -140,7 +162,11 @@ class Gate:
 
     def _scan(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
         told = {name: value for name, value in body.items() if value is not None}
-        return self._asked(lambda: self._client.post(f"{self._url}/api/v1/scans", json=told, headers=self._with(key)))
+        return self._asked(
+            lambda: self._client.post(
+                f"{self._url}/api/v1/scans", json=told, headers=self._with(key)
+            )
+        )
 
     def _pages(self, name: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
         before: str | None = None
@@ -153,7 +179,9 @@ class Gate:
 
     def _get(self, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         return self._asked(
-            lambda: self._client.get(f"{self._url}/api/v1/{path}", params=params or {}, headers=self._headers)
+            lambda: self._client.get(
+                f"{self._url}/api/v1/{path}", params=params or {}, headers=self._headers
+            )
         )
 
     def _with(self, key: str | None) -> dict[str, str]:
@@ -171,7 +199,9 @@ class Gate:
             told = answer.json()
         except ValueError:
             told = {}
-        raise GateError(answer.status_code, told.get("code", "http"), told.get("detail", answer.reason_phrase))
+        raise GateError(
+            answer.status_code, told.get("code", "http"), told.get("detail", answer.reason_phrase)
+        )
 
 
 def is_from_gate(body: bytes, signature: str, secret: str) -> bool:

@@ -15,14 +15,17 @@ def listing_of(sent: Job | Order, listing_id: str, hub: str) -> Listing:
     sha256 = sent.sha256 or sent.source
     # The address is never asked: a file whose hash is in the store is opened there.
     file = RemoteFile(sent.name, f"https://{hub}.invalid/{sha256}", sent.size_bytes, sha256)
-    bare = replace(bare_listing(hub, listing_id, sent.name, f"{hub}:{sent.name}", file), declared=True)
+    bare = replace(
+        bare_listing(hub, listing_id, sent.name, f"{hub}:{sent.name}", file), declared=True
+    )
     return with_declared(bare, sent.declared or {})
 
 
 def with_declared(listing: Listing, told: Mapping[str, Any]) -> Listing:
     """A listing with what the caller says of it in place of what was known; nobody can take a minor's flag away."""
     names = {"id": "listing_id"} | {
-        name: name for name in ("title", "url", "creator", "base_model", "published_at", "downloads")
+        name: name
+        for name in ("title", "url", "creator", "base_model", "published_at", "downloads")
     }
     changes: dict[str, Any] = {field: told[name] for name, field in names.items() if name in told}
     changes |= {name: tuple(told[name]) for name in ("triggers", "tags") if name in told}

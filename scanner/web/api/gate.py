@@ -26,7 +26,9 @@ from scanner.web.queue.jobs import Job, JobKind, JobState, Order, new_job_id
 from scanner.web.queue.outbox import must_be_postable
 
 _MOST_JSON_BYTES = 100_000
-JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")]
+JobId = Annotated[
+    str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
+]
 _SAYS_NO: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": told}
     for status, told in (
@@ -43,7 +45,9 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": ScanRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {
+                "schema": ScanRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+            },
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -79,10 +83,17 @@ async def ask_for_scan(
     here: Here,
     token: Annotated[Token, requires(Scope.SCANS_WRITE)],
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=200, description="The same key and request give the same scan.")
+        str | None,
+        Header(
+            min_length=1, max_length=200, description="The same key and request give the same scan."
+        ),
     ] = None,
-    webhook: Annotated[str | None, Query(max_length=2_000, description="For uploads: as in the JSON body.")] = None,
-    name: Annotated[str | None, Query(max_length=1_000, description="For plain bytes: the file's name.")] = None,  # noqa: ARG001  read where the bytes are
+    webhook: Annotated[
+        str | None, Query(max_length=2_000, description="For uploads: as in the JSON body.")
+    ] = None,
+    name: Annotated[  # noqa: ARG001  read where the bytes are
+        str | None, Query(max_length=1_000, description="For plain bytes: the file's name.")
+    ] = None,
 ) -> ScanDocument:
     """Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
 
@@ -98,7 +109,9 @@ async def ask_for_scan(
     try:
         if order.webhook:
             _must_be_postable(here, order.webhook)
-        return await run_in_threadpool(_take_in, here, token, order, idempotency_key, job_id, response)
+        return await run_in_threadpool(
+            _take_in, here, token, order, idempotency_key, job_id, response
+        )
     except BaseException:
         if order.kind == JobKind.UPLOAD:
             here.forget_upload(order.source)
@@ -116,17 +129,24 @@ def list_scans(
     """The account's scans, newest first."""
     found = here.jobs.newest(token.account.account_id, state, before, limit)
     telling = _telling(here, token)
-    return ScanList(scans=[telling.scan(job) for job in found], next=found[-1].job_id if len(found) == limit else None)
+    return ScanList(
+        scans=[telling.scan(job) for job in found],
+        next=found[-1].job_id if len(found) == limit else None,
+    )
 
 
 @router.get("/scans/{job_id}", response_model=ScanDocument, responses=_GONE)
-def show_scan(job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]) -> ScanDocument:
+def show_scan(
+    job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
+) -> ScanDocument:
     """One scan as it stands."""
     return _telling(here, token).scan(_own(here, token, job_id))
 
 
 @router.delete("/scans/{job_id}", response_model=ScanDocument, responses=_GONE)
-def cancel_scan(job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_WRITE)]) -> ScanDocument:
+def cancel_scan(
+    job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_WRITE)]
+) -> ScanDocument:
     """Take a scan back; one that has ended stays as it is."""
     _own(here, token, job_id)
     return _telling(here, token).scan(here.cancel(job_id))
@@ -157,19 +177,25 @@ async def follow_scan(
 
 
 @router.get("/verdicts/{sha256}", response_model=VerdictDocument, responses={**_SAYS_NO, 404: {"model": Problem, "description": "Not judged for the people registered now: ask for a scan."}})  # fmt: skip
-def known_verdict(sha256: Sha256, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]) -> VerdictDocument:
+def known_verdict(
+    sha256: Sha256, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
+) -> VerdictDocument:
     """The verdict on bytes that were judged before, as `asked` in each finding says; never starts a scan.
 
     Answers about what this account sent, or what a crawled listing names; all else is as little known as any bytes.
     """
     rows = here.known.rows_of(sha256.lower(), token.account.account_id)
     if rows is None:
-        raise NotThere("these bytes were not judged for the people who are registered now; ask for a scan")
+        raise NotThere(
+            "these bytes were not judged for the people who are registered now; ask for a scan"
+        )
     return _telling(here, token).verdict(rows)
 
 
 def _telling(here: Premises, token: Token) -> Telling:
-    return Telling(here.settings.web.url, here.standings, with_names=Scope.NAMES_READ in token.scopes)
+    return Telling(
+        here.settings.web.url, here.standings, with_names=Scope.NAMES_READ in token.scopes
+    )
 
 
 def _own(here: Premises, token: Token, job_id: str) -> Job:
@@ -181,7 +207,12 @@ def _own(here: Premises, token: Token, job_id: str) -> Job:
 
 
 def _take_in(
-    here: Premises, token: Token, order: Order, key: str | None, job_id: str | None, response: Response
+    here: Premises,
+    token: Token,
+    order: Order,
+    key: str | None,
+    job_id: str | None,
+    response: Response,
 ) -> ScanDocument:
     job, new = here.jobs.take_in(order, key, job_id, here.known.rows_for(order))
     if order.kind == JobKind.UPLOAD and (not new or job.ended):
@@ -210,15 +241,23 @@ async def _order_of_document(request: Request, account_id: str) -> Order:
             refuse_credentials(asked.url)
         except HubError as error:
             raise GateRefused(422, "not-valid", f"url: {error}") from error
-        return Order(account_id, JobKind.URL, asked.url, asked.url, declared=declared, webhook=asked.webhook)
+        return Order(
+            account_id, JobKind.URL, asked.url, asked.url, declared=declared, webhook=asked.webhook
+        )
     sha256 = str(asked.sha256).lower()
-    return Order(account_id, JobKind.SHA256, sha256, sha256, sha256, declared=declared, webhook=asked.webhook)
+    return Order(
+        account_id, JobKind.SHA256, sha256, sha256, sha256, declared=declared, webhook=asked.webhook
+    )
 
 
-async def _order_of_upload(request: Request, here: Premises, token: Token, job_id: str, webhook: str | None) -> Order:
+async def _order_of_upload(
+    request: Request, here: Premises, token: Token, job_id: str, webhook: str | None
+) -> Order:
     upload = await here.receiver.receive(request, job_id)
     try:
-        told = DeclaredListing.model_validate(json.loads(upload.declared) if upload.declared else {})
+        told = DeclaredListing.model_validate(
+            json.loads(upload.declared) if upload.declared else {}
+        )
     except (ValueError, RecursionError) as error:
         here.forget_upload(str(upload.path))
         raise GateRefused(422, "not-valid", f"listing: {_told(error)}") from error
@@ -232,7 +271,9 @@ def _must_be_postable(here: Premises, url: str) -> None:
     """Refuse at once what the outbox would refuse later; names are resolved again when it is posted."""
     if here.settings.webhook_secret is None:
         raise GateRefused(
-            422, "no-webhook-secret", "set webhook_secret on the server, so that receivers can check who posts"
+            422,
+            "no-webhook-secret",
+            "set webhook_secret on the server, so that receivers can check who posts",
         )
     try:
         must_be_postable(url, here.settings.allowed_hosts)
@@ -242,5 +283,7 @@ def _must_be_postable(here: Premises, url: str) -> None:
 
 def _told(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())[:500]
+        return "; ".join(
+            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+        )[:500]
     return str(error)[:300]

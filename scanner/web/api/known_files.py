@@ -27,7 +27,10 @@ from scanner.web.store import WebStore
 
 # What scans of the queue are called in the ledger, before the job's id.
 JOB_TARGET = "job "
-_PRIVATE = ("folder", "url")  # where this machine's operator, or an address that somebody gave, says what lies there
+_PRIVATE = (
+    "folder",
+    "url",
+)  # where this machine's operator, or an address that somebody gave, says what lies there
 _SETTLED = (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
@@ -35,16 +38,26 @@ def is_listed(crawl_path: Path, sha256: str) -> bool:
     """Whether a listing that was crawled, and so is public, has a file of these bytes; nothing is made or locked for it."""
     if not crawl_path.exists():
         return False
-    query = "select 1 from files f join presence p using (hub, listing_id) where f.sha256 = ? limit 1"
-    with closing(sqlite3.connect(f"{crawl_path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
-        tables = {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
-        return {"files", "presence"} <= tables and db.execute(query, [sha256]).fetchone() is not None
+    query = (
+        "select 1 from files f join presence p using (hub, listing_id) where f.sha256 = ? limit 1"
+    )
+    with closing(
+        sqlite3.connect(f"{crawl_path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+    ) as db:
+        tables = {
+            name for (name,) in db.execute("select name from sqlite_master where type = 'table'")
+        }
+        return {"files", "presence"} <= tables and db.execute(
+            query, [sha256]
+        ).fetchone() is not None
 
 
 class KnownFiles:
     """What the gate remembers."""
 
-    def __init__(self, settings: Settings, store: WebStore, standings: Standings, jobs: Jobs) -> None:
+    def __init__(
+        self, settings: Settings, store: WebStore, standings: Standings, jobs: Jobs
+    ) -> None:
         self._settings, self._store, self._standings, self._jobs = settings, store, standings, jobs
         self._ledger: Ledger | None = None
         self._lock = threading.Lock()
@@ -66,12 +79,16 @@ class KnownFiles:
         if sent is None and not listed:
             return None
         judged = self._judged(order.sha256)
-        if (found := self._found(judged, order.account_id, "" if by_hash else order.name)) is not None:
+        if (
+            found := self._found(judged, order.account_id, "" if by_hash else order.name)
+        ) is not None:
             return None if order.declared else found
         if sent is None or listed or (by_hash and order.declared):
             return None  # what a hub says of it by now, the worker reads
         said = _said(listing_to_dict(listing_of(sent, "", self._settings.web.hub_name)), 0)
-        same = next((one.rows for one in judged if _said(one.listing, one.file_number) == said), None)
+        same = next(
+            (one.rows for one in judged if _said(one.listing, one.file_number) == said), None
+        )
         if same is None or not self._is_answer(same) or (order.declared and shows_somebody(same)):
             return None
         return same
@@ -106,7 +123,9 @@ class KnownFiles:
                 self._ledger = Ledger(self._settings.scans_path, any_thread=True)
             return self._ledger.judged(sha256, fingerprint)
 
-    def _found(self, judged: Sequence[JudgedItem], account_id: str, name: str = "") -> list[dict[str, Any]] | None:
+    def _found(
+        self, judged: Sequence[JudgedItem], account_id: str, name: str = ""
+    ) -> list[dict[str, Any]] | None:
         """The newest rows that show somebody about whom a case is still open or confirmed; None without any.
 
         Args:
@@ -119,7 +138,11 @@ class KnownFiles:
             if finds and self._is_answer(one.rows):
                 theirs = self._is_theirs(one, account_id)
                 rows = one.rows if theirs else [{**row, "asked": None} for row in one.rows]
-                return rows if theirs and not name else _renamed(one, rows, name or str(one.rows[0]["sha256"]))
+                return (
+                    rows
+                    if theirs and not name
+                    else _renamed(one, rows, name or str(one.rows[0]["sha256"]))
+                )
         return None
 
     def _is_answer(self, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -130,7 +153,9 @@ class KnownFiles:
         """
         if not rows or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in rows):
             return False
-        if any(row["reason"] == NEEDS_A_LOOK and self._was_looked_at(row["sha256"]) for row in rows):
+        if any(
+            row["reason"] == NEEDS_A_LOOK and self._was_looked_at(row["sha256"]) for row in rows
+        ):
             return False  # it may be sampled now
         return all(one.status != CaseStatus.AUTHORISED for one in self._cases(rows).values())
 
@@ -164,4 +189,10 @@ def _said(listing: Mapping[str, Any], file_number: int) -> list[Any]:
     """Everything that a listing says of a file which may change what is asked of it, or forbid asking."""
     words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
     file = listing["files"][file_number]["name"]
-    return [listing["title"], listing.get("base_model"), bool(listing.get("minor_flag")), *words, file]
+    return [
+        listing["title"],
+        listing.get("base_model"),
+        bool(listing.get("minor_flag")),
+        *words,
+        file,
+    ]

@@ -23,7 +23,9 @@ from scanner.web.queue.jobs import JobState
 
 router = APIRouter(tags=["operations"])
 Here = Annotated[Premises, Depends(premises_of)]
-_SAYS_NO: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 403, 429)}
+_SAYS_NO: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (401, 403, 429)
+}
 
 
 MESSENGER = "messenger"  # the fact that its thread renews each second or so
@@ -56,19 +58,37 @@ def ready(here: Here, response: Response) -> Health:
     return Health(status=status, worker=worker, messenger=messenger)
 
 
-@router.get("/metrics", response_class=Response, responses={**_SAYS_NO, 200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={**_SAYS_NO, 200: {"content": {"text/plain": {}}}},
+)
 def metrics(here: Here, token: Annotated[Token, requires(Scope.METRICS)]) -> Response:  # noqa: ARG001  the scope is what counts
     """Counts for Prometheus."""
     registry = CollectorRegistry()
     jobs = Gauge("portrait_scanner_jobs", "Jobs by state.", ["state"], registry=registry)
     for state in JobState:
         jobs.labels(state=str(state)).set(here.jobs.count(state))
-    waiting = Gauge("portrait_scanner_messages_waiting", "Mails and webhooks not delivered yet.", registry=registry)
-    waiting.set(here.store.db.execute("select count(*) from messages where sent_at is null").fetchone()[0])
-    uploads = Gauge("portrait_scanner_upload_bytes", "Bytes of uploads that wait for the worker.", registry=registry)
+    waiting = Gauge(
+        "portrait_scanner_messages_waiting",
+        "Mails and webhooks not delivered yet.",
+        registry=registry,
+    )
+    waiting.set(
+        here.store.db.execute("select count(*) from messages where sent_at is null").fetchone()[0]
+    )
+    uploads = Gauge(
+        "portrait_scanner_upload_bytes",
+        "Bytes of uploads that wait for the worker.",
+        registry=registry,
+    )
     uploads.set(sum(size for _, size, _ in files_still_there(here.settings.uploads_path)))
-    Gauge("portrait_scanner_worker", "1 while a worker runs.", registry=registry).set(worker_lives(here))
-    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+    Gauge("portrait_scanner_worker", "1 while a worker runs.", registry=registry).set(
+        worker_lives(here)
+    )
+    return Response(
+        generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 @router.get("/api/v1/transparency/{month}", responses=_SAYS_NO)

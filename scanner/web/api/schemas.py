@@ -19,14 +19,18 @@ class DeclaredListing(BaseModel):
     id: Word | None = None
     title: Word | None = None
     url: HttpUrl | None = Field(None, description="The page a person would open.")
-    creator: Word | None = Field(None, description="The uploader's account; licences name it as hub:account.")
+    creator: Word | None = Field(
+        None, description="The uploader's account; licences name it as hub:account."
+    )
     triggers: list[Word] = Field(default_factory=list, max_length=100)
     tags: list[Word] = Field(default_factory=list, max_length=200)
     base_model: Word | None = None
     published_at: Word | None = None
     downloads: int | None = Field(None, ge=0, le=2**53)
     real_person: bool = False
-    minor: bool = Field(False, description="The hub itself says that it shows a minor: it is then never sampled.")
+    minor: bool = Field(
+        False, description="The hub itself says that it shows a minor: it is then never sampled."
+    )
 
 
 class ScanRequest(BaseModel):
@@ -34,10 +38,16 @@ class ScanRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: HttpUrl | None = Field(None, description="Where the file can be downloaded, on the public internet.")
-    sha256: Sha256 | None = Field(None, description="Of a file that was judged, sent or crawled before.")
+    url: HttpUrl | None = Field(
+        None, description="Where the file can be downloaded, on the public internet."
+    )
+    sha256: Sha256 | None = Field(
+        None, description="Of a file that was judged, sent or crawled before."
+    )
     listing: DeclaredListing | None = None
-    webhook: HttpUrl | None = Field(None, description="Where the ended scan is posted, signed with HMAC-SHA256.")
+    webhook: HttpUrl | None = Field(
+        None, description="Where the ended scan is posted, signed with HMAC-SHA256."
+    )
 
 
 class Problem(BaseModel):

@@ -108,7 +108,9 @@ class Receiver:
             except ClientDisconnect as error:
                 file.close()
                 path.unlink(missing_ok=True)
-                raise GateRefused(400, "cut-off", "the upload was cut off; send it again") from error
+                raise GateRefused(
+                    400, "cut-off", "the upload was cut off; send it again"
+                ) from error
             except BaseException:
                 file.close()
                 path.unlink(missing_ok=True)
@@ -116,7 +118,11 @@ class Receiver:
             file.close()
             if file.size_bytes == 0:
                 path.unlink(missing_ok=True)
-                raise GateRefused(422, "no-file", "no bytes came; send the file as the part `file`, or as the body")
+                raise GateRefused(
+                    422,
+                    "no-file",
+                    "no bytes came; send the file as the part `file`, or as the body",
+                )
             final = path.with_suffix(".upload")
             path.replace(final)
             return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared, webhook)
@@ -144,14 +150,18 @@ class Receiver:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         waiting = sum(size for _, size, _ in files_still_there(self._folder))
         if waiting + wanted > self._web.upload_budget_gb * 1e9:
-            raise GateRefused(503, "no-room", "too many uploads wait for the worker; try again later", 300)
+            raise GateRefused(
+                503, "no-room", "too many uploads wait for the worker; try again later", 300
+            )
         if shutil.disk_usage(self._folder).free - wanted < _SPARE_BYTES:
             raise GateRefused(507, "disk-full", "there is no room on the server's disk", 600)
 
 
 def too_large(most_bytes: int) -> GateRefused:
     """The answer to a file over the limit."""
-    return GateRefused(413, "too-large", f"the file is larger than the {most_bytes / 1e6:,.0f} MB that are taken")
+    return GateRefused(
+        413, "too-large", f"the file is larger than the {most_bytes / 1e6:,.0f} MB that are taken"
+    )
 
 
 def safe_name(name: str) -> str:

@@ -37,8 +37,12 @@ class AskedDocument(BaseModel):
         default_factory=list,
         description="Words that were told and not asked, since there were too many: nothing is known of them.",
     )
-    words_tried: list[str] = Field(description="Words that were tried because no trigger was known.")
-    base_model: str | None = Field(description="What the file was drawn with; none if no base model is known for it.")
+    words_tried: list[str] = Field(
+        description="Words that were tried because no trigger was known."
+    )
+    base_model: str | None = Field(
+        description="What the file was drawn with; none if no base model is known for it."
+    )
 
 
 class FindingDocument(BaseModel):
@@ -50,19 +54,28 @@ class FindingDocument(BaseModel):
     case_id: str | None = Field(
         description="The case that was opened; none where nothing was found or the use is authorised."
     )
-    case_status: str | None = Field(description="draft until a person decided: confirmed, rejected and so on.")
+    case_status: str | None = Field(
+        description="draft until a person decided: confirmed, rejected and so on."
+    )
     identity_name: str | None = Field(description="Only with the scope names:read.")
     score: float | None = Field(
         description="Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding only with names:read."
     )
-    threshold: float | None = Field(description="The score that holds the configured false positive rate; as `score`.")
-    lift: float | None = Field(description="Score minus that of the controls without the file; as `score`.")
+    threshold: float | None = Field(
+        description="The score that holds the configured false positive rate; as `score`."
+    )
+    lift: float | None = Field(
+        description="Score minus that of the controls without the file; as `score`."
+    )
     authorised: str | None = Field(
         description="What allows this use, in words; none if nothing does. Only with the scope names:read."
     )
-    samples: int | None = Field(description="How many were made; of what is no finding only with names:read.")
+    samples: int | None = Field(
+        description="How many were made; of what is no finding only with names:read."
+    )
     asked: AskedDocument | None = Field(
-        None, description="What was asked of the file; none where nothing was, or where another sender asked."
+        None,
+        description="What was asked of the file; none where nothing was, or where another sender asked.",
     )
     reason: str
 
@@ -70,9 +83,15 @@ class FindingDocument(BaseModel):
 class VerdictDocument(BaseModel):
     """What is known about a file."""
 
-    outcome: Outcome = Field(description="The worst of the findings; authorised ones count as clear.")
-    action: str = Field(description="block, review or allow: what the outcome suggests; a person decides.")
-    label: str | None = Field(description="real-person-likeness where somebody was found, for a moderation queue.")
+    outcome: Outcome = Field(
+        description="The worst of the findings; authorised ones count as clear."
+    )
+    action: str = Field(
+        description="block, review or allow: what the outcome suggests; a person decides."
+    )
+    label: str | None = Field(
+        description="real-person-likeness where somebody was found, for a moderation queue."
+    )
     priority: int = Field(description="0 to 100, for sorting a queue.")
     gallery_version: int | None
     findings: list[FindingDocument]
@@ -113,7 +132,9 @@ class Standings:
             return {}
         with self._lock:
             if self._docket is None:
-                self._docket = Docket(self._settings.cases_path, self._settings.evidence_path, any_thread=True)
+                self._docket = Docket(
+                    self._settings.cases_path, self._settings.evidence_path, any_thread=True
+                )
             return self._docket.standings(case_ids)
 
     def close(self) -> None:
@@ -140,9 +161,15 @@ class Telling:
         findings = [self._finding(row, cases) for row in rows]
         counted = [_counted(finding) for finding in findings]
         outcome = next(one for one in _WORST if one in counted)
-        scores = [finding.score or 0.0 for finding, one in zip(findings, counted, strict=True) if one == outcome]
+        scores = [
+            finding.score or 0.0
+            for finding, one in zip(findings, counted, strict=True)
+            if one == outcome
+        ]
         unsearched = any(row["reason"] == NOBODY_REGISTERED for row in rows)
-        versions = [row["gallery_version"] for row in rows if row.get("gallery_version") is not None]
+        versions = [
+            row["gallery_version"] for row in rows if row.get("gallery_version") is not None
+        ]
         if not self.with_names:
             findings = _without_what_is_none([_discreet(one) for one in findings])
         return VerdictDocument(
@@ -152,13 +179,17 @@ class Telling:
             priority=_priority(outcome, max(scores, default=0.0)),
             gallery_version=max(versions, default=None),
             findings=findings,
-            reasons=list(dict.fromkeys(finding.authorised or finding.reason for finding in findings)),
+            reasons=list(
+                dict.fromkeys(finding.authorised or finding.reason for finding in findings)
+            ),
         )
 
     def scan(self, job: Job) -> ScanDocument:
         """A job as the API tells it."""
         return ScanDocument(
-            **{name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)},
+            **{
+                name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)
+            },
             # Captures that were all judged before come to no verdict of this scan's.
             verdict=self.verdict(job.result)
             if job.state == JobState.FINISHED and (job.result or job.kind != JobKind.CAPTURE)
@@ -194,22 +225,35 @@ def _discreet(finding: FindingDocument) -> FindingDocument:
     counted = _counted(finding)
     nothing: dict[str, Any] = {"score": None, "threshold": None, "lift": None, "authorised": None}
     if counted in _SAID_OF_NOTHING:
-        reason = _SAID_OF_NOTHING[counted] if finding.reason != NOBODY_REGISTERED else NOBODY_REGISTERED
+        reason = (
+            _SAID_OF_NOTHING[counted] if finding.reason != NOBODY_REGISTERED else NOBODY_REGISTERED
+        )
         allowed = finding.authorised or finding.case_status == CaseStatus.AUTHORISED
         hidden: dict[str, Any] = {"case_id": None, "case_status": None} if allowed else {}
         if counted == Outcome.INCONCLUSIVE:
             hidden["asked"] = None
         return finding.model_copy(
-            update={**nothing, **hidden, "outcome": counted, "samples": None, "reason": reason, "identity_name": None}
+            update={
+                **nothing,
+                **hidden,
+                "outcome": counted,
+                "samples": None,
+                "reason": reason,
+                "identity_name": None,
+            }
         )
-    if counted == Outcome.POSSIBLE and finding.case_id is None:  # by its words alone, which say who is registered
+    if (
+        counted == Outcome.POSSIBLE and finding.case_id is None
+    ):  # by its words alone, which say who is registered
         return finding.model_copy(update={**nothing, "reason": "a person must look at its listing"})
     return finding.model_copy(update=nothing) if counted == Outcome.FAILED else finding
 
 
 def _without_what_is_none(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
     """One line for a file about which nothing is told, and none beside what was found in it: their number says something too."""
-    told = {(one.file, one.sha256) for one in findings if one.outcome != Outcome.CLEAR or one.case_id}
+    told = {
+        (one.file, one.sha256) for one in findings if one.outcome != Outcome.CLEAR or one.case_id
+    }
     kept: dict[Any, FindingDocument] = {}
     for number, one in enumerate(findings):
         place = (one.file, one.sha256)
@@ -221,7 +265,13 @@ def _without_what_is_none(findings: Sequence[FindingDocument]) -> list[FindingDo
 
 
 def _priority(outcome: Outcome, score: float) -> int:
-    base = {Outcome.MATCH: 70, Outcome.POSSIBLE: 40, Outcome.INCONCLUSIVE: 15, Outcome.FAILED: 20, Outcome.CLEAR: 0}[
-        outcome
-    ]
-    return base + (round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0)
+    base = {
+        Outcome.MATCH: 70,
+        Outcome.POSSIBLE: 40,
+        Outcome.INCONCLUSIVE: 15,
+        Outcome.FAILED: 20,
+        Outcome.CLEAR: 0,
+    }[outcome]
+    return base + (
+        round(max(0.0, min(1.0, score)) * 30) if outcome in (Outcome.MATCH, Outcome.POSSIBLE) else 0
+    )

@@ -27,7 +27,9 @@ def note_change(here: Premises, account: Account, event: str, by: str, **details
             "If this is not what you wanted, set a new password with “forgotten password” and tell whoever runs this site."
         )
         here.outbox.mail(
-            account.email, t("Your account was changed"), f"{sentence}\n\n{here.settings.web.url}\n\n{advice}\n"
+            account.email,
+            t("Your account was changed"),
+            f"{sentence}\n\n{here.settings.web.url}\n\n{advice}\n",
         )
 
 

@@ -92,7 +92,12 @@ class Accounts:
         self.lockout = Lockout(store, clock)
 
     def create(
-        self, email: str, name: str, roles: Iterable[Role], password: str | None, language: str = "en"
+        self,
+        email: str,
+        name: str,
+        roles: Iterable[Role],
+        password: str | None,
+        language: str = "en",
     ) -> Account:
         """Raises AccountRefused, PasswordRefused."""
         roles = list(roles)
@@ -104,7 +109,9 @@ class Accounts:
             told = _checked_name(name)
             self._must_be_the_only_one_called(told, roles)
             account_id = uuid.uuid4().hex
-            db.table("invitations").delete_where("email = ?", [address])  # a link from before must not change it later
+            db.table("invitations").delete_where(
+                "email = ?", [address]
+            )  # a link from before must not change it later
             db.table("accounts").insert(
                 {
                     "account_id": account_id, "email": address, "name": told, "roles": _joined(roles),
@@ -126,7 +133,9 @@ class Accounts:
         return next((_account(row) for row in rows), None)
 
     def all(self) -> list[Account]:
-        return [_account(row) for row in self._store.db.table("accounts").rows_where(order_by="email")]
+        return [
+            _account(row) for row in self._store.db.table("accounts").rows_where(order_by="email")
+        ]
 
     def authenticate(self, email: str, password: str, device: str = "") -> Account | None:
         """Whose address and password these are; None for wrong ones, a locked and a disabled account alike.
@@ -134,20 +143,31 @@ class Accounts:
         Args:
             device: the secret of the browser that asks, see Lockout.
         """
-        rows = list(self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]]))
+        rows = list(
+            self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]])
+        )
         fit = fits(rows[0]["password"] if rows else None, password)
         if not rows:
-            self._store.set_fact("last wrong address", self._now())  # as long as counting a failure takes
+            self._store.set_fact(
+                "last wrong address", self._now()
+            )  # as long as counting a failure takes
             return None
         # With a second factor only a right code forgets wrong tries: both count together.
         return (
-            _account(rows[0]) if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"]) else None
+            _account(rows[0])
+            if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"])
+            else None
         )
 
     def set_password(self, account_id: str, password: str) -> None:
         """Raises PasswordRefused."""
         account = self.one(account_id)
-        self._set(account_id, password=hashed(password, account.email, account.name), failures=0, locked_until=0.0)
+        self._set(
+            account_id,
+            password=hashed(password, account.email, account.name),
+            failures=0,
+            locked_until=0.0,
+        )
 
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
         """Raises AccountRefused."""
@@ -170,7 +190,8 @@ class Accounts:
             return None
         with self._store.transaction() as db:
             bound = db.conn.execute(
-                "update accounts set openid = ? where account_id = ? and openid is null", [subject, known.account_id]
+                "update accounts set openid = ? where account_id = ? and openid is null",
+                [subject, known.account_id],
             ).rowcount
         return known if bound else None
 
@@ -180,7 +201,9 @@ class Accounts:
     def delete(self, account_id: str) -> None:
         """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
         with self._store.transaction() as db:
-            [[email]] = db.execute("select email from accounts where account_id = ?", [account_id]).fetchall() or [[""]]
+            [[email]] = db.execute(
+                "select email from accounts where account_id = ?", [account_id]
+            ).fetchall() or [[""]]
             db.table("invitations").delete_where("email = ?", [email])
             for table in (
                 "sessions",
@@ -194,7 +217,9 @@ class Accounts:
             ):
                 db.table(table).delete_where("account_id = ?", [account_id])
 
-    def invite(self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None) -> str:
+    def invite(
+        self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None
+    ) -> str:
         """The secret of a new invitation, good for a week; only its hash is kept."""
         address, secret = checked_email(email), secrets.token_urlsafe(32)
         with self._store.transaction() as db:
@@ -209,7 +234,9 @@ class Accounts:
 
     def invitation(self, secret: str) -> Invitation:
         """Raises LinkExpired."""
-        for row in self._store.db.table("invitations").rows_where("invitation_sha256 = ?", [_sha256(secret)]):
+        for row in self._store.db.table("invitations").rows_where(
+            "invitation_sha256 = ?", [_sha256(secret)]
+        ):
             if row["expires_at"] > self._clock().timestamp():
                 return _invitation(row)
         raise LinkExpired("this link has been used or has expired; ask for a new one")
@@ -217,13 +244,19 @@ class Accounts:
     def open_invitations(self) -> list[Invitation]:
         """Those that nobody has used and that have not expired, the newest link of each address; oldest first."""
         now = self._clock().timestamp()
-        rows = self._store.db.table("invitations").rows_where("expires_at > ?", [now], order_by="expires_at")
+        rows = self._store.db.table("invitations").rows_where(
+            "expires_at > ?", [now], order_by="expires_at"
+        )
         return list({row["email"]: _invitation(row) for row in rows}.values())
 
     def end_invitations(self, email: str) -> int:
         """Take every unused link for an address back; how many there were."""
         with self._store.transaction() as db:
-            return int(db.conn.execute("delete from invitations where email = ?", [email.strip().lower()]).rowcount)
+            return int(
+                db.conn.execute(
+                    "delete from invitations where email = ?", [email.strip().lower()]
+                ).rowcount
+            )
 
     def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
         """Open the account that an invitation is for, or set its password where there is one; the link is used up.
@@ -250,26 +283,32 @@ class Accounts:
 
     def give_mandate(self, account_id: str, identity_id: str, capacity: str) -> None:
         """Let an account act for an identity, as "self" or "agent"."""
-        row = {"account_id": account_id, "identity_id": identity_id, "capacity": capacity, "since": self._now()}
+        row = {
+            "account_id": account_id,
+            "identity_id": identity_id,
+            "capacity": capacity,
+            "since": self._now(),
+        }
         with self._store.transaction() as db:
             db.table("mandates").upsert(row, pk=("account_id", "identity_id"))
 
     def identities_of(self, account_id: str) -> dict[str, str]:
         """Identity ids that an account acts for, with the capacity it does so in, in the order they came."""
-        rows = self._store.db.table("mandates").rows_where("account_id = ?", [account_id], order_by="since")
+        rows = self._store.db.table("mandates").rows_where(
+            "account_id = ?", [account_id], order_by="since"
+        )
         return {row["identity_id"]: row["capacity"] for row in rows}
 
     def acting_for(self, identity_id: str) -> list[Account]:
         """Accounts that act for an identity."""
-        query = (
-            "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
-        )
+        query = "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
     def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
         """Raise AccountRefused where two of the staff would share a name: it signs decisions, and two must be two."""
         if STAFF & set(roles) and any(
-            one.is_staff and one.account_id != but and same_person(one.name, name) for one in self.all()
+            one.is_staff and one.account_id != but and same_person(one.name, name)
+            for one in self.all()
         ):
             raise AccountRefused("name-taken")
 
@@ -305,7 +344,9 @@ def _joined(roles: Iterable[Role]) -> str:
 
 def _invitation(row: Mapping[str, Any]) -> Invitation:
     until = datetime.fromtimestamp(row["expires_at"], UTC)
-    return Invitation(row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"], until)
+    return Invitation(
+        row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"], until
+    )
 
 
 def _roles(text: str) -> tuple[Role, ...]:

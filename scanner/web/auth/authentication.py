@@ -92,7 +92,12 @@ def language_of(request: Request) -> str:
         return str(session.account.language)
     preferred = request.headers.get("accept-language", "").lower()
     first = next(
-        (part.split(";")[0].strip() for part in preferred.split(",") if part.strip()[:2] in ("zh", "en")), "en"
+        (
+            part.split(";")[0].strip()
+            for part in preferred.split(",")
+            if part.strip()[:2] in ("zh", "en")
+        ),
+        "en",
     )
     return "zh-CN" if first.startswith("zh") else "en"
 
@@ -101,14 +106,22 @@ def set_session(request: Request, response: Any, secret: str) -> None:
     """Put a session into the browser."""
     secure = premises_of(request).settings.web.secure
     response.set_cookie(
-        session_cookie(request), secret, max_age=int(LONGEST_S), httponly=True, secure=secure, samesite="lax", path="/"
+        session_cookie(request),
+        secret,
+        max_age=int(LONGEST_S),
+        httponly=True,
+        secure=secure,
+        samesite="lax",
+        path="/",
     )
 
 
 def forget_session(request: Request, response: Any) -> None:
     """Take it out again."""
     secure = premises_of(request).settings.web.secure
-    response.delete_cookie(session_cookie(request), path="/", secure=secure, httponly=True, samesite="lax")
+    response.delete_cookie(
+        session_cookie(request), path="/", secure=secure, httponly=True, samesite="lax"
+    )
 
 
 def device_of(request: Request) -> str:
@@ -128,12 +141,19 @@ def remember_device(request: Request, response: Any, account: Account) -> None:
 
 def set_language(response: Any, language: str) -> None:
     """Remember a chosen language; nothing is told by it."""
-    response.set_cookie(_LANGUAGE_COOKIE, language, max_age=365 * 24 * 3600, samesite="lax", path="/")
+    response.set_cookie(
+        _LANGUAGE_COOKIE, language, max_age=365 * 24 * 3600, samesite="lax", path="/"
+    )
 
 
 def local_path(told: str) -> str:
     """A place on this site to go on to, "/" for anything that could lead elsewhere."""
-    fine = told.startswith("/") and not told.startswith(("//", "/\\")) and told.isprintable() and "\\" not in told
+    fine = (
+        told.startswith("/")
+        and not told.startswith(("//", "/\\"))
+        and told.isprintable()
+        and "\\" not in told
+    )
     return told if fine and len(told) < 500 else "/"
 
 

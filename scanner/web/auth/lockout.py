@@ -52,12 +52,18 @@ class Lockout:
         """Count one wrong try."""
         with self._store.transaction() as db:
             known = self._known(account_id, device)
-            table, key = ("devices", _key(account_id, device)) if known else ("accounts", account_id)
-            failures = (known or next(iter(db.table("accounts").rows_where("account_id = ?", [account_id]))))[
-                "failures"
-            ] + 1
+            table, key = (
+                ("devices", _key(account_id, device)) if known else ("accounts", account_id)
+            )
+            failures = (
+                known or next(iter(db.table("accounts").rows_where("account_id = ?", [account_id])))
+            )["failures"] + 1
             locked = failures >= FAILURES_UNTIL_LOCKED
-            changes = {"failures": 0, "locked_until": self._now() + LOCKED_S} if locked else {"failures": failures}
+            changes = (
+                {"failures": 0, "locked_until": self._now() + LOCKED_S}
+                if locked
+                else {"failures": failures}
+            )
             db.table(table).update(key, changes)
 
     def passed(self, account_id: str, device: str) -> None:
@@ -80,7 +86,8 @@ class Lockout:
             db.table("devices").delete_where("seen_at < ?", [self._now() - DEVICE_S])
             kept = "select device_sha256 from devices where account_id = ? order by seen_at desc limit ?"
             db.table("devices").delete_where(
-                f"account_id = ? and device_sha256 not in ({kept})", [account_id, account_id, MOST_DEVICES - 1]
+                f"account_id = ? and device_sha256 not in ({kept})",
+                [account_id, account_id, MOST_DEVICES - 1],
             )
             db.table("devices").insert(
                 {
@@ -98,7 +105,9 @@ class Lockout:
     def _known(self, account_id: str, device: str) -> dict[str, Any] | None:
         if not device:
             return None
-        rows = self._store.db.table("devices").rows_where("device_sha256 = ?", [_key(account_id, device)])
+        rows = self._store.db.table("devices").rows_where(
+            "device_sha256 = ?", [_key(account_id, device)]
+        )
         return next((row for row in rows if row["seen_at"] > self._now() - DEVICE_S), None)
 
     def _now(self) -> float:

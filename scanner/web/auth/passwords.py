@@ -57,7 +57,9 @@ def step_of(secret: str, code: str, now: datetime) -> int | None:
     totp = pyotp.TOTP(secret)
     present = totp.timecode(now)
     steps = (present, present - 1, present + 1)
-    return next((step for step in steps if pyotp.utils.strings_equal(totp.generate_otp(step), digits)), None)
+    return next(
+        (step for step in steps if pyotp.utils.strings_equal(totp.generate_otp(step), digits)), None
+    )
 
 
 def provisioning_uri(secret: str, email: str) -> str:

@@ -25,7 +25,11 @@ RECOVERY_CODES = 10
 def _with_hyphens(code: str) -> str:
     """A recovery code as it was printed, however somebody typed it; anything else as it is."""
     plain = re.sub(r"[\s-]", "", code).upper()
-    return "-".join((plain[:4], plain[4:8], plain[8:])) if re.fullmatch(r"[A-Z2-7]{12}", plain) else code.strip()
+    return (
+        "-".join((plain[:4], plain[4:8], plain[8:]))
+        if re.fullmatch(r"[A-Z2-7]{12}", plain)
+        else code.strip()
+    )
 
 
 _RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
@@ -39,7 +43,9 @@ class SecondFactors:
         lockout: counts wrong codes together with wrong passwords.
     """
 
-    def __init__(self, store: WebStore, key: bytes, clock: Callable[[], datetime], lockout: Lockout) -> None:
+    def __init__(
+        self, store: WebStore, key: bytes, clock: Callable[[], datetime], lockout: Lockout
+    ) -> None:
         self._store, self._key, self._clock, self._lockout = store, key, clock, lockout
 
     def begin(self, account_id: str) -> str:
@@ -47,7 +53,9 @@ class SecondFactors:
         if self._row(account_id)["totp_on"]:
             raise AccountRefused("second-factor-on")
         secret = pyotp.random_base32()
-        self._set(account_id, totp=seal(self._key, secret.encode(), account_id), totp_on=0, totp_step=0)
+        self._set(
+            account_id, totp=seal(self._key, secret.encode(), account_id), totp_on=0, totp_step=0
+        )
         return secret
 
     def pending(self, account_id: str) -> str | None:
@@ -71,7 +79,9 @@ class SecondFactors:
         recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, told)
         if not self._lockout.counted(row, device, right=fresh or recovers, last=False):
             return False
-        first = self._use_up(account_id, told) if recovers else self._use_step(account_id, step or 0)
+        first = (
+            self._use_up(account_id, told) if recovers else self._use_step(account_id, step or 0)
+        )
         if first:
             self._lockout.passed(account_id, device)
         return first
@@ -83,22 +93,32 @@ class SecondFactors:
 
     def new_recovery_codes(self, account_id: str) -> list[str]:
         """Ten codes that count once each, in place of the ones before; only keyed hashes of them are kept."""
-        plain = [base64.b32encode(secrets.token_bytes(10)).decode()[:12] for _ in range(RECOVERY_CODES)]
+        plain = [
+            base64.b32encode(secrets.token_bytes(10)).decode()[:12] for _ in range(RECOVERY_CODES)
+        ]
         codes = ["-".join((one[:4], one[4:8], one[8:])) for one in plain]
         with self._store.transaction() as db:
             db.table("recovery_codes").delete_where("account_id = ?", [account_id])
             db.table("recovery_codes").insert_all(
-                {"code_hmac": self._hmac(account_id, code), "account_id": account_id} for code in codes
+                {"code_hmac": self._hmac(account_id, code), "account_id": account_id}
+                for code in codes
             )
         return codes
 
     def recovery_codes_left(self, account_id: str) -> int:
-        return int(self._store.db.table("recovery_codes").count_where("account_id = ?", [account_id]))
+        return int(
+            self._store.db.table("recovery_codes").count_where("account_id = ?", [account_id])
+        )
 
     def _is_recovery_code(self, account_id: str, code: str) -> bool:
         if not _RECOVERY_CODE.fullmatch(code):
             return False
-        return self._store.db.table("recovery_codes").count_where("code_hmac = ?", [self._hmac(account_id, code)]) == 1
+        return (
+            self._store.db.table("recovery_codes").count_where(
+                "code_hmac = ?", [self._hmac(account_id, code)]
+            )
+            == 1
+        )
 
     def _use_up(self, account_id: str, code: str) -> bool:
         query = "delete from recovery_codes where code_hmac = ?"

@@ -61,11 +61,15 @@ class Sessions:
     def __init__(self, store: WebStore, accounts: Accounts, clock: Callable[[], datetime]) -> None:
         self._store, self._accounts, self._clock = store, accounts, clock
 
-    def begin(self, account: Account, *, second_factor: bool, agent: str = "", address: str = "") -> str:
+    def begin(
+        self, account: Account, *, second_factor: bool, agent: str = "", address: str = ""
+    ) -> str:
         """A new session's secret, for the cookie; never one that the browser brought along (session fixation)."""
         secret, now = secrets.token_urlsafe(32), self._clock().timestamp()
         with self._store.transaction() as db:
-            db.table("sessions").delete_where("seen_at < ? or created_at < ?", [now - IDLE_S, now - LONGEST_S])
+            db.table("sessions").delete_where(
+                "seen_at < ? or created_at < ?", [now - IDLE_S, now - LONGEST_S]
+            )
             db.table("sessions").insert(
                 {
                     "session_sha256": _sha256(secret), "account_id": account.account_id, "csrf": secrets.token_urlsafe(24),
@@ -78,7 +82,9 @@ class Sessions:
     def session(self, secret: str) -> Session | None:
         """The session of a cookie; None if it ended, was revoked, or its account may not sign in."""
         now = self._clock().timestamp()
-        for row in self._store.db.table("sessions").rows_where("session_sha256 = ?", [_sha256(secret)]):
+        for row in self._store.db.table("sessions").rows_where(
+            "session_sha256 = ?", [_sha256(secret)]
+        ):
             if row["seen_at"] < now - IDLE_S or row["created_at"] < now - LONGEST_S:
                 return None
             if now - row["seen_at"] > _SEEN_EVERY_S:
@@ -91,18 +97,24 @@ class Sessions:
     def sessions_of(self, account_id: str) -> list[Session]:
         """Newest first."""
         rows = self._store.db.table("sessions").rows_where(
-            "account_id = ? and seen_at >= ?", [account_id, self._clock().timestamp() - IDLE_S], order_by="seen_at desc"
+            "account_id = ? and seen_at >= ?",
+            [account_id, self._clock().timestamp() - IDLE_S],
+            order_by="seen_at desc",
         )
         return [self._session(row) for row in rows]
 
     def end(self, account_id: str, session_id: str) -> None:
         with self._store.transaction() as db:
-            db.table("sessions").delete_where("account_id = ? and session_sha256 = ?", [account_id, session_id])
+            db.table("sessions").delete_where(
+                "account_id = ? and session_sha256 = ?", [account_id, session_id]
+            )
 
     def end_all(self, account_id: str, but: str = "") -> None:
         """Sign out everywhere, or everywhere else."""
         with self._store.transaction() as db:
-            db.table("sessions").delete_where("account_id = ? and session_sha256 <> ?", [account_id, but])
+            db.table("sessions").delete_where(
+                "account_id = ? and session_sha256 <> ?", [account_id, but]
+            )
 
     def revoke_all_tokens(self, account_id: str) -> None:
         with self._store.transaction() as db:
@@ -110,10 +122,14 @@ class Sessions:
 
     def lives(self, session: Session) -> bool:
         """Whether a session that was read before still counts."""
-        rows = self._store.db.table("sessions").rows_where("session_sha256 = ?", [session.session_id])
+        rows = self._store.db.table("sessions").rows_where(
+            "session_sha256 = ?", [session.session_id]
+        )
         return any(not self._accounts.one(row["account_id"]).disabled for row in rows)
 
-    def issue_token(self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date) -> str:
+    def issue_token(
+        self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date
+    ) -> str:
         """A new token's secret, shown once.
 
         Raises:
@@ -122,7 +138,9 @@ class Sessions:
         wanted, today = tuple(dict.fromkeys(scopes)), self._clock().date()
         if not wanted or not set(wanted) <= set(scopes_for(account.roles)):
             raise AccountRefused("no-such-scope")
-        if not name.strip() or not today <= expires_on <= today + timedelta(days=LONGEST_TOKEN_DAYS):
+        if not name.strip() or not today <= expires_on <= today + timedelta(
+            days=LONGEST_TOKEN_DAYS
+        ):
             raise AccountRefused("no-such-token")
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         with self._store.transaction() as db:
@@ -152,10 +170,16 @@ class Sessions:
         """Whether a token that was read before still counts."""
         rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
         known = [self._token(row) for row in rows]
-        return bool(known) and not known[0].account.disabled and known[0].expires_on >= self._clock().date()
+        return (
+            bool(known)
+            and not known[0].account.disabled
+            and known[0].expires_on >= self._clock().date()
+        )
 
     def tokens_of(self, account_id: str) -> list[Token]:
-        rows = self._store.db.table("tokens").rows_where("account_id = ?", [account_id], order_by="created_at desc")
+        rows = self._store.db.table("tokens").rows_where(
+            "account_id = ?", [account_id], order_by="created_at desc"
+        )
         return [self._token(row) for row in rows]
 
     def revoke_token(self, account_id: str, token_id: str) -> None:

@@ -30,8 +30,12 @@ def checker_of(scope: Scope) -> Callable[..., Token]:
         premises = premises_of(request)
         token = premises.sessions.token(credentials.credentials) if credentials else None
         if token is None:
-            premises.must_be_within(WRONG_TOKENS_PER_MINUTE, "wrong", request.client.host if request.client else "")
-            raise SignedOut("send a token as `Authorization: Bearer psk_...`; this is none that counts")
+            premises.must_be_within(
+                WRONG_TOKENS_PER_MINUTE, "wrong", request.client.host if request.client else ""
+            )
+            raise SignedOut(
+                "send a token as `Authorization: Bearer psk_...`; this is none that counts"
+            )
         premises.must_be_within(premises.settings.web.requests_per_minute, "token", token.token_id)
         if scope not in token.scopes:
             raise Forbidden(f"this token lacks the scope {scope}")

@@ -90,7 +90,9 @@ class Messenger:
     def _remind(self) -> None:
         """Put into the outbox what people are to be told; nothing is read where nobody could be told."""
         web = self.settings.web
-        if (web.smtp_url is None and web.case_webhook is None) or not self.settings.vault_path.exists():
+        if (
+            web.smtp_url is None and web.case_webhook is None
+        ) or not self.settings.vault_path.exists():
             return
         desk = CaseDesk(self.settings, self.clock)
         try:

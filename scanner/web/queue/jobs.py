@@ -38,9 +38,7 @@ class JobKind(StrEnum):
     URL = "url"
     SHA256 = "sha256"  # a file that the crawler knows
     TARGET = "target"  # a folder, a bucket or a hub
-    CAPTURE = (
-        "capture"  # a captured page or picture that was sent; without one, what was captured before is judged again
-    )
+    CAPTURE = "capture"  # a captured page or picture that was sent; without one, what was captured before is judged again
 
 
 SENT = (JobKind.UPLOAD, JobKind.CAPTURE)
@@ -103,17 +101,25 @@ class Order:
         """SHA-256 of what was asked for: the same key with another digest is a mistake of the caller's."""
         source = self.sha256 if self.kind in SENT else self.source
         told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
-        return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
+        ).hexdigest()
 
 
 class Jobs:
     """The queue; web processes add, the worker takes."""
 
-    def __init__(self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000) -> None:
+    def __init__(
+        self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000
+    ) -> None:
         self._store, self._clock, self._most_waiting = store, clock, most_waiting
 
     def take_in(
-        self, order: Order, key: str | None = None, job_id: str | None = None, known: list[dict[str, Any]] | None = None
+        self,
+        order: Order,
+        key: str | None = None,
+        job_id: str | None = None,
+        known: list[dict[str, Any]] | None = None,
     ) -> tuple[Job, bool]:
         """The job of an order and whether it is new: with an idempotency key the same order gives the same job.
 
@@ -125,10 +131,14 @@ class Jobs:
         """
         with self._store.transaction() as db:
             if key is not None:
-                for row in db.table("idempotency").rows_where("account_id = ? and key = ?", [order.account_id, key]):
+                for row in db.table("idempotency").rows_where(
+                    "account_id = ? and key = ?", [order.account_id, key]
+                ):
                     if row["request_sha256"] != order.digest:
                         raise GateRefused(
-                            422, "idempotency-key-reused", "this Idempotency-Key was used for another request"
+                            422,
+                            "idempotency-key-reused",
+                            "this Idempotency-Key was used for another request",
                         )
                     return self.one(row["job_id"]), False
             if known is None and self.count(JobState.QUEUED) >= self._most_waiting:
@@ -162,12 +172,20 @@ class Jobs:
 
     def find(self, job_id: str) -> Job | None:
         """The job of that id; None where there is none, or none any more."""
-        return next((_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])), None)
+        return next(
+            (_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])),
+            None,
+        )
 
     def sent_by(self, account_id: str, sha256: str) -> Job | None:
         """The newest upload of these bytes by an account; None if it never sent them, or so long ago that it is forgotten."""
-        where, values = "account_id = ? and sha256 = ? and kind = ?", [account_id, sha256, str(JobKind.UPLOAD)]
-        rows = self._store.db.table("jobs").rows_where(where, values, order_by="rowid desc", limit=1)
+        where, values = (
+            "account_id = ? and sha256 = ? and kind = ?",
+            [account_id, sha256, str(JobKind.UPLOAD)],
+        )
+        rows = self._store.db.table("jobs").rows_where(
+            where, values, order_by="rowid desc", limit=1
+        )
         return next(map(_job, rows), None)
 
     def has_ended(self, job_id: str) -> bool:
@@ -176,10 +194,18 @@ class Jobs:
         return all(JobState(row["state"]) in ENDED for row in rows)
 
     def count(self, state: JobState) -> int:
-        return int(self._store.db.execute("select count(*) from jobs where state = ?", [str(state)]).fetchone()[0])
+        return int(
+            self._store.db.execute(
+                "select count(*) from jobs where state = ?", [str(state)]
+            ).fetchone()[0]
+        )
 
     def newest(
-        self, account_id: str | None = None, state: JobState | None = None, before: str | None = None, limit: int = 50
+        self,
+        account_id: str | None = None,
+        state: JobState | None = None,
+        before: str | None = None,
+        limit: int = 50,
     ) -> list[Job]:
         """Newest first; `before` is the id of the job that the page before ended with."""
         where, values = ["1 = 1"], list[Any]()
@@ -191,7 +217,9 @@ class Jobs:
             if value is not None:
                 where.append(clause)
                 values.append(value)
-        rows = self._store.db.table("jobs").rows_where(" and ".join(where), values, order_by="rowid desc", limit=limit)
+        rows = self._store.db.table("jobs").rows_where(
+            " and ".join(where), values, order_by="rowid desc", limit=limit
+        )
         return [_job(row) for row in rows]
 
     def cancel(self, job_id: str) -> Job:
@@ -214,7 +242,8 @@ class Jobs:
         with self._store.transaction() as db:
             return int(
                 db.conn.execute(
-                    "update jobs set state = ? where state = ?", [str(JobState.QUEUED), str(JobState.RUNNING)]
+                    "update jobs set state = ? where state = ?",
+                    [str(JobState.QUEUED), str(JobState.RUNNING)],
                 ).rowcount
             )
 
@@ -229,14 +258,24 @@ class Jobs:
     def claim(self) -> Job | None:
         """The oldest job that waits, now running; None if none does. What killed its worker too often is given up."""
         with self._store.transaction() as db:
-            for row in db.table("jobs").rows_where("state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1):
+            for row in db.table("jobs").rows_where(
+                "state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1
+            ):
                 now = self._clock().isoformat()
                 if row["attempts"] >= MOST_ATTEMPTS:
                     problem = f"the worker died {MOST_ATTEMPTS} times over it"
-                    changes = {"state": str(JobState.FAILED), "problem": problem, "finished_at": now}
+                    changes = {
+                        "state": str(JobState.FAILED),
+                        "problem": problem,
+                        "finished_at": now,
+                    }
                 else:
                     started = row["started_at"] or now
-                    changes = {"state": str(JobState.RUNNING), "attempts": row["attempts"] + 1, "started_at": started}
+                    changes = {
+                        "state": str(JobState.RUNNING),
+                        "attempts": row["attempts"] + 1,
+                        "started_at": started,
+                    }
                 db.table("jobs").update(row["job_id"], changes)
                 return self.one(row["job_id"])
         return None
@@ -245,7 +284,11 @@ class Jobs:
         """Note how far a job is; False if it was cancelled."""
         with self._store.transaction() as db:
             query = "update jobs set done = ?, total = ?, doing = ? where job_id = ? and state = ?"
-            return bool(db.conn.execute(query, [done, total, doing[:300], job_id, str(JobState.RUNNING)]).rowcount)
+            return bool(
+                db.conn.execute(
+                    query, [done, total, doing[:300], job_id, str(JobState.RUNNING)]
+                ).rowcount
+            )
 
     def finish(
         self, job_id: str, rows: Sequence[Mapping[str, Any]], scan_id: str | None, problem: str | None,
@@ -278,7 +321,10 @@ class Jobs:
 def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as they are kept: without the person's name, which must go when they withdraw; the case knows it."""
     return json.dumps(
-        [{name: value for name, value in row.items() if name not in ("identity", "identity_id")} for row in rows],
+        [
+            {name: value for name, value in row.items() if name not in ("identity", "identity_id")}
+            for row in rows
+        ],
         ensure_ascii=False,
     )
 

@@ -53,7 +53,8 @@ class Outbox:
         """Do something unless it was done before under that name; True if it was done now."""
         with self._store.transaction() as db:
             new = db.conn.execute(
-                "insert or ignore into told (what, at) values (?, ?)", [what, self._clock().isoformat()]
+                "insert or ignore into told (what, at) values (?, ?)",
+                [what, self._clock().isoformat()],
             ).rowcount
             if new:
                 work()
@@ -75,15 +76,28 @@ class Outbox:
         for group, problem in zip(groups, problems, strict=True):
             for row in group:
                 self._note(row, problem)
-        return sum(len(group) for group, problem in zip(groups, problems, strict=True) if problem is None)
+        return sum(
+            len(group) for group, problem in zip(groups, problems, strict=True) if problem is None
+        )
 
     def of_job(self, job_id: str) -> list[dict[str, Any]]:
         """What was to be told of a job, and what became of it."""
-        rows = self._store.db.table("messages").rows_where("job_id = ?", [job_id], order_by="created_at")
-        return [{name: row[name] for name in ("address", "tries", "sent_at", "problem")} for row in rows]
+        rows = self._store.db.table("messages").rows_where(
+            "job_id = ?", [job_id], order_by="created_at"
+        )
+        return [
+            {name: row[name] for name in ("address", "tries", "sent_at", "problem")} for row in rows
+        ]
 
     def _add(
-        self, kind: str, address: str, subject: str, body: str, *, digest: bool = False, job_id: str | None = None
+        self,
+        kind: str,
+        address: str,
+        subject: str,
+        body: str,
+        *,
+        digest: bool = False,
+        job_id: str | None = None,
     ) -> None:
         now = self._clock()
         due = now
@@ -106,7 +120,9 @@ class Outbox:
             changes: dict[str, Any] = {"sent_at": now.isoformat(), "problem": None, "body": ""}
         elif row["tries"] >= len(WAITS_S):
             # Addresses and answers may hold a secret or a name: web.db says more.
-            log.error("%s %s is given up after %d tries", row["kind"], row["message_id"], row["tries"] + 1)
+            log.error(
+                "%s %s is given up after %d tries", row["kind"], row["message_id"], row["tries"] + 1
+            )
             changes = {"sent_at": "", "problem": f"given up: {problem}", "body": ""}
         else:
             changes = {"next_at": now.timestamp() + WAITS_S[row["tries"]], "problem": problem}
@@ -128,9 +144,15 @@ class Outbox:
         body = row["body"].encode()
         headers = {"Content-Type": "application/json", DELIVERY_HEADER: row["message_id"]}
         if self._settings.webhook_secret is not None:
-            headers[SIGNATURE_HEADER] = signature_of(body, self._settings.webhook_secret.get_secret_value())
+            headers[SIGNATURE_HEADER] = signature_of(
+                body, self._settings.webhook_secret.get_secret_value()
+            )
         # The address came from whoever called the API: it is judged as a stranger's, at every redirect again.
-        transport = Transport(attempts=1, timeout_s=_TIMEOUT_S, destinations=Destinations(self._settings.allowed_hosts))
+        transport = Transport(
+            attempts=1,
+            timeout_s=_TIMEOUT_S,
+            destinations=Destinations(self._settings.allowed_hosts),
+        )
         try:
             transport.deliver(row["address"], body, headers)
         finally:
@@ -142,16 +164,26 @@ class Outbox:
             raise OSError("no mail server is configured any more")
         message = EmailMessage()
         user, _, host = group[0]["address"].rpartition("@")
-        message["From"], message["To"] = self._settings.web.mail_from, Address(username=user, domain=host)
-        message["Subject"] = group[0]["subject"] if len(group) == 1 else f"portrait-scanner: {len(group)}"
-        message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain="portrait-scanner.invalid")
+        message["From"], message["To"] = (
+            self._settings.web.mail_from,
+            Address(username=user, domain=host),
+        )
+        message["Subject"] = (
+            group[0]["subject"] if len(group) == 1 else f"portrait-scanner: {len(group)}"
+        )
+        message["Date"], message["Message-ID"] = (
+            formatdate(),
+            make_msgid(domain="portrait-scanner.invalid"),
+        )
         message["Auto-Submitted"] = "auto-generated"
         message.set_content("\n\n---\n\n".join(row["body"] for row in group))
         place = urlsplit(secret.get_secret_value())
         context = ssl.create_default_context()
         host, port = place.hostname or "localhost", place.port
         if place.scheme == "smtps":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT_S, context=context)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                host, port or 465, timeout=_TIMEOUT_S, context=context
+            )
         else:
             server = smtplib.SMTP(host, port or 587, timeout=_TIMEOUT_S)
         with server:
@@ -175,7 +207,9 @@ def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
     destinations = Destinations(tuple(allowed_hosts))
     destinations.must_allow(place)
     if place.host.replace(".", "").isdigit() or ":" in place.host or place.host == "localhost":
-        destinations.addresses_of(place.host, place.port or (443 if place.scheme == "https" else 80))
+        destinations.addresses_of(
+            place.host, place.port or (443 if place.scheme == "https" else 80)
+        )
 
 
 def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:

@@ -32,8 +32,16 @@ class Reminders:
         webhook: where new cases are posted as well; None for nowhere.
     """
 
-    def __init__(self, desk: CaseDesk, accounts: Accounts, outbox: Outbox, url: str, webhook: str | None) -> None:
-        self._desk, self._accounts, self._outbox, self._url, self._webhook = desk, accounts, outbox, url, webhook
+    def __init__(
+        self, desk: CaseDesk, accounts: Accounts, outbox: Outbox, url: str, webhook: str | None
+    ) -> None:
+        self._desk, self._accounts, self._outbox, self._url, self._webhook = (
+            desk,
+            accounts,
+            outbox,
+            url,
+            webhook,
+        )
 
     def send(self) -> int:
         """Put what is due into the outbox; how many messages."""
@@ -42,7 +50,11 @@ class Reminders:
         for case in self._desk.docket.summaries():
             if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
                 count += self._new_case(case)
-            if case.status in _DECIDED and (review := last_review(case.entries)) and review.at >= fresh:
+            if (
+                case.status in _DECIDED
+                and (review := last_review(case.entries))
+                and review.at >= fresh
+            ):
                 count += self._decided(case, review)
         for identity in self._desk.vault.identities():
             count += self._registration(identity, fresh) + self._ending_consent(identity)
@@ -56,28 +68,43 @@ class Reminders:
                 "A likeness you registered may have been found: in a public model, or in images of an account. Sign in to see it: %(url)s"
             )
             place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(f"case {case.case_id}", account, t("Your face may have been found"), text, place)
+            count += self._tell(
+                f"case {case.case_id}", account, t("Your face may have been found"), text, place
+            )
         for account in self._staff(Permission.CASES_DECIDE):
             t = translations(account.language).gettext
             text = t("A new case waits for a reviewer's decision: %(url)s")
             count += self._tell(
-                f"review {case.case_id}", account, t("A case waits for review"), text, f"/cases/{case.case_id}"
+                f"review {case.case_id}",
+                account,
+                t("A case waits for review"),
+                text,
+                f"/cases/{case.case_id}",
             )
         if self._webhook is not None:
             place = f"{self._url}/cases/{case.case_id}"
             told = {
                 "event": "case.opened",
-                "case": {"case_id": case.case_id, "outcome": case.outcome, "opened_at": case.opened_at, "url": place},
+                "case": {
+                    "case_id": case.case_id,
+                    "outcome": case.outcome,
+                    "opened_at": case.opened_at,
+                    "url": place,
+                },
             }
             webhook = self._webhook
-            count += self._outbox.tell_once(f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told))
+            count += self._outbox.tell_once(
+                f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told)
+            )
         return count
 
     def _decided(self, case: CaseSummary, review: Entry) -> int:
         count = 0
         for account in self._accounts.acting_for(case.identity_id):
             t = translations(account.language).gettext
-            text = t("A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s")
+            text = t(
+                "A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s"
+            )
             what = f"decided {case.case_id} {review.number}"
             place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
             count += self._tell(what, account, t("A case of yours was decided"), text, place)
@@ -90,25 +117,40 @@ class Reminders:
                 t = translations(account.language).gettext
                 text = t("Somebody registered a likeness and waits for your check: %(url)s")
                 place = f"/registrations/{identity.identity_id}"
-                count += self._tell(f"waits {identity.identity_id}", account, t("A registration waits"), text, place)
+                count += self._tell(
+                    f"waits {identity.identity_id}", account, t("A registration waits"), text, place
+                )
         elif identity.status == Status.ACTIVE and self._approved_since(identity, fresh):
             for account in self._accounts.acting_for(identity.identity_id):
                 t = translations(account.language).gettext
-                text = t("Your registration was checked and approved. What is searched and found is here: %(url)s")
+                text = t(
+                    "Your registration was checked and approved. What is searched and found is here: %(url)s"
+                )
                 place = f"/likeness/{identity.identity_id}"
-                count += self._tell(f"approved {identity.identity_id}", account, t("The search has begun"), text, place)
+                count += self._tell(
+                    f"approved {identity.identity_id}",
+                    account,
+                    t("The search has begun"),
+                    text,
+                    place,
+                )
         return count
 
     def _approved_since(self, identity: Identity, fresh: str) -> bool:
         # Proofs are sealed: they are only opened for who came lately.
-        if identity.submitted_at.isoformat() < (self._desk.clock() - timedelta(days=60)).isoformat():
+        if (
+            identity.submitted_at.isoformat()
+            < (self._desk.clock() - timedelta(days=60)).isoformat()
+        ):
             return False
         proofs = self._desk.vault.proofs_of(identity.identity_id)
         return bool(proofs) and proofs[-1].checked_at.isoformat() >= fresh
 
     def _ending_consent(self, identity: Identity) -> int:
         today, last = self._desk.clock().date(), identity.consent.expires_on
-        due = [days for days in CONSENT_REMINDERS_DAYS if identity.consent.expires_within(days, today)]
+        due = [
+            days for days in CONSENT_REMINDERS_DAYS if identity.consent.expires_within(days, today)
+        ]
         if not due or last < today:
             return 0
         count = 0
@@ -119,7 +161,9 @@ class Reminders:
             )
             what = f"consent {identity.identity_id} {last} {min(due)}"
             place = f"/likeness/{identity.identity_id}"
-            count += self._tell(what, account, t("Your consent is about to end"), text, place, day=str(last))
+            count += self._tell(
+                what, account, t("Your consent is about to end"), text, place, day=str(last)
+            )
         return count
 
     def _deadline(self, notice: Tracked) -> int:
@@ -130,8 +174,14 @@ class Reminders:
         count = 0
         for account in self._staff(Permission.NOTICES):
             t: Translate = translations(account.language).gettext
-            subject = t("The clock of a notice has run out") if overdue else t("The clock of a notice runs out soon")
-            text = t("Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: %(url)s")
+            subject = (
+                t("The clock of a notice has run out")
+                if overdue
+                else t("The clock of a notice runs out soon")
+            )
+            text = t(
+                "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: %(url)s"
+            )
             what = f"notice {notice.notice_id} {notice.due.isoformat()} {'overdue' if overdue else 'soon'}"
             told = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
             count += self._tell(what, account, subject, text, "/notices", **told)
@@ -140,11 +190,14 @@ class Reminders:
     def _staff(self, permission: Permission) -> Iterable[Account]:
         return [one for one in self._accounts.all() if one.may(permission) and not one.disabled]
 
-    def _tell(self, what: str, account: Account, subject: str, text: str, place: str, **facts: str) -> int:
+    def _tell(
+        self, what: str, account: Account, subject: str, text: str, place: str, **facts: str
+    ) -> int:
         if account.notify == "never":
             return 0
         filled = text % {**facts, "url": self._url + place}
         digest = account.notify == "daily"
         return self._outbox.tell_once(
-            f"{what} {account.account_id}", lambda: self._outbox.mail(account.email, subject, filled, digest=digest)
+            f"{what} {account.account_id}",
+            lambda: self._outbox.mail(account.email, subject, filled, digest=digest),
         )

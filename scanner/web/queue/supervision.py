@@ -51,7 +51,9 @@ class WorkerProcess:
                 return
             if time.monotonic() - began > _WELL_S:
                 wait_s = self._first_wait_s
-            log.error("the worker ended by itself (%d) and is started again in %.0f s", code, wait_s)
+            log.error(
+                "the worker ended by itself (%d) and is started again in %.0f s", code, wait_s
+            )
             if self._ended.wait(wait_s):
                 return
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)

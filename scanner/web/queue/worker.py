@@ -99,7 +99,9 @@ class Worker:
             break
         else:
             return
-        messenger = threading.Thread(target=self.messenger.run, args=(self._stop,), name="messenger", daemon=True)
+        messenger = threading.Thread(
+            target=self.messenger.run, args=(self._stop,), name="messenger", daemon=True
+        )
         try:
             self.store.forget_fact(WATCHED)  # a worker before this one may have had other settings
             self.jobs.put_back_what_ran()
@@ -112,7 +114,9 @@ class Worker:
                 elif not job.ended:
                     self._work(job)
                     if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
-                        Path(job.source).unlink(missing_ok=True)  # what was judged lies in the store
+                        Path(job.source).unlink(
+                            missing_ok=True
+                        )  # what was judged lies in the store
         finally:
             self._stop.set()
             messenger.join(timeout=15.0)
@@ -139,7 +143,14 @@ class Worker:
         try:
             watch = self.workshop.watch
             told = f"{watch.gallery_version} {self.workshop.fingerprint_of(watch)}"
-        except (CrawlError, ScanError, FaceIndexError, ReportError, OSError, sqlite3.OperationalError) as error:
+        except (
+            CrawlError,
+            ScanError,
+            FaceIndexError,
+            ReportError,
+            OSError,
+            sqlite3.OperationalError,
+        ) as error:
             self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
             log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the sentence says what to do
             self.store.forget_fact(WATCHED)
@@ -163,7 +174,12 @@ class Worker:
             self.jobs.finish(job.job_id, [], None, str(error), self._tell_webhook)
             return
         except (OSError, sqlite3.OperationalError) as error:
-            if getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ENOENT, errno.EACCES, errno.ENOTDIR):
+            if getattr(error, "errno", None) in (
+                errno.ENAMETOOLONG,
+                errno.ENOENT,
+                errno.EACCES,
+                errno.ENOTDIR,
+            ):
                 self.jobs.finish(
                     job.job_id,
                     [],
@@ -200,7 +216,11 @@ class Worker:
         workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
-        captures, sent, own = Captures(workshop.crawl, self.settings.captures_path), None, set[str]()
+        captures, sent, own = (
+            Captures(workshop.crawl, self.settings.captures_path),
+            None,
+            set[str](),
+        )
         if job.source:
             sent = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
             own = {subject_of(page, sent.name)[0] for page in captures.pages(sent.capture_id)}
@@ -216,14 +236,19 @@ class Worker:
                 or f"{sent.pages} pages were read; no image of theirs shows a face to search"
             )
             about = {**_NOBODY, "file": sent.name, "sha256": sent.capture_id, "reason": reason}
-            rows.insert(0, {**about, "outcome": str(Outcome.FAILED if sent.problem else Outcome.INCONCLUSIVE)})
+            rows.insert(
+                0,
+                {**about, "outcome": str(Outcome.FAILED if sent.problem else Outcome.INCONCLUSIVE)},
+            )
         return rows, None
 
     def _listings(self, job: Job) -> Iterable[Listing]:
         if job.kind == JobKind.URL:
             return listings_of(self.workshop.hubs.open(job.source))
         if job.kind == JobKind.UPLOAD:
-            self.workshop.acquisition.checkpoints.adopt(Path(job.source), job.sha256 or "", job.name)
+            self.workshop.acquisition.checkpoints.adopt(
+                Path(job.source), job.sha256 or "", job.name
+            )
             return [listing_of(job, job.job_id, self.settings.web.hub_name)]
         holders = Inquiries(self.workshop.crawl).holders(job.source)
         for known in holders:
@@ -234,13 +259,19 @@ class Worker:
         sent = self.jobs.sent_by(job.account_id, job.source)
         if (sent or holders) and self.workshop.acquisition.checkpoints.path_of(job.source):
             return [listing_of(sent or job, job.job_id, self.settings.web.hub_name)]
-        raise CrawlError(f"nobody lists a file with the SHA-256 {job.source}; send the file or its address")
+        raise CrawlError(
+            f"nobody lists a file with the SHA-256 {job.source}; send the file or its address"
+        )
 
     def _tell_webhook(self, job: Job) -> None:
         if job.webhook is None:
             return
         standings = Standings(self.settings)
-        document = Telling(self.settings.web.url, standings, with_names=False).scan(job).model_dump(mode="json")
+        document = (
+            Telling(self.settings.web.url, standings, with_names=False)
+            .scan(job)
+            .model_dump(mode="json")
+        )
         standings.close()
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
@@ -258,7 +289,9 @@ def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
     return rows, result.scan.scan_id
 
 
-def taken_in(settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]) -> CaptureRow:
+def taken_in(
+    settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]
+) -> CaptureRow:
     """Take a file that was sent in under its own name; what its format is may depend on that."""
     taking = Intake(settings, clock)
     try:
@@ -279,7 +312,8 @@ def rows_of(one: JudgedSubject, docket: Docket) -> list[dict[str, Any]]:
     }  # fmt: skip
     cases = [docket.case(case_id) for case_id in one.cases]
     return [
-        {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold} for case in cases
+        {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}
+        for case in cases
     ] or [shared]
 
 

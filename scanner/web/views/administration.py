@@ -42,7 +42,9 @@ def invite(request: Request, here: Here, session: Admin, form: Posted) -> Respon
     email = form.text("email", 300)
     try:
         roles = _roles(form)
-        if here.accounts.by_email(email) is not None:  # the link would set a password that an administrator knows
+        if (
+            here.accounts.by_email(email) is not None
+        ):  # the link would set a password that an administrator knows
             raise AccountRefused("taken")
         secret = here.accounts.invite(email, roles, session.account.actor)
     except AccountRefused as error:
@@ -74,18 +76,24 @@ def show(request: Request, account_id: str, here: Here, session: Admin) -> Respo
 
 
 @router.post("/accounts/{account_id}/roles")
-def set_roles(request: Request, account_id: str, here: Here, session: Admin, form: Posted) -> Response:
+def set_roles(
+    request: Request, account_id: str, here: Here, session: Admin, form: Posted
+) -> Response:
     try:
         account = _other(here, session, account_id)
         here.accounts.set_roles(account.account_id, _roles(form))
     except AccountRefused as error:
         return _account_page(request, here, account_id, error)
-    note_change(here, account, "account roles changed", session.account.actor, roles=sorted(_roles(form)))
+    note_change(
+        here, account, "account roles changed", session.account.actor, roles=sorted(_roles(form))
+    )
     return go(f"/accounts/{account_id}", "saved")
 
 
 @router.post("/accounts/{account_id}/state")
-def set_state(request: Request, account_id: str, here: Here, session: Admin, form: Posted) -> Response:
+def set_state(
+    request: Request, account_id: str, here: Here, session: Admin, form: Posted
+) -> Response:
     """Disable, enable, sign out everywhere, or take a lost second factor away; all but enabling ends sessions and tokens."""
     change = form.text("change")
     try:
@@ -105,20 +113,34 @@ def set_state(request: Request, account_id: str, here: Here, session: Admin, for
 
 
 @router.get("/audit")
-def audit(request: Request, here: Here, session: Annotated[Session, asks(Permission.AUDIT)]) -> Response:
+def audit(
+    request: Request, here: Here, session: Annotated[Session, asks(Permission.AUDIT)]
+) -> Response:
     """Who did what when; whether the chain is whole is checked on demand."""
-    shown = {name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")}
+    shown = {
+        name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")
+    }
     before = request.query_params.get("before", "")
     with here.desks.one(session.account.actor) as desk:
         entries = desk.vault.audit.found(**shown, before=whole_number(before), limit=_A_PAGE)
         problems = desk.vault.audit.problems() if request.query_params.get("check") else None
         head = desk.vault.audit.head
     following = entries[-1].number if len(entries) == _A_PAGE else None
-    return page(request, "audit.html", entries=entries, shown=shown, following=following, problems=problems, head=head)
+    return page(
+        request,
+        "audit.html",
+        entries=entries,
+        shown=shown,
+        following=following,
+        problems=problems,
+        head=head,
+    )
 
 
 @router.get("/transparency")
-def month_counts(request: Request, here: Here, session: Annotated[Session, asks(Permission.TRANSPARENCY)]) -> Response:
+def month_counts(
+    request: Request, here: Here, session: Annotated[Session, asks(Permission.TRANSPARENCY)]
+) -> Response:
     """Counts of a month; nobody's name."""
     wanted = request.query_params.get("month", "")
     month = wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{here.clock():%Y-%m}"
@@ -126,10 +148,15 @@ def month_counts(request: Request, here: Here, session: Annotated[Session, asks(
         counts = transparency(desk, desk.ledger, month)
     if request.query_params.get("as") == "json":
         return JSONResponse(
-            counts, headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'}
+            counts,
+            headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'},
         )
     words = page_words(language_of(request))
-    said = {**words["status"], "confirm": words["status"]["confirmed"], "reject": words["status"]["rejected"]}
+    said = {
+        **words["status"],
+        "confirm": words["status"]["confirmed"],
+        "reject": words["status"]["rejected"],
+    }
     return page(
         request, "transparency.html", counts=counts, month=month, outcomes=words["outcome"], decisions=said, states=words["notice"]
     )  # fmt: skip
@@ -162,7 +189,11 @@ def _log(here: Premises, session: Session, event: str, **details: object) -> Non
 
 
 def _accounts_page(
-    request: Request, here: Premises, session: Session, problem: Exception | None = None, link: str | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    problem: Exception | None = None,
+    link: str | None = None,
 ) -> Response:
     return page(
         request, "accounts.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
@@ -171,7 +202,9 @@ def _accounts_page(
     )  # fmt: skip
 
 
-def _account_page(request: Request, here: Premises, account_id: str, problem: Exception | None = None) -> Response:
+def _account_page(
+    request: Request, here: Premises, account_id: str, problem: Exception | None = None
+) -> Response:
     account = _account(here, account_id)
     return page(
         request, "person_account.html", 422 if problem else 200, problem=told(request, problem) if problem else None,

@@ -40,7 +40,16 @@ Taker = Annotated[Session, asks(Permission.CAPTURES)]
 Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
 _A_PAGE = 50
 # What people correct; text, links and images stay as they were read.
-_TEXTS = ("title", "platform", "account_name", "account_id", "account_url", "item_id", "currency", "published_at")
+_TEXTS = (
+    "title",
+    "platform",
+    "account_name",
+    "account_id",
+    "account_url",
+    "item_id",
+    "currency",
+    "published_at",
+)
 _ACCOUNT = ("platform", "account_name", "account_id", "account_url")
 _MOST_SHOWN = 200
 
@@ -91,7 +100,13 @@ def _search_again(request: Request, here: Premises, session: Session) -> str:
         if waiting.kind == JobKind.CAPTURE and not waiting.source:
             return waiting.job_id
     name = translations(language_of(request)).gettext("Captured pages and pictures")
-    order = Order(session.account.account_id, JobKind.CAPTURE, "", name, declared={"login": session.account.actor})
+    order = Order(
+        session.account.account_id,
+        JobKind.CAPTURE,
+        "",
+        name,
+        declared={"login": session.account.actor},
+    )
     return here.jobs.take_in(order)[0].job_id
 
 
@@ -101,7 +116,9 @@ def show(request: Request, capture_id: str, here: Here, session: Reader) -> Resp
 
 
 @router.post("/{capture_id}/pages/{number}")
-def correct(request: Request, capture_id: str, number: int, here: Here, session: Taker, form: Posted) -> Response:
+def correct(
+    request: Request, capture_id: str, number: int, here: Here, session: Taker, form: Posted
+) -> Response:
     """Correct what was read of a page; what was read before stays beside it."""
     try:
         with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
@@ -115,13 +132,17 @@ def correct(request: Request, capture_id: str, number: int, here: Here, session:
                     account = {name: changes[name] for name in _ACCOUNT}
                     desk.correct_capture(captures, other, account, session.account.name)
     except (FormRefused, ValueError) as error:
-        problem = error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
+        problem = (
+            error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
+        )
         return _page(request, here, session, capture_id, problem, (number, form))
     return go(f"/captures/{capture_id}", "saved")
 
 
 @router.post("/{capture_id}/release")
-def release(request: Request, capture_id: str, here: Here, session: Decider, form: Posted) -> Response:
+def release(
+    request: Request, capture_id: str, here: Here, session: Decider, form: Posted
+) -> Response:
     """A second person's decision about what a capture may show; the search then goes on by itself."""
     try:
         with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
@@ -129,13 +150,19 @@ def release(request: Request, capture_id: str, here: Here, session: Decider, for
             waiting = list(releases.waiting(_named(captures, capture_id)))
             if not form.text("reason"):
                 raise FormRefused("no-reason")
-            one = next((one for one in waiting if one.subject.key == form.text("subject", 1_000)), None)
+            one = next(
+                (one for one in waiting if one.subject.key == form.text("subject", 1_000)), None
+            )
             if one is None or one.subject.version != form.text("version", 16):
                 raise FormRefused("captured-meanwhile")
-            person = Person(session.account.name, session.account.actor, (f"account {session.account.actor}",))
+            person = Person(
+                session.account.name, session.account.actor, (f"account {session.account.actor}",)
+            )
             if not one.may_be_decided_by(person):
                 raise FormRefused("took-it-in")
-            releases.decide(one, person, form.text("decision"), form.text("reason", 1_000), here.clock())
+            releases.decide(
+                one, person, form.text("decision"), form.text("reason", 1_000), here.clock()
+            )
     except (FormRefused, ReleaseRefused) as error:
         return _page(request, here, session, capture_id, error)
     _search_again(request, here, session)
@@ -223,7 +250,9 @@ def _page(
         with here.desks.one(session.account.actor) as desk:
             cases = desk.docket.resting_on(capture_id)
             waiting = list(Releases(captures, desk.ledger, desk.vault).waiting(capture_id))
-    person = Person(session.account.name, session.account.actor, (f"account {session.account.actor}",))
+    person = Person(
+        session.account.name, session.account.actor, (f"account {session.account.actor}",)
+    )
     return page(
         request, "capture.html", 422 if problem else 200, problem=told(request, problem) if problem else None, capture=row, content=content,
         more=max(0, len(pages) - _MOST_SHOWN), kinds=list(PageKind), cases=cases, may_take=session.account.may(Permission.CAPTURES),

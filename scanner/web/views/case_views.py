@@ -47,7 +47,9 @@ class Pair:
 
 def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
     """Samples with a kept picture, those at full quality first; one line in the log for the page."""
-    kept = sorted((one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence")[:most]
+    kept = sorted(
+        (one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence"
+    )[:most]
     pairs = [
         Pair(
             one,
@@ -57,7 +59,9 @@ def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
         for one in kept
     ]
     if pairs:
-        desk.note_shown(case, blurred=True, sha256=[str(pair.sample.image_sha256) for pair in pairs])
+        desk.note_shown(
+            case, blurred=True, sha256=[str(pair.sample.image_sha256) for pair in pairs]
+        )
     return pairs
 
 
@@ -72,7 +76,9 @@ class CapturedFace:
 def captured_faces(desk: PageDesk, case: Case, most: int = 64) -> list[CapturedFace]:
     """Faces of the captured images that count; one line in the log for the page."""
     images = case.sighting.images if case.sighting else ()
-    faces = [CapturedFace(one, _blurred(desk, one.face_sha256)) for one in images if one.face_sha256][:most]
+    faces = [
+        CapturedFace(one, _blurred(desk, one.face_sha256)) for one in images if one.face_sha256
+    ][:most]
     if faces:
         desk.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
     return faces
@@ -89,9 +95,16 @@ def _captured(desk: PageDesk, sha256: str) -> Markup:
     return pixels_uri(pixels_of(desk.docket.kept(sha256, "captured")), _WHOLE)
 
 
-def picture_response(request: Request, desk: PageDesk, case: Case, sha256: str, back: str) -> Response:
+def picture_response(
+    request: Request, desk: PageDesk, case: Case, sha256: str, back: str
+) -> Response:
     """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
-    named = {one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one}
+    named = {
+        one
+        for sample in case.samples
+        for one in (sample.image_sha256, sample.control_sha256)
+        if one
+    }
     images = case.sighting.images if case.sighting else ()
     named |= {one.face_sha256 for one in images if one.face_sha256}
     captured = sha256 in {one.sha256 for one in images}
@@ -115,7 +128,9 @@ def allowed_now(desk: PageDesk, case: Case) -> str | None:
     checkpoint, day = case.checkpoint, desk.clock().date()
     # Of what was sent to the gate only the sender says whose it is.
     creator = None if checkpoint.hub == desk.settings.web.hub_name else checkpoint.creator
-    licence = covering_licence(desk.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day)
+    licence = covering_licence(
+        desk.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+    )
     return f"{licence.value} – {licence.until}" if licence else None
 
 

@@ -17,12 +17,16 @@ from scanner.web.service_pool import PageDesk
 _MEDIA = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 
 
-def report_response(desk: PageDesk, case: Case, kind: str, language: str, *, redacted: bool) -> Response:
+def report_response(
+    desk: PageDesk, case: Case, kind: str, language: str, *, redacted: bool
+) -> Response:
     """The report of a case as a file to save; `kind` is html or pdf."""
     if kind not in _MEDIA:
         raise NotThere("no such report")
     with tempfile.TemporaryDirectory(prefix="portrait-scanner-") as folder:
-        paths = desk.write_report(case.case_id, Path(folder), language, redacted=redacted, pdf=kind == "pdf")
+        paths = desk.write_report(
+            case.case_id, Path(folder), language, redacted=redacted, pdf=kind == "pdf"
+        )
         data = paths[kind].read_bytes()
     return attachment(data, paths[kind].name, _MEDIA[kind])
 
@@ -37,7 +41,9 @@ def bundle_response(desk: PageDesk, case: Case) -> Response:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     gone = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    return FileResponse(archive, media_type="application/zip", filename=Path(archive).name, background=gone)
+    return FileResponse(
+        archive, media_type="application/zip", filename=Path(archive).name, background=gone
+    )
 
 
 def attachment(data: bytes, name: str, media_type: str) -> Response:

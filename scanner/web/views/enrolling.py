@@ -9,7 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from face_index.consent import CONSENT_TEXT, CONSENT_TEXT_VERSION, Consent, Signatory, Terms, is_minor
+from face_index.consent import (
+    CONSENT_TEXT,
+    CONSENT_TEXT_VERSION,
+    Consent,
+    Signatory,
+    Terms,
+    is_minor,
+)
 from face_index.errors import ConsentMissing, EnrolmentRefused, NameRefused
 from face_index.faces.photos import PhotoFile
 from face_index.faces.refusals import Refusal, Why
@@ -35,7 +42,11 @@ Mine = Annotated[Session, asks(Permission.LIKENESS)]
 DAYS, MOST_DAYS = 730, 5 * 366
 MOST_PHOTOS = 40
 _CHECKS_PER_MINUTE = 60
-_DOCUMENT_STARTS = {b"%PDF-": "application/pdf", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n": "image/png"}
+_DOCUMENT_STARTS = {
+    b"%PDF-": "application/pdf",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n": "image/png",
+}
 PROOFS = ("passport", "identity card", "driving licence")
 
 
@@ -73,7 +84,9 @@ def check_photo(request: Request, here: Here, session: Mine, form: PostedWithFil
     with here.faces.reader() as reader:
         [seen] = open_faces(reader, here.faces.pack.bar, [PhotoFile(sent[0].name, sent[0].data)])
     refusal = seen if isinstance(seen, Refusal) else None
-    return JSONResponse({"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))})
+    return JSONResponse(
+        {"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))}
+    )
 
 
 @router.post("/likeness/new/photos")
@@ -88,21 +101,30 @@ def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -
         if not MIN_PHOTOS <= len(photos) <= MOST_PHOTOS:
             raise FormRefused("no-photos")
         documents, draft = _papers(form, draft)
-        if not draft.keep_photos:  # whoever decides must see the face once; copies go with the decision
+        if (
+            not draft.keep_photos
+        ):  # whoever decides must see the face once; copies go with the decision
             documents += [Document("photo", one.data) for one in photos[:4]]
         registration = Registration(
             name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
             keep_photos=draft.keep_photos, documents=documents, shares_name=True,
         )  # fmt: skip
         with here.desks.one(account.actor) as desk, here.faces.reader() as reader:
-            identity, _ = here.faces.registrar(desk.vault, reader).register(registration, here.clock())
+            identity, _ = here.faces.registrar(desk.vault, reader).register(
+                registration, here.clock()
+            )
     except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
         return _photos_page(request, draft, error)
     here.drafts.forget(account.account_id)
     agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
-    here.accounts.give_mandate(account.account_id, identity.identity_id, "agent" if agent else "self")
+    here.accounts.give_mandate(
+        account.account_id, identity.identity_id, "agent" if agent else "self"
+    )
     some_left_out = identity.photo_count < len(photos)
-    return go(f"/likeness/{identity.identity_id}", "submitted-without-some" if some_left_out else "submitted")
+    return go(
+        f"/likeness/{identity.identity_id}",
+        "submitted-without-some" if some_left_out else "submitted",
+    )
 
 
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
@@ -113,7 +135,9 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
     if refusal.why == Why.NOT_AN_IMAGE:
         return t("not a picture that can be read; save it again as JPEG or PNG")
     if refusal.why == Why.SEVERAL_FACES:
-        return t("several faces were found; crop the photo so that only one is in it, or take another")
+        return t(
+            "several faces were found; crop the photo so that only one is in it, or take another"
+        )
     return refusal.text(language)
 
 
@@ -146,7 +170,9 @@ def _draft(here: Premises, form: Form) -> Draft:
     born_on = day_in(form, "born_on") if form.text("born_on") else None
     if is_minor(born_on, today) and signatory != Signatory.GUARDIAN:
         raise ConsentMissing("under 18 a guardian consents")
-    places = tuple(place.strip() for place in form.text("territories", 500).split(",") if place.strip())
+    places = tuple(
+        place.strip() for place in form.text("territories", 500).split(",") if place.strip()
+    )
     consent = Consent(
         signer, today, last_day(form, today), None, CONSENT_TEXT_VERSION, terms, signatory=signatory,
         territories=places or ("worldwide",),
@@ -181,9 +207,21 @@ def _consent_page(
     agent = Role.AGENT in session.account.roles
     given = {
         name: form.text(name)
-        for name in ("name", "signatory", "signed_by", "born_on", "terms", "territories", "expires_on")
+        for name in (
+            "name",
+            "signatory",
+            "signed_by",
+            "born_on",
+            "terms",
+            "territories",
+            "expires_on",
+        )
     }
-    own_name = "" if agent or here.accounts.identities_of(session.account.account_id) else session.account.name
+    own_name = (
+        ""
+        if agent or here.accounts.identities_of(session.account.account_id)
+        else session.account.name
+    )
     given = {
         **given, "name": given["name"] or own_name, "terms": given["terms"] or str(Terms.PROHIBITED),
         "signatory": given["signatory"] or str(Signatory.AGENT if agent else Signatory.SELF),
@@ -202,9 +240,13 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
     t = translations(language).gettext
     verdicts = _verdicts(problem.report, language) if isinstance(problem, EnrolmentRefused) else []
     if isinstance(problem, EnrolmentRefused):
-        sentence = t("Only %(count)s of these photos can be used; %(needed)s are needed. Choose them anew.")
+        sentence = t(
+            "Only %(count)s of these photos can be used; %(needed)s are needed. Choose them anew."
+        )
         if problem.report.people:
-            sentence = t("These photos show %(people)s people who do not look alike. Choose photos of one person only.")
+            sentence = t(
+                "These photos show %(people)s people who do not look alike. Choose photos of one person only."
+            )
         facts = {
             "count": problem.report.accepted, "needed": problem.report.needed, "people": len(problem.report.people)
         }  # fmt: skip
@@ -221,7 +263,11 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
 
 def proof_words(t: Translate) -> dict[str, str]:
     """What papers are called."""
-    return {"passport": t("passport"), "identity card": t("identity card"), "driving licence": t("driving licence")}
+    return {
+        "passport": t("passport"),
+        "identity card": t("identity card"),
+        "driving licence": t("driving licence"),
+    }
 
 
 def _verdicts(report: EnrolmentReport, language: str) -> list[tuple[str, str | None]]:

@@ -69,7 +69,9 @@ def _held(desk: PageDesk) -> tuple[HeldFiles, RegisteredMinors]:
     return HeldFiles(desk.ledger, desk.vault), RegisteredMinors(desk.vault, desk.clock)
 
 
-def _page(request: Request, here: Premises, session: Session, problem: Exception | None = None) -> Response:
+def _page(
+    request: Request, here: Premises, session: Session, problem: Exception | None = None
+) -> Response:
     with here.desks.one(session.account.actor) as desk:
         held, minors = _held(desk)
         found = held.all(minors.ids)[:_MOST]

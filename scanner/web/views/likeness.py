@@ -71,7 +71,9 @@ def overview(request: Request, here: Here, session: Mine) -> Response:
     with here.desks.one(session.account.actor) as desk:
         standings = [one for one in (standing_of(desk, identity_id) for identity_id in ids) if one]
     draft = here.drafts.of(session.account.account_id, here.clock())
-    return page(request, "likenesses.html", standings=standings, draft=draft, today=here.clock().date())
+    return page(
+        request, "likenesses.html", standings=standings, draft=draft, today=here.clock().date()
+    )
 
 
 @router.get("/likeness/{identity_id}")
@@ -80,7 +82,9 @@ def show(request: Request, identity_id: str, here: Here, session: Mine) -> Respo
 
 
 @router.post("/likeness/{identity_id}/consent")
-def renew(request: Request, identity_id: str, here: Here, session: Mine, form: PostedWithFiles) -> Response:
+def renew(
+    request: Request, identity_id: str, here: Here, session: Mine, form: PostedWithFiles
+) -> Response:
     """A newer consent, with another last day or other terms."""
     try:
         with here.desks.one(session.account.actor) as desk:
@@ -96,7 +100,9 @@ def renew(request: Request, identity_id: str, here: Here, session: Mine, form: P
             )  # fmt: skip
             if consent.signatory != Signatory.SELF:
                 document = checked_document(form.sent("signed_document"), "no-document")
-                consent = replace(consent, document_sha256=hashlib.sha256(document.data).hexdigest())
+                consent = replace(
+                    consent, document_sha256=hashlib.sha256(document.data).hexdigest()
+                )
             desk.vault.renew(identity_id, consent, session.account.actor, now)
     except (FormRefused, ConsentMissing) as error:
         return _page(request, here, session, identity_id, error)
@@ -127,7 +133,13 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
 
 
 @router.post("/likeness/{identity_id}/licences/{licence_id}/end")
-def end_licence(identity_id: str, licence_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
+def end_licence(
+    identity_id: str,
+    licence_id: str,
+    here: Here,
+    session: Mine,
+    form: Posted,  # noqa: ARG001  checked
+) -> Response:
     with here.desks.one(session.account.actor) as desk:
         owned(here, session, desk, identity_id)
         if licence_id not in {one.licence_id for one in licences_of(desk.vault, identity_id)}:
@@ -151,7 +163,9 @@ def withdraw(identity_id: str, here: Here, session: Mine, form: Posted) -> Respo
         if identity.status == Status.ACTIVE:
             desk.vault.withdraw(identity_id, here.clock(), session.account.actor)
         else:
-            desk.vault.withdraw(identity_id, here.clock(), session.account.actor, "withdrawn before approval")
+            desk.vault.withdraw(
+                identity_id, here.clock(), session.account.actor, "withdrawn before approval"
+            )
     return go(f"/likeness/{identity_id}")
 
 
@@ -165,7 +179,11 @@ def receipt(identity_id: str, here: Here, session: Mine) -> Response:
     if found is None:
         raise NotThere("no such receipt")
     headers = {"Content-Disposition": f'attachment; filename="erasure-{identity_id[:8]}.json"'}
-    return Response(json.dumps(found, ensure_ascii=False, indent=2), media_type="application/json", headers=headers)
+    return Response(
+        json.dumps(found, ensure_ascii=False, indent=2),
+        media_type="application/json",
+        headers=headers,
+    )
 
 
 def owned(here: Premises, session: Session, desk: PageDesk, identity_id: str) -> Identity:
@@ -198,12 +216,18 @@ def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
         return Standing(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
     coverage = tuple(desk.ledger.coverage(since))
-    earlier = sum(one.examined for one in desk.ledger.coverage("")) - sum(one.examined for one in coverage)
+    earlier = sum(one.examined for one in desk.ledger.coverage("")) - sum(
+        one.examined for one in coverage
+    )
     return Standing(identity_id, identity, None, cases, coverage, since, max(0, earlier))
 
 
 def _page(
-    request: Request, here: Premises, session: Session, identity_id: str, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    identity_id: str,
+    problem: Exception | None = None,
 ) -> Response:
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
@@ -213,7 +237,9 @@ def _page(
         if standing is None:
             raise NotThere("no such likeness")
         if standing.identity is None:
-            return page(request, "erased.html", standing=standing, fingerprint=desk.vault.fingerprint)
+            return page(
+                request, "erased.html", standing=standing, fingerprint=desk.vault.fingerprint
+            )
         licences = licences_of(desk.vault, identity_id)
     return page(
         request, "likeness.html", 422 if problem else 200, problem=told(request, problem) if problem else None,

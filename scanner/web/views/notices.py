@@ -8,9 +8,24 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from reports.cases.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
-from reports.notices.drafting import Draft, Template, captured_facts, draft_notice, template, template_names
+from reports.notices.drafting import (
+    Draft,
+    Template,
+    captured_facts,
+    draft_notice,
+    template,
+    template_names,
+)
 from reports.notices.rendering import as_docx, as_pdf, as_text
-from reports.notices.tracker import NEXT, NoticeState, all_tracked, drafted, record_draft, record_event, tracked
+from reports.notices.tracker import (
+    NEXT,
+    NoticeState,
+    all_tracked,
+    drafted,
+    record_draft,
+    record_event,
+    tracked,
+)
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
 from scanner.web.auth.authentication import asks, language_of
@@ -29,7 +44,11 @@ Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
 # In the order in which it usually goes on; what ends a notice comes last.
 _FOLLOWING = {
     state: sorted(
-        following, key=[*(one for one in NoticeState if one != NoticeState.CANCELLED), NoticeState.CANCELLED].index
+        following,
+        key=[
+            *(one for one in NoticeState if one != NoticeState.CANCELLED),
+            NoticeState.CANCELLED,
+        ].index,
     )
     for state, following in NEXT.items()
 }
@@ -61,14 +80,25 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
     """Every notice with its clock; what is overdue first."""
     now = here.clock()
     with here.desks.one(session.account.actor) as desk:
-        found = [one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))]
+        found = [
+            one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))
+        ]
     found.sort(
-        key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at), reverse=False
+        key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at),
+        reverse=False,
     )
     language = language_of(request)
     words = page_words(language)
     titles = {name: _title(template(name), language) for name in template_names()}
-    return page(request, "notices.html", notices=found, now=now, words=words, following=_FOLLOWING, titles=titles)
+    return page(
+        request,
+        "notices.html",
+        notices=found,
+        now=now,
+        words=words,
+        following=_FOLLOWING,
+        titles=titles,
+    )
 
 
 @router.get("/notices/{notice_id}.{form}")
@@ -83,11 +113,17 @@ def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response
             raise NotThere("no such notice") from error
     if not _may(session.account, made.template):
         raise NotThere("no such notice")
-    return attachment(_rendered(made, form), f"{notice_id}.{made.template.name}.{made.language}.{form}", _KINDS[form])
+    return attachment(
+        _rendered(made, form),
+        f"{notice_id}.{made.template.name}.{made.language}.{form}",
+        _KINDS[form],
+    )
 
 
 @router.post("/notices/{notice_id}/events")
-def note_event(request: Request, notice_id: str, here: Here, session: Writer, form: Posted) -> Response:
+def note_event(
+    request: Request, notice_id: str, here: Here, session: Writer, form: Posted
+) -> Response:
     """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
     with here.desks.one(session.account.actor) as desk:
         try:
@@ -98,7 +134,12 @@ def note_event(request: Request, notice_id: str, here: Here, session: Writer, fo
             raise NotThere("no such notice")
         try:
             record_event(
-                desk.docket, notice_id, form.text("event", 40), session.account.name, here.clock(), form.text("note")
+                desk.docket,
+                notice_id,
+                form.text("event", 40),
+                session.account.name,
+                here.clock(),
+                form.text("note"),
             )
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
             return page(request, "error.html", 422, problem=told(request, error), code=422)
@@ -123,9 +164,18 @@ def draft(request: Request, case_id: str, here: Here, session: Writer, form: Pos
         given = {field: value for field, value in given.items() if value}
         with here.desks.one(session.account.actor) as desk:
             case = desk.exported(case_named(desk, case_id).case_id)
-            made = draft_notice(name, case, given, here.clock(), form.text("language") or None, desk.vault.fingerprint)
+            made = draft_notice(
+                name,
+                case,
+                given,
+                here.clock(),
+                form.text("language") or None,
+                desk.vault.fingerprint,
+            )
             notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
-            desk.note_notice(case, "notice-drafted", session.account.actor, notice=notice_id, template=name)
+            desk.note_notice(
+                case, "notice-drafted", session.account.actor, notice=notice_id, template=name
+            )
     except (ReportError, FormRefused) as error:
         return _page(request, here, session, case_id, form, error)
     return go("/notices", "drafted")
@@ -136,7 +186,11 @@ def _title(kind: Template, language: str) -> str:
 
 
 def _rendered(made: Draft, kind: str) -> bytes:
-    return {"txt": lambda: as_text(made).encode(), "docx": lambda: as_docx(made), "pdf": lambda: as_pdf(made)}[kind]()
+    return {
+        "txt": lambda: as_text(made).encode(),
+        "docx": lambda: as_docx(made),
+        "pdf": lambda: as_pdf(made),
+    }[kind]()
 
 
 def _may(account: Account, kind: Template) -> bool:
@@ -150,7 +204,12 @@ def _chosen(account: Account, name: str) -> str:
 
 
 def _page(
-    request: Request, here: Premises, session: Session, case_id: str, form: Form, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    case_id: str,
+    form: Form,
+    problem: Exception | None = None,
 ) -> Response:
     kinds = [template(name) for name in template_names() if _may(session.account, template(name))]
     missing = set(problem.missing) if isinstance(problem, NoticeIncomplete) else set[str]()
@@ -162,7 +221,9 @@ def _page(
     kinds = [one for one in kinds if one.fits(case)]
     kind = kind if kind in kinds else None
     kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
-    given = {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
+    given = (
+        {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
+    )
     return page(
         request, "notice_new.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
         kinds=kinds, kind=kind, given=given, missing=missing, long=_LONG, draft_language=language if kind and language in kind.languages else "",
@@ -181,9 +242,16 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         "triggers": ", ".join(case.checkpoint.triggers),
         **captured_facts(case),
     }
-    hub = case.checkpoint.hub if case.checkpoint.listing_url.startswith(("http://", "https://")) else ""
+    hub = (
+        case.checkpoint.hub
+        if case.checkpoint.listing_url.startswith(("http://", "https://"))
+        else ""
+    )
     said = {
         "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": hub,
         "platform": hub,
     }  # fmt: skip
-    return {one.name: str(facts.get(one.source or "") or said.get(one.name, "")) for one in kind.required}
+    return {
+        one.name: str(facts.get(one.source or "") or said.get(one.name, ""))
+        for one in kind.required
+    }

@@ -82,5 +82,9 @@ def _registered(provider: OpenIdProvider) -> Any:
         client_id=provider.client_id,
         client_secret=provider.client_secret.get_secret_value(),
         server_metadata_url=f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration",
-        client_kwargs={"scope": "openid email profile", "code_challenge_method": "S256", "timeout": 10.0},
+        client_kwargs={
+            "scope": "openid email profile",
+            "code_challenge_method": "S256",
+            "timeout": 10.0,
+        },
     )

@@ -41,7 +41,9 @@ def show(request: Request, here: Here, session: Mine) -> Response:
 @router.post("/account/preferences")
 def set_preferences(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     try:
-        here.accounts.set_preferences(session.account.account_id, form.text("language"), form.text("notify"))
+        here.accounts.set_preferences(
+            session.account.account_id, form.text("language"), form.text("notify")
+        )
     except AccountRefused as error:
         return _page(request, here, session, error)
     response = go("/account", "saved")
@@ -56,7 +58,10 @@ def set_password(request: Request, here: Here, session: Mine, form: Posted) -> R
     try:
         if (
             session.account.has_password
-            and here.accounts.authenticate(session.account.email, form.secret("present"), device_of(request)) is None
+            and here.accounts.authenticate(
+                session.account.email, form.secret("present"), device_of(request)
+            )
+            is None
         ):
             raise PasswordRefused("wrong")
         if form.secret("password") != form.secret("again"):
@@ -75,7 +80,9 @@ def set_password(request: Request, here: Here, session: Mine, form: Posted) -> R
 
 
 @router.get("/account/second-factor")
-def show_second_factor(request: Request, here: Here, session: Annotated[Session, Depends(begun)]) -> Response:
+def show_second_factor(
+    request: Request, here: Here, session: Annotated[Session, Depends(begun)]
+) -> Response:
     return _second_factor_page(request, here, session)
 
 
@@ -88,11 +95,17 @@ def turn_on_second_factor(
     if not here.second_factors.confirm(session.account.account_id, form.text("code", 20)):
         return _second_factor_page(request, here, session, AccountRefused("wrong-code"))
     here.sessions.end_all(session.account.account_id)
-    here.accounts.lockout.forget_devices(session.account.account_id)  # they were known by the password alone
+    here.accounts.lockout.forget_devices(
+        session.account.account_id
+    )  # they were known by the password alone
     account = here.accounts.one(session.account.account_id)
     note_change(here, account, "account second factor on", account.actor)
-    secret = here.sessions.begin(account, second_factor=True, agent=session.agent, address=session.address)
-    response = _recovery_page(request, here, account, home_of(account) if account.is_staff else "/account")
+    secret = here.sessions.begin(
+        account, second_factor=True, agent=session.agent, address=session.address
+    )
+    response = _recovery_page(
+        request, here, account, home_of(account) if account.is_staff else "/account"
+    )
     set_session(request, response, secret)
     remember_device(request, response, account)
     return response
@@ -102,7 +115,9 @@ def turn_on_second_factor(
 def turn_off_second_factor(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     """Rights holders may do without one; it takes a last code."""
     here.must_be_within(20, "code", session.account.account_id)
-    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
+    if not here.second_factors.check(
+        session.account.account_id, form.text("code", 20), device_of(request)
+    ):
         return _page(request, here, session, AccountRefused("wrong-code"))
     here.second_factors.remove(session.account.account_id)
     note_change(here, session.account, "account second factor off", session.account.actor)
@@ -113,7 +128,9 @@ def turn_off_second_factor(request: Request, here: Here, session: Mine, form: Po
 def make_recovery_codes(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     """New ones in place of those before; it takes a code."""
     here.must_be_within(20, "code", session.account.account_id)
-    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
+    if not here.second_factors.check(
+        session.account.account_id, form.text("code", 20), device_of(request)
+    ):
         return _page(request, here, session, AccountRefused("wrong-code"))
     note_change(here, session.account, "account recovery codes made", session.account.actor)
     return _recovery_page(request, here, session.account, "/account")
@@ -133,7 +150,9 @@ def end_sessions(here: Here, session: Mine, form: Posted) -> Response:
 def make_token(request: Request, here: Here, session: Mine, form: Posted) -> Response:
     try:
         scopes = [Scope(one) for one in form.all("scope") if one in list(Scope)]
-        secret = here.sessions.issue_token(session.account, form.text("name", 80), scopes, day_in(form, "expires"))
+        secret = here.sessions.issue_token(
+            session.account, form.text("name", 80), scopes, day_in(form, "expires")
+        )
     except WebError as error:
         return _page(request, here, session, error)
     note_change(here, session.account, "account token made", session.account.actor, scopes=scopes)
@@ -152,13 +171,17 @@ def delete(request: Request, here: Here, session: Mine, form: Posted) -> Respons
     account = session.account
     if (
         account.has_password
-        and here.accounts.authenticate(account.email, form.secret("present"), device_of(request)) is None
+        and here.accounts.authenticate(account.email, form.secret("present"), device_of(request))
+        is None
     ):
         return _page(request, here, session, PasswordRefused("wrong"))
     if account.is_staff and not _other_admins(here, account.account_id):
         return _page(request, here, session, AccountRefused("own-account"))
     mine = here.accounts.identities_of(account.account_id)
-    if any([one.account_id for one in here.accounts.acting_for(identity)] == [account.account_id] for identity in mine):
+    if any(
+        [one.account_id for one in here.accounts.acting_for(identity)] == [account.account_id]
+        for identity in mine
+    ):
         return _page(request, here, session, AccountRefused("acts-for"))
     note_change(here, account, "account deleted", account.actor)
     here.accounts.delete(account.account_id)
@@ -179,12 +202,17 @@ def _other_admins(here: Premises, account_id: str) -> bool:
     from scanner.web.auth.access import Role
 
     return any(
-        Role.ADMIN in one.roles and not one.disabled and one.account_id != account_id for one in here.accounts.all()
+        Role.ADMIN in one.roles and not one.disabled and one.account_id != account_id
+        for one in here.accounts.all()
     )
 
 
 def _page(
-    request: Request, here: Premises, session: Session, problem: Exception | None = None, secret: str | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    problem: Exception | None = None,
+    secret: str | None = None,
 ) -> Response:
     account = here.accounts.one(session.account.account_id)
     today = here.clock().date()
@@ -208,7 +236,9 @@ def _second_factor_page(
     account = here.accounts.one(session.account.account_id)
     if account.totp_on:
         raise SignedOut("sign in with your code")
-    secret = here.second_factors.pending(account.account_id) or here.second_factors.begin(account.account_id)
+    secret = here.second_factors.pending(account.account_id) or here.second_factors.begin(
+        account.account_id
+    )
     picture: Any = segno.make(provisioning_uri(secret, account.email), error="m").svg_data_uri(
         scale=5, border=2, light="#fff"
     )

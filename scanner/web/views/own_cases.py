@@ -20,7 +20,13 @@ from scanner.web.forms import Posted
 from scanner.web.rendering import go, page, told
 from scanner.web.service_pool import PageDesk
 from scanner.web.translation import translations
-from scanner.web.views.case_views import allowed_now, captured_faces, case_facts, picture_response, thumbnails
+from scanner.web.views.case_views import (
+    allowed_now,
+    captured_faces,
+    case_facts,
+    picture_response,
+    thumbnails,
+)
 from scanner.web.views.downloads import bundle_response, report_response
 from scanner.web.views.likeness import owned
 
@@ -38,7 +44,9 @@ def show(request: Request, identity_id: str, case_id: str, here: Here, session: 
 
 
 @router.post("/pictures")
-def show_picture(request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:
+def show_picture(
+    request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted
+) -> Response:
     """One picture as it is; each time is in the log."""
     with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
@@ -48,7 +56,13 @@ def show_picture(request: Request, identity_id: str, case_id: str, here: Here, s
 
 
 @router.post("/ask")
-def ask_for_report(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
+def ask_for_report(
+    identity_id: str,
+    case_id: str,
+    here: Here,
+    session: Mine,
+    form: Posted,  # noqa: ARG001  checked
+) -> Response:
     """Ask the reviewers for a report; the case then stands higher in their queue."""
     with here.desks.one(session.account.actor) as desk:
         case = _own(here, session, desk, identity_id, case_id)
@@ -58,7 +72,9 @@ def ask_for_report(identity_id: str, case_id: str, here: Here, session: Mine, fo
 
 
 @router.post("/tell")
-def tell(request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:
+def tell(
+    request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted
+) -> Response:
     """Add what the person has to say: an appeal against a decision, or a correction."""
     try:
         text = form.text("text", 4_000)
@@ -66,7 +82,11 @@ def tell(request: Request, identity_id: str, case_id: str, here: Here, session: 
             raise FormRefused("no-reason")
         with here.desks.one(session.account.actor) as desk:
             case = _own(here, session, desk, identity_id, case_id)
-            kind = "appeal" if form.text("kind") == "appeal" and case.status in _DECIDED else "correction"
+            kind = (
+                "appeal"
+                if form.text("kind") == "appeal" and case.status in _DECIDED
+                else "correction"
+            )
             desk.amend(case.case_id, kind, session.account.name, text)
     except FormRefused as error:
         return _page(request, here, session, identity_id, case_id, error)
@@ -74,7 +94,9 @@ def tell(request: Request, identity_id: str, case_id: str, here: Here, session: 
 
 
 @router.get("/report.{kind}")
-def report(request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine) -> Response:
+def report(
+    request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine
+) -> Response:
     with here.desks.one(session.account.actor) as desk:
         case = _decided(_own(here, session, desk, identity_id, case_id))
         return report_response(desk, case, kind, language_of(request), redacted=False)
@@ -104,7 +126,12 @@ def _decided(case: Case) -> Case:
 
 
 def _page(
-    request: Request, here: Premises, session: Session, identity_id: str, case_id: str, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    identity_id: str,
+    case_id: str,
+    problem: Exception | None = None,
 ) -> Response:
     language = language_of(request)
     with here.desks.one(session.account.actor) as desk:

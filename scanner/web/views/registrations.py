@@ -58,12 +58,20 @@ def show(request: Request, identity_id: str, here: Here, session: Decider) -> Re
 
 
 @router.post("/{identity_id}/documents/{document_id}")
-def read_document(identity_id: str, document_id: str, here: Here, session: Decider, form: Posted) -> Response:  # noqa: ARG001  checked
+def read_document(
+    identity_id: str,
+    document_id: str,
+    here: Here,
+    session: Decider,
+    form: Posted,  # noqa: ARG001  checked
+) -> Response:
     """A paper as a file to look at; who read it is in the log."""
     with here.desks.one(session.account.actor) as desk:
         _identity(desk, identity_id)
         try:
-            data = desk.vault.read_document(identity_id, document_id, session.account.actor, here.clock())
+            data = desk.vault.read_document(
+                identity_id, document_id, session.account.actor, here.clock()
+            )
         except UnknownIdentity as error:
             raise NotThere("no such document") from error
     kind = media_type_of(data) or "application/octet-stream"
@@ -72,7 +80,13 @@ def read_document(identity_id: str, document_id: str, here: Here, session: Decid
 
 
 @router.post("/{identity_id}/compare")
-def compare(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:  # noqa: ARG001  checked
+def compare(
+    request: Request,
+    identity_id: str,
+    here: Here,
+    session: Decider,
+    form: Posted,  # noqa: ARG001  checked
+) -> Response:
     """Photos beside the papers that are pictures; each look is in the log."""
     actor, now = session.account.actor, here.clock()
     with here.desks.one(actor) as desk:
@@ -98,21 +112,32 @@ def _shown(data: bytes) -> Markup | None:
 
 
 @router.post("/{identity_id}/approve")
-def approve(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
+def approve(
+    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+) -> Response:
     account, now = session.account, here.clock()
     try:
         with here.desks.one(account.actor) as desk:
             identity = _identity(desk, identity_id)
             if _brought(here, account, identity):
-                raise NotDecidable("who brought a registration, or acts for the person, cannot approve it as well")
+                raise NotDecidable(
+                    "who brought a registration, or acts for the person, cannot approve it as well"
+                )
             kind = form.text("proof", 100)
             if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
             if not _has_looked(desk, identity_id, account.actor):
                 raise FormRefused("not-opened")
-            seen = next((one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind), None)
+            seen = next(
+                (one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind),
+                None,
+            )
             desk.vault.approve(
-                identity.identity_id, account.actor, Proof(kind, seen, account.actor, now), now, form.text("reason")
+                identity.identity_id,
+                account.actor,
+                Proof(kind, seen, account.actor, now),
+                now,
+                form.text("reason"),
             )
     except (NotDecidable, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
@@ -120,7 +145,9 @@ def approve(request: Request, identity_id: str, here: Here, session: Decider, fo
 
 
 @router.post("/{identity_id}/reject")
-def reject(request: Request, identity_id: str, here: Here, session: Decider, form: Posted) -> Response:
+def reject(
+    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+) -> Response:
     """Refuse and erase; the reason stays, without the name."""
     try:
         if not form.text("reason"):
@@ -167,7 +194,11 @@ def _identity(desk: PageDesk, identity_id: str) -> Identity:
 
 
 def _page(
-    request: Request, here: Premises, session: Session, identity_id: str, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    identity_id: str,
+    problem: Exception | None = None,
 ) -> Response:
     with here.desks.one(session.account.actor) as desk:
         identity = _identity(desk, identity_id)

@@ -79,7 +79,9 @@ def show(request: Request, case_id: str, here: Here, session: Reader) -> Respons
 
 
 @router.post("/{case_id}/pictures")
-def show_picture(request: Request, case_id: str, here: Here, session: Viewer, form: Posted) -> Response:
+def show_picture(
+    request: Request, case_id: str, here: Here, session: Viewer, form: Posted
+) -> Response:
     """One picture as it is; each time is in the log."""
     with here.desks.one(session.account.actor) as desk:
         case = case_named(desk, case_id)
@@ -94,14 +96,18 @@ def decide(request: Request, case_id: str, here: Here, session: Decider, form: P
             raise FormRefused("no-reason")
         with here.desks.one(session.account.actor) as desk:
             case = case_named(desk, case_id)
-            desk.review(case.case_id, session.account.name, form.text("decision"), form.text("reason"))
+            desk.review(
+                case.case_id, session.account.name, form.text("decision"), form.text("reason")
+            )
     except (FormRefused, ReviewRefused) as error:
         return _page(request, here, session, case_id, error)
     return go(f"/cases/{case_id}", "decided")
 
 
 @router.post("/{case_id}/entries")
-def add_entry(request: Request, case_id: str, here: Here, session: Decider, form: Posted) -> Response:
+def add_entry(
+    request: Request, case_id: str, here: Here, session: Decider, form: Posted
+) -> Response:
     """A note, a correction, or an appeal that came in by another way."""
     try:
         if not form.text("text"):
@@ -146,7 +152,9 @@ def case_named(desk: PageDesk, case_id: str) -> Case:
     return case
 
 
-def _queue_page(request: Request, here: Premises, session: Session, problem: str | None = None) -> Response:
+def _queue_page(
+    request: Request, here: Premises, session: Session, problem: str | None = None
+) -> Response:
     told_by = request.query_params
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
     with here.desks.one(session.account.actor) as desk:
@@ -176,11 +184,17 @@ def _fits(status: str, outcome: str, hub: str, shown: dict[str, str]) -> bool:
 
 def _says(case: object, wanted: str) -> bool:
     fields = ("case_id", "identity_name", "file", "title", "creator", "sha256")
-    return not wanted or any(wanted.casefold() in str(getattr(case, name) or "").casefold() for name in fields)
+    return not wanted or any(
+        wanted.casefold() in str(getattr(case, name) or "").casefold() for name in fields
+    )
 
 
 def _page(
-    request: Request, here: Premises, session: Session, case_id: str, problem: Exception | None = None
+    request: Request,
+    here: Premises,
+    session: Session,
+    case_id: str,
+    problem: Exception | None = None,
 ) -> Response:
     language, account = language_of(request), session.account
     with here.desks.one(account.actor) as desk:

@@ -48,7 +48,9 @@ def listed(request: Request, here: Here, session: Reader) -> Response:
 def begin(request: Request, here: Here, session: Writer, form: Posted) -> Response:
     """Take in a scan of what was typed: an address, a SHA-256, a hub, or a folder among those that may be scanned."""
     try:
-        order = order_of(form.text("target", 2_000), session.account.account_id, here.settings.web.scan_roots)
+        order = order_of(
+            form.text("target", 2_000), session.account.account_id, here.settings.web.scan_roots
+        )
         job, _ = here.jobs.take_in(order, known=here.known.rows_for(order))
     except WebError as error:
         return _list_page(request, here, session, error, form.text("target", 2_000))
@@ -64,7 +66,12 @@ async def send_file(request: Request, here: Here, session: Writer) -> Response:
     job_id = new_job_id()
     upload = await here.receiver.receive(request, job_id)
     order = Order(
-        session.account.account_id, JobKind.UPLOAD, str(upload.path), upload.name, upload.sha256, upload.size_bytes
+        session.account.account_id,
+        JobKind.UPLOAD,
+        str(upload.path),
+        upload.name,
+        upload.sha256,
+        upload.size_bytes,
     )
     try:
         known = await run_in_threadpool(here.known.rows_for, order)
@@ -91,7 +98,8 @@ def show(request: Request, job_id: str, here: Here, session: Reader) -> Response
         if wanted["outcome"] in ("", one.outcome)
         and (
             not wanted["q"]
-            or wanted["q"].casefold() in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold()
+            or wanted["q"].casefold()
+            in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold()
         )
     ]
     start = whole_number(request.query_params.get("from")) or 0
@@ -109,7 +117,12 @@ def results(job_id: str, here: Here, session: Reader) -> Response:
     job = here.jobs.one(job_id)
     scan = _telling(here, session).scan(job)
     rows = [
-        {**one.model_dump(), "identity": one.identity_name, "scan_id": job.scan_id, "target": job.name}
+        {
+            **one.model_dump(),
+            "identity": one.identity_name,
+            "scan_id": job.scan_id,
+            "target": job.name,
+        }
         for one in (scan.verdict.findings if scan.verdict else [])
     ]
     known = as_csv(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
@@ -133,7 +146,9 @@ async def follow(job_id: str, request: Request, here: Here, session: Reader) -> 
             if not await run_in_threadpool(here.sessions.lives, session):
                 return
             job = await run_in_threadpool(here.jobs.one, job_id)
-            told_now = JSONResponse({"state": job.state, "done": job.done, "total": job.total, "doing": job.doing}).body
+            told_now = JSONResponse(
+                {"state": job.state, "done": job.done, "total": job.total, "doing": job.doing}
+            ).body
             data = bytes(told_now).decode()
             if data != last:
                 yield {"event": "ended" if job.ended else "progress", "data": data}
@@ -169,7 +184,9 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
     if is_storage(target):
         plain = not re.search(r"/\.\.?(/|$)|%2e|[\\?#*\[]", target, re.IGNORECASE)
         if plain and any(
-            target.startswith(root.rstrip("/") + "/") or target == root for root in roots if is_storage(root)
+            target.startswith(root.rstrip("/") + "/") or target == root
+            for root in roots
+            if is_storage(root)
         ):
             return Order(account_id, JobKind.TARGET, target, target)
         raise FormRefused("outside", target)
@@ -183,15 +200,23 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
 
 
 def _telling(here: Premises, session: Session) -> Telling:
-    return Telling(here.settings.web.url, here.standings, with_names=session.account.may(Permission.CASES_READ))
+    return Telling(
+        here.settings.web.url, here.standings, with_names=session.account.may(Permission.CASES_READ)
+    )
 
 
 def _list_page(
-    request: Request, here: Premises, session: Session, problem: Exception | None = None, target: str = ""
+    request: Request,
+    here: Premises,
+    session: Session,
+    problem: Exception | None = None,
+    target: str = "",
 ) -> Response:
     state = request.query_params.get("state", "")
     before = request.query_params.get("before") or None
-    jobs = here.jobs.newest(None, JobState(state) if state in list(JobState) else None, before, _A_PAGE)
+    jobs = here.jobs.newest(
+        None, JobState(state) if state in list(JobState) else None, before, _A_PAGE
+    )
     telling = _telling(here, session)
     scans: list[ScanDocument] = [telling.scan(job) for job in jobs]
     return page(

@@ -52,7 +52,9 @@ def ask_to_sign_in(request: Request, here: Here) -> Response:
 def sign_in(request: Request, here: Here, form: PostedOpenly) -> Response:
     """Check address and password; says the same of a wrong, a locked and a disabled account, in the same time."""
     here.must_be_within(_TRIES_PER_MINUTE, "sign-in", _address(request))
-    account = here.accounts.authenticate(form.text("email", 300), form.secret("password"), device_of(request))
+    account = here.accounts.authenticate(
+        form.text("email", 300), form.secret("password"), device_of(request)
+    )
     if account is None:
         t = translations(language_of(request)).gettext
         wrong = t(
@@ -64,7 +66,11 @@ def sign_in(request: Request, here: Here, form: PostedOpenly) -> Response:
 
 @router.get("/sign-in/code")
 def ask_for_code(request: Request, session: Annotated[Session, Depends(begun)]) -> Response:
-    return go("/") if session.second_factor else page(request, "code.html", onward=request.query_params.get("next", ""))
+    return (
+        go("/")
+        if session.second_factor
+        else page(request, "code.html", onward=request.query_params.get("next", ""))
+    )
 
 
 @router.post("/sign-in/code")
@@ -73,7 +79,9 @@ def give_code(
 ) -> Response:
     """Check a one-time code; the session that then begins has another secret."""
     here.must_be_within(_TRIES_PER_MINUTE, "code", session.account.account_id)
-    if not here.second_factors.check(session.account.account_id, form.text("code", 20), device_of(request)):
+    if not here.second_factors.check(
+        session.account.account_id, form.text("code", 20), device_of(request)
+    ):
         wrong = told(request, AccountRefused("wrong-code"))
         return page(request, "code.html", 401, problem=wrong, onward=form.text("next"))
     here.sessions.end(session.account.account_id, session.session_id)
@@ -81,7 +89,12 @@ def give_code(
 
 
 @router.post("/sign-out")
-def sign_out(request: Request, here: Here, session: Annotated[Session, Depends(begun)], form: PostedOpenly) -> Response:  # noqa: ARG001  checked
+def sign_out(
+    request: Request,
+    here: Here,
+    session: Annotated[Session, Depends(begun)],
+    form: PostedOpenly,  # noqa: ARG001  checked
+) -> Response:
     here.sessions.end(session.account.account_id, session.session_id)
     response = go("/sign-in", "signed-out")
     forget_session(request, response)
@@ -109,7 +122,14 @@ def accept_invitation(request: Request, secret: str, here: Here, form: PostedOpe
         facts = {"invitation": invitation, "known": known, "name": form.text("name", 200)}
         return page(request, "invitation.html", 422, problem=told(request, error), **facts)
     event = "account password changed" if known else "account opened"
-    note_change(here, account, event, account.actor, invited_by=invitation.invited_by, roles=sorted(account.roles))
+    note_change(
+        here,
+        account,
+        event,
+        account.actor,
+        invited_by=invitation.invited_by,
+        roles=sorted(account.roles),
+    )
     return admit(request, here, account, second_factor=False, onward="")
 
 
@@ -161,7 +181,9 @@ def _send_what_fits(here: Premises, email: str, language: str, reason: str) -> N
         _send_link(here, email, (Role.RIGHTS_HOLDER,), language, known=False)
 
 
-def _send_link(here: Premises, email: str, roles: tuple[Role, ...], language: str, *, known: bool) -> None:
+def _send_link(
+    here: Premises, email: str, roles: tuple[Role, ...], language: str, *, known: bool
+) -> None:
     t = translations(language).gettext
     link = f"{here.settings.web.url}/invitation/{here.accounts.invite(email, roles, 'the person')}"
     subject = t("Set a new password") if known else t("Open your account")
@@ -170,13 +192,17 @@ def _send_link(here: Premises, email: str, roles: tuple[Role, ...], language: st
     here.outbox.mail(email, subject, f"{text}\n\n{more}\n")
 
 
-def admit(request: Request, here: Premises, account: Account, *, second_factor: bool, onward: str) -> Response:
+def admit(
+    request: Request, here: Premises, account: Account, *, second_factor: bool, onward: str
+) -> Response:
     """A new session for whoever gave the right secret; what the browser held before counts no more."""
     old = visiting(request)
     if old is not None:
         here.sessions.end(old.account.account_id, old.session_id)
     agent = request.headers.get("user-agent", "")
-    secret = here.sessions.begin(account, second_factor=second_factor, agent=agent, address=_address(request))
+    secret = here.sessions.begin(
+        account, second_factor=second_factor, agent=agent, address=_address(request)
+    )
     begun_now = here.sessions.session(secret)
     missing = missing_step(begun_now) if begun_now else None
     onward = local_path(onward)

@@ -9,7 +9,12 @@ from datetime import datetime
 from reports.cases.case_store import CaseSummary
 from reports.cases.review import OPEN, CaseStatus
 
-_BY_STATUS = {CaseStatus.APPEALED: 40, CaseStatus.SECOND_REVIEW: 20, CaseStatus.DRAFT: 10, CaseStatus.MORE_SAMPLES: 0}
+_BY_STATUS = {
+    CaseStatus.APPEALED: 40,
+    CaseStatus.SECOND_REVIEW: 20,
+    CaseStatus.DRAFT: 10,
+    CaseStatus.MORE_SAMPLES: 0,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ def read_graph(document: Any) -> Reading | None:
     if graph is None:
         return None
     found = _reading(graph)
-    return Reading(NAME, found.prompt or _civitai_prompt(document), found.ingredients, found.problem)
+    return Reading(
+        NAME, found.prompt or _civitai_prompt(document), found.ingredients, found.problem
+    )
 
 
 def read_drawing(document: Any) -> Reading | None:
@@ -42,10 +44,24 @@ def read_drawing(document: Any) -> Reading | None:
 
 def _reading(graph: Graph) -> Reading:
     used = graph.used()
-    found = joined(one for number, draws in used.items() for one in models_of(graph, number, only_text=not draws))
+    found = joined(
+        one
+        for number, draws in used.items()
+        for one in models_of(graph, number, only_text=not draws)
+    )
     models = tuple(sorted(found, key=lambda one: one.role != BASE))
-    named = [] if models else joined(one for number in graph.nodes for one in models_of(graph, number, only_text=False))
-    problem = f"its graph names {len(named)} models, and none of them can be followed to the picture" if named else None
+    named = (
+        []
+        if models
+        else joined(
+            one for number in graph.nodes for one in models_of(graph, number, only_text=False)
+        )
+    )
+    problem = (
+        f"its graph names {len(named)} models, and none of them can be followed to the picture"
+        if named
+        else None
+    )
     return Reading(NAME, prompt_of(graph, used), models, problem)
 
 

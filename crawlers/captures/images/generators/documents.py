@@ -56,7 +56,9 @@ def _swarm(document: Document, _: Mapping[str, str]) -> Reading:
 
 
 def _swarm_models(document: Document, told: Document) -> Iterator[Ingredient | None]:
-    models = [one for one in _objects(document.get("sui_models")) if isinstance(one.get("name"), str)]
+    models = [
+        one for one in _objects(document.get("sui_models")) if isinstance(one.get("name"), str)
+    ]
     hashes = {_swarm_name(one["name"]): one.get("hash") for one in models}
     for key in ("model", "refinermodel", "videomodel"):
         yield named(BASE, told.get(key), hashes.get(_swarm_name(told.get(key))))
@@ -67,7 +69,9 @@ def _swarm_models(document: Document, told: Document) -> Iterator[Ingredient | N
         if not (own and all(map(is_nothing, own))):
             yield named(ADAPTER, name, hashes.get(_swarm_name(name)))
     for one in models:  # adapters that the prompt's tags load are here only
-        is_other = one.get("param") == "loras" and _swarm_name(one["name"]) not in map(_swarm_name, names)
+        is_other = one.get("param") == "loras" and _swarm_name(one["name"]) not in map(
+            _swarm_name, names
+        )
         if is_other and not is_nothing(one.get("weight")):
             yield named(ADAPTER, one["name"], one.get("hash"))
     extra = _object(document.get("sui_extra_data"))
@@ -131,7 +135,9 @@ def _fooocus_lora(entry: Any) -> Iterator[Ingredient | None]:
     """[name, weight, hash]; a fork writes [hash, "weight - name"]."""
     if not isinstance(entry, list | tuple) or len(entry) < 2:
         return
-    other = re.fullmatch(r"\s*(-?[\d.]+)\s*-\s*(.+)", entry[1]) if isinstance(entry[1], str) else None
+    other = (
+        re.fullmatch(r"\s*(-?[\d.]+)\s*-\s*(.+)", entry[1]) if isinstance(entry[1], str) else None
+    )
     if other is not None:
         if not is_nothing(other[1]):
             yield named(ADAPTER, other[2], entry[0])
@@ -150,23 +156,34 @@ def _novelai(document: Document, texts: Mapping[str, str]) -> Reading:
 def _draw_things(document: Document, _: Mapping[str, str]) -> Reading:
     later = _object(document.get("v2"))
     models = [named(BASE, document.get(key) or later.get(key)) for key in ("model", "refinerModel")]
-    entries = [*_weighty(document.get("lora")), *_weighty(document.get("loras")), *_weighty(later.get("loras"))]
-    loras = [named(ADAPTER, one.get("model") or one.get("file") or one.get("name")) for one in entries]
+    entries = [
+        *_weighty(document.get("lora")),
+        *_weighty(document.get("loras")),
+        *_weighty(later.get("loras")),
+    ]
+    loras = [
+        named(ADAPTER, one.get("model") or one.get("file") or one.get("name")) for one in entries
+    ]
     return Reading("Draw Things", _prompt(document.get("c")), joined([*models, *loras]))
 
 
 def _easy(document: Document, _: Mapping[str, str]) -> Reading:
     """Easy Diffusion, whose fields have one of two names; lists are JSON or one name alone."""
-    found = [named(BASE, _easy_field(document, "use_stable_diffusion_model", "Stable Diffusion model"))]
+    found = [
+        named(BASE, _easy_field(document, "use_stable_diffusion_model", "Stable Diffusion model"))
+    ]
     names = _texts_of(_easy_field(document, "use_lora_model", "LoRA model"))
     weights = _texts_of(_easy_field(document, "lora_alpha", "LoRA alpha"))
     for place, name in enumerate(names[:_MOST_LORAS]):
         if not (place < len(weights) and is_nothing(weights[place])):
             found.append(named(ADAPTER, name))
     found += [
-        named(ADAPTER, name) for name in _texts_of(_easy_field(document, "use_embeddings_model", "Embedding models"))
+        named(ADAPTER, name)
+        for name in _texts_of(_easy_field(document, "use_embeddings_model", "Embedding models"))
     ]
-    return Reading("Easy Diffusion", _prompt(_easy_field(document, "prompt", "Prompt")), joined(found))
+    return Reading(
+        "Easy Diffusion", _prompt(_easy_field(document, "prompt", "Prompt")), joined(found)
+    )
 
 
 def _easy_field(document: Document, *names: str) -> Any:
@@ -184,25 +201,46 @@ def _tensor_art(document: Document, _: Mapping[str, str]) -> Reading:
 
 
 _READERS: tuple[
-    tuple[Callable[[Document, Mapping[str, str]], bool], Callable[[Document, Mapping[str, str]], Reading]], ...
+    tuple[
+        Callable[[Document, Mapping[str, str]], bool],
+        Callable[[Document, Mapping[str, str]], Reading],
+    ],
+    ...,
 ] = (
     (lambda told, _: isinstance(told.get("sui_image_params"), dict), _swarm),
     (
         lambda told, _: (
-            ("positive_prompt" in told or "generation_mode" in told) and ("app_version" in told or "model" in told)
+            ("positive_prompt" in told or "generation_mode" in told)
+            and ("app_version" in told or "model" in told)
         ),
         _invoke,
     ),
     (
-        lambda told, _: isinstance(told.get("image"), dict) and ("model_weights" in told or "app_id" in told),
+        lambda told, _: (
+            isinstance(told.get("image"), dict) and ("model_weights" in told or "app_id" in told)
+        ),
         _old_invoke,
     ),
     (lambda told, _: _is_fooocus(told), _fooocus),
-    (lambda told, texts: "NovelAI" in texts.get("Software", "") or ("uc" in told and "v4_prompt" in told), _novelai),
-    (lambda told, _: isinstance(told.get("c"), str) and ("uc" in told or "model" in told), _draw_things),
-    (lambda told, _: "use_stable_diffusion_model" in told or "Stable Diffusion model" in told, _easy),
     (
-        lambda told, _: isinstance(told.get("baseModel"), dict) and ("models" in told or "negativePrompt" in told),
+        lambda told, texts: (
+            "NovelAI" in texts.get("Software", "") or ("uc" in told and "v4_prompt" in told)
+        ),
+        _novelai,
+    ),
+    (
+        lambda told, _: isinstance(told.get("c"), str) and ("uc" in told or "model" in told),
+        _draw_things,
+    ),
+    (
+        lambda told, _: "use_stable_diffusion_model" in told or "Stable Diffusion model" in told,
+        _easy,
+    ),
+    (
+        lambda told, _: (
+            isinstance(told.get("baseModel"), dict)
+            and ("models" in told or "negativePrompt" in told)
+        ),
         _tensor_art,
     ),
 )
@@ -239,7 +277,11 @@ def _objects(told: Any) -> list[Document]:
 
 def _weighty(told: Any) -> list[Document]:
     """Entries of a list of adapters that have a strength, or none of their own."""
-    return [one for one in _objects(told)[:_MOST_LORAS] if not is_nothing(one.get("weight", one.get("strength")))]
+    return [
+        one
+        for one in _objects(told)[:_MOST_LORAS]
+        if not is_nothing(one.get("weight", one.get("strength")))
+    ]
 
 
 def _texts_of(told: Any) -> list[str]:

@@ -55,7 +55,9 @@ def texts_of(picture: Image.Image, data: bytes) -> EmbeddedTexts:
     except HiddenTextUnreadable as error:
         problems.append(str(error))
     except Exception as error:  # and at damaged pixels
-        problems.append(f"its pixels, and texts hidden in them, cannot be read ({type(error).__name__})")
+        problems.append(
+            f"its pixels, and texts hidden in them, cannot be read ({type(error).__name__})"
+        )
     return EmbeddedTexts(chunks, exif, xmp, tuple(problems))
 
 
@@ -65,24 +67,34 @@ def _loaded(picture: Image.Image, problems: list[str]) -> bool:
         try:
             picture.load()
         except Exception as error:  # Pillow raises anything at damaged pixels
-            problems.append(f"its pixels, and texts behind them, cannot be read ({type(error).__name__})")
+            problems.append(
+                f"its pixels, and texts behind them, cannot be read ({type(error).__name__})"
+            )
             return False
     return True
 
 
 def _is_lossless(data: bytes) -> bool:
     """Whether the lowest bits of pixels are kept: only then can anything be hidden in them."""
-    return data.startswith(b"\x89PNG") or (data.startswith(b"RIFF") and _LOSSLESS_WEBP in data[:4_096])
+    return data.startswith(b"\x89PNG") or (
+        data.startswith(b"RIFF") and _LOSSLESS_WEBP in data[:4_096]
+    )
 
 
-def _chunks(picture: Image.Image, problems: list[str], *, is_whole: bool) -> tuple[dict[str, str], str]:
+def _chunks(
+    picture: Image.Image, problems: list[str], *, is_whole: bool
+) -> tuple[dict[str, str], str]:
     found: dict[str, str] = {}
     xmp = ""
     known: dict[Any, Any] = dict(picture.info)
     if isinstance(picture, PngImagePlugin.PngImageFile) and is_whole:
         known = {**picture.text, **known}
     for name, value in known.items():
-        if name in _NO_TEXT or not isinstance(value, str | bytes) or str(name).startswith("Raw profile"):
+        if (
+            name in _NO_TEXT
+            or not isinstance(value, str | bytes)
+            or str(name).startswith("Raw profile")
+        ):
             continue
         text = _chunk(value)
         if len(text) > MOST_CHARS:
@@ -113,7 +125,9 @@ def _exif(picture: Image.Image) -> Iterator[tuple[str, str]]:
     order = getattr(found, "endian", None) or "<"
     for directory in (found, found.get_ifd(ExifTags.IFD.Exif)):
         for tag, value in directory.items():
-            if isinstance(value, str | bytes | tuple | int | float) and (text := exif_text(value, order)):
+            if isinstance(value, str | bytes | tuple | int | float) and (
+                text := exif_text(value, order)
+            ):
                 yield ExifTags.TAGS.get(tag, str(tag)), text[:MOST_CHARS]
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 _CHARSETS = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", b"\0\0\0\0\0\0\0\0")
 _CHARSET_BYTES = 8
-_EXIV2 = re.compile(r'^charset="?(?:ascii|jis|unicode|undefined)"?\s+', re.IGNORECASE)  # as its command line has it
+_EXIV2 = re.compile(
+    r'^charset="?(?:ascii|jis|unicode|undefined)"?\s+', re.IGNORECASE
+)  # as its command line has it
 _LOOKED_AT = 4_000
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 
@@ -31,13 +33,19 @@ def exif_text(value: Any, order: str = "<") -> str:
             value = value.encode("latin-1")
     if isinstance(value, str):
         return value.strip("\0 \n")
-    if isinstance(value, tuple) and value and all(isinstance(one, int) and 0 <= one < 65_536 for one in value):
+    if (
+        isinstance(value, tuple)
+        and value
+        and all(isinstance(one, int) and 0 <= one < 65_536 for one in value)
+    ):
         is_narrow = all(one < 256 for one in value)  # numbers of two bytes are UTF-16's
         value = bytes(value) if is_narrow else struct.pack(f"{order}{len(value)}H", *value)
     if not isinstance(value, bytes):
         return str(value).strip("\0 \n") if isinstance(value, int | float) else ""
     charset = next((one for one in _CHARSETS if value[:_CHARSET_BYTES].upper() == one), None)
-    text = _decoded(value if charset is None else value[_CHARSET_BYTES:], charset, order).strip("\0 \n\ufeff")
+    text = _decoded(value if charset is None else value[_CHARSET_BYTES:], charset, order).strip(
+        "\0 \n\ufeff"
+    )
     return _EXIV2.sub("", text, count=1)
 
 
@@ -46,7 +54,11 @@ def _decoded(data: bytes, charset: bytes | None, order: str) -> str:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
     narrow = data.rstrip(b"\0")
-    if b"\0" not in narrow and (text := _as(narrow, "utf-8")) is not None and b"\x1b$" not in narrow:
+    if (
+        b"\0" not in narrow
+        and (text := _as(narrow, "utf-8")) is not None
+        and b"\x1b$" not in narrow
+    ):
         return text
     if b"\0" in narrow or charset == b"UNICODE\0":
         wide = data[: len(data) // 2 * 2]
@@ -55,7 +67,9 @@ def _decoded(data: bytes, charset: bytes | None, order: str) -> str:
         if b"\0" in narrow:
             texts.append(narrow.decode("utf-8", "replace"))
         return max(texts, key=_plain)
-    for encoding in ("iso2022_jp", "euc_jp", "shift_jis") if charset == b"JIS\0\0\0\0\0" else ("gb18030",):
+    for encoding in (
+        ("iso2022_jp", "euc_jp", "shift_jis") if charset == b"JIS\0\0\0\0\0" else ("gb18030",)
+    ):
         if (text := _as(narrow, encoding)) is not None:
             return text
     return narrow.decode("latin-1")

@@ -42,7 +42,11 @@ def hidden_text(picture: Image.Image) -> str | None:
         packed = signatures.get(head[:_SIGNATURE_BYTES])
         if packed is not None:
             length = int.from_bytes(head[_SIGNATURE_BYTES:], "big") // 8
-            return _text(_bytes(picture, channels, _SIGNATURE_BYTES + _LENGTH_BYTES, length), length, packed=packed)
+            return _text(
+                _bytes(picture, channels, _SIGNATURE_BYTES + _LENGTH_BYTES, length),
+                length,
+                packed=packed,
+            )
     return None
 
 
@@ -58,7 +62,9 @@ def _bytes(picture: Image.Image, channels: slice, start: int, length: int) -> by
 
 def _text(data: bytes, length: int, *, packed: bool) -> str:
     if length > _MOST_BYTES or len(data) < length:
-        raise HiddenTextUnreadable(f"a hidden text of {length:,} bytes is announced, and {len(data):,} are there")
+        raise HiddenTextUnreadable(
+            f"a hidden text of {length:,} bytes is announced, and {len(data):,} are there"
+        )
     if packed:
         unpacking = zlib.decompressobj(_GZIP)
         try:

@@ -20,13 +20,20 @@ _MOST_INGREDIENTS = 200
 _HASH = re.compile(r"(?:([a-z][a-z0-9_-]{2,20})\s*:\s*)?(?:0x)?([0-9a-f]{8,128})")
 _OURS = frozenset({"sha256", "sha-256", "autov1", "autov2", "autov3"})
 _AIR = re.compile(
-    r"(?:urn:)?air:([\w.-]*):([\w.-]+):([\w.-]+):([^@\s?]+?)(?:@([\w.-]+?))?(?:[:?].*|\.[a-z]+)?", re.IGNORECASE
+    r"(?:urn:)?air:([\w.-]*):([\w.-]+):([\w.-]+):([^@\s?]+?)(?:@([\w.-]+?))?(?:[:?].*|\.[a-z]+)?",
+    re.IGNORECASE,
 )
 _TAG = re.compile(r"<\s*(?:lora|lyco|lycoris|hypernet)\s*:\s*([^<>\n]{1,400})>", re.IGNORECASE)
 _ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".sft")
-_ROLES = dict.fromkeys(("checkpoint", "model", "diffusionmodel", "diffusion_models", "unet", "base", "refiner"), BASE)
-_ROLES |= dict.fromkeys(("lora", "loras", "lycoris", "lyco", "locon", "loha", "lokr", "dora"), ADAPTER)
-_ROLES |= dict.fromkeys(("embed", "embedding", "embeddings", "textualinversion", "hypernet", "hypernetwork"), ADAPTER)
+_ROLES = dict.fromkeys(
+    ("checkpoint", "model", "diffusionmodel", "diffusion_models", "unet", "base", "refiner"), BASE
+)
+_ROLES |= dict.fromkeys(
+    ("lora", "loras", "lycoris", "lyco", "locon", "loha", "lokr", "dora"), ADAPTER
+)
+_ROLES |= dict.fromkeys(
+    ("embed", "embedding", "embeddings", "textualinversion", "hypernet", "hypernetwork"), ADAPTER
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,21 @@ class Ingredient:
 
     @property
     def told(self) -> str:
-        known = [self.digest, self.other_hash, self.listing if self.listing_in_name is None else None]
+        known = [
+            self.digest,
+            self.other_hash,
+            self.listing if self.listing_in_name is None else None,
+        ]
         beside = ", ".join(filter(None, known))
         return " ".join(filter(None, (self.name, beside and f"({beside})")))
 
     @property
     def listing_in_name(self) -> str | None:
-        return self.listing if self.name and self.listing and listing_of(self.name) == self.listing else None
+        return (
+            self.listing
+            if self.name and self.listing and listing_of(self.name) == self.listing
+            else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +104,15 @@ def hashes_of(told: Any) -> tuple[str | None, str | None]:
         return (digits, None) if len(digits) <= 64 else (None, None)
     if algorithm == "random":  # InvokeAI's name for a file that it did not hash
         return None, None
-    return None, f"{algorithm.partition('_')[0] if algorithm.startswith('blake3') else algorithm}:{digits}"
+    return (
+        None,
+        f"{algorithm.partition('_')[0] if algorithm.startswith('blake3') else algorithm}:{digits}",
+    )
 
 
-def named(role: str, name: Any, told_hash: Any = None, listing: str | None = None) -> Ingredient | None:
+def named(
+    role: str, name: Any, told_hash: Any = None, listing: str | None = None
+) -> Ingredient | None:
     """An ingredient by what a generator wrote; None where that names nothing."""
     word = _word(name)
     digest, other = hashes_of(told_hash)
@@ -109,7 +129,9 @@ def listing_of(name: str) -> str | None:
     source, item, version = found[3].lower(), found[4], found[5]
     if source == "civitai":
         return f"civitai:{version}" if version and version.isdigit() else None
-    return f"huggingface:{item}" if source in ("huggingface", "hf") and item.count("/") == 1 else None
+    return (
+        f"huggingface:{item}" if source in ("huggingface", "hf") and item.count("/") == 1 else None
+    )
 
 
 def role_of_air(name: str) -> str | None:
@@ -119,7 +141,9 @@ def role_of_air(name: str) -> str | None:
 
 def civitai_resource(resource: Any) -> Ingredient | None:
     """An entry of Civitai's lists of resources: by AIR, or by the number of the version."""
-    if not isinstance(resource, dict) or is_nothing(resource.get("weight", resource.get("strength"))):
+    if not isinstance(resource, dict) or is_nothing(
+        resource.get("weight", resource.get("strength"))
+    ):
         return None
     air, version = resource.get("air"), resource.get("modelVersionId")
     if isinstance(air, str) and (role := role_of_air(air)):
@@ -128,7 +152,12 @@ def civitai_resource(resource: Any) -> Ingredient | None:
     is_number = isinstance(version, int) and not isinstance(version, bool) and version > 0
     if role is None or not (is_number or resource.get("modelName")):
         return None
-    return named(role, resource.get("modelName"), resource.get("hash"), f"civitai:{version}" if is_number else None)
+    return named(
+        role,
+        resource.get("modelName"),
+        resource.get("hash"),
+        f"civitai:{version}" if is_number else None,
+    )
 
 
 def tags_in(text: str) -> list[str]:
@@ -181,7 +210,11 @@ def joined(found: Iterable[Ingredient | None]) -> tuple[Ingredient, ...]:
 def _are_one(one: Ingredient, other: Ingredient) -> bool:
     if one.role != other.role:
         return False
-    if one.digest and other.digest and not (one.digest.startswith(other.digest) or other.digest.startswith(one.digest)):
+    if (
+        one.digest
+        and other.digest
+        and not (one.digest.startswith(other.digest) or other.digest.startswith(one.digest))
+    ):
         return False
     if one.listing and one.listing == other.listing:
         return True

@@ -47,7 +47,11 @@ _WIDGETS: dict[str, tuple[str, ...]] = {
         "positive",
         "negative",
     ),
-    "LoRA Stacker": ("input_mode", "lora_count", *(f"{name}_{n}" for n in range(1, 51) for name in _STACKED)),
+    "LoRA Stacker": (
+        "input_mode",
+        "lora_count",
+        *(f"{name}_{n}" for n in range(1, 51) for name in _STACKED),
+    ),
     "CR LoRA Stack": tuple(f"{name}_{n}" for n in range(1, 4) for name in _SWITCHED),
 }
 _NOTES = ("Note", "MarkdownNote", "GetNode", "SetNode")
@@ -64,7 +68,9 @@ def drawn_graph(document: Any) -> Graph | None:
     active = {
         number: node
         for number, node in nodes.items()
-        if node.get("mode") not in (_MUTED, _BYPASSED) and node["type"] not in _NOTES and "subgraph_outputs" not in node
+        if node.get("mode") not in (_MUTED, _BYPASSED)
+        and node["type"] not in _NOTES
+        and "subgraph_outputs" not in node
     }
     everywhere = _everywhere(nodes, links)
     graph = {
@@ -80,7 +86,11 @@ def _flat(document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[
     links: dict[str, tuple[str, int]] = {}
     definitions = document.get("definitions")
     inner = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    known = {one["id"]: one for one in inner or [] if isinstance(one, dict) and isinstance(one.get("id"), str)}
+    known = {
+        one["id"]: one
+        for one in inner or []
+        if isinstance(one, dict) and isinstance(one.get("id"), str)
+    }
     _put(document, "", known, nodes, links)
     return nodes, links
 
@@ -94,16 +104,30 @@ def _put(
 ) -> None:
     for link in drawing.get("links") or []:
         if isinstance(link, list) and len(link) >= 5:
-            links[f"{place}{link[0]}"] = (f"{place}{link[1]}", link[2] if isinstance(link[2], int) else 0)
+            links[f"{place}{link[0]}"] = (
+                f"{place}{link[1]}",
+                link[2] if isinstance(link[2], int) else 0,
+            )
         elif isinstance(link, dict) and "id" in link:
             slot = link.get("origin_slot")
-            links[f"{place}{link['id']}"] = (f"{place}{link.get('origin_id')}", slot if isinstance(slot, int) else 0)
+            links[f"{place}{link['id']}"] = (
+                f"{place}{link.get('origin_id')}",
+                slot if isinstance(slot, int) else 0,
+            )
     for node in drawing.get("nodes") or []:
-        if not isinstance(node, dict) or not isinstance(node.get("type"), str) or len(nodes) >= MOST_NODES:
+        if (
+            not isinstance(node, dict)
+            or not isinstance(node.get("type"), str)
+            or len(nodes) >= MOST_NODES
+        ):
             continue
         number = f"{place}{node.get('id')}"
         nodes[number] = {**node, "place": place}
-        if node["type"] in known and place.count(":") < _DEEPEST and node.get("mode") not in (_MUTED, _BYPASSED):
+        if (
+            node["type"] in known
+            and place.count(":") < _DEEPEST
+            and node.get("mode") not in (_MUTED, _BYPASSED)
+        ):
             nodes[number]["subgraph_outputs"] = known[node["type"]].get("outputs")
             _put(known[node["type"]], f"{number}:", known, nodes, links)
 
@@ -117,7 +141,11 @@ def _inputs(
     found = {}
     for entry in _slots(nodes[number], "inputs"):
         source = _source(nodes, links, nodes[number]["place"], entry.get("link"), 0)
-        if source is None and entry.get("link") is None and "everywhere" not in nodes[number]["type"].lower():
+        if (
+            source is None
+            and entry.get("link") is None
+            and "everywhere" not in nodes[number]["type"].lower()
+        ):
             source = (
                 everywhere.get(str(entry.get("name")))
                 if entry.get("type") == "CONDITIONING"
@@ -128,13 +156,17 @@ def _inputs(
     return found
 
 
-def _everywhere(nodes: Mapping[str, Any], links: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
+def _everywhere(
+    nodes: Mapping[str, Any], links: Mapping[str, tuple[str, int]]
+) -> dict[str, tuple[str, int]]:
     """What cg-use-everywhere gives to inputs that nothing is connected to: by their type, prompts by their names."""
     found: dict[str, tuple[str, int]] = {}
     for node in nodes.values():
         if "everywhere" not in node["type"].lower() or node.get("mode") in (_MUTED, _BYPASSED):
             continue
-        prompts = iter(("positive", "negative")) if node["type"].lower().startswith("prompts") else None
+        prompts = (
+            iter(("positive", "negative")) if node["type"].lower().startswith("prompts") else None
+        )
         for entry in _slots(node, "inputs"):
             name = next(prompts, "") if prompts else str(entry.get("name"))
             if (source := _source(nodes, links, node["place"], entry.get("link"), 0)) is not None:
@@ -143,7 +175,11 @@ def _everywhere(nodes: Mapping[str, Any], links: Mapping[str, tuple[str, int]]) 
 
 
 def _source(
-    nodes: Mapping[str, Any], links: Mapping[str, tuple[str, int]], place: str, link: Any, depth: int
+    nodes: Mapping[str, Any],
+    links: Mapping[str, tuple[str, int]],
+    place: str,
+    link: Any,
+    depth: int,
 ) -> tuple[str, int] | None:
     """The node that really feeds a link: behind bypassed ones, pairs of Set and Get, and the edges of subgraphs."""
     if link is None or depth > 100 or (found := links.get(f"{place}{link}")) is None:
@@ -153,7 +189,9 @@ def _source(
         outer = nodes[place[:-1]]
         entries = _slots(outer, "inputs")
         return (
-            _source(nodes, links, outer["place"], entries[slot].get("link"), depth + 1) if slot < len(entries) else None
+            _source(nodes, links, outer["place"], entries[slot].get("link"), depth + 1)
+            if slot < len(entries)
+            else None
         )
     node = nodes.get(number)
     if node is None or node.get("mode") == _MUTED:
@@ -162,16 +200,30 @@ def _source(
         outputs = _slots(node, "outputs")
         kind = outputs[slot].get("type") if slot < len(outputs) else None
         passed = next(
-            (one for one in _slots(node, "inputs") if one.get("type") == kind and one.get("link") is not None), None
+            (
+                one
+                for one in _slots(node, "inputs")
+                if one.get("type") == kind and one.get("link") is not None
+            ),
+            None,
         )
         return _source(nodes, links, place, passed.get("link"), depth + 1) if passed else None
     if node["type"] == "GetNode":
         wanted = node.get("widgets_values")
         setter = next(
-            (one for one in nodes.values() if one["type"] == "SetNode" and one.get("widgets_values") == wanted), None
+            (
+                one
+                for one in nodes.values()
+                if one["type"] == "SetNode" and one.get("widgets_values") == wanted
+            ),
+            None,
         )
         entries = _slots(setter, "inputs") if setter else []
-        return _source(nodes, links, setter["place"], entries[0].get("link"), depth + 1) if setter and entries else None
+        return (
+            _source(nodes, links, setter["place"], entries[0].get("link"), depth + 1)
+            if setter and entries
+            else None
+        )
     outputs = node.get("subgraph_outputs")
     if outputs is None:
         return number, slot
@@ -215,9 +267,9 @@ def _guessed(kind: str, values: list[Any]) -> Iterator[tuple[str, Any]]:
                 following = values[place] if place < len(values) else None
                 if isinstance(following, int | float) and not isinstance(following, bool):
                     yield f"strength_{place}", following
-            elif any(word in kind for word in ("checkpoint", "unet", "diffusion", "loader")) and not any(
-                word in kind for word in ("vae", "clip", "control", "upscale")
-            ):
+            elif any(
+                word in kind for word in ("checkpoint", "unet", "diffusion", "loader")
+            ) and not any(word in kind for word in ("vae", "clip", "control", "upscale")):
                 yield "ckpt_name", value
         elif (
             isinstance(value, str)

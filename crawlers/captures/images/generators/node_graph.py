@@ -34,7 +34,9 @@ _SELECTORS = frozenset(
         "condition",
     }
 )
-LOADED = frozenset({"ckpt_name", "unet_name", "base_ckpt_name", "refiner_ckpt_name", "unet", "ckpt", "gguf_name"})
+LOADED = frozenset(
+    {"ckpt_name", "unet_name", "base_ckpt_name", "refiner_ckpt_name", "unet", "ckpt", "gguf_name"}
+)
 _FALSE = frozenset({"off", "false", "no", "disable", "disabled", "0"})
 _NO_IMAGE = ("vae", "upscale_model")  # what is reached through these only draws nothing
 _WORDS_OF_VALUES = (
@@ -107,7 +109,11 @@ class Graph:
         """The links through which a node really takes something: a switch takes one of its inputs."""
         node = self.nodes[number]
         links = self.links(number)
-        if any(is_false(self.value(name, node.inputs[name])) for name in ("switch", "enabled") if name in node.inputs):
+        if any(
+            is_false(self.value(name, node.inputs[name]))
+            for name in ("switch", "enabled")
+            if name in node.inputs
+        ):
             # What applies a stack of adapters and is off takes none; a part of a stack passes the others on.
             is_part = any(name.lower().startswith("lora_name") for name in node.inputs)
             links = [link for link in links if is_part or "lora" not in link.name.lower()]
@@ -124,7 +130,8 @@ class Graph:
             encodes = any("clip" in link.name.lower() for link in links)
             for link in links:
                 if link.name.lower() in _NO_IMAGE or (
-                    link.name == "model" and not self._passes_model(number, draws=draws, encodes=encodes)
+                    link.name == "model"
+                    and not self._passes_model(number, draws=draws, encodes=encodes)
                 ):
                     continue
                 through = draws and "clip" not in link.name.lower()
@@ -152,7 +159,9 @@ class Graph:
         saving = [number for number in leading if "save" in self.nodes[number].word] or [
             number
             for number in leading
-            if any(word in self.nodes[number].word for word in ("preview", "image", "video", "output"))
+            if any(
+                word in self.nodes[number].word for word in ("preview", "image", "video", "output")
+            )
         ]
         if saving or leading or samplers:
             return saving or leading or samplers
@@ -180,9 +189,16 @@ class Graph:
         by_slot = _slots(source.inputs.get("resources_json"))
         if str(link.slot) in by_slot:
             return by_slot[str(link.slot)]
-        names = [name, *_WORDS_OF_VALUES, *(one for one in source.inputs if self.link(one, source.inputs[one]))]
+        names = [
+            name,
+            *_WORDS_OF_VALUES,
+            *(one for one in source.inputs if self.link(one, source.inputs[one])),
+        ]
         for one in dict.fromkeys(names):
-            if one in source.inputs and (found := self.value(one, source.inputs[one], depth + 1)) is not None:
+            if (
+                one in source.inputs
+                and (found := self.value(one, source.inputs[one], depth + 1)) is not None
+            ):
                 return found
         return None
 
@@ -194,7 +210,9 @@ def graph_of(document: Any) -> Graph | None:
     nodes = {
         str(number): Node(one["class_type"], one["inputs"])
         for number, one in list(document.items())[:MOST_NODES]
-        if isinstance(one, dict) and isinstance(one.get("class_type"), str) and isinstance(one.get("inputs"), dict)
+        if isinstance(one, dict)
+        and isinstance(one.get("class_type"), str)
+        and isinstance(one.get("inputs"), dict)
     }
     return Graph(nodes) if nodes else None
 
@@ -230,14 +248,24 @@ def _decides(links: list[Link]) -> bool:
 def _chosen(graph: Graph, number: str, links: list[Link]) -> list[Link]:
     """The input that a switch takes, with what it is switched by; all where that cannot be told."""
     inputs = graph.nodes[number].inputs
-    told = {name.lower(): graph.value(name, value) for name, value in inputs.items() if name.lower() in _SELECTORS}
+    told = {
+        name.lower(): graph.value(name, value)
+        for name, value in inputs.items()
+        if name.lower() in _SELECTORS
+    }
     for value in told.values():
         if isinstance(value, bool):
             ways, ending = (_ON, "_a") if value else (_OFF, "_b")
-            if found := [link for link in links if link.name.lower() in ways or link.name.lower().endswith(ending)]:
+            if found := [
+                link
+                for link in links
+                if link.name.lower() in ways or link.name.lower().endswith(ending)
+            ]:
                 return found
         number_told = int(value) if isinstance(value, str | int) and str(value).isdigit() else None
-        if number_told is not None and (found := [one for one in links if _number_of(one.name) == number_told]):
+        if number_told is not None and (
+            found := [one for one in links if _number_of(one.name) == number_told]
+        ):
             return found
     others = [link for link in links if link.name.lower() not in _SELECTORS]
     if "(rgthree)" in graph.nodes[number].word and not told:

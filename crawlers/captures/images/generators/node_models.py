@@ -12,15 +12,31 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from crawlers.captures.images.generators.ingredients import ADAPTER, BASE, Ingredient, is_nothing, named, tags_in
+from crawlers.captures.images.generators.ingredients import (
+    ADAPTER,
+    BASE,
+    Ingredient,
+    is_nothing,
+    named,
+    tags_in,
+)
 from crawlers.captures.images.generators.node_graph import LOADED, Graph, Node, is_false
 from crawlers.captures.images.generators.node_prompts import text_in
 
 _LORA_INPUT = re.compile(
-    r"lora(?:_?(?:name|path|file|filename|model))?_?(\d{1,3}|[a-z])?|lora_(\d{1,3})_name|lora_air", re.IGNORECASE
+    r"lora(?:_?(?:name|path|file|filename|model))?_?(\d{1,3}|[a-z])?|lora_(\d{1,3})_name|lora_air",
+    re.IGNORECASE,
 )
 _MODEL_INPUTS = frozenset(
-    {"model", "model_name", "model_path", "checkpoint", "checkpoint_name", "diffusion_model", "transformer"}
+    {
+        "model",
+        "model_name",
+        "model_path",
+        "checkpoint",
+        "checkpoint_name",
+        "diffusion_model",
+        "transformer",
+    }
 )
 _LOADS_MODEL = re.compile(
     r"checkpoint|unet|diffusion|\bdit|ditloader|gguf|model\s*(?:loader|selector)|load\w*\s*model|settings"
@@ -42,8 +58,17 @@ _MODEL_STRENGTHS = (
     "lora_model_strength",
     "strength_model_",
 )
-_CLIP_STRENGTHS = ("strength_clip", "clip_str", "clip_weight", "clip_strength", "lora_clip_strength")
-_TEXTS = re.compile(r"text|prompt|positive|negative|wildcard|lora_syntax|tags|string|value|clip_[lg]|t5", re.IGNORECASE)
+_CLIP_STRENGTHS = (
+    "strength_clip",
+    "clip_str",
+    "clip_weight",
+    "clip_strength",
+    "lora_clip_strength",
+)
+_TEXTS = re.compile(
+    r"text|prompt|positive|negative|wildcard|lora_syntax|tags|string|value|clip_[lg]|t5",
+    re.IGNORECASE,
+)
 
 
 def models_of(graph: Graph, number: str, *, only_text: bool) -> Iterator[Ingredient | None]:
@@ -65,7 +90,9 @@ def models_of(graph: Graph, number: str, *, only_text: bool) -> Iterator[Ingredi
 def _bases(graph: Graph, node: Node) -> Iterator[str]:
     loads = bool(_LOADS_MODEL.search(node.word)) and not _LOADS_OTHER.search(node.word)
     for name, told in node.inputs.items():
-        if name.lower() in LOADED or (loads and name.lower() in _MODEL_INPUTS and _holds_word(graph, name, told)):
+        if name.lower() in LOADED or (
+            loads and name.lower() in _MODEL_INPUTS and _holds_word(graph, name, told)
+        ):
             value = graph.value(name, told)
             if isinstance(value, str):
                 yield value
@@ -87,13 +114,19 @@ def _adapters(graph: Graph, node: Node, *, only_text: bool) -> Iterator[str]:
             value = graph.value(name, told)
             if isinstance(value, dict):
                 yield from _of_entry(value)
-            elif not _is_off(graph, node, place) and not _has_no_strength(graph, node, place, only_text=only_text):
+            elif not _is_off(graph, node, place) and not _has_no_strength(
+                graph, node, place, only_text=only_text
+            ):
                 yield from _words(value)
     texts = {name: told for name, told in node.inputs.items() if _TEXTS.search(name)}
     if listed is None and _loads_tags(node, graph):
         for name, told in texts.items():
             is_conditioning = "positive" in name.lower() and graph.link(name, told) is not None
-            yield from tags_in(text_in(graph, name, told)) if "neg" not in name.lower() and not is_conditioning else ()
+            yield from (
+                tags_in(text_in(graph, name, told))
+                if "neg" not in name.lower() and not is_conditioning
+                else ()
+            )
     for told in texts.values():
         yield from _EMBEDDING.findall(told) if isinstance(told, str) else ()
 
@@ -109,7 +142,11 @@ def _of_entry(entry: Mapping[str, Any]) -> Iterator[str]:
 def _words(value: Any) -> Iterator[str]:
     """A file's name; Civitai's loader has the numbers of model and version, "12345@67890"."""
     if isinstance(value, str):
-        yield f"urn:air:other:lora:civitai:{value}" if re.fullmatch(r"\d+@\d+", value.strip()) else value
+        yield (
+            f"urn:air:other:lora:civitai:{value}"
+            if re.fullmatch(r"\d+@\d+", value.strip())
+            else value
+        )
 
 
 def _listed(told: Any) -> list[dict[str, Any]] | None:
@@ -137,7 +174,9 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
     values = {name.lower(): told for name, told in node.inputs.items()}
     for gate in _GATES:
         names = (
-            (f"{gate}_{place}", f"{gate}{place}", f"lora_{place}_{gate}", f"{gate}_lora_{place}") if place else (gate,)
+            (f"{gate}_{place}", f"{gate}{place}", f"lora_{place}_{gate}", f"{gate}_lora_{place}")
+            if place
+            else (gate,)
         )
         if any(name in values and is_false(graph.value(name, values[name])) for name in names):
             return True
@@ -145,7 +184,12 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
         return values.get("bypass") is True or str(values.get("bypass", "")).lower() == "true"
     for name in _COUNTS:
         count = graph.value(name, values[name]) if name in values else None
-        if place.isdigit() and isinstance(count, int) and not isinstance(count, bool) and int(place) > count:
+        if (
+            place.isdigit()
+            and isinstance(count, int)
+            and not isinstance(count, bool)
+            and int(place) > count
+        ):
             return True
     return False
 

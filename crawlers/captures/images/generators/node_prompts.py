@@ -27,7 +27,9 @@ _SAMPLER_INPUTS = re.compile(
     r"positive\w*|conditioning\w*|cond\d?|guider|text_embeds|prompt\w*|\w*pipe|sdxl_tuple|ctx|context|base_ctx|script",
     re.IGNORECASE,
 )
-_TWO_OUTPUTS = re.compile(r"controlnet\w*apply|controlnetapply|apply\w*controlnet|inpaintmodelconditioning")
+_TWO_OUTPUTS = re.compile(
+    r"controlnet\w*apply|controlnetapply|apply\w*controlnet|inpaintmodelconditioning"
+)
 _SHOWS = ("showtext", "show text", "showany", "previewany", "preview any", "display")
 # What these make of a text or a picture is not in the graph; what they are told is not the prompt.
 _MAKES_TEXT = re.compile(
@@ -71,7 +73,9 @@ def _text(graph: Graph, link: Link, seen: frozenset[str]) -> str:
         return ""
     seen = seen | {link.source}
     # The second output of these is their negative conditioning.
-    turned = link.slot == 1 and bool(_TWO_OUTPUTS.search(node.word.replace(" ", "").replace("_", "")))
+    turned = link.slot == 1 and bool(
+        _TWO_OUTPUTS.search(node.word.replace(" ", "").replace("_", ""))
+    )
     followed = {one.name for one in graph.followed(link.source)}
     parts: list[str] = []
     own: list[str] = []

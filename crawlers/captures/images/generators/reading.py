@@ -12,11 +12,19 @@ from crawlers.captures.images.generators.comfyui import NAME as COMFYUI
 from crawlers.captures.images.generators.comfyui import read_drawing, read_graph
 from crawlers.captures.images.generators.documents import read_document, read_dream
 from crawlers.captures.images.generators.embedded_texts import HIDDEN, EmbeddedTexts, prefixed
-from crawlers.captures.images.generators.ingredients import ADAPTER, Ingredient, Reading, joined, stem_of
+from crawlers.captures.images.generators.ingredients import (
+    ADAPTER,
+    Ingredient,
+    Reading,
+    joined,
+    stem_of,
+)
 from crawlers.captures.images.generators.webui import read_webui
 
 _MOST_CHARS = 200_000
-_JOB = re.compile(r"\bJob ID:\s*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_JOB = re.compile(
+    r"\bJob ID:\s*[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE
+)
 # What generators call their texts; elsewhere broken JSON is nobody's parameters.
 _OWN = (
     "parameters",
@@ -72,16 +80,26 @@ def generated(texts: EmbeddedTexts, comments: list[str], description: str) -> Ge
     if easy := read_document(chunks, chunks):  # Easy Diffusion has a chunk for each field
         readings.append((3, easy))
     if not readings and _JOB.search(description):
-        return Generated("Midjourney", description[:_MOST_CHARS].strip(), (), tuple(problems), frozenset(taken))
+        return Generated(
+            "Midjourney", description[:_MOST_CHARS].strip(), (), tuple(problems), frozenset(taken)
+        )
     ranks = [rank for rank, _ in readings]
-    if any(rank < _DRAWING for rank in ranks):  # a drawing counts only where nothing tells what was run
+    if any(
+        rank < _DRAWING for rank in ranks
+    ):  # a drawing counts only where nothing tells what was run
         readings = [one for one in readings if one[0] < _DRAWING]
     problems += [one.problem for _, one in readings if one.problem]
-    generator, prompt, ingredients = _together([one for _, one in sorted(readings, key=lambda one: one[0])])
-    return Generated(generator, prompt, ingredients, tuple(dict.fromkeys(problems)), frozenset(taken))
+    generator, prompt, ingredients = _together(
+        [one for _, one in sorted(readings, key=lambda one: one[0])]
+    )
+    return Generated(
+        generator, prompt, ingredients, tuple(dict.fromkeys(problems)), frozenset(taken)
+    )
 
 
-def _readings(place: str, text: str, chunks: dict[str, str], problems: list[str]) -> Iterator[tuple[int, Reading]]:
+def _readings(
+    place: str, text: str, chunks: dict[str, str], problems: list[str]
+) -> Iterator[tuple[int, Reading]]:
     """What a text says, with how much it counts: documents of a generator, then graphs, texts, and drawings."""
     if len(text) < 2 or place == "invokeai_graph":
         return
@@ -104,7 +122,9 @@ def _readings(place: str, text: str, chunks: dict[str, str], problems: list[str]
         yield 2, found
 
 
-def _of_document(document: Any, chunks: dict[str, str], depth: int) -> Iterator[tuple[int, Reading]]:
+def _of_document(
+    document: Any, chunks: dict[str, str], depth: int
+) -> Iterator[tuple[int, Reading]]:
     around = (
         {**chunks, **{name: value for name, value in document.items() if isinstance(value, str)}}
         if isinstance(document, dict)
@@ -135,7 +155,9 @@ def _together(readings: list[Reading]) -> tuple[str | None, str | None, tuple[In
     if not readings:
         return None, None, ()
     first = readings[0]
-    others = [one for one in readings[1:] if one.generator == first.generator or _are_one_run(first, one)]
+    others = [
+        one for one in readings[1:] if one.generator == first.generator or _are_one_run(first, one)
+    ]
     ingredients = list(first.ingredients)
     for other in others:
         known = {(one.role, stem_of(one.name)) for one in ingredients if one.name}
@@ -159,4 +181,8 @@ def _is_json(text: str) -> bool:
 
 
 def _why(error: Exception) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else f"it is no whole JSON ({error})"
+    return (
+        "it is nested too deeply"
+        if isinstance(error, RecursionError)
+        else f"it is no whole JSON ({error})"
+    )

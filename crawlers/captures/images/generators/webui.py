@@ -51,7 +51,9 @@ _LISTS = ("lora hashes", "lyco hashes", "ti hashes")
 _MOST_STARTS = 20
 _MOST_CHARS = 200_000  # of one line of settings
 _DECODER = json.JSONDecoder(strict=False)
-_MORE_PROMPTS = re.compile(r"(?:hires prompt|adetailer prompt(?: \w+)?|regional prompt)", re.IGNORECASE)
+_MORE_PROMPTS = re.compile(
+    r"(?:hires prompt|adetailer prompt(?: \w+)?|regional prompt)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def read_webui(text: str) -> Reading | None:
     resources = list(_resources(settings))
     models = [*_models(settings), *(one for one in resources if one.role == BASE)]
     others = [one for one in (*adapters, *resources) if one is not None and one.role == ADAPTER]
-    used = [one for one in others if one.name is None or one.listing or stem_of(one.name) not in unused]
+    used = [
+        one for one in others if one.name is None or one.listing or stem_of(one.name) not in unused
+    ]
     return Reading(_program(settings), parts.prompt or None, joined([*_one_base(models), *used]))
 
 
@@ -81,7 +85,15 @@ def _one_base(models: list[Ingredient | None]) -> list[Ingredient | None]:
     files = [one for one in present if not one.listing]
     if len(pages) == 1 and len(files) == 1:
         file, page = files[0], pages[0]
-        return [Ingredient(BASE, file.name or page.name, file.digest or page.digest, file.other_hash, page.listing)]
+        return [
+            Ingredient(
+                BASE,
+                file.name or page.name,
+                file.digest or page.digest,
+                file.other_hash,
+                page.listing,
+            )
+        ]
     return [*models]
 
 
@@ -98,7 +110,10 @@ def _parts(text: str) -> _Parts | None:
     if negative is None and (inline := _NEGATIVE_INLINE.search(before)) is not None:
         return _Parts(before[: inline.start()].strip().rstrip(_BETWEEN), settings)
     prompt = before[: negative.start()] if negative else before
-    return _Parts(prompt.strip() if start == 0 or before.endswith("\n") else prompt.strip().rstrip(_BETWEEN), settings)
+    return _Parts(
+        prompt.strip() if start == 0 or before.endswith("\n") else prompt.strip().rstrip(_BETWEEN),
+        settings,
+    )
 
 
 def _settings(text: str) -> tuple[int | None, dict[str, Any]]:
@@ -140,7 +155,9 @@ def _pairs(line: str) -> Iterator[tuple[str, Any]]:
     while (key := _KEY.match(line, place)) is not None:
         value, place = _value(line, key.end())
         name = (
-            key[1].lower() if key[1].lower() in _KNOWN | _LOOKED_UP or key[1].lower().startswith("addnet") else key[1]
+            key[1].lower()
+            if key[1].lower() in _KNOWN | _LOOKED_UP or key[1].lower().startswith("addnet")
+            else key[1]
         )
         if name not in seen:
             seen.add(name)
@@ -197,7 +214,11 @@ def _adapters(parts: _Parts) -> tuple[list[Ingredient | None], set[str]]:
     settings = parts.settings
     prompts = [
         parts.prompt,
-        *(value for key, value in settings.items() if _MORE_PROMPTS.fullmatch(key) and isinstance(value, str)),
+        *(
+            value
+            for key, value in settings.items()
+            if _MORE_PROMPTS.fullmatch(key) and isinstance(value, str)
+        ),
     ]
     tagged = [name for prompt in prompts for name in tags_in(prompt)]
     found = [named(ADAPTER, name) for name in tagged]
@@ -206,14 +227,21 @@ def _adapters(parts: _Parts) -> tuple[list[Ingredient | None], set[str]]:
         if bare and role_of(kind) == ADAPTER:
             found.append(named(ADAPTER, bare, told))
     for key in _LISTS:
-        found += [named(ADAPTER, name, told) for name, told in [*_listed(settings.get(key)), *_behind(settings, key)]]
+        found += [
+            named(ADAPTER, name, told)
+            for name, told in [*_listed(settings.get(key)), *_behind(settings, key)]
+        ]
     found += _others(settings)
-    written = {stem_of(name.split(":")[0].strip()) for prompt in prompts for name in _all_tags(prompt)}
+    written = {
+        stem_of(name.split(":")[0].strip()) for prompt in prompts for name in _all_tags(prompt)
+    }
     return found, written - {stem_of(name) for name in tagged}
 
 
 def _all_tags(prompt: str) -> list[str]:
-    return re.findall(r"<\s*(?:lora|lyco|lycoris|hypernet)\s*:\s*([^<>\n]{1,400})>", prompt, re.IGNORECASE)
+    return re.findall(
+        r"<\s*(?:lora|lyco|lycoris|hypernet)\s*:\s*([^<>\n]{1,400})>", prompt, re.IGNORECASE
+    )
 
 
 def _listed(told: Any) -> Iterator[tuple[str, str | None]]:
@@ -243,7 +271,9 @@ def _behind(settings: dict[str, Any], key: str) -> Iterator[tuple[str, str]]:
 
 def _others(settings: dict[str, Any]) -> Iterator[Ingredient | None]:
     """Hypernetworks, the extension Additional Networks, and embeddings of older versions."""
-    if isinstance(settings.get("hypernet"), str) and not is_nothing(settings.get("hypernet strength")):
+    if isinstance(settings.get("hypernet"), str) and not is_nothing(
+        settings.get("hypernet strength")
+    ):
         yield named(ADAPTER, settings["hypernet"], settings.get("hypernet hash"))
     if str(settings.get("addnet enabled", "")).lower() == "true":
         for number in range(1, 11):
