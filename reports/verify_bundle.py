@@ -283,21 +283,24 @@ def _tag_files(bundle: Path) -> Iterator[Item]:
     """The four tag files against the tag manifests, whose hashes were signed."""
     digests: dict[str, dict[str, str]] = {}
     listed = [
-        _checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_MANIFESTS
-    ]  # type: ignore[misc]
+        _checked(name, lambda name=name: _collect(bundle, name, digests))
+        for name in TAG_MANIFESTS  # type: ignore[misc]
+    ]
     yield from (item for item in listed if not item.ok)
     for name in TAG_FILES:
         yield _checked(
-            name, lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT)
-        )  # type: ignore[misc]
+            name,
+            lambda name=name: _digests_hold(bundle, name, digests[name], LARGEST_TEXT),  # type: ignore[misc]
+        )
 
 
 def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
     """Each payload file against both manifests, and files and folders that nothing names."""
     digests: dict[str, dict[str, str]] = {}
     listed = [
-        _checked(name, lambda name=name: _collect(bundle, name, digests)) for name in TAG_FILES[2:]
-    ]  # type: ignore[misc]
+        _checked(name, lambda name=name: _collect(bundle, name, digests))
+        for name in TAG_FILES[2:]  # type: ignore[misc]
+    ]
     yield from (item for item in listed if not item.ok)
     # The sealed sizes of single files are not known: none is read that is larger than all of them were.
     most = _octets(bundle)
@@ -312,8 +315,9 @@ def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
             continue
         here = spelled.get(name, name)
         item = _checked(
-            name, lambda name=name, here=here: _digests_hold(bundle, here, digests[name], most)
-        )  # type: ignore[misc]
+            name,
+            lambda name=name, here=here: _digests_hold(bundle, here, digests[name], most),  # type: ignore[misc]
+        )
         yield replace(item, note=_SPELLED_OTHERWISE) if name in spelled and item.ok else item
     for name in sorted(added - set(spelled.values()) - set(renamed.values())):
         yield Item(name, False, _litter(name) or "is named by no manifest: it was added")
@@ -416,8 +420,9 @@ def _seal(bundle: Path, signer: str | None) -> Iterator[Item]:
     for text, signature in ((STATEMENT, SIGNATURE), (TIMES, TIMES_SIGNATURE)):
         for name in (text, signature):
             yield _checked(
-                name, lambda text=text, signature=signature: _signed(bundle, text, signature)
-            )  # type: ignore[misc]
+                name,
+                lambda text=text, signature=signature: _signed(bundle, text, signature),  # type: ignore[misc]
+            )
     yield _checked(KEY, lambda: _the_key(bundle, signer))
     for name in TAG_MANIFESTS:
         yield _checked(name, lambda name=name: _was_signed(bundle, name))  # type: ignore[misc]
@@ -595,8 +600,9 @@ def _timestamps(bundle: Path, roots: tuple[x509.Certificate, ...]) -> Iterator[I
     stamps, pending = found
     for one in stamps:
         yield _checked(
-            f"timestamp {one.get('authority')}", lambda one=one: _timestamp(bundle, one, roots)
-        )  # type: ignore[misc]
+            f"timestamp {one.get('authority')}",
+            lambda one=one: _timestamp(bundle, one, roots),  # type: ignore[misc]
+        )
     waiting = f"; still asked for: {', '.join(pending)}" if pending else ""
     if stamps:
         yield Item(
