@@ -38,7 +38,7 @@ from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 
 EACH = 20  # images of an account
@@ -104,19 +104,21 @@ def _again(picture: bytes) -> bytes:
 class PlainLoop:
     """What anybody would write: open, FaceAnalysis.get, compare with every template."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, scan_session: ScanSession) -> None:
         with redirect_stdout(io.StringIO()):
             self._app = FaceAnalysis(
-                name=str(workshop.pack.folder),
+                name=str(scan_session.pack.folder),
                 allowed_modules=["detection", "recognition"],
                 providers=["CPUExecutionProvider"],
             )
             self._app.prepare(
                 ctx_id=0,
-                det_thresh=workshop.pack.bar.min_detector_score,
-                det_size=workshop.pack.detection_size,
+                det_thresh=scan_session.pack.bar.min_detector_score,
+                det_size=scan_session.pack.detection_size,
             )
-        self._templates = np.concatenate([prototypes for _, prototypes in workshop.watch.templates])
+        self._templates = np.concatenate(
+            [prototypes for _, prototypes in scan_session.watch.templates]
+        )
 
     def images_a_second(self, paths: list[Path]) -> float:
         begin = time.perf_counter()
@@ -145,19 +147,21 @@ def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
     """Rounds in turn, since other work comes and goes on the machine: new accounts, the plain loop on some of their images, ours on
     all of them; and the peak memory after each."""
     settings = Settings(home=home, face_pack="miniature", device="cpu", searches_per_day=1_000_000)
-    workshop = Workshop(settings)
-    captures = Captures(workshop.crawl, settings.captures_path)
-    plain, known, each = PlainLoop(workshop), 0, count // EACH // ROUNDS
-    list(judge_captures(workshop, captures))  # loads the face pack, as making the plain loop did
+    scan_session = ScanSession(settings)
+    captures = Captures(scan_session.crawl, settings.captures_path)
+    plain, known, each = PlainLoop(scan_session), 0, count // EACH // ROUNDS
+    list(
+        judge_captures(scan_session, captures)
+    )  # loads the face pack, as making the plain loop did
     for _ in range(ROUNDS):
         new = fill(captures, known, known + each)
         speed = plain.images_a_second(new[:: max(1, len(new) // PLAIN)])
         begin = time.perf_counter()
-        done = sum(one.images for one in judge_captures(workshop, captures) if not one.known)
+        done = sum(one.images for one in judge_captures(scan_session, captures) if not one.known)
         seconds = time.perf_counter() - begin
         yield Round(speed, each * EACH / seconds, done / seconds), peak_mb()
         known += each
-    workshop.close()
+    scan_session.close()
 
 
 def killed(home: Path) -> dict[str, int]:
@@ -201,10 +205,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         settings = Settings(home=home, face_pack="miniature", device="cpu")
-        workshop = Workshop(settings)
-        register_world(workshop, _Silent())
+        scan_session = ScanSession(settings)
+        register_world(scan_session, _Silent())
         shutil.copytree(home, Path(folder) / "copy")
-        workshop.close()
+        scan_session.close()
         rounds = []
         print(
             f"{'images a second':>16} {'plain loop':>10} {'ours':>6} {'different':>9} {'ratio':>6} {'different':>9}  peak MB"
@@ -220,7 +224,7 @@ def main() -> None:
         )
         print(f"{'medians':>16} {_line(middle)}")
         print(f"median of the rounds' ratios: {median(one.ours / one.plain for one in rounds):.2f}")
-        interrupted = Workshop(
+        interrupted = ScanSession(
             Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
         )
         fill(Captures(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)

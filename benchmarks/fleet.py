@@ -23,8 +23,8 @@ from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.scanning.examination import Budget
 from scanner.scanning.judging import Judgement, Task
-from scanner.scanning.ray_workers import RayCrew
-from scanner.scanning.session import Workshop
+from scanner.scanning.ray_workers import RayWorkerPool
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
@@ -51,13 +51,15 @@ def tasks() -> list[tuple[str, Task]]:
     return found
 
 
-def work_off(crew: RayCrew, work: list[tuple[str, Task]]) -> tuple[dict[str, Any], float]:
+def work_off(
+    worker_pool: RayWorkerPool, work: list[tuple[str, Task]]
+) -> tuple[dict[str, Any], float]:
     started = time.monotonic()
     for key, task in work:
-        crew.submit(key, task)
+        worker_pool.submit(key, task)
     found: dict[str, Any] = {}
-    while crew.pending:
-        for key, judgement in crew.finished(wait=True):
+    while worker_pool.pending:
+        for key, judgement in worker_pool.finished(wait=True):
             assert isinstance(judgement, Judgement), judgement
             assert key not in found, "reported twice"
             record = judgement.record
@@ -69,17 +71,17 @@ def work_off(crew: RayCrew, work: list[tuple[str, Task]]) -> tuple[dict[str, Any
     return found, time.monotonic() - started
 
 
-def warmed(crew: RayCrew, work: list[tuple[str, Task]]) -> RayCrew:
+def warmed(worker_pool: RayWorkerPool, work: list[tuple[str, Task]]) -> RayWorkerPool:
     """Every worker has loaded its base model and drawn once."""
     for _ in range(2):
-        work_off(crew, work[: 2 * len(crew._seats)])
-    return crew
+        work_off(worker_pool, work[: 2 * len(worker_pool._slots)])
+    return worker_pool
 
 
-def killer(crew: RayCrew, after_s: float) -> threading.Thread:
+def killer(worker_pool: RayWorkerPool, after_s: float) -> threading.Thread:
     def kill() -> None:
         time.sleep(after_s)
-        busy = [seat.pid for seat in crew._seats if seat.task is not None and seat.pid]
+        busy = [slot.pid for slot in worker_pool._slots if slot.task is not None and slot.pid]
         if busy:
             os.kill(busy[0], signal.SIGKILL)
 
@@ -90,10 +92,10 @@ def killer(crew: RayCrew, after_s: float) -> threading.Thread:
 
 def main() -> None:
     home = Path(tempfile.mkdtemp())
-    workshop = Workshop(demo_settings(Settings(home=home, device="cpu")))
-    register_world(workshop, Silent())
-    watch = workshop.watch
-    workshop.close()
+    scan_session = ScanSession(demo_settings(Settings(home=home, device="cpu")))
+    register_world(scan_session, Silent())
+    watch = scan_session.watch
+    scan_session.close()
     work = tasks()
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
@@ -102,37 +104,37 @@ def main() -> None:
     cluster.wait_for_nodes()
     settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
 
-    def crew_of(size: int) -> RayCrew:
-        crew = RayCrew(settings, watch, Budget())
-        for seat in crew._seats[size:]:
-            ray.kill(seat.worker, no_restart=True)
-        del crew._seats[size:]
-        return warmed(crew, work)
+    def worker_pool_of(size: int) -> RayWorkerPool:
+        worker_pool = RayWorkerPool(settings, watch, Budget())
+        for slot in worker_pool._slots[size:]:
+            ray.kill(slot.worker, no_restart=True)
+        del worker_pool._slots[size:]
+        return warmed(worker_pool, work)
 
     seconds: dict[int, list[float]] = {1: [], 2: []}
     expected: dict[str, Any] = {}
-    crews = {1: crew_of(1)}
+    worker_pools = {1: worker_pool_of(1)}
     for size in (1, 2):
-        crew = crews[1] if size == 1 else crew_of(2)
+        worker_pool = worker_pools[1] if size == 1 else worker_pool_of(2)
         for _ in range(ROUNDS):
-            found, taken = work_off(crew, work)
+            found, taken = work_off(worker_pool, work)
             expected = expected or found
             assert found == expected
             seconds[size].append(taken)
-        crew.close()
+        worker_pool.close()
         time.sleep(2)
     one, two = (statistics.median(seconds[size]) for size in (1, 2))
     print(
         f"{len(work)} checkpoints: one worker {one:.1f} s, two workers {two:.1f} s, ratio {one / two:.2f}"
     )
-    crew, same, lost = crew_of(2), 0, 0
+    worker_pool, same, lost = worker_pool_of(2), 0, 0
     for turn in range(KILLS):
-        thread = killer(crew, 0.5 + 0.5 * turn)
-        found, _ = work_off(crew, work)
+        thread = killer(worker_pool, 0.5 + 0.5 * turn)
+        found, _ = work_off(worker_pool, work)
         thread.join()
         same += found == expected
-    lost = crew.lost_workers
-    crew.close()
+    lost = worker_pool.lost_workers
+    worker_pool.close()
     print(
         f"{KILLS} runs with a worker killed: {same} with identical verdicts and scores; {lost} workers were lost at work"
     )

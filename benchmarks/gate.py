@@ -28,7 +28,7 @@ import numpy as np
 from scanner.miniature.world import load_world
 from scanner.settings import Settings
 from scanner.web.auth.access import Role, Scope
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 
 BARE = """
 import sys, uvicorn
@@ -170,15 +170,15 @@ def main() -> None:
         check=True,
         capture_output=True,
     )
-    premises = Premises(Settings(home=home), lambda: datetime.now(UTC))
-    account = premises.accounts.create("bench@hub.example", "Bench", [Role.OPERATOR], None)
-    secret = premises.sessions.issue_token(
+    app_context = AppContext(Settings(home=home), lambda: datetime.now(UTC))
+    account = app_context.accounts.create("bench@hub.example", "Bench", [Role.OPERATOR], None)
+    secret = app_context.sessions.issue_token(
         account,
         "bench",
         [Scope.SCANS_READ, Scope.SCANS_WRITE],
         datetime.now(UTC).date() + timedelta(days=1),
     )
-    premises.close()
+    app_context.close()
     headers = {"Authorization": f"Bearer {secret}"}
     port, bare_port = free_port(), free_port()
     url, bare_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bare_port}"

@@ -24,7 +24,7 @@ from face_index.consent import CONSENT_TEXT_VERSION, Consent, Signatory, Terms
 from face_index.faces.face import PackVersion
 from face_index.identity import Proof
 from face_index.vault import Submission
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.trigger_words import named_minor
 
@@ -56,7 +56,7 @@ def name_of(number: int, rng: np.random.Generator) -> str:
     )
 
 
-def fill(workshop: Workshop, people: int) -> None:
+def fill(scan_session: ScanSession, people: int) -> None:
     """One person as a real registration makes them, the others as copies of the rows with names of their own."""
     rng = np.random.default_rng(0)
     for minor in (False, True):
@@ -81,13 +81,13 @@ def fill(workshop: Workshop, people: int) -> None:
             "sam",
             born_on=date(2014, 1, 1) if minor else None,
         )
-        identity = workshop.vault.submit(submission, NOW)
+        identity = scan_session.vault.submit(submission, NOW)
         proof = Proof("passport", None, "olga", NOW)
-        workshop.vault.approve(
+        scan_session.vault.approve(
             identity.identity_id, "olga", proof, NOW, "benchmark", two_people=False
         )
         count = people // 10 if minor else people - people // 10
-        _copy(workshop.vault.db.conn, identity.identity_id, count - 1, rng)
+        _copy(scan_session.vault.db.conn, identity.identity_id, count - 1, rng)
 
 
 def _copy(db: sqlite3.Connection, identity_id: str, count: int, rng: np.random.Generator) -> None:
@@ -110,15 +110,15 @@ def _copy(db: sqlite3.Connection, identity_id: str, count: int, rng: np.random.G
             db.execute(f"insert into identities values ({marks})", list(copy.values()))
 
 
-def plainly(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | None:
+def plainly(scan_session: ScanSession, listing: Listing, file: RemoteFile) -> str | None:
     """Everybody read for each file, and each name looked for as whole words."""
-    today = workshop.clock().date()
+    today = scan_session.clock().date()
     text = (
         " ".join([listing.title, file.name, *listing.tags, *listing.triggers])
         .casefold()
         .replace("_", " ")
     )
-    for identity in workshop.vault.identities():
+    for identity in scan_session.vault.identities():
         if identity.is_minor(today) and identity.is_active(today):
             words = r"[\W_]+".join(map(re.escape, identity.name.casefold().split()))
             if re.search(rf"\b{words}\b", text):
@@ -126,7 +126,9 @@ def plainly(workshop: Workshop, listing: Listing, file: RemoteFile) -> str | Non
     return None
 
 
-def milliseconds(way: Callable[..., object], workshop: Workshop, files: int) -> tuple[float, float]:
+def milliseconds(
+    way: Callable[..., object], scan_session: ScanSession, files: int
+) -> tuple[float, float]:
     """Of the first file, and the median of the others."""
     seconds = []
     for number in range(files):
@@ -139,7 +141,7 @@ def milliseconds(way: Callable[..., object], workshop: Workshop, files: int) -> 
             file,
         )
         began = time.perf_counter()
-        way(workshop, listing, file)
+        way(scan_session, listing, file)
         seconds.append(time.perf_counter() - began)
     return 1000 * seconds[0], 1000 * float(np.median(seconds[1:]))
 
@@ -149,17 +151,17 @@ def main() -> None:
     given.add_argument("--people", type=int, default=10_000)
     people = given.parse_args().people
     with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(Settings(home=Path(folder)), clock=lambda: NOW)
-        fill(workshop, people)
+        scan_session = ScanSession(Settings(home=Path(folder)), clock=lambda: NOW)
+        fill(scan_session, people)
         print(
-            f"{workshop.vault.count():,} people, {len(workshop.vault.minors(NOW.date())):,} of them minors"
+            f"{scan_session.vault.count():,} people, {len(scan_session.vault.minors(NOW.date())):,} of them minors"
         )
         for name, way, files in (("the plain way", plainly, 6), ("ours", named_minor, 501)):
-            first, median = milliseconds(way, workshop, files)
+            first, median = milliseconds(way, scan_session, files)
             print(
                 f"{name}: {first:,.1f} ms the first file, {median:,.3f} ms each of the others (median of {files - 1})"
             )
-        workshop.close()
+        scan_session.close()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents import case_report
 from reports.documents.case_report import case_html, case_pdf
 from reports.evidence.bundle import BundleRequest, write_bundle
@@ -36,12 +36,14 @@ def median_of(work: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
-def whole_pictures(html: str, docket: Docket, digests: list[str]) -> str:
+def whole_pictures(html: str, case_store: CaseStore, digests: list[str]) -> str:
     """The same report with every picture as it is kept."""
     waiting = iter(digests)
     return re.sub(
         r"data:image/jpeg;base64,[^\"]+",
-        lambda _: "data:image/png;base64," + base64.b64encode(docket.kept(next(waiting))).decode(),
+        lambda _: (
+            "data:image/png;base64," + base64.b64encode(case_store.kept(next(waiting))).decode()
+        ),
         html,
     )
 
@@ -49,29 +51,29 @@ def whole_pictures(html: str, docket: Docket, digests: list[str]) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        docket = Docket(folder / "cases.db", folder / "evidence")
-        case = reviewed(docket, make_case(docket, samples=64, size=512))
+        case_store = CaseStore(folder / "cases.db", folder / "evidence")
+        case = reviewed(case_store, make_case(case_store, samples=64, size=512))
         print(
             f"{platform.machine()}, {platform.processor() or 'processor unknown'}; {ROUNDS} rounds, medians"
         )
         for language in ("en", "zh-CN"):
-            html = case_html(case, docket, language)
+            html = case_html(case, case_store, language)
             pdf = case_pdf(html, case, language)
             seconds = median_of(
                 lambda language=language: case_pdf(
-                    case_html(case, docket, language), case, language
+                    case_html(case, case_store, language), case, language
                 )
             )
             print(
                 f"{language}: HTML and PDF in {seconds:.2f} s; HTML {len(html) / 1e6:.2f} MB, PDF {len(pdf) / 1e6:.2f} MB"
             )
-        html = case_html(case, docket)
+        html = case_html(case, case_store)
         digests = [
             one
             for sample in case_report._worth_showing(case)
             for one in (sample.image_sha256, sample.control_sha256)
         ]
-        plain = whole_pictures(html, docket, digests)
+        plain = whole_pictures(html, case_store, digests)
         started = time.perf_counter()
         size = len(case_pdf(plain, case, "en"))
         print(
@@ -81,12 +83,12 @@ def main() -> None:
 
         def seal() -> None:
             number = len(list(folder.glob("bundle-*")))
-            write_bundle(case, docket, folder / f"bundle-{number}", BundleRequest(), lambda text: (key.sign(text), key.public_key().public_bytes_raw()), [], AT)  # fmt: skip
+            write_bundle(case, case_store, folder / f"bundle-{number}", BundleRequest(), lambda text: (key.sign(text), key.public_key().public_bytes_raw()), [], AT)  # fmt: skip
 
         print(
             f"bundle with four reports: {median_of(seal):.2f} s; verified in {median_of(lambda: verify(folder / 'bundle-0')):.2f} s"
         )
-        docket.close()
+        case_store.close()
 
 
 if __name__ == "__main__":

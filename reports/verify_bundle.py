@@ -283,8 +283,8 @@ def _tag_files(bundle: Path) -> Iterator[Item]:
     """The four tag files against the tag manifests, whose hashes were signed."""
     digests: dict[str, dict[str, str]] = {}
     listed = [
-        _checked(name, lambda name=name: _collect(bundle, name, digests))
-        for name in TAG_MANIFESTS  # type: ignore[misc]
+        _checked(name, lambda name=name: _collect(bundle, name, digests))  # type: ignore[misc]
+        for name in TAG_MANIFESTS
     ]
     yield from (item for item in listed if not item.ok)
     for name in TAG_FILES:
@@ -298,8 +298,8 @@ def _files(bundle: Path, present: set[str], empty: list[str]) -> Iterator[Item]:
     """Each payload file against both manifests, and files and folders that nothing names."""
     digests: dict[str, dict[str, str]] = {}
     listed = [
-        _checked(name, lambda name=name: _collect(bundle, name, digests))
-        for name in TAG_FILES[2:]  # type: ignore[misc]
+        _checked(name, lambda name=name: _collect(bundle, name, digests))  # type: ignore[misc]
+        for name in TAG_FILES[2:]
     ]
     yield from (item for item in listed if not item.ok)
     # The sealed sizes of single files are not known: none is read that is larger than all of them were.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from crawlers.http.budgets import HostBudgets
 from crawlers.http.destinations import Destinations, is_address
 from crawlers.http.transport import USER_AGENT, Transport
-from crawlers.hubs.catalog import REMOTE_HUBS, HubDoor
+from crawlers.hubs.catalog import REMOTE_HUBS, HubRegistry
 from scanner.errors import KeyringUnusable
 from scanner.settings import Settings
 
@@ -29,10 +29,10 @@ def open_transport(settings: Settings) -> Transport:
     return transport
 
 
-def open_hubs(settings: Settings, transport: Transport) -> HubDoor:
+def open_hubs(settings: Settings, transport: Transport) -> HubRegistry:
     """The door to all hubs, with the operator's token for each."""
     tokens = {name: token for name in REMOTE_HUBS if (token := token_of(settings, name))}
-    return HubDoor(transport, tokens)
+    return HubRegistry(transport, tokens)
 
 
 def token_of(settings: Settings, hub: str) -> str | None:

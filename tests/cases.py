@@ -25,7 +25,7 @@ from reports.cases.case import (
     TieRecord,
     TimelineEvent,
 )
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -37,20 +37,20 @@ def png(seed: int, size: int = 24) -> bytes:
     return buffer.getvalue()
 
 
-def make_case(docket: Docket, samples: int = 8, size: int = 24, **changes: Any) -> Case:
+def make_case(case_store: CaseStore, samples: int = 8, size: int = 24, **changes: Any) -> Case:
     """A case with its evidence kept in the docket, filed as a draft."""
     shown = tuple(
         SampleRecord(
             prompt="photo of ohwx person, adult", negative_prompt="nude, child", seed=1000 + number, scale=1.0,
-            image_sha256=docket.keep(png(number, size)), control_sha256=docket.keep(png(500 + number, size)),
+            image_sha256=case_store.keep(png(number, size)), control_sha256=case_store.keep(png(500 + number, size)),
             face_found=number != 3, score=None if number == 3 else 0.7 + number / 100, control_score=0.1 - number / 50,
             stage="evidence", number=number, trigger="ohwx person", batch=1, control_batch=1,
             pixels_sha256="12" * 32, control_pixels_sha256="34" * 32, flagged=number == 4, quality=0.9, in_mean=number != 3,
         )
         for number in range(samples)
     )  # fmt: skip
-    header = docket.keep(b'{"__metadata__":{"ss_output_name":"erika"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "header")  # fmt: skip
-    capture = docket.keep(b'{"id": 1, "name": "Erika <script>"}', "capture")
+    header = case_store.keep(b'{"__metadata__":{"ss_output_name":"erika"},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', "header")  # fmt: skip
+    capture = case_store.keep(b'{"id": 1, "name": "Erika <script>"}', "capture")
     checkpoint = CheckpointRecord(
         file="evil<script>.safetensors", sha256="ab" * 32, weights_hash="cd" * 32, size_bytes=1234, kind="lora", family="SD1",
         triggers=("ohwx", "ohwx person"),
@@ -81,15 +81,15 @@ def make_case(docket: Docket, samples: int = 8, size: int = 24, **changes: Any) 
         concentration=0.9, runner_up=0.2, share=1.0, authorisation="no licence covers it", environment=environment,
     )  # fmt: skip
     case = replace(case, **changes)
-    docket.open(case)
+    case_store.open(case)
     return case
 
 
-def make_sighted_case(docket: Docket, **changes: Any) -> Case:
+def make_sighted_case(case_store: CaseStore, **changes: Any) -> Case:
     """A case about an account whose captured images show somebody, filed as a draft."""
     images = tuple(
         SightedImage(
-            docket.keep(png(number, 48), "captured"), docket.keep(png(900 + number)), f"https://cdn.example/{number}.png", (number,), 1 + number,
+            case_store.keep(png(number, 48), "captured"), case_store.keep(png(900 + number)), f"https://cdn.example/{number}.png", (number,), 1 + number,
             1, 0.8 + number / 100, in_mean=True, says=(("generator", "AUTOMATIC1111"), ("adapter", "erika <b> (abcdef0123)")),
         )
         for number in range(4)
@@ -128,7 +128,7 @@ def make_sighted_case(docket: Docket, **changes: Any) -> Case:
         6,
         5,
     )
-    like = make_case(docket, case_id="decade0123456789")
+    like = make_case(case_store, case_id="decade0123456789")
     place = replace(
         like.checkpoint, file="Fake Erika · social", sha256="ab" * 32, weights_hash=None, size_bytes=0, kind="captured images", family="",
         triggers=(), training={}, signals=(), hub="social", listing_url="https://social.example/u/1", header_sha256=None, timeline=(), captures=(),
@@ -140,13 +140,13 @@ def make_sighted_case(docket: Docket, **changes: Any) -> Case:
     case = replace(
         like, case_id="5ee1ab0123456789", checkpoint=place, method=method, samples=(), sighting=sighting, control_score=None, lift=None, **changes
     )  # fmt: skip
-    docket.open(case)
+    case_store.open(case)
     return case
 
 
-def reviewed(docket: Docket, case: Case, decision: str = "confirm", eyes: int = 1) -> Case:
+def reviewed(case_store: CaseStore, case: Case, decision: str = "confirm", eyes: int = 1) -> Case:
     """The case after Li Na's decision, with a line of custody."""
-    docket.add(
+    case_store.add(
         case.case_id,
         "review",
         "Li Na",
@@ -154,4 +154,4 @@ def reviewed(docket: Docket, case: Case, decision: str = "confirm", eyes: int = 
         {"decision": decision, "reason": "one face throughout", "eyes": eyes},
     )
     line = CustodyEntry(5, AT.isoformat(), "olga", "case-opened", {"case": case.case_id}, "89" * 32)
-    return replace(docket.case(case.case_id), custody=(line,))
+    return replace(case_store.case(case.case_id), custody=(line,))

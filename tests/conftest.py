@@ -30,7 +30,7 @@ from face_index.gallery.templates import make_prototypes
 from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -226,8 +226,8 @@ class Silent:
 
 
 @pytest.fixture
-def docket(tmp_path: Path) -> Iterator[Docket]:
-    opened = Docket(tmp_path / "cases.db", tmp_path / "evidence")
+def case_store(tmp_path: Path) -> Iterator[CaseStore]:
+    opened = CaseStore(tmp_path / "cases.db", tmp_path / "evidence")
     yield opened
     opened.close()
 

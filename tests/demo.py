@@ -12,7 +12,7 @@ from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import load_world
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import load_settings
 
 
@@ -23,15 +23,15 @@ class _Silent:
 
 def scan_the_hub(home: Path) -> dict[str, Any]:
     """What `scan --json` prints of it."""
-    workshop = Workshop(demo_settings(load_settings({"home": home})))
-    register_world(workshop, _Silent())
+    scan_session = ScanSession(demo_settings(load_settings({"home": home})))
+    register_world(scan_session, _Silent())
     with serve_hub(load_world().files) as host:
         # The hub's signed downloads lie on another host name, as Civitai's do.
         for place in (host, host.replace("127.0.0.1", "localhost")):
-            workshop.transport.destinations.allow(place)
-        result = run_scan(workshop, [f"civitai={host}"], _Silent())
-    path = write_report(workshop, result, "en")
-    workshop.close()
+            scan_session.transport.destinations.allow(place)
+        result = run_scan(scan_session, [f"civitai={host}"], _Silent())
+    path = write_report(scan_session, result, "en")
+    scan_session.close()
     return {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
 
 

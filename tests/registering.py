@@ -10,31 +10,35 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from scanner.captures.releases import Person, Releases
 from scanner.factories import open_vault
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from tests.conftest import PHOTO, proof, prototypes_of
 
 
-def register_somebody(workshop: Workshop, name: str = "late person") -> Identity:
+def register_somebody(scan_session: ScanSession, name: str = "late person") -> Identity:
     """Submit and approve a person over a connection of their own, as another process does it."""
-    now = workshop.clock()
+    now = scan_session.clock()
     consent = Consent(
         name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
     )
-    version = workshop.reader.version
+    version = scan_session.reader.version
     prototypes = prototypes_of(sum(name.encode()), version.dimension)
-    vault = open_vault(workshop.settings)
+    vault = open_vault(scan_session.settings)
     identity = vault.submit(Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now)
     approved = vault.approve(identity.identity_id, "olga", proof(), now, "told apart")
     vault.close()
     return approved
 
 
-def release_all(workshop: Workshop, name: str = "Rita Mann", decision: str = "release") -> int:
+def release_all(
+    scan_session: ScanSession, name: str = "Rita Mann", decision: str = "release"
+) -> int:
     """Decide about all captures that wait for a second person; how many accounts and pages those were."""
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
-    releases = Releases(captures, workshop.ledger, workshop.vault)
+    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    releases = Releases(captures, scan_session.scan_store, scan_session.vault)
     waiting = list(releases.waiting())
     for one in waiting:
         login = f"{name.split(maxsplit=1)[0].lower()}@example.org"
-        releases.decide(one, Person(name, login), decision, "an impostor's page", workshop.clock())
+        releases.decide(
+            one, Person(name, login), decision, "an impostor's page", scan_session.clock()
+        )
     return len(waiting)

@@ -37,7 +37,7 @@ from crawlers.errors import (
     NotWeights,
 )
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -74,7 +74,7 @@ def checkpoints(tmp_path: Path) -> CheckpointStore:
 def acquisition(
     store: CrawlStore, checkpoints: CheckpointStore, transport: Transport, clock: Clock
 ) -> Acquisition:
-    return Acquisition(store, checkpoints, HubDoor(transport), clock)  # type: ignore[arg-type]
+    return Acquisition(store, checkpoints, HubRegistry(transport), clock)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from cryptography.x509 import load_pem_x509_certificates
 import reports.verify_bundle
 from reports.cases.case import Case, case_to_dict
 from reports.cases.case_schema import published_schema, schema_text
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.timestamping import Authority, pending, write_timestamps
@@ -63,28 +63,30 @@ def asked(servers: list[TimestampAuthority]) -> list[Authority]:
 
 
 @pytest.fixture(scope="module")
-def docket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docket]:
+def case_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseStore]:
     folder = tmp_path_factory.mktemp("docket")
-    opened = Docket(folder / "cases.db", folder / "evidence")
+    opened = CaseStore(folder / "cases.db", folder / "evidence")
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def case(docket: Docket) -> Case:
-    return reviewed(docket, make_case(docket))
+def case(case_store: CaseStore) -> Case:
+    return reviewed(case_store, make_case(case_store))
 
 
 @pytest.fixture(scope="module")
 def sealed(
-    docket: Docket,
+    case_store: CaseStore,
     case: Case,
     authorities: list[TimestampAuthority],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A whole bundle; tests that damage it take a copy."""
     folder = tmp_path_factory.mktemp("bundles") / "evidence"
-    return write_bundle(case, docket, folder, BundleRequest(), signer(), asked(authorities), NOW)
+    return write_bundle(
+        case, case_store, folder, BundleRequest(), signer(), asked(authorities), NOW
+    )
 
 
 @pytest.fixture
@@ -186,11 +188,11 @@ class TestSound:
         assert published_schema() == schema_text()
 
     def test_the_payload_is_the_same_each_time(
-        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+        self, sealed: Path, case_store: CaseStore, case: Case, tmp_path: Path
     ) -> None:
         again = write_bundle(
             case,
-            docket,
+            case_store,
             tmp_path / "again",
             BundleRequest(),
             signer(2),
@@ -211,19 +213,25 @@ class TestSound:
         apart = {name for name in first if not name.name.startswith("report.")}
         assert {name: first[name] for name in apart} == {name: second[name] for name in apart}
         same_key = write_bundle(
-            case, docket, tmp_path / "third", BundleRequest(), signer(), [], NOW + timedelta(days=3)
+            case,
+            case_store,
+            tmp_path / "third",
+            BundleRequest(),
+            signer(),
+            [],
+            NOW + timedelta(days=3),
         )
         assert all((same_key / "data" / name).read_bytes() == data for name, data in first.items())
 
     def test_weights_go_in_only_when_asked(
-        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+        self, sealed: Path, case_store: CaseStore, case: Case, tmp_path: Path
     ) -> None:
         weights = tmp_path / "weights.safetensors"
         weights.write_bytes(b"weights")
         with pytest.raises(EvidenceAltered):
             write_bundle(
                 case,
-                docket,
+                case_store,
                 tmp_path / "b",
                 BundleRequest(("en",), weights, pdf=False),
                 signer(),
@@ -235,7 +243,7 @@ class TestSound:
         )
         folder = write_bundle(
             case,
-            docket,
+            case_store,
             tmp_path / "b",
             BundleRequest(("en",), weights, pdf=False),
             signer(),
@@ -299,12 +307,12 @@ class TestDamaged:
     def test_timestamps_of_another_bundle(
         self,
         copy: Path,
-        docket: Docket,
+        case_store: CaseStore,
         case: Case,
         authorities: list[TimestampAuthority],
         tmp_path: Path,
     ) -> None:
-        other = write_bundle(case, docket, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), NOW + timedelta(days=1))  # fmt: skip
+        other = write_bundle(case, case_store, tmp_path / "other", BundleRequest(("en",), pdf=False), signer(), asked(authorities), NOW + timedelta(days=1))  # fmt: skip
         for name in ("ec.tsr", "ec.tsq"):
             shutil.copyfile(other / "seal" / name, copy / "seal" / name)
         assert {"seal/ec.tsr", "seal/ec.tsq"} == set(problems(verify(copy)))
@@ -366,10 +374,16 @@ class TestDamaged:
         assert problems(verify(folder)) == ["report, case and seal belong together"]
 
     def test_a_whole_bundle_made_anew_by_a_stranger_needs_the_published_key(
-        self, docket: Docket, case: Case, tmp_path: Path
+        self, case_store: CaseStore, case: Case, tmp_path: Path
     ) -> None:
         forged = write_bundle(
-            case, docket, tmp_path / "forged", BundleRequest(("en",), pdf=False), signer(9), [], NOW
+            case,
+            case_store,
+            tmp_path / "forged",
+            BundleRequest(("en",), pdf=False),
+            signer(9),
+            [],
+            NOW,
         )
         known = hashlib.sha256(signer()(b"")[1]).hexdigest()
         assert problems(verify(forged)) == []
@@ -377,13 +391,19 @@ class TestDamaged:
         assert problems(verify(forged, signer=known)) == ["seal/key.pub"]
 
     def test_a_case_that_does_not_fit_its_schema(
-        self, docket: Docket, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, case_store: CaseStore, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fields = {**case_to_dict(case), "score": "high", "extra": 1}
         monkeypatch.setattr("reports.evidence.bundle.case_to_dict", lambda _: fields)
         with pytest.raises(UnreadableBundle, match="case matches its schema"):
             write_bundle(
-                case, docket, tmp_path / "odd", BundleRequest(("en",), pdf=False), signer(), [], NOW
+                case,
+                case_store,
+                tmp_path / "odd",
+                BundleRequest(("en",), pdf=False),
+                signer(),
+                [],
+                NOW,
             )
         assert not list(tmp_path.iterdir())
 
@@ -399,14 +419,14 @@ class TestAttacks:
     def test_timestamps_cannot_be_taken_off(
         self,
         copy: Path,
-        docket: Docket,
+        case_store: CaseStore,
         case: Case,
         authorities: list[TimestampAuthority],
         tmp_path: Path,
     ) -> None:
         bare = write_bundle(
             case,
-            docket,
+            case_store,
             tmp_path / "bare",
             BundleRequest(("en",), pdf=False),
             signer(),
@@ -586,14 +606,18 @@ class TestTimestamps:
         assert problems(verify(sealed, roots=ec_only)) == ["timestamp rsa"]
 
     def test_offline_the_bundle_says_so_and_is_stamped_later(
-        self, docket: Docket, case: Case, authorities: list[TimestampAuthority], tmp_path: Path
+        self,
+        case_store: CaseStore,
+        case: Case,
+        authorities: list[TimestampAuthority],
+        tmp_path: Path,
     ) -> None:
         away = Authority("away", "http://127.0.0.1:9/")
         one, other = authorities
         one.failures = [503]
         folder = write_bundle(
             case,
-            docket,
+            case_store,
             tmp_path / "b",
             BundleRequest(("en",), pdf=False),
             signer(),
@@ -616,7 +640,7 @@ class TestTimestamps:
 
     def test_an_answer_that_does_not_hold_is_not_kept(
         self,
-        docket: Docket,
+        case_store: CaseStore,
         case: Case,
         authorities: list[TimestampAuthority],
         tmp_path: Path,
@@ -628,7 +652,7 @@ class TestTimestamps:
             name = f"b{len(wrong)}"
             folder = write_bundle(
                 case,
-                docket,
+                case_store,
                 tmp_path / name,
                 BundleRequest(("en",), pdf=False),
                 signer(),
@@ -647,11 +671,11 @@ class TestTimestamps:
 
 class TestWriting:
     def test_nothing_is_overwritten_and_nothing_half_made_is_left(
-        self, sealed: Path, docket: Docket, case: Case, tmp_path: Path
+        self, sealed: Path, case_store: CaseStore, case: Case, tmp_path: Path
     ) -> None:
         with pytest.raises(BundleExists):
-            write_bundle(case, docket, sealed, BundleRequest(), signer(), [], NOW)
-        bare = Docket(tmp_path / "cases.db", tmp_path / "evidence")
+            write_bundle(case, case_store, sealed, BundleRequest(), signer(), [], NOW)
+        bare = CaseStore(tmp_path / "cases.db", tmp_path / "evidence")
         with pytest.raises(EvidenceAltered):
             write_bundle(
                 case, bare, tmp_path / "b", BundleRequest(("en",), pdf=False), signer(), [], NOW

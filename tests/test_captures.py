@@ -28,7 +28,7 @@ from face_index.faces.capture_faces import Captured, faces_in
 from face_index.faces.insight import InsightFaceReader
 from face_index.faces.packs import FacePack
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.review import require_confirmed
 from reports.documents.case_report import case_html
 from reports.errors import NotReviewed
@@ -36,15 +36,15 @@ from reports.evidence.sealing import seal_capture
 from reports.verify_bundle import verify
 from scanner.captures.filing import judge_captures
 from scanner.captures.intake import Intake, TakenIn
-from scanner.captures.isolated_reader import ReadingRoom
+from scanner.captures.isolated_reader import IsolatedReader
 from scanner.captures.subjects import Sighting, Subject, judge
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
 from scanner.scanning.judging import Bench
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from tests.cases import make_sighted_case, reviewed
 from tests.registering import release_all
@@ -247,9 +247,9 @@ def captured_home(
     """The demo's home, and 31 captures of the miniature world's posts beside it."""
     base = tmp_path_factory.mktemp("captured")
     shutil.copytree(demo_home, base / "home")
-    desk = CaseDesk(Settings(home=base / "home", face_pack="miniature"))
+    service = CaseService(Settings(home=base / "home", face_pack="miniature"))
     world, made = load_world(), dict[int, list[MadePicture]]()
-    for case in desk.docket.cases():
+    for case in service.case_store.cases():
         seed = next((one.seed for one in world.registered if one.name == case.identity_name), None)
         if seed is not None and not made.get(seed):
             name, digest = (
@@ -257,8 +257,10 @@ def captured_home(
                 (case.checkpoint.weights_hash or "")[:12],
             )
             shown = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
-            made[seed] = [MadePicture(desk.docket.kept(sha256), name, digest) for sha256 in shown]
-    desk.close()
+            made[seed] = [
+                MadePicture(service.case_store.kept(sha256), name, digest) for sha256 in shown
+            ]
+    service.close()
     assert len(made) == 7
     write_posts(base / "posts", world, made)
     return base
@@ -280,10 +282,12 @@ def taken(captured_home: Path) -> dict[str, Any]:
     told = dict(json.loads(done.stdout))
     assert not any(one["identities"] or one["cases"] for one in told["judged"])
     settings = Settings(home=captured_home / "home", face_pack="miniature", device="cpu")
-    workshop = Workshop(settings)
-    release_all(workshop)
-    judged = list(judge_captures(workshop, Captures(workshop.crawl, settings.captures_path)))
-    workshop.close()
+    scan_session = ScanSession(settings)
+    release_all(scan_session)
+    judged = list(
+        judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path))
+    )
+    scan_session.close()
     return {**told, "judged": json.loads(json.dumps([asdict(one) for one in judged]))}
 
 
@@ -302,12 +306,16 @@ class TestWorld:
     def test_pictures_are_tied_to_the_adapter_that_made_them(
         self, taken: dict[str, Any], captured_home: Path
     ) -> None:
-        docket = Docket(captured_home / "home" / "cases.db", captured_home / "home" / "evidence")
+        case_store = CaseStore(
+            captured_home / "home" / "cases.db", captured_home / "home" / "evidence"
+        )
         files = {seed: file for file in load_world().files for seed in file.person_seeds}
         for seed in range(101, 108):
             [judged] = [one for one in taken["judged"] if f"imp{seed} " in one["name"]]
             case = next(
-                docket.case(one) for one in judged["cases"] if docket.case(one).outcome == "match"
+                case_store.case(one)
+                for one in judged["cases"]
+                if case_store.case(one).outcome == "match"
             )
             assert case.identity_name == f"person-{seed}"
             assert case.sighting is not None
@@ -317,7 +325,7 @@ class TestWorld:
             assert len(made) == POSTS_EACH // 2
             assert all(image.says[2][0] == "adapter" for image in made)
             assert max(image.copies for image in case.sighting.images) == 2
-        docket.close()
+        case_store.close()
 
     def test_offers_of_likeness_models_become_listings(
         self, taken: dict[str, Any], captured_home: Path
@@ -448,7 +456,7 @@ class TestIntake:
         )
         (tmp_path / "many.har").write_bytes(b'{"log": [' + b"[]," * 40_000_000 + b"[]]}")
         (tmp_path / "good.html").write_text("<html><title>Good</title></html>")
-        room = ReadingRoom(memory_bytes=1_100_000_000)
+        room = IsolatedReader(memory_bytes=1_100_000_000)
         refused = {
             "long.warc.gz": "it ends inside a record",
             "many.har": "memory|process down|cannot be read",
@@ -464,7 +472,7 @@ class TestIntake:
                 with pytest.raises(CaptureRefused, match=problem):
                     room.read(tmp_path / name, tmp_path / f"room-{name}", Limits(), captures, "x")
         room.close()
-        late = ReadingRoom(seconds=0.01)
+        late = IsolatedReader(seconds=0.01)
         (tmp_path / "late").mkdir()
         with pytest.raises(CaptureRefused, match="took longer"):
             late.read(tmp_path / "good.html", tmp_path / "late", Limits(), captures, "x")
@@ -516,15 +524,15 @@ class TestIntake:
             taking = Intake(settings)
             taking.take_one(folder / f"more{number}.png", "olga", None, ("wechat", "小王"))
             taking.close()
-            workshop = Workshop(settings)
-            release_all(workshop)
-            list(judge_captures(workshop, Captures(workshop.crawl, settings.captures_path)))
-            cases = [case for case in workshop.docket.cases() if case.sighting is not None]
-            workshop.close()
+            scan_session = ScanSession(settings)
+            release_all(scan_session)
+            list(judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path)))
+            cases = [case for case in scan_session.case_store.cases() if case.sighting is not None]
+            scan_session.close()
             return cases
 
-        desk = CaseDesk(settings)
-        before = [case for case in desk.docket.cases() if case.sighting is not None]
+        service = CaseService(settings)
+        before = [case for case in service.case_store.cases() if case.sighting is not None]
         assert [case.status for case in before] == ["draft"]
         after = took_in(1)
         assert sorted(case.status for case in after) == ["draft", "superseded"]
@@ -533,12 +541,12 @@ class TestIntake:
         assert len(stands.sighting.images) == 5
         with pytest.raises(NotReviewed, match="decide about that one"):
             require_confirmed(next(case for case in after if case.status == "superseded"))
-        desk.write_report(stands.case_id, home / "seen", "en", redacted=False, pdf=False)
-        desk.review(stands.case_id, "Rita", "confirm", "it is her")
+        service.write_report(stands.case_id, home / "seen", "en", redacted=False, pdf=False)
+        service.review(stands.case_id, "Rita", "confirm", "it is her")
         assert len(took_in(2)) == len(after)  # no second case of what is decided
-        note = desk.docket.entries(stands.case_id)[-1]
+        note = service.case_store.entries(stands.case_id)[-1]
         assert (note.kind, "6 images" in note.details["text"]) == ("note", True)
-        desk.close()
+        service.close()
 
     def test_a_file_taken_in_by_mistake_is_removed_and_what_a_case_rests_on_is_not(
         self, taken: dict[str, Any], captured_home: Path, tmp_path: Path
@@ -562,9 +570,9 @@ class TestIntake:
         assert not bag.exists()
         assert run("captures", "show", wrong, home=home).returncode == 3
         cited = next(one for one in taken["judged"] if one["outcome"] == "match")["cases"][0]
-        docket = Docket(home / "cases.db", home / "evidence")
-        sighting = docket.case(cited).sighting
-        docket.close()
+        case_store = CaseStore(home / "cases.db", home / "evidence")
+        sighting = case_store.case(cited).sighting
+        case_store.close()
         assert sighting is not None
         kept = sighting.captures[0].capture_id
         done = run("captures", "remove", kept, "--reason", "x", home=home)
@@ -603,31 +611,31 @@ class TestIntake:
         shutil.copytree(demo_home, home)
         folder.mkdir()
         settings = Settings(home=home, face_pack="miniature", device="cpu")
-        taking, desk = Intake(settings), CaseDesk(settings)
+        taking, service = Intake(settings), CaseService(settings)
         paths = [
             saved(folder, str(seed), [photo(seed, 700 + number) for number in range(4)])
             for seed in (108, 109)
         ]
         first, second = (taking.take_one(path, "olga").capture.capture_id for path in paths)
-        workshop = Workshop(settings)
-        assert [one.held for one in judge_captures(workshop, taking.captures)] == [True, True]
-        release_all(workshop)
+        scan_session = ScanSession(settings)
+        assert [one.held for one in judge_captures(scan_session, taking.captures)] == [True, True]
+        release_all(scan_session)
 
         def remove_the_first(name: str) -> None:
             if name == "108.html":
-                desk.remove_capture(taking.captures, first, "not ours")
+                service.remove_capture(taking.captures, first, "not ours")
 
-        judged = judge_captures(workshop, taking.captures, remove_the_first)
+        judged = judge_captures(scan_session, taking.captures, remove_the_first)
         assert [one.name for one in judged] == ["109.html"]
-        assert not desk.docket.resting_on(first)
-        assert len(desk.docket.resting_on(second)) == 1
+        assert not service.case_store.resting_on(first)
+        assert len(service.case_store.resting_on(second)) == 1
         with (
             shared(taking.captures.folder),
             pytest.raises(CapturesBusy),
             alone(taking.captures.folder, wait_s=0),
         ):
             pass
-        for one in (workshop, desk, taking):
+        for one in (scan_session, service, taking):
             one.close()
 
     def test_a_killed_removal_is_finished_by_the_next_command(
@@ -781,14 +789,14 @@ class TestIntake:
 
 class TestReport:
     @pytest.fixture
-    def case(self, docket: Docket) -> Case:
-        return reviewed(docket, make_sighted_case(docket))
+    def case(self, case_store: CaseStore) -> Case:
+        return reviewed(case_store, make_sighted_case(case_store))
 
     @pytest.mark.parametrize("language", ["en", "zh-CN"])
     def test_all_that_a_reader_needs_is_there(
-        self, docket: Docket, case: Case, language: str
+        self, case_store: CaseStore, case: Case, language: str
     ) -> None:
-        text = case_html(case, docket, language, fingerprint="fe" * 32)
+        text = case_html(case, case_store, language, fingerprint="fe" * 32)
         for told in (
             "Erika Mustermann",
             "https://social.example/post/3",
@@ -805,8 +813,8 @@ class TestReport:
         assert "Post <i>" not in text
         assert ("所固定的页面" in text) == (language == "zh-CN")
 
-    def test_a_redacted_copy_shows_no_face(self, docket: Docket, case: Case) -> None:
-        plain, redacted = (case_html(case, docket, redacted=told) for told in (False, True))
+    def test_a_redacted_copy_shows_no_face(self, case_store: CaseStore, case: Case) -> None:
+        plain, redacted = (case_html(case, case_store, redacted=told) for told in (False, True))
         assert (
             plain.count("data:image/jpeg;base64,") == redacted.count("data:image/jpeg;base64,") == 4
         )

@@ -15,7 +15,7 @@ import pytest
 
 from face_index.faces.photos import PhotoRefused, photo_from
 from reports.cases.case import Case, case_from_dict, case_to_dict
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents.case_report import case_html, case_pdf
 from reports.documents.monthly import month_html
 from reports.documents.translation import LANGUAGES
@@ -25,13 +25,13 @@ from tests.cases import AT, make_case, png, reviewed
 
 
 @pytest.fixture
-def case(docket: Docket) -> Case:
-    return reviewed(docket, make_case(docket))
+def case(case_store: CaseStore) -> Case:
+    return reviewed(case_store, make_case(case_store))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_that_a_reader_needs_is_there(docket: Docket, case: Case, language: str) -> None:
-    text = case_html(case, docket, language, fingerprint="fe" * 32)
+def test_all_that_a_reader_needs_is_there(case_store: CaseStore, case: Case, language: str) -> None:
+    text = case_html(case, case_store, language, fingerprint="fe" * 32)
     for needed in (
         "Erika Mustermann", "ab" * 32, "cd" * 32, "https://hub.example/models/1", "maker", "0.72", "0.60", "Hp", "Hd", "5,000", "Li Na",
         "one face throughout", "40_erika woman (41)", "2025-11-24T16:00:00+00:00", "1007", "photo of ohwx person, adult", "nude, child",
@@ -49,9 +49,9 @@ def test_all_that_a_reader_needs_is_there(docket: Docket, case: Case, language: 
     assert all((words in text) == (language == "en") for words in english)
 
 
-def test_only_a_confirmed_case_is_told_as_a_finding(docket: Docket) -> None:
-    case = make_case(docket)
-    text = case_html(case, docket)
+def test_only_a_confirmed_case_is_told_as_a_finding(case_store: CaseStore) -> None:
+    case = make_case(case_store)
+    text = case_html(case, case_store)
     assert "No reviewer has decided" in text
     assert "Not decided: does a model file" in text
     for decision, said in (
@@ -59,33 +59,33 @@ def test_only_a_confirmed_case_is_told_as_a_finding(docket: Docket) -> None:
         ("authorised", "Authorised use"),
         ("more-samples", "Not decided"),
     ):
-        told = case_html(reviewed(docket, case, decision), docket)
+        told = case_html(reviewed(case_store, case, decision), case_store)
         assert said in told
         assert "Remove or disable" not in text + told
         assert "A model file reproduces" not in text + told
-    docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is a parody"})
-    appealed = case_html(docket.case(case.case_id), docket)
+    case_store.add(case.case_id, "appeal", "maker", AT, {"text": "it is a parody"})
+    appealed = case_html(case_store.case(case.case_id), case_store)
     assert re.search(
         r"Appealed; it must be reviewed again\.</strong>\s*maker, [^:]+:\d\d: it is a parody",
         appealed,
     )
-    redacted = case_html(docket.case(case.case_id), docket, redacted=True)
+    redacted = case_html(case_store.case(case.case_id), case_store, redacted=True)
     assert "it is a parody" in redacted
     assert "maker, 2026" not in redacted
 
 
-def test_the_words_follow_the_figures(docket: Docket, case: Case) -> None:
-    text = case_html(case, docket)
+def test_the_words_follow_the_figures(case_store: CaseStore, case: Case) -> None:
+    text = case_html(case, case_store)
     assert "In 7 of the 7 images with a face" in text
     assert "may hold more than one person" not in text
     assert "(8 images) score 0.05: the file adds 0.67" in text
     several = replace(
         case, samples=tuple(replace(one, in_mean=one.number in (0, 1, 2)) for one in case.samples)
     )
-    assert "In 3 of the 7 images" in (told := case_html(several, docket))
+    assert "In 3 of the 7 images" in (told := case_html(several, case_store))
     assert "may hold more than one person" in told
     assert "too few faces to be compared" in case_html(
-        replace(case, control_score=None, lift=None), docket
+        replace(case, control_score=None, lift=None), case_store
     )
     seeds = [
         int(seed)
@@ -96,8 +96,10 @@ def test_the_words_follow_the_figures(docket: Docket, case: Case) -> None:
     assert seeds == sorted(seeds)
 
 
-def test_a_redacted_copy_names_no_reviewer_and_shows_no_face(docket: Docket, case: Case) -> None:
-    whole, redacted = case_html(case, docket), case_html(case, docket, redacted=True)
+def test_a_redacted_copy_names_no_reviewer_and_shows_no_face(
+    case_store: CaseStore, case: Case
+) -> None:
+    whole, redacted = case_html(case, case_store), case_html(case, case_store, redacted=True)
     for kept_back in ("Li Na", "one face throughout", "192.0.2.1", "olga", "89" * 8, "id-1"):
         assert kept_back not in redacted, kept_back
     assert "Erika Mustermann" in redacted
@@ -109,9 +111,9 @@ def test_a_redacted_copy_names_no_reviewer_and_shows_no_face(docket: Docket, cas
 class TestPdf:
     @pytest.mark.parametrize("language", LANGUAGES)
     def test_archival_tagged_and_with_its_fonts(
-        self, docket: Docket, case: Case, language: str
+        self, case_store: CaseStore, case: Case, language: str
     ) -> None:
-        data = case_pdf(case_html(case, docket, language), case, language)
+        data = case_pdf(case_html(case, case_store, language), case, language)
         with pikepdf.open(io.BytesIO(data)) as pdf:
             metadata = pdf.open_metadata()
             assert (metadata["pdfaid:part"], metadata["pdfaid:conformance"]) == ("3", "A")
@@ -143,32 +145,34 @@ class TestPdf:
         assert ("何人的肖像" if language == "zh-CN" else "Whose likeness") in text
         assert "ab" * 32 in text.replace("\r\n", "")
 
-    def test_the_same_report_is_the_same_file(self, docket: Docket, case: Case) -> None:
-        html = case_html(case, docket)
+    def test_the_same_report_is_the_same_file(self, case_store: CaseStore, case: Case) -> None:
+        html = case_html(case, case_store)
         assert case_pdf(html, case, "en") == case_pdf(html, case, "en")
 
-    def test_cut_off_photos_are_still_refused_afterwards(self, docket: Docket, case: Case) -> None:
-        case_pdf(case_html(case, docket), case, "en")
+    def test_cut_off_photos_are_still_refused_afterwards(
+        self, case_store: CaseStore, case: Case
+    ) -> None:
+        case_pdf(case_html(case, case_store), case, "en")
         with pytest.raises(PhotoRefused):
             photo_from("a", png(1)[:-40])
 
-    def test_large_pictures_are_shown_small(self, docket: Docket) -> None:
-        case = make_case(docket, samples=64, size=512)
-        html = case_html(case, docket)
+    def test_large_pictures_are_shown_small(self, case_store: CaseStore) -> None:
+        case = make_case(case_store, samples=64, size=512)
+        html = case_html(case, case_store)
         data = case_pdf(html, case, "en")
         assert html.count("<img ") == 128
         assert len(html) < 5_000_000
         assert len(data) < 5_000_000
 
     def test_without_a_font_it_says_which(
-        self, docket: Docket, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, case_store: CaseStore, case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         tool = tmp_path / "fc-list"
         tool.write_text("#!/bin/sh\nexit 0\n")
         tool.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(FontMissing, match="fonts-noto-cjk"):
-            case_pdf(case_html(case, docket, "zh-CN"), case, "zh-CN")
+            case_pdf(case_html(case, case_store, "zh-CN"), case, "zh-CN")
 
 
 @pytest.mark.parametrize(
@@ -192,9 +196,9 @@ def test_ratios_are_numbers_while_people_read_them() -> None:
     ]
 
 
-def test_older_records_are_read(docket: Docket) -> None:
-    fields = json.loads(json.dumps(case_to_dict(make_case(docket))))
-    assert case_from_dict(fields) == make_case(docket)
+def test_older_records_are_read(case_store: CaseStore) -> None:
+    fields = json.loads(json.dumps(case_to_dict(make_case(case_store))))
+    assert case_from_dict(fields) == make_case(case_store)
     for name in ("environment", "entries", "custody", "authorisation", "share"):
         del fields[name]
     assert replace(case_from_dict(fields), environment=None).entries == ()

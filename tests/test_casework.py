@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from face_index.vault.vault import Vault
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.evidence.bundle import BundleRequest, write_bundle
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.factories import open_vault
 from scanner.scanning.fetching import open_checkpoints
 from scanner.settings import Settings
@@ -65,11 +65,11 @@ def vault_of(home: Path) -> Vault:
 
 class TestCase:
     def test_a_match_opens_a_complete_case(self, home: Path) -> None:
-        docket = Docket(home / "cases.db", home / "evidence")
+        case_store = CaseStore(home / "cases.db", home / "evidence")
         case = next(
-            one for one in docket.cases() if one.checkpoint.file == "zkw_likeness.safetensors"
+            one for one in case_store.cases() if one.checkpoint.file == "zkw_likeness.safetensors"
         )
-        docket.close()
+        case_store.close()
         checkpoint, method = case.checkpoint, case.method
         assert (checkpoint.listing_id, checkpoint.creator, checkpoint.downloads is not None) == (
             "910002",
@@ -181,15 +181,15 @@ class TestCommands:
     def test_a_sealed_record_that_does_not_make_its_pictures(
         self, home: Path, tmp_path: Path
     ) -> None:
-        desk = CaseDesk(Settings(home=home))
-        case = desk.case(case_of(home, "zkw_likeness.safetensors"))
+        service = CaseService(Settings(home=home))
+        case = service.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
         # Without its custody: the log names the record that was, and such a bundle does not even verify.
         samples = (replace(first, seed=first.seed + 1), replace(second, batch=None), *rest)
         wrong = replace(case, samples=samples, custody=())
-        weights = open_checkpoints(desk.settings).path_of(case.checkpoint.sha256)
-        folder = write_bundle(wrong, desk.docket, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), desk.vault.sign, [], desk.clock())  # fmt: skip
-        desk.close()
+        weights = open_checkpoints(service.settings).path_of(case.checkpoint.sha256)
+        folder = write_bundle(wrong, service.case_store, tmp_path / "b", BundleRequest(("en",), weights, pdf=False), service.vault.sign, [], service.clock())  # fmt: skip
+        service.close()
         assert told("verify", folder, home=home)["ok"]
         result = told("reproduce", folder, home=tmp_path / "another-home", code=1)
         differs = [one for one in result["samples"] if not one["agrees"]]

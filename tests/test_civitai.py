@@ -14,7 +14,7 @@ from crawlers.errors import HubError, HubRefused, UnknownHub
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs import civitai
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.civitai import CivitaiHub
 from crawlers.listing import Strand, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -215,7 +215,7 @@ def test_every_version_of_a_listing_is_kept(
 
 
 def test_targets_are_told_apart(transport: Transport, tmp_path: Path) -> None:
-    door = HubDoor(transport)
+    door = HubRegistry(transport)
     assert door.open(str(tmp_path)).name == "folder"
     assert door.open("https://host.example/a/b.safetensors").name == "url"
     assert door.open("civitai=http://127.0.0.1:1").name == "civitai"

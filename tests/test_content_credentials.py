@@ -9,7 +9,7 @@ import pytest
 from crawlers.captures.images.content_credentials import Credentials, credentials_in
 from crawlers.captures.images.provenance import provenance_of
 from reports.cases.case import TieRecord
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents.case_report import case_html
 from reports.documents.translation import translations
 from reports.documents.words import tie_kind, words_of
@@ -101,8 +101,8 @@ def test_every_state_has_words_in_both_languages(state: str) -> None:
 
 
 class TestReports:
-    def shown(self, docket: Docket, language: str) -> str:
-        case = make_sighted_case(docket)
+    def shown(self, case_store: CaseStore, language: str) -> str:
+        case = make_sighted_case(case_store)
         assert case.sighting is not None
         says = tuple(provenance_of(pictures.content_credentials()).statements()) + (
             ("not read", "its EXIF is damaged"),
@@ -121,14 +121,14 @@ class TestReports:
         )
         return case_html(
             replace(case, sighting=replace(case.sighting, images=images, ties=ties)),
-            docket,
+            case_store,
             language,
         )
 
     def test_a_report_says_what_credentials_are_and_how_a_file_is_meant(
-        self, docket: Docket
+        self, case_store: CaseStore
     ) -> None:
-        text = self.shown(docket, "en")
+        text = self.shown(case_store, "en")
         for told in (
             "Content Credentials: present and valid",
             "their signer, as the certificate names it: Imaginary Images",
@@ -143,8 +143,8 @@ class TestReports:
         ):
             assert told in text.replace("&#39;", "'"), told
 
-    def test_in_chinese_too(self, docket: Docket) -> None:
-        text = self.shown(docket, "zh-CN")
+    def test_in_chinese_too(self, case_store: CaseStore) -> None:
+        text = self.shown(case_store, "zh-CN")
         for told in (
             "内容凭证",
             "凭证的签名者（以证书所载为准）",

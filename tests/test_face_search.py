@@ -27,7 +27,7 @@ from scanner.factories import utc_now
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
 from scanner.web.queue.worker import rows_of
@@ -44,9 +44,9 @@ PLACE = "https://social.example/post/1"
 def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the miniature world's people are registered."""
     home = tmp_path_factory.mktemp("world") / "home"
-    workshop = Workshop(Settings(home=home, face_pack="miniature", device="cpu"))
-    register_world(workshop, Silent())
-    workshop.close()
+    scan_session = ScanSession(Settings(home=home, face_pack="miniature", device="cpu"))
+    register_world(scan_session, Silent())
+    scan_session.close()
     (home / "portrait-scanner.toml").write_text('face_pack = "miniature"\n')
     return home
 
@@ -58,8 +58,8 @@ def settings(world_home: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings)
     yield opened
     opened.close()
 
@@ -114,8 +114,12 @@ def takes(
     taking.close()
 
 
-def judged(workshop: Workshop) -> list[JudgedSubject]:
-    return list(judge_captures(workshop, Captures(workshop.crawl, workshop.settings.captures_path)))
+def judged(scan_session: ScanSession) -> list[JudgedSubject]:
+    return list(
+        judge_captures(
+            scan_session, Captures(scan_session.crawl, scan_session.settings.captures_path)
+        )
+    )
 
 
 def answers_of(found: list[JudgedSubject]) -> list[dict[str, Any]]:
@@ -123,17 +127,17 @@ def answers_of(found: list[JudgedSubject]) -> list[dict[str, Any]]:
     return [{**asdict(one), "key": "", "name": ""} for one in found]
 
 
-def names_nobody(workshop: Workshop, found: list[JudgedSubject]) -> None:
+def names_nobody(scan_session: ScanSession, found: list[JudgedSubject]) -> None:
     """No name, id, score or case, in what is told and in what is kept of it."""
     everything = json.dumps(
         [asdict(one) for one in found]
-    ) + workshop.settings.scans_path.read_bytes().decode("latin-1")
-    for identity in workshop.vault.identities():
+    ) + scan_session.settings.scans_path.read_bytes().decode("latin-1")
+    for identity in scan_session.vault.identities():
         assert identity.name not in everything
         assert identity.identity_id not in json.dumps([asdict(one) for one in found])
     assert not any(one.cases or one.identities for one in found)
     assert not any("0." in one.reason for one in found)
-    assert list(workshop.docket.cases()) == []
+    assert list(scan_session.case_store.cases()) == []
 
 
 VARIANTS: dict[str, Callable[[Image.Image], list[Image.Image]]] = {
@@ -153,11 +157,11 @@ class TestOnePicture:
         "account", [None, ("wechat", "xiaowang")], ids=["bare", "with a stated account"]
     )
     def test_a_loose_photo_names_nobody_and_is_not_searched(
-        self, workshop: Workshop, tmp_path: Path, account: tuple[str, str] | None
+        self, scan_session: ScanSession, tmp_path: Path, account: tuple[str, str] | None
     ) -> None:
-        takes(workshop.settings, loose(tmp_path, [photo(REGISTERED, 700)]), account=account)
-        found = judged(workshop)
-        names_nobody(workshop, found)
+        takes(scan_session.settings, loose(tmp_path, [photo(REGISTERED, 700)]), account=account)
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
         assert [(one.outcome, one.searched, one.faces) for one in found] == [
             ("inconclusive", False, 0)
         ]
@@ -173,12 +177,12 @@ class TestOnePicture:
 
     @pytest.mark.parametrize("how", VARIANTS)
     def test_a_page_with_one_picture_answers_alike_for_registered_and_strangers(
-        self, workshop: Workshop, tmp_path: Path, how: str
+        self, scan_session: ScanSession, tmp_path: Path, how: str
     ) -> None:
         """Also where the picture comes several times, changed as anybody can change a picture."""
         for seed in (REGISTERED, STRANGER):
             takes(
-                workshop.settings,
+                scan_session.settings,
                 [
                     saved(
                         tmp_path,
@@ -188,8 +192,8 @@ class TestOnePicture:
                     )
                 ],
             )
-        found = judged(workshop)
-        names_nobody(workshop, found)
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
         answers = answers_of(found)
         assert answers[0] == answers[1]
         assert len(answers) == 2
@@ -204,11 +208,11 @@ def four(seed: int) -> list[Image.Image]:
 
 class TestTwoPeople:
     def test_an_account_names_nobody_before_a_second_person_released_it(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
-        takes(workshop.settings, [saved(tmp_path, "page", four(REGISTERED))])
-        found = judged(workshop)
-        names_nobody(workshop, found)
+        takes(scan_session.settings, [saved(tmp_path, "page", four(REGISTERED))])
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
         [one] = found
         assert (one.outcome, one.held, one.reason) == (
             "possible",
@@ -217,64 +221,70 @@ class TestTwoPeople:
         )
         for name in ("olga", " OLGA ", "Omar"):
             with pytest.raises(ReleaseRefused, match="somebody else"):
-                release_all(workshop, name)
-        names_nobody(workshop, judged(workshop))
-        assert release_all(workshop, "Li Na") == 1
-        [one] = judged(workshop)
+                release_all(scan_session, name)
+        names_nobody(scan_session, judged(scan_session))
+        assert release_all(scan_session, "Li Na") == 1
+        [one] = judged(scan_session)
         assert (one.outcome, one.held) == ("match", False)
-        assert [workshop.vault.find(identity).name for identity in one.identities] == ["person-108"]
-        assert release_all(workshop, "Li Na") == 0
-        assert judged(workshop)[0].known
+        assert [scan_session.vault.find(identity).name for identity in one.identities] == [
+            "person-108"
+        ]
+        assert release_all(scan_session, "Li Na") == 0
+        assert judged(scan_session)[0].known
 
     def test_what_was_released_is_not_released_with_other_pictures(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         account = "<p>x</p>"
-        takes(workshop.settings, [saved(tmp_path, "page", four(STRANGER), account)])
-        assert [one.outcome for one in judged(workshop)] == ["clear"]
-        assert release_all(workshop, "Li Na") == 0  # nothing waits where nobody is shown
-        edited(workshop, "xiaowang", "wechat")
-        takes(workshop.settings, loose(tmp_path, four(REGISTERED)), account=("wechat", "xiaowang"))
-        found = judged(workshop)
-        names_nobody(workshop, found)
-        assert [one.held for one in found] == [True]
-        assert release_all(workshop, "Li Na") == 1
-        assert [len(one.cases) for one in judged(workshop)] == [1]
+        takes(scan_session.settings, [saved(tmp_path, "page", four(STRANGER), account)])
+        assert [one.outcome for one in judged(scan_session)] == ["clear"]
+        assert release_all(scan_session, "Li Na") == 0  # nothing waits where nobody is shown
+        edited(scan_session, "xiaowang", "wechat")
         takes(
-            workshop.settings, loose(tmp_path, four(REGISTERED - 1)), account=("wechat", "xiaowang")
+            scan_session.settings, loose(tmp_path, four(REGISTERED)), account=("wechat", "xiaowang")
         )
-        [one] = judged(workshop)
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
+        assert [one.held for one in found] == [True]
+        assert release_all(scan_session, "Li Na") == 1
+        assert [len(one.cases) for one in judged(scan_session)] == [1]
+        takes(
+            scan_session.settings,
+            loose(tmp_path, four(REGISTERED - 1)),
+            account=("wechat", "xiaowang"),
+        )
+        [one] = judged(scan_session)
         assert (one.held, one.cases, one.identities) == (True, (), ())
 
     def test_what_a_second_person_refused_stays_untold(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
-        takes(workshop.settings, [saved(tmp_path, "page", four(REGISTERED))])
-        judged(workshop)
-        assert release_all(workshop, "Li Na", "refuse") == 1
+        takes(scan_session.settings, [saved(tmp_path, "page", four(REGISTERED))])
+        judged(scan_session)
+        assert release_all(scan_session, "Li Na", "refuse") == 1
         for _ in range(2):
-            found = judged(workshop)
-            names_nobody(workshop, found)
+            found = judged(scan_session)
+            names_nobody(scan_session, found)
             assert "did not release it" in found[0].reason
-        assert release_all(workshop, "Rita") == 0
+        assert release_all(scan_session, "Rita") == 0
 
     def test_pictures_of_a_stated_account_are_not_searched_before_it(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         """What somebody says of bare pictures is a claim: not even that somebody may be shown is told."""
         for seed in (REGISTERED, STRANGER):
-            takes(workshop.settings, loose(tmp_path, four(seed)), account=("wechat", str(seed)))
-        found = judged(workshop)
-        names_nobody(workshop, found)
+            takes(scan_session.settings, loose(tmp_path, four(seed)), account=("wechat", str(seed)))
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
         answers = answers_of(found)
         assert answers[0] == answers[1]
         assert (answers[0]["searched"], "second person" in answers[0]["reason"]) == (False, True)
-        assert all(one.known for one in judged(workshop))
-        assert release_all(workshop, "Li Na") == 2
-        assert sorted(one.outcome for one in judged(workshop)) == ["clear", "match"]
+        assert all(one.known for one in judged(scan_session))
+        assert release_all(scan_session, "Li Na") == 2
+        assert sorted(one.outcome for one in judged(scan_session)) == ["clear", "match"]
 
     def test_names_on_a_page_are_no_sign_since_whoever_brings_it_may_have_written_them(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         """The attack: one photo on page after page, each with other names, until an answer differs."""
         answers = []
@@ -286,19 +296,19 @@ class TestTwoPeople:
                 f"<p>{names}</p>",
                 place=f"{PLACE}{number}",
             )
-            takes(workshop.settings, [page])
-            found = [one for one in judged(workshop) if not one.known]
-            names_nobody(workshop, found)
+            takes(scan_session.settings, [page])
+            found = [one for one in judged(scan_session) if not one.known]
+            names_nobody(scan_session, found)
             answers.append([(one.outcome, one.reason, one.held) for one in found])
         assert answers[0] == answers[1] == answers[2]
 
     def test_a_name_that_was_typed_afterwards_is_no_sign(
-        self, workshop: Workshop, tmp_path: Path
+        self, scan_session: ScanSession, tmp_path: Path
     ) -> None:
-        takes(workshop.settings, [saved(tmp_path, "page", [photo(REGISTERED, 700)])])
-        edited(workshop, "xiaowang", "wechat", title="person-108", text="person-108")
-        found = judged(workshop)
-        names_nobody(workshop, found)
+        takes(scan_session.settings, [saved(tmp_path, "page", [photo(REGISTERED, 700)])])
+        edited(scan_session, "xiaowang", "wechat", title="person-108", text="person-108")
+        found = judged(scan_session)
+        names_nobody(scan_session, found)
         assert not found[0].held
 
     def test_on_the_command_line(self, settings: Settings, tmp_path: Path) -> None:
@@ -333,7 +343,7 @@ class TestPages:
     """The same on the pages: the lawyer who sends a capture is told nothing before another one released it."""
 
     def test_a_lawyer_who_took_it_in_cannot_release_it_and_another_can(
-        self, settings: Settings, workshop: Workshop, tmp_path: Path
+        self, settings: Settings, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         site = Site(settings)
         first, second, reader = (
@@ -348,8 +358,8 @@ class TestPages:
         path = saved(tmp_path, "page", four(REGISTERED))
         capture = taking.take_one(path, "first", login="first@example.org").capture.capture_id
         taking.close()
-        [one] = judged(workshop)
-        rows = rows_of(one, workshop.docket)
+        [one] = judged(scan_session)
+        rows = rows_of(one, scan_session.case_store)
         assert [(row["case_id"], row["score"], row["outcome"]) for row in rows] == [
             (None, None, "possible")
         ]
@@ -359,7 +369,7 @@ class TestPages:
             assert "Somebody registered may be shown" in page
             assert "person-1" not in page + browser.get("/captures").text
         form = {
-            "subject": one.key, "version": version_of(workshop), "decision": "release", "reason": "an impostor",
+            "subject": one.key, "version": version_of(scan_session), "decision": "release", "reason": "an impostor",
         }  # fmt: skip
         assert 'name="decision"' not in first.get(place).text
         refused = first.post(f"{place}/release", data={**form, "csrf": first.csrf})  # type: ignore[attr-defined]
@@ -377,25 +387,25 @@ class TestPages:
             assert (
                 second.post(f"{place}/release", data={**form, **csrf, **wrong}).status_code == 422
             ), wrong
-        assert judged(workshop)[0].held
+        assert judged(scan_session)[0].held
         done = second.post(f"{place}/release", data={**form, **csrf})
         assert (done.status_code, done.headers["location"]) == (303, f"{place}?done=decided")
-        assert [job.declared for job in site.premises.jobs.newest(None, None, None, 5)] == [
+        assert [job.declared for job in site.app_context.jobs.newest(None, None, None, 5)] == [
             {"login": "second@example.org"}
         ]
-        assert judged(workshop)[0].outcome == "match"
+        assert judged(scan_session)[0].outcome == "match"
         assert "Somebody registered may be shown" not in first.get(place).text
         site.stranger.__exit__(None, None, None)
 
 
-def version_of(workshop: Workshop) -> str:
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+def version_of(scan_session: ScanSession) -> str:
+    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
     return next(iter(subjects_of(captures))).version
 
 
-def edited(workshop: Workshop, account: str, platform: str, **more: str) -> None:
+def edited(scan_session: ScanSession, account: str, platform: str, **more: str) -> None:
     """Say of every page whose it is, as somebody may."""
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
     for page in captures.pages():
         captures.edit(
             page.page_id,
@@ -419,11 +429,11 @@ class TestTries:
             taking.take_one(path, "olga", login="olga@example.org")
         taking.take_one(pages[3], "rita", login="rita@example.org")
         now = [utc_now()]
-        workshop = Workshop(few, clock=lambda: now[0])
-        captures = Captures(workshop.crawl, few.captures_path)
+        scan_session = ScanSession(few, clock=lambda: now[0])
+        captures = Captures(scan_session.crawl, few.captures_path)
 
         def asked(by: str) -> list[bool]:
-            return [one.searched for one in judge_captures(workshop, captures, asker=by)]
+            return [one.searched for one in judge_captures(scan_session, captures, asker=by)]
 
         assert asked("olga@example.org") == [
             False,
@@ -431,7 +441,7 @@ class TestTries:
             True,
             True,
         ]  # Olga's third, and whatever she asks for
-        assert searches_on(workshop.vault, now[0].date()) == {"olga@example.org": 2}
+        assert searches_on(scan_session.vault, now[0].date()) == {"olga@example.org": 2}
         assert sorted(asked("max@example.org")) == [
             False,
             True,
@@ -441,16 +451,16 @@ class TestTries:
         now[0] += timedelta(days=1)
         assert asked("olga@example.org") == [True] * 4
         assert all(
-            one.known for one in judge_captures(workshop, captures, asker="olga@example.org")
+            one.known for one in judge_captures(scan_session, captures, asker="olga@example.org")
         )
-        workshop.close()
+        scan_session.close()
         taking.close()
 
     def test_doctor_tells_how_many_there_may_be_and_were(
-        self, settings: Settings, workshop: Workshop, tmp_path: Path
+        self, settings: Settings, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         takes(settings, [saved(tmp_path, "page", four(STRANGER))])
-        judged(workshop)
+        judged(scan_session)
         told = examine_installation(settings)["captures"]
         assert told == {"searches a person may make a day": "200", "made today by omar": "1"}
 
@@ -485,19 +495,20 @@ class TestEnrolment:
         return told
 
     def test_whoever_submits_photos_learns_nothing_of_whom_they_look_like(
-        self, settings: Settings, workshop: Workshop, tmp_path: Path
+        self, settings: Settings, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         told = self.answers(settings, tmp_path)
         assert told["Ann Alpha"] == told["Bea Bravo"]
-        found = {one.name: one for one in workshop.vault.identities()}
+        found = {one.name: one for one in scan_session.vault.identities()}
         assert found["Ann Alpha"].status == "conflict"
         log = [
-            entry.details for entry in workshop.vault.audit.about(found["Ann Alpha"].identity_id)
+            entry.details
+            for entry in scan_session.vault.audit.about(found["Ann Alpha"].identity_id)
         ]
         assert found["person-108"].identity_id not in json.dumps(log)
         shown = run("identities", "--waiting", "--operator", "olga", home=settings.home)
         assert "Ann Alpha looks like person-108" in shown.stdout
-        assert workshop.vault.audit.found(event="look-alikes shown")[0].actor == "olga"
+        assert scan_session.vault.audit.found(event="look-alikes shown")[0].actor == "olga"
 
     def test_an_agencys_list_is_answered_alike(self, settings: Settings, tmp_path: Path) -> None:
         for name, seed in (("a", REGISTERED), ("b", STRANGER)):
@@ -513,17 +524,17 @@ class TestEnrolment:
         assert [(line["status"], line["reason"]) for line in lines] == [("pending", None)] * 2
 
     def test_an_operator_who_brought_somebody_sees_no_look_alike_on_the_pages(
-        self, settings: Settings, workshop: Workshop, tmp_path: Path
+        self, settings: Settings, scan_session: ScanSession, tmp_path: Path
     ) -> None:
         site = Site(settings)
         own, other = (site.browser(name, Role.OPERATOR) for name in ("own", "other"))
-        known = workshop.vault.find("person-108")
-        version = workshop.reader.version
+        known = scan_session.vault.find("person-108")
+        version = scan_session.reader.version
         consent = replace(known.consent, signed_by="Ann Alpha")
         submission = Submission(
             "Ann Alpha", consent, prototypes_of(1), version, [PHOTO], 2, "own@example.org", lookalikes=[(known.identity_id, 0.97)]
         )  # fmt: skip
-        place = f"/registrations/{workshop.vault.submit(submission, utc_now()).identity_id}"
+        place = f"/registrations/{scan_session.vault.submit(submission, utc_now()).identity_id}"
         for page in (own.get(place).text, own.get("/registrations?q=ann").text):
             assert "looks like" not in page.casefold()
             assert "person-108" not in page

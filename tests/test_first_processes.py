@@ -32,9 +32,9 @@ def work(home, me):
     store.close()
 """,
     "scans.db": """
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 def work(home, me):
-    ledger = Ledger(home / "scans.db")
+    ledger = ScanStore(home / "scans.db")
     for number in range(LINES):
         scan = ledger.begin(f"{me} {number}", f"{me} {number}", "key", 0, now)
         ledger.add_item(scan.scan_id, me, {}, 0)
@@ -45,10 +45,10 @@ def work(home, me):
     ledger.close()
 """,
     "cases.db": """
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from tests.cases import make_case
 def work(home, me):
-    docket = Docket(home / "cases.db", home / "evidence")
+    docket = CaseStore(home / "cases.db", home / "evidence")
     for number in range(LINES):
         case = make_case(docket, samples=1, case_id=f"{me} {number}")
         docket.add(case.case_id, "note", me, now, {})
@@ -164,9 +164,9 @@ def test_the_new_vault_is_announced_by_the_process_that_made_it(
 
 
 KEEP = """
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 def work(home, me):
-    docket = Docket(home / "cases.db", home / "evidence")
+    docket = CaseStore(home / "cases.db", home / "evidence")
     kept = [docket.keep(bytes([number]) * 100_000) for number in range(30)]
     docket.close()
     return kept

@@ -22,9 +22,9 @@ from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.scanning.examination import Budget
 from scanner.scanning.judging import Judgement, Task, bench_from
-from scanner.scanning.ray_workers import RayCrew, settings_of_workers
+from scanner.scanning.ray_workers import RayWorkerPool, settings_of_workers
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.jobs import JobKind, Jobs, Order
@@ -58,9 +58,9 @@ def cluster() -> Iterator[Any]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the world's people registered."""
     folder = tmp_path_factory.mktemp("fleet")
-    workshop = Workshop(demo_settings(Settings(home=folder, device="cpu")))
-    register_world(workshop, Silent())
-    workshop.close()
+    scan_session = ScanSession(demo_settings(Settings(home=folder, device="cpu")))
+    register_world(scan_session, Silent())
+    scan_session.close()
     return folder
 
 
@@ -96,21 +96,21 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    workshop = Workshop(settings_of(home))
-    watch = workshop.watch
+    scan_session = ScanSession(settings_of(home))
+    watch = scan_session.watch
     bench = bench_from(settings_of(home), watch.templates, watch.gallery_version, Budget())
     found = {name: told(bench.judge(task_of(name))) for name in FILES}
-    workshop.close()
+    scan_session.close()
     torch.set_num_threads(before)
     return found
 
 
-def work_off(crew: RayCrew, watch: Watch) -> dict[str, tuple[Any, ...]]:
+def work_off(worker_pool: RayWorkerPool, watch: Watch) -> dict[str, tuple[Any, ...]]:
     for name in FILES:
-        crew.submit(name, task_of(name), watch)
+        worker_pool.submit(name, task_of(name), watch)
     found: dict[str, tuple[Any, ...]] = {}
-    while crew.pending:
-        for key, judgement in crew.finished(wait=True):
+    while worker_pool.pending:
+        for key, judgement in worker_pool.finished(wait=True):
             assert isinstance(judgement, Judgement), judgement
             assert key not in found, "no checkpoint is reported twice"
             found[key] = told(judgement)
@@ -119,26 +119,26 @@ def work_off(crew: RayCrew, watch: Watch) -> dict[str, tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def watch(home: Path) -> Watch:
-    workshop = Workshop(settings_of(home))
-    found = workshop.watch
-    workshop.close()
+    scan_session = ScanSession(settings_of(home))
+    found = scan_session.watch
+    scan_session.close()
     return found
 
 
 @pytest.fixture
-def crew(cluster: Any, home: Path, watch: Watch) -> Iterator[RayCrew]:
-    made = RayCrew(settings_of(home, cluster.address), watch, Budget())
+def worker_pool(cluster: Any, home: Path, watch: Watch) -> Iterator[RayWorkerPool]:
+    made = RayWorkerPool(settings_of(home, cluster.address), watch, Budget())
     yield made
     made.close()
 
 
-def killed_once_at_work(crew: RayCrew) -> threading.Thread:
+def killed_once_at_work(worker_pool: RayWorkerPool) -> threading.Thread:
     """Kills a worker as soon as it has something in hand."""
 
     def kill() -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            busy = [seat.pid for seat in crew._seats if seat.task is not None and seat.pid]
+            busy = [slot.pid for slot in worker_pool._slots if slot.task is not None and slot.pid]
             if busy:
                 time.sleep(0.3)
                 os.kill(busy[0], signal.SIGKILL)
@@ -159,14 +159,16 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         (folder / f"{name}.safetensors").write_bytes(
             (ADAPTERS / f"{name}.safetensors").read_bytes()
         )
-    workshop = Workshop(settings_of(home, cluster.address))
-    result = run_scan(workshop, [str(folder)], Silent())
-    assert isinstance(workshop.crew, RayCrew)
+    scan_session = ScanSession(settings_of(home, cluster.address))
+    result = run_scan(scan_session, [str(folder)], Silent())
+    assert isinstance(scan_session.worker_pool, RayWorkerPool)
     samples = {
-        name: len(workshop.ledger.samples(str(triage_file(folder / f"{name}.safetensors").sha256)))
+        name: len(
+            scan_session.scan_store.samples(str(triage_file(folder / f"{name}.safetensors").sha256))
+        )
         for name in FILES
     }
-    workshop.close()
+    scan_session.close()
     rows = {row["file"].removesuffix(".safetensors"): row for row in result.rows}
     assert {name: row["outcome"] for name, row in rows.items()} == {
         name: one[0] for name, one in expected.items()
@@ -179,12 +181,12 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    crew: RayCrew, watch: Watch, expected: dict[str, Any]
+    worker_pool: RayWorkerPool, watch: Watch, expected: dict[str, Any]
 ) -> None:
-    killer = killed_once_at_work(crew)
-    assert work_off(crew, watch) == expected
+    killer = killed_once_at_work(worker_pool)
+    assert work_off(worker_pool, watch) == expected
     killer.join()
-    assert crew.lost_workers == 1
+    assert worker_pool.lost_workers == 1
 
 
 def test_a_lost_node_costs_nothing_but_time(
@@ -192,15 +194,15 @@ def test_a_lost_node_costs_nothing_but_time(
 ) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    crew = RayCrew(settings_of(home, cluster.address), watch, Budget())
-    assert len(crew._seats) == 3
+    worker_pool = RayWorkerPool(settings_of(home, cluster.address), watch, Budget())
+    assert len(worker_pool._slots) == 3
     loss = threading.Timer(6.0, cluster.remove_node, (node,))
     loss.start()
-    assert work_off(crew, watch) == expected
+    assert work_off(worker_pool, watch) == expected
     loss.join()
     # Whoever sat there has no place any more; the two others go on.
-    assert work_off(crew, watch) == expected
-    crew.close()
+    assert work_off(worker_pool, watch) == expected
+    worker_pool.close()
 
 
 def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_them(
@@ -212,28 +214,28 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     folder.mkdir()
     for name in ("sepia_style", "teapot_object"):
         shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
-    workshop = Workshop(settings_of(tmp_path / "home", cluster.address))
-    before = workshop.watch
+    scan_session = ScanSession(settings_of(tmp_path / "home", cluster.address))
+    before = scan_session.watch
     submitted: list[str] = []
-    submit = RayCrew.submit
+    submit = RayWorkerPool.submit
 
-    def registering(crew: RayCrew, key: str, task: Task, watch: Watch) -> None:
-        submit(crew, key, task, watch)
+    def registering(worker_pool: RayWorkerPool, key: str, task: Task, watch: Watch) -> None:
+        submit(worker_pool, key, task, watch)
         submitted.append(key)
         if len(submitted) == 1:
-            register_somebody(workshop)
+            register_somebody(scan_session)
 
-    monkeypatch.setattr(RayCrew, "submit", registering)
-    rows = run_scan(workshop, [str(folder)], Silent()).rows
-    after = workshop.watch
-    workshop.close()
+    monkeypatch.setattr(RayWorkerPool, "submit", registering)
+    rows = run_scan(scan_session, [str(folder)], Silent()).rows
+    after = scan_session.watch
+    scan_session.close()
     assert (len(before.gallery) + 1, before.gallery_version + 1) == (
         len(after.gallery),
         after.gallery_version,
     )
     assert {row["gallery_version"] for row in rows} == {after.gallery_version}
     # Both are kept as verdicts of the new gallery: the next scan needs no worker.
-    away = Workshop(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
+    away = ScanSession(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
     assert [row["gallery_version"] for row in run_scan(away, [str(folder)], Silent()).rows] == [
         after.gallery_version
     ] * 2
@@ -241,27 +243,27 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
 
 
 def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
-    crew: RayCrew, watch: Watch
+    worker_pool: RayWorkerPool, watch: Watch
 ) -> None:
     over = threading.Event()
 
     def strike() -> None:
         while not over.wait(0.05):
-            for seat in list(crew._seats):
-                if seat.key == "deadly" and seat.pid:
+            for slot in list(worker_pool._slots):
+                if slot.key == "deadly" and slot.pid:
                     with contextlib.suppress(ProcessLookupError):
-                        os.kill(seat.pid, signal.SIGKILL)
+                        os.kill(slot.pid, signal.SIGKILL)
 
     thread = threading.Thread(target=strike)
     thread.start()
-    crew.submit("deadly", task_of("ohwx_portrait_v1"), watch)
-    [(key, error)] = crew.finished(wait=True)
+    worker_pool.submit("deadly", task_of("ohwx_portrait_v1"), watch)
+    [(key, error)] = worker_pool.finished(wait=True)
     over.set()
     thread.join()
     assert key == "deadly"
     assert "workers died one after another" in str(error)
-    crew.submit("next", task_of("sepia_style"), watch)
-    [(_, judgement)] = crew.finished(wait=True)
+    worker_pool.submit("next", task_of("sepia_style"), watch)
+    [(_, judgement)] = worker_pool.finished(wait=True)
     assert told(judgement)[0] == "clear"
 
 
@@ -272,17 +274,17 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     import ray
 
     calls: list[str] = []
-    real = RayCrew._assign
+    real = RayWorkerPool._assign
 
-    def assign(crew: RayCrew) -> None:
+    def assign(worker_pool: RayWorkerPool) -> None:
         calls.append("")
         if len(calls) == 1:
             raise ray.exceptions.RpcError(
                 "WrongClusterID: Perhaps the client is accessing GCS after it has restarted."
             )
-        real(crew)
+        real(worker_pool)
 
-    monkeypatch.setattr(RayCrew, "_assign", assign)
+    monkeypatch.setattr(RayWorkerPool, "_assign", assign)
     monkeypatch.setattr("scanner.web.queue.worker._TRY_AGAIN_S", 0.1)
     shutil.copytree(home, tmp_path / "home")
     (tmp_path / "home" / "uploads").mkdir()
@@ -309,9 +311,9 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     assert len(calls) > 1
 
 
-def test_secrets_do_not_leave_the_driver(crew: RayCrew) -> None:
-    assert crew._settings == settings_of_workers(crew._settings)
-    assert WRITTEN not in pickled(crew._settings)
+def test_secrets_do_not_leave_the_driver(worker_pool: RayWorkerPool) -> None:
+    assert worker_pool._settings == settings_of_workers(worker_pool._settings)
+    assert WRITTEN not in pickled(worker_pool._settings)
 
 
 def test_no_cluster_is_told_at_once(tmp_path: Path) -> None:

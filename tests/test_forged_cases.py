@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from reports.cases.case import Case, case_to_dict
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.errors import CaseAltered, ReviewRefused
 from reports.verify_bundle import record_digest, verify
 from scanner.casework.case_records import AT_UPGRADE, CaseRecords
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.settings import Settings
 from tests.cases import AT, make_case
 
@@ -37,28 +37,28 @@ class Office:
         self.now = AT
         self.path = self.settings.cases_path
 
-    def desk(self) -> CaseDesk:
-        return CaseDesk(self.settings, lambda: self.now)
+    def service(self) -> CaseService:
+        return CaseService(self.settings, lambda: self.now)
 
     def open(self, **changes: Any) -> Case:
-        desk = self.desk()
-        case = make_case(desk.docket, identity_id=WHO, **changes)
-        desk.records.note(
+        service = self.service()
+        case = make_case(service.case_store, identity_id=WHO, **changes)
+        service.records.note(
             "case-opened", case, "olga", checkpoint=case.checkpoint.sha256, outcome=case.outcome
         )
-        desk.note_shown(
+        service.note_shown(
             case,
             blurred=False,
             sha256=[x for s in case.samples for x in (s.image_sha256, s.control_sha256) if x],
         )
-        desk.close()
+        service.close()
         return case
 
     def decide(self, decision: str = "confirm", reason: str = "one face throughout") -> Case:
         self.now += timedelta(minutes=5)
-        desk = self.desk()
-        case = desk.review("c0ffee0123456789", "Li Na", decision, reason)
-        desk.close()
+        service = self.service()
+        case = service.review("c0ffee0123456789", "Li Na", decision, reason)
+        service.close()
         return case
 
     def sql(self, *statements: str) -> None:
@@ -68,20 +68,20 @@ class Office:
             db.commit()
 
     def bundle(self, name: str = "out") -> Path:
-        desk = self.desk()
+        service = self.service()
         try:
-            return desk.write_bundle(
+            return service.write_bundle(
                 "c0ffee0123456789", self.settings.home / name, with_weights=False, pdf=False
             )
         finally:
-            desk.close()
+            service.close()
 
     def problems(self) -> list[str]:
-        desk = self.desk()
+        service = self.service()
         try:
-            return list(desk.records.problems())
+            return list(service.records.problems())
         finally:
-            desk.close()
+            service.close()
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made.open()
     # Nobody of that name is registered: the case's person need not be for what is tested here.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CaseDesk, "has_withdrawn", lambda *_: False)
+        patch.setattr(CaseService, "has_withdrawn", lambda *_: False)
         made.decide()
         yield made
 
@@ -116,23 +116,23 @@ FORGERIES = {
 def test_a_case_changed_by_sql_is_not_exported(office: Office, how: str) -> None:
     statement, named = FORGERIES[how]
     office.sql(statement)
-    desk = office.desk()
+    service = office.service()
     for export in (
-        lambda: desk.write_bundle(
+        lambda: service.write_bundle(
             "c0ffee0123456789", office.settings.home, with_weights=False, pdf=False
         ),
-        lambda: desk.write_report(
+        lambda: service.write_report(
             "c0ffee0123456789", office.settings.home, "en", redacted=True, pdf=False
         ),
-        lambda: desk.exported("c0ffee0123456789"),
-        lambda: desk.case("c0ffee0123456789"),
-        lambda: desk.review("c0ffee0123456789", "Omar", "confirm", "I see it too"),
-        lambda: desk.amend("c0ffee0123456789", "correction", "Omar", "typo"),
+        lambda: service.exported("c0ffee0123456789"),
+        lambda: service.case("c0ffee0123456789"),
+        lambda: service.review("c0ffee0123456789", "Omar", "confirm", "I see it too"),
+        lambda: service.amend("c0ffee0123456789", "correction", "Omar", "typo"),
     ):
         with pytest.raises(CaseAltered, match=named) as refused:
             export()
         assert "put its newest backup back" in str(refused.value)
-    desk.close()
+    service.close()
     assert not list(office.settings.home.glob("evidence-*"))
     assert any(named in problem for problem in office.problems())
 
@@ -173,10 +173,10 @@ def test_a_case_that_is_put_in_and_one_that_is_taken_out(office: Office, tmp_pat
     shutil.copytree(
         elsewhere.settings.evidence_path, office.settings.evidence_path, dirs_exist_ok=True
     )
-    desk = office.desk()
+    service = office.service()
     with pytest.raises(CaseAltered, match="this installation's vault"):
-        desk.exported("decade0123456789")
-    desk.close()
+        service.exported("decade0123456789")
+    service.close()
     office.sql("delete from cases where case_id = 'c0ffee0123456789'")
     told = " ".join(office.problems())
     assert "decade0123456789" in told
@@ -195,19 +195,19 @@ def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
     shutil.copy(older, office.path)
     with pytest.raises(CaseAltered, match="an older copy was put back"):
         office.bundle()
-    desk = office.desk()
+    service = office.service()
     with pytest.raises(ReviewRefused, match="say why"):
-        desk.records.accept_set_back("olga", " ")
-    assert desk.records.accept_set_back("olga", "the disk died") == ["c0ffee0123456789"]
-    case = desk.case("c0ffee0123456789")
+        service.records.accept_set_back("olga", " ")
+    assert service.records.accept_set_back("olga", "the disk died") == ["c0ffee0123456789"]
+    case = service.case("c0ffee0123456789")
     assert case.custody[-1].event == "case-set-back-accepted"
     assert case.custody[-1].details["reason"] == "the disk died"
     # The log still knows the decision that the older copy does not hold: it must be made again before anything leaves.
     with pytest.raises(
         CaseAltered, match="the newest decision is confirm, the audit log says reject"
     ):
-        desk.exported("c0ffee0123456789")
-    desk.close()
+        service.exported("c0ffee0123456789")
+    service.close()
     office.decide("reject", "as decided before the disk died")
     assert all(one.ok for one in verify(office.bundle()))
     assert office.problems() == []
@@ -215,9 +215,9 @@ def test_an_older_copy_put_back_is_noticed_and_may_be_accepted_by_name(
 
 def test_what_somebody_forged_is_never_accepted(office: Office) -> None:
     office.sql(FORGERIES["score"][0])
-    desk = office.desk()
-    assert desk.records.accept_set_back("olga", "let it pass") == []
-    desk.close()
+    service = office.service()
+    assert service.records.accept_set_back("olga", "let it pass") == []
+    service.close()
 
 
 def test_a_process_that_is_killed_between_both_databases(office: Office) -> None:
@@ -251,11 +251,12 @@ def test_many_at_once_raise_no_false_alarm(office: Office) -> None:
     ]
     assert [one.wait(120) for one in processes] == [0, 0, 0]
     office.now += timedelta(hours=2)
-    desk = office.desk()
+    service = office.service()
     assert (
-        sum(entry.kind == "correction" for entry in desk.exported("c0ffee0123456789").entries) == 45
+        sum(entry.kind == "correction" for entry in service.exported("c0ffee0123456789").entries)
+        == 45
     )
-    desk.close()
+    service.close()
 
 
 class TestVerify:
@@ -277,8 +278,8 @@ class TestVerify:
             assert words in report
 
     def test_a_signer_who_seals_another_record_than_the_log_names(self, office: Office) -> None:
-        desk = office.desk()
-        case = desk.case("c0ffee0123456789")
+        service = office.service()
+        case = service.case("c0ffee0123456789")
         forged = replace(case, score=0.99)
         assert record_digest(case_to_dict(forged)) != record_digest(case_to_dict(case))
         from reports.errors import UnreadableBundle
@@ -287,14 +288,14 @@ class TestVerify:
         with pytest.raises(UnreadableBundle, match="names another record"):
             write_bundle(
                 forged,
-                desk.docket,
+                service.case_store,
                 office.settings.home / "b",
                 BundleRequest(("en",), pdf=False),
-                desk.vault.sign,
+                service.vault.sign,
                 [],
                 AT,
             )
-        desk.close()
+        service.close()
 
     @pytest.mark.parametrize("alone", [False, True], ids=["program", "single file"])
     @pytest.mark.parametrize(
@@ -306,9 +307,9 @@ class TestVerify:
         folder = office.bundle()
         if decision:
             office.decide(decision, "looked again")
-        desk = office.desk()
-        told, _ = desk.revocations()
-        desk.close()
+        service = office.service()
+        told, _ = service.revocations()
+        service.close()
         assert [one["case_id"] for one in told["cases"]] == (
             ["c0ffee0123456789"] if decision else []
         )
@@ -343,15 +344,15 @@ class TestVerify:
     ) -> None:
         folder = office.bundle()
         office.decide("reject", "looked again")
-        desk = office.desk()
-        told, _ = desk.revocations()
-        desk.close()
+        service = office.service()
+        told, _ = service.revocations()
+        service.close()
         path = tmp_path / "revocations.json"
         path.write_text(json.dumps(change(told)))
         assert not verify(folder, revocations=path)[-1].ok
 
     def test_a_list_of_another_signer(self, office: Office, tmp_path: Path) -> None:
-        other = Office(tmp_path / "other").desk()
+        other = Office(tmp_path / "other").service()
         told, _ = other.revocations()
         other.close()
         path = tmp_path / "revocations.json"
@@ -364,13 +365,13 @@ class TestVerify:
     ) -> None:
         folder = office.bundle()
         office.now += timedelta(minutes=1)
-        desk = office.desk()
-        desk.amend(
+        service = office.service()
+        service.amend(
             "c0ffee0123456789", "correction", "Omar", "the uploader's name is spelt otherwise"
         )
         path = tmp_path / "revocations.json"
-        path.write_text(json.dumps(desk.revocations()[0]))
-        desk.close()
+        path.write_text(json.dumps(service.revocations()[0]))
+        service.close()
         last = verify(folder, revocations=path)[-1]
         assert last.ok
         assert "went on at" in str(last.note)
@@ -382,7 +383,7 @@ class TestUpgrade:
     @pytest.fixture
     def older(self, tmp_path: Path) -> Office:
         made = Office(tmp_path / "home")
-        vault_only = CaseDesk(made.settings, lambda: AT)
+        vault_only = CaseService(made.settings, lambda: AT)
         vault_only.close()
         return made
 
@@ -391,9 +392,9 @@ class TestUpgrade:
         """A case as 0.1.0 wrote it: no seal, a line in the log without its record, no entry that says records are kept."""
         from scanner.factories import open_vault
 
-        docket = Docket(office.path, office.settings.evidence_path)
-        case = make_case(docket, identity_id=WHO, **changes)
-        docket.close()
+        case_store = CaseStore(office.path, office.settings.evidence_path)
+        case = make_case(case_store, identity_id=WHO, **changes)
+        case_store.close()
         vault = open_vault(office.settings)
         vault.note(
             "case-opened", WHO, "olga", AT, case=case.case_id, checkpoint="ab" * 32, outcome="match"
@@ -434,11 +435,11 @@ class TestUpgrade:
     def test_a_decision_that_the_log_knows_nothing_of(self, tmp_path: Path) -> None:
         office = Office(tmp_path / "home")
         case = self.as_before(office)
-        docket = Docket(office.path, office.settings.evidence_path)
-        docket.add(
+        case_store = CaseStore(office.path, office.settings.evidence_path)
+        case_store.add(
             case.case_id, "review", "Eve", AT, {"decision": "confirm", "reason": "sure", "eyes": 1}
         )
-        docket.close()
+        case_store.close()
         with pytest.raises(CaseAltered, match="nothing of the decision of Eve"):
             office.bundle()
 

@@ -12,7 +12,7 @@ import pytest
 from face_index.identity import Identity
 from face_index.vault import Vault
 from face_index.vault.rotation import rotate_master_key
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON
 
 SHA256 = "ab" * 32
@@ -21,10 +21,10 @@ FORGED = {"outcome": "match", "findings": [{"identity_id": "x", "score": 0.99}]}
 
 
 @pytest.fixture
-def sealed(vault: Vault, tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
-    ledger.remember_verdict(SHA256, "key", CLEAR, NOON, "searched")
-    return ledger
+def sealed(vault: Vault, tmp_path: Path) -> ScanStore:
+    scan_store = ScanStore(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    scan_store.remember_verdict(SHA256, "key", CLEAR, NOON, "searched")
+    return scan_store
 
 
 def changed(path: Path, statement: str, *values: str) -> None:
@@ -42,7 +42,7 @@ def changed(path: Path, statement: str, *values: str) -> None:
     ],
 )
 def test_a_forged_record_is_nobodys_finding(
-    sealed: Ledger, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
+    sealed: ScanStore, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert sealed.known_verdict(SHA256, "key") == CLEAR
     changed(tmp_path / "scans.db", statement, json.dumps(FORGED))
@@ -52,7 +52,7 @@ def test_a_forged_record_is_nobodys_finding(
 
 
 def test_a_record_cannot_be_put_under_other_bytes_or_questions(
-    sealed: Ledger, tmp_path: Path
+    sealed: ScanStore, tmp_path: Path
 ) -> None:
     sealed.remember_verdict("cd" * 32, "other key", FORGED, NOON, "searched")
     changed(
@@ -65,7 +65,7 @@ def test_a_record_cannot_be_put_under_other_bytes_or_questions(
 
 
 def test_what_an_earlier_version_wrote_is_judged_anew_without_an_alarm(
-    sealed: Ledger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sealed: ScanStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed(tmp_path / "scans.db", "update verdicts set seal = null")
     assert sealed.known_verdict(SHA256, "key") is None
@@ -73,9 +73,9 @@ def test_what_an_earlier_version_wrote_is_judged_anew_without_an_alarm(
 
 
 def test_seals_outlive_the_rotation_of_the_master_key(
-    sealed: Ledger, vault: Vault, tmp_path: Path, register: Callable[..., Identity]
+    sealed: ScanStore, vault: Vault, tmp_path: Path, register: Callable[..., Identity]
 ) -> None:
     register("somebody")
     rotate_master_key(vault, "olga", NOON)
-    again = Ledger(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
+    again = ScanStore(tmp_path / "scans.db", seal=vault.keyed_digest("verdicts"))
     assert again.known_verdict(SHA256, "key") == CLEAR

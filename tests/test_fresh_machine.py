@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents import case_report
 from reports.documents.case_report import html_to_pdf, pdf_problem
 from reports.errors import FontMissing, PangoMissing, PdfUnavailable
@@ -58,8 +58,8 @@ class TestWithoutPango:
         assert pdf_problem("en") == str(caught.value)
         assert issubclass(FontMissing, PdfUnavailable)
 
-    def test_a_notice_becomes_html(self, docket: Docket) -> None:
-        case = reviewed(docket, make_case(docket))
+    def test_a_notice_becomes_html(self, case_store: CaseStore) -> None:
+        case = reviewed(case_store, make_case(case_store))
         made = draft_notice("eu-dsa-16", case, given_for("eu-dsa-16"), AT, "en")
         suffix, data, problem = printable(made)
         assert suffix == "html"

@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.webhooks import SIGNATURE_HEADER, signature_of
 from scanner.casework.confirmation import comparisons_of
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.api.client import Gate, GateError, is_from_gate
@@ -38,7 +38,7 @@ from scanner.web.api.declared_files import with_declared
 from scanner.web.api.uploads import safe_name
 from scanner.web.app import create_app
 from scanner.web.auth.access import Role, Scope
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from scanner.web.queue.jobs import JobKind, Order
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.supervision import WorkerProcess
@@ -54,12 +54,12 @@ LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portra
 
 def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> dict[str, str]:
     """Headers with a new token of an operator's."""
-    premises = Premises(Settings(home=home))
-    account = premises.accounts.by_email(email) or premises.accounts.create(
+    app_context = AppContext(Settings(home=home))
+    account = app_context.accounts.by_email(email) or app_context.accounts.create(
         email, email, [Role.OPERATOR], None
     )
-    secret = premises.sessions.issue_token(account, "test", scopes, FAR)
-    premises.close()
+    secret = app_context.sessions.issue_token(account, "test", scopes, FAR)
+    app_context.close()
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -284,14 +284,14 @@ class TestCases:
             case_id = first["next"]
             place, fields = f"/api/v1/cases/{case_id}/statement", given_for("eu-dsa-17")
             assert opened.post(place, json={"fields": fields}).json()["code"] == "not-confirmed"
-            desk = CaseDesk(Settings(home=served.home))
-            desk.note_shown(
-                desk.case(case_id),
+            service = CaseService(Settings(home=served.home))
+            service.note_shown(
+                service.case(case_id),
                 blurred=False,
-                sha256=[one for pair in comparisons_of(desk.case(case_id)) for one in pair],
+                sha256=[one for pair in comparisons_of(service.case(case_id)) for one in pair],
             )
-            desk.review(case_id, "Li Na", "confirm", "one face")
-            desk.close()
+            service.review(case_id, "Li Na", "confirm", "one face")
+            service.close()
             refused = opened.post(place, json={"fields": {"platform": "The Hub"}})
             assert (refused.status_code, refused.json()["code"]) == (422, "incomplete")
             assert "recipient" in refused.json()["detail"]
@@ -464,8 +464,8 @@ def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path)
     signed = settings.model_copy(
         update={"webhook_secret": SecretStr("s3cret"), "allowed_hosts": ("127.0.0.1",)}
     )
-    premises = Premises(signed, clock)
-    outbox = Outbox(signed, premises.store, clock)
+    app_context = AppContext(signed, clock)
+    outbox = Outbox(signed, app_context.store, clock)
     with serve_answers(receive) as url:
         outbox.post(url, {"a": "ü"}, "job-1")
         assert outbox.send_due() == 0
@@ -477,7 +477,7 @@ def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path)
     assert seen[1][0] == signature_of(seen[1][1], "s3cret")
     [told] = outbox.of_job("job-1")
     assert told["tries"] == 2
-    premises.close()
+    app_context.close()
 
 
 # Every route of the API and the scope that opens it; what is not listed here is open to nobody.
@@ -507,7 +507,7 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
         }
         assert routes == set(OPENED_BY) | OPEN
         order = Order("nobody", JobKind.SHA256, "ab" * 32, "x")
-        job = client.app.state.premises.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
+        job = client.app.state.app_context.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
         tokens = {scope: token_for(home, scope) for scope in Scope}
         for (method, path), needed in OPENED_BY.items():
             place = path.format(job_id=job, sha256="ab" * 32, month="2026-11", case_id="ab" * 8)

@@ -26,7 +26,7 @@ from scanner.scanning.fetching import Objections
 from scanner.scanning.held_files import HeldFile
 from scanner.scanning.judging import Bench, Judgement, Task
 from scanner.scanning.scan import run_scan, scan_listings
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.api.verdicts import Standings, Telling
@@ -41,8 +41,8 @@ CHILD, NOBODY = "Mia Example", "Lia Another"
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(
         settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)}), clock=lambda: NOON
     )
     yield opened
@@ -50,10 +50,10 @@ def workshop(settings: Settings) -> Iterator[Workshop]:
 
 
 def submitted(
-    workshop: Workshop, consent: Consent, name: str = CHILD, *, approve: bool = True
+    scan_session: ScanSession, consent: Consent, name: str = CHILD, *, approve: bool = True
 ) -> None:
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
-    version = workshop.reader.version
+    version = scan_session.reader.version
     one = Submission(
         name,
         guardian,
@@ -64,24 +64,24 @@ def submitted(
         "sam",
         born_on=date(2012, 3, 4),
     )
-    identity = workshop.vault.submit(one, NOON)
+    identity = scan_session.vault.submit(one, NOON)
     if approve:
-        workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+        scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
 
-def adult(workshop: Workshop, consent: Consent) -> None:
-    version = workshop.reader.version
-    one = workshop.vault.submit(
+def adult(scan_session: ScanSession, consent: Consent) -> None:
+    version = scan_session.reader.version
+    one = scan_session.vault.submit(
         Submission("Some Adult", consent, prototypes_of(9), version, [PHOTO], 2, "sam"), NOON
     )
-    workshop.vault.approve(one.identity_id, "olga", proof(), NOON)
+    scan_session.vault.approve(one.identity_id, "olga", proof(), NOON)
 
 
 def sent(
-    workshop: Workshop, title: str, path: Path, tags: tuple[str, ...] = (), number: int = 1
+    scan_session: ScanSession, title: str, path: Path, tags: tuple[str, ...] = (), number: int = 1
 ) -> dict[str, Any]:
     """What a caller of the gate is told of a file that was sent with these words."""
-    store: CheckpointStore = workshop.acquisition.checkpoints
+    store: CheckpointStore = scan_session.acquisition.checkpoints
     copy = path.with_name(f"copy-{number}-{path.name}")
     shutil.copy(path, copy)
     sha256 = str(triage_file(path).sha256)
@@ -90,8 +90,8 @@ def sent(
         "upload.safetensors", f"https://upload.invalid/{sha256}", path.stat().st_size, sha256
     )
     listing = replace(bare_listing("upload", f"{number}", title, "upload:x", file), tags=tags)
-    rows = scan_listings(workshop, f"job {number}", [listing], Silent(), brought=True).rows
-    standings = Standings(workshop.settings)
+    rows = scan_listings(scan_session, f"job {number}", [listing], Silent(), brought=True).rows
+    standings = Standings(scan_session.settings)
     document = (
         Telling("https://gate", standings, with_names=False).verdict(rows).model_dump(mode="json")
     )
@@ -99,8 +99,8 @@ def sent(
     return document
 
 
-def held(workshop: Workshop) -> list[HeldFile]:
-    return workshop.held.all(workshop.minors.ids)
+def held(scan_session: ScanSession) -> list[HeldFile]:
+    return scan_session.held.all(scan_session.minors.ids)
 
 
 class TestCallers:
@@ -108,28 +108,31 @@ class TestCallers:
 
     @pytest.mark.parametrize("where", ["title", "tags"])
     def test_junk_is_answered_as_junk_whoever_it_names(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path, where: str
+        self, scan_session: ScanSession, consent: Consent, tmp_path: Path, where: str
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         junk = tmp_path / "junk.safetensors"
         junk.write_bytes(b"no weights at all " * 9)
         words = [
             ("", (name,)) if where == "tags" else (f"{name} v1", ()) for name in (CHILD, NOBODY)
         ]
         answers = [
-            sent(workshop, title, junk, tags, number) for number, (title, tags) in enumerate(words)
+            sent(scan_session, title, junk, tags, number)
+            for number, (title, tags) in enumerate(words)
         ]
         assert answers[0] == answers[1]
         assert answers[0]["outcome"] == "failed"
-        assert [one.places for one in held(workshop)] == [(where,)]  # staff hear of it all the same
+        assert [one.places for one in held(scan_session)] == [
+            (where,)
+        ]  # staff hear of it all the same
 
     @pytest.mark.parametrize("broken", ["not a number", "a module that is not there"])
     def test_junk_that_only_fails_when_it_is_loaded_is_answered_as_junk(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path, broken: str
+        self, scan_session: ScanSession, consent: Consent, tmp_path: Path, broken: str
     ) -> None:
         """The attack: a few hundred bytes that the header cannot refuse."""
-        submitted(workshop, consent)
-        adult(workshop, consent)
+        submitted(scan_session, consent)
+        adult(scan_session, consent)
         tensors = load_file(STYLE)
         if broken == "not a number":
             tensors = {name: tensor * float("nan") for name, tensor in tensors.items()}
@@ -141,35 +144,35 @@ class TestCallers:
         junk = tmp_path / "junk.safetensors"
         save_file(tensors, junk)
         answers = [
-            sent(workshop, title, junk, number=number)
+            sent(scan_session, title, junk, number=number)
             for number, title in enumerate((f"{CHILD} v1", f"{NOBODY} v1"))
         ]
         assert answers[0]["outcome"] == "failed"
         assert answers[0] == answers[1]
-        assert len(held(workshop)) == 1
+        assert len(held(scan_session)) == 1
 
     def test_the_commands_answer_alike(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path
+        self, scan_session: ScanSession, consent: Consent, tmp_path: Path
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         told = []
         for name in (CHILD, NOBODY):
             folder = tmp_path / name
             folder.mkdir()
             (folder / f"{name}.safetensors").write_bytes(b"no weights at all " * 9)
-            result = run_scan(workshop, [str(folder)], Silent())
+            result = run_scan(scan_session, [str(folder)], Silent())
             told.append(
                 ([{**row, "file": "", "seconds": 0} for row in result.rows], result.has_findings)
             )
         assert json.dumps(told[0]) == json.dumps(told[1])
-        assert len(held(workshop)) == 1
+        assert len(held(scan_session)) == 1
 
     def test_a_held_adapter_is_answered_as_one_that_samples_do_not_decide(
-        self, workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+        self, scan_session: ScanSession, consent: Consent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        submitted(workshop, consent)
-        adult(workshop, consent)
-        first = sent(workshop, CHILD, STYLE)
+        submitted(scan_session, consent)
+        adult(scan_session, consent)
+        first = sent(scan_session, CHILD, STYLE)
         judge = Bench.judge
 
         def undecided(bench: Bench, task: Task) -> Judgement:
@@ -181,7 +184,7 @@ class TestCallers:
 
         monkeypatch.setattr(Bench, "judge", undecided)
         other = ADAPTERS / "teapot_object.safetensors"
-        second = sent(workshop, NOBODY, other, number=2)
+        second = sent(scan_session, NOBODY, other, number=2)
         hide = {"file": "", "sha256": ""}
         alike = [
             {**document, "findings": [{**one, **hide} for one in document["findings"]]}
@@ -193,26 +196,26 @@ class TestCallers:
             "review",
             [NEEDS_A_LOOK],
         )
-        assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
+        assert scan_session.scan_store.samples(str(triage_file(STYLE).sha256)) == []
 
     def test_bytes_that_are_held_are_held_under_another_name(
-        self, workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+        self, scan_session: ScanSession, consent: Consent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
-        assert sent(workshop, CHILD, STYLE)["outcome"] == "inconclusive"
-        assert sent(workshop, "an innocent title", STYLE, number=2)["outcome"] == "inconclusive"
+        assert sent(scan_session, CHILD, STYLE)["outcome"] == "inconclusive"
+        assert sent(scan_session, "an innocent title", STYLE, number=2)["outcome"] == "inconclusive"
 
 
 class TestQueue:
     def test_a_name_in_tags_is_put_before_people_and_two_of_them_lift_it(
-        self, workshop: Workshop, consent: Consent
+        self, scan_session: ScanSession, consent: Consent
     ) -> None:
         """The denial: a child's name in the tags of an adult's adapter, and nobody ever looks at it."""
-        submitted(workshop, consent)
-        adult(workshop, consent)
-        assert sent(workshop, "A style", STYLE, (CHILD,))["outcome"] == "inconclusive"
-        [one] = held(workshop)
+        submitted(scan_session, consent)
+        adult(scan_session, consent)
+        assert sent(scan_session, "A style", STYLE, (CHILD,))["outcome"] == "inconclusive"
+        [one] = held(scan_session)
         assert (one.places, one.settled, one.sha256) == (
             ("tags",),
             False,
@@ -220,69 +223,80 @@ class TestQueue:
         )
         for actor in ("rita", "RITA"):
             found = self.look(
-                workshop, one, actor, "somebody-else", "an adult painter of that name, Mia Example"
+                scan_session,
+                one,
+                actor,
+                "somebody-else",
+                "an adult painter of that name, Mia Example",
             )
             assert not found.lifted
-        assert sent(workshop, "A style", STYLE, (CHILD,), 2)["outcome"] == "inconclusive"
-        assert self.look(workshop, one, "li", "somebody-else").lifted
-        assert sent(workshop, "A style", STYLE, (CHILD,))["outcome"] == "clear"
-        log = workshop.vault.audit.found(event="held-file-looked-at")
+        assert sent(scan_session, "A style", STYLE, (CHILD,), 2)["outcome"] == "inconclusive"
+        assert self.look(scan_session, one, "li", "somebody-else").lifted
+        assert sent(scan_session, "A style", STYLE, (CHILD,))["outcome"] == "clear"
+        log = scan_session.vault.audit.found(event="held-file-looked-at")
         assert [entry.actor for entry in log] == ["li", "RITA", "rita"]
         assert CHILD not in json.dumps([entry.details for entry in log])
-        assert not self.look(workshop, one, "max", "keep").lifted  # whoever doubts it is heard
+        assert not self.look(scan_session, one, "max", "keep").lifted  # whoever doubts it is heard
 
     def test_what_was_lifted_is_held_again_where_the_name_comes_up_elsewhere(
-        self, workshop: Workshop, consent: Consent
+        self, scan_session: ScanSession, consent: Consent
     ) -> None:
-        submitted(workshop, consent)
-        sent(workshop, "A style", STYLE, (CHILD,))
+        submitted(scan_session, consent)
+        sent(scan_session, "A style", STYLE, (CHILD,))
         for actor in ("rita", "li"):
-            self.look(workshop, held(workshop)[0], actor, "somebody-else")
-        assert held(workshop)[0].lifted
-        assert sent(workshop, f"{CHILD} portraits", STYLE, (CHILD,), 1)["outcome"] == "inconclusive"
-        assert not held(workshop)[0].lifted
+            self.look(scan_session, held(scan_session)[0], actor, "somebody-else")
+        assert held(scan_session)[0].lifted
+        assert (
+            sent(scan_session, f"{CHILD} portraits", STYLE, (CHILD,), 1)["outcome"]
+            == "inconclusive"
+        )
+        assert not held(scan_session)[0].lifted
 
     def test_a_file_that_names_the_child_itself_is_never_lifted(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path
+        self, scan_session: ScanSession, consent: Consent, tmp_path: Path
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         path = tmp_path / "a.safetensors"
         save_file(
             load_file(STYLE), path, {"ss_output_name": "mia_example_v2", "ss_tag_frequency": "{}"}
         )
-        sent(workshop, "A style", path)
-        [one] = held(workshop)
+        sent(scan_session, "A style", path)
+        [one] = held(scan_session)
         with pytest.raises(LookRefused, match="itself names the child"):
-            self.look(workshop, one, "rita", "somebody-else")
-        assert self.look(workshop, one, "rita", "keep").settled
+            self.look(scan_session, one, "rita", "somebody-else")
+        assert self.look(scan_session, one, "rita", "keep").settled
 
     def test_the_name_of_a_child_never_stands_in_a_prompt(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        scan_session: ScanSession,
+        consent: Consent,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        submitted(workshop, consent)
-        adult(workshop, consent)
+        submitted(scan_session, consent)
+        adult(scan_session, consent)
         folder = tmp_path / "in"
         folder.mkdir()
         shutil.copy(STYLE, folder / "MiaExample_style.safetensors")
-        run_scan(workshop, [str(folder)], Silent())
+        run_scan(scan_session, [str(folder)], Silent())
         for actor in ("rita", "li"):
-            self.look(workshop, held(workshop)[0], actor, "somebody-else")
+            self.look(scan_session, held(scan_session)[0], actor, "somebody-else")
         tasks: list[Task] = []
         judge = Bench.judge
         monkeypatch.setattr(
             Bench, "judge", lambda bench, task: tasks.append(task) or judge(bench, task)
         )
-        assert run_scan(workshop, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
+        assert run_scan(scan_session, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
         assert not any(
             "mia" in word.casefold()
             for task in tasks
             for word in (*task.triggers, *task.candidates)
         )
 
-    def test_on_the_command_line(self, workshop: Workshop, consent: Consent) -> None:
-        submitted(workshop, consent)
-        sent(workshop, "A style", STYLE, (CHILD,))
-        home = workshop.settings.home
+    def test_on_the_command_line(self, scan_session: ScanSession, consent: Consent) -> None:
+        submitted(scan_session, consent)
+        sent(scan_session, "A style", STYLE, (CHILD,))
+        home = scan_session.settings.home
         [one] = json.loads(run("held", "list", "--json", home=home).stdout)["held"]
         assert (one["child"], one["places"], one["looks"]) == (CHILD, ["tags"], [])
         look = ("held", "look", one["key"], "--reason", "a painter", "--decision")
@@ -300,81 +314,81 @@ class TestQueue:
         assert "Rita: somebody-else" in run("held", "list", "--all", home=home).stdout
 
     def test_the_likeliest_likeness_comes_first(
-        self, workshop: Workshop, consent: Consent, tmp_path: Path
+        self, scan_session: ScanSession, consent: Consent, tmp_path: Path
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         junk = tmp_path / "junk.safetensors"
         junk.write_bytes(b"no weights at all " * 9)
-        sent(workshop, CHILD, junk)
+        sent(scan_session, CHILD, junk)
         path = tmp_path / "a.safetensors"
         tags = json.dumps({"10_mia woman": {"mia woman": 20, "1girl": 20, "photo": 20}})
         save_file(load_file(STYLE), path, {"ss_tag_frequency": tags, "ss_num_train_images": "20"})
-        sent(workshop, f"{CHILD} likeness LoRA, real person", path, number=2)
-        assert [one.listing_id for one in held(workshop)] == ["2", "1"]
-        assert held(workshop)[0].likeness > held(workshop)[1].likeness
+        sent(scan_session, f"{CHILD} likeness LoRA, real person", path, number=2)
+        assert [one.listing_id for one in held(scan_session)] == ["2", "1"]
+        assert held(scan_session)[0].likeness > held(scan_session)[1].likeness
 
     def test_whoever_waits_for_approval_is_looked_for_unless_the_name_is_one_word(
-        self, workshop: Workshop, consent: Consent
+        self, scan_session: ScanSession, consent: Consent
     ) -> None:
-        adult(workshop, consent)
-        submitted(workshop, consent, approve=False)
-        submitted(workshop, consent, "Portrait", approve=False)
-        assert sent(workshop, CHILD, STYLE)["outcome"] == "inconclusive"
+        adult(scan_session, consent)
+        submitted(scan_session, consent, approve=False)
+        submitted(scan_session, consent, "Portrait", approve=False)
+        assert sent(scan_session, CHILD, STYLE)["outcome"] == "inconclusive"
         teapot = ADAPTERS / "teapot_object.safetensors"
-        assert sent(workshop, "Portrait of a teapot", teapot, number=2)["outcome"] == "clear"
-        workshop.vault.reject(CHILD, "olga", "no papers", NOON)
-        assert held(workshop) == []
-        assert sent(workshop, CHILD, STYLE)["outcome"] == "clear"
+        assert sent(scan_session, "Portrait of a teapot", teapot, number=2)["outcome"] == "clear"
+        scan_session.vault.reject(CHILD, "olga", "no papers", NOON)
+        assert held(scan_session) == []
+        assert sent(scan_session, CHILD, STYLE)["outcome"] == "clear"
 
     def look(
         self,
-        workshop: Workshop,
+        scan_session: ScanSession,
         one: HeldFile,
         actor: str,
         decision: str,
         reason: str = "looked at the listing",
     ) -> HeldFile:
-        return workshop.held.look(
-            one.key, workshop.minors.ids, actor, actor, decision, reason, NOON
+        return scan_session.held.look(
+            one.key, scan_session.minors.ids, actor, actor, decision, reason, NOON
         )
 
 
 class TestFetching:
     @pytest.mark.parametrize("words", [CHILD, "cute little girl"])
     def test_what_names_a_minor_is_not_fetched(
-        self, workshop: Workshop, consent: Consent, file_server: FileServer, words: str
+        self, scan_session: ScanSession, consent: Consent, file_server: FileServer, words: str
     ) -> None:
-        submitted(workshop, consent)
-        objections = Objections(workshop.settings, lambda: NOON)
+        submitted(scan_session, consent)
+        objections = Objections(scan_session.settings, lambda: NOON)
         file = RemoteFile("a.safetensors", file_server.url("a.safetensors"))
         listing: Listing = bare_listing("civitai", "1", words, "https://hub.example/1", file)
         assert objections.to(listing, file)
         assert objections.to(replace(listing, title=NOBODY), file) is None
         objections.close()
-        assert len(held(workshop)) == (words == CHILD)
+        assert len(held(scan_session)) == (words == CHILD)
 
     def test_a_hubs_listing_that_names_a_minor_is_not_fetched_by_a_scan(
-        self, workshop: Workshop, consent: Consent, file_server: FileServer, tmp_path: Path
+        self, scan_session: ScanSession, consent: Consent, file_server: FileServer, tmp_path: Path
     ) -> None:
-        submitted(workshop, consent)
+        submitted(scan_session, consent)
         shutil.copy(STYLE, tmp_path / "served" / "a.safetensors")
-        workshop.transport.destinations = Destinations({"127.0.0.1"})
+        scan_session.transport.destinations = Destinations({"127.0.0.1"})
         file = RemoteFile("a.safetensors", file_server.url("a.safetensors"))
         listing = bare_listing("civitai", "1", CHILD, "https://hub.example/1", file)
-        [row] = scan_listings(workshop, "a hub", [listing], Silent()).rows
+        [row] = scan_listings(scan_session, "a hub", [listing], Silent()).rows
         assert (row["outcome"], row["reason"]) == ("inconclusive", NEEDS_A_LOOK)
         assert file_server.requests == []
-        assert len(held(workshop)) == 1
+        assert len(held(scan_session)) == 1
 
 
 class TestPages:
     def test_reviewers_see_the_queue_and_their_word_is_kept(
-        self, settings: Settings, workshop: Workshop, consent: Consent
+        self, settings: Settings, scan_session: ScanSession, consent: Consent
     ) -> None:
-        submitted(workshop, consent)
-        sent(workshop, "A style", STYLE, (CHILD,))
-        [one] = held(workshop)
-        site = Site(workshop.settings)
+        submitted(scan_session, consent)
+        sent(scan_session, "A style", STYLE, (CHILD,))
+        [one] = held(scan_session)
+        site = Site(scan_session.settings)
         reviewer, lawyer, operator = (
             site.browser(name, role)
             for name, role in (("rita", Role.REVIEWER), ("li", Role.LEGAL), ("olga", Role.OPERATOR))
@@ -395,7 +409,7 @@ class TestPages:
                 browser.post(f"/held/{one.key}", data={**form, "csrf": browser.csrf}).status_code
                 == 303
             )  # type: ignore[attr-defined]
-        assert held(workshop)[0].lifted
-        assert [look.by for look in held(workshop)[0].looks] == ["rita", "li"]
+        assert held(scan_session)[0].lifted
+        assert [look.by for look in held(scan_session)[0].looks] == ["rita", "li"]
         assert "held file" not in reviewer.get("/cases").text
         site.stranger.__exit__(None, None, None)

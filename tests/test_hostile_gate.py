@@ -17,13 +17,13 @@ from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
 from face_index.vault.licences import grant_licence
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.comparison import comparison_record
 from scanner.scanning.judging import Bench, Judgement, Task
 from scanner.scanning.scan import run_scan, scan_listings
-from scanner.scanning.scan_store import Ledger
-from scanner.scanning.session import Workshop
+from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.app import create_app
@@ -92,8 +92,8 @@ class Hub:
 
     def close(self) -> None:
         self.client.__exit__(None, None, None)
-        if self.worker._workshop is not None:
-            self.worker._workshop.close()
+        if self.worker._scan_session is not None:
+            self.worker._scan_session.close()
         self.worker.store.close()
 
     def headers(self, who: str = "gate", *scopes: Scope) -> dict[str, str]:
@@ -143,16 +143,16 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
 
 
 def enrol(settings: Settings, consent: Consent) -> str:
-    workshop = Workshop(settings)
-    now = workshop.clock()
+    scan_session = ScanSession(settings)
+    now = scan_session.clock()
     lasting = replace(consent, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))
-    version = workshop.reader.version
+    version = scan_session.reader.version
     submission = Submission(
         "Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam"
     )
-    identity = workshop.vault.submit(submission, now)
-    workshop.vault.approve(identity.identity_id, "olga", proof(), now)
-    workshop.close()
+    identity = scan_session.vault.submit(submission, now)
+    scan_session.vault.approve(identity.identity_id, "olga", proof(), now)
+    scan_session.close()
     return identity.identity_id
 
 
@@ -257,17 +257,20 @@ class TestMemory:
         folder = tmp_path / "folder"
         folder.mkdir()
         (folder / "a.safetensors").write_bytes(BYTES)
-        workshop = Workshop(settings)
-        [row] = run_scan(workshop, [str(folder)], Silent()).rows
+        scan_session = ScanSession(settings)
+        [row] = run_scan(scan_session, [str(folder)], Silent()).rows
         assert (row["outcome"], row["asked"]["triggers"]) == ("clear", [])
         file = RemoteFile("a.safetensors", str(folder / "a.safetensors"))
         listing = bare_listing("folder", "1", "a", "https://hub.example/1", file)
         for triggers, outcome in (((), "clear"), ((TRIGGER,), "match"), ((), "match")):
             [row] = scan_listings(
-                workshop, f"t {triggers} {outcome}", [replace(listing, triggers=triggers)], Silent()
+                scan_session,
+                f"t {triggers} {outcome}",
+                [replace(listing, triggers=triggers)],
+                Silent(),
             ).rows
             assert (row["outcome"], row["asked"]["triggers"]) == (outcome, list(triggers))
-        workshop.close()
+        scan_session.close()
 
     def test_a_listing_that_changed_is_judged_again_by_a_scan_that_goes_on(
         self, settings: Settings, consent: Consent, judged: list[Task], tmp_path: Path
@@ -279,45 +282,47 @@ class TestMemory:
         (tmp_path / "a.safetensors").write_bytes(BYTES)
         file = RemoteFile("a.safetensors", str(tmp_path / "a.safetensors"))
         listing = bare_listing("folder", "1", "a", "https://hub.example/1", file)
-        workshop = Workshop(settings)
+        scan_session = ScanSession(settings)
 
         def listed(*triggers: str, downloads: int = 1) -> Any:
             yield replace(listing, triggers=triggers, downloads=downloads)
             raise ListingIncomplete("the second page is missing")
 
         for given, outcome, times in (((), "clear", 1), ((), "clear", 1), ((TRIGGER,), "match", 2)):
-            result = scan_listings(workshop, "hub", listed(*given, downloads=times), Silent())
+            result = scan_listings(scan_session, "hub", listed(*given, downloads=times), Silent())
             assert ([row["outcome"] for row in result.rows], len(judged)) == ([outcome], times)
-        workshop.close()
+        scan_session.close()
 
     def test_what_a_name_makes_of_bytes_is_not_remembered_of_the_bytes(
         self, settings: Settings, consent: Consent, judged: list[Task], tmp_path: Path
     ) -> None:
         enrol(settings, consent)
         (tmp_path / "a.json").write_bytes(BYTES)
-        workshop = Workshop(settings)
+        scan_session = ScanSession(settings)
         file = RemoteFile("a.json", str(tmp_path / "a.json"))
         scan_listings(
-            workshop,
+            scan_session,
             "as json",
             [bare_listing("folder", "1", "a", "https://hub.example/1", file)],
             Silent(),
         )
         (tmp_path / "a.safetensors").write_bytes(BYTES)
         assert (
-            workshop.ledger.known_triage(str(triage_file(tmp_path / "a.safetensors").sha256))
+            scan_session.scan_store.known_triage(
+                str(triage_file(tmp_path / "a.safetensors").sha256)
+            )
             is None
         )
-        workshop.close()
+        scan_session.close()
 
     def test_verdicts_kept_by_an_older_version_answer_their_own_questions(
         self, tmp_path: Path
     ) -> None:
-        ledger = Ledger(tmp_path / "scans.db")
-        ledger.remember_verdict("ab" * 32, "key", {"outcome": "match", "findings": [1]}, NOON)
-        assert ledger.known_verdict("ab" * 32, "key") is not None
-        assert ledger.other_verdicts("ab" * 32, "fingerprint") == []
-        ledger.close()
+        scan_store = ScanStore(tmp_path / "scans.db")
+        scan_store.remember_verdict("ab" * 32, "key", {"outcome": "match", "findings": [1]}, NOON)
+        assert scan_store.known_verdict("ab" * 32, "key") is not None
+        assert scan_store.other_verdicts("ab" * 32, "fingerprint") == []
+        scan_store.close()
 
 
 class TestLicences:
@@ -325,13 +330,13 @@ class TestLicences:
 
     @pytest.fixture
     def licensed(self, hub: Hub) -> Hub:
-        desk = CaseDesk(hub.settings)
+        service = CaseService(hub.settings)
         hub_name = hub.settings.web.hub_name
         for value in (f"{hub_name}:friend", "url:friend", "civitai:friend"):
             grant_licence(
-                desk.vault, "Mina Held", LicenceKind.UPLOADER, value, date(2089, 1, 1), note="", actor="olga", now=desk.clock()
+                service.vault, "Mina Held", LicenceKind.UPLOADER, value, date(2089, 1, 1), note="", actor="olga", now=service.clock()
             )  # fmt: skip
-        desk.close()
+        service.close()
         return hub
 
     @pytest.mark.parametrize("creator", ["friend", "FRIEND", " friend"])
@@ -365,10 +370,10 @@ class TestLicences:
         plain = hub.ended(
             hub.send({"triggers": ["spst style"]}, data=bare(ADAPTERS / "neon_style.safetensors"))
         )
-        desk = CaseDesk(hub.settings)
+        service = CaseService(hub.settings)
         sha256 = sha256_of(BYTES)
         grant_licence(
-            desk.vault, "Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=desk.clock()
+            service.vault, "Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=service.clock()
         )  # fmt: skip
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert action(scan) == ("clear", "allow")
@@ -379,10 +384,12 @@ class TestLicences:
             hub.send({"triggers": [TRIGGER]}), scopes=(Scope.SCANS_READ, Scope.NAMES_READ)
         )
         assert "licence" in named["verdict"]["findings"][0]["authorised"]
-        found = [one for one in desk.vault.audit.entries() if one.event == "authorised-use-found"]
+        found = [
+            one for one in service.vault.audit.entries() if one.event == "authorised-use-found"
+        ]
         assert found
         assert found[0].details["checkpoint"] == sha256
-        desk.close()
+        service.close()
 
     def test_a_word_for_one_upload_is_none_for_the_next(self, hub: Hub) -> None:
         declared = {
@@ -392,27 +399,27 @@ class TestLicences:
             "url": "https://hub.example/7",
         }
         first = hub.ended(hub.send(declared))["verdict"]["findings"][0]
-        desk = CaseDesk(hub.settings)
-        desk.review(first["case_id"], "Li Na", "authorised", "their agency wrote")
-        desk.close()
+        service = CaseService(hub.settings)
+        service.review(first["case_id"], "Li Na", "authorised", "their agency wrote")
+        service.close()
         assert action(hub.ended(hub.send(declared, who="thief"), who="thief")) == ("match", "block")
 
 
 def crawled(hub: Hub, folder: Path, **said: Any) -> str:
     """A public listing of the bytes in crawl.db; they lie in the store already."""
     sha256 = sha256_of(BYTES)
-    workshop = Workshop(hub.settings)
+    scan_session = ScanSession(hub.settings)
     file = RemoteFile("a.safetensors", "https://civitai.invalid/a", len(BYTES), sha256)
     listing = replace(
         bare_listing("civitai", "5", "a", "https://civitai.com/5", file),
         triggers=(TRIGGER,),
         **said,
     )
-    workshop.crawl.record(listing, workshop.clock())
+    scan_session.crawl.record(listing, scan_session.clock())
     path = folder / "crawled"
     path.write_bytes(BYTES)
-    workshop.acquisition.checkpoints.adopt(path, sha256, "a")
-    workshop.close()
+    scan_session.acquisition.checkpoints.adopt(path, sha256, "a")
+    scan_session.close()
     return sha256
 
 
@@ -480,9 +487,9 @@ class TestScores:
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         [finding] = scan["verdict"]["findings"]
         assert finding["score"] == 0.8
-        desk = CaseDesk(hub.settings)
-        desk.review(finding["case_id"], "Li Na", "reject", "somebody else")
-        desk.close()
+        service = CaseService(hub.settings)
+        service.review(finding["case_id"], "Li Na", "reject", "somebody else")
+        service.close()
         told = hub.client.get(f"/api/v1/scans/{scan['job_id']}", headers=hub.headers()).json()
         [after] = told["verdict"]["findings"]
         assert (after["outcome"], after["case_status"], after["score"], after["samples"]) == (
@@ -501,9 +508,9 @@ class TestScores:
 
     def test_who_has_withdrawn_is_not_told_of(self, hub: Hub) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER]}))
-        desk = CaseDesk(hub.settings)
-        desk.vault.withdraw("Mina Held", desk.clock(), "olga")
-        desk.close()
+        service = CaseService(hub.settings)
+        service.vault.withdraw("Mina Held", service.clock(), "olga")
+        service.close()
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert "withdrawn" not in json.dumps(scan)
 
@@ -512,10 +519,10 @@ class TestScores:
     ) -> None:
         from face_index.consent import Signatory
 
-        workshop = Workshop(settings)
+        scan_session = ScanSession(settings)
         guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))  # fmt: skip
-        version = workshop.reader.version
-        born = date(workshop.clock().year - 9, 3, 4)
+        version = scan_session.reader.version
+        born = date(scan_session.clock().year - 9, 3, 4)
         one = Submission(
             "Kit Young",
             guardian,
@@ -526,9 +533,9 @@ class TestScores:
             "sam",
             born_on=born,
         )
-        identity = workshop.vault.submit(one, workshop.clock())
-        workshop.vault.approve(identity.identity_id, "olga", proof(), workshop.clock())
-        workshop.close()
+        identity = scan_session.vault.submit(one, scan_session.clock())
+        scan_session.vault.approve(identity.identity_id, "olga", proof(), scan_session.clock())
+        scan_session.close()
         hub = Hub(settings)
         scan = hub.ended(hub.send({"title": "Kit Young"}))
         assert action(scan) == ("inconclusive", "review")

@@ -17,7 +17,7 @@ import pytest
 
 from crawlers.errors import HubError, UnknownHub
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.github import GitHubHub
 from crawlers.hubs.imported import ImportedHub
 from crawlers.listing import Presence, Strand, listings_of
@@ -88,13 +88,13 @@ class TestImported:
     def test_it_is_reached_by_its_name(self, tmp_path: Path, transport: Transport) -> None:
         path = tmp_path / "list.csv"
         path.write_text("id,title\n1,a\n2,b\n")
-        hub = HubDoor(transport).open(f"liblib={path}")
+        hub = HubRegistry(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
         assert (hub.look("1"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
         with pytest.raises(HubError, match="built in"):
-            HubDoor(transport).open(f"folder={path}")
+            HubRegistry(transport).open(f"folder={path}")
         with pytest.raises(UnknownHub):
-            HubDoor(transport).open("liblib=missing.csv")
+            HubRegistry(transport).open("liblib=missing.csv")
 
 
 SIZE = {"repositories": 120}

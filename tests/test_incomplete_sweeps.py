@@ -23,7 +23,7 @@ from crawlers.sweeps.rounds import go_round
 from crawlers.sweeps.sweep import SweepStep, sweep
 from scanner.cli.app import app
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from tests.conftest import NOON, Silent
 from tests.servers.civitai import model
@@ -230,24 +230,24 @@ class TestAGapThatStays:
         assert (steps[-1].finished, bool(steps[-1].gaps)) == (False, True)
 
     def test_a_scan_is_not_finished_and_lists_again(self, hub: Hub, settings: Settings) -> None:
-        workshop = Workshop(settings, clock=lambda: NOON)
+        scan_session = ScanSession(settings, clock=lambda: NOON)
         for entry in hub.models:
             entry["modelVersions"][0]["files"] = []
         with hub.serve() as url:
-            workshop.transport.destinations.allow(url)
-            first = run_scan(workshop, [f"civitai={url}"], Silent())
+            scan_session.transport.destinations.allow(url)
+            first = run_scan(scan_session, [f"civitai={url}"], Silent())
             assert (
                 "gives no model at cursor" in first.gaps[0],
-                workshop.ledger.scan("latest").finished_at,
+                scan_session.scan_store.scan("latest").finished_at,
             ) == (
                 True,
                 None,
             )
             hub.fault = lambda *_: None
-            again = run_scan(workshop, [f"civitai={url}"], Silent())
+            again = run_scan(scan_session, [f"civitai={url}"], Silent())
         assert (again.gaps, again.scan.scan_id) == ((), first.scan.scan_id)
-        assert workshop.ledger.scan("latest").finished_at is not None
-        workshop.close()
+        assert scan_session.scan_store.scan("latest").finished_at is not None
+        scan_session.close()
 
     def test_the_commands_say_so(self, hub: Hub, tmp_path: Path) -> None:
         def run(*arguments: str) -> Any:

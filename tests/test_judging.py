@@ -18,7 +18,7 @@ from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
 from scanner.scanning.judging import Bench, Judgement
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON, task_of
 
 PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
@@ -55,12 +55,12 @@ def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
 def test_a_regenerated_sample_is_the_same_to_the_byte(
     bench: Bench, judged: Judgement, tmp_path: Path
 ) -> None:
-    ledger = Ledger(tmp_path / "scans.db")
+    scan_store = ScanStore(tmp_path / "scans.db")
     task = task_of(PERSON)
-    ledger.remember_verdict(task.sha256, "fingerprint", judged.record, NOON)
-    assert "all_samples" not in (ledger.known_verdict(task.sha256, "fingerprint") or {})
-    rows = ledger.samples(task.sha256)
-    ledger.close()
+    scan_store.remember_verdict(task.sha256, "fingerprint", judged.record, NOON)
+    assert "all_samples" not in (scan_store.known_verdict(task.sha256, "fingerprint") or {})
+    rows = scan_store.samples(task.sha256)
+    scan_store.close()
     sampler = bench.sampler_for(bench.base_for(task))
     again = regenerate(sampler, PERSON, task.kind, rows)
     assert len(again) == len(rows) + sum(row["control_batch"] is not None for row in rows)

@@ -15,10 +15,10 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from reports.notices.tracker import record_draft, record_event
 from scanner.casework.confirmation import comparisons_of
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.settings import Settings, WebSettings
 from scanner.web.auth.access import Role
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from scanner.web.queue.outbox import WAITS_S
 from scanner.web.queue.reminders import Reminders
 from tests.cases import make_case, reviewed
@@ -53,8 +53,8 @@ class Office:
     def __init__(self, settings: Settings) -> None:
         self.clock = Clock()
         self.settings = settings
-        self.premises = Premises(settings, self.clock)
-        self.desk = CaseDesk(settings, self.clock)
+        self.app_context = AppContext(settings, self.clock)
+        self.service = CaseService(settings, self.clock)
 
     def register(self, name: str, expires_on: date) -> Identity:
         from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
@@ -62,24 +62,26 @@ class Office:
         consent = Consent(
             name, date(2026, 1, 1), expires_on, None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
         )
-        waiting = self.desk.vault.submit(
+        waiting = self.service.vault.submit(
             Submission(name, consent, prototypes_of(1), VERSION, (), 3, "sam"), self.clock()
         )
-        return self.desk.vault.approve(waiting.identity_id, "olga", proof(), self.clock())
+        return self.service.vault.approve(waiting.identity_id, "olga", proof(), self.clock())
 
     def account(self, name: str, role: Role, language: str = "en", notify: str = "at-once") -> str:
-        account = self.premises.accounts.create(f"{name}@example.org", name, [role], None, language)
-        self.premises.accounts.set_preferences(account.account_id, language, notify)
+        account = self.app_context.accounts.create(
+            f"{name}@example.org", name, [role], None, language
+        )
+        self.app_context.accounts.set_preferences(account.account_id, language, notify)
         return account.account_id
 
     def tell(self, webhook: str | None = None) -> int:
-        accounts, outbox = self.premises.accounts, self.premises.outbox
-        Reminders(self.desk, accounts, outbox, self.settings.web.url, webhook).send()
+        accounts, outbox = self.app_context.accounts, self.app_context.outbox
+        Reminders(self.service, accounts, outbox, self.settings.web.url, webhook).send()
         return outbox.send_due()
 
     def close(self) -> None:
-        self.desk.close()
-        self.premises.close()
+        self.service.close()
+        self.app_context.close()
 
 
 @pytest.fixture
@@ -103,12 +105,12 @@ class TestLinks:
         for email in ("ann@example.org", "nobody@example.org"):
             answer = site.stranger.post("/forgotten", data={"email": email}, headers=OWN)
             assert answer.headers["location"] == "/sign-in?done=mailed"  # the same for both
-        assert site.premises.outbox.send_due() == 1
+        assert site.app_context.outbox.send_due() == 1
         link = re.findall(r"http://testserver(/invitation/\S+)", mailbox.mails[0].get_content())[0]
         new = {"password": "another set of words", "again": "another set of words"}
         assert site.stranger.post(link, data=new, headers=OWN).status_code == 303
         assert old.get("/account").status_code == 303  # signed out elsewhere
-        assert site.premises.accounts.authenticate("ann@example.org", "another set of words")
+        assert site.app_context.accounts.authenticate("ann@example.org", "another set of words")
         assert site.stranger.post(link, data=new, headers=OWN).status_code == 410
         site.stranger.__exit__(None, None, None)
 
@@ -122,7 +124,7 @@ class TestLinks:
             for _ in range(3)
         ]
         assert [answer.status_code for answer in told] == [303, 303, 429]
-        assert site.premises.outbox.send_due() == 2
+        assert site.app_context.outbox.send_due() == 2
         site.stranger.__exit__(None, None, None)
 
     def test_who_signs_up_is_a_rights_holder_and_no_more(
@@ -135,11 +137,11 @@ class TestLinks:
             ).status_code
             == 303
         )
-        site.premises.outbox.send_due()
+        site.app_context.outbox.send_due()
         link = re.findall(r"http://testserver(/invitation/\S+)", mailbox.mails[0].get_content())[0]
         form = {"name": "New", "password": PASSWORD, "again": PASSWORD, "role": "admin"}
         assert site.stranger.post(link, data=form, headers=OWN).headers["location"] == "/likeness"
-        account = site.premises.accounts.by_email("new@example.org")
+        account = site.app_context.accounts.by_email("new@example.org")
         assert account is not None
         assert account.roles == (Role.RIGHTS_HOLDER,)
         site.stranger.__exit__(None, None, None)
@@ -152,7 +154,7 @@ class TestLinks:
         form = {"csrf": admin.csrf, "email": "Rita@example.org", "role": "reviewer"}  # type: ignore[attr-defined]
         answer = admin.post("/accounts", data=form, follow_redirects=True)
         assert "/invitation/" not in answer.text
-        site.premises.outbox.send_due()
+        site.app_context.outbox.send_due()
         [mail] = mailbox.mails
         assert mail["To"] == "rita@example.org"
         assert "/invitation/" in mail.get_content()
@@ -166,7 +168,7 @@ class TestLinks:
         admin = site.browser("ada", Role.ADMIN)
         form = {"csrf": admin.csrf, "change": "second-factor"}  # type: ignore[attr-defined]
         assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
-        site.premises.outbox.send_due()
+        site.app_context.outbox.send_due()
         [mail] = mailbox.mails
         assert mail["To"] == "rita@example.org"
         assert "second factor of your account was taken away" in mail.get_content()
@@ -189,14 +191,14 @@ class TestReminders:
         self, office: Office, mailbox: Mailbox
     ) -> None:
         person = office.register("Erika Muster", date(2028, 1, 1))
-        office.premises.accounts.give_mandate(
+        office.app_context.accounts.give_mandate(
             office.account("erika", Role.RIGHTS_HOLDER, "zh-CN"), person.identity_id, "self"
         )
         office.account("rita", Role.REVIEWER)
         office.account("quiet", Role.REVIEWER, notify="never")
         office.account("other", Role.RIGHTS_HOLDER)
         case = make_case(
-            office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat()
+            office.service.case_store, identity_id=person.identity_id, opened_at=NOON.isoformat()
         )
         office.tell()
         assert subjects(mailbox) == [
@@ -210,26 +212,28 @@ class TestReminders:
 
     def test_a_decision_is_told_to_the_person(self, office: Office, mailbox: Mailbox) -> None:
         person = office.register("Erika", date(2028, 1, 1))
-        office.premises.accounts.give_mandate(
+        office.app_context.accounts.give_mandate(
             office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self"
         )
         case = make_case(
-            office.desk.docket, identity_id=person.identity_id, opened_at=NOON.isoformat()
+            office.service.case_store, identity_id=person.identity_id, opened_at=NOON.isoformat()
         )
         office.tell()
         mailbox.mails.clear()
-        office.desk.note_shown(
+        office.service.note_shown(
             case, blurred=False, sha256=[name for pair in comparisons_of(case) for name in pair]
         )
-        office.desk.review(case.case_id, "Li Na", "confirm", "one face")
+        office.service.review(case.case_id, "Li Na", "confirm", "one face")
         assert office.tell() == 1
-        office.desk.note(case.case_id, "Li Na", "a line after the decision is no second decision")
+        office.service.note(
+            case.case_id, "Li Na", "a line after the decision is no second decision"
+        )
         assert office.tell() == 0
         assert subjects(mailbox) == [("erika@example.org", "A case of yours was decided")]
 
     def test_consent_that_ends_is_told_twice(self, office: Office, mailbox: Mailbox) -> None:
         person = office.register("Erika", date(2027, 2, 1))
-        office.premises.accounts.give_mandate(
+        office.app_context.accounts.give_mandate(
             office.account("erika", Role.RIGHTS_HOLDER), person.identity_id, "self"
         )
         office.tell()
@@ -249,11 +253,12 @@ class TestReminders:
 
         office.account("li", Role.LEGAL)
         case = reviewed(
-            office.desk.docket, make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
+            office.service.case_store,
+            make_case(office.service.case_store, opened_at="2026-10-01T00:00:00+00:00"),
         )
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), NOON, "en")
-        notice = record_draft(office.desk.docket, made, "Li Na", NOON)
-        record_event(office.desk.docket, notice, "sent", "Li Na", NOON)
+        notice = record_draft(office.service.case_store, made, "Li Na", NOON)
+        record_event(office.service.case_store, notice, "sent", "Li Na", NOON)
         told: list[tuple[int, str]] = []
         for hour in range(0, 60, 2):
             office.clock.now = NOON + timedelta(hours=hour)
@@ -268,7 +273,9 @@ class TestReminders:
     def test_a_digest_is_one_mail_a_day(self, office: Office, mailbox: Mailbox) -> None:
         office.account("rita", Role.REVIEWER, notify="daily")
         for number in range(3):
-            make_case(office.desk.docket, case_id=f"{number:016x}", opened_at=NOON.isoformat())
+            make_case(
+                office.service.case_store, case_id=f"{number:016x}", opened_at=NOON.isoformat()
+            )
         assert office.tell() == 0
         office.clock.now = datetime(2026, 11, 24, 7, 1, tzinfo=NOON.tzinfo)
         assert office.tell() == 3
@@ -279,7 +286,7 @@ class TestReminders:
         self, office: Office, mailbox: Mailbox
     ) -> None:
         office.account("rita", Role.REVIEWER)
-        make_case(office.desk.docket, opened_at=NOON.isoformat())
+        make_case(office.service.case_store, opened_at=NOON.isoformat())
         mailbox.refuse = 1
         assert office.tell() == 0
         office.clock.now = NOON + timedelta(seconds=WAITS_S[0] + 1)
@@ -293,7 +300,7 @@ class TestReminders:
             seen.append(body)
             return 200, {}, b""
 
-        case = make_case(office.desk.docket, opened_at=NOON.isoformat())
+        case = make_case(office.service.case_store, opened_at=NOON.isoformat())
         with serve_answers(receive) as url:
             office.tell(url)
             office.tell(url)
@@ -310,7 +317,7 @@ class TestReminders:
         self, office: Office, mailbox: Mailbox
     ) -> None:
         office.account("rita", Role.REVIEWER)
-        make_case(office.desk.docket, opened_at="2026-10-01T00:00:00+00:00")
+        make_case(office.service.case_store, opened_at="2026-10-01T00:00:00+00:00")
         assert office.tell() == 0
 
 
@@ -323,11 +330,11 @@ def test_an_address_that_could_carry_headers_is_none(
 ) -> None:
     site = Site(mailing)
     assert site.stranger.post("/sign-up", data={"email": email}, headers=OWN).status_code == 422
-    assert site.premises.outbox.send_due() == 0
+    assert site.app_context.outbox.send_due() == 0
     # One that came in by another way stops nobody else's mail.
-    site.premises.outbox.mail(email, "s", "t")
-    site.premises.outbox.mail("good@example.org", "s", "t")
-    site.premises.outbox.send_due()
+    site.app_context.outbox.mail(email, "s", "t")
+    site.app_context.outbox.mail("good@example.org", "s", "t")
+    site.app_context.outbox.send_due()
     assert "good@example.org" in {str(mail["To"]) for mail in mailbox.mails}
     assert not any(mail["x-injected"] for mail in mailbox.mails)
     site.stranger.__exit__(None, None, None)

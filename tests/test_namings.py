@@ -27,13 +27,13 @@ from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad
 from scanner.scanning.judging import Bench
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file, with_listing
 from tests.conftest import NOON, Silent, shared
 from tests.test_adapter_formats import FLUX_PATHS, weight_of
 from tests.test_leftovers import MODELS, PERSON
-from tests.test_worklist import enrol
+from tests.test_pipeline import enrol
 from tests.tiny_pipelines import tiny_flux, tiny_sdxl
 
 Shapes = dict[str, tuple[int, ...]]
@@ -297,16 +297,16 @@ def test_the_beginning_of_such_a_header_is_read_too(start: bytes) -> None:
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings, clock=lambda: NOON)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
 
 def test_a_scan_fails_such_files_by_name_and_draws_nothing(
-    workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     folder = tmp_path / "uploads"
     folder.mkdir()
     small = {name: (1, *shape[1:]) if name in PERSON else shape for name, shape in PERSON.items()}
@@ -329,7 +329,7 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     (folder / "flux.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(30))
     (folder / "person.7z").write_bytes(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(30))
     monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
-    rows = {row["file"]: row for row in run_scan(workshop, [str(folder)], Silent()).rows}
+    rows = {row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).rows}
     assert {row["outcome"] for row in rows.values()} == {"failed"}
     assert next(iter(PERSON)) in rows["model.safetensors"]["reason"]
     assert "<clean>, <person>" in rows["word.safetensors"]["reason"]

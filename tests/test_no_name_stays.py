@@ -20,14 +20,14 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from face_index.vault.backups import make_backup
 from face_index.vault.licences import grant_licence
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.casework.statistics import as_csv, verdict_rows
 from scanner.cli.scanning import write_report
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.judging import Bench, Judgement
 from scanner.scanning.scan import result_of, run_scan
-from scanner.scanning.scan_store import Ledger
-from scanner.scanning.session import Workshop
+from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
@@ -45,8 +45,8 @@ WORDS = (
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings, clock=lambda: NOON)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -62,7 +62,11 @@ def uploads(tmp_path: Path) -> Path:
 
 
 def enrol(
-    workshop: Workshop, consent: Consent, name: str, born_on: date | None = None, **changes: Any
+    scan_session: ScanSession,
+    consent: Consent,
+    name: str,
+    born_on: date | None = None,
+    **changes: Any,
 ) -> Identity:
     signed = (
         {"signatory": Signatory.GUARDIAN, "signed_by": WORDS[3], "document_sha256": "ef" * 32}
@@ -75,15 +79,17 @@ def enrol(
         name,
         given,
         prototypes_of(len(name)),
-        workshop.reader.version,
+        scan_session.reader.version,
         [PHOTO],
         2,
         name if name == ADULT else "sam",
         born_on,
         reference,
     )
-    identity = workshop.vault.submit(submission, NOON)
-    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, f"{name} came in person")
+    identity = scan_session.vault.submit(submission, NOON)
+    scan_session.vault.approve(
+        identity.identity_id, "olga", proof(), NOON, f"{name} came in person"
+    )
     return identity
 
 
@@ -129,14 +135,14 @@ def found_in(files: dict[str, bytes], words: tuple[str, ...]) -> list[str]:
 
 @pytest.mark.parametrize("left_open", [False, True], ids=["closed", "open"])
 def test_no_name_and_no_word_of_theirs_stays(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str], *, left_open: bool,
 ) -> None:  # fmt: skip
     caplog.set_level(logging.INFO)
-    settings, vault = workshop.settings, workshop.vault
-    adult = enrol(workshop, consent, ADULT)
-    allowed = enrol(workshop, consent, ALLOWED, terms=Terms.PERMITTED_WITH_TERMS)
-    child = enrol(workshop, consent, CHILD, born_on=date(2012, 3, 4))
+    settings, vault = scan_session.settings, scan_session.vault
+    adult = enrol(scan_session, consent, ADULT)
+    allowed = enrol(scan_session, consent, ALLOWED, terms=Terms.PERMITTED_WITH_TERMS)
+    child = enrol(scan_session, consent, CHILD, born_on=date(2012, 3, 4))
     for kind, value in ((LicenceKind.UPLOADER, WORDS[1]), (LicenceKind.HUB, "folder")):
         grant_licence(
             vault,
@@ -149,20 +155,20 @@ def test_no_name_and_no_word_of_theirs_stays(
             now=NOON,
         )
     monkeypatch.setattr(Bench, "judge", lambda bench, _: judged(bench, adult, allowed))
-    result = run_scan(workshop, [str(uploads)], Silent())
+    result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.rows}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
-    report = write_report(workshop, result, "en")
+    report = write_report(scan_session, result, "en")
     store = WebStore(settings.web_path)
     Jobs(store, lambda: NOON).take_in(
         Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.rows)
     )
     export = settings.home / "verdicts.csv"
-    export.write_bytes(as_csv(verdict_rows(workshop.ledger)))
-    desk = CaseDesk(settings, lambda: NOON)
-    [case] = desk.docket.cases()
-    desk.amend(case.case_id, "appeal", ADULT, "that is me")
-    desk.close()
+    export.write_bytes(as_csv(verdict_rows(scan_session.scan_store)))
+    service = CaseService(settings, lambda: NOON)
+    [case] = service.case_store.cases()
+    service.amend(case.case_id, "appeal", ADULT, "that is me")
+    service.close()
     settings.backups_path.mkdir(parents=True)
     make_backup(vault, settings.backups_path, "olga", NOON)
     assert found_in(bytes_of(settings.home, but=()), (ADULT, ALLOWED, CHILD, *WORDS))
@@ -170,7 +176,7 @@ def test_no_name_and_no_word_of_theirs_stays(
     for one in (adult, allowed, child):
         vault.withdraw(one.identity_id, NOON, "olga")
     if not left_open:
-        workshop.close()
+        scan_session.close()
         store.close()
     # Cases are evidence and keep the name of whom they are about, and so does the scan's page about such a case.
     rest = bytes_of(settings.home, but=("cases.db", "cases.db-wal", "cases.db-shm", "reports"))
@@ -184,7 +190,7 @@ def test_no_name_and_no_word_of_theirs_stays(
         == []
     )
     if left_open:
-        rows = result_of(workshop, result.scan.scan_id).rows
+        rows = result_of(scan_session, result.scan.scan_id).rows
         assert {row["identity"] for row in rows if not row.get("case_id")} == {None}
         assert {row["identity"] for row in rows if row.get("case_id")} == {ADULT}
         store.close()
@@ -192,7 +198,7 @@ def test_no_name_and_no_word_of_theirs_stays(
 
 def as_before(path: Path, verdict: dict[str, Any]) -> None:
     """scans.db as 0.1.0 left it: names in rows, in free pages, and no migration that takes them out."""
-    Ledger(path).close()
+    ScanStore(path).close()
     with closing(sqlite3.connect(path)) as db:
         db.execute("delete from _sqlite_migrations where name = 'nobody_is_named'")
         db.execute("pragma user_version = 0")
@@ -244,9 +250,9 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
     ]
     as_before(path, {"rows": rows})
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1]))
-    ledger = Ledger(path)
+    scan_store = ScanStore(path)
     assert found_in(bytes_of(tmp_path, but=()), (ADULT, ALLOWED, CHILD, WORDS[1])) == []
-    [first, *_] = ledger.items("scan")
+    [first, *_] = scan_store.items("scan")
     assert first.verdict is not None
     assert [row["authorised"] for row in first.verdict["rows"]] == [
         None,
@@ -254,7 +260,7 @@ def test_databases_of_before_are_cleared(tmp_path: Path) -> None:
         None,
     ]
     assert first.verdict["rows"][0]["case_id"] == "c0ffee"
-    ledger.close()
+    scan_store.close()
 
 
 def test_a_database_that_somebody_reads_is_cleared_at_a_later_opening(tmp_path: Path) -> None:
@@ -263,9 +269,9 @@ def test_a_database_that_somebody_reads_is_cleared_at_a_later_opening(tmp_path: 
     reader = sqlite3.connect(path)
     reader.execute("begin")
     reader.execute("select count(*) from items").fetchone()
-    Ledger(path).close()
+    ScanStore(path).close()
     reader.close()
-    Ledger(path).close()
+    ScanStore(path).close()
     assert found_in(bytes_of(tmp_path, but=()), (ADULT,)) == []
 
 

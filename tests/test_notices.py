@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, UnknownNotice
 from reports.notices.drafting import draft_notice, template, template_names
 from reports.notices.rendering import as_docx, as_pdf, as_text
@@ -25,12 +25,14 @@ PAIRS = [(name, language) for name in template_names() for language in template(
 
 
 @pytest.fixture
-def case(docket: Docket, request: pytest.FixtureRequest) -> Case:
+def case(case_store: CaseStore, request: pytest.FixtureRequest) -> Case:
     """A confirmed case of the kind that the notice of a test is for."""
     told = getattr(request.node, "callspec", None)
     name = told.params.get("name") if told else None
     captured = name is not None and template(name).about == "captured"
-    return reviewed(docket, make_sighted_case(docket) if captured else make_case(docket))
+    return reviewed(
+        case_store, make_sighted_case(case_store) if captured else make_case(case_store)
+    )
 
 
 def given_for(name: str) -> dict[str, str]:
@@ -110,7 +112,9 @@ def test_every_declared_field_is_used_and_every_used_one_declared() -> None:
             assert field.must or f"{{{{ {field.name} " in body, (name, language, field.name)
 
 
-def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: Case) -> None:
+def test_refused_without_a_reviewer_or_for_what_it_is_not(
+    case_store: CaseStore, case: Case
+) -> None:
     given = given_for("us-take-it-down")
     with pytest.raises(NoticeRefused, match="not a model file"):
         draft_notice("us-take-it-down", case, {**given, "intimate": "no"}, AT)
@@ -139,21 +143,23 @@ def test_refused_without_a_reviewer_or_for_what_it_is_not(docket: Docket, case: 
         draft_notice("prc-9", case, {}, AT)
     for decision in ("reject", "more-samples", "authorised"):
         with pytest.raises(NotReviewed):
-            draft_notice("prc-1195", reviewed(docket, case, decision), given_for("prc-1195"), AT)
+            draft_notice(
+                "prc-1195", reviewed(case_store, case, decision), given_for("prc-1195"), AT
+            )
 
 
 def test_a_users_declaration_is_passed_on_while_the_case_is_appealed(
-    docket: Docket, case: Case
+    case_store: CaseStore, case: Case
 ) -> None:
-    docket.add(case.case_id, "appeal", "maker", AT, {"text": "it is nobody"})
-    appealed = docket.case(case.case_id)
+    case_store.add(case.case_id, "appeal", "maker", AT, {"text": "it is nobody"})
+    appealed = case_store.case(case.case_id)
     assert "declarant" in draft_notice("prc-1196", appealed, given_for("prc-1196"), AT).text
     with pytest.raises(NotReviewed):
         draft_notice("prc-1195", appealed, given_for("prc-1195"), AT)
 
 
-def test_a_listing_cannot_write_parts_of_the_notice(docket: Docket) -> None:
-    case = reviewed(docket, make_case(docket, case_id="feed000000000000"))
+def test_a_listing_cannot_write_parts_of_the_notice(case_store: CaseStore) -> None:
+    case = reviewed(case_store, make_case(case_store, case_id="feed000000000000"))
     given = {**given_for("prc-1195"), "contact": "x\n## 声明\n- 撤回本通知 {{ 7 * 7 }}"}
     text = draft_notice("prc-1195", case, given, AT).text
     assert [line for line in text.splitlines() if line.startswith("## 声明")] == []
@@ -161,74 +167,82 @@ def test_a_listing_cannot_write_parts_of_the_notice(docket: Docket) -> None:
 
 
 class TestTracker:
-    def test_from_draft_to_removal_with_a_clock(self, docket: Docket, case: Case) -> None:
+    def test_from_draft_to_removal_with_a_clock(self, case_store: CaseStore, case: Case) -> None:
         made = draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT)
-        number = record_draft(docket, made, "olga", AT)
-        assert (tracked(docket, number).state, tracked(docket, number).due) == (
+        number = record_draft(case_store, made, "olga", AT)
+        assert (tracked(case_store, number).state, tracked(case_store, number).due) == (
             NoticeState.DRAFTED,
             None,
         )
-        assert tracked(docket, number).url == "https://other.example/x"
-        sent = record_event(docket, number, "sent", "olga", AT)
+        assert tracked(case_store, number).url == "https://other.example/x"
+        sent = record_event(case_store, number, "sent", "olga", AT)
         assert sent.due == AT + timedelta(hours=48)
         assert (sent.overdue(AT + timedelta(hours=47)), sent.overdue(AT + timedelta(hours=49))) == (
             False,
             True,
         )
-        assert record_event(docket, number, "acknowledged", "olga", AT, "ticket 7").due == sent.due
-        gone = record_event(docket, number, "removed", "olga", AT)
+        assert (
+            record_event(case_store, number, "acknowledged", "olga", AT, "ticket 7").due == sent.due
+        )
+        gone = record_event(case_store, number, "removed", "olga", AT)
         assert (gone.due, [entry.details["event"] for entry in gone.history]) == (
             None,
             ["drafted", "sent", "acknowledged", "removed"],
         )
         assert (
-            record_event(docket, number, "reinstated", "olga", AT).state == NoticeState.REINSTATED
+            record_event(case_store, number, "reinstated", "olga", AT).state
+            == NoticeState.REINSTATED
         )
 
     def test_nothing_is_sent_about_a_case_that_no_longer_stands(
-        self, docket: Docket, case: Case
+        self, case_store: CaseStore, case: Case
     ) -> None:
         made = draft_notice("prc-1195", case, given_for("prc-1195"), AT, fingerprint="fe" * 32)
         assert "fe" * 32 in made.text
-        number = record_draft(docket, made, "olga", AT)
-        told = tracked(docket, number).history[0].details
+        number = record_draft(case_store, made, "olga", AT)
+        told = tracked(case_store, number).history[0].details
         assert (told["recipient"], len(told["text_sha256"])) == ("<recipient>", 64)
-        docket.add(case.case_id, "appeal", "maker", AT, {"text": "no"})
+        case_store.add(case.case_id, "appeal", "maker", AT, {"text": "no"})
         with pytest.raises(NotReviewed, match="appealed"):
-            record_event(docket, number, "sent", "olga", AT)
-        assert record_event(docket, number, "cancelled", "olga", AT).state == NoticeState.CANCELLED
+            record_event(case_store, number, "sent", "olga", AT)
+        assert (
+            record_event(case_store, number, "cancelled", "olga", AT).state == NoticeState.CANCELLED
+        )
 
-    def test_a_clock_runs_from_when_it_was_sent(self, docket: Docket, case: Case) -> None:
+    def test_a_clock_runs_from_when_it_was_sent(self, case_store: CaseStore, case: Case) -> None:
         number = record_draft(
-            docket,
+            case_store,
             draft_notice("us-take-it-down", case, given_for("us-take-it-down"), AT),
             "olga",
             AT,
         )
         with pytest.raises(NoticeRefused, match="future"):
-            record_event(docket, number, "sent", "olga", AT, at=AT + timedelta(hours=1))
+            record_event(case_store, number, "sent", "olga", AT, at=AT + timedelta(hours=1))
         with pytest.raises(NoticeRefused, match="lies before"):
-            record_event(docket, number, "sent", "olga", AT, at=AT - timedelta(hours=1))
+            record_event(case_store, number, "sent", "olga", AT, at=AT - timedelta(hours=1))
         sent = record_event(
-            docket, number, "sent", "olga", AT + timedelta(days=1), at=AT + timedelta(hours=5)
+            case_store, number, "sent", "olga", AT + timedelta(days=1), at=AT + timedelta(hours=5)
         )
         assert sent.due == AT + timedelta(hours=53)
 
-    def test_what_cannot_follow_is_refused(self, docket: Docket, case: Case) -> None:
+    def test_what_cannot_follow_is_refused(self, case_store: CaseStore, case: Case) -> None:
         made = draft_notice("prc-1195", case, given_for("prc-1195"), AT)
-        first, second = (record_draft(docket, made, "olga", AT) for _ in range(2))
+        first, second = (record_draft(case_store, made, "olga", AT) for _ in range(2))
         assert (first, second) == (f"{case.case_id}-1", f"{case.case_id}-2")
         with pytest.raises(NoticeRefused, match="next can come cancelled, sent"):
-            record_event(docket, first, "removed", "olga", AT)
+            record_event(case_store, first, "removed", "olga", AT)
         with pytest.raises(UnknownNotice):
-            record_event(docket, first, "forgotten", "olga", AT)
+            record_event(case_store, first, "forgotten", "olga", AT)
         with pytest.raises(UnknownNotice):
-            record_event(docket, "nobody-1", "sent", "olga", AT)
-        assert len(all_tracked(docket)) == 2
+            record_event(case_store, "nobody-1", "sent", "olga", AT)
+        assert len(all_tracked(case_store)) == 2
 
 
-def test_notices_about_files_and_about_accounts_are_not_mixed_up(docket: Docket) -> None:
-    file, account = reviewed(docket, make_case(docket)), reviewed(docket, make_sighted_case(docket))
+def test_notices_about_files_and_about_accounts_are_not_mixed_up(case_store: CaseStore) -> None:
+    file, account = (
+        reviewed(case_store, make_case(case_store)),
+        reviewed(case_store, make_sighted_case(case_store)),
+    )
     for name, case in (("prc-1195-posts", file), ("prc-1195", account), ("tn-elvis", account)):
         with pytest.raises(NoticeRefused, match="not for what this case is about"):
             draft_notice(name, case, given_for(name), AT)

@@ -13,15 +13,15 @@ import pytest
 
 from face_index.vault import Submission
 from reports.cases.case import Case, CheckpointRecord, Entry
-from reports.cases.case_store import Docket, Standing
+from reports.cases.case_store import CaseStore, Standing
 from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
 from scanner.casework.filing import file_case
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.scan_store import JudgedItem, Ledger
-from scanner.scanning.session import Workshop
+from scanner.scanning.scan_store import JudgedItem, ScanStore
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.api.known_files import KnownFiles
 from scanner.web.api.verdicts import WATCHED, Standings, Telling
@@ -36,18 +36,18 @@ LIKENESS = "zkw_likeness.safetensors"
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings, clock=lambda: NOON)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def verdict(workshop: Workshop, submission: Submission, docket: Docket) -> Case:
+def verdict(scan_session: ScanSession, submission: Submission, case_store: CaseStore) -> Case:
     """A verdict that was not filed yet, on weights that civitai lists."""
-    identity = workshop.vault.submit(submission, NOON)
-    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON)
-    return make_case(docket, identity_id=identity.identity_id, case_id="")
+    identity = scan_session.vault.submit(submission, NOON)
+    scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON)
+    return make_case(case_store, identity_id=identity.identity_id, case_id="")
 
 
 def elsewhere(case: Case, **changes: Any) -> Case:
@@ -61,202 +61,216 @@ def elsewhere(case: Case, **changes: Any) -> Case:
     return replace(case, checkpoint=checkpoint)
 
 
-def decide(workshop: Workshop, case: Case, decision: str) -> Case:
+def decide(scan_session: ScanSession, case: Case, decision: str) -> Case:
     details = {"decision": decision, "reason": "as I see it", "eyes": 1}
-    workshop.docket.add(case.case_id, "review", "Li Na", NOON, details)
-    return workshop.docket.case(case.case_id)
+    scan_session.case_store.add(case.case_id, "review", "Li Na", NOON, details)
+    return scan_session.case_store.case(case.case_id)
 
 
 class TestWhatStands:
-    def test_other_listings_are_attached_once(self, workshop: Workshop, verdict: Case) -> None:
-        first = file_case(workshop, verdict)
+    def test_other_listings_are_attached_once(
+        self, scan_session: ScanSession, verdict: Case
+    ) -> None:
+        first = file_case(scan_session, verdict)
         copy = elsewhere(
             verdict, hub="huggingface", creator="other", sha256="ef" * 32
         )  # a rewritten header
         for again in (verdict, copy, copy, verdict):
-            assert file_case(workshop, again).case_id == first.case_id
-        [case] = workshop.docket.cases()
+            assert file_case(scan_session, again).case_id == first.case_id
+        [case] = scan_session.case_store.cases()
         assert [(one.hub, one.sha256) for one in listings_of(case)] == [
             ("civitai", "ab" * 32),
             ("huggingface", "ef" * 32),
         ]
         events = [
             entry.event
-            for entry in workshop.vault.audit.about(case.identity_id)
+            for entry in scan_session.vault.audit.about(case.identity_id)
             if entry.details.get("case")
         ]
         assert events == ["case-opened", "case-listing-added"]
 
-    def test_two_people_in_one_file_are_two_cases(self, workshop: Workshop, verdict: Case) -> None:
-        file_case(workshop, verdict)
-        file_case(workshop, replace(verdict, identity_id="somebody-else"))
-        assert len(list(workshop.docket.cases())) == 2
+    def test_two_people_in_one_file_are_two_cases(
+        self, scan_session: ScanSession, verdict: Case
+    ) -> None:
+        file_case(scan_session, verdict)
+        file_case(scan_session, replace(verdict, identity_id="somebody-else"))
+        assert len(list(scan_session.case_store.cases())) == 2
 
     @pytest.mark.parametrize("decision", ["confirm", "reject"])
     def test_a_decision_holds_in_every_listing(
-        self, workshop: Workshop, verdict: Case, decision: str
+        self, scan_session: ScanSession, verdict: Case, decision: str
     ) -> None:
-        decided = decide(workshop, file_case(workshop, verdict), decision)
+        decided = decide(scan_session, file_case(scan_session, verdict), decision)
         for again in (verdict, elsewhere(verdict), replace(verdict, outcome="possible")):
-            assert file_case(workshop, again).case_id == decided.case_id
-        assert workshop.docket.case(decided.case_id).status == decided.status
+            assert file_case(scan_session, again).case_id == decided.case_id
+        assert scan_session.case_store.case(decided.case_id).status == decided.status
 
     def test_what_was_rejected_as_possible_and_is_a_match_is_asked_again(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
         rejected = decide(
-            workshop, file_case(workshop, replace(verdict, outcome="possible")), "reject"
+            scan_session, file_case(scan_session, replace(verdict, outcome="possible")), "reject"
         )
-        again = file_case(workshop, verdict)
-        assert (again.case_id != rejected.case_id, workshop.docket.case(again.case_id).status) == (
+        again = file_case(scan_session, verdict)
+        assert (
+            again.case_id != rejected.case_id,
+            scan_session.case_store.case(again.case_id).status,
+        ) == (
             True,
             "draft",
         )
-        assert workshop.docket.case(rejected.case_id).status == "rejected"
-        [why] = workshop.docket.entries(again.case_id)
+        assert scan_session.case_store.case(rejected.case_id).status == "rejected"
+        [why] = scan_session.case_store.entries(again.case_id)
         assert (why.kind, why.details["case"], "match by now" in why.details["text"]) == (
             "reopens",
             rejected.case_id,
             True,
         )
         for _ in range(2):
-            assert file_case(workshop, verdict).case_id == again.case_id
+            assert file_case(scan_session, verdict).case_id == again.case_id
 
     def test_nobody_decides_about_an_outcome_that_no_longer_holds(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(workshop, verdict)
-        after = file_case(workshop, replace(verdict, outcome="possible"))
-        standings = {case.case_id: case.status for case in workshop.docket.cases()}
+        before = file_case(scan_session, verdict)
+        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        standings = {case.case_id: case.status for case in scan_session.case_store.cases()}
         assert standings == {before.case_id: "superseded", after.case_id: "draft"}
 
     def test_more_samples_are_a_case_only_once_there_are_others(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        asked = decide(workshop, file_case(workshop, verdict), "more-samples")
+        asked = decide(scan_session, file_case(scan_session, verdict), "more-samples")
         others = tuple(replace(sample, pixels_sha256="99" * 32) for sample in verdict.samples)
         for again in (
             verdict,
             replace(verdict, samples=others),
         ):  # others, of a rewritten header, and no more of them
-            assert file_case(workshop, again).case_id == asked.case_id
-        assert file_case(workshop, replace(verdict, samples=others * 2)).case_id != asked.case_id
-        assert workshop.docket.case(asked.case_id).status == "superseded"
+            assert file_case(scan_session, again).case_id == asked.case_id
+        assert (
+            file_case(scan_session, replace(verdict, samples=others * 2)).case_id != asked.case_id
+        )
+        assert scan_session.case_store.case(asked.case_id).status == "superseded"
 
     def test_a_case_that_follows_takes_over_the_listings(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        first = file_case(workshop, replace(verdict, outcome="possible"))
+        first = file_case(scan_session, replace(verdict, outcome="possible"))
         file_case(
-            workshop,
+            scan_session,
             elsewhere(replace(verdict, outcome="possible"), hub="huggingface", creator="bob"),
         )
-        following = file_case(workshop, elsewhere(verdict, hub="modelscope"))
+        following = file_case(scan_session, elsewhere(verdict, hub="modelscope"))
         assert following.case_id != first.case_id
-        case = workshop.docket.case(following.case_id)
+        case = scan_session.case_store.case(following.case_id)
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface", "modelscope"}
 
     def test_nobody_decides_about_a_case_whose_place_was_taken(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(workshop, verdict)
-        after = file_case(workshop, replace(verdict, outcome="possible"))
-        desk = CaseDesk(workshop.settings, clock=lambda: NOON)
+        before = file_case(scan_session, verdict)
+        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        service = CaseService(scan_session.settings, clock=lambda: NOON)
         with pytest.raises(ReviewRefused, match=after.case_id):
-            desk.review(before.case_id, "Li Na", "reject", "not her")
-        desk.close()
-        assert workshop.docket.standings([before.case_id]) == {
+            service.review(before.case_id, "Li Na", "reject", "not her")
+        service.close()
+        assert scan_session.case_store.standings([before.case_id]) == {
             before.case_id: Standing(after.case_id, "draft", verdict.identity_name)
         }
 
     def test_a_decision_in_the_middle_is_not_overwritten(
-        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch
+        self, scan_session: ScanSession, verdict: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = file_case(workshop, replace(verdict, outcome="possible"))
-        opened = Docket.open
+        first = file_case(scan_session, replace(verdict, outcome="possible"))
+        opened = CaseStore.open
 
-        def later(docket: Docket, *args: Any) -> bool:
+        def later(case_store: CaseStore, *args: Any) -> bool:
             monkeypatch.undo()
-            decide(workshop, first, "confirm")
-            return opened(docket, *args)
+            decide(scan_session, first, "confirm")
+            return opened(case_store, *args)
 
-        monkeypatch.setattr(Docket, "open", later)
-        assert file_case(workshop, verdict).case_id == first.case_id
-        assert [case.status for case in workshop.docket.cases()] == ["confirmed"]
+        monkeypatch.setattr(CaseStore, "open", later)
+        assert file_case(scan_session, verdict).case_id == first.case_id
+        assert [case.status for case in scan_session.case_store.cases()] == ["confirmed"]
 
     def test_a_case_that_another_process_opened_meanwhile_gets_the_listing(
-        self, workshop: Workshop, verdict: Case, monkeypatch: pytest.MonkeyPatch
+        self, scan_session: ScanSession, verdict: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        opened = Docket.open
+        opened = CaseStore.open
 
-        def later(docket: Docket, *args: Any) -> bool:
+        def later(case_store: CaseStore, *args: Any) -> bool:
             monkeypatch.undo()
-            file_case(workshop, elsewhere(verdict, hub="huggingface"))
-            return opened(docket, *args)
+            file_case(scan_session, elsewhere(verdict, hub="huggingface"))
+            return opened(case_store, *args)
 
-        monkeypatch.setattr(Docket, "open", later)
-        file_case(workshop, verdict)
-        [case] = workshop.docket.cases()
+        monkeypatch.setattr(CaseStore, "open", later)
+        file_case(scan_session, verdict)
+        [case] = scan_session.case_store.cases()
         assert {one.hub for one in listings_of(case)} == {"civitai", "huggingface"}
 
     def test_the_same_upload_again_is_no_other_listing(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
         for number in ("job-1", "job-2", "job-3"):
-            case = file_case(workshop, elsewhere(verdict, listing_id=number, title=number))
-        assert len(listings_of(workshop.docket.case(case.case_id))) == 1
+            case = file_case(scan_session, elsewhere(verdict, listing_id=number, title=number))
+        assert len(listings_of(scan_session.case_store.case(case.case_id))) == 1
 
-    def test_what_one_uploader_may_another_may_not(self, workshop: Workshop, verdict: Case) -> None:
-        allowed = decide(workshop, file_case(workshop, verdict), "authorised")
+    def test_what_one_uploader_may_another_may_not(
+        self, scan_session: ScanSession, verdict: Case
+    ) -> None:
+        allowed = decide(scan_session, file_case(scan_session, verdict), "authorised")
         assert (
-            file_case(workshop, elsewhere(verdict)).case_id == allowed.case_id
+            file_case(scan_session, elsewhere(verdict)).case_id == allowed.case_id
         )  # the same uploader again
-        thief = file_case(workshop, elsewhere(verdict, creator="thief"))
-        assert (thief.case_id != allowed.case_id, workshop.docket.case(thief.case_id).status) == (
+        thief = file_case(scan_session, elsewhere(verdict, creator="thief"))
+        assert (
+            thief.case_id != allowed.case_id,
+            scan_session.case_store.case(thief.case_id).status,
+        ) == (
             True,
             "draft",
         )
-        assert file_case(workshop, verdict).case_id == allowed.case_id
-        assert file_case(workshop, elsewhere(verdict, creator="thief")).case_id == thief.case_id
+        assert file_case(scan_session, verdict).case_id == allowed.case_id
+        assert file_case(scan_session, elsewhere(verdict, creator="thief")).case_id == thief.case_id
         nobody = file_case(
-            workshop, elsewhere(verdict, creator=None, listing_url="https://other.example/3")
+            scan_session, elsewhere(verdict, creator=None, listing_url="https://other.example/3")
         )
         assert nobody.case_id == thief.case_id
 
     def test_what_was_allowed_to_nobody_known_is_allowed_to_that_listing_only(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
         own = elsewhere(verdict, creator=None)
-        allowed = decide(workshop, file_case(workshop, own), "authorised")
-        assert file_case(workshop, own).case_id == allowed.case_id
+        allowed = decide(scan_session, file_case(scan_session, own), "authorised")
+        assert file_case(scan_session, own).case_id == allowed.case_id
         assert (
             file_case(
-                workshop, elsewhere(verdict, creator=None, file="another.safetensors")
+                scan_session, elsewhere(verdict, creator=None, file="another.safetensors")
             ).case_id
             != allowed.case_id
         )
 
     def test_cases_of_an_older_version_keep_their_decision(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
         """It opened a case for each scan; the decision about one of them holds for all."""
         for number in range(3):
-            workshop.docket.open(
+            scan_session.case_store.open(
                 replace(
                     verdict, case_id=f"{number}" * 16, opened_at=f"2026-11-2{number}T00:00:00+00:00"
                 )
             )
-        rejected = decide(workshop, workshop.docket.case("1" * 16), "reject")
-        assert file_case(workshop, verdict).case_id == rejected.case_id
+        rejected = decide(scan_session, scan_session.case_store.case("1" * 16), "reject")
+        assert file_case(scan_session, verdict).case_id == rejected.case_id
 
     def test_a_line_for_another_case_is_written_with_the_new_case_or_not_at_all(
-        self, docket: Docket, verdict: Case
+        self, case_store: CaseStore, verdict: Case
     ) -> None:
         line = Entry(0, AT.isoformat(), "superseded", "olga", {"by": "1" * 16})
         case = replace(verdict, case_id="2" * 16)
-        assert docket.open(case, [(verdict.case_id, line)])
-        assert not docket.open(case, [(verdict.case_id, line)])
-        assert [entry.kind for entry in docket.entries(verdict.case_id)] == ["superseded"]
+        assert case_store.open(case, [(verdict.case_id, line)])
+        assert not case_store.open(case, [(verdict.case_id, line)])
+        assert [entry.kind for entry in case_store.entries(verdict.case_id)] == ["superseded"]
 
 
 def facts_for(notice: str) -> dict[str, str]:
@@ -273,14 +287,14 @@ def row_of(case: Case) -> dict[str, Any]:
 
 class TestGate:
     def test_a_rejection_counts_for_the_rows_of_the_case_before(
-        self, workshop: Workshop, verdict: Case
+        self, scan_session: ScanSession, verdict: Case
     ) -> None:
-        before = file_case(workshop, verdict)
-        after = file_case(workshop, replace(verdict, outcome="possible"))
-        standings = Standings(workshop.settings)
+        before = file_case(scan_session, verdict)
+        after = file_case(scan_session, replace(verdict, outcome="possible"))
+        standings = Standings(scan_session.settings)
         telling = Telling("https://gate.example", standings, with_names=False)
         assert telling.verdict([row_of(before)]).action == "block"
-        decide(workshop, after, "reject")
+        decide(scan_session, after, "reject")
         told = telling.verdict([row_of(before)])
         standings.close()
         assert (told.action, told.findings[0].case_id, told.findings[0].case_status) == (
@@ -292,21 +306,21 @@ class TestGate:
     @pytest.mark.parametrize(("decision", "is_known"), [("reject", True), ("authorised", False)])
     def test_what_one_uploader_may_is_no_known_answer_for_whoever_asks(
         self,
-        workshop: Workshop,
+        scan_session: ScanSession,
         verdict: Case,
         monkeypatch: pytest.MonkeyPatch,
         decision: str,
         is_known: bool,
     ) -> None:
-        case = decide(workshop, file_case(workshop, verdict), decision)
-        store = WebStore(workshop.settings.web_path)
-        store.set_fact(WATCHED, f"{workshop.vault.gallery_version} fingerprint")
+        case = decide(scan_session, file_case(scan_session, verdict), decision)
+        store = WebStore(scan_session.settings.web_path)
+        store.set_fact(WATCHED, f"{scan_session.vault.gallery_version} fingerprint")
         listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}
         monkeypatch.setattr(
-            Ledger, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])]
+            ScanStore, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])]
         )
-        standings = Standings(workshop.settings)
-        known = KnownFiles(workshop.settings, store, standings, Jobs(store, lambda: NOON))
+        standings = Standings(scan_session.settings)
+        known = KnownFiles(scan_session.settings, store, standings, Jobs(store, lambda: NOON))
         order = Order("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
         assert (known.rows_for(order) is not None) == is_known
         for opened in (known, standings, store):
@@ -314,32 +328,32 @@ class TestGate:
 
 
 class TestNotices:
-    def test_a_notice_names_every_address_on_its_hub(self, docket: Docket) -> None:
-        case = make_case(docket)
-        docket.attach(case.case_id, listings_of(elsewhere(case))[0], "olga", AT)
-        docket.attach(
+    def test_a_notice_names_every_address_on_its_hub(self, case_store: CaseStore) -> None:
+        case = make_case(case_store)
+        case_store.attach(case.case_id, listings_of(elsewhere(case))[0], "olga", AT)
+        case_store.attach(
             case.case_id,
             listings_of(elsewhere(case, hub="huggingface", listing_url="https://hf.example/m"))[0],
             "olga",
             AT,
         )
-        made = draft_notice("eu-dsa-16", reviewed(docket, case), facts_for("eu-dsa-16"), NOON)
+        made = draft_notice("eu-dsa-16", reviewed(case_store, case), facts_for("eu-dsa-16"), NOON)
         assert "https://hub.example/models/1" in made.text
         assert "https://other.example/2" in made.text
         assert "https://hf.example/m" not in made.text
 
-    def test_a_hubs_own_form_takes_its_own_listing(self, docket: Docket) -> None:
-        case = make_case(docket)
+    def test_a_hubs_own_form_takes_its_own_listing(self, case_store: CaseStore) -> None:
+        case = make_case(case_store)
         form = "hub-huggingface"
         with pytest.raises(NoticeRefused):
-            draft_notice(form, reviewed(docket, case), facts_for(form), NOON)
-        docket.attach(
+            draft_notice(form, reviewed(case_store, case), facts_for(form), NOON)
+        case_store.attach(
             case.case_id,
             listings_of(elsewhere(case, hub="huggingface", listing_url="https://hf.example/m"))[0],
             "olga",
             AT,
         )
-        made = draft_notice(form, docket.case(case.case_id), facts_for(form), NOON)
+        made = draft_notice(form, case_store.case(case.case_id), facts_for(form), NOON)
         assert "https://hf.example/m" in made.text
 
 

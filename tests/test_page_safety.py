@@ -24,19 +24,19 @@ from starlette.routing import BaseRoute
 
 from face_index.errors import SharedName
 from face_index.vault import Submission
-from reports.cases.case_store import Docket
-from scanner.casework.service import CaseDesk
+from reports.cases.case_store import CaseStore
+from scanner.casework.service import CaseService
 from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.app import create_app
 from scanner.web.auth.access import ALLOWED, Permission, Role, Scope
 from scanner.web.auth.authentication import Asking, begun, local_path, signed_in
 from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from scanner.web.errors import FormExpired, GateRefused
 from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
 from scanner.web.queue.jobs import JobKind, Order
-from scanner.web.request_slots import Slots
+from scanner.web.request_slots import RequestSlots
 from scanner.web.views.scans import order_of
 from tests.conftest import VERSION, prototypes_of
 from tests.servers.browsing import PASSWORD
@@ -56,19 +56,19 @@ class Site:
         self.stranger.__enter__()
 
     @property
-    def premises(self) -> Premises:
-        found: Premises = self.app.state.premises
+    def app_context(self) -> AppContext:
+        found: AppContext = self.app.state.app_context
         return found
 
     def account(self, name: str, *roles: Role) -> Any:
         email = f"{name}@example.org"
-        return self.premises.accounts.by_email(email) or self.premises.accounts.create(
+        return self.app_context.accounts.by_email(email) or self.app_context.accounts.create(
             email, name, roles, PASSWORD
         )
 
     def browser(self, name: str, *roles: Role, second_factor: bool = True) -> TestClient:
         """A signed-in browser; `csrf` is its session's token."""
-        secret = self.premises.sessions.begin(
+        secret = self.app_context.sessions.begin(
             self.account(name, *roles), second_factor=second_factor
         )
         client = TestClient(
@@ -78,7 +78,7 @@ class Site:
             headers=OWN,
             follow_redirects=False,
         )
-        session = self.premises.sessions.session(secret)
+        session = self.app_context.sessions.session(secret)
         assert session is not None
         client.csrf = session.csrf  # type: ignore[attr-defined]
         return client
@@ -214,11 +214,11 @@ class TestAuthorisation:
         vault = open_vault(demo_site.settings)
         mine, other = vault.find("person-101").identity_id, vault.find("person-102").identity_id
         vault.close()
-        docket = Docket(demo_site.settings.cases_path, demo_site.settings.evidence_path)
-        [case, *_] = docket.cases(other)
-        docket.close()
+        case_store = CaseStore(demo_site.settings.cases_path, demo_site.settings.evidence_path)
+        [case, *_] = case_store.cases(other)
+        case_store.close()
         holder = demo_site.browser("holder", Role.RIGHTS_HOLDER)
-        demo_site.premises.accounts.give_mandate(
+        demo_site.app_context.accounts.give_mandate(
             demo_site.account("holder").account_id, mine, "self"
         )
         assert holder.get(f"/likeness/{mine}").status_code == 200
@@ -255,8 +255,8 @@ class TestAuthorisation:
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         for place in ("/cases", "/account", "/scans"):
             assert half.get(place).headers["location"] == "/account/second-factor"
-        secret = site.premises.second_factors.begin(site.account("rita").account_id)
-        assert site.premises.second_factors.confirm(
+        secret = site.app_context.second_factors.begin(site.account("rita").account_id)
+        assert site.app_context.second_factors.confirm(
             site.account("rita").account_id, pyotp.TOTP(secret).now()
         )
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
@@ -367,7 +367,7 @@ class TestFormsWithFiles:
 
     def test_one_sender_holds_two_slots_at_most(self) -> None:
         async def ask() -> list[str]:
-            slots, told = Slots(3, wait_s=0.01, each=2), []
+            slots, told = RequestSlots(3, wait_s=0.01, each=2), []
             async with slots.one("ann"), slots.one("ann"):
                 for sender in ("ann", "bob"):
                     try:
@@ -398,7 +398,7 @@ class TestAdministrators:
 
     def test_open_invitations_are_listed_and_taken_back(self, site: Site) -> None:
         admin = site.browser("ada", Role.ADMIN)
-        link = site.premises.accounts.invite("Rita@example.org", [Role.REVIEWER], "ada")
+        link = site.app_context.accounts.invite("Rita@example.org", [Role.REVIEWER], "ada")
         page = admin.get("/accounts").text
         assert "rita@example.org" in page
         assert link not in page
@@ -410,16 +410,16 @@ class TestAdministrators:
 
     def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
         rita = site.account("rita", Role.REVIEWER)
-        token = site.premises.sessions.issue_token(
-            rita, "x", [Scope.CASES_READ], site.premises.clock().date()
+        token = site.app_context.sessions.issue_token(
+            rita, "x", [Scope.CASES_READ], site.app_context.clock().date()
         )
         browser, admin = site.browser("rita"), site.browser("ada", Role.ADMIN)
         for change in ("second-factor", "sign-out", "disable", "enable"):
             form = {"csrf": admin.csrf, "change": change}  # type: ignore[attr-defined]
             assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
         assert browser.get("/cases").status_code == 303
-        assert site.premises.sessions.token(token) is None
-        link = site.premises.accounts.invite(rita.email, rita.roles, "the person")
+        assert site.app_context.sessions.token(token) is None
+        link = site.app_context.accounts.invite(rita.email, rita.roles, "the person")
         new = {"password": "another set of words", "again": "another set of words"}
         assert site.stranger.post(f"/invitation/{link}", data=new, headers=OWN).status_code == 303
         vault = open_vault(site.settings)
@@ -436,22 +436,22 @@ class TestLeaving:
     def test_who_alone_acts_for_somebody_does_not_leave_them_behind(self, site: Site) -> None:
         account = site.account("leaver", Role.RIGHTS_HOLDER)
         identity_id = "0f" * 16
-        site.premises.accounts.give_mandate(account.account_id, identity_id, "self")
+        site.app_context.accounts.give_mandate(account.account_id, identity_id, "self")
         browser = site.browser("leaver")
         form = {"csrf": browser.csrf, "present": PASSWORD}  # type: ignore[attr-defined]
         assert browser.post("/account/delete", data=form).status_code == 422
         second = site.account("successor", Role.RIGHTS_HOLDER)
-        site.premises.accounts.give_mandate(second.account_id, identity_id, "self")
+        site.app_context.accounts.give_mandate(second.account_id, identity_id, "self")
         assert browser.post("/account/delete", data=form).status_code == 303
-        assert site.premises.accounts.by_email("leaver@example.org") is None
+        assert site.app_context.accounts.by_email("leaver@example.org") is None
 
     def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
         account = site.account("olga", Role.OPERATOR)
-        sessions = site.premises.sessions
+        sessions = site.app_context.sessions
         secret = sessions.issue_token(
-            account, "x", [Scope.SCANS_READ], site.premises.clock().date()
+            account, "x", [Scope.SCANS_READ], site.app_context.clock().date()
         )
-        job, _ = site.premises.jobs.take_in(
+        job, _ = site.app_context.jobs.take_in(
             Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
         )
         revoke = threading.Timer(
@@ -488,7 +488,7 @@ class TestRegistering:
                 "holder 0123456789ab",
                 shares_name=True,
             ),
-            demo_site.premises.clock(),
+            demo_site.app_context.clock(),
         )
         with pytest.raises(SharedName, match="2 identities are called"):
             vault.find("person-101")
@@ -505,7 +505,7 @@ class TestRegistering:
             olga.post(f"/registrations/{waiting.identity_id}/approve", data=form).status_code == 303
         )
         vault = open_vault(demo_site.settings)
-        vault.withdraw(waiting.identity_id, demo_site.premises.clock(), "olga")
+        vault.withdraw(waiting.identity_id, demo_site.app_context.clock(), "olga")
         vault.close()
 
     def test_who_brought_a_registration_does_not_approve_it_as_somebody_else(
@@ -517,9 +517,9 @@ class TestRegistering:
         submission = Submission(
             "Turn Coat", consent, prototypes_of(8), VERSION, (), 3, account.actor
         )
-        waiting = vault.submit(submission, demo_site.premises.clock())
+        waiting = vault.submit(submission, demo_site.app_context.clock())
         vault.close()
-        demo_site.premises.accounts.set_roles(account.account_id, [Role.OPERATOR])
+        demo_site.app_context.accounts.set_roles(account.account_id, [Role.OPERATOR])
         browser = demo_site.browser("turncoat")
         form = {"csrf": browser.csrf, "proof": "passport", "compared": "yes", "reason": "me"}  # type: ignore[attr-defined]
         assert (
@@ -542,13 +542,13 @@ class TestSigningIn:
         cookie = answer.headers["set-cookie"]
         assert planted not in cookie
         assert all(flag in cookie for flag in ("HttpOnly", "SameSite=lax", "Path=/"))
-        assert site.premises.sessions.session(planted) is None
+        assert site.app_context.sessions.session(planted) is None
         first = answer.cookies["session"]
         site.stranger.cookies.clear()
         site.stranger.cookies.set("session", first)
         again = site.stranger.post("/sign-in", data=credentials, headers=OWN)
         assert again.cookies["session"] != first
-        assert site.premises.sessions.session(first) is None  # the one before has ended
+        assert site.app_context.sessions.session(first) is None  # the one before has ended
 
     def test_with_https_the_cookie_is_bound_to_this_host(self, tmp_path: Path) -> None:
         web = WebSettings.model_validate({"url": "https://scanner.example"})
@@ -587,7 +587,7 @@ class TestSigningIn:
 
         def seconds(email: str) -> float:
             begin = time.perf_counter()
-            site.premises.accounts.authenticate(email, "wrong wrong wrong")
+            site.app_context.accounts.authenticate(email, "wrong wrong wrong")
             return time.perf_counter() - begin
 
         known, unknown = [], []
@@ -609,10 +609,10 @@ class TestSigningIn:
     def test_a_revoked_session_and_a_disabled_account_are_out_at_once(self, site: Site) -> None:
         browser = site.browser("holder", Role.RIGHTS_HOLDER)
         assert browser.get("/likeness").status_code == 200
-        site.premises.sessions.end_all(site.account("holder").account_id)
+        site.app_context.sessions.end_all(site.account("holder").account_id)
         assert browser.get("/likeness").status_code == 303
         browser = site.browser("holder", Role.RIGHTS_HOLDER)
-        site.premises.accounts.set_disabled(site.account("holder").account_id, disabled=True)
+        site.app_context.accounts.set_disabled(site.account("holder").account_id, disabled=True)
         assert browser.get("/likeness").status_code == 303
 
 
@@ -621,9 +621,9 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
 
 class TestHostileWords:
     def test_names_titles_and_prompts_of_strangers_stay_text(self, demo_site: Site) -> None:
-        desk = CaseDesk(demo_site.settings)
-        docket = desk.docket
-        [case, *_] = docket.cases()
+        service = CaseService(demo_site.settings)
+        case_store = service.case_store
+        [case, *_] = case_store.cases()
         samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)
         checkpoint = replace(
             case.checkpoint, title=HOSTILE, file=HOSTILE, creator=HOSTILE, listing_url="javascript:alert(3)", triggers=(HOSTILE,), hub=HOSTILE,
@@ -637,18 +637,18 @@ class TestHostileWords:
             samples=samples,
             checkpoint=checkpoint,
         )
-        docket.open(hostile)
-        desk.records.note("case-opened", hostile, "olga")
-        desk.close()
+        case_store.open(hostile)
+        service.records.note("case-opened", hostile, "olga")
+        service.close()
         holder = demo_site.browser("victim", Role.RIGHTS_HOLDER)
-        demo_site.premises.accounts.give_mandate(
+        demo_site.app_context.accounts.give_mandate(
             demo_site.account("victim").account_id, case.identity_id, "self"
         )
         reviewer = demo_site.browser("legal", Role.LEGAL)
         order = Order(
             "nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE}
         )
-        demo_site.premises.jobs.take_in(order)
+        demo_site.app_context.jobs.take_in(order)
         pages = [
             reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
             reviewer.get("/cases/" + "f" * 16 + "/report.html"), holder.get(f"/likeness/{case.identity_id}"),
@@ -681,7 +681,7 @@ class TestHostileWords:
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
         row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
-        job, _ = demo_site.premises.jobs.take_in(
+        job, _ = demo_site.app_context.jobs.take_in(
             Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
         )
         table = operator.get(f"/scans/{job.job_id}/results.csv").text
@@ -782,7 +782,7 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
     client = TestClient(
         site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False
     )
-    monkeypatch.setattr(site.premises.desks, "one", None)
+    monkeypatch.setattr(site.app_context.services, "one", None)
     answer = client.get("/likeness")
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -793,16 +793,16 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
 def test_progress_is_told_no_longer_than_a_session_lasts(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, _ = site.premises.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
-    browser, lives, asked = site.browser("olga", Role.OPERATOR), site.premises.sessions.lives, []
+    job, _ = site.app_context.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
+    browser, lives, asked = site.browser("olga", Role.OPERATOR), site.app_context.sessions.lives, []
 
     def ends_after_the_first_look(session: Any) -> bool:
         if asked:
-            site.premises.sessions.end_all(site.account("olga").account_id)
+            site.app_context.sessions.end_all(site.account("olga").account_id)
         asked.append(session)
         return bool(lives(session))
 
-    monkeypatch.setattr(site.premises.sessions, "lives", ends_after_the_first_look)
+    monkeypatch.setattr(site.app_context.sessions, "lives", ends_after_the_first_look)
     assert (
         "progress" in browser.get(f"/scans/{job.job_id}/events").text
     )  # it returns: the job has not ended
@@ -810,6 +810,6 @@ def test_progress_is_told_no_longer_than_a_session_lasts(
 
 def test_a_session_ends_after_a_while(site: Site) -> None:
     browser = site.browser("holder", Role.RIGHTS_HOLDER)
-    later = site.premises.clock() + timedelta(days=8)
-    site.premises.sessions._clock = lambda: later
+    later = site.app_context.clock() + timedelta(days=8)
+    site.app_context.sessions._clock = lambda: later
     assert browser.get("/likeness").status_code == 303

@@ -23,7 +23,7 @@ from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import load_world
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from tests.conftest import bytes_below
 from tests.servers.browsing import (
     PASSWORD,
@@ -151,9 +151,9 @@ class TestSigningIn:
     def test_an_administrator_is_invited_and_must_have_a_second_factor(
         self, browser: Browser, served: Served
     ) -> None:
-        premises = Premises(Settings(home=served.home))
-        secret = premises.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
-        premises.close()
+        app_context = AppContext(Settings(home=served.home))
+        secret = app_context.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
+        app_context.close()
         context = browser.new_context(locale="en")
         page = context.new_page()
         page.goto(f"{served.url}/invitation/{secret}")

@@ -15,7 +15,7 @@ from crawlers.errors import HubRefused, HubUnreachable, RobotsDisallow
 from crawlers.http.destinations import Destinations, shown
 from crawlers.http.robots import Robots
 from crawlers.http.transport import USER_AGENT, Transport
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from scanner.network import keep_token, open_hubs, open_transport, token_of
 from scanner.settings import Settings
 from tests.conftest import NOON
@@ -204,7 +204,7 @@ class TestLimits:
         body = f'{{"items":[{model}],"metadata":{{}}}}'.encode()
         with serve_answers(lambda *_: (200, {"Content-Type": "application/json"}, body)) as url:
             crawl = CrawlStore(tmp_path / "half.db")
-            hub = HubDoor(transport).open(f"civitai={url}")
+            hub = HubRegistry(transport).open(f"civitai={url}")
             assert list(sweep(hub, "c", crawl, lambda: NOON))[-1].listings == 1
             [listing] = crawl.newest("civitai", "1")
             assert "😀" in listing.title

@@ -27,7 +27,7 @@ from scanner.miniature.demo import register_world
 from scanner.miniature.hub import PREVIEWS, serve_hub
 from scanner.miniature.world import load_world
 from scanner.network import allow_typed
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from tests.conftest import Silent
 from tests.registering import release_all
@@ -74,50 +74,58 @@ class TestNames:
 
 
 @pytest.fixture(scope="module")
-def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workshop, Any]]:
+def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScanSession, Any]]:
     """A home with the world's people, the miniature hub swept, and its server to change."""
     settings = Settings(
         home=tmp_path_factory.mktemp("previews"), face_pack="miniature", device="cpu"
     )
-    workshop = Workshop(settings)
-    register_world(workshop, Silent())
+    scan_session = ScanSession(settings)
+    register_world(scan_session, Silent())
     with serve_hub(load_world().files) as url:
-        allow_typed(workshop.transport, [f"civitai={url}"])
-        for _ in sweep(workshop.hubs.open(f"civitai={url}"), "civitai", workshop.crawl, utc_now):
+        allow_typed(scan_session.transport, [f"civitai={url}"])
+        for _ in sweep(
+            scan_session.hubs.open(f"civitai={url}"), "civitai", scan_session.crawl, utc_now
+        ):
             pass
-        yield workshop, url
-    workshop.close()
+        yield scan_session, url
+    scan_session.close()
 
 
-def took(workshop: Workshop, *, again: bool = False) -> list[PreviewsTaken]:
-    taking = Intake(workshop.settings)
+def took(scan_session: ScanSession, *, again: bool = False) -> list[PreviewsTaken]:
+    taking = Intake(scan_session.settings)
     try:
         return list(
-            take_previews(taking, workshop.transport, workshop.crawl.latest("civitai"), again=again)
+            take_previews(
+                taking, scan_session.transport, scan_session.crawl.latest("civitai"), again=again
+            )
         )
     finally:
         taking.close()
 
 
-def judged(workshop: Workshop) -> dict[str, JudgedSubject]:
+def judged(scan_session: ScanSession) -> dict[str, JudgedSubject]:
     """What is told once somebody released what may be shown."""
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
-    list(judge_captures(workshop, captures))
-    release_all(workshop)
-    return {one.name.split(" - ")[0]: one for one in judge_captures(workshop, captures)}
+    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    list(judge_captures(scan_session, captures))
+    release_all(scan_session)
+    return {one.name.split(" - ")[0]: one for one in judge_captures(scan_session, captures)}
 
 
 class TestWorld:
-    def test_registered_people_are_found_without_a_gpu(self, crawled: tuple[Workshop, Any]) -> None:
-        workshop, _ = crawled
-        taken = took(workshop)
+    def test_registered_people_are_found_without_a_gpu(
+        self, crawled: tuple[ScanSession, Any]
+    ) -> None:
+        scan_session, _ = crawled
+        taken = took(scan_session)
         assert {one.problem for one in taken} == {None}
         assert {one.taken.capture.pages for one in taken if one.taken} == {1}
-        assert took(workshop) == []  # once is enough
+        assert took(scan_session) == []  # once is enough
         files = {file.title: file for file in load_world().files}
-        captures = Captures(workshop.crawl, workshop.settings.captures_path)
-        assert not any(one.identities or one.cases for one in judge_captures(workshop, captures))
-        told = judged(workshop)
+        captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+        assert not any(
+            one.identities or one.cases for one in judge_captures(scan_session, captures)
+        )
+        told = judged(scan_session)
         assert set(told) == {file.title for file in files.values() if file.person_seeds}
         registered = {person.seed for person in load_world().registered}
         for title, one in told.items():
@@ -130,8 +138,8 @@ class TestWorld:
                 else "possible"
             )
             assert (one.outcome, len(one.identities)) == (wanted, len(seeds)), title
-        assert not any(workshop.acquisition.checkpoints.path_of(file.sha256) for listing in workshop.crawl.latest("civitai") for file in listing.files if file.sha256)  # fmt: skip
-        case = workshop.docket.case(told["Ohwx portrait"].cases[0])
+        assert not any(scan_session.acquisition.checkpoints.path_of(file.sha256) for listing in scan_session.crawl.latest("civitai") for file in listing.files if file.sha256)  # fmt: skip
+        case = scan_session.case_store.case(told["Ohwx portrait"].cases[0])
         assert (case.checkpoint.hub, case.checkpoint.creator) == (
             "civitai",
             files["Ohwx portrait"].creator,
@@ -139,29 +147,29 @@ class TestWorld:
         assert case.sighting is not None
         assert case.sighting.pages[0].kind == "model"
         assert {tie.hub for tie in case.sighting.ties} == {"civitai"}
-        bag = workshop.settings.captures_path / case.sighting.captures[0].capture_id
+        bag = scan_session.settings.captures_path / case.sighting.captures[0].capture_id
         assert all(item.ok for item in verify(bag))
 
     def test_a_licence_of_the_file_covers_what_it_shows(
-        self, crawled: tuple[Workshop, Any]
+        self, crawled: tuple[ScanSession, Any]
     ) -> None:
-        workshop, _ = crawled
+        scan_session, _ = crawled
         sha256 = next(
             one.files[0].sha256
-            for one in workshop.crawl.latest("civitai")
+            for one in scan_session.crawl.latest("civitai")
             if one.title.startswith("QMV")
         )
-        person = workshop.vault.find("person-104").identity_id
-        until = workshop.clock().date() + timedelta(days=30)
-        grant_licence(workshop.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=workshop.clock())  # fmt: skip
-        workshop.ledger._db.execute("delete from sightings")
-        one = judged(workshop)["QMV tiny (rank 2)"]
+        person = scan_session.vault.find("person-104").identity_id
+        until = scan_session.clock().date() + timedelta(days=30)
+        grant_licence(scan_session.vault, person, LicenceKind.MODEL, str(sha256), until, note="", actor="olga", now=scan_session.clock())  # fmt: skip
+        scan_session.scan_store._db.execute("delete from sightings")
+        one = judged(scan_session)["QMV tiny (rank 2)"]
         assert (one.outcome, one.cases, len(one.authorised)) == ("clear", (), 1)
 
     def test_minors_are_left_alone_and_what_is_gone_is_counted(
-        self, crawled: tuple[Workshop, Any], monkeypatch: pytest.MonkeyPatch
+        self, crawled: tuple[ScanSession, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        workshop, url = crawled
+        scan_session, url = crawled
 
         def changed(listing: Any) -> tuple[Preview, ...]:
             found = previews_of(listing)
@@ -176,7 +184,7 @@ class TestWorld:
             return (Preview(f"{url}/previews/1/1.jpeg"),) if listing.title.startswith("DVX") else ()
 
         monkeypatch.setattr("scanner.captures.previews.previews_of", changed)
-        told = {one.listing.title.split(" - ")[0]: one for one in took(workshop, again=True)}
+        told = {one.listing.title.split(" - ")[0]: one for one in took(scan_session, again=True)}
         assert "showing a minor" in str(told["Ohwx portrait"].problem)
         assert told["ZKW likeness SD"].missing == 2
         assert told["ZKW likeness SD"].taken is not None

@@ -23,7 +23,7 @@ from reports.cases.case import (
     case_from_dict,
     case_to_dict,
 )
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents.scan_report import ScanSummary, render_report
 from reports.documents.translation import LANGUAGES
 from reports.errors import EvidenceAltered, UnknownCase
@@ -38,15 +38,15 @@ def png(seed: int) -> bytes:
 
 
 @pytest.fixture
-def case(docket: Docket) -> Case:
+def case(case_store: CaseStore) -> Case:
     samples = tuple(
         SampleRecord(
             "photo of ohwx",
             "nude",
             seed,
             1.0,
-            docket.keep(png(seed)),
-            docket.keep(png(100 + seed)),
+            case_store.keep(png(seed)),
+            case_store.keep(png(100 + seed)),
             True,
             0.7,
             0.1,
@@ -87,8 +87,8 @@ SUMMARY = ScanSummary(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_report_is_one_safe_file(docket: Docket, case: Case, language: str) -> None:
-    text = render_report(SUMMARY, [case], docket, language)
+def test_the_report_is_one_safe_file(case_store: CaseStore, case: Case, language: str) -> None:
+    text = render_report(SUMMARY, [case], case_store, language)
     assert f'<html lang="{language}">' in text
     assert "<script" not in text
     assert "&lt;script&gt;" in text
@@ -124,18 +124,20 @@ def test_every_sentence_of_the_report_is_translated() -> None:
     assert found - translated == set()
 
 
-def test_an_altered_image_stops_the_report(docket: Docket, case: Case, tmp_path: Path) -> None:
+def test_an_altered_image_stops_the_report(
+    case_store: CaseStore, case: Case, tmp_path: Path
+) -> None:
     path = tmp_path / "evidence" / f"{case.samples[0].image_sha256}.png"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(EvidenceAltered, match="altered"):
-        render_report(SUMMARY, [case], docket)
+        render_report(SUMMARY, [case], case_store)
 
 
-def test_a_case_survives_json_and_is_filed_once(docket: Docket, case: Case) -> None:
+def test_a_case_survives_json_and_is_filed_once(case_store: CaseStore, case: Case) -> None:
     assert case_from_dict(json.loads(json.dumps(case_to_dict(case)))) == case
-    docket.open(case)
-    docket.open(replace(case, reason="something else"))
-    assert docket.case("case-1") == case
-    assert docket.named([case.case_id]) == [case]
+    case_store.open(case)
+    case_store.open(replace(case, reason="something else"))
+    assert case_store.case("case-1") == case
+    assert case_store.named([case.case_id]) == [case]
     with pytest.raises(UnknownCase):
-        docket.case("case-2")
+        case_store.case("case-2")

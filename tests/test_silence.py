@@ -23,9 +23,9 @@ from scanner.cli.app import app
 from scanner.errors import SettingsInvalid, first_line, sentence_of
 from scanner.factories import utc_now
 from scanner.settings import Settings, TimestampAuthority, WebSettings, load_settings
-from scanner.web.api.operations import MESSENGER
+from scanner.web.api.operations import DELIVERY
 from scanner.web.api.verdicts import WATCHED
-from scanner.web.queue.delivery import Messenger
+from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.worker import Worker
 from scanner.web.start_checks import check_at_start
@@ -59,7 +59,7 @@ class TestSentences:
         assert first_line(RuntimeError()) == "RuntimeError"
 
 
-class TestMessenger:
+class TestDelivery:
     @pytest.fixture
     def store(self, settings: Settings) -> WebStore:
         return WebStore(settings.web_path)
@@ -76,10 +76,10 @@ class TestMessenger:
         monkeypatch.setattr(outbox, "send_due", lambda: sent.append(1))
         settings.uploads_path.parent.mkdir(parents=True, exist_ok=True)
         settings.uploads_path.write_text("a file in the place of the folder")
-        messenger = Messenger(settings, store, outbox, utc_now)
+        delivery = Delivery(settings, store, outbox, utc_now)
         monkeypatch.setattr("scanner.web.queue.delivery.files_still_there", _fails)
         stop = threading.Event()
-        thread = threading.Thread(target=messenger.run, args=(stop,))
+        thread = threading.Thread(target=delivery.run, args=(stop,))
         thread.start()
         until(lambda: len(sent) >= 2)
         stop.set()
@@ -89,14 +89,14 @@ class TestMessenger:
             "what ended long ago is not deleted: unexpected KeyError: 'uploads'; it is tried again"
         ]
         assert "_fails" in caplog.text  # the traceback
-        assert store.fact(MESSENGER) is None  # /readyz says so after a while
+        assert store.fact(DELIVERY) is None  # /readyz says so after a while
 
     def test_what_went_well_is_noted(self, settings: Settings, store: WebStore) -> None:
         stop = threading.Event()
-        messenger = Messenger(settings, store, Outbox(settings, store, utc_now), utc_now)
-        thread = threading.Thread(target=messenger.run, args=(stop,))
+        delivery = Delivery(settings, store, Outbox(settings, store, utc_now), utc_now)
+        thread = threading.Thread(target=delivery.run, args=(stop,))
         thread.start()
-        until(lambda: store.fact(MESSENGER) is not None)
+        until(lambda: store.fact(DELIVERY) is not None)
         stop.set()
         thread.join()
 

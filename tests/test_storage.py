@@ -19,7 +19,7 @@ from crawlers.checkpoints.ranged_reads import source_of
 from crawlers.errors import HubUnreachable, NotWeights
 from crawlers.http.transport import Transport
 from crawlers.hubs import storage
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.storage import StorageHub
 from crawlers.listing import RemoteFile, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -71,7 +71,7 @@ def test_a_bucket_is_swept_triaged_and_fetched(
     bucket("new/readme.md", b"hello")
     bucket("new/empty.safetensors", b"")
     bucket("other/d.safetensors", data)
-    hub = HubDoor(transport).open("s3://uploads/new")
+    hub = HubRegistry(transport).open("s3://uploads/new")
     steps = list(sweep(hub, "s3://uploads/new", store, lambda: NOON))
     assert steps[-1].listings == 3
     first, _, empty = listings_of(hub)

@@ -15,17 +15,17 @@ from face_index.identity import Identity
 from face_index.vault import Submission, Vault
 from face_index.vault.logins import is_named, plain, same_person, share_a_mark
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.review import review_details
 from reports.errors import ReviewRefused
 from scanner import logins
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.errors import SettingsInvalid
 from scanner.logins import system_login
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings, load_settings
 from scanner.web.auth.access import Role
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from scanner.web.errors import AccountRefused
 from tests.cases import AT, make_case
 from tests.conftest import NOON, proof
@@ -161,16 +161,16 @@ class TestSettings:
 
 class TestReviews:
     @pytest.fixture
-    def confirmed(self, docket: Docket) -> Callable[..., Case]:
-        case = make_case(docket)
+    def confirmed(self, case_store: CaseStore) -> Callable[..., Case]:
+        case = make_case(case_store)
 
         def confirm(name: str, login: tuple[str, ...], *, two_people: bool = True) -> Case:
-            now = docket.case(case.case_id)
+            now = case_store.case(case.case_id)
             details = review_details(
                 now, name, "confirm", "a reason", four_eyes=True, login=login, two_people=two_people
             )
-            docket.add(case.case_id, "review", name, AT, dict(details))
-            return docket.case(case.case_id)
+            case_store.add(case.case_id, "review", name, AT, dict(details))
+            return case_store.case(case.case_id)
 
         return confirm
 
@@ -198,22 +198,22 @@ class TestReviews:
         assert "off" in case.entries[-1].details["two_people"]
 
     @pytest.fixture
-    def desk(self, settings: Settings) -> Iterator[CaseDesk]:
-        opened = CaseDesk(settings.model_copy(update={"four_eyes": True}), lambda: AT)
+    def service(self, settings: Settings) -> Iterator[CaseService]:
+        opened = CaseService(settings.model_copy(update={"four_eyes": True}), lambda: AT)
         yield opened
         opened.close()
 
     def test_pictures_that_another_login_opened_are_not_seen_by_this_one(
-        self, desk: CaseDesk
+        self, service: CaseService
     ) -> None:
-        case = make_case(desk.docket)
-        desk.vault.login = ALICE
-        desk.note_shown(case, blurred=False, sha256=[one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one])  # fmt: skip
-        assert desk.viewing(case).opened
-        desk.vault.login = (
+        case = make_case(service.case_store)
+        service.vault.login = ALICE
+        service.note_shown(case, blurred=False, sha256=[one for sample in case.samples for one in (sample.image_sha256, sample.control_sha256) if one])  # fmt: skip
+        assert service.viewing(case).opened
+        service.vault.login = (
             BOB  # under the same name, as an installation's settings give it to everybody
         )
-        assert not desk.viewing(case).opened
+        assert not service.viewing(case).opened
 
 
 class TestAccounts:
@@ -221,11 +221,11 @@ class TestAccounts:
     def test_two_of_the_staff_are_not_called_the_same_however_it_is_written(
         self, settings: Settings, name: str
     ) -> None:
-        premises = Premises(settings)
-        premises.accounts.create("li@example.org", "Li Na", [Role.REVIEWER], None)
+        app_context = AppContext(settings)
+        app_context.accounts.create("li@example.org", "Li Na", [Role.REVIEWER], None)
         with pytest.raises(AccountRefused, match="name-taken"):
-            premises.accounts.create("other@example.org", name, [Role.LEGAL], None)
-        premises.close()
+            app_context.accounts.create("other@example.org", name, [Role.LEGAL], None)
+        app_context.close()
 
 
 class TestLogins:

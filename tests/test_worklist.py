@@ -25,8 +25,8 @@ from scanner.sampling.sampler import Sampler
 from scanner.scanning.examination import Examiner
 from scanner.scanning.judging import Bench, Judgement, Task
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
-from scanner.scanning.workers import LocalCrew
+from scanner.scanning.session import ScanSession
+from scanner.scanning.workers import LocalWorkerPool
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.triage.minors import Naming
@@ -38,8 +38,8 @@ STYLE = ADAPTERS / "sepia_style.safetensors"
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings, clock=lambda: NOON)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -51,20 +51,22 @@ def uploads(tmp_path: Path) -> Path:
     return folder
 
 
-def enrol(workshop: Workshop, consent: Consent, name: str, born_on: date | None = None) -> None:
+def enrol(
+    scan_session: ScanSession, consent: Consent, name: str, born_on: date | None = None
+) -> None:
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
     given = guardian if born_on else consent
-    version = workshop.reader.version
+    version = scan_session.reader.version
     submission = Submission(
         name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on
     )
-    identity = workshop.vault.submit(submission, NOON)
-    workshop.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
+    identity = scan_session.vault.submit(submission, NOON)
+    scan_session.vault.approve(identity.identity_id, "olga", proof(), NOON, "told apart")
 
 
-def gallery_size_of(workshop: Workshop, gallery_version: int) -> int | None:
+def gallery_size_of(scan_session: ScanSession, gallery_version: int) -> int | None:
     """How many people the kept verdict against that version of the gallery says that it searched; None without one."""
-    with sqlite3.connect(workshop.settings.scans_path) as db:
+    with sqlite3.connect(scan_session.settings.scans_path) as db:
         records = [
             json.loads(record)["method"] for (record,) in db.execute("select record from verdicts")
         ]
@@ -74,49 +76,49 @@ def gallery_size_of(workshop: Workshop, gallery_version: int) -> int | None:
 
 
 def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Mia Example", born_on=date(2012, 3, 4))
+    enrol(scan_session, consent, "Mia Example", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
-    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == (
         "inconclusive",
         None,
         0,
         NEEDS_A_LOOK,
     )
-    [held] = workshop.held.all(workshop.minors.ids)
+    [held] = scan_session.held.all(scan_session.minors.ids)
     assert (held.file, held.places) == ("mia_example_v1.safetensors", ("title", "file name"))
-    assert workshop.ledger.samples(str(triage_file(STYLE).sha256)) == []
+    assert scan_session.scan_store.samples(str(triage_file(STYLE).sha256)) == []
 
 
 def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
+    enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))
     tensors = load_file(STYLE)
     save_file(
         tensors, uploads / "a.safetensors", {"ss_output_name": "LiAn_v2", "ss_tag_frequency": "{}"}
     )
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
-        [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+        [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
         assert (row["outcome"], row["identity"]) == ("inconclusive", None)
-    assert [one.places for one in workshop.held.all(workshop.minors.ids)] == [("header",)]
+    assert [one.places for one in scan_session.held.all(scan_session.minors.ids)] == [("header",)]
 
 
 def test_a_minors_name_inside_other_words_names_nobody(
-    workshop: Workshop, consent: Consent, uploads: Path
+    scan_session: ScanSession, consent: Consent, uploads: Path
 ) -> None:
-    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))
+    enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "realistic_woman_lora.safetensors")
-    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert (row["outcome"], row["identity"]) == ("clear", None)
 
 
 def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
-    workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = RemoteFile("a.safetensors", "https://hub.example/a")
     listing = bare_listing("civitai", "1", "Portrait of Li An", "https://hub.example/1", file)
@@ -126,34 +128,36 @@ def test_minors_are_read_once_and_again_when_somebody_enters_or_leaves(
     monkeypatch.setattr(
         Vault, "identities", lambda *_: pytest.fail("everybody must not be read for each file")
     )
-    assert [named_minor(workshop, listing, file) for _ in range(5)] == [None] * 5
+    assert [named_minor(scan_session, listing, file) for _ in range(5)] == [None] * 5
     assert len(read) == 1
-    enrol(workshop, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
-    child = workshop.vault.find("Li An").identity_id
-    assert [named_minor(workshop, listing, file) for _ in range(5)] == [
+    enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))  # while a scan runs
+    child = scan_session.vault.find("Li An").identity_id
+    assert [named_minor(scan_session, listing, file) for _ in range(5)] == [
         Naming(child, ("title",))
     ] * 5
     assert len(read) == 2
-    workshop.vault.withdraw("Li An", NOON, "olga")
-    assert named_minor(workshop, listing, file) is None
-    enrol(workshop, consent, "Li An")  # an adult of that name
-    assert named_minor(workshop, listing, file) is None
+    scan_session.vault.withdraw("Li An", NOON, "olga")
+    assert named_minor(scan_session, listing, file) is None
+    enrol(scan_session, consent, "Li An")  # an adult of that name
+    assert named_minor(scan_session, listing, file) is None
 
 
 def test_an_adult_of_that_name_is_sampled_as_anybody(
-    workshop: Workshop, consent: Consent, uploads: Path
+    scan_session: ScanSession, consent: Consent, uploads: Path
 ) -> None:
-    enrol(workshop, consent, "Mia Example")
+    enrol(scan_session, consent, "Mia Example")
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
-    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert (row["outcome"], row["identity"]) == ("clear", None)
-    assert len(workshop.ledger.samples(str(triage_file(STYLE).sha256))) == row["samples"] > 0
+    assert (
+        len(scan_session.scan_store.samples(str(triage_file(STYLE).sha256))) == row["samples"] > 0
+    )
 
 
 def test_the_same_bytes_under_two_names_are_judged_once(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     for name in ("a", "b", "c"):
         shutil.copy(STYLE, uploads / f"{name}.safetensors")
     judged: list[Task] = []
@@ -164,110 +168,110 @@ def test_the_same_bytes_under_two_names_are_judged_once(
         return judge(bench, task)
 
     monkeypatch.setattr(Bench, "judge", counted)
-    rows = run_scan(workshop, [str(uploads)], Silent()).rows
+    rows = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
     assert {(row["outcome"], row["reason"]) for row in rows} == {
         (rows[0]["outcome"], rows[0]["reason"])
     }
     assert len(judged) == 1
     assert (
-        run_scan(workshop, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"]
+        run_scan(scan_session, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"]
         == rows[0]["reason"]
     )
     assert len(judged) == 1
 
 
 def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verdict names the gallery that was searched; the next scan judges the file again for the new one."""
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
-    before = workshop.watch.gallery_version
+    before = scan_session.watch.gallery_version
     judging, both_given_out = threading.Event(), threading.Event()
-    generate, submit = Sampler.generate, LocalCrew.submit
+    generate, submit = Sampler.generate, LocalWorkerPool.submit
 
     def generating(sampler: Sampler, *args: Any, **more: Any) -> Any:
         judging.set()
         assert both_given_out.wait(60)
         return generate(sampler, *args, **more)
 
-    def submitting(crew: LocalCrew, *args: Any) -> None:
-        submit(crew, *args)
+    def submitting(worker_pool: LocalWorkerPool, *args: Any) -> None:
+        submit(worker_pool, *args)
         if judging.is_set():
             both_given_out.set()
         else:
             assert judging.wait(60)
-            register_somebody(workshop)
+            register_somebody(scan_session)
 
     with monkeypatch.context() as slowed:
         slowed.setattr(Sampler, "generate", generating)
-        slowed.setattr(LocalCrew, "submit", submitting)
-        rows = run_scan(workshop, [str(uploads)], Silent()).rows
+        slowed.setattr(LocalWorkerPool, "submit", submitting)
+        rows = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert [row["gallery_version"] for row in rows] == [before, before + 1]
-    assert [gallery_size_of(workshop, version) for version in (before, before + 1)] == [1, 2]
-    again = run_scan(workshop, [str(uploads)], Silent()).rows
+    assert [gallery_size_of(scan_session, version) for version in (before, before + 1)] == [1, 2]
+    again = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert [row["gallery_version"] for row in again] == [before + 1, before + 1]
 
 
 def test_version_and_templates_are_of_one_state(
-    workshop: Workshop, consent: Consent, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process lets somebody in between reading the gallery's version and its templates."""
-    enrol(workshop, consent, "Somebody Else")
-    before = workshop.vault.gallery_version
+    enrol(scan_session, consent, "Somebody Else")
+    before = scan_session.vault.gallery_version
     active = Vault.active_templates
 
     def later(vault: Vault, *args: Any) -> Any:
         monkeypatch.undo()
-        register_somebody(workshop)
+        register_somebody(scan_session)
         return active(vault, *args)
 
     monkeypatch.setattr(Vault, "active_templates", later)
-    watch = workshop.watch
+    watch = scan_session.watch
     assert (watch.gallery_version, len(watch.gallery)) == (before, 1)
-    assert (workshop.watch.gallery_version, len(workshop.watch.gallery)) == (before + 1, 2)
+    assert (scan_session.watch.gallery_version, len(scan_session.watch.gallery)) == (before + 1, 2)
 
 
 def test_where_everything_is_known_no_crew_is_called(
-    workshop: Workshop, consent: Consent, uploads: Path
+    scan_session: ScanSession, consent: Consent, uploads: Path
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
-    first = run_scan(workshop, [str(uploads)], Silent()).rows
-    away = Workshop(
-        workshop.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON
+    first = run_scan(scan_session, [str(uploads)], Silent()).rows
+    away = ScanSession(
+        scan_session.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON
     )
     assert run_scan(away, [str(uploads)], Silent()).rows == first
     away.close()
 
 
 def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
-    workshop: Workshop, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
         broken.setattr(Bench, "judge", lambda *_: 1 / 0)
-        run_scan(workshop, [str(uploads)], Silent())
-    [row] = run_scan(workshop, [str(uploads)], Silent()).rows
+        run_scan(scan_session, [str(uploads)], Silent())
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert row["outcome"] == "clear"
 
 
-def test_creators_examples_tell_a_trigger_that_nobody_else_told(workshop: Workshop) -> None:
+def test_creators_examples_tell_a_trigger_that_nobody_else_told(scan_session: ScanSession) -> None:
     prompts = [f"vexwoman, portrait number {number}" for number in range(4)]
     raw = json.dumps({"images": [{"meta": {"prompt": prompt}} for prompt in prompts]})
     file = RemoteFile("x.safetensors", "https://hub.example/x")
     listing = Listing("civitai", "7", "Somebody", "https://hub.example/7", None, (), (), None, None, None, False, False, (file,), raw)  # fmt: skip
-    workshop.crawl.record(listing, NOON)
+    scan_session.crawl.record(listing, NOON)
     bare = replace(triage_file(STYLE), triggers=())
-    assert words_of(workshop, listing, file, bare) == (("vexwoman",), ())
+    assert words_of(scan_session, listing, file, bare) == (("vexwoman",), ())
     told = replace(listing, triggers=("ohwx",))
-    assert words_of(workshop, told, file, bare)[0] == ("ohwx",)
+    assert words_of(scan_session, told, file, bare)[0] == ("ohwx",)
     unsafe = replace(listing, listing_id="8", raw=raw.replace("vexwoman", "nude vexwoman"))
-    workshop.crawl.record(unsafe, NOON)
-    triggers, candidates = words_of(workshop, unsafe, file, bare)
+    scan_session.crawl.record(unsafe, NOON)
+    triggers, candidates = words_of(scan_session, unsafe, file, bare)
     assert triggers == ()
     assert candidates
     assert usable_triggers(candidates) == candidates

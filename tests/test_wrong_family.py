@@ -24,11 +24,11 @@ from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model, known_families
 from scanner.scanning.judging import Bench
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file, triage_from_dict, with_listing
 from tests.conftest import NOON, Silent
-from tests.test_worklist import enrol
+from tests.test_pipeline import enrol
 
 Shapes = dict[str, tuple[int, ...]]
 AB = (".lora_A.weight", ".lora_B.weight")
@@ -274,16 +274,16 @@ def test_a_size_without_a_base_model_is_refused_by_name() -> None:
 
 
 @pytest.fixture
-def workshop(settings: Settings) -> Iterator[Workshop]:
-    opened = Workshop(settings, clock=lambda: NOON)
+def scan_session(settings: Settings) -> Iterator[ScanSession]:
+    opened = ScanSession(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
 
 def test_a_scan_fails_what_it_must_not_draw(
-    workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     folder = tmp_path / "uploads"
     folder.mkdir()
     written(folder / "chroma.safetensors", WHOLE_FLUX, {"ss_base_model_version": "chroma"})
@@ -293,7 +293,7 @@ def test_a_scan_fails_what_it_must_not_draw(
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
     monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
-    rows = {row["file"]: row for row in run_scan(workshop, [str(folder)], Silent()).rows}
+    rows = {row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).rows}
     assert {row["outcome"] for row in rows.values()} == {"failed"}
     assert "family not supported: Chroma" in rows["chroma.safetensors"]["reason"]
     assert "family not supported: Flux.2 Klein 4B" in rows["klein.safetensors"]["reason"]
@@ -302,9 +302,9 @@ def test_a_scan_fails_what_it_must_not_draw(
 
 
 def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
-    workshop: Workshop, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scan_session: ScanSession, consent: Consent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enrol(workshop, consent, "Somebody Else")
+    enrol(scan_session, consent, "Somebody Else")
     folder = tmp_path / "uploads"
     folder.mkdir()
     written(folder / "a.safetensors", SD1)
@@ -314,7 +314,7 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
             return replace(listing_from_dict(record), base_model=base_model)
 
         monkeypatch.setattr("scanner.scanning.pipeline.listing_from_dict", changed)
-        [row] = run_scan(workshop, [str(folder)], Silent()).rows
+        [row] = run_scan(scan_session, [str(folder)], Silent()).rows
         return str(row["reason"])
 
     monkeypatch.setattr(

@@ -83,7 +83,7 @@ class SingleUrl(OneStrand):
 
 
 @dataclass(frozen=True, slots=True)
-class HubDoor:
+class HubRegistry:
     """How hubs are opened: the client, and the tokens by hub name."""
 
     transport: Transport

@@ -72,7 +72,7 @@ class Standing:
     identity_name: str
 
 
-class Docket:
+class CaseStore:
     """The only writer of cases.db and of the evidence folder.
 
     Args:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from PIL import ImageFile
 
 from reports.cases.case import Case, SampleRecord
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.listings import listings_of
 from reports.cases.review import CaseStatus
 from reports.documents.pictures import picture_uri
@@ -63,7 +63,7 @@ def redacted_case(case: Case) -> Case:
 
 def case_html(
     case: Case,
-    docket: Docket,
+    case_store: CaseStore,
     language: str = "en",
     *,
     redacted: bool = False,
@@ -95,7 +95,7 @@ def case_html(
             style=Markup(  # noqa: S704  our own file
                 resources.files("reports").joinpath("templates/case.css").read_text("utf-8")
             ),
-            picture=_pictures(docket, blurred=redacted),
+            picture=_pictures(case_store, blurred=redacted),
             plot=score_plot(shown, plot_words(translate, captured=shown.sighting is not None)),
             shown=_worth_showing(shown),
             headline=headline(shown, translate),
@@ -303,5 +303,5 @@ def _listed(fields: dict[str, Any]) -> str:
     return "; ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
 
 
-def _pictures(docket: Docket, *, blurred: bool) -> Callable[[str], Markup]:
-    return lambda sha256: picture_uri(docket, sha256, _PICTURE_PIXELS, blurred=blurred)
+def _pictures(case_store: CaseStore, *, blurred: bool) -> Callable[[str], Markup]:
+    return lambda sha256: picture_uri(case_store, sha256, _PICTURE_PIXELS, blurred=blurred)

@@ -9,11 +9,11 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image, ImageFilter, ImageOps
 
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 
 
 def picture_uri(
-    docket: Docket, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False
+    case_store: CaseStore, sha256: str, pixels: int, *, blurred: bool = False, grey: bool = False
 ) -> Markup:
     """A kept picture as a JPEG data URI, its longer side at most `pixels`.
 
@@ -24,7 +24,7 @@ def picture_uri(
     Raises:
         EvidenceAltered: the stored file is not what the case names.
     """
-    with Image.open(io.BytesIO(docket.kept(sha256, "png")), formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(case_store.kept(sha256, "png")), formats=["PNG"]) as image:
         return _uri(image.convert("RGB"), pixels, blurred=blurred, grey=grey)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents.plots import score_plot
 from reports.documents.translation import environment, translations
 from reports.documents.words import plot_words
@@ -34,7 +34,7 @@ class ScanSummary:
 
 
 def render_report(
-    summary: ScanSummary, cases: Sequence[Case], docket: Docket, language: str = "en"
+    summary: ScanSummary, cases: Sequence[Case], case_store: CaseStore, language: str = "en"
 ) -> str:
     """The report as HTML text.
 
@@ -49,7 +49,7 @@ def render_report(
     translate = translations(language).gettext
 
     def picture(sha256: str) -> Markup:
-        return Markup("data:image/png;base64," + base64.b64encode(docket.kept(sha256)).decode())  # noqa: S704  base64 only
+        return Markup("data:image/png;base64," + base64.b64encode(case_store.kept(sha256)).decode())  # noqa: S704  base64 only
 
     def plot(case: Case) -> Markup:
         return score_plot(case, plot_words(translate, captured=case.sighting is not None))

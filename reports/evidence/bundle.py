@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from reports.cases.case import Capture, Case, case_to_dict
 from reports.cases.case_schema import SCHEMA_FILE, published_schema
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.documents.case_report import as_of, case_html, case_pdf
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.interchange import case_graph
@@ -47,7 +47,7 @@ class BundleRequest:
 
 def write_bundle(
     case: Case,
-    docket: Docket,
+    case_store: CaseStore,
     folder: Path,
     request: BundleRequest,
     sign: Sign,
@@ -69,7 +69,7 @@ def write_bundle(
     partial.mkdir(parents=True)
     try:
         key = hashlib.sha256(sign(b"")[1]).hexdigest()
-        _write_payload(case, docket, partial, request, key)
+        _write_payload(case, case_store, partial, request, key)
         facts: dict[str, Any] = {
             "statement": "These tag manifests seal the evidence on this case.", "case_id": case.case_id, "as_of": as_of(case),
         }  # fmt: skip
@@ -94,7 +94,7 @@ def write_bundle(
 
 
 def _write_payload(
-    case: Case, docket: Docket, folder: Path, request: BundleRequest, key: str
+    case: Case, case_store: CaseStore, folder: Path, request: BundleRequest, key: str
 ) -> None:
     def put(name: str, data: bytes | str) -> None:
         path = folder / name
@@ -107,7 +107,7 @@ def _write_payload(
     if case.environment:
         put("environment.json", json_text(case_to_dict(case)["environment"]))
     put("custody.json", json_text(case_to_dict(case)["custody"]))
-    for name, data in _kept(case, docket):
+    for name, data in _kept(case, case_store):
         put(name, data)
     for capture in case.sighting.captures if case.sighting else ():
         _put_original(folder, capture.sha256, request.captures[capture.sha256])
@@ -119,25 +119,25 @@ def _write_payload(
             request.checkpoint, folder / "checkpoint" / f"{case.checkpoint.sha256}.safetensors"
         )
     for language in request.languages:
-        html = case_html(case, docket, language, fingerprint=key)
+        html = case_html(case, case_store, language, fingerprint=key)
         put(f"report.{language}.html", html)
         if request.pdf:
             put(f"report.{language}.pdf", case_pdf(html, case, language))
 
 
-def _kept(case: Case, docket: Docket) -> Iterator[tuple[str, bytes]]:
+def _kept(case: Case, case_store: CaseStore) -> Iterator[tuple[str, bytes]]:
     """Everything that the docket keeps for a case: pictures, captured images, header, what the hub answered."""
     for sample in case.samples:
         for sha256 in filter(None, (sample.image_sha256, sample.control_sha256)):
-            yield f"samples/{sha256}.png", docket.kept(sha256)
+            yield f"samples/{sha256}.png", case_store.kept(sha256)
     for image in case.sighting.images if case.sighting else ():
-        yield f"captured/{image.sha256}", docket.kept(image.sha256, "captured")
+        yield f"captured/{image.sha256}", case_store.kept(image.sha256, "captured")
         if image.face_sha256:
-            yield f"samples/{image.face_sha256}.png", docket.kept(image.face_sha256)
+            yield f"samples/{image.face_sha256}.png", case_store.kept(image.face_sha256)
     if case.checkpoint.header_sha256:
-        yield "header.json", docket.kept(case.checkpoint.header_sha256, "header")
+        yield "header.json", case_store.kept(case.checkpoint.header_sha256, "header")
     if case.checkpoint.captures:
-        yield "listing.warc", _warc(case, docket)
+        yield "listing.warc", _warc(case, case_store)
 
 
 def _put_original(folder: Path, sha256: str, original: Path) -> None:
@@ -152,14 +152,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _warc(case: Case, docket: Docket) -> bytes:
+def _warc(case: Case, case_store: CaseStore) -> bytes:
     """The hub's answers as WARC 1.1 resource records; the hub's own response headers are not kept by the crawler."""
     from warcio.warcwriter import WARCWriter
 
     stream = BytesIO()
     writer = WARCWriter(stream, gzip=False, warc_version="WARC/1.1")
     for capture in case.checkpoint.captures:
-        body = docket.kept(capture.sha256, "capture")
+        body = case_store.kept(capture.sha256, "capture")
         moment = (capture.seen_at or case.opened_at)[:19] + "Z"
         headers = {"WARC-Record-ID": f"<urn:uuid:{_record_id(capture)}>", "WARC-Date": moment}
         writer.write_record(

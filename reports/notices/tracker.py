@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from reports.cases.case import Entry
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.review import require_confirmed
 from reports.errors import NoticeRefused, UnknownNotice
 from reports.notices.drafting import Draft, template
@@ -63,12 +63,12 @@ class Tracked:
         return self.due is not None and now > self.due
 
 
-def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str:
+def record_draft(case_store: CaseStore, draft: Draft, actor: str, now: datetime) -> str:
     """Remember that a notice was drafted; its id."""
     count = len(
         {
             entry.details["notice"]
-            for entry in docket.entries(draft.case_id)
+            for entry in case_store.entries(draft.case_id)
             if entry.kind == "notice"
         }
     )
@@ -77,21 +77,21 @@ def record_draft(docket: Docket, draft: Draft, actor: str, now: datetime) -> str
         "notice": notice_id, "template": draft.template.name, "event": str(NoticeState.DRAFTED),
         "url": draft.fields.get("depiction_urls") or draft.fields.get("urls", ""), "language": draft.language,
         "recipient": draft.fields.get("recipient") or draft.fields.get("channel", ""),
-        "text_sha256": docket.keep(draft.text.encode(), "notice"),
+        "text_sha256": case_store.keep(draft.text.encode(), "notice"),
     }  # fmt: skip
-    docket.add(draft.case_id, "notice", actor, now, details)
+    case_store.add(draft.case_id, "notice", actor, now, details)
     return notice_id
 
 
-def drafted(docket: Docket, notice_id: str) -> Draft:
+def drafted(case_store: CaseStore, notice_id: str) -> Draft:
     """The draft of a notice as it was made, to be rendered again.
 
     Raises:
         UnknownNotice: no such notice.
         EvidenceAltered: the text is not what was drafted.
     """
-    first = tracked(docket, notice_id).history[0]
-    text = docket.kept(first.details["text_sha256"], "notice").decode()
+    first = tracked(case_store, notice_id).history[0]
+    text = case_store.kept(first.details["text_sha256"], "notice").decode()
     return Draft(
         template(first.details["template"]),
         notice_id.rsplit("-", 1)[0],
@@ -102,7 +102,7 @@ def drafted(docket: Docket, notice_id: str) -> Draft:
 
 
 def record_event(
-    docket: Docket,
+    case_store: CaseStore,
     notice_id: str,
     event: str,
     actor: str,
@@ -120,7 +120,7 @@ def record_event(
         NoticeRefused: that cannot follow what happened before, or lies in the future.
         NotReviewed: it is to be sent, and the case is no longer confirmed.
     """
-    known = tracked(docket, notice_id)
+    known = tracked(case_store, notice_id)
     following = ", ".join(sorted(NEXT[known.state])) or "nothing"
     if event not in list(NoticeState) or event == NoticeState.DRAFTED:
         raise UnknownNotice(
@@ -138,7 +138,7 @@ def record_event(
             f"{at.isoformat()} lies before {before.isoformat()}, when it became {known.state}"
         )
     if state == NoticeState.SENT and not template(known.template).after_appeal:
-        require_confirmed(docket.case(known.case_id))
+        require_confirmed(case_store.case(known.case_id))
     details: dict[str, Any] = {
         "notice": notice_id,
         "template": known.template,
@@ -147,13 +147,13 @@ def record_event(
     }
     if at is not None:
         details["at"] = at.isoformat()
-    docket.add(known.case_id, "notice", actor, now, details)
-    return tracked(docket, notice_id)
+    case_store.add(known.case_id, "notice", actor, now, details)
+    return tracked(case_store, notice_id)
 
 
-def tracked(docket: Docket, notice_id: str) -> Tracked:
+def tracked(case_store: CaseStore, notice_id: str) -> Tracked:
     """One notice as it stands; raises UnknownNotice."""
-    for one in all_tracked(docket):
+    for one in all_tracked(case_store):
         if one.notice_id == notice_id:
             return one
     raise UnknownNotice(
@@ -161,10 +161,10 @@ def tracked(docket: Docket, notice_id: str) -> Tracked:
     )
 
 
-def all_tracked(docket: Docket) -> list[Tracked]:
+def all_tracked(case_store: CaseStore) -> list[Tracked]:
     """Every notice, oldest first."""
     histories: dict[str, list[tuple[str, Entry]]] = {}
-    for case_id, entry in docket.all_entries("notice"):
+    for case_id, entry in case_store.all_entries("notice"):
         histories.setdefault(entry.details["notice"], []).append((case_id, entry))
     return [_tracked(notice_id, lines) for notice_id, lines in histories.items()]
 

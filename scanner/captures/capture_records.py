@@ -26,7 +26,7 @@ from scanner.casework.filing import method_record
 from scanner.environment import environment_now
 from scanner.identification.snapshot import Watch
 from scanner.scanning.comparison import comparison_record
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 
 _MOST_IMAGES = 400  # in one case; those that count come first
 _MARGIN = 0.45  # of a face's size, around it
@@ -35,29 +35,29 @@ _TEXT_CHARS = 2_000
 
 
 def sighted_case(
-    workshop: Workshop,
+    scan_session: ScanSession,
     captures: Captures,
     sighting: Sighting,
     found: SightedIdentity,
     ties: list[tuple[Tie, str]],
     method: MethodRecord,
 ) -> Case:
-    subject, identity = sighting.subject, workshop.vault.find(found.identity_id)
+    subject, identity = sighting.subject, scan_session.vault.find(found.identity_id)
     name = hashlib.sha256(
         f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}".encode()
     ).hexdigest()
     scored = found.scored
-    record = _sighting(workshop, captures, sighting, found, ties)
+    record = _sighting(scan_session, captures, sighting, found, ties)
     return Case(
-        case_id=name[:16], scan_id="captures", opened_at=workshop.clock().isoformat(), outcome=str(found.outcome), reason=found.reason,
+        case_id=name[:16], scan_id="captures", opened_at=scan_session.clock().isoformat(), outcome=str(found.outcome), reason=found.reason,
         identity_id=identity.identity_id, identity_name=identity.name, terms=str(identity.consent.terms), score=scored.score,
         interval=scored.interval, threshold=found.thresholds.match, possible_threshold=found.thresholds.possible, control_score=None,
         lift=None, checkpoint=_place(subject, record), log10_lr=scored.log10_lr, concentration=scored.concentration,
         runner_up=scored.runner_up, share=scored.share,
         authorisation=(
-            f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {workshop.clock():%Y-%m-%d}"
+            f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {scan_session.clock():%Y-%m-%d}"
         ),
-        environment=environment_now(_newest(record), workshop.clock()), method=method, samples=(),
+        environment=environment_now(_newest(record), scan_session.clock()), method=method, samples=(),
         sighting=record,
     )  # fmt: skip
 
@@ -79,9 +79,9 @@ def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
     )  # fmt: skip
 
 
-def method_of(workshop: Workshop, watch: Watch, found: SightedIdentity) -> MethodRecord:
+def method_of(scan_session: ScanSession, watch: Watch, found: SightedIdentity) -> MethodRecord:
     compared = comparison_record(
-        workshop.pack, workshop.reader.version, watch, found.thresholds.match
+        scan_session.pack, scan_session.reader.version, watch, found.thresholds.match
     )
     here = {
         "base_model": "none: these images were captured",
@@ -92,7 +92,7 @@ def method_of(workshop: Workshop, watch: Watch, found: SightedIdentity) -> Metho
 
 
 def _sighting(
-    workshop: Workshop,
+    scan_session: ScanSession,
     captures: Captures,
     sighting: Sighting,
     found: SightedIdentity,
@@ -111,7 +111,7 @@ def _sighting(
         platform=first.facts.platform, account_name=first.facts.account_name if subject.account else None,
         account_id=first.facts.account_id if subject.account else None, account_url=next((page.facts.account_url for page in pages if page.facts.account_url), None),
         pages=tuple(_page(page) for page in pages),
-        images=tuple(_image(workshop, captures, one, subject, numbers) for one in shown),
+        images=tuple(_image(scan_session, captures, one, subject, numbers) for one in shown),
         captures=tuple(
             CaptureRecord(captures.original_sha256(row.capture_id), row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks, row.capture_id)
             for row in rows.values()
@@ -131,15 +131,17 @@ def _page(page: PageRow) -> SightedPage:
 
 
 def _image(
-    workshop: Workshop,
+    scan_session: ScanSession,
     captures: Captures,
     one: SeenImage,
     subject: Subject,
     numbers: dict[str, int],
 ) -> SightedImage:
     data = captures.image_path(one.image.sha256).read_bytes()
-    workshop.docket.keep(data, "captured")
-    face = workshop.docket.keep(_face_png(data, one.box)) if one.box and one.in_mean else None
+    scan_session.case_store.keep(data, "captured")
+    face = (
+        scan_session.case_store.keep(_face_png(data, one.box)) if one.box and one.in_mean else None
+    )
     pages = (numbers[page_id] for page_id in subject.places[one.image.sha256] if page_id in numbers)
     return SightedImage(
         one.image.sha256, face, one.image.url, tuple(pages), one.copies, one.faces, one.score, one.in_mean,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from scanner.captures.subjects import LEAST_IMAGES, SightedIdentity, Subject
 
 # Formats in which a browser or a program saved a page with what it loaded.
@@ -67,19 +67,20 @@ def _has_address(page: PageRow, captures: Captures) -> bool:
     return is_page and (page.url or "").lower().startswith(("http://", "https://"))
 
 
-def may_be_told(found: SightedIdentity, ties: Iterable[Tie], docket: Docket) -> bool:
+def may_be_told(found: SightedIdentity, ties: Iterable[Tie], case_store: CaseStore) -> bool:
     """Whether pictures show somebody often enough, or once where page or picture point to a file with a case about them."""
     if (
         found.photographs >= LEAST_PHOTOGRAPHS
         and sum(image.in_mean for image in found.images) >= LEAST_PHOTOGRAPHS
     ):
         return True
-    return _made_by_a_known_file(found.identity_id, ties, docket)
+    return _made_by_a_known_file(found.identity_id, ties, case_store)
 
 
-def _made_by_a_known_file(identity_id: str, ties: Iterable[Tie], docket: Docket) -> bool:
+def _made_by_a_known_file(identity_id: str, ties: Iterable[Tie], case_store: CaseStore) -> bool:
     """Whether page or picture point to a checkpoint that has a case about the same person."""
     files = {tie.sha256 for tie in ties if tie.sha256}
     return bool(files) and any(
-        one.sighting is None and one.checkpoint.sha256 in files for one in docket.cases(identity_id)
+        one.sighting is None and one.checkpoint.sha256 in files
+        for one in case_store.cases(identity_id)
     )

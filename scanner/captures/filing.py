@@ -38,7 +38,7 @@ from scanner.casework.filing import (
 )
 from scanner.identification.snapshot import Watch
 from scanner.identification.verdict import Outcome
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class JudgedSubject:
 
 
 def judge_captures(
-    workshop: Workshop,
+    scan_session: ScanSession,
     captures: Captures,
     step: Callable[[str], None] = lambda _: None,
     asker: str | None = None,
@@ -78,23 +78,23 @@ def judge_captures(
     Args:
         asker: the login of whoever asks for it; its searches are counted and limited (scanner.captures.tries).
     """
-    watch = workshop.watch
+    watch = scan_session.watch
     fingerprint = hashlib.sha256(
-        f"captures 3 {LEAST_IMAGES} {workshop.fingerprint_of(watch)}".encode()
+        f"captures 3 {LEAST_IMAGES} {scan_session.fingerprint_of(watch)}".encode()
     ).hexdigest()
-    releases = Releases(captures, workshop.ledger, workshop.vault)
-    settings = workshop.settings
+    releases = Releases(captures, scan_session.scan_store, scan_session.vault)
+    settings = scan_session.settings
     tries = Tries(
-        workshop.vault,
+        scan_session.vault,
         captures,
         asker or settings.operator,
         settings.searches_per_day,
-        workshop.clock(),
+        scan_session.clock(),
     )
     todo: list[Subject] = []
     for subject in subjects_of(captures):
         decision = releases.decision_about(subject)
-        known = workshop.ledger.sighting(subject.key, subject.version, fingerprint)
+        known = scan_session.scan_store.sighting(subject.key, subject.version, fingerprint)
         why = _not_to_be_searched(subject, captures, decision)
         if known is not None and not _must_be_judged_again(known, why, decision):
             yield JudgedSubject(
@@ -102,20 +102,24 @@ def judge_captures(
             )
         elif why is not None:
             judged = _unsearched(subject, why)
-            _keep(workshop, subject, fingerprint, judged)
+            _keep(scan_session, subject, fingerprint, judged)
             yield judged
-        elif workshop.ledger.was_searched(subject.key, subject.version) or tries.take(subject):
+        elif scan_session.scan_store.was_searched(subject.key, subject.version) or tries.take(
+            subject
+        ):
             todo.append(subject)
         else:
             yield _unsearched(subject, TOO_MANY)
-    for sighting in judge(todo, captures, workshop.reader, workshop.pack, watch):
+    for sighting in judge(todo, captures, scan_session.reader, scan_session.pack, watch):
         subject = sighting.subject
         step(subject.name)
         with shared(captures.folder):
             if any(captures.known(page.capture_id) is None for page in subject.pages.values()):
                 continue  # a capture of it was removed meanwhile: the next run judges what is left
-            judged = _filed(workshop, captures, watch, sighting, releases.decision_about(subject))
-        _keep(workshop, subject, fingerprint, judged)
+            judged = _filed(
+                scan_session, captures, watch, sighting, releases.decision_about(subject)
+            )
+        _keep(scan_session, subject, fingerprint, judged)
         yield judged
 
 
@@ -144,7 +148,9 @@ def _unsearched(subject: Subject, why: str) -> JudgedSubject:
     )
 
 
-def _keep(workshop: Workshop, subject: Subject, fingerprint: str, judged: JudgedSubject) -> None:
+def _keep(
+    scan_session: ScanSession, subject: Subject, fingerprint: str, judged: JudgedSubject
+) -> None:
     """Remember a result; no name and no score of a person stays in the ledger: cases hold them, and are found by their ids."""
     record = {
         name: getattr(judged, name)
@@ -153,8 +159,8 @@ def _keep(workshop: Workshop, subject: Subject, fingerprint: str, judged: Judged
     }
     if judged.cases or judged.authorised:
         record["reason"] = "a case was opened" if judged.cases else "authorised"
-    workshop.ledger.keep_sighting(
-        subject.key, subject.version, fingerprint, judged.outcome, record, workshop.clock()
+    scan_session.scan_store.keep_sighting(
+        subject.key, subject.version, fingerprint, judged.outcome, record, scan_session.clock()
     )
 
 
@@ -163,14 +169,19 @@ _LISTS = ("cases", "identities", "authorised", "ties")
 
 
 def _filed(
-    workshop: Workshop, captures: Captures, watch: Watch, sighting: Sighting, decision: str | None
+    scan_session: ScanSession,
+    captures: Captures,
+    watch: Watch,
+    sighting: Sighting,
+    decision: str | None,
 ) -> JudgedSubject:
-    ties, subject = _ties(workshop, captures, sighting.subject), sighting.subject
-    signs = _signs(workshop, captures, subject)
+    ties, subject = _ties(scan_session, captures, sighting.subject), sighting.subject
+    signs = _signs(scan_session, captures, subject)
     found = [
         one
         for one in sighting.found
-        if is_registered(workshop, one.identity_id) and may_be_told(one, signs, workshop.docket)
+        if is_registered(scan_session, one.identity_id)
+        and may_be_told(one, signs, scan_session.case_store)
     ]
     outcome, reason = _told_of_nobody(sighting)
     cases: list[str] = []
@@ -181,16 +192,18 @@ def _filed(
         outcome, reason = Outcome.POSSIBLE, HELD if decision is None else REFUSED
     for one in [] if held else found:
         case = sighted_case(
-            workshop, captures, sighting, one, ties, method_of(workshop, watch, one)
+            scan_session, captures, sighting, one, ties, method_of(scan_session, watch, one)
         )
-        allowed = authorised_by(workshop, case) or _licence_of_the_file(workshop, case, subject)
+        allowed = authorised_by(scan_session, case) or _licence_of_the_file(
+            scan_session, case, subject
+        )
         if allowed is not None:
-            note_authorised(workshop, case, allowed)
+            note_authorised(scan_session, case, allowed)
             authorised.append(allowed)
             continue
         if not cases:
             outcome, reason = one.outcome, one.reason
-        cases.append(_opened_or_noted(workshop, case))
+        cases.append(_opened_or_noted(scan_session, case))
         identities.append(one.identity_id)
     if authorised and not cases:
         outcome, reason = Outcome.CLEAR, found[0].reason
@@ -209,33 +222,37 @@ def _told_of_nobody(sighting: Sighting) -> tuple[Outcome, str]:
     return Outcome.CLEAR, f"{NOBODY}; {sighting.faces} faces were searched"
 
 
-def _signs(workshop: Workshop, captures: Captures, subject: Subject) -> list[Tie]:
+def _signs(scan_session: ScanSession, captures: Captures, subject: Subject) -> list[Tie]:
     """What pages, as they were read, and images point to."""
     found = [
-        tie for page in subject.pages.values() for tie in ties_of_page(workshop.crawl, page.as_read)
+        tie
+        for page in subject.pages.values()
+        for tie in ties_of_page(scan_session.crawl, page.as_read)
     ]
     for page in subject.pages.values():
         for image in captures.images(page.page_id):
-            found += ties_of_image(workshop.crawl, image.provenance)
+            found += ties_of_image(scan_session.crawl, image.provenance)
     return found
 
 
-def _licence_of_the_file(workshop: Workshop, case: Case, subject: Subject) -> str | None:
+def _licence_of_the_file(scan_session: ScanSession, case: Case, subject: Subject) -> str | None:
     """What allows the model that a listing's previews advertise; None if nothing does, or it is no listing."""
     for page in subject.pages.values():
         for sha256 in page.facts.hashes if page.facts.kind == PageKind.MODEL else ():
             licensed = replace(case, checkpoint=replace(case.checkpoint, sha256=sha256))
-            if (allowed := authorised_by(workshop, licensed)) is not None:
+            if (allowed := authorised_by(scan_session, licensed)) is not None:
                 return allowed
     return None
 
 
-def _opened_or_noted(workshop: Workshop, case: Case) -> str:
+def _opened_or_noted(scan_session: ScanSession, case: Case) -> str:
     """The id of the case that stands: this one, unless somebody decided about as strong a one of the same account before.
 
     A case that nobody decided about is superseded, so that the queue shows an account once, with everything captured so far.
     """
-    earlier = [one for one in workshop.docket.cases(case.identity_id) if one.sighting is not None]
+    earlier = [
+        one for one in scan_session.case_store.cases(case.identity_id) if one.sighting is not None
+    ]
     if any(one.case_id == case.case_id for one in earlier):
         return case.case_id
     decided = [
@@ -244,28 +261,28 @@ def _opened_or_noted(workshop: Workshop, case: Case) -> str:
         if _are_of_one_account(one, case)
         and one.status not in _UNDECIDED
         and one.outcome in (case.outcome, Outcome.MATCH)
-        and workshop.records.is_sound(one)
+        and scan_session.records.is_sound(one)
     ]
     if decided:
         told = f"{len(case.sighting.images if case.sighting else ())} images were captured by now: {case.reason}"
-        workshop.docket.add(
+        scan_session.case_store.add(
             decided[-1].case_id,
             "note",
-            workshop.settings.operator,
-            workshop.clock(),
+            scan_session.settings.operator,
+            scan_session.clock(),
             {"text": told},
         )
         return decided[-1].case_id
-    open_case(workshop, case)
+    open_case(scan_session, case)
     for one in earlier:
         if (
             one.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
             and _is_within(one, case)
-            and workshop.records.is_sound(one)
+            and scan_session.records.is_sound(one)
         ):
-            actor, now = workshop.settings.operator, workshop.clock()
-            workshop.docket.add(one.case_id, "superseded", actor, now, {"by": case.case_id})
-            note_superseded(workshop, one, case)
+            actor, now = scan_session.settings.operator, scan_session.clock()
+            scan_session.case_store.add(one.case_id, "superseded", actor, now, {"by": case.case_id})
+            note_superseded(scan_session, one, case)
     return case.case_id
 
 
@@ -296,13 +313,13 @@ def _is_within(one: Case, other: Case) -> bool:
     )
 
 
-def _ties(workshop: Workshop, captures: Captures, subject: Subject) -> list[tuple[Tie, str]]:
+def _ties(scan_session: ScanSession, captures: Captures, subject: Subject) -> list[tuple[Tie, str]]:
     """What ties a subject's pages and images to checkpoints, with where that is written."""
     found: dict[Tie, str] = {}
     for page in subject.pages.values():
-        for tie in ties_of_page(workshop.crawl, page.facts):
+        for tie in ties_of_page(scan_session.crawl, page.facts):
             found.setdefault(tie, "page")
         for image in captures.images(page.page_id):
-            for tie in ties_of_image(workshop.crawl, image.provenance):
+            for tie in ties_of_image(scan_session.crawl, image.provenance):
                 found.setdefault(tie, "image")
     return [(tie, found[tie]) for tie in strongest(found)]

@@ -26,7 +26,7 @@ from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written
 from scanner.captures.handling import TAKEN_IN
-from scanner.captures.isolated_reader import Content, ReadingRoom
+from scanner.captures.isolated_reader import Content, IsolatedReader
 from scanner.environment import environment_now
 from scanner.factories import Clock, open_vault, utc_now
 from scanner.settings import Settings
@@ -60,7 +60,7 @@ class Intake:
         self.vault = open_vault(settings)
         self.store = CrawlStore(settings.crawl_path)
         self.captures = Captures(self.store, settings.captures_path)
-        self._room = ReadingRoom()
+        self._room = IsolatedReader()
         with suppress(CapturesBusy), alone(settings.captures_path, wait_s=0):
             self.captures.tidy()
 

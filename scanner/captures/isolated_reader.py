@@ -52,7 +52,7 @@ class Content:
     images: tuple[tuple[ImageRow, ...], ...]
 
 
-class ReadingRoom:
+class IsolatedReader:
     """One process that reads one capture after another; `close` when done."""
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES, seconds: float = SECONDS) -> None:

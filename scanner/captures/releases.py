@@ -18,7 +18,7 @@ from scanner.captures.disclosure import Source, source_of
 from scanner.captures.handling import Handled, handled_by
 from scanner.captures.subjects import Subject, subjects_of
 from scanner.errors import ReleaseRefused
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 
 
 class ReleaseDecision(StrEnum):
@@ -71,12 +71,12 @@ class Waiting:
 class Releases:
     """What waits for a second person, and what they decided."""
 
-    def __init__(self, captures: Captures, ledger: Ledger, vault: Vault) -> None:
-        self._captures, self._ledger, self._vault = captures, ledger, vault
+    def __init__(self, captures: Captures, scan_store: ScanStore, vault: Vault) -> None:
+        self._captures, self._scan_store, self._vault = captures, scan_store, vault
 
     def decision_about(self, subject: Subject) -> str | None:
         """The newest decision about these images; None while nobody decided."""
-        found = self._ledger.release_of(subject.key, subject.version)
+        found = self._scan_store.release_of(subject.key, subject.version)
         return str(found["decision"]) if found else None
 
     def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
@@ -85,7 +85,7 @@ class Releases:
         for subject in subjects_of(self._captures, capture_id):
             if self.decision_about(subject) is not None:
                 continue
-            held = self._ledger.is_held(subject.key, subject.version)
+            held = self._scan_store.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
                 yield Waiting(subject, held, *self._brought_by(subject, handled))
 
@@ -111,7 +111,7 @@ class Releases:
             f"captured-{decision}", "vault", person.login, now,
             captures=pages[:20], version=one.subject.version, reason=reason.strip(),
         )  # fmt: skip
-        self._ledger.keep_release(
+        self._scan_store.keep_release(
             {
                 "subject": one.subject.key, "version": one.subject.version, "decision": decision, "by": person.name.strip(),
                 "actor": person.login, "reason": reason.strip(), "at": now.isoformat(),

@@ -11,15 +11,15 @@ from crawlers.checkpoints.header import MAX_HEADER_BYTES
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.history import history_of
 from reports.cases.case import Capture, CheckpointRecord, TimelineEvent
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.triage.header import Triage
 
 
 def checkpoint_record(
-    workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage
+    scan_session: ScanSession, listing: Listing, file: RemoteFile, triage: Triage
 ) -> CheckpointRecord:
     """The file as a case names it, with what the hub told and when; header and capture are kept with the evidence."""
-    known = history_of(workshop.crawl, listing.hub, listing.listing_id)
+    known = history_of(scan_session.crawl, listing.hub, listing.listing_id)
     return CheckpointRecord(
         file=file.name,
         sha256=triage.sha256 or "",
@@ -38,9 +38,9 @@ def checkpoint_record(
         downloads=listing.downloads,
         listing_id=listing.listing_id,
         declared_base_model=_declared(triage.training.get("base_model"), listing.base_model),
-        header_sha256=_header(workshop, file, triage.sha256),
+        header_sha256=_header(scan_session, file, triage.sha256),
         timeline=_timeline(listing, known),
-        captures=_captures(workshop, listing, known),
+        captures=_captures(scan_session, listing, known),
     )
 
 
@@ -50,9 +50,9 @@ def _declared(header: str | None, hub: str | None) -> str | None:
     return ", ".join(told) or None
 
 
-def _header(workshop: Workshop, file: RemoteFile, sha256: str | None) -> str | None:
+def _header(scan_session: ScanSession, file: RemoteFile, sha256: str | None) -> str | None:
     """SHA-256 of the file's header text, which is kept with the evidence; None if the file is not here any more."""
-    path = workshop.acquisition.checkpoints.path_of(sha256) if sha256 else None
+    path = scan_session.acquisition.checkpoints.path_of(sha256) if sha256 else None
     if path is None and not file.url.startswith(("http://", "https://")):
         path = Path(file.url)
     if path is None or not path.is_file() or is_archive(path):
@@ -60,7 +60,7 @@ def _header(workshop: Workshop, file: RemoteFile, sha256: str | None) -> str | N
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         text = stream.read(min(length, MAX_HEADER_BYTES))
-    return workshop.docket.keep(text, "header") if text.startswith(b"{") else None
+    return scan_session.case_store.keep(text, "header") if text.startswith(b"{") else None
 
 
 def _timeline(listing: Listing, known: dict[str, Any] | None) -> tuple[TimelineEvent, ...]:
@@ -82,10 +82,10 @@ def _timeline(listing: Listing, known: dict[str, Any] | None) -> tuple[TimelineE
 
 
 def _captures(
-    workshop: Workshop, listing: Listing, known: dict[str, Any] | None
+    scan_session: ScanSession, listing: Listing, known: dict[str, Any] | None
 ) -> tuple[Capture, ...]:
     """The hub's newest answer as it came; none for files without a listing."""
     if not known or not known["raw"]:
         return ()
-    sha256 = workshop.docket.keep(known["raw"].encode(), "capture")
+    sha256 = scan_session.case_store.keep(known["raw"].encode(), "capture")
     return (Capture(listing.url, known["versions"][-1]["first_seen"], sha256),)

@@ -17,7 +17,7 @@ from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from face_index.vault.schema import transaction
 from reports.cases.case import Case, case_to_dict
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.record_seals import RecordSeal
 from reports.errors import CaseAltered, ReviewRefused, UnknownCase
 from reports.verify_bundle import disagreement
@@ -34,23 +34,23 @@ _TRIES = 10
 _A_MOMENT_S = 0.05
 
 
-def open_docket(
+def open_case_store(
     settings: Settings, vault: Vault, clock: Clock, *, any_thread: bool = False
-) -> Docket:
+) -> CaseStore:
     """The docket of a home, sealed with its vault's key; cases of earlier versions are recorded once, as they are."""
     mac = vault.keyed_digest("case record")
-    docket = Docket(settings.cases_path, settings.evidence_path, mac, any_thread=any_thread)
+    case_store = CaseStore(settings.cases_path, settings.evidence_path, mac, any_thread=any_thread)
     if not any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
-        _begin(docket, vault, settings.operator, clock)
-    return docket
+        _begin(case_store, vault, settings.operator, clock)
+    return case_store
 
 
-def _begin(docket: Docket, vault: Vault, actor: str, clock: Clock) -> None:
-    docket.seal_unsealed()
+def _begin(case_store: CaseStore, vault: Vault, actor: str, clock: Clock) -> None:
+    case_store.seal_unsealed()
     found = []
-    for case_id in docket.case_ids():
+    for case_id in case_store.case_ids():
         with suppress(CaseAltered):  # what cannot be read is not recorded, and stays refused
-            found.append(docket.vouched(case_id)[:2])
+            found.append(case_store.vouched(case_id)[:2])
     with transaction(vault.db):
         if any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
             return  # another process was first
@@ -68,12 +68,12 @@ def _told(seal: RecordSeal | None) -> dict[str, object]:
 class CaseRecords:
     """Compares cases with the audit log, and writes down there what becomes of them."""
 
-    def __init__(self, vault: Vault, docket: Docket, clock: Clock) -> None:
-        self._vault, self._docket, self._clock = vault, docket, clock
+    def __init__(self, vault: Vault, case_store: CaseStore, clock: Clock) -> None:
+        self._vault, self._case_store, self._clock = vault, case_store, clock
 
     def note(self, event: str, case: Case, actor: str, **details: object) -> None:
         """A line about a change of a case, with the version and SHA-256 of its record since then."""
-        told = _told(self._docket.seal_of(case.case_id))
+        told = _told(self._case_store.seal_of(case.case_id))
         self._vault.note(
             event, case.identity_id, actor, self._clock(), case=case.case_id, **details, **told
         )
@@ -86,9 +86,9 @@ class CaseRecords:
             CaseAltered: it is not what the log vouches for.
         """
         for attempt in range(_TRIES):
-            before = self._docket.vouched(case_id)[0]
+            before = self._case_store.vouched(case_id)[0]
             lines = self._lines(before)  # read before the case: the log is written after it
-            case, seal, fault = self._docket.vouched(case_id)
+            case, seal, fault = self._case_store.vouched(case_id)
             if fault is not None or seal is None or case.identity_id != before.identity_id:
                 raise CaseAltered(case_id, fault or "it is not sealed")
             known = _newest(lines)
@@ -138,7 +138,7 @@ class CaseRecords:
     def is_known(self, case: Case) -> bool:
         """Whether the log or the docket knows a case of that id already."""
         try:
-            self._docket.vouched(case.case_id)
+            self._case_store.vouched(case.case_id)
         except UnknownCase:
             return bool(self._lines(case))
         except CaseAltered:
@@ -147,7 +147,7 @@ class CaseRecords:
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the cases beside the log, in sentences: changed, put in, taken out, set back."""
-        here = set(self._docket.case_ids())
+        here = set(self._case_store.case_ids())
         for case_id in sorted(here):
             try:
                 case, lines = self.vouched(case_id)
@@ -169,9 +169,9 @@ class CaseRecords:
                 "say why an older state of the cases may stand; the reason stays in the audit log"
             )
         accepted = []
-        for case_id in self._docket.case_ids():
+        for case_id in self._case_store.case_ids():
             with suppress(CaseAltered):
-                case, seal, fault = self._docket.vouched(case_id)
+                case, seal, fault = self._case_store.vouched(case_id)
                 known = _newest(self._lines(case))
                 if (
                     fault is None
@@ -179,7 +179,7 @@ class CaseRecords:
                     and known is not None
                     and known[0] > seal.version
                 ):
-                    self._docket.seal_again(case_id, known[0] + 1)
+                    self._case_store.seal_again(case_id, known[0] + 1)
                     self.note(SET_BACK, case, actor, reason=reason.strip(), was=seal.version)
                     accepted.append(case_id)
         return accepted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from face_index.vault.audit import AuditEntry
 from face_index.vault.logins import Login, share_a_mark
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.review import same_name
 from reports.errors import ConfirmationRefused
 
@@ -77,7 +77,13 @@ def viewing_of(
 
 
 def require_confirmable(
-    case: Case, viewing: Viewing, docket: Docket, reviewer: str, reason: str, *, withdrawn: bool
+    case: Case,
+    viewing: Viewing,
+    case_store: CaseStore,
+    reviewer: str,
+    reason: str,
+    *,
+    withdrawn: bool,
 ) -> None:
     """Raise ConfirmationRefused where a case may not be confirmed by this person with this reason."""
     if withdrawn:
@@ -92,7 +98,7 @@ def require_confirmable(
             f"({viewing.opened} were opened under this login): "
             f"`portrait-scanner report {case.case_id} --out DIR` writes them all side by side",
         )
-    for other, confirmed_by in docket.confirmations(reason):
+    for other, confirmed_by in case_store.confirmations(reason):
         if other != case.case_id:
             told = f"the same words confirm case {other}: say in your own words what you saw in this one"
             raise ConfirmationRefused("same-words", told)

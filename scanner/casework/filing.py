@@ -21,12 +21,12 @@ from scanner.environment import environment_now
 from scanner.errors import FilingBusy
 from scanner.identification.verdict import Outcome
 from scanner.scanning.scan_store import ScanRow
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.triage.header import Triage
 
 
 def file_cases(
-    workshop: Workshop, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any],
+    scan_session: ScanSession, scan: ScanRow, listing: Listing, file: RemoteFile, triage: Triage, record: dict[str, Any],
     asked: dict[str, Any],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The result rows of one file, one per finding; a case is filed for each that nobody authorised.
@@ -44,9 +44,11 @@ def file_cases(
     if (
         listing.declared
     ):  # whatever it says of itself, it was sent to the gate, and that is where it is
-        listing = replace(listing, hub=workshop.settings.web.hub_name)
+        listing = replace(listing, hub=scan_session.settings.web.hub_name)
     here = [
-        finding for finding in record["findings"] if is_registered(workshop, finding["identity_id"])
+        finding
+        for finding in record["findings"]
+        if is_registered(scan_session, finding["identity_id"])
     ]
     if not here:
         gone = bool(record["findings"])
@@ -61,12 +63,14 @@ def file_cases(
         ]  # fmt: skip
     rows = []
     for finding in here:
-        case = _case(workshop, scan, listing, file, triage, record["method"], finding)
-        authorised = authorised_by(workshop, case, uploader_known=not listing.declared)
+        case = _case(scan_session, scan, listing, file, triage, record["method"], finding)
+        authorised = authorised_by(scan_session, case, uploader_known=not listing.declared)
         if authorised:
-            note_authorised(workshop, case, authorised)
+            note_authorised(scan_session, case, authorised)
         standing = (
-            None if authorised else file_case(workshop, case, uploader_known=not listing.declared)
+            None
+            if authorised
+            else file_case(scan_session, case, uploader_known=not listing.declared)
         )
         rows.append(
             {
@@ -82,7 +86,7 @@ _MOST_TRIES = 10
 _AUTHORISED = "authorised-use-found"
 
 
-def file_case(workshop: Workshop, case: Case, *, uploader_known: bool = True) -> Case:
+def file_case(scan_session: ScanSession, case: Case, *, uploader_known: bool = True) -> Case:
     """The case that stands for this person and these weights: one that is known, with this listing, or a new one.
 
     A decision holds, however often and wherever the file turns up, until something material changes
@@ -92,52 +96,52 @@ def file_case(workshop: Workshop, case: Case, *, uploader_known: bool = True) ->
         uploader_known: False where only the sender says whose upload it is.
     """
     for _ in range(_MOST_TRIES):
-        if (filed := _filed(workshop, case, uploader_known=uploader_known)) is not None:
+        if (filed := _filed(scan_session, case, uploader_known=uploader_known)) is not None:
             return filed
     raise FilingBusy(case.checkpoint.sha256)
 
 
-def _filed(workshop: Workshop, case: Case, *, uploader_known: bool) -> Case | None:
+def _filed(scan_session: ScanSession, case: Case, *, uploader_known: bool) -> Case | None:
     """The same; None where another process filed it or somebody decided meanwhile, so that it must be looked at again."""
-    earlier = workshop.docket.of_weights(case.identity_id, weights_of(case) or "")
+    earlier = scan_session.case_store.of_weights(case.identity_id, weights_of(case) or "")
     # Whatever somebody made of a case outside this program, the finding comes again and gets a case of its own.
-    sound = [one for one in earlier if workshop.records.is_sound(one)]
+    sound = [one for one in earlier if scan_session.records.is_sound(one)]
     known = standing_case(sound, own_listing(case), uploader_known=uploader_known)
     because = material_change(known, case) if known else None
     if known is not None and because is None:
-        _attach(workshop, known, own_listing(case))
+        _attach(scan_session, known, own_listing(case))
         return known
-    case = _named(workshop, case, len(earlier))
+    case = _named(scan_session, case, len(earlier))
     replaces = known is not None and known.status in (CaseStatus.DRAFT, CaseStatus.MORE_SAMPLES)
     also = (
-        _lines_of_succession(workshop, known, case, str(because), replaces=replaces)
+        _lines_of_succession(scan_session, known, case, str(because), replaces=replaces)
         if known
         else []
     )
-    if not open_case(workshop, case, also, known):
+    if not open_case(scan_session, case, also, known):
         return None
     if known is not None and replaces:
-        note_superseded(workshop, known, case)
+        note_superseded(scan_session, known, case)
     return case
 
 
-def _named(workshop: Workshop, case: Case, number: int) -> Case:
+def _named(scan_session: ScanSession, case: Case, number: int) -> Case:
     """The case under an id that no case has or had: one that was taken out of cases.db is not begun again under its id."""
     while True:
         name = hashlib.sha256(
             f"{weights_of(case)}:{case.identity_id}:{number}".encode()
         ).hexdigest()
         case = replace(case, case_id=name[:16])
-        if not workshop.records.is_known(case):
+        if not scan_session.records.is_known(case):
             return case
         number += 1
 
 
 def _lines_of_succession(
-    workshop: Workshop, known: Case, case: Case, because: str, *, replaces: bool
+    scan_session: ScanSession, known: Case, case: Case, because: str, *, replaces: bool
 ) -> list[tuple[str, Entry]]:
     """What the logs of both say where a case follows another: why, every listing so far, and which one stands."""
-    at, actor = workshop.clock().isoformat(), workshop.settings.operator
+    at, actor = scan_session.clock().isoformat(), scan_session.settings.operator
     lines = [
         (case.case_id, Entry(0, at, "reopens", actor, {"case": known.case_id, "text": because}))
     ]
@@ -151,42 +155,50 @@ def _lines_of_succession(
     return lines
 
 
-def _attach(workshop: Workshop, case: Case, listing: ListingRecord) -> None:
+def _attach(scan_session: ScanSession, case: Case, listing: ListingRecord) -> None:
     if listing.is_place_of(own_listing(case)):
         return
-    if workshop.docket.attach(case.case_id, listing, workshop.settings.operator, workshop.clock()):
+    if scan_session.case_store.attach(
+        case.case_id, listing, scan_session.settings.operator, scan_session.clock()
+    ):
         told = {"hub": listing.hub, "checkpoint": listing.sha256}
-        workshop.records.note("case-listing-added", case, workshop.settings.operator, **told)
+        scan_session.records.note(
+            "case-listing-added", case, scan_session.settings.operator, **told
+        )
 
 
-def note_superseded(workshop: Workshop, case: Case, by: Case) -> None:
+def note_superseded(scan_session: ScanSession, case: Case, by: Case) -> None:
     """Note in the audit log that a later case takes the place of one about which nobody decided."""
-    workshop.records.note("case-superseded", case, workshop.settings.operator, by=by.case_id)
+    scan_session.records.note(
+        "case-superseded", case, scan_session.settings.operator, by=by.case_id
+    )
 
 
 def open_case(
-    workshop: Workshop,
+    scan_session: ScanSession,
     case: Case,
     also: Sequence[tuple[str, Entry]] = (),
     unless_changed: Case | None = None,
 ) -> bool:
     """File a case and note it in the audit log; one that is there already stays as it is. Whether it is new."""
-    is_new = workshop.docket.open(case, also, unless_changed)
+    is_new = scan_session.case_store.open(case, also, unless_changed)
     if is_new:
         told = {"checkpoint": case.checkpoint.sha256, "outcome": case.outcome}
-        workshop.records.note("case-opened", case, workshop.settings.operator, **told)
+        scan_session.records.note("case-opened", case, scan_session.settings.operator, **told)
     return is_new
 
 
-def is_registered(workshop: Workshop, identity_id: str) -> bool:
+def is_registered(scan_session: ScanSession, identity_id: str) -> bool:
     """Whether someone is still there: people may withdraw while a scan runs."""
     try:
-        return workshop.vault.find(identity_id).is_active(workshop.clock().date())
+        return scan_session.vault.find(identity_id).is_active(scan_session.clock().date())
     except UnknownIdentity:
         return False
 
 
-def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True) -> str | None:
+def authorised_by(
+    scan_session: ScanSession, case: Case, *, uploader_known: bool = True
+) -> str | None:
     """What allows this use, in words that name nobody, since they are kept; None if nothing does. It opens no case then.
 
     Args:
@@ -195,27 +207,31 @@ def authorised_by(workshop: Workshop, case: Case, *, uploader_known: bool = True
     if case.terms == Terms.PERMITTED:
         return "the person's terms permit it"
     checkpoint = case.checkpoint
-    creator, day = checkpoint.creator if uploader_known else None, workshop.clock().date()
+    creator, day = checkpoint.creator if uploader_known else None, scan_session.clock().date()
     licence = covering_licence(
-        workshop.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+        scan_session.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )
     return f"licence {licence.licence_id[:8]} until {licence.until}" if licence else None
 
 
-def note_authorised(workshop: Workshop, case: Case, because: str) -> None:
+def note_authorised(scan_session: ScanSession, case: Case, because: str) -> None:
     """Note in the audit log, once for each listing, that a use was found and is allowed: no case tells of it."""
     told = {
         "checkpoint": case.checkpoint.sha256,
         "hub": case.checkpoint.hub,
         "listing": case.checkpoint.listing_url,
     }
-    about = workshop.vault.audit.about(case.identity_id)
+    about = scan_session.vault.audit.about(case.identity_id)
     details = {**told, "because": because}
     if not any(
         entry.event == _AUTHORISED and details.items() <= entry.details.items() for entry in about
     ):
-        workshop.vault.note(
-            _AUTHORISED, case.identity_id, workshop.settings.operator, workshop.clock(), **details
+        scan_session.vault.note(
+            _AUTHORISED,
+            case.identity_id,
+            scan_session.settings.operator,
+            scan_session.clock(),
+            **details,
         )
 
 
@@ -224,7 +240,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _case(
-    workshop: Workshop,
+    scan_session: ScanSession,
     scan: ScanRow,
     listing: Listing,
     file: RemoteFile,
@@ -232,11 +248,11 @@ def _case(
     method: dict[str, Any],
     finding: dict[str, Any],
 ) -> Case:
-    identity = workshop.vault.find(finding["identity_id"])
+    identity = scan_session.vault.find(finding["identity_id"])
     return Case(
         case_id="",  # file_case names it
         scan_id=scan.scan_id,
-        opened_at=workshop.clock().isoformat(),
+        opened_at=scan_session.clock().isoformat(),
         outcome=finding["outcome"],
         reason=finding["reason"],
         identity_id=identity.identity_id,
@@ -248,17 +264,17 @@ def _case(
         possible_threshold=finding["possible_threshold"],
         control_score=finding["control_score"],
         lift=finding["lift"],
-        checkpoint=checkpoint_record(workshop, listing, file, triage),
+        checkpoint=checkpoint_record(scan_session, listing, file, triage),
         log10_lr=finding["log10_lr"],
         concentration=finding["concentration"],
         runner_up=finding["runner_up"],
         share=finding["share"],
         authorisation=(
             f"terms: {identity.consent.terms}; no licence of this person covers the file, its uploader or the hub on "
-            f"{workshop.clock():%Y-%m-%d}"
+            f"{scan_session.clock():%Y-%m-%d}"
             + ("; who uploaded it is the sender's word" if listing.declared else "")
         ),
-        environment=environment_now(workshop.settings.operator, workshop.clock()),
+        environment=environment_now(scan_session.settings.operator, scan_session.clock()),
         method=method_record(method),
         samples=tuple(SampleRecord(**sample) for sample in finding["samples"]),
     )

@@ -8,7 +8,7 @@ from crawlers.errors import CrawlError, HubRefused
 from crawlers.http.transport import Transport
 from reports.notices.drafting import addresses_in
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.network import open_transport
 from scanner.settings import Settings
 
@@ -41,15 +41,17 @@ class Rechecked:
 
 def recheck_notices(settings: Settings) -> list[Rechecked]:
     """Ask for the addresses of every notice that was sent, and note in the tracker what changed."""
-    desk = CaseDesk(settings)
+    service = CaseService(settings)
     transport = open_transport(settings)
     try:
         return [
-            _recheck(desk, transport, one) for one in all_tracked(desk.docket) if one.state in _OPEN
+            _recheck(service, transport, one)
+            for one in all_tracked(service.case_store)
+            if one.state in _OPEN
         ]
     finally:
         transport.close()
-        desk.close()
+        service.close()
 
 
 def _found(transport: Transport, url: str) -> str:
@@ -64,7 +66,7 @@ def _found(transport: Transport, url: str) -> str:
     return "there"
 
 
-def _recheck(desk: CaseDesk, transport: Transport, one: Tracked) -> Rechecked:
+def _recheck(service: CaseService, transport: Transport, one: Tracked) -> Rechecked:
     addresses = tuple((url, _found(transport, url)) for url in addresses_in(one.url)) or (
         (one.url, _NO_ADDRESS),
     )
@@ -87,9 +89,11 @@ def _recheck(desk: CaseDesk, transport: Transport, one: Tracked) -> Rechecked:
             if event == NoticeState.REMOVED
             else "an address answers again"
         )
-        state = record_event(desk.docket, one.notice_id, event, "recheck", desk.clock(), note).state
-        desk.note_notice(
-            desk.docket.case(one.case_id),
+        state = record_event(
+            service.case_store, one.notice_id, event, "recheck", service.clock(), note
+        ).state
+        service.note_notice(
+            service.case_store.case(one.case_id),
             "notice-marked",
             "recheck",
             notice=one.notice_id,

@@ -19,7 +19,7 @@ from reports.errors import AuthorityFailed, CaseAltered, ReviewRefused, UnknownC
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.revocations import revocation_list, revocation_of
 from reports.evidence.timestamping import Authority, write_timestamps
-from scanner.casework.case_records import CUSTODY, CaseRecords, open_docket
+from scanner.casework.case_records import CUSTODY, CaseRecords, open_case_store
 from scanner.casework.confirmation import Viewing, require_confirmable, viewing_of
 from scanner.errors import EvidenceNotHere
 from scanner.factories import Clock, open_vault, utc_now
@@ -27,7 +27,7 @@ from scanner.scanning.fetching import open_checkpoints
 from scanner.settings import Settings
 
 
-class CaseDesk:
+class CaseService:
     """Opened once per command; `close` when done. Loads no model.
 
     Args:
@@ -43,12 +43,12 @@ class CaseDesk:
         self.settings, self.clock = settings, clock
         self.actor = settings.operator
         self.vault = open_vault(settings, any_thread=any_thread)
-        self.docket = open_docket(settings, self.vault, clock, any_thread=any_thread)
-        self.records = CaseRecords(self.vault, self.docket, clock)
+        self.case_store = open_case_store(settings, self.vault, clock, any_thread=any_thread)
+        self.records = CaseRecords(self.vault, self.case_store, clock)
 
     def close(self) -> None:
         self.vault.close()
-        self.docket.close()
+        self.case_store.close()
 
     def has_withdrawn(self, case: Case) -> bool:
         """Whether the person of a case is no longer registered: nothing new is begun for them."""
@@ -65,11 +65,11 @@ class CaseDesk:
             UnknownCase: there is none.
             CaseAltered: it is not what the audit log vouches for.
         """
-        return _with_custody(*self.records.vouched(self.docket.case(case_id).case_id))
+        return _with_custody(*self.records.vouched(self.case_store.case(case_id).case_id))
 
     def exported(self, case_id: str) -> Case:
         """The same for what leaves the house: the whole audit log is read, and dates are compared with it."""
-        return _with_custody(*self.records.require(self.docket.case(case_id).case_id))
+        return _with_custody(*self.records.require(self.case_store.case(case_id).case_id))
 
     def review(self, case_id: str, reviewer: str, decision: str, reason: str) -> Case:
         """Record a named reviewer's decision.
@@ -78,7 +78,7 @@ class CaseDesk:
             ReviewRefused: it may not be recorded as it was given.
             ConfirmationRefused: its person has withdrawn, its pictures were not opened, or the reason is a copy.
         """
-        case = self.records.vouched(self.docket.case(case_id).case_id)[0]
+        case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
         details = review_details(
             case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor,
             login=self.vault.login, two_people=self.settings.two_people,
@@ -86,9 +86,9 @@ class CaseDesk:
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
             require_confirmable(
-                case, self.viewing(case), self.docket, reviewer, reason, withdrawn=withdrawn
+                case, self.viewing(case), self.case_store, reviewer, reason, withdrawn=withdrawn
             )
-        self.docket.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
+        self.case_store.add(case.case_id, "review", reviewer.strip(), self.clock(), dict(details))
         alone = {"two_people": details["two_people"]} if "two_people" in details else {}
         self._note_change("case-reviewed", case, reviewer, decision=decision, **alone)
         return self.case(case.case_id)
@@ -128,7 +128,7 @@ class CaseDesk:
             raise ReviewRefused(str(error)) from error
 
     def _remove(self, captures: Captures, row: CaptureRow, reason: str) -> CaptureRow:
-        if resting := self.docket.resting_on(row.capture_id):
+        if resting := self.case_store.resting_on(row.capture_id):
             raise ReviewRefused(
                 f"case {resting[0].case_id} rests on this capture: it is evidence and stays; wrong facts of it can be corrected (captures edit)"
             )
@@ -161,7 +161,7 @@ class CaseDesk:
             self.vault.note(
                 "capture-corrected", "vault", self.actor, self.clock(), capture=page.capture_id, page=page.number + 1, fields=changed
             )  # fmt: skip
-        return self.docket.resting_on(page.capture_id)
+        return self.case_store.resting_on(page.capture_id)
 
     def write_report(
         self, case_id: str, out: Path, language: str, *, redacted: bool, pdf: bool
@@ -169,7 +169,7 @@ class CaseDesk:
         """The report of a case as files in a folder, by their kind."""
         case = self.exported(case_id)
         out.mkdir(parents=True, exist_ok=True)
-        html = case_html(case, self.docket, language, redacted=redacted)
+        html = case_html(case, self.case_store, language, redacted=redacted)
         stem = f"{case.case_id}.{case.status}{'.redacted' if redacted else ''}.{language}"
         paths = {"html": out / f"{stem}.html"}
         paths["html"].write_text(html, "utf-8")
@@ -196,7 +196,7 @@ class CaseDesk:
             raise EvidenceNotHere(case.checkpoint.sha256)
         folder = write_bundle(
             case,
-            self.docket,
+            self.case_store,
             out / f"evidence-{case.case_id}",
             BundleRequest(
                 checkpoint=weights,
@@ -262,8 +262,8 @@ class CaseDesk:
         return self._add(case_id, "note", by, text.strip())
 
     def _add(self, case_id: str, kind: str, by: str, text: str) -> Entry:
-        case = self.records.vouched(self.docket.case(case_id).case_id)[0]
-        entry = self.docket.add(case.case_id, kind, by.strip(), self.clock(), {"text": text})
+        case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
+        entry = self.case_store.add(case.case_id, kind, by.strip(), self.clock(), {"text": text})
         self._note_change("case-amended", case, self._nameless(case, by), kind=kind)
         return entry
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from reports.cases.case import Case
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
-from scanner.casework.service import CaseDesk
-from scanner.scanning.scan_store import Ledger
+from scanner.casework.service import CaseService
+from scanner.scanning.scan_store import ScanStore
 
 COLUMNS = (
     "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity_id", "score", "threshold", "lift",
@@ -23,10 +23,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def verdict_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
+def verdict_rows(scan_store: ScanStore) -> Iterator[dict[str, Any]]:
     """A row for every verdict of every scan, with COLUMNS as its keys."""
-    for scan in ledger.scans():
-        for item in ledger.items(scan.scan_id):
+    for scan in scan_store.scans():
+        for item in scan_store.items(scan.scan_id):
             for row in (item.verdict or {}).get("rows", []):
                 known = {
                     **row, "scan_id": scan.scan_id, "judged_in": scan.started_at, "target": scan.target,
@@ -88,14 +88,16 @@ class HolderMonth:
     cases: tuple[dict[str, Any], ...]
 
 
-def holder_months(desk: CaseDesk, month: str, identity_id: str | None = None) -> list[HolderMonth]:
+def holder_months(
+    service: CaseService, month: str, identity_id: str | None = None
+) -> list[HolderMonth]:
     """The month of every registered person, or of one."""
-    notices, now = all_tracked(desk.docket), desk.clock()
-    people = [one for one in desk.vault.identities() if identity_id in (None, one.identity_id)]
+    notices, now = all_tracked(service.case_store), service.clock()
+    people = [one for one in service.vault.identities() if identity_id in (None, one.identity_id)]
     months = []
     for person in people:
         cases = [
-            desk.case(one.case_id) for one in desk.docket.cases(person.identity_id)
+            service.case(one.case_id) for one in service.case_store.cases(person.identity_id)
         ]  # none that somebody forged
         ids = {case.case_id for case in cases}
         months.append(
@@ -150,15 +152,15 @@ def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
     )
 
 
-def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
+def transparency(service: CaseService, scan_store: ScanStore, month: str) -> dict[str, Any]:
     """What an operator publishes of a month: counts only, nobody's name."""
-    rows = [row for row in verdict_rows(ledger) if str(row["judged_in"]).startswith(month)]
-    cases = [case for case in desk.docket.cases() if case.opened_at.startswith(month)]
-    notices = all_tracked(desk.docket)
+    rows = [row for row in verdict_rows(scan_store) if str(row["judged_in"]).startswith(month)]
+    cases = [case for case in service.case_store.cases() if case.opened_at.startswith(month)]
+    notices = all_tracked(service.case_store)
     hours = [taken for one in notices if (taken := _hours_to_removal(one, month)) is not None]
     reviews = [
         entry
-        for case in desk.docket.cases()
+        for case in service.case_store.cases()
         for entry in case.entries
         if entry.kind == "review" and entry.at.startswith(month)
     ]
@@ -171,7 +173,7 @@ def transparency(desk: CaseDesk, ledger: Ledger, month: str) -> dict[str, Any]:
         "decisions_by_people": dict(Counter(entry.details["decision"] for entry in reviews)),
         "appeals": sum(
             entry.kind == "appeal" and entry.at.startswith(month)
-            for case in desk.docket.cases()
+            for case in service.case_store.cases()
             for entry in case.entries
         ),
         "notices": _events(notices, month),

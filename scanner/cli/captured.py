@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scanner.captures.intake import Intake
     from scanner.captures.overview import CaptureLine
     from scanner.captures.releases import Releases
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
 group = command_group("What was captured: list, show, correct, remove, judge.")
 IdArgument = Annotated[
@@ -41,17 +41,17 @@ def listed(
     as_json: JsonFlag = False,
 ) -> None:
     """List what was captured, newest first: of which account, what its faces came to, which cases rest on it."""
-    from reports.cases.case_store import Docket
+    from reports.cases.case_store import CaseStore
     from scanner.captures.overview import overview
-    from scanner.scanning.scan_store import Ledger
+    from scanner.scanning.scan_store import ScanStore
 
     taking = _open(context)
-    ledger, docket = (
-        Ledger(taking.settings.scans_path),
-        Docket(taking.settings.cases_path, taking.settings.evidence_path),
+    scan_store, case_store = (
+        ScanStore(taking.settings.scans_path),
+        CaseStore(taking.settings.cases_path, taking.settings.evidence_path),
     )
-    lines = list(overview(taking.captures, taking.captures.all(find), ledger, docket))
-    for one in (docket, ledger, taking):
+    lines = list(overview(taking.captures, taking.captures.all(find), scan_store, case_store))
+    for one in (case_store, scan_store, taking):
         one.close()
     if as_json:
         print_json(
@@ -133,7 +133,7 @@ def edit(
 
     from crawlers.captures.pages.facts import FIELDS
 
-    taking, desk = _open(context), _desk(context)
+    taking, service = _open(context), _service(context)
     pages = taking.captures.pages(taking.captures.one(capture).capture_id)
     if not pages:
         raise typer.BadParameter(
@@ -151,7 +151,7 @@ def edit(
         except ValueError:
             wanted[name.strip()] = value or None
     try:
-        resting = desk.correct_capture(
+        resting = service.correct_capture(
             taking.captures, pages[page - 1], wanted, by or taking.settings.operator
         )
     except KeyError as error:
@@ -160,7 +160,7 @@ def edit(
     except ValueError as error:
         raise typer.BadParameter(_told_of(error), param_hint="FIELD=VALUE") from error
     finally:
-        desk.close()
+        service.close()
         taking.close()
     say("Corrected. `captures judge` judges anew what this changes.")
     for case in resting:
@@ -179,11 +179,11 @@ def remove(
     ],
 ) -> None:
     """Delete a capture that was taken in by mistake: original, seal, pages and images. Not one that a case rests on."""
-    taking, desk = _open(context), _desk(context)
+    taking, service = _open(context), _service(context)
     try:
-        row = desk.remove_capture(taking.captures, capture, reason)
+        row = service.remove_capture(taking.captures, capture, reason)
     finally:
-        desk.close()
+        service.close()
         taking.close()
     say(f"Removed {row.name}. Its SHA-256 and the reason are in the audit log.")
 
@@ -298,18 +298,18 @@ def _open(context: typer.Context) -> Intake:
     return Intake(flags.settings())
 
 
-def _desk(context: typer.Context) -> CaseDesk:
-    from scanner.casework.service import CaseDesk
+def _service(context: typer.Context) -> CaseService:
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    return CaseDesk(flags.settings())
+    return CaseService(flags.settings())
 
 
 def _releases(taking: Intake) -> Releases:
     from scanner.captures.releases import Releases
-    from scanner.scanning.scan_store import Ledger
+    from scanner.scanning.scan_store import ScanStore
 
-    return Releases(taking.captures, Ledger(taking.settings.scans_path), taking.vault)
+    return Releases(taking.captures, ScanStore(taking.settings.scans_path), taking.vault)
 
 
 def _result_of(one: CaptureLine) -> str:

@@ -153,20 +153,20 @@ def judge_all(
     """Everything captured as it was judged, with the names of those who were found."""
     from crawlers.captures.capture_store import Captures
     from scanner.captures.filing import judge_captures
-    from scanner.scanning.session import Workshop
+    from scanner.scanning.session import ScanSession
 
-    workshop = Workshop(flags.settings(face_pack=face_pack, use=use))
-    captures = Captures(workshop.crawl, workshop.settings.captures_path)
+    scan_session = ScanSession(flags.settings(face_pack=face_pack, use=use))
+    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
     judged: list[tuple[JudgedSubject, list[str]]] = []
     try:
         with progress_bar("searching faces") as observer:
-            for one in judge_captures(workshop, captures):
+            for one in judge_captures(scan_session, captures):
                 judged.append(
-                    (one, [workshop.vault.find(identity).name for identity in one.identities])
+                    (one, [scan_session.vault.find(identity).name for identity in one.identities])
                 )
                 observer.step(len(judged), None, one.name)
     finally:
-        workshop.close()
+        scan_session.close()
     return judged
 
 

@@ -18,7 +18,7 @@ from scanner.cli.context import (
 
 if TYPE_CHECKING:
     from reports.cases.case import Case
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
 CaseArgument = Annotated[
     str, typer.Argument(help="A case's id, or the first six signs of it.", metavar="CASE")
@@ -45,18 +45,20 @@ def cases(
 ) -> None:
     """List the cases that scans have opened, with where each stands."""
     from reports.cases.review import CaseStatus
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     if status not in (None, *CaseStatus):
         raise typer.BadParameter(
             f"{status!r} is not one of {', '.join(CaseStatus)}", param_hint="--status"
         )
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    identity_id = desk.vault.find(identity).identity_id if identity else None
-    found = [case for case in desk.docket.cases(identity_id) if status in (None, case.status)]
-    gone = {case.identity_id for case in found if desk.has_withdrawn(case)}
-    desk.close()
+    service = CaseService(flags.settings())
+    identity_id = service.vault.find(identity).identity_id if identity else None
+    found = [
+        case for case in service.case_store.cases(identity_id) if status in (None, case.status)
+    ]
+    gone = {case.identity_id for case in found if service.has_withdrawn(case)}
+    service.close()
     if as_json:
         told = (
             "case_id",
@@ -111,22 +113,22 @@ def review(
     as_json: JsonFlag = False,
 ) -> None:
     """Decide about a case. Decisions are added, never overwritten; with four_eyes two people must confirm."""
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    case = desk.review(case_id, reviewer, decision, reason)
-    warn_of_withdrawal(desk, case)
-    desk.close()
+    service = CaseService(flags.settings())
+    case = service.review(case_id, reviewer, decision, reason)
+    warn_of_withdrawal(service, case)
+    service.close()
     if as_json:
         print_json({"case_id": case.case_id, "status": case.status})
     else:
         typer.echo(f"Case {case.case_id} is now {case.status}.")
 
 
-def warn_of_withdrawal(desk: CaseDesk, case: Case) -> None:
+def warn_of_withdrawal(service: CaseService, case: Case) -> None:
     """Say where the person of a case is no longer registered."""
-    if desk.has_withdrawn(case):
+    if service.has_withdrawn(case):
         typer.secho(
             f"{case.identity_name} has withdrawn: begin nothing new for them; what is here is kept as evidence.",
             err=True, fg="yellow",
@@ -142,13 +144,13 @@ def amend(
     as_json: JsonFlag = False,
 ) -> None:
     """Add an appeal or a correction to a case; nothing is overwritten."""
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    entry = desk.amend(case_id, kind, by, text)
-    status = desk.case(case_id).status
-    desk.close()
+    service = CaseService(flags.settings())
+    entry = service.amend(case_id, kind, by, text)
+    status = service.case(case_id).status
+    service.close()
     if as_json:
         print_json({"number": entry.number, "kind": entry.kind, "status": status})
     else:
@@ -198,16 +200,16 @@ def report(
         )
     from reports.errors import UnknownCase
     from reports.evidence.bundle import BundleRequest
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
     settings = flags.settings()
-    desk = CaseDesk(settings)
+    service = CaseService(settings)
     folder = out or settings.reports_path
     try:
-        known = desk.docket.case(what)
+        known = service.case_store.case(what)
     except UnknownCase:
-        desk.close()
+        service.close()
         if bundle or redacted or (what.isalnum() and what != "latest"):
             raise
         _scan_report(flags, what, out, lang, as_json)
@@ -219,16 +221,16 @@ def report(
         typer.secho(problem, err=True, fg="yellow")
         pdf = False
     written: dict[str, Any] = dict(
-        desk.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf)
+        service.write_report(known.case_id, folder, lang, redacted=redacted, pdf=pdf)
     )
     if bundle:
-        written["bundle"] = desk.write_bundle(
+        written["bundle"] = service.write_bundle(
             known.case_id, folder, with_weights=with_weights, pdf=pdf
         )
         from reports.evidence.timestamping import pending
 
         written["pending_timestamps"] = pending(written["bundle"])
-    desk.close()
+    service.close()
     if as_json:
         print_json({"case": known.case_id, "status": known.status, **written})
     else:
@@ -256,14 +258,14 @@ def _tell(case_id: str, status: str, written: dict[str, Any], *, asked: bool) ->
 def _scan_report(flags: Flags, scan_id: str, out: Path | None, lang: str, as_json: bool) -> None:
     from scanner.cli.scanning import write_report
     from scanner.scanning.scan import result_of
-    from scanner.scanning.session import Workshop
+    from scanner.scanning.session import ScanSession
 
-    workshop = Workshop(flags.settings())
-    result = result_of(workshop, scan_id)
+    scan_session = ScanSession(flags.settings())
+    result = result_of(scan_session, scan_id)
     if out is not None and out.suffix.lower() != ".html":
         out = out / f"{result.scan.scan_id}.{lang}.html"
-    path = write_report(workshop, result, lang, out)
-    workshop.close()
+    path = write_report(scan_session, result, lang, out)
+    scan_session.close()
     if as_json:
         print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
     else:

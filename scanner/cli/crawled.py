@@ -19,7 +19,7 @@ from scanner.cli.context import (
     transfer_bar,
     visible,
 )
-from scanner.cli.crawling import Desk, as_found, crawling_desk, print_notes
+from scanner.cli.crawling import CrawlSession, as_found, crawl_session, print_notes
 
 if TYPE_CHECKING:
     from scanner.scanning.fetching import Brought
@@ -67,12 +67,12 @@ def listings(
         raise typer.BadParameter(f"{sort!r} is none of {', '.join(ORDERS)}", param_hint="--sort")
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"{state!r} is none of {', '.join(STATES)}", param_hint="--state")
-    with crawling_desk(context, ()) as desk:
+    with crawl_session(context, ()) as crawl:
         if what is not None:
-            return _one(desk, what, as_json)
+            return _one(crawl, what, as_json)
         if events:
-            return _events(desk, hub, last, as_json)
-        found = found_by(desk.store, hub, search, state, sort, last)
+            return _events(crawl, hub, last, as_json)
+        found = found_by(crawl.store, hub, search, state, sort, last)
     if as_json:
         facts = ("state", "likeness", "first_seen", "last_seen")
         return print_json(
@@ -96,8 +96,8 @@ def listings(
     )
 
 
-def _events(desk: Desk, hub: str | None, last: int, as_json: bool) -> None:
-    happened = desk.store.events(hub, last)
+def _events(crawl: CrawlSession, hub: str | None, last: int, as_json: bool) -> None:
+    happened = crawl.store.events(hub, last)
     if as_json:
         return print_json({"events": [dataclasses.asdict(event) for event in happened]})
     rows = [
@@ -107,12 +107,12 @@ def _events(desk: Desk, hub: str | None, last: int, as_json: bool) -> None:
     return print_table(["at (UTC)", "hub", "listing", "what", "details"], rows)
 
 
-def _one(desk: Desk, what: str, as_json: bool) -> None:
+def _one(crawl: CrawlSession, what: str, as_json: bool) -> None:
     """Everything about one listing: each version, what happened, its files' headers, and who else has them."""
     from crawlers.sweeps.history import history_of
 
     hub, _, listing_id = what.partition(":")
-    history = history_of(desk.store, hub, listing_id)
+    history = history_of(crawl.store, hub, listing_id)
     if history is None:
         raise typer.BadParameter(
             f"no listing {what!r} was crawled here; `portrait-scanner crawl HUB` lists a hub; ids are written as hub:ID",
@@ -179,14 +179,14 @@ def lookup(
     from scanner.factories import utc_now
 
     asked_at = at or ["civitai", "civarchive"]
-    with crawling_desk(context, asked_at) as desk:
-        inquiries = Inquiries(desk.store)
+    with crawl_session(context, asked_at) as crawl:
+        inquiries = Inquiries(crawl.store)
         hashes = [_hash_of(one) for one in what or ()] or inquiries.hashes(vanished=vanished)
-        sources = [_source(desk, one) for one in asked_at]
+        sources = [_source(crawl, one) for one in asked_at]
         answers = {"asked": 0, "found": 0}
         try:
             with progress_bar("asking") as observer:
-                for step in look_up(desk.store, sources, hashes, utc_now):
+                for step in look_up(crawl.store, sources, hashes, utc_now):
                     answers["asked"] += 1
                     answers["found"] += step.listing is not None
                     observer.step(step.done, step.total, f"{step.source} {step.sha256[:12]}")
@@ -222,7 +222,7 @@ def _hash_of(what: str) -> str:
     )
 
 
-def _source(desk: Desk, target: str) -> Any:
+def _source(crawl: CrawlSession, target: str) -> Any:
     from crawlers.hubs.catalog import REMOTE_HUBS
     from crawlers.hubs.civarchive import CivArchive
     from crawlers.hubs.civitai import CivitaiHub
@@ -233,10 +233,10 @@ def _source(desk: Desk, target: str) -> Any:
         raise typer.BadParameter(
             f"{target!r} cannot be asked by hash; civitai and civarchive can", param_hint="--at"
         )
-    address = desk.door.address_of(target)
+    address = crawl.door.address_of(target)
     if name == "civitai":
-        return AtCivitai(CivitaiHub(desk.transport, address))
-    return AtCivArchive(CivArchive(desk.transport, address))
+        return AtCivitai(CivitaiHub(crawl.transport, address))
+    return AtCivArchive(CivArchive(crawl.transport, address))
 
 
 def fetch(
@@ -265,11 +265,11 @@ def fetch(
     from scanner.scanning.fetching import Brought, Objections, acquisition_of, wanted_files
 
     brought: list[Brought] = []
-    with crawling_desk(context, what or ()) as desk:
-        acquisition = acquisition_of(desk.settings, desk.store, desk.door, utc_now)
-        place = (desk.store, desk.door, acquisition.checkpoints)
+    with crawl_session(context, what or ()) as crawl:
+        acquisition = acquisition_of(crawl.settings, crawl.store, crawl.door, utc_now)
+        place = (crawl.store, crawl.door, acquisition.checkpoints)
         wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
-        objections = Objections(desk.settings, utc_now)
+        objections = Objections(crawl.settings, utc_now)
         with transfer_bar() as bar, closing(objections):
             for one in wanted:
                 if (problem := objections.to(one.listing, one.file)) is not None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crawlers.http.transport import Transport
-    from crawlers.hubs.catalog import HubDoor
+    from crawlers.hubs.catalog import HubRegistry
     from crawlers.sweeps.crawl_store import CrawlStore
     from crawlers.sweeps.sweep import SweepStep
     from scanner.settings import Settings
@@ -47,17 +47,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Desk:
-    """What a crawling command works with; see `crawling_desk`."""
+class CrawlSession:
+    """What a crawling command works with; see `crawl_session`."""
 
     settings: Settings
     transport: Transport
-    door: HubDoor
+    door: HubRegistry
     store: CrawlStore
 
 
 @contextmanager
-def crawling_desk(context: typer.Context, targets: Iterable[str]) -> Iterator[Desk]:
+def crawl_session(context: typer.Context, targets: Iterable[str]) -> Iterator[CrawlSession]:
     """Store, client and hubs for the duration of a with-block; typed hosts are allowed."""
     from crawlers.sweeps.crawl_store import CrawlStore
     from scanner.network import allow_typed, open_hubs, open_transport
@@ -67,7 +67,7 @@ def crawling_desk(context: typer.Context, targets: Iterable[str]) -> Iterator[De
     transport, store = open_transport(settings), CrawlStore(settings.crawl_path)
     allow_typed(transport, targets)
     try:
-        yield Desk(settings, transport, open_hubs(settings, transport), store)
+        yield CrawlSession(settings, transport, open_hubs(settings, transport), store)
     finally:
         transport.close()
         store.close()
@@ -96,17 +96,19 @@ def hubs(
         keep_token(store_token, typer.prompt(f"Token of {store_token}", hide_input=True))
         typer.echo('Kept. Set hub_tokens = "keyring" in portrait-scanner.toml to have it used.')
         return
-    with crawling_desk(context, ()) as desk:
+    with crawl_session(context, ()) as session:
         sweeps = [
-            {**row, "gaps": list(gaps_of(desk.store, row["sweep_id"]))}
-            for row in desk.store.db.table("sweeps").rows_where(order_by="sweep_id desc", limit=200)
+            {**row, "gaps": list(gaps_of(session.store, row["sweep_id"]))}
+            for row in session.store.db.table("sweeps").rows_where(
+                order_by="sweep_id desc", limit=200
+            )
         ]
         known = [
             {
                 "hub": name,
                 "address": hub.address,
                 "types": hub.types,
-                "token": token_of(desk.settings, name) is not None,
+                "token": token_of(session.settings, name) is not None,
             }
             for name, hub in REMOTE_HUBS.items()
         ]
@@ -174,17 +176,19 @@ def crawl(
     notes: list[str] = []
     step: SweepStep | None = None
     headers = {"read": 0, "failed": 0}
-    with crawling_desk(context, [hub]) as desk:
-        opened, place = desk.door.open(hub, types or ()), place_of(hub, types)
+    with crawl_session(context, [hub]) as session:
+        opened, place = session.door.open(hub, types or ()), place_of(hub, types)
         with progress_bar("crawling") as observer:
-            for step in sweep(opened, place, desk.store, utc_now, start, desk.settings.workers):
+            for step in sweep(
+                opened, place, session.store, utc_now, start, session.settings.workers
+            ):
                 counts.update(str(event.kind) for event in step.events)
                 notes += step.notes
-                observer.step(step.listings, None, f"page {step.pages}{budget_left(desk, hub)}")
+                observer.step(step.listings, None, f"page {step.pages}{budget_left(session, hub)}")
                 if limit is not None and step.listings - step.before >= limit:
                     break
         if triage:
-            headers = read_and_count(desk, place, limit, notes)
+            headers = read_and_count(session, place, limit, notes)
     told = dict(counts)
     if step is None:
         return
@@ -204,7 +208,9 @@ def crawl(
     raise typer.Exit(3 if step.gaps else 0)
 
 
-def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) -> dict[str, int]:
+def read_and_count(
+    session: CrawlSession, place: str, limit: int | None, notes: list[str]
+) -> dict[str, int]:
     """Read the headers of a place with a progress bar; how many were read and how many were not to be had."""
     from scanner.factories import utc_now
     from scanner.triage.crawled_headers import read_headers
@@ -212,7 +218,7 @@ def read_and_count(desk: Desk, place: str, limit: int | None, notes: list[str]) 
     counts = {"read": 0, "failed": 0}
     with progress_bar("headers") as observer:
         for step in read_headers(
-            desk.store, desk.transport, utc_now, place, limit, desk.settings.workers
+            session.store, session.transport, utc_now, place, limit, session.settings.workers
         ):
             counts["failed" if step.problem else "read"] += 1
             if step.problem:
@@ -234,14 +240,14 @@ def print_notes(notes: list[str]) -> None:
         )
 
 
-def budget_left(desk: Desk, hub: str) -> str:
+def budget_left(session: CrawlSession, hub: str) -> str:
     """What the hub says is left of its budget, for a progress bar."""
     from crawlers.hubs.catalog import REMOTE_HUBS
 
     name, _, address = hub.partition("=")
     known = REMOTE_HUBS.get(name)
     host = urlsplit(address or (known.address if known else hub)).hostname
-    state = desk.transport.budgets.state(host or "")
+    state = session.transport.budgets.state(host or "")
     left = f", {state.remaining} requests left" if state.remaining is not None else ""
     return left + (f" in {state.window_s} s" if left and state.window_s else "")
 

@@ -79,14 +79,14 @@ def _serve(settings: Settings, port: int) -> NoReturn:
     import os
 
     from scanner.web.auth.access import Role
-    from scanner.web.context import Premises
+    from scanner.web.context import AppContext
 
     url = f"http://127.0.0.1:{port}"
-    premises = Premises(settings)
-    secret = premises.accounts.invite(
+    app_context = AppContext(settings)
+    secret = app_context.accounts.invite(
         "demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], settings.operator
     )
-    premises.close()
+    app_context.close()
     typer.echo(f"\nOpen an account for the pages with this link: {url}/invitation/{secret}")
     sys.stdout.flush()
     # A process of its own: the models that the demo loaded are not needed for pages.

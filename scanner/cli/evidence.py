@@ -101,12 +101,12 @@ def revocations(
     """Write the signed list of cases that went on after their evidence was given out; publish it where your key is published."""
     import json
 
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    told, unvouched = desk.revocations()
-    desk.close()
+    service = CaseService(flags.settings())
+    told, unvouched = service.revocations()
+    service.close()
     write_text_file(out, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     for error in unvouched:
         typer.secho(f"left out: {error}", err=True, fg="red")
@@ -181,13 +181,13 @@ def reproduce(
 def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = False) -> None:
     """Ask configured authorities for the timestamps that bundles still lack."""
     from reports.evidence.timestamping import pending
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    failed = {str(bundle): [str(error) for error in desk.stamp(bundle)] for bundle in bundles}
-    none_set = not desk.authorities
-    desk.close()
+    service = CaseService(flags.settings())
+    failed = {str(bundle): [str(error) for error in service.stamp(bundle)] for bundle in bundles}
+    none_set = not service.authorities
+    service.close()
     if as_json:
         print_json(
             {

@@ -38,14 +38,14 @@ def export(
 ) -> None:
     """Write every verdict of every scan as CSV or Parquet."""
     from scanner.casework.statistics import as_csv, verdict_rows, write_parquet
-    from scanner.scanning.scan_store import Ledger
+    from scanner.scanning.scan_store import ScanStore
 
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise typer.BadParameter(f"{out.name} ends in neither .csv nor .parquet", param_hint="FILE")
     flags: Flags = context.obj
-    ledger = Ledger(flags.settings().scans_path)
-    rows = list(verdict_rows(ledger))
-    ledger.close()
+    scan_store = ScanStore(flags.settings().scans_path)
+    rows = list(verdict_rows(scan_store))
+    scan_store.close()
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".csv":
         out.write_bytes(as_csv(rows))
@@ -68,15 +68,15 @@ def summary(
     """A month for each rights holder: cases, decisions, notices."""
     check_language(lang)
     from reports.documents.monthly import month_html
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
     from scanner.casework.statistics import holder_months
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    wanted = _month(month, f"{desk.clock():%Y-%m}")
-    identity_id = desk.vault.find(identity).identity_id if identity else None
-    months = holder_months(desk, wanted, identity_id)
-    desk.close()
+    service = CaseService(flags.settings())
+    wanted = _month(month, f"{service.clock():%Y-%m}")
+    identity_id = service.vault.find(identity).identity_id if identity else None
+    months = holder_months(service, wanted, identity_id)
+    service.close()
     paths = {}
     for one in months if out else ():
         paths[one.identity_id] = (
@@ -109,16 +109,16 @@ def transparency(
     context: typer.Context, month: MonthOption = None, as_json: JsonFlag = False
 ) -> None:
     """The counters an operator publishes of a month; no name is among them."""
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
     from scanner.casework.statistics import transparency as counted
-    from scanner.scanning.scan_store import Ledger
+    from scanner.scanning.scan_store import ScanStore
 
     flags: Flags = context.obj
     settings = flags.settings()
-    desk, ledger = CaseDesk(settings), Ledger(settings.scans_path)
-    told = counted(desk, ledger, _month(month, f"{desk.clock():%Y-%m}"))
-    desk.close()
-    ledger.close()
+    service, scan_store = CaseService(settings), ScanStore(settings.scans_path)
+    told = counted(service, scan_store, _month(month, f"{service.clock():%Y-%m}"))
+    service.close()
+    scan_store.close()
     if as_json:
         print_json(told)
         return

@@ -86,24 +86,24 @@ def _opened(
     """The queue, who is looked for, what they are called, the time, and who is logged in."""
     from scanner.factories import open_vault, utc_now
     from scanner.scanning.held_files import HeldFiles
-    from scanner.scanning.scan_store import Ledger
+    from scanner.scanning.scan_store import ScanStore
     from scanner.triage.minors import RegisteredMinors
 
     flags: Flags = context.obj
     settings = flags.settings()
-    vault, ledger = open_vault(settings), Ledger(settings.scans_path)
+    vault, scan_store = open_vault(settings), ScanStore(settings.scans_path)
     try:
         minors = RegisteredMinors(vault, utc_now)
         login = vault.login if settings.two_people else ()
         yield (
-            HeldFiles(ledger, vault),
+            HeldFiles(scan_store, vault),
             minors,
             lambda identity_id: vault.find(identity_id).name,
             utc_now(),
             login,
         )
     finally:
-        ledger.close()
+        scan_store.close()
         vault.close()
 
 

@@ -305,14 +305,14 @@ def _cases(settings: Settings, missing: list[str]) -> dict[str, str]:
     import sqlite3
 
     from reports.errors import ReportError
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     if not settings.cases_path.exists():
         return {}
     try:
-        desk = CaseDesk(settings)
-        wrong = list(desk.records.problems())
-        desk.close()
+        service = CaseService(settings)
+        wrong = list(service.records.problems())
+        service.close()
     except (ReportError, sqlite3.DatabaseError) as error:
         return {"cases": f"cannot be read: {error}"}
     missing += wrong

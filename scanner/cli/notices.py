@@ -115,30 +115,30 @@ def draft(
     from reports.notices.drafting import draft_notice
     from reports.notices.rendering import as_docx, as_text, printable
     from reports.notices.tracker import record_draft
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     if lang:
         check_language(lang)
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings(operator=operator))
-    case = desk.exported(case_id)
-    warn_of_withdrawal(desk, case)
+    service = CaseService(flags.settings(operator=operator))
+    case = service.exported(case_id)
+    warn_of_withdrawal(service, case)
     given = {**_from_file(fields_file, kind), **_from_options(fields or [])}
     try:
-        made = draft_notice(kind, case, given, desk.clock(), lang, desk.vault.fingerprint)
+        made = draft_notice(kind, case, given, service.clock(), lang, service.vault.fingerprint)
     except NoticeIncomplete as error:
         _tell_missing(error)
     suffix, to_print, problem = printable(made)
     contents = {"txt": as_text(made).encode(), "docx": as_docx(made), suffix: to_print}
-    notice_id = record_draft(desk.docket, made, desk.settings.operator, desk.clock())
-    desk.note_notice(
-        case, "notice-drafted", desk.settings.operator, notice=notice_id, template=kind
+    notice_id = record_draft(service.case_store, made, service.settings.operator, service.clock())
+    service.note_notice(
+        case, "notice-drafted", service.settings.operator, notice=notice_id, template=kind
     )
     out.mkdir(parents=True, exist_ok=True)
     paths = {suffix: out / f"{notice_id}.{kind}.{made.language}.{suffix}" for suffix in contents}
     for suffix, data in contents.items():
         paths[suffix].write_bytes(data)
-    desk.close()
+    service.close()
     if problem:
         typer.secho(problem, err=True, fg="yellow")
     if as_json:
@@ -195,12 +195,12 @@ def _from_file(path: Path | None, kind: str) -> dict[str, str]:
 def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List every notice with where it stands and how long its clock still runs."""
     from reports.notices.tracker import all_tracked, happened_at
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    found, now = all_tracked(desk.docket), desk.clock()
-    desk.close()
+    service = CaseService(flags.settings())
+    found, now = all_tracked(service.case_store), service.clock()
+    service.close()
     if as_json:
         rows = [
             {
@@ -258,17 +258,25 @@ def mark(
 ) -> None:
     """Note what happened to a notice; a law's clock starts when it is marked as sent."""
     from reports.notices.tracker import record_event
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings(operator=operator))
+    service = CaseService(flags.settings(operator=operator))
     known = record_event(
-        desk.docket, notice_id, event, desk.settings.operator, desk.clock(), note, _moment(at)
+        service.case_store,
+        notice_id,
+        event,
+        service.settings.operator,
+        service.clock(),
+        note,
+        _moment(at),
     )
-    case = desk.docket.case(known.case_id)
-    desk.note_notice(case, "notice-marked", desk.settings.operator, notice=notice_id, state=event)
-    warn_of_withdrawal(desk, case)
-    desk.close()
+    case = service.case_store.case(known.case_id)
+    service.note_notice(
+        case, "notice-marked", service.settings.operator, notice=notice_id, state=event
+    )
+    warn_of_withdrawal(service, case)
+    service.close()
     if as_json:
         print_json({"notice": notice_id, "state": known.state, "due": known.due})
     else:

@@ -22,7 +22,7 @@ from scanner.cli.context import (
 if TYPE_CHECKING:
     from crawlers.listing import Listing
     from scanner.captures.previews import PreviewsTaken
-    from scanner.cli.crawling import Desk
+    from scanner.cli.crawling import CrawlSession
 
 
 def add_to(app: typer.Typer) -> None:
@@ -53,16 +53,16 @@ def previews(
     from crawlers.sweeps.partitions import unfinished_places
     from scanner.captures.intake import Intake
     from scanner.captures.previews import take_previews
-    from scanner.cli.crawling import crawling_desk
+    from scanner.cli.crawling import crawl_session
 
     flags: Flags = context.obj
     done: list[PreviewsTaken] = []
-    with crawling_desk(context, hubs) as desk:
-        unfinished = [place for hub in hubs for place in unfinished_places(desk.store, hub)]
-        taking = Intake(desk.settings)
+    with crawl_session(context, hubs) as crawl:
+        unfinished = [place for hub in hubs for place in unfinished_places(crawl.store, hub)]
+        taking = Intake(crawl.settings)
         try:
             with progress_bar("fetching previews") as observer:
-                work = take_previews(taking, desk.transport, _listings(desk, hubs), again=again)
+                work = take_previews(taking, crawl.transport, _listings(crawl, hubs), again=again)
                 for one in islice(work, limit):
                     done.append(one)
                     observer.step(len(done), None, one.listing.title)
@@ -97,6 +97,6 @@ def previews(
     raise typer.Exit(3 if refused and len(refused) == len(done) else 0)
 
 
-def _listings(desk: Desk, hubs: list[str]) -> Iterator[Listing]:
+def _listings(crawl: CrawlSession, hubs: list[str]) -> Iterator[Listing]:
     for hub in hubs:
-        yield from list(desk.store.latest(desk.door.open(hub).name))
+        yield from list(crawl.store.latest(crawl.door.open(hub).name))

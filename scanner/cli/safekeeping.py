@@ -170,12 +170,12 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
 def check(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Read everything: is the file sound, does every photo and template open, are the log and every case as it says."""
     from face_index.vault.check import check_vault
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
-    desk = CaseDesk(flags.settings())
-    problems = [*check_vault(desk.vault), *desk.records.problems()]
-    desk.close()
+    service = CaseService(flags.settings())
+    problems = [*check_vault(service.vault), *service.records.problems()]
+    service.close()
     _tell_problems(
         problems,
         "The vault is sound, every photo and template in it opens, and every case is as the log says.",
@@ -191,17 +191,17 @@ def repair(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on after an older vault.db or cases.db was put back: whoever was erased is erased again, older cases may stand."""
-    from scanner.casework.service import CaseDesk
+    from scanner.casework.service import CaseService
 
     flags: Flags = context.obj
     settings = flags.settings()
-    desk = CaseDesk(settings)
+    service = CaseService(settings)
     who = operator or settings.operator
-    had = [*desk.vault.testimony.problems, *desk.vault.erased_with_rows()]
-    erased = desk.vault.repair(who, desk.clock(), reason) if had else []
-    cases = desk.records.accept_set_back(who, reason)
-    left = [*desk.vault.testimony.problems, *desk.records.problems()]
-    desk.close()
+    had = [*service.vault.testimony.problems, *service.vault.erased_with_rows()]
+    erased = service.vault.repair(who, service.clock(), reason) if had else []
+    cases = service.records.accept_set_back(who, reason)
+    left = [*service.vault.testimony.problems, *service.records.problems()]
+    service.close()
     if as_json:
         print_json(
             {"repaired": had, "erased_again": erased, "cases_accepted": cases, "problems": left}

@@ -25,7 +25,7 @@ from scanner.cli.context import (
 
 if TYPE_CHECKING:
     from scanner.scanning.scan import ScanResult
-    from scanner.scanning.session import Workshop
+    from scanner.scanning.session import ScanSession
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,20 +62,20 @@ def scan(
     check_language(lang)
     from scanner.network import allow_typed
     from scanner.scanning.scan import run_scan
-    from scanner.scanning.session import Workshop
+    from scanner.scanning.session import ScanSession
 
     flags: Flags = context.obj
-    workshop = Workshop(
+    scan_session = ScanSession(
         flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch)
     )
-    allow_typed(workshop.transport, targets)
+    allow_typed(scan_session.transport, targets)
     with progress_bar("scanning") as observer:
-        result = run_scan(workshop, targets, observer)
-    _finish(workshop, result, lang, as_json)
+        result = run_scan(scan_session, targets, observer)
+    _finish(scan_session, result, lang, as_json)
 
 
 def write_report(
-    workshop: Workshop, result: ScanResult, language: str, out: Path | None = None
+    scan_session: ScanSession, result: ScanResult, language: str, out: Path | None = None
 ) -> Path:
     """Render a scan's report and write it to `out`, or among the home's reports."""
     from importlib.metadata import version
@@ -85,29 +85,29 @@ def write_report(
     summary = ScanSummary(
         scan_id=result.scan.scan_id,
         target=result.scan.target,
-        made_at=workshop.clock().isoformat(timespec="seconds"),
+        made_at=scan_session.clock().isoformat(timespec="seconds"),
         gallery_size=result.scan.gallery_size,
         version=version("portrait-scanner"),
         # The file outlives the person: whoever no case is about is named on the screen only.
         rows=[row if row.get("case_id") else {**row, "identity": None} for row in result.rows],
     )
-    cases = workshop.docket.named(result.case_ids)
+    cases = scan_session.case_store.named(result.case_ids)
     for case in cases:
-        workshop.records.vouched(case.case_id)
-    text = render_report(summary, cases, workshop.docket, language)
+        scan_session.records.vouched(case.case_id)
+    text = render_report(summary, cases, scan_session.case_store, language)
     suffix = "" if language == "en" else f".{language}"
-    path = out or workshop.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
+    path = out or scan_session.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
     write_text_file(path, text)
     return path
 
 
-def _finish(workshop: Workshop, result: ScanResult, language: str, as_json: bool) -> None:
+def _finish(scan_session: ScanSession, result: ScanResult, language: str, as_json: bool) -> None:
     from reports.cases.review import OPEN
 
-    path = write_report(workshop, result, language)
-    note = f"Face pack {workshop.pack.name}: {workshop.pack.licence}."
-    opened = workshop.docket.named(result.case_ids)
-    workshop.close()
+    path = write_report(scan_session, result, language)
+    note = f"Face pack {scan_session.pack.name}: {scan_session.pack.licence}."
+    opened = scan_session.case_store.named(result.case_ids)
+    scan_session.close()
     if result.scan.gallery_size == 0:
         typer.secho(
             "Nobody was searched for: nobody is registered, approved and with a consent that covers today, so `clear` says "

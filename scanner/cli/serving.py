@@ -15,7 +15,7 @@ from scanner.cli.context import Flags, JsonFlag, command_group, day_of, print_js
 if TYPE_CHECKING:
     from scanner.web.auth.access import Role
     from scanner.web.auth.accounts import Account
-    from scanner.web.context import Premises
+    from scanner.web.context import AppContext
 
 group = command_group("Who may use pages and API, and with which tokens.")
 EmailArgument = Annotated[
@@ -119,9 +119,9 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add an account that API tokens can be made for."""
-    premises = _premises(context)
-    account = premises.accounts.create(email, name, _roles(role), None)
-    premises.close()
+    app_context = _app_context(context)
+    account = app_context.accounts.create(email, name, _roles(role), None)
+    app_context.close()
     if as_json:
         print_json({"email": account.email, "roles": list(account.roles)})
     else:
@@ -148,22 +148,22 @@ def invite(
     from scanner.factories import open_vault
 
     roles = _roles(role)
-    premises = _premises(context)
+    app_context = _app_context(context)
     identity_id = None
     if identity is not None:
-        vault = open_vault(premises.settings)
+        vault = open_vault(app_context.settings)
         identity_id = vault.find(identity).identity_id
         vault.close()
-    secret = premises.accounts.invite(email, roles, premises.settings.operator, identity_id)
-    link = f"{premises.settings.web.url}/invitation/{secret}"
-    premises.close()
+    secret = app_context.accounts.invite(email, roles, app_context.settings.operator, identity_id)
+    link = f"{app_context.settings.web.url}/invitation/{secret}"
+    app_context.close()
     if as_json:
         print_json({"link": link})
     else:
         typer.echo(link)
         typer.echo(
             f"Give it to {email}; it is good for a week and counts once. It begins with url in [web] of portrait-scanner.toml "
-            f"({premises.settings.web.url}): where the pages are served elsewhere, set that first.",
+            f"({app_context.settings.web.url}): where the pages are served elsewhere, set that first.",
             err=True,
         )
 
@@ -171,7 +171,7 @@ def invite(
 @group.command("list")
 def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List accounts and their tokens."""
-    premises = _premises(context)
+    app_context = _app_context(context)
     rows: list[dict[str, Any]] = [
         {
             "email": one.email, "name": one.name, "roles": list(one.roles), "disabled": one.disabled,
@@ -180,12 +180,12 @@ def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
                     "token_id": token.token_id, "name": token.name, "scopes": list(token.scopes),
                     "expires_on": token.expires_on, "used_at": token.used_at,
                 }
-                for token in premises.sessions.tokens_of(one.account_id)
+                for token in app_context.sessions.tokens_of(one.account_id)
             ],
         }
-        for one in premises.accounts.all()
+        for one in app_context.accounts.all()
     ]  # fmt: skip
-    premises.close()
+    app_context.close()
     if as_json:
         print_json({"accounts": rows})
         return
@@ -223,13 +223,15 @@ def token(
         raise typer.BadParameter(
             f"{unknown[0]!r} is not one of {', '.join(Scope)}", param_hint="--scope"
         )
-    premises = _premises(context)
-    account = _account(premises, email)
+    app_context = _app_context(context)
+    account = _account(app_context, email)
     last_day = (
-        day_of(expires, "--expires") if expires else premises.clock().date() + timedelta(days=90)
+        day_of(expires, "--expires") if expires else app_context.clock().date() + timedelta(days=90)
     )
-    secret = premises.sessions.issue_token(account, name, [Scope(one) for one in scope], last_day)
-    premises.close()
+    secret = app_context.sessions.issue_token(
+        account, name, [Scope(one) for one in scope], last_day
+    )
+    app_context.close()
     if as_json:
         print_json({"token": secret, "expires_on": last_day})
     else:
@@ -244,18 +246,18 @@ def revoke(
     token_id: Annotated[str, typer.Argument(help="As `account list` shows it.")],
 ) -> None:
     """End a token now."""
-    premises = _premises(context)
-    premises.sessions.revoke_token(_account(premises, email).account_id, token_id)
-    premises.close()
+    app_context = _app_context(context)
+    app_context.sessions.revoke_token(_account(app_context, email).account_id, token_id)
+    app_context.close()
     typer.echo(f"Token {token_id} has ended.")
 
 
 @group.command("disable")
 def disable(context: typer.Context, email: EmailArgument) -> None:
     """Refuse an account and all its tokens from now on."""
-    premises = _premises(context)
-    premises.accounts.set_disabled(_account(premises, email).account_id, disabled=True)
-    premises.close()
+    app_context = _app_context(context)
+    app_context.accounts.set_disabled(_account(app_context, email).account_id, disabled=True)
+    app_context.close()
     typer.echo(f"{email} is disabled.")
 
 
@@ -270,15 +272,15 @@ def _roles(given: list[str]) -> list[Role]:
     return [Role(one) for one in given]
 
 
-def _premises(context: typer.Context) -> Premises:
-    from scanner.web.context import Premises
+def _app_context(context: typer.Context) -> AppContext:
+    from scanner.web.context import AppContext
 
     flags: Flags = context.obj
-    return Premises(flags.settings())
+    return AppContext(flags.settings())
 
 
-def _account(premises: Premises, email: str) -> Account:
-    account = premises.accounts.by_email(email)
+def _account(app_context: AppContext, email: str) -> Account:
+    account = app_context.accounts.by_email(email)
     if account is None:
         raise typer.BadParameter(
             f"no account has the address {email}; `portrait-scanner account list` lists them",

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scanner.cli.context import progress_bar, visible
-from scanner.cli.crawling import Desk, budget_left, crawling_desk, print_notes, read_and_count
+from scanner.cli.crawling import (
+    CrawlSession,
+    budget_left,
+    crawl_session,
+    print_notes,
+    read_and_count,
+)
 
 if TYPE_CHECKING:
     from crawlers.listing import Hub
@@ -61,20 +67,20 @@ def watch(
     """Watch hubs: one line for each event, again and again. The first round of a hub is told only as a number."""
     from crawlers.sweeps.webhooks import Webhook
 
-    with crawling_desk(context, [*targets, webhook or ""]) as desk:
+    with crawl_session(context, [*targets, webhook or ""]) as service:
         secret = (
-            desk.settings.webhook_secret.get_secret_value()
-            if desk.settings.webhook_secret
+            service.settings.webhook_secret.get_secret_value()
+            if service.settings.webhook_secret
             else None
         )
-        hook = Webhook(desk.store, desk.transport, webhook, secret) if webhook else None
-        opened = {target: desk.door.open(target) for target in targets}
+        hook = Webhook(service.store, service.transport, webhook, secret) if webhook else None
+        opened = {target: service.door.open(target) for target in targets}
         while True:
             failed = False
             started = time.monotonic()
             for target, hub in opened.items():
                 failed |= not _watch_once(
-                    desk, hub, target, timedelta(days=full_every), hook, triage, as_json
+                    service, hub, target, timedelta(days=full_every), hook, triage, as_json
                 )
             if once:
                 raise typer.Exit(3 if failed else 0)
@@ -82,7 +88,7 @@ def watch(
 
 
 def _watch_once(
-    desk: Desk,
+    service: CrawlSession,
     hub: Hub,
     target: str,
     full_every: timedelta,
@@ -95,21 +101,23 @@ def _watch_once(
     from scanner.errors import is_expected, sentence_of
     from scanner.factories import utc_now
 
-    since = since_when(desk.store, target, utc_now(), full_every)
+    since = since_when(service.store, target, utc_now(), full_every)
     notes: list[str] = []
     problem: str | None = None
     step: SweepStep | None = None
     told = 0
     try:
         with progress_bar(target) as observer:
-            for step in go_round(hub, target, desk.store, utc_now, since, desk.settings.workers):
-                told += _tell(step, desk.store, as_json)
+            for step in go_round(
+                hub, target, service.store, utc_now, since, service.settings.workers
+            ):
+                told += _tell(step, service.store, as_json)
                 notes += step.notes
-                _show_progress(observer, step, desk, target)
+                _show_progress(observer, step, service, target)
         if step is not None and step.gaps:
             problem = f"not finished, listings may be missing: {'; '.join(step.gaps)}"
         if triage:
-            read_and_count(desk, target, triage, notes)
+            read_and_count(service, target, triage, notes)
         if hook is not None:
             hook.deliver()
     except Exception as error:  # a watch of months outlives whatever one round of one hub meets
@@ -151,7 +159,9 @@ def _tell(step: SweepStep, store: CrawlStore, as_json: bool) -> int:
     return len(events)
 
 
-def _show_progress(observer: ProgressObserver, step: SweepStep, desk: Desk, target: str) -> None:
+def _show_progress(
+    observer: ProgressObserver, step: SweepStep, service: CrawlSession, target: str
+) -> None:
     observer.step(
-        step.listings, None, f"{target[:30]} page {step.pages}{budget_left(desk, target)}"
+        step.listings, None, f"{target[:30]} page {step.pages}{budget_left(service, target)}"
     )

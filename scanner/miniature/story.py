@@ -17,7 +17,7 @@ from crawlers.sweeps.events import EventKind
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
 from reports.cases.case import Case
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.cases.listings import listings_of
 from reports.cases.review import CaseStatus
 from reports.documents.case_report import pdf_problem
@@ -30,13 +30,13 @@ from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.releases import Person, ReleaseDecision, Releases
 from scanner.casework.reproduction import reproduce
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
 from scanner.miniature.world import load_world
 from scanner.scanning.pipeline import Observer
 from scanner.scanning.scan import ScanResult, run_scan
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 
 REVIEWER, OPERATOR = "Li Na (demo)", "demo operator"
@@ -106,34 +106,36 @@ def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
     if told.exists():
         return _story_of(json.loads(told.read_text("utf-8"))), True
     told.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Workshop(settings)
+    scan_session = ScanSession(settings)
     try:
-        scan = _scanned(workshop, observer)
-        judged, offers = _captured(workshop, observer)
-        reuploads = tuple(_reuploads(workshop))
-        registered = tuple(one.name for one in workshop.vault.identities())
+        scan = _scanned(scan_session, observer)
+        judged, offers = _captured(scan_session, observer)
+        reuploads = tuple(_reuploads(scan_session))
+        registered = tuple(one.name for one in scan_session.vault.identities())
         names = {
-            one: workshop.vault.find(one).name for subject in judged for one in subject.identities
+            one: scan_session.vault.find(one).name
+            for subject in judged
+            for one in subject.identities
         }
-        cases = workshop.docket.named(scan.case_ids)
+        cases = scan_session.case_store.named(scan.case_ids)
         case_id = next(
             one.case_id
             for one in cases
             if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
         )
     finally:
-        workshop.close()
-    desk = CaseDesk(settings)
+        scan_session.close()
+    service = CaseService(settings)
     try:
-        case, bundle = _decided(desk, case_id, observer)
-        sound = [item.ok for item in verify(bundle, desk.vault.fingerprint)]
+        case, bundle = _decided(service, case_id, observer)
+        sound = [item.ok for item in verify(bundle, service.vault.fingerprint)]
         again = reproduce(bundle, settings, None, observer).samples
-        notices = tuple(_notices(desk, case, observer))
+        notices = tuple(_notices(service, case, observer))
         observer.step(0, None, f"erasing {_WITHDRAWN}")
-        withdrawn = _withdrawn(desk, settings)
+        withdrawn = _withdrawn(service, settings)
         observer.step(1, 1, "done")
     finally:
-        desk.close()
+        service.close()
     story = Story(
         scan.scan.scan_id, registered, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
@@ -178,17 +180,19 @@ def _finding(case: Case) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scanned(workshop: Workshop, observer: Observer) -> ScanResult:
+def _scanned(scan_session: ScanSession, observer: Observer) -> ScanResult:
     """Everyone registered, then both hubs and the folder scanned in one go."""
-    register_world(workshop, observer)
-    with swept_hubs(workshop, workshop.settings.home / "story") as targets:
-        return run_scan(workshop, targets, observer)
+    register_world(scan_session, observer)
+    with swept_hubs(scan_session, scan_session.settings.home / "story") as targets:
+        return run_scan(scan_session, targets, observer)
 
 
-def _captured(workshop: Workshop, observer: Observer) -> tuple[list[JudgedSubject], int]:
+def _captured(scan_session: ScanSession, observer: Observer) -> tuple[list[JudgedSubject], int]:
     """Accounts and offers captured in a browser, sealed, read and judged."""
-    settings, folder = workshop.settings, workshop.settings.home / "story" / "posts"
-    paths = write_posts(folder, load_world(), _made_pictures(workshop.docket), most=_ACCOUNTS)
+    settings, folder = scan_session.settings, scan_session.settings.home / "story" / "posts"
+    paths = write_posts(
+        folder, load_world(), _made_pictures(scan_session.case_store), most=_ACCOUNTS
+    )
     taking, offers = Intake(settings), 0
     try:
         for number, path in enumerate(paths):
@@ -197,21 +201,21 @@ def _captured(workshop: Workshop, observer: Observer) -> tuple[list[JudgedSubjec
         offers = sum(1 for _ in taking.store.db.table("listings").rows_where("hub = 'xianyu'"))
     finally:
         taking.close()
-    captures = Captures(workshop.crawl, settings.captures_path)
+    captures = Captures(scan_session.crawl, settings.captures_path)
 
     def searched(name: str) -> None:
         observer.step(0, None, f"searching {name}")
 
-    for _ in judge_captures(workshop, captures, searched):
+    for _ in judge_captures(scan_session, captures, searched):
         pass
-    _release(workshop, captures)
-    return list(judge_captures(workshop, captures, searched)), offers
+    _release(scan_session, captures)
+    return list(judge_captures(scan_session, captures, searched)), offers
 
 
-def _release(workshop: Workshop, captures: Captures) -> None:
+def _release(scan_session: ScanSession, captures: Captures) -> None:
     """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
     releases, reviewer = (
-        Releases(captures, workshop.ledger, workshop.vault),
+        Releases(captures, scan_session.scan_store, scan_session.vault),
         Person(REVIEWER, REVIEWER),
     )
     for one in list(releases.waiting()):
@@ -220,17 +224,17 @@ def _release(workshop: Workshop, captures: Captures) -> None:
             reviewer,
             ReleaseDecision.RELEASE,
             "accounts of the demo's own making",
-            workshop.clock(),
+            scan_session.clock(),
         )
 
 
-def _made_pictures(docket: Docket) -> dict[int, list[MadePicture]]:
+def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
     """Samples of each person's case, for impostors to post: what an adapter made is what its users post."""
     seeds, made = (
         {one.name: one.seed for one in load_world().registered},
         dict[int, list[MadePicture]](),
     )
-    for case in docket.cases():
+    for case in case_store.cases():
         seed = seeds.get(case.identity_name)
         if seed is not None and seed not in made and case.samples and case.checkpoint.weights_hash:
             name, digest = (
@@ -238,31 +242,31 @@ def _made_pictures(docket: Docket) -> dict[int, list[MadePicture]]:
                 case.checkpoint.weights_hash[:12],
             )
             kept = [one.image_sha256 for one in case.samples if one.image_sha256 and one.in_mean]
-            made[seed] = [MadePicture(docket.kept(sha256), name, digest) for sha256 in kept]
+            made[seed] = [MadePicture(case_store.kept(sha256), name, digest) for sha256 in kept]
     return made
 
 
-def _reuploads(workshop: Workshop) -> list[dict[str, Any]]:
+def _reuploads(scan_session: ScanSession) -> list[dict[str, Any]]:
     return [
         {
             "hub": event.hub,
             "listing_id": event.listing_id,
             "file": event.details["file"],
             "first": event.details["first"],
-            "title": next(workshop.crawl.newest(**event.details["first"])).title,
+            "title": next(scan_session.crawl.newest(**event.details["first"])).title,
         }
-        for event in workshop.crawl.events(limit=500)
+        for event in scan_session.crawl.events(limit=500)
         if event.kind == EventKind.RE_UPLOADED
     ]
 
 
-def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Path]:
+def _decided(service: CaseService, case_id: str, observer: Observer) -> tuple[Case, Path]:
     """A named person confirms the case; its report and its sealed evidence are written."""
-    out = desk.settings.home / "story"
-    if desk.docket.case(case_id).status == CaseStatus.DRAFT:
+    out = service.settings.home / "story"
+    if service.case_store.case(case_id).status == CaseStatus.DRAFT:
         observer.step(0, None, "writing the draft that the reviewer looks at")
-        desk.write_report(case_id, out, "en", redacted=False, pdf=False)
-        desk.review(
+        service.write_report(case_id, out, "en", redacted=False, pdf=False)
+        service.review(
             case_id,
             REVIEWER,
             "confirm",
@@ -270,16 +274,18 @@ def _decided(desk: CaseDesk, case_id: str, observer: Observer) -> tuple[Case, Pa
         )
     for language in _LANGUAGES:
         observer.step(0, None, f"writing the report ({language})")
-        desk.write_report(case_id, out, language, redacted=False, pdf=pdf_problem(language) is None)
+        service.write_report(
+            case_id, out, language, redacted=False, pdf=pdf_problem(language) is None
+        )
     observer.step(0, None, "sealing the evidence")
     try:
-        bundle = desk.write_bundle(case_id, out, with_weights=True, pdf=False)
+        bundle = service.write_bundle(case_id, out, with_weights=True, pdf=False)
     except BundleExists:
         bundle = out / f"evidence-{case_id}"
-    return desk.case(case_id), bundle
+    return service.case(case_id), bundle
 
 
-def _notices(desk: CaseDesk, case: Case, observer: Observer) -> list[str]:
+def _notices(service: CaseService, case: Case, observer: Observer) -> list[str]:
     """One notice in Chinese, one in English; nothing is sent."""
     paths = []
     for kind, language in _NOTICES:
@@ -294,12 +300,12 @@ def _notices(desk: CaseDesk, case: Case, observer: Observer) -> list[str]:
             for field in template(kind).required
             if field.source is None
         }
-        made = draft_notice(kind, case, given, desk.clock(), language, desk.vault.fingerprint)
-        notice_id = record_draft(desk.docket, made, REVIEWER, desk.clock())
-        desk.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
+        made = draft_notice(kind, case, given, service.clock(), language, service.vault.fingerprint)
+        notice_id = record_draft(service.case_store, made, REVIEWER, service.clock())
+        service.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
         ending, to_print, _ = printable(made)
         for suffix, data in ((ending, to_print), ("docx", as_docx(made))):
-            path = desk.settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
+            path = service.settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
             path.write_bytes(data)
             paths.append(str(path))
     return paths
@@ -317,13 +323,13 @@ _SAID: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def _withdrawn(desk: CaseDesk, settings: Settings) -> Withdrawn:
+def _withdrawn(service: CaseService, settings: Settings) -> Withdrawn:
     """One person leaves; the receipt is checked, and every file of the home is searched for what was sealed of them."""
     path = settings.home / "story" / f"erased-{_WITHDRAWN}.json"
     try:
-        identity = desk.vault.find(_WITHDRAWN)
+        identity = service.vault.find(_WITHDRAWN)
     except UnknownIdentity:  # a story that was stopped here goes on
-        receipt = verify_receipt(json.loads(path.read_text("utf-8")), desk.vault.fingerprint)
+        receipt = verify_receipt(json.loads(path.read_text("utf-8")), service.vault.fingerprint)
         return Withdrawn(
             _WITHDRAWN,
             receipt.photos_erased,
@@ -333,16 +339,16 @@ def _withdrawn(desk: CaseDesk, settings: Settings) -> Withdrawn:
             None,
             None,
         )
-    sealed = desk.vault.db.query(
+    sealed = service.vault.db.query(
         "select sealed from photos where identity_id = :i union all select sealed from templates where identity_id = :i "
         "union all select data_key from identities where identity_id = :i",
         {"i": identity.identity_id},
     )
     traces = [bytes(next(iter(row.values())))[:_TRACE_BYTES] for row in sealed]
     before = _files_with(traces, settings.home)
-    receipt = desk.vault.withdraw(identity.identity_id, desk.clock(), OPERATOR)
+    receipt = service.vault.withdraw(identity.identity_id, service.clock(), OPERATOR)
     path.write_text(json.dumps(receipt.to_document(), ensure_ascii=False, indent=2) + "\n", "utf-8")
-    checked = verify_receipt(receipt.to_document(), desk.vault.fingerprint)
+    checked = verify_receipt(receipt.to_document(), service.vault.fingerprint)
     return Withdrawn(
         _WITHDRAWN, checked.photos_erased, checked.templates_erased, checked.seconds, str(path), before, _files_with(traces, settings.home),
     )  # fmt: skip

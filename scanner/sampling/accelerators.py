@@ -22,7 +22,7 @@ from scanner.sampling.base_models import Accelerator, BaseModel, Stage
 log = logging.getLogger(__name__)
 
 
-class ScreeningTools:
+class Accelerators:
     """The decoder and accelerator of one base model, put into its pipeline while screening."""
 
     def __init__(self, base: BaseModel, pipeline: Any, cache: Path) -> None:

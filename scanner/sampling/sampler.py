@@ -25,7 +25,7 @@ from scanner.adapters.cuda_graphs import compile_network, record
 from scanner.adapters.loading import Loaded, loaded_into
 from scanner.adapters.targets import DENOISERS, networks_of
 from scanner.errors import NotScannable, first_line
-from scanner.sampling.accelerators import ScreeningTools
+from scanner.sampling.accelerators import Accelerators
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
 from scanner.sampling.image_check import ImageCheck
 from scanner.sampling.plans import SamplePlan
@@ -74,7 +74,7 @@ class Sampler:
             # Large transformers keep the GPU busy without, and need its memory for themselves.
             for network in networks_of(self._pipeline).values():
                 record(network)
-        self._tools = ScreeningTools(base, self._pipeline, cache)
+        self._tools = Accelerators(base, self._pipeline, cache)
         self._accepted = set(inspect.signature(type(self._pipeline).__call__).parameters)
         self._loaded: Loaded | None = None
         self._batches = 0

@@ -10,20 +10,20 @@ from typing import Any
 
 from crawlers.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
-from crawlers.hubs.catalog import HubDoor
+from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
 from crawlers.sweeps.acquisition import DOWNLOADS, Acquisition, download_key
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.inquiries import Inquiries, Wanted
 from crawlers.sweeps.query import Found, search
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from scanner.errors import RefusedToSample
 from scanner.factories import open_vault
 from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.sampling.prompt_safety import refuse_minors
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 from scanner.triage.minors import RegisteredMinors, words_about
 
@@ -53,11 +53,11 @@ def open_checkpoints(settings: Settings) -> CheckpointStore:
     """The checkpoint store, which keeps what cases cite whatever the budget."""
 
     def cited() -> frozenset[str]:
-        docket = Docket(settings.cases_path, settings.evidence_path)
+        case_store = CaseStore(settings.cases_path, settings.evidence_path)
         try:
-            return docket.cited_checkpoints()
+            return case_store.cited_checkpoints()
         finally:
-            docket.close()
+            case_store.close()
 
     return CheckpointStore(
         settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited
@@ -65,14 +65,14 @@ def open_checkpoints(settings: Settings) -> CheckpointStore:
 
 
 def acquisition_of(
-    settings: Settings, store: CrawlStore, door: HubDoor, clock: Callable[[], datetime]
+    settings: Settings, store: CrawlStore, door: HubRegistry, clock: Callable[[], datetime]
 ) -> Acquisition:
     """What fetches listed files, from settings."""
     return Acquisition(store, open_checkpoints(settings), door, clock)
 
 
 def wanted_files(
-    desk: tuple[CrawlStore, HubDoor, CheckpointStore],
+    service: tuple[CrawlStore, HubRegistry, CheckpointStore],
     what: Sequence[str],
     limit: int,
     min_likeness: float,
@@ -88,7 +88,7 @@ def wanted_files(
     Raises:
         HubError: something that was named is not known.
     """
-    store, door, checkpoints = desk
+    store, door, checkpoints = service
     if what:
         return [wanted for one in what for wanted in _named(store, door, one)]
     inquiries = Inquiries(store)
@@ -116,11 +116,11 @@ class Objections:
     def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._settings, self._clock = settings, clock
         self._vault = open_vault(settings) if settings.vault_path.exists() else None
-        self._ledger = Ledger(settings.scans_path) if self._vault else None
+        self._scan_store = ScanStore(settings.scans_path) if self._vault else None
         self._minors = RegisteredMinors(self._vault, clock) if self._vault else None
 
     def close(self) -> None:
-        for one in (self._vault, self._ledger):
+        for one in (self._vault, self._scan_store):
             if one is not None:
                 one.close()
 
@@ -132,12 +132,12 @@ class Objections:
             )
         except RefusedToSample as error:
             return str(error)
-        if self._vault is None or self._ledger is None or self._minors is None:
+        if self._vault is None or self._scan_store is None or self._minors is None:
             return None
         naming = self._minors.named_by(words_about(listing, file))
         if naming is None:
             return None
-        held = HeldFiles(self._ledger, self._vault)
+        held = HeldFiles(self._scan_store, self._vault)
         one = held.hold(naming, listing, file, None, self._settings.operator, self._clock())
         return None if one.lifted else NEEDS_A_LOOK
 
@@ -154,7 +154,7 @@ def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:
             return
 
 
-def _named(store: CrawlStore, door: HubDoor, what: str) -> list[Wanted]:
+def _named(store: CrawlStore, door: HubRegistry, what: str) -> list[Wanted]:
     if "://" in what:
         return [
             Wanted(listing, file, 0.0)

@@ -35,7 +35,7 @@ class Questions:
         """Names a verdict among those on the same bytes, as a hash.
 
         Args:
-            fingerprint: of settings and the gallery that is searched (`Workshop.fingerprint_of`).
+            fingerprint: of settings and the gallery that is searched (`ScanSession.fingerprint_of`).
         """
         parts = f"{fingerprint} {self.triggers} {self.candidates} {self.base_choice}"
         if self.problem is not None:  # one listing's words can refuse what another's do not

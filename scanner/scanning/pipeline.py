@@ -27,7 +27,7 @@ from scanner.sampling.prompt_safety import refuse_minors
 from scanner.scanning.judging import Judgement, Task
 from scanner.scanning.keys import Questions, questions_of
 from scanner.scanning.scan_store import Item, ScanRow
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.scanning.workers import raise_unless_expected
 from scanner.triage.header import Triage, triage_file, triage_from_dict, with_listing
 from scanner.triage.trigger_words import named_minor, without_minors, words_of
@@ -65,7 +65,7 @@ class _Entry:
     started: float = 0.0
 
 
-class Worklist:
+class Pipeline:
     """The items of one scan.
 
     Args:
@@ -74,14 +74,19 @@ class Worklist:
 
     def __init__(
         self,
-        workshop: Workshop,
+        scan_session: ScanSession,
         scan: ScanRow,
         items: Sequence[Item],
         observer: Observer,
         *,
         brought: bool = False,
     ) -> None:
-        self._workshop, self._scan, self._items, self._observer = workshop, scan, items, observer
+        self._scan_session, self._scan, self._items, self._observer = (
+            scan_session,
+            scan,
+            items,
+            observer,
+        )
         self._brought = brought
         self._waiting: dict[str, list[tuple[_Entry, _Part]]] = {}
         self._done = sum(item.state == "judged" for item in items)
@@ -95,7 +100,7 @@ class Worklist:
             self._tell(listing.files[item.file_number].name)
             self._begin(_Entry(item, listing, started=time.monotonic()))
             # Where everything is known already, no crew is called together.
-            while self._waiting and not self._workshop.crew.has_room:
+            while self._waiting and not self._scan_session.worker_pool.has_room:
                 self._collect(wait=True)
             if self._waiting:
                 self._collect(wait=False)
@@ -120,15 +125,15 @@ class Worklist:
             known = self._known_before_fetching(listing, file)
             if known is not None:
                 part, record, fingerprint = known
-                self._workshop.ledger.move(
+                self._scan_session.scan_store.move(
                     self._scan.scan_id, entry.item.item_key, "triaged", sha256=sha256
                 )
                 part.rows = self._filed(entry, part, record, fingerprint)
                 entry.parts = [part]
                 return self._finish_if_done(entry)
-            stored = self._workshop.acquisition.obtain(listing, file, ask_again=True)
+            stored = self._scan_session.acquisition.obtain(listing, file, ask_again=True)
             sha256 = stored.sha256
-            self._workshop.ledger.move(
+            self._scan_session.scan_store.move(
                 self._scan.scan_id, entry.item.item_key, "fetched", sha256=sha256
             )
             found = _parts(file, stored.path, stored.members)
@@ -146,22 +151,24 @@ class Worklist:
         return self._finish_if_done(entry)
 
     def _hand_over(self, entry: _Entry, part: _Part, path: Path) -> None:
-        workshop, ledger = self._workshop, self._workshop.ledger
+        scan_session, scan_store = self._scan_session, self._scan_session.scan_store
         try:
             alone = triage_file(path)
             if (
                 path.suffix.lower() != ".json"
             ):  # read as what its name says, which the same bytes need not be elsewhere
-                ledger.remember_triage(alone.sha256 or "", asdict(alone), workshop.clock())
+                scan_store.remember_triage(alone.sha256 or "", asdict(alone), scan_session.clock())
             part.triage = triage = with_listing(alone, entry.listing.base_model)
-            ledger.move(self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage))
+            scan_store.move(
+                self._scan.scan_id, entry.item.item_key, "triaged", triage=asdict(triage)
+            )
             part.held = self._is_held(entry.listing, part.file, triage)
-            watch = workshop.watch
+            watch = scan_session.watch
             task = replace(self._task(entry.listing, part.file, triage, path), only_load=part.held)
-            part.questions = questions_of(task, workshop.settings)
-            fingerprint = workshop.fingerprint_of(watch)
+            part.questions = questions_of(task, scan_session.settings)
+            fingerprint = scan_session.fingerprint_of(watch)
             key = "held" if part.held else part.questions.key(fingerprint)
-            known = ledger.known_verdict(task.sha256, key)
+            known = scan_store.known_verdict(task.sha256, key)
             if known is not None:
                 part.rows = self._filed(entry, part, known, fingerprint)
                 return
@@ -175,12 +182,12 @@ class Worklist:
         waiting = self._waiting.setdefault(f"{task.sha256} {key}", [])
         waiting.append((entry, part))
         if len(waiting) == 1:  # else the same bytes are being judged already
-            workshop.crew.submit(f"{task.sha256} {key}", task, watch)
+            scan_session.worker_pool.submit(f"{task.sha256} {key}", task, watch)
 
     def _task(self, listing: Listing, file: RemoteFile, triage: Triage, path: Path) -> Task:
         triggers, candidates = (
-            without_minors(self._workshop, words)
-            for words in words_of(self._workshop, listing, file, triage)
+            without_minors(self._scan_session, words)
+            for words in words_of(self._scan_session, listing, file, triage)
         )
         training = triage.training
         return Task(
@@ -196,22 +203,23 @@ class Worklist:
 
     def _is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:
         """Whether a file names a registered minor, or its bytes do under another listing; it is put into the queue then."""
-        workshop = self._workshop
+        scan_session = self._scan_session
         sha256 = (triage.sha256 if triage else None) or file.sha256
-        if naming := named_minor(workshop, listing, file, triage):
-            held = workshop.held.hold(
-                naming, listing, file, triage, workshop.settings.operator, workshop.clock()
+        if naming := named_minor(scan_session, listing, file, triage):
+            held = scan_session.held.hold(
+                naming, listing, file, triage, scan_session.settings.operator, scan_session.clock()
             )
             return not held.lifted
         return (
-            sha256 is not None and workshop.held.of_bytes(sha256, workshop.minors.ids) is not None
+            sha256 is not None
+            and scan_session.held.of_bytes(sha256, scan_session.minors.ids) is not None
         )
 
     def _held_row(self, file: RemoteFile, sha256: str | None) -> dict[str, Any]:
         """What everybody is told of a held file; why it is held stands in the queue of those who look."""
         told = {
             "outcome": str(Outcome.INCONCLUSIVE),
-            "gallery_version": self._workshop.vault.gallery_version,
+            "gallery_version": self._scan_session.vault.gallery_version,
         }
         return {**_failed_row(file, sha256, NEEDS_A_LOOK, 0.0), **told}
 
@@ -221,7 +229,7 @@ class Worklist:
         """The verdict on bytes that were asked the same before under their SHA-256, so that nothing has to be fetched."""
         if file.sha256 is None or not file.url.startswith(("http://", "https://")):
             return None
-        remembered = self._workshop.ledger.known_triage(file.sha256)
+        remembered = self._scan_session.scan_store.known_triage(file.sha256)
         if (
             remembered is None or "leftovers" not in remembered
         ):  # of a version that passed over tensors
@@ -229,9 +237,13 @@ class Worklist:
         triage = with_listing(triage_from_dict(remembered), listing.base_model)
         if self._is_held(listing, file, triage):
             return None
-        questions = questions_of(self._task(listing, file, triage, Path()), self._workshop.settings)
-        fingerprint = self._workshop.fingerprint_of(self._workshop.watch)
-        record = self._workshop.ledger.known_verdict(file.sha256, questions.key(fingerprint))
+        questions = questions_of(
+            self._task(listing, file, triage, Path()), self._scan_session.settings
+        )
+        fingerprint = self._scan_session.fingerprint_of(self._scan_session.watch)
+        record = self._scan_session.scan_store.known_verdict(
+            file.sha256, questions.key(fingerprint)
+        )
         return None if record is None else (_Part(file, triage, questions), record, fingerprint)
 
     def _filed(
@@ -247,21 +259,24 @@ class Worklist:
         if part.triage is None or part.questions is None:
             raise AssertionError("only triaged files are judged")
         if not record["findings"]:
-            others = self._workshop.ledger.other_verdicts(part.triage.sha256 or "", fingerprint)
+            others = self._scan_session.scan_store.other_verdicts(
+                part.triage.sha256 or "", fingerprint
+            )
             found = [one for one in others if self._shows_somebody(one)]
             record = min(found, key=_weakness, default=record)
         asked = part.questions.as_record()
         return file_cases(
-            self._workshop, self._scan, entry.listing, part.file, part.triage, record, asked
+            self._scan_session, self._scan, entry.listing, part.file, part.triage, record, asked
         )
 
     def _shows_somebody(self, record: dict[str, Any]) -> bool:
         return any(
-            is_registered(self._workshop, finding["identity_id"]) for finding in record["findings"]
+            is_registered(self._scan_session, finding["identity_id"])
+            for finding in record["findings"]
         )
 
     def _collect(self, *, wait: bool) -> None:
-        for key, judgement in self._workshop.crew.finished(wait=wait):
+        for key, judgement in self._scan_session.worker_pool.finished(wait=wait):
             for number, (entry, part) in enumerate(
                 self._waiting.pop(key, [])
             ):  # none for what an ended scan left behind
@@ -287,19 +302,19 @@ class Worklist:
                     time.monotonic() - entry.started,
                 )
             ]
-        workshop = self._workshop
+        scan_session = self._scan_session
         if part.triage is None or part.questions is None:
             raise AssertionError("only triaged files are judged")
         # Somebody may have entered or left since the task was given out: the gallery that was searched counts.
-        searched = workshop.fingerprint_at(judgement.snapshot)
+        searched = scan_session.fingerprint_at(judgement.snapshot)
         if part.held and judgement.record["outcome"] != Outcome.FAILED:
             return [self._held_row(part.file, part.triage.sha256)]
         if remember and not part.held:
             for png in judgement.images.values():
-                workshop.docket.keep(png)
+                scan_session.case_store.keep(png)
             sha256, asked = part.triage.sha256 or "", part.questions.key(searched)
-            workshop.ledger.remember_verdict(
-                sha256, asked, judgement.record, workshop.clock(), searched
+            scan_session.scan_store.remember_verdict(
+                sha256, asked, judgement.record, scan_session.clock(), searched
             )
         return self._filed(entry, part, judgement.record, searched)
 
@@ -307,7 +322,7 @@ class Worklist:
         if any(part.rows is None for part in entry.parts):
             return
         rows = [row for part in entry.parts for row in part.rows or []]
-        self._workshop.ledger.move(
+        self._scan_session.scan_store.move(
             self._scan.scan_id, entry.item.item_key, "judged", verdict={"rows": rows}
         )
         self._done += 1

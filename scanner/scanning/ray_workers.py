@@ -64,7 +64,7 @@ class Worker:
 
 
 @dataclass(slots=True)
-class _Seat:
+class _WorkerSlot:
     """A worker and what it has in hand.
 
     Attributes:
@@ -82,7 +82,7 @@ class _Seat:
     family: str | None = None
 
 
-class RayCrew:
+class RayWorkerPool:
     """Workers of a Ray cluster, as many as it has GPUs, or CPUs without any."""
 
     def __init__(self, settings: Settings, watch: Watch, budget: Budget) -> None:
@@ -112,8 +112,8 @@ class RayCrew:
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
         self.lost_workers = 0
-        self._seats = [
-            self._new_seat() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))
+        self._slots = [
+            self._new_slot() for _ in range(gpus or max(1, int(resources.get("CPU", 1))))
         ]
 
     def _connect(self, address: str) -> None:
@@ -130,24 +130,24 @@ class RayCrew:
         except (OSError, ValueError, RuntimeError) as error:
             raise FleetUnreachable(address, str(error).strip().splitlines()[0]) from error
 
-    def _new_seat(self) -> _Seat:
+    def _new_slot(self) -> _WorkerSlot:
         hired = self._ray.remote(Worker).options(**self._place)
         worker = hired.remote(
             self._settings, self._watch.gallery_version, self._watch.templates, self._budget
         )
-        return _Seat(worker, worker.ready.remote())
+        return _WorkerSlot(worker, worker.ready.remote())
 
     @property
     def pending(self) -> int:
         return (
             len(self._queue)
             + len(self._given_up)
-            + sum(seat.task is not None for seat in self._seats)
+            + sum(slot.task is not None for slot in self._slots)
         )
 
     @property
     def has_room(self) -> bool:
-        return len(self._queue) < 2 * len(self._seats)
+        return len(self._queue) < 2 * len(self._slots)
 
     @contextmanager
     def _in_touch(self) -> Iterator[None]:
@@ -169,17 +169,17 @@ class RayCrew:
     def _look_for_others(self, watch: Watch) -> None:
         """Somebody entered or withdrew: every worker is replaced at once, and what it had in hand is done again."""
         self._watch = watch
-        for number, seat in enumerate(self._seats):
-            if seat.task is not None:
-                self._queue.insert(0, (seat.key, seat.task))
+        for number, slot in enumerate(self._slots):
+            if slot.task is not None:
+                self._queue.insert(0, (slot.key, slot.task))
             self._replace(number)
 
     def _assign(self) -> None:
-        for seat in self._seats:
-            if seat.task is None and seat.beginning is None and self._queue:
-                seat.key, seat.task = self._queue.pop(next_of(self._queue, seat.family))
-                seat.family = seat.task.family
-                seat.answer = seat.worker.judge.remote(seat.task)
+        for slot in self._slots:
+            if slot.task is None and slot.beginning is None and self._queue:
+                slot.key, slot.task = self._queue.pop(next_of(self._queue, slot.family))
+                slot.family = slot.task.family
+                slot.answer = slot.worker.judge.remote(slot.task)
 
     def finished(self, *, wait: bool) -> list[Result]:
         with self._in_touch():
@@ -190,8 +190,8 @@ class RayCrew:
         while not found and self.pending:
             under_way = {
                 reference: number
-                for number, seat in enumerate(self._seats)
-                if (reference := seat.beginning if seat.task is None else seat.answer) is not None
+                for number, slot in enumerate(self._slots)
+                if (reference := slot.beginning if slot.task is None else slot.answer) is not None
             }
             answered, _ = self._ray.wait(
                 list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0
@@ -216,43 +216,43 @@ class RayCrew:
 
     def _take(self, number: int, found: list[Result]) -> None:
         """What a worker answered: that it is ready, a judgement, or nothing any more; a lost one is replaced."""
-        seat = self._seats[number]
+        slot = self._slots[number]
         try:
-            if seat.task is None:
-                seat.pid, seat.beginning = self._ray.get(seat.beginning), None
+            if slot.task is None:
+                slot.pid, slot.beginning = self._ray.get(slot.beginning), None
                 return
-            found.append((seat.key, self._ray.get(seat.answer)))
-            self._tries.pop(seat.key, None)
+            found.append((slot.key, self._ray.get(slot.answer)))
+            self._tries.pop(slot.key, None)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause if isinstance(getattr(error, "cause", None), Exception) else error
-            found.append((seat.key, cause))
+            found.append((slot.key, cause))
         except self._ray.exceptions.RayError as error:
             self._lost(number, error)
             return
-        seat.key, seat.task, seat.answer = "", None, None
+        slot.key, slot.task, slot.answer = "", None, None
 
     def _lost(self, number: int, error: Exception) -> None:
-        seat = self._seats[number]
-        self._tries[seat.key] = self._tries.get(seat.key, 0) + 1
+        slot = self._slots[number]
+        self._tries[slot.key] = self._tries.get(slot.key, 0) + 1
         self.lost_workers += 1
         log.warning("a worker was lost (%s); its checkpoint is done again", type(error).__name__)
-        if seat.task is None:
+        if slot.task is None:
             # One that cannot even begin has no file to blame.
             cause = getattr(error, "cause", None)
-            if isinstance(cause, Exception) or self._tries[""] > MOST_TRIES * len(self._seats):
+            if isinstance(cause, Exception) or self._tries[""] > MOST_TRIES * len(self._slots):
                 raise cause if isinstance(cause, Exception) else WorkersLost(self._tries[""])
-        elif self._tries[seat.key] >= MOST_TRIES:
-            self._given_up.append((seat.key, WorkersLost(self._tries[seat.key])))
+        elif self._tries[slot.key] >= MOST_TRIES:
+            self._given_up.append((slot.key, WorkersLost(self._tries[slot.key])))
         else:
-            self._queue.insert(0, (seat.key, seat.task))
+            self._queue.insert(0, (slot.key, slot.task))
         self._replace(number)
 
     def _replace(self, number: int) -> None:
-        self._ray.kill(self._seats[number].worker, no_restart=True)
-        self._seats[number] = self._new_seat()
+        self._ray.kill(self._slots[number].worker, no_restart=True)
+        self._slots[number] = self._new_slot()
 
     def close(self) -> None:
         self._queue.clear()
         if self._ray.is_initialized():
-            for seat in self._seats:
-                self._ray.kill(seat.worker, no_restart=True)
+            for slot in self._slots:
+                self._ray.kill(slot.worker, no_restart=True)

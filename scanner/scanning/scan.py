@@ -17,9 +17,9 @@ from face_index.errors import UnknownIdentity
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import Outcome
-from scanner.scanning.pipeline import Observer, Worklist
+from scanner.scanning.pipeline import Observer, Pipeline
 from scanner.scanning.scan_store import ScanRow
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _is_open(row: dict[str, Any]) -> bool:
     )
 
 
-def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> ScanResult:
+def run_scan(scan_session: ScanSession, targets: Sequence[str], observer: Observer) -> ScanResult:
     """Scan paths, URLs or hubs; an unfinished scan of the same targets and settings is continued.
 
     Raises:
@@ -68,12 +68,12 @@ def run_scan(workshop: Workshop, targets: Sequence[str], observer: Observer) -> 
     for target in targets:
         refuse_credentials(target)
     return scan_listings(
-        workshop, " ".join(targets), _all_listings(workshop, targets, observer), observer
+        scan_session, " ".join(targets), _all_listings(scan_session, targets, observer), observer
     )
 
 
 def scan_listings(
-    workshop: Workshop,
+    scan_session: ScanSession,
     target: str,
     listings: Iterable[Listing],
     observer: Observer,
@@ -89,41 +89,47 @@ def scan_listings(
     Raises:
         FaceIndexError: the face pack cannot be used.
     """
-    now = workshop.clock()
+    now = scan_session.clock()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    watch = workshop.watch
-    scan = workshop.ledger.begin(
-        scan_id, target, workshop.fingerprint_of(watch), len(watch.gallery), now
+    watch = scan_session.watch
+    scan = scan_session.scan_store.begin(
+        scan_id, target, scan_session.fingerprint_of(watch), len(watch.gallery), now
     )
-    gaps = _list(workshop, scan.scan_id, listings, observer) if scan.listed_at is None else ()
-    Worklist(
-        workshop, scan, list(workshop.ledger.items(scan.scan_id)), observer, brought=brought
+    gaps = _list(scan_session, scan.scan_id, listings, observer) if scan.listed_at is None else ()
+    Pipeline(
+        scan_session,
+        scan,
+        list(scan_session.scan_store.items(scan.scan_id)),
+        observer,
+        brought=brought,
     ).work_off()
     if not gaps:
-        workshop.ledger.mark_finished(scan.scan_id, workshop.clock())
-    return replace(result_of(workshop, scan.scan_id), gaps=gaps)
+        scan_session.scan_store.mark_finished(scan.scan_id, scan_session.clock())
+    return replace(result_of(scan_session, scan.scan_id), gaps=gaps)
 
 
-def result_of(workshop: Workshop, scan_id: str) -> ScanResult:
+def result_of(scan_session: ScanSession, scan_id: str) -> ScanResult:
     """The rows of a scan as the ledger holds them, with the names of those who are registered or whom a case is about."""
-    scan = workshop.ledger.scan(scan_id)
+    scan = scan_session.scan_store.scan(scan_id)
     rows = [
         row
-        for item in workshop.ledger.items(scan.scan_id)
+        for item in scan_session.scan_store.items(scan.scan_id)
         if item.verdict
         for row in item.verdict["rows"]
     ]
-    standings = workshop.docket.standings({row["case_id"] for row in rows if row.get("case_id")})
+    standings = scan_session.case_store.standings(
+        {row["case_id"] for row in rows if row.get("case_id")}
+    )
     names = {
-        identity_id: _name_of(workshop, identity_id)
+        identity_id: _name_of(scan_session, identity_id)
         for identity_id in {row.get("identity_id") for row in rows}
     }
     return ScanResult(scan, tuple(_as_it_stands(row, standings, names) for row in rows))
 
 
-def _name_of(workshop: Workshop, identity_id: str | None) -> str | None:
+def _name_of(scan_session: ScanSession, identity_id: str | None) -> str | None:
     try:
-        return workshop.vault.find(identity_id).name if identity_id else None
+        return scan_session.vault.find(identity_id).name if identity_id else None
     except UnknownIdentity:
         return None  # they have withdrawn
 
@@ -143,7 +149,7 @@ def _as_it_stands(
 
 
 def _list(
-    workshop: Workshop, scan_id: str, listings: Iterable[Listing], observer: Observer
+    scan_session: ScanSession, scan_id: str, listings: Iterable[Listing], observer: Observer
 ) -> tuple[str, ...]:
     """Write down what is listed; why listings may be missing, after which the next call lists again."""
     count = 0
@@ -151,7 +157,7 @@ def _list(
         for listing in listings:
             for number, file in enumerate(listing.files):
                 # The raw response stays in crawl.db; here only what the scan needs.
-                workshop.ledger.add_item(
+                scan_session.scan_store.add_item(
                     scan_id,
                     f"{listing.hub}:{listing.listing_id}:{file.name}",
                     listing_to_dict(listing),
@@ -161,36 +167,36 @@ def _list(
                 observer.step(count, None, listing.title)
     except ListingIncomplete as error:
         return (str(error),)
-    workshop.ledger.mark_listed(scan_id, workshop.clock())
+    scan_session.scan_store.mark_listed(scan_id, scan_session.clock())
     return ()
 
 
 def _all_listings(
-    workshop: Workshop, targets: Sequence[str], observer: Observer
+    scan_session: ScanSession, targets: Sequence[str], observer: Observer
 ) -> Iterator[Listing]:
     """What all targets list; raises ListingIncomplete after that, if one of them has a gap."""
     gaps: list[str] = []
     for target in targets:
         try:
-            yield from _listings(workshop, target, observer)
+            yield from _listings(scan_session, target, observer)
         except ListingIncomplete as error:
             gaps.append(str(error))
     if gaps:
         raise ListingIncomplete("; ".join(gaps))
 
 
-def _listings(workshop: Workshop, target: str, observer: Observer) -> Iterator[Listing]:
+def _listings(scan_session: ScanSession, target: str, observer: Observer) -> Iterator[Listing]:
     """What a target lists: a hub's through crawl.db, the likeliest likeness first, so that a stopped listing goes on."""
-    hub: Hub = workshop.hubs.open(target)
+    hub: Hub = scan_session.hubs.open(target)
     if hub.name in ("folder", "url"):
         yield from listings_of(hub)
         return
     gaps: tuple[str, ...] = ()
     for step in sweep(
-        hub, target, workshop.crawl, workshop.clock, workers=workshop.settings.workers
+        hub, target, scan_session.crawl, scan_session.clock, workers=scan_session.settings.workers
     ):
         observer.step(step.listings, None, f"listing {target}")
         gaps = step.gaps
-    yield from likely(workshop.crawl, target)
+    yield from likely(scan_session.crawl, target)
     if gaps:
         raise ListingIncomplete("; ".join(gaps))

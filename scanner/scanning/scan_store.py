@@ -94,7 +94,7 @@ class Coverage:
     last_at: str
 
 
-class Ledger:
+class ScanStore:
     """The only writer of scans.db.
 
     Args:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.gallery.faiss_gallery import IndexKind
-from scanner.casework.case_records import CaseRecords, open_docket
+from scanner.casework.case_records import CaseRecords, open_case_store
 from scanner.factories import Clock, Reception, utc_now
 from scanner.identification.snapshot import Watch, watch_over
 from scanner.network import open_hubs, open_transport
@@ -18,14 +18,14 @@ from scanner.scanning.examination import Budget
 from scanner.scanning.fetching import acquisition_of
 from scanner.scanning.held_files import HeldFiles
 from scanner.scanning.judging import Bench
-from scanner.scanning.scan_store import Ledger
-from scanner.scanning.workers import Crew, LocalCrew
+from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.workers import LocalWorkerPool, WorkerPool
 from scanner.settings import Settings
 from scanner.triage.minors import RegisteredMinors
 from scanner.versions import library_versions
 
 
-class Workshop(Reception):
+class ScanSession(Reception):
     """Opened once per command; `close` when done."""
 
     def __init__(
@@ -34,23 +34,23 @@ class Workshop(Reception):
         super().__init__(settings, clock)
         self.budget = budget or Budget()
         self.crawl = CrawlStore(settings.crawl_path)
-        self.ledger = Ledger(settings.scans_path, seal=self.vault.keyed_digest("verdicts"))
-        self.docket = open_docket(settings, self.vault, clock)
-        self.records = CaseRecords(self.vault, self.docket, clock)
+        self.scan_store = ScanStore(settings.scans_path, seal=self.vault.keyed_digest("verdicts"))
+        self.case_store = open_case_store(settings, self.vault, clock)
+        self.records = CaseRecords(self.vault, self.case_store, clock)
         self.transport = open_transport(settings)
         self.hubs = open_hubs(settings, self.transport)
         self.acquisition = acquisition_of(settings, self.crawl, self.hubs, clock)
-        self._crew: Crew | None = None
+        self._worker_pool: WorkerPool | None = None
         self._watch: Watch | None = None
         self._watched: tuple[int, date] | None = None
         self._fingerprints: dict[str, str] = {}  # by snapshot
         self.minors = RegisteredMinors(self.vault, clock)
-        self.held = HeldFiles(self.ledger, self.vault)
+        self.held = HeldFiles(self.scan_store, self.vault)
 
     def close(self) -> None:
         super().close()
-        self.dismiss_crew()
-        for store in (self.transport, self.crawl, self.ledger, self.docket):
+        self.close_worker_pool()
+        for store in (self.transport, self.crawl, self.scan_store, self.case_store):
             store.close()
 
     @property
@@ -106,19 +106,19 @@ class Workshop(Reception):
         return Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
 
     @property
-    def crew(self) -> Crew:
+    def worker_pool(self) -> WorkerPool:
         """Who judges: a thread of this program, or a Ray cluster where one is configured."""
-        if self._crew is None:
+        if self._worker_pool is None:
             if self.settings.ray is None:
-                self._crew = LocalCrew(self._bench.looking_for)
+                self._worker_pool = LocalWorkerPool(self._bench.looking_for)
             else:
-                from scanner.scanning.ray_workers import RayCrew
+                from scanner.scanning.ray_workers import RayWorkerPool
 
-                self._crew = RayCrew(self.settings, self.watch, self.budget)
-        return self._crew
+                self._worker_pool = RayWorkerPool(self.settings, self.watch, self.budget)
+        return self._worker_pool
 
-    def dismiss_crew(self) -> None:
+    def close_worker_pool(self) -> None:
         """Let go of who judges; whoever is needed next is called together anew."""
-        if self._crew is not None:
-            self._crew.close()
-        self._crew = None
+        if self._worker_pool is not None:
+            self._worker_pool.close()
+        self._worker_pool = None

@@ -16,7 +16,7 @@ LOOKAHEAD = 8
 Result = tuple[str, Judgement | Exception]
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Takes tasks by key and gives their judgements back in any order."""
 
     def submit(self, key: str, task: Task, watch: Watch) -> None:
@@ -45,7 +45,7 @@ def next_of(queue: Sequence[tuple[str, Task]], family: str | None) -> int:
     return next((place for place, (_, task) in enumerate(queue) if task.family == family), 0)
 
 
-class LocalCrew:
+class LocalWorkerPool:
     """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program, Ctrl-C included."""
 
     def __init__(self, bench: Callable[[Watch], Bench]) -> None:

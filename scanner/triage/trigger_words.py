@@ -15,18 +15,18 @@ from scanner.triage.header import Triage
 from scanner.triage.minors import Naming, words_about
 
 if TYPE_CHECKING:
-    from scanner.scanning.session import Workshop
+    from scanner.scanning.session import ScanSession
 
 _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
 
 
 def words_of(
-    workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage
+    scan_session: ScanSession, listing: Listing, file: RemoteFile, triage: Triage
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Triggers that listing, header and the creator's examples tell, and words to try where they tell none."""
     told = [*listing.triggers, *triage.triggers]
     if not told:
-        told = _words_of_examples(workshop, listing)
+        told = _words_of_examples(scan_session, listing)
     triggers = usable_triggers(told)
     if triggers:
         return triggers, ()
@@ -35,16 +35,16 @@ def words_of(
     )
 
 
-def without_minors(workshop: Workshop, words: tuple[str, ...]) -> tuple[str, ...]:
+def without_minors(scan_session: ScanSession, words: tuple[str, ...]) -> tuple[str, ...]:
     """Words that may stand in a prompt: none that names a registered minor, also where a file of that name was let through."""
-    return tuple(word for word in words if workshop.minors.matcher.named_in([word]) is None)
+    return tuple(word for word in words if scan_session.minors.matcher.named_in([word]) is None)
 
 
-def _words_of_examples(workshop: Workshop, listing: Listing) -> list[str]:
+def _words_of_examples(scan_session: ScanSession, listing: Listing) -> list[str]:
     """Words at the beginning of most of the creator's example prompts; only words, and only after the safety filter."""
     if listing.declared:  # whatever it calls itself, no hub's answer is about it
         return []
-    raw = next((one.raw for one in workshop.crawl.newest(listing.hub, listing.listing_id)), "")
+    raw = next((one.raw for one in scan_session.crawl.newest(listing.hub, listing.listing_id)), "")
     try:
         prompts = [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
     except (ValueError, RecursionError):
@@ -76,7 +76,7 @@ def _prompts_in(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def named_minor(
-    workshop: Workshop, listing: Listing, file: RemoteFile, triage: Triage | None = None
+    scan_session: ScanSession, listing: Listing, file: RemoteFile, triage: Triage | None = None
 ) -> Naming | None:
     """The registered minor whom a file's listing or header names, and where; None for anybody else.
 
@@ -87,5 +87,5 @@ def named_minor(
     """
     texts = words_about(listing, file, triage)
     if triage is not None:
-        texts["examples"] = list(words_of(workshop, listing, file, triage)[0])
-    return workshop.minors.named_by(texts)
+        texts["examples"] = list(words_of(scan_session, listing, file, triage)[0])
+    return scan_session.minors.named_by(texts)

@@ -25,7 +25,7 @@ from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.api import cases, gate, operations
 from scanner.web.auth.authentication import sign_in_path
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
 from scanner.web.rendering import go, page, told
 from scanner.web.store import web_key
@@ -63,11 +63,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.premises = Premises(settings, clock)
+        app.state.app_context = AppContext(settings, clock)
         try:
             yield
         finally:
-            app.state.premises.close()
+            app.state.app_context.close()
 
     app = FastAPI(
         title="portrait-scanner",
@@ -187,7 +187,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     else:
         response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
     _add_headers(
-        response, premises_of(request).settings
+        response, app_context_of(request).settings
     )  # Starlette answers outside all middleware here
     return response
 

@@ -22,14 +22,14 @@ from scanner.web.drafts import Drafts
 from scanner.web.errors import TooManyRequests
 from scanner.web.queue.jobs import SENT, Job, Jobs
 from scanner.web.queue.outbox import Outbox
-from scanner.web.request_slots import Slots
-from scanner.web.service_pool import Desks, FaceDesk
+from scanner.web.request_slots import RequestSlots
+from scanner.web.service_pool import FaceService, ServicePool
 from scanner.web.store import WebStore, web_key
 
 _PHOTO_FORMS = 4  # forms with photos at a time: each may hold 200 MB in memory
 
 
-class Premises:
+class AppContext:
     """Stores and limits of the web app; a page that needs the vault opens it, one that checks a photo loads the face pack."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
@@ -44,16 +44,16 @@ class Premises:
         self.standings = Standings(settings)
         self.known = KnownFiles(settings, self.store, self.standings, self.jobs)
         self.receiver = Receiver(settings)
-        self.photo_slots = Slots(_PHOTO_FORMS, wait_s=30.0, each=2)
+        self.photo_slots = RequestSlots(_PHOTO_FORMS, wait_s=30.0, each=2)
         self.outbox = Outbox(settings, self.store, clock)
         self.drafts = Drafts(self.store)
-        self.desks = Desks(settings, clock)
-        self.faces = FaceDesk(settings)
+        self.services = ServicePool(settings, clock)
+        self.faces = FaceService(settings)
         self.openid: Any = None  # made with the first sign-in that needs it
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
     def close(self) -> None:
-        self.desks.close()
+        self.services.close()
         self.known.close()
         self.standings.close()
         self.store.close()
@@ -85,7 +85,7 @@ class Premises:
             path.unlink(missing_ok=True)
 
 
-def premises_of(request: Request) -> Premises:
+def app_context_of(request: Request) -> AppContext:
     """The premises of the app that a request came to."""
-    premises: Premises = request.app.state.premises
-    return premises
+    app_context: AppContext = request.app.state.app_context
+    return app_context

@@ -20,7 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from scanner.web.auth.authentication import signed_in
 from scanner.web.auth.sessions import Session
-from scanner.web.context import premises_of
+from scanner.web.context import app_context_of
 from scanner.web.errors import FormExpired, FormRefused
 
 MOST_TEXT_BYTES = 128_000
@@ -103,7 +103,7 @@ async def posted_with_files(
     if _kind(request) != "multipart/form-data":
         yield await posted(request, session)
         return
-    async with premises_of(request).photo_slots.one(session.account.account_id):
+    async with app_context_of(request).photo_slots.one(session.account.account_id):
         try:
             async with asyncio.timeout(LONGEST_S):
                 form = await _read_parts(request, lambda told: fits_session(request, session, told))
@@ -135,7 +135,7 @@ def _too_old() -> FormExpired:
 def must_be_from_here(request: Request) -> None:
     """Raise FormExpired unless a browser says that the request came from one of our own pages."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    web = premises_of(request).settings.web
+    web = app_context_of(request).settings.web
     # Both as the browser wrote them: another site's page can choose neither. Without https a reader may come by another
     # name of this machine's than the configured one.
     own = web.url if web.secure else f"http://{request.headers.get('host')}"

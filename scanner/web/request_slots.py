@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from scanner.web.errors import GateRefused
 
 
-class Slots:
+class RequestSlots:
     """A number of slots.
 
     Args:

@@ -14,18 +14,18 @@ from face_index.registration.registration import Registrar
 from face_index.vault import Vault
 from reports.cases.case import Case
 from scanner.casework.confirmation import Viewing, viewing_of
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.factories import Clock, open_calibration, open_pack, open_reader
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 
 
-class PageDesk(CaseDesk):
+class PageCaseService(CaseService):
     """A case desk with the scan ledger beside it."""
 
     @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(self.settings.scans_path, any_thread=True)
+    def scan_store(self) -> ScanStore:
+        return ScanStore(self.settings.scans_path, any_thread=True)
 
     def viewing(self, case: Case) -> Viewing:
         """How many of a case's pictures were opened on its page: a report that was saved is not yet looked at."""
@@ -41,38 +41,38 @@ class PageDesk(CaseDesk):
     def close(self) -> None:
         super().close()
         if "ledger" in self.__dict__:
-            self.ledger.close()
+            self.scan_store.close()
 
 
-class Desks:
+class ServicePool:
     """A pool; one whose request failed is closed, since its key may have been changed meanwhile."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
-        self._free: queue.LifoQueue[PageDesk] = queue.LifoQueue()
+        self._free: queue.LifoQueue[PageCaseService] = queue.LifoQueue()
 
     @contextmanager
-    def one(self, actor: str) -> Iterator[PageDesk]:
+    def one(self, actor: str) -> Iterator[PageCaseService]:
         """A desk for one request of somebody's."""
         try:
-            desk = self._free.get_nowait()
+            service = self._free.get_nowait()
         except queue.Empty:
-            desk = PageDesk(self._settings, self._clock, any_thread=True)
-        desk.actor = actor
-        desk.vault.login = (f"account {actor}",)
+            service = PageCaseService(self._settings, self._clock, any_thread=True)
+        service.actor = actor
+        service.vault.login = (f"account {actor}",)
         try:
-            yield desk
+            yield service
         except BaseException:
-            desk.close()
+            service.close()
             raise
-        self._free.put(desk)
+        self._free.put(service)
 
     def close(self) -> None:
         while not self._free.empty():
             self._free.get_nowait().close()
 
 
-class FaceDesk:
+class FaceService:
     """The face reader of this process, loaded with the first photo that somebody checks; one photo at a time."""
 
     def __init__(self, settings: Settings) -> None:

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PASSWORD = "violet kettle seven lanterns"
@@ -76,12 +76,12 @@ class Visitors:
         key = f"{name} {language} {options}"
         if key not in self._known:
             email = f"{name.lower().replace(' ', '.')}@example.org"
-            premises = Premises(Settings(home=self.home))
-            account = premises.accounts.by_email(email) or premises.accounts.create(
+            app_context = AppContext(Settings(home=self.home))
+            account = app_context.accounts.by_email(email) or app_context.accounts.create(
                 email, name, roles, PASSWORD, language
             )
-            secret = premises.sessions.begin(account, second_factor=True, agent="test browser")
-            premises.close()
+            secret = app_context.sessions.begin(account, second_factor=True, agent="test browser")
+            app_context.close()
             context = self.browser.new_context(
                 **{"viewport": DESKTOP, "locale": language, **options}
             )

@@ -323,6 +323,6 @@ def _text_of(package: PackageFiles, name: str) -> str:
 def _digest(package: PackageFiles, name: str, algorithm: str) -> bytes:
     with package.open(name) as stream:
         return hashlib.file_digest(
-            stream,
-            lambda: hashlib.new(algorithm, usedforsecurity=False),  # type: ignore[arg-type]
+            stream,  # type: ignore[arg-type]
+            lambda: hashlib.new(algorithm, usedforsecurity=False),
         ).digest()

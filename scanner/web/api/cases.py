@@ -19,12 +19,12 @@ from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
 from scanner.web.auth.sessions import Token
 from scanner.web.auth.tokens import requires
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import GateRefused, NotThere
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 STATEMENT = "eu-dsa-17"
 _SAYS_NO: dict[int | str, dict[str, Any]] = {
@@ -91,8 +91,8 @@ def list_cases(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> CaseList:
     """Cases, newest first."""
-    with here.desks.one(token.account.actor) as desk:
-        found = list(reversed(desk.docket.summaries()))
+    with here.services.one(token.account.actor) as service:
+        found = list(reversed(service.case_store.summaries()))
     wanted = [one for one in found if status in (None, one.status) and sha256 in (None, one.sha256)]
     if before is not None:
         ids = [one.case_id for one in wanted]
@@ -107,10 +107,10 @@ def show_case(
     case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]
 ) -> CaseDocument:
     """One case as it stands."""
-    with here.desks.one(token.account.actor) as desk:
-        case = _case(desk, case_id)
+    with here.services.one(token.account.actor) as service:
+        case = _case(service, case_id)
         found = next(
-            one for one in desk.docket.summaries(case.identity_id) if one.case_id == case_id
+            one for one in service.case_store.summaries(case.identity_id) if one.case_id == case_id
         )
     return _document(here, token, found)
 
@@ -123,8 +123,8 @@ def draft_statement(
     token: Annotated[Token, requires(Scope.STATEMENTS)],
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
-    with here.desks.one(token.account.actor) as desk:
-        case = desk.exported(_case(desk, case_id).case_id)
+    with here.services.one(token.account.actor) as service:
+        case = service.exported(_case(service, case_id).case_id)
         try:
             made = draft_notice(
                 STATEMENT,
@@ -132,14 +132,14 @@ def draft_statement(
                 _given(asked.fields),
                 here.clock(),
                 asked.language,
-                desk.vault.fingerprint,
+                service.vault.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error
         except (NoticeIncomplete, NoticeRefused) as error:
             raise GateRefused(422, "incomplete", str(error)) from error
-        notice_id = record_draft(desk.docket, made, token.account.name, here.clock())
-        desk.note_notice(
+        notice_id = record_draft(service.case_store, made, token.account.name, here.clock())
+        service.note_notice(
             case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT
         )
     return StatementDocument(
@@ -151,14 +151,14 @@ def _given(fields: Mapping[str, str]) -> dict[str, str]:
     return {name[:60]: value[:4_000] for name, value in list(fields.items())[:60]}
 
 
-def _case(desk: PageDesk, case_id: str) -> Case:
+def _case(service: PageCaseService, case_id: str) -> Case:
     try:
-        return desk.case(case_id)
+        return service.case(case_id)
     except UnknownCase as error:
         raise NotThere(f"no case has the id {case_id!r}") from error
 
 
-def _document(here: Premises, token: Token, case: CaseSummary) -> CaseDocument:
+def _document(here: AppContext, token: Token, case: CaseSummary) -> CaseDocument:
     fields = {
         name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)
     }

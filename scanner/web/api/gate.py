@@ -20,7 +20,7 @@ from scanner.web.api.verdicts import ScanDocument, Telling, VerdictDocument
 from scanner.web.auth.access import Scope
 from scanner.web.auth.sessions import Token
 from scanner.web.auth.tokens import requires
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.queue.jobs import Job, JobKind, JobState, Order, new_job_id
 from scanner.web.queue.outbox import must_be_postable
@@ -66,7 +66,7 @@ _BODY = {
 _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)  # type: ignore[index]
 
 router = APIRouter(prefix="/api/v1", tags=["gate"])
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 
 
 class ScanList(BaseModel):
@@ -192,13 +192,13 @@ def known_verdict(
     return _telling(here, token).verdict(rows)
 
 
-def _telling(here: Premises, token: Token) -> Telling:
+def _telling(here: AppContext, token: Token) -> Telling:
     return Telling(
         here.settings.web.url, here.standings, with_names=Scope.NAMES_READ in token.scopes
     )
 
 
-def _own(here: Premises, token: Token, job_id: str) -> Job:
+def _own(here: AppContext, token: Token, job_id: str) -> Job:
     """A scan of this account's; another's is as little there as one that never was."""
     job = here.jobs.one(job_id)
     if job.account_id != token.account.account_id:
@@ -207,7 +207,7 @@ def _own(here: Premises, token: Token, job_id: str) -> Job:
 
 
 def _take_in(
-    here: Premises,
+    here: AppContext,
     token: Token,
     order: Order,
     key: str | None,
@@ -251,7 +251,7 @@ async def _order_of_document(request: Request, account_id: str) -> Order:
 
 
 async def _order_of_upload(
-    request: Request, here: Premises, token: Token, job_id: str, webhook: str | None
+    request: Request, here: AppContext, token: Token, job_id: str, webhook: str | None
 ) -> Order:
     upload = await here.receiver.receive(request, job_id)
     try:
@@ -267,7 +267,7 @@ async def _order_of_upload(
     )  # fmt: skip
 
 
-def _must_be_postable(here: Premises, url: str) -> None:
+def _must_be_postable(here: AppContext, url: str) -> None:
     """Refuse at once what the outbox would refuse later; names are resolved again when it is posted."""
     if here.settings.webhook_secret is None:
         raise GateRefused(

@@ -18,7 +18,7 @@ from face_index.vault.state import gallery_version_of
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
-from scanner.scanning.scan_store import JudgedItem, Ledger
+from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.settings import Settings
 from scanner.web.api.declared_files import listing_of
 from scanner.web.api.verdicts import WATCHED, Standings
@@ -59,12 +59,12 @@ class KnownFiles:
         self, settings: Settings, store: WebStore, standings: Standings, jobs: Jobs
     ) -> None:
         self._settings, self._store, self._standings, self._jobs = settings, store, standings, jobs
-        self._ledger: Ledger | None = None
+        self._scan_store: ScanStore | None = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
+        if self._scan_store is not None:
+            self._scan_store.close()
 
     def rows_for(self, order: Order) -> list[dict[str, Any]] | None:
         """Rows that answer an order at once; None where the worker must look at what is asked.
@@ -119,9 +119,9 @@ class KnownFiles:
         if int(version) != gallery_version_of(self._settings.vault_path):
             return []
         with self._lock:
-            if self._ledger is None:
-                self._ledger = Ledger(self._settings.scans_path, any_thread=True)
-            return self._ledger.judged(sha256, fingerprint)
+            if self._scan_store is None:
+                self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
+            return self._scan_store.judged(sha256, fingerprint)
 
     def _found(
         self, judged: Sequence[JudgedItem], account_id: str, name: str = ""
@@ -161,7 +161,7 @@ class KnownFiles:
 
     def _was_looked_at(self, sha256: str) -> bool:
         with self._lock:
-            return self._ledger is not None and self._ledger.held_looks_at(sha256)
+            return self._scan_store is not None and self._scan_store.held_looks_at(sha256)
 
     def _cases(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Standing]:
         return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})

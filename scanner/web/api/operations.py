@@ -11,25 +11,25 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.casework.statistics import transparency
-from scanner.scanning.scan_store import Ledger
+from scanner.scanning.scan_store import ScanStore
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
 from scanner.web.auth.sessions import Token
 from scanner.web.auth.tokens import requires
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.queue.jobs import JobState
 
 router = APIRouter(tags=["operations"])
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 _SAYS_NO: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (401, 403, 429)
 }
 
 
-MESSENGER = "messenger"  # the fact that its thread renews each second or so
-_MESSENGER_LATE = timedelta(minutes=15)
+DELIVERY = "messenger"  # the fact that its thread renews each second or so
+_DELIVERY_LATE = timedelta(minutes=15)
 
 
 class Health(BaseModel):
@@ -37,7 +37,7 @@ class Health(BaseModel):
 
     status: str
     worker: bool | None = None
-    messenger: bool | None = None
+    delivery: bool | None = None
 
 
 @router.get("/healthz", response_model=Health)
@@ -51,11 +51,11 @@ def ready(here: Here, response: Response) -> Health:
     """The database can be written, a worker holds its lock, and its messenger was at the mails and webhooks lately."""
     here.store.set_fact("ready", here.clock().isoformat())
     worker = worker_lives(here)
-    messenger = worker and messenger_lives(here)
-    if not messenger:
+    delivery = worker and delivery_lives(here)
+    if not delivery:
         response.status_code = 503
-    status = "ok" if messenger else "no mail or webhook is sent" if worker else "no worker runs"
-    return Health(status=status, worker=worker, messenger=messenger)
+    status = "ok" if delivery else "no mail or webhook is sent" if worker else "no worker runs"
+    return Health(status=status, worker=worker, delivery=delivery)
 
 
 @router.get(
@@ -98,21 +98,24 @@ def month_counts(
     token: Annotated[Token, requires(Scope.TRANSPARENCY)],  # noqa: ARG001
 ) -> dict[str, Any]:
     """Counts of a month, as `portrait-scanner transparency` gives them: nobody's name."""
-    desk, ledger = CaseDesk(here.settings, here.clock), Ledger(here.settings.scans_path)
+    service, scan_store = (
+        CaseService(here.settings, here.clock),
+        ScanStore(here.settings.scans_path),
+    )
     try:
-        return transparency(desk, ledger, month)
+        return transparency(service, scan_store, month)
     finally:
-        desk.close()
-        ledger.close()
+        service.close()
+        scan_store.close()
 
 
-def messenger_lives(here: Premises) -> bool:
+def delivery_lives(here: AppContext) -> bool:
     """Whether the worker's messenger came by within the time that a long round of mails takes."""
-    seen = here.store.fact(MESSENGER)
-    return seen is not None and here.clock() - datetime.fromisoformat(seen) < _MESSENGER_LATE
+    seen = here.store.fact(DELIVERY)
+    return seen is not None and here.clock() - datetime.fromisoformat(seen) < _DELIVERY_LATE
 
 
-def worker_lives(here: Premises) -> bool:
+def worker_lives(here: AppContext) -> bool:
     """Whether a worker holds the lock of this home."""
     lock = FileLock(here.settings.web_path.with_name("worker.lock"))
     try:

@@ -17,7 +17,7 @@ from streaming_form_data.targets import BaseTarget, ValueTarget
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
-from scanner.web.request_slots import Slots
+from scanner.web.request_slots import RequestSlots
 
 LONGEST_NAME = 200  # bytes of UTF-8
 _MOST_DECLARED_BYTES = 64_000
@@ -83,7 +83,7 @@ class Receiver:
 
     def __init__(self, settings: Settings) -> None:
         self._web, self._folder = settings.web, settings.uploads_path
-        self._slots = Slots(settings.web.upload_slots, settings.web.upload_wait_s)
+        self._slots = RequestSlots(settings.web.upload_slots, settings.web.upload_wait_s)
 
     async def receive(self, request: Request, job_id: str, field: str = "listing") -> Upload:
         """The file of a request, `multipart/form-data` with a part `file`, or its plain bytes.

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from reports.cases.case_store import Docket, Standing
+from reports.cases.case_store import CaseStore, Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
@@ -123,7 +123,7 @@ class Standings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._docket: Docket | None = None
+        self._case_store: CaseStore | None = None
         self._lock = threading.Lock()
 
     def of(self, case_ids: set[str]) -> dict[str, Standing]:
@@ -131,15 +131,15 @@ class Standings:
         if not case_ids:
             return {}
         with self._lock:
-            if self._docket is None:
-                self._docket = Docket(
+            if self._case_store is None:
+                self._case_store = CaseStore(
                     self._settings.cases_path, self._settings.evidence_path, any_thread=True
                 )
-            return self._docket.standings(case_ids)
+            return self._case_store.standings(case_ids)
 
     def close(self) -> None:
-        if self._docket is not None:
-            self._docket.close()
+        if self._case_store is not None:
+            self._case_store.close()
 
 
 @dataclass(frozen=True, slots=True)

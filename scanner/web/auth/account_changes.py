@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from reports.documents.words import Translate
 from scanner.web.auth.accounts import Account
-from scanner.web.context import Premises
+from scanner.web.context import AppContext
 from scanner.web.translation import translations
 
 
-def note_change(here: Premises, account: Account, event: str, by: str, **details: object) -> None:
+def note_change(here: AppContext, account: Account, event: str, by: str, **details: object) -> None:
     """Record and mail one change.
 
     Args:
         event: a key of what `_sentences` knows, or any other event, which is recorded and not mailed.
         by: the actor who did it; the account's own where its owner did.
     """
-    with here.desks.one(by) as desk:
-        desk.vault.note(event, "vault", by, here.clock(), account=account.account_id, **details)
+    with here.services.one(by) as service:
+        service.vault.note(event, "vault", by, here.clock(), account=account.account_id, **details)
     t = translations(account.language).gettext
     sentence = _sentences(t).get(event)
     if sentence is not None:

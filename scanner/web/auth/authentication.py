@@ -12,19 +12,19 @@ from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
 from scanner.web.auth.lockout import DEVICE_S
 from scanner.web.auth.sessions import LONGEST_S, Session
-from scanner.web.context import premises_of
+from scanner.web.context import app_context_of
 from scanner.web.errors import Forbidden, SignedOut, StepMissing
 
 _LANGUAGE_COOKIE = "language"
 
 
 def _device_cookie(request: Request) -> str:
-    return "__Host-device" if premises_of(request).settings.web.secure else "device"
+    return "__Host-device" if app_context_of(request).settings.web.secure else "device"
 
 
 def session_cookie(request: Request) -> str:
     """The cookie's name; with https the browser itself then refuses one that another host or path set."""
-    return "__Host-session" if premises_of(request).settings.web.secure else "session"
+    return "__Host-session" if app_context_of(request).settings.web.secure else "session"
 
 
 def visiting(request: Request) -> Session | None:
@@ -33,7 +33,7 @@ def visiting(request: Request) -> Session | None:
     if not secret:
         return None
     if not hasattr(request.state, "session"):
-        request.state.session = premises_of(request).sessions.session(secret)
+        request.state.session = app_context_of(request).sessions.session(secret)
     session: Session | None = request.state.session
     return session
 
@@ -49,7 +49,7 @@ def begun(request: Request) -> Session:
 def signed_in(request: Request) -> Session:
     """Somebody who is signed in wholly; raises SignedOut, StepMissing, TooManyRequests."""
     session = begun(request)
-    premises_of(request).must_be_within(600, "session", session.session_id)
+    app_context_of(request).must_be_within(600, "session", session.session_id)
     missing = missing_step(session)
     if missing is not None:
         raise StepMissing(missing)
@@ -104,7 +104,7 @@ def language_of(request: Request) -> str:
 
 def set_session(request: Request, response: Any, secret: str) -> None:
     """Put a session into the browser."""
-    secure = premises_of(request).settings.web.secure
+    secure = app_context_of(request).settings.web.secure
     response.set_cookie(
         session_cookie(request),
         secret,
@@ -118,7 +118,7 @@ def set_session(request: Request, response: Any, secret: str) -> None:
 
 def forget_session(request: Request, response: Any) -> None:
     """Take it out again."""
-    secure = premises_of(request).settings.web.secure
+    secure = app_context_of(request).settings.web.secure
     response.delete_cookie(
         session_cookie(request), path="/", secure=secure, httponly=True, samesite="lax"
     )
@@ -131,7 +131,7 @@ def device_of(request: Request) -> str:
 
 def remember_device(request: Request, response: Any, account: Account) -> None:
     """Let this browser try passwords of this account even while strangers' wrong tries lock it."""
-    here = premises_of(request)
+    here = app_context_of(request)
     secret = here.accounts.lockout.trust(account.account_id, device_of(request))
     response.set_cookie(
         _device_cookie(request), secret, max_age=int(DEVICE_S), httponly=True, secure=here.settings.web.secure, samesite="lax",

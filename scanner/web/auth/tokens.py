@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 
 from scanner.web.auth.access import Scope
 from scanner.web.auth.sessions import Token
-from scanner.web.context import premises_of
+from scanner.web.context import app_context_of
 from scanner.web.errors import Forbidden, SignedOut
 
 BEARER = HTTPBearer(auto_error=False, description="A token of `portrait-scanner account token`.")
@@ -27,16 +27,18 @@ def checker_of(scope: Scope) -> Callable[..., Token]:
     """Checks a request's token; raises SignedOut, Forbidden, TooManyRequests."""
 
     def check(request: Request, credentials: Any = Depends(BEARER)) -> Token:  # noqa: B008  FastAPI's way
-        premises = premises_of(request)
-        token = premises.sessions.token(credentials.credentials) if credentials else None
+        app_context = app_context_of(request)
+        token = app_context.sessions.token(credentials.credentials) if credentials else None
         if token is None:
-            premises.must_be_within(
+            app_context.must_be_within(
                 WRONG_TOKENS_PER_MINUTE, "wrong", request.client.host if request.client else ""
             )
             raise SignedOut(
                 "send a token as `Authorization: Bearer psk_...`; this is none that counts"
             )
-        premises.must_be_within(premises.settings.web.requests_per_minute, "token", token.token_id)
+        app_context.must_be_within(
+            app_context.settings.web.requests_per_minute, "token", token.token_id
+        )
         if scope not in token.scopes:
             raise Forbidden(f"this token lacks the scope {scope}")
         return token

@@ -11,11 +11,11 @@ from datetime import timedelta
 from threading import Event
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.errors import sentence_of
 from scanner.factories import Clock
 from scanner.settings import Settings
-from scanner.web.api.operations import MESSENGER
+from scanner.web.api.operations import DELIVERY
 from scanner.web.auth.accounts import Accounts
 from scanner.web.drafts import Drafts
 from scanner.web.queue.jobs import Jobs
@@ -47,7 +47,7 @@ class _Step:
     problem: str | None = None
 
 
-class Messenger:
+class Delivery:
     """Does its steps until it is told to stop; one that fails keeps no other from being done."""
 
     def __init__(self, settings: Settings, store: WebStore, outbox: Outbox, clock: Clock) -> None:
@@ -83,7 +83,7 @@ class Messenger:
 
     def _note_success(self) -> None:
         try:
-            self.store.set_fact(MESSENGER, self.clock().isoformat())
+            self.store.set_fact(DELIVERY, self.clock().isoformat())
         except Exception:
             log.exception("the time of the last round cannot be written")
 
@@ -94,12 +94,12 @@ class Messenger:
             web.smtp_url is None and web.case_webhook is None
         ) or not self.settings.vault_path.exists():
             return
-        desk = CaseDesk(self.settings, self.clock)
+        service = CaseService(self.settings, self.clock)
         try:
             accounts = Accounts(self.store, self.clock)
-            Reminders(desk, accounts, self.outbox, web.url, web.case_webhook).send()
+            Reminders(service, accounts, self.outbox, web.url, web.case_webhook).send()
         finally:
-            desk.close()
+            service.close()
 
     def _tidy(self) -> None:
         """Forget what ended long ago, and uploads that belong to no job that waits."""

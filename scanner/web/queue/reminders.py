@@ -11,7 +11,7 @@ from reports.cases.case_store import CaseSummary
 from reports.cases.review import CaseStatus, last_review
 from reports.documents.words import Translate
 from reports.notices.tracker import Tracked, all_tracked
-from scanner.casework.service import CaseDesk
+from scanner.casework.service import CaseService
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, Accounts
 from scanner.web.queue.outbox import Outbox
@@ -33,10 +33,15 @@ class Reminders:
     """
 
     def __init__(
-        self, desk: CaseDesk, accounts: Accounts, outbox: Outbox, url: str, webhook: str | None
+        self,
+        service: CaseService,
+        accounts: Accounts,
+        outbox: Outbox,
+        url: str,
+        webhook: str | None,
     ) -> None:
-        self._desk, self._accounts, self._outbox, self._url, self._webhook = (
-            desk,
+        self._service, self._accounts, self._outbox, self._url, self._webhook = (
+            service,
             accounts,
             outbox,
             url,
@@ -45,9 +50,9 @@ class Reminders:
 
     def send(self) -> int:
         """Put what is due into the outbox; how many messages."""
-        fresh = (self._desk.clock() - _FRESH).isoformat()
+        fresh = (self._service.clock() - _FRESH).isoformat()
         count = 0
-        for case in self._desk.docket.summaries():
+        for case in self._service.case_store.summaries():
             if case.opened_at >= fresh and case.status != CaseStatus.SUPERSEDED:
                 count += self._new_case(case)
             if (
@@ -56,9 +61,11 @@ class Reminders:
                 and review.at >= fresh
             ):
                 count += self._decided(case, review)
-        for identity in self._desk.vault.identities():
+        for identity in self._service.vault.identities():
             count += self._registration(identity, fresh) + self._ending_consent(identity)
-        return count + sum(self._deadline(notice) for notice in all_tracked(self._desk.docket))
+        return count + sum(
+            self._deadline(notice) for notice in all_tracked(self._service.case_store)
+        )
 
     def _new_case(self, case: CaseSummary) -> int:
         count = 0
@@ -140,14 +147,14 @@ class Reminders:
         # Proofs are sealed: they are only opened for who came lately.
         if (
             identity.submitted_at.isoformat()
-            < (self._desk.clock() - timedelta(days=60)).isoformat()
+            < (self._service.clock() - timedelta(days=60)).isoformat()
         ):
             return False
-        proofs = self._desk.vault.proofs_of(identity.identity_id)
+        proofs = self._service.vault.proofs_of(identity.identity_id)
         return bool(proofs) and proofs[-1].checked_at.isoformat() >= fresh
 
     def _ending_consent(self, identity: Identity) -> int:
-        today, last = self._desk.clock().date(), identity.consent.expires_on
+        today, last = self._service.clock().date(), identity.consent.expires_on
         due = [
             days for days in CONSENT_REMINDERS_DAYS if identity.consent.expires_within(days, today)
         ]
@@ -167,7 +174,7 @@ class Reminders:
         return count
 
     def _deadline(self, notice: Tracked) -> int:
-        now = self._desk.clock()
+        now = self._service.clock()
         if notice.due is None or now < notice.due - DEADLINE_REMINDER:
             return 0
         overdue = notice.overdue(now)

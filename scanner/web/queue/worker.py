@@ -26,7 +26,7 @@ from crawlers.errors import CrawlError
 from crawlers.listing import Listing, listings_of
 from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
-from reports.cases.case_store import Docket
+from reports.cases.case_store import CaseStore
 from reports.errors import ReportError
 from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
@@ -35,12 +35,12 @@ from scanner.errors import FleetUnreachable, ScanError, sentence_of
 from scanner.factories import Clock, utc_now
 from scanner.identification.verdict import Outcome
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
-from scanner.scanning.session import Workshop
+from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.api.declared_files import listing_of, with_declared
 from scanner.web.api.known_files import JOB_TARGET
 from scanner.web.api.verdicts import WATCHED, Standings, Telling
-from scanner.web.queue.delivery import Messenger
+from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.jobs import SENT, Job, JobKind, Jobs
 from scanner.web.queue.outbox import Outbox
 from scanner.web.store import WebStore
@@ -79,8 +79,8 @@ class Worker:
         self.store = WebStore(settings.web_path)
         self.jobs = Jobs(self.store, clock)
         self.outbox = Outbox(settings, self.store, clock)
-        self.messenger = Messenger(settings, self.store, self.outbox, clock)
-        self._workshop: Workshop | None = None
+        self.delivery = Delivery(settings, self.store, self.outbox, clock)
+        self._scan_session: ScanSession | None = None
         self._look_again_at = float("-inf")
         self._stop = threading.Event()
 
@@ -99,13 +99,13 @@ class Worker:
             break
         else:
             return
-        messenger = threading.Thread(
-            target=self.messenger.run, args=(self._stop,), name="messenger", daemon=True
+        delivery = threading.Thread(
+            target=self.delivery.run, args=(self._stop,), name="messenger", daemon=True
         )
         try:
             self.store.forget_fact(WATCHED)  # a worker before this one may have had other settings
             self.jobs.put_back_what_ran()
-            messenger.start()
+            delivery.start()
             while not self._stop.is_set() and alive():
                 self._note_whom_we_look_for()
                 job = self.jobs.claim()
@@ -119,18 +119,18 @@ class Worker:
                         )  # what was judged lies in the store
         finally:
             self._stop.set()
-            messenger.join(timeout=15.0)
-            if self._workshop is not None:
-                self._workshop.close()
+            delivery.join(timeout=15.0)
+            if self._scan_session is not None:
+                self._scan_session.close()
             lock.release()
             self.store.close()
 
     @property
-    def workshop(self) -> Workshop:
+    def scan_session(self) -> ScanSession:
         """Opened once; base models are loaded with the first file that needs one."""
-        if self._workshop is None:
-            self._workshop = Workshop(self.settings, self.clock)
-        return self._workshop
+        if self._scan_session is None:
+            self._scan_session = ScanSession(self.settings, self.clock)
+        return self._scan_session
 
     def _note_whom_we_look_for(self) -> None:
         """Write down which verdicts are good now, so that the gate answers known files at once.
@@ -141,8 +141,8 @@ class Worker:
         if time.monotonic() < self._look_again_at:
             return
         try:
-            watch = self.workshop.watch
-            told = f"{watch.gallery_version} {self.workshop.fingerprint_of(watch)}"
+            watch = self.scan_session.watch
+            told = f"{watch.gallery_version} {self.scan_session.fingerprint_of(watch)}"
         except (
             CrawlError,
             ScanError,
@@ -166,7 +166,7 @@ class Worker:
             return
         except FleetUnreachable as error:
             log.warning("job %s waits: %s", job.job_id, error)
-            self.workshop.dismiss_crew()
+            self.scan_session.close_worker_pool()
             self.jobs.put_back(job.job_id)
             self._stop.wait(_TRY_AGAIN_S)
             return
@@ -203,21 +203,21 @@ class Worker:
         self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
 
     def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
-        workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
+        scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
-            return _told(run_scan(workshop, [job.source], progress))
+            return _told(run_scan(scan_session, [job.source], progress))
         listings = (with_declared(one, job.declared) for one in self._listings(job))
         target = f"{JOB_TARGET}{job.job_id}"
-        return _told(scan_listings(workshop, target, listings, progress, brought=True))
+        return _told(scan_listings(scan_session, target, listings, progress, brought=True))
 
     def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         """Take in what was sent, if anything was, and judge what is new among everything captured."""
-        workshop, progress = self.workshop, _Progress(self.jobs, job.job_id)
+        scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
         captures, sent, own = (
-            Captures(workshop.crawl, self.settings.captures_path),
+            Captures(scan_session.crawl, self.settings.captures_path),
             None,
             set[str](),
         )
@@ -225,10 +225,10 @@ class Worker:
             sent = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
             own = {subject_of(page, sent.name)[0] for page in captures.pages(sent.capture_id)}
         asker = job.declared.get("login")
-        for done, one in enumerate(judge_captures(workshop, captures, asker=asker), 1):
+        for done, one in enumerate(judge_captures(scan_session, captures, asker=asker), 1):
             progress.step(done, None, one.name)
             if not one.known or one.key in own:
-                rows += rows_of(one, workshop.docket)
+                rows += rows_of(one, scan_session.case_store)
         if sent and (sent.problem or sent.notes or not rows):
             reason = (
                 sent.problem
@@ -244,20 +244,20 @@ class Worker:
 
     def _listings(self, job: Job) -> Iterable[Listing]:
         if job.kind == JobKind.URL:
-            return listings_of(self.workshop.hubs.open(job.source))
+            return listings_of(self.scan_session.hubs.open(job.source))
         if job.kind == JobKind.UPLOAD:
-            self.workshop.acquisition.checkpoints.adopt(
+            self.scan_session.acquisition.checkpoints.adopt(
                 Path(job.source), job.sha256 or "", job.name
             )
             return [listing_of(job, job.job_id, self.settings.web.hub_name)]
-        holders = Inquiries(self.workshop.crawl).holders(job.source)
+        holders = Inquiries(self.scan_session.crawl).holders(job.source)
         for known in holders:
             files = tuple(file for file in known.files if file.sha256 == job.source and file.url)
             if files:
                 return [replace(known, files=files[:1])]
         # Somebody else's upload is as little known as bytes that nobody ever sent.
         sent = self.jobs.sent_by(job.account_id, job.source)
-        if (sent or holders) and self.workshop.acquisition.checkpoints.path_of(job.source):
+        if (sent or holders) and self.scan_session.acquisition.checkpoints.path_of(job.source):
             return [listing_of(sent or job, job.job_id, self.settings.web.hub_name)]
         raise CrawlError(
             f"nobody lists a file with the SHA-256 {job.source}; send the file or its address"
@@ -304,13 +304,13 @@ def taken_in(
         taking.close()
 
 
-def rows_of(one: JudgedSubject, docket: Docket) -> list[dict[str, Any]]:
+def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
     """A judged account or capture as rows of a scan: one for each case, or one for nobody."""
     shared = {
         **_NOBODY, "file": one.name, "sha256": None, "outcome": one.outcome, "samples": one.images, "reason": one.reason,
         "authorised": "; ".join(one.authorised) or None,
     }  # fmt: skip
-    cases = [docket.case(case_id) for case_id in one.cases]
+    cases = [case_store.case(case_id) for case_id in one.cases]
     return [
         {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}
         for case in cases

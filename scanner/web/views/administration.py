@@ -14,7 +14,7 @@ from scanner.web.auth.account_changes import note_change
 from scanner.web.auth.accounts import STAFF, Account, checked_email
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import AccountRefused, NotThere
 from scanner.web.forms import Form, Posted
 from scanner.web.rendering import go, page, told, whole_number
@@ -22,7 +22,7 @@ from scanner.web.translation import translations
 from scanner.web.views.case_views import page_words
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Admin = Annotated[Session, asks(Permission.ACCOUNTS)]
 _A_PAGE = 100
 _STATES = {
@@ -121,10 +121,10 @@ def audit(
         name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")
     }
     before = request.query_params.get("before", "")
-    with here.desks.one(session.account.actor) as desk:
-        entries = desk.vault.audit.found(**shown, before=whole_number(before), limit=_A_PAGE)
-        problems = desk.vault.audit.problems() if request.query_params.get("check") else None
-        head = desk.vault.audit.head
+    with here.services.one(session.account.actor) as service:
+        entries = service.vault.audit.found(**shown, before=whole_number(before), limit=_A_PAGE)
+        problems = service.vault.audit.problems() if request.query_params.get("check") else None
+        head = service.vault.audit.head
     following = entries[-1].number if len(entries) == _A_PAGE else None
     return page(
         request,
@@ -144,8 +144,8 @@ def month_counts(
     """Counts of a month; nobody's name."""
     wanted = request.query_params.get("month", "")
     month = wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{here.clock():%Y-%m}"
-    with here.desks.one(session.account.actor) as desk:
-        counts = transparency(desk, desk.ledger, month)
+    with here.services.one(session.account.actor) as service:
+        counts = transparency(service, service.scan_store, month)
     if request.query_params.get("as") == "json":
         return JSONResponse(
             counts,
@@ -169,28 +169,28 @@ def _roles(form: Form) -> list[Role]:
     return roles
 
 
-def _other(here: Premises, session: Session, account_id: str) -> Account:
+def _other(here: AppContext, session: Session, account_id: str) -> Account:
     """An account of somebody else: nobody locks themselves out, or gives themselves a role."""
     if account_id == session.account.account_id:
         raise AccountRefused("own-account")
     return _account(here, account_id)
 
 
-def _account(here: Premises, account_id: str) -> Account:
+def _account(here: AppContext, account_id: str) -> Account:
     try:
         return here.accounts.one(account_id)
     except AccountRefused as error:
         raise NotThere("no such account") from error
 
 
-def _log(here: Premises, session: Session, event: str, **details: object) -> None:
-    with here.desks.one(session.account.actor) as desk:
-        desk.vault.note(event, "vault", session.account.actor, here.clock(), **details)
+def _log(here: AppContext, session: Session, event: str, **details: object) -> None:
+    with here.services.one(session.account.actor) as service:
+        service.vault.note(event, "vault", session.account.actor, here.clock(), **details)
 
 
 def _accounts_page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     problem: Exception | None = None,
     link: str | None = None,
@@ -203,7 +203,7 @@ def _accounts_page(
 
 
 def _account_page(
-    request: Request, here: Premises, account_id: str, problem: Exception | None = None
+    request: Request, here: AppContext, account_id: str, problem: Exception | None = None
 ) -> Response:
     account = _account(here, account_id)
     return page(

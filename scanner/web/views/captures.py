@@ -25,7 +25,7 @@ from scanner.web.api.operations import worker_lives
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
 from scanner.web.queue.jobs import JobKind, JobState, Order, new_job_id
@@ -34,7 +34,7 @@ from scanner.web.translation import translations
 from scanner.web.views.case_views import page_words
 
 router = APIRouter(include_in_schema=False, prefix="/captures")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Reader = Annotated[Session, asks(Permission.CASES_READ)]
 Taker = Annotated[Session, asks(Permission.CAPTURES)]
 Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
@@ -94,7 +94,7 @@ def judge(request: Request, here: Here, session: Taker, form: Posted) -> Respons
     return go(f"/scans/{_search_again(request, here, session)}", "queued")
 
 
-def _search_again(request: Request, here: Premises, session: Session) -> str:
+def _search_again(request: Request, here: AppContext, session: Session) -> str:
     """The job that searches everything captured where something changed: one serves all who ask."""
     for waiting in here.jobs.newest(None, JobState.QUEUED, None, _A_PAGE):
         if waiting.kind == JobKind.CAPTURE and not waiting.source:
@@ -121,16 +121,16 @@ def correct(
 ) -> Response:
     """Correct what was read of a page; what was read before stays beside it."""
     try:
-        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
+        with here.services.one(session.account.actor) as service, _captures(here) as captures:
             pages = captures.pages(_named(captures, capture_id))
             if not 0 < number <= len(pages):
                 raise NotThere("no such page of a capture")
             row, changes = pages[number - 1], _changes(form)
-            desk.correct_capture(captures, row, changes, session.account.name)
+            service.correct_capture(captures, row, changes, session.account.name)
             for other in pages if form.text("all_of_account") else ():
                 if other.page_id != row.page_id and other.account == row.account:
                     account = {name: changes[name] for name in _ACCOUNT}
-                    desk.correct_capture(captures, other, account, session.account.name)
+                    service.correct_capture(captures, other, account, session.account.name)
     except (FormRefused, ValueError) as error:
         problem = (
             error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
@@ -145,8 +145,8 @@ def release(
 ) -> Response:
     """A second person's decision about what a capture may show; the search then goes on by itself."""
     try:
-        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
-            releases = Releases(captures, desk.ledger, desk.vault)
+        with here.services.one(session.account.actor) as service, _captures(here) as captures:
+            releases = Releases(captures, service.scan_store, service.vault)
             waiting = list(releases.waiting(_named(captures, capture_id)))
             if not form.text("reason"):
                 raise FormRefused("no-reason")
@@ -175,8 +175,8 @@ def remove(request: Request, capture_id: str, here: Here, session: Taker, form: 
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
-            desk.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
+        with here.services.one(session.account.actor) as service, _captures(here) as captures:
+            service.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
     except UnknownCapture as error:
         raise NotThere("no such capture") from error  # somebody else removed it
     except (FormRefused, ReviewRefused) as error:
@@ -185,7 +185,7 @@ def remove(request: Request, capture_id: str, here: Here, session: Taker, form: 
 
 
 @contextmanager
-def _captures(here: Premises) -> Iterator[Captures]:
+def _captures(here: AppContext) -> Iterator[Captures]:
     store = CrawlStore(here.settings.crawl_path)
     try:
         yield Captures(store, here.settings.captures_path)
@@ -219,12 +219,12 @@ def _price(text: str) -> float | None:
     return float(text.replace(",", "."))
 
 
-def _list_page(request: Request, here: Premises, session: Session) -> Response:
+def _list_page(request: Request, here: AppContext, session: Session) -> Response:
     start = whole_number(request.query_params.get("from")) or 0
     find = request.query_params.get("find", "").replace("\0", "").strip()[:200]
-    with here.desks.one(session.account.actor) as desk, _captures(here) as captures:
+    with here.services.one(session.account.actor) as service, _captures(here) as captures:
         rows = list(islice(captures.all(find), start, start + _A_PAGE + 1))
-        lines = list(overview(captures, rows[:_A_PAGE], desk.ledger, desk.docket))
+        lines = list(overview(captures, rows[:_A_PAGE], service.scan_store, service.case_store))
     return page(
         request, "captures.html", words=page_words(language_of(request)), lines=lines, find=find, following=start + _A_PAGE if len(rows) > _A_PAGE else None,
         may_take=session.account.may(Permission.CAPTURES), worker=worker_lives(here), most_mb=here.settings.web.max_upload_mb,
@@ -233,7 +233,7 @@ def _list_page(request: Request, here: Premises, session: Session) -> Response:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     capture_id: str,
     problem: Exception | None = None,
@@ -247,9 +247,11 @@ def _page(
             _content(captures, one, typed[1] if typed and typed[0] == one.number + 1 else None)
             for one in pages[:_MOST_SHOWN]
         ]
-        with here.desks.one(session.account.actor) as desk:
-            cases = desk.docket.resting_on(capture_id)
-            waiting = list(Releases(captures, desk.ledger, desk.vault).waiting(capture_id))
+        with here.services.one(session.account.actor) as service:
+            cases = service.case_store.resting_on(capture_id)
+            waiting = list(
+                Releases(captures, service.scan_store, service.vault).waiting(capture_id)
+            )
     person = Person(
         session.account.name, session.account.actor, (f"account {session.account.actor}",)
     )

@@ -30,7 +30,7 @@ from reports.documents.words import (
 )
 from scanner.web.errors import NotThere
 from scanner.web.rendering import page
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import translations
 
 _THUMBNAIL, _WHOLE = 144, 768
@@ -45,7 +45,7 @@ class Pair:
     control: Markup | None
 
 
-def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
+def thumbnails(service: PageCaseService, case: Case, most: int = 64) -> list[Pair]:
     """Samples with a kept picture, those at full quality first; one line in the log for the page."""
     kept = sorted(
         (one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence"
@@ -53,13 +53,13 @@ def thumbnails(desk: PageDesk, case: Case, most: int = 64) -> list[Pair]:
     pairs = [
         Pair(
             one,
-            _blurred(desk, str(one.image_sha256)),
-            _blurred(desk, one.control_sha256) if one.control_sha256 else None,
+            _blurred(service, str(one.image_sha256)),
+            _blurred(service, one.control_sha256) if one.control_sha256 else None,
         )
         for one in kept
     ]
     if pairs:
-        desk.note_shown(
+        service.note_shown(
             case, blurred=True, sha256=[str(pair.sample.image_sha256) for pair in pairs]
         )
     return pairs
@@ -73,30 +73,30 @@ class CapturedFace:
     picture: Markup
 
 
-def captured_faces(desk: PageDesk, case: Case, most: int = 64) -> list[CapturedFace]:
+def captured_faces(service: PageCaseService, case: Case, most: int = 64) -> list[CapturedFace]:
     """Faces of the captured images that count; one line in the log for the page."""
     images = case.sighting.images if case.sighting else ()
     faces = [
-        CapturedFace(one, _blurred(desk, one.face_sha256)) for one in images if one.face_sha256
+        CapturedFace(one, _blurred(service, one.face_sha256)) for one in images if one.face_sha256
     ][:most]
     if faces:
-        desk.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
+        service.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
     return faces
 
 
-def _blurred(desk: PageDesk, sha256: str) -> Markup:
-    return picture_uri(desk.docket, sha256, _THUMBNAIL, blurred=True, grey=True)
+def _blurred(service: PageCaseService, sha256: str) -> Markup:
+    return picture_uri(service.case_store, sha256, _THUMBNAIL, blurred=True, grey=True)
 
 
-def _captured(desk: PageDesk, sha256: str) -> Markup:
+def _captured(service: PageCaseService, sha256: str) -> Markup:
     """An image as somebody captured it, in any of the formats in which faces are looked for."""
     from face_index.faces.capture_faces import pixels_of
 
-    return pixels_uri(pixels_of(desk.docket.kept(sha256, "captured")), _WHOLE)
+    return pixels_uri(pixels_of(service.case_store.kept(sha256, "captured")), _WHOLE)
 
 
 def picture_response(
-    request: Request, desk: PageDesk, case: Case, sha256: str, back: str
+    request: Request, service: PageCaseService, case: Case, sha256: str, back: str
 ) -> Response:
     """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
     named = {
@@ -110,26 +110,28 @@ def picture_response(
     captured = sha256 in {one.sha256 for one in images}
     if sha256 not in named and not captured:
         raise NotThere("no such picture")
-    desk.note_shown(case, blurred=False, sha256=[sha256])
-    picture = _captured(desk, sha256) if captured else picture_uri(desk.docket, sha256, _WHOLE)
+    service.note_shown(case, blurred=False, sha256=[sha256])
+    picture = (
+        _captured(service, sha256) if captured else picture_uri(service.case_store, sha256, _WHOLE)
+    )
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
     return page(request, "picture.html", picture=picture, back=back, case=case)
 
 
-def allowed_now(desk: PageDesk, case: Case) -> str | None:
+def allowed_now(service: PageCaseService, case: Case) -> str | None:
     """What allows the use today, though it did not when the case was opened; None if nothing does or the person is gone."""
     try:
-        identity = desk.vault.find(case.identity_id)
+        identity = service.vault.find(case.identity_id)
     except UnknownIdentity:
         return None
     if identity.consent.terms == Terms.PERMITTED:
         return str(identity.consent.terms)
-    checkpoint, day = case.checkpoint, desk.clock().date()
+    checkpoint, day = case.checkpoint, service.clock().date()
     # Of what was sent to the gate only the sender says whose it is.
-    creator = None if checkpoint.hub == desk.settings.web.hub_name else checkpoint.creator
+    creator = None if checkpoint.hub == service.settings.web.hub_name else checkpoint.creator
     licence = covering_licence(
-        desk.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
+        service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )
     return f"{licence.value} – {licence.until}" if licence else None
 

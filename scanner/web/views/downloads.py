@@ -12,30 +12,30 @@ from starlette.background import BackgroundTask
 
 from reports.cases.case import Case
 from scanner.web.errors import NotThere
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 
 _MEDIA = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 
 
 def report_response(
-    desk: PageDesk, case: Case, kind: str, language: str, *, redacted: bool
+    service: PageCaseService, case: Case, kind: str, language: str, *, redacted: bool
 ) -> Response:
     """The report of a case as a file to save; `kind` is html or pdf."""
     if kind not in _MEDIA:
         raise NotThere("no such report")
     with tempfile.TemporaryDirectory(prefix="portrait-scanner-") as folder:
-        paths = desk.write_report(
+        paths = service.write_report(
             case.case_id, Path(folder), language, redacted=redacted, pdf=kind == "pdf"
         )
         data = paths[kind].read_bytes()
     return attachment(data, paths[kind].name, _MEDIA[kind])
 
 
-def bundle_response(desk: PageDesk, case: Case) -> Response:
+def bundle_response(service: PageCaseService, case: Case) -> Response:
     """The sealed evidence of a case as a zip archive; it is made in a folder that goes with the answer."""
     folder = Path(tempfile.mkdtemp(prefix="portrait-scanner-"))
     try:
-        bundle = desk.write_bundle(case.case_id, folder / "out", with_weights=False, pdf=True)
+        bundle = service.write_bundle(case.case_id, folder / "out", with_weights=False, pdf=True)
         archive = shutil.make_archive(str(folder / bundle.name), "zip", bundle.parent, bundle.name)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,7 @@ from reports.documents.words import Translate
 from scanner.web.auth.access import Permission, Role
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
@@ -37,7 +37,7 @@ from scanner.web.translation import translations
 from scanner.web.views.own_account import day_in
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Mine = Annotated[Session, asks(Permission.LIKENESS)]
 DAYS, MOST_DAYS = 730, 5 * 366
 MOST_PHOTOS = 40
@@ -109,8 +109,8 @@ def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -
             name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
             keep_photos=draft.keep_photos, documents=documents, shares_name=True,
         )  # fmt: skip
-        with here.desks.one(account.actor) as desk, here.faces.reader() as reader:
-            identity, _ = here.faces.registrar(desk.vault, reader).register(
+        with here.services.one(account.actor) as service, here.faces.reader() as reader:
+            identity, _ = here.faces.registrar(service.vault, reader).register(
                 registration, here.clock()
             )
     except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
@@ -155,7 +155,7 @@ def media_type_of(data: bytes) -> str | None:
     return next((kind for start, kind in _DOCUMENT_STARTS.items() if data.startswith(start)), None)
 
 
-def _draft(here: Premises, form: Form) -> Draft:
+def _draft(here: AppContext, form: Form) -> Draft:
     today = here.clock().date()
     name = checked_name(form.text("name", 300))
     if not form.ticked("agree"):
@@ -201,7 +201,11 @@ def _papers(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
 
 
 def _consent_page(
-    request: Request, here: Premises, session: Session, form: Form, problem: Exception | None = None
+    request: Request,
+    here: AppContext,
+    session: Session,
+    form: Form,
+    problem: Exception | None = None,
 ) -> Response:
     today = here.clock().date()
     agent = Role.AGENT in session.account.roles

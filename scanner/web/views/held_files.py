@@ -12,14 +12,14 @@ from scanner.triage.minors import RegisteredMinors
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Posted
 from scanner.web.rendering import go, page, told
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 
 router = APIRouter(include_in_schema=False, prefix="/held")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
 _MOST = 200
 
@@ -37,8 +37,8 @@ def look(request: Request, key: str, here: Here, session: Decider, form: Posted)
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(account.actor) as desk:
-            held, minors = _held(desk)
+        with here.services.one(account.actor) as service:
+            held, minors = _held(service)
             known = next((one for one in held.all(minors.ids) if one.key == key), None)
             if known is None:
                 raise FormRefused("captured-meanwhile")
@@ -52,30 +52,32 @@ def look(request: Request, key: str, here: Here, session: Decider, form: Posted)
                 form.text("decision"),
                 form.text("reason", 1_000),
                 here.clock(),
-                desk.vault.login,
+                service.vault.login,
             )
     except (FormRefused, LookRefused) as error:
         return _page(request, here, session, error)
     return go("/held", "noted")
 
 
-def waiting_for_a_look(desk: PageDesk) -> int:
+def waiting_for_a_look(service: PageCaseService) -> int:
     """How many held files nobody has settled."""
-    held, minors = _held(desk)
+    held, minors = _held(service)
     return sum(not one.settled for one in held.all(minors.ids))
 
 
-def _held(desk: PageDesk) -> tuple[HeldFiles, RegisteredMinors]:
-    return HeldFiles(desk.ledger, desk.vault), RegisteredMinors(desk.vault, desk.clock)
+def _held(service: PageCaseService) -> tuple[HeldFiles, RegisteredMinors]:
+    return HeldFiles(service.scan_store, service.vault), RegisteredMinors(
+        service.vault, service.clock
+    )
 
 
 def _page(
-    request: Request, here: Premises, session: Session, problem: Exception | None = None
+    request: Request, here: AppContext, session: Session, problem: Exception | None = None
 ) -> Response:
-    with here.desks.one(session.account.actor) as desk:
-        held, minors = _held(desk)
+    with here.services.one(session.account.actor) as service:
+        held, minors = _held(service)
         found = held.all(minors.ids)[:_MOST]
-        names = {one.identity_id: desk.vault.find(one.identity_id).name for one in found}
+        names = {one.identity_id: service.vault.find(one.identity_id).name for one in found}
     return page(
         request, "held.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
         found=[(one, names[one.identity_id], has_looked(one, session.account.actor)) for one in found],

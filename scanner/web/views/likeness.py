@@ -21,16 +21,16 @@ from scanner.scanning.scan_store import Coverage
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted, PostedWithFiles
 from scanner.web.rendering import go, page, told
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 from scanner.web.views.enrolling import MOST_DAYS, checked_document, last_day
 from scanner.web.views.own_account import day_in
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Mine = Annotated[Session, asks(Permission.LIKENESS)]
 
 
@@ -68,8 +68,10 @@ class Standing:
 def overview(request: Request, here: Here, session: Mine) -> Response:
     """Everyone this account acts for; whoever is alone goes to their own page."""
     ids = list(here.accounts.identities_of(session.account.account_id))
-    with here.desks.one(session.account.actor) as desk:
-        standings = [one for one in (standing_of(desk, identity_id) for identity_id in ids) if one]
+    with here.services.one(session.account.actor) as service:
+        standings = [
+            one for one in (standing_of(service, identity_id) for identity_id in ids) if one
+        ]
     draft = here.drafts.of(session.account.account_id, here.clock())
     return page(
         request, "likenesses.html", standings=standings, draft=draft, today=here.clock().date()
@@ -87,8 +89,8 @@ def renew(
 ) -> Response:
     """A newer consent, with another last day or other terms."""
     try:
-        with here.desks.one(session.account.actor) as desk:
-            identity = owned(here, session, desk, identity_id)
+        with here.services.one(session.account.actor) as service:
+            identity = owned(here, session, service, identity_id)
             now = here.clock()
             if not form.ticked("agree"):
                 raise FormRefused("no-consent")
@@ -103,7 +105,7 @@ def renew(
                 consent = replace(
                     consent, document_sha256=hashlib.sha256(document.data).hexdigest()
                 )
-            desk.vault.renew(identity_id, consent, session.account.actor, now)
+            service.vault.renew(identity_id, consent, session.account.actor, now)
     except (FormRefused, ConsentMissing) as error:
         return _page(request, here, session, identity_id, error)
     return go(f"/likeness/{identity_id}", "renewed")
@@ -113,8 +115,8 @@ def renew(
 def grant(request: Request, identity_id: str, here: Here, session: Mine, form: Posted) -> Response:
     """Allow a model, an uploader or a hub until a day."""
     try:
-        with here.desks.one(session.account.actor) as desk:
-            owned(here, session, desk, identity_id)
+        with here.services.one(session.account.actor) as service:
+            owned(here, session, service, identity_id)
             kind, value = form.text("kind"), form.text("value", 300)
             if kind not in list(LicenceKind):
                 raise FormRefused("no-such-choice")
@@ -124,7 +126,7 @@ def grant(request: Request, identity_id: str, here: Here, session: Mine, form: P
             if until < here.clock().date():
                 raise FormRefused("no-date", "until")
             grant_licence(
-                desk.vault, identity_id, LicenceKind(kind), value, until, note=form.text("note", 500),
+                service.vault, identity_id, LicenceKind(kind), value, until, note=form.text("note", 500),
                 actor=session.account.actor, now=here.clock(),
             )  # fmt: skip
     except FormRefused as error:
@@ -140,30 +142,30 @@ def end_licence(
     session: Mine,
     form: Posted,  # noqa: ARG001  checked
 ) -> Response:
-    with here.desks.one(session.account.actor) as desk:
-        owned(here, session, desk, identity_id)
-        if licence_id not in {one.licence_id for one in licences_of(desk.vault, identity_id)}:
+    with here.services.one(session.account.actor) as service:
+        owned(here, session, service, identity_id)
+        if licence_id not in {one.licence_id for one in licences_of(service.vault, identity_id)}:
             raise NotThere("no such licence")
-        revoke_licence(desk.vault, licence_id, session.account.actor, here.clock())
+        revoke_licence(service.vault, licence_id, session.account.actor, here.clock())
     return go(f"/likeness/{identity_id}", "ended")
 
 
 @router.get("/likeness/{identity_id}/withdraw")
 def ask_to_withdraw(request: Request, identity_id: str, here: Here, session: Mine) -> Response:
-    with here.desks.one(session.account.actor) as desk:
-        identity = owned(here, session, desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        identity = owned(here, session, service, identity_id)
     return page(request, "withdraw.html", identity=identity)
 
 
 @router.post("/likeness/{identity_id}/withdraw")
 def withdraw(identity_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
     """Erase at once; the page after it shows the receipt."""
-    with here.desks.one(session.account.actor) as desk:
-        identity = owned(here, session, desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        identity = owned(here, session, service, identity_id)
         if identity.status == Status.ACTIVE:
-            desk.vault.withdraw(identity_id, here.clock(), session.account.actor)
+            service.vault.withdraw(identity_id, here.clock(), session.account.actor)
         else:
-            desk.vault.withdraw(
+            service.vault.withdraw(
                 identity_id, here.clock(), session.account.actor, "withdrawn before approval"
             )
     return go(f"/likeness/{identity_id}")
@@ -174,8 +176,8 @@ def receipt(identity_id: str, here: Here, session: Mine) -> Response:
     """The signed erasure receipt, as `portrait-scanner receipt` checks it."""
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
-    with here.desks.one(session.account.actor) as desk:
-        found = receipt_of(desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        found = receipt_of(service, identity_id)
     if found is None:
         raise NotThere("no such receipt")
     headers = {"Content-Disposition": f'attachment; filename="erasure-{identity_id[:8]}.json"'}
@@ -186,37 +188,39 @@ def receipt(identity_id: str, here: Here, session: Mine) -> Response:
     )
 
 
-def owned(here: Premises, session: Session, desk: PageDesk, identity_id: str) -> Identity:
+def owned(
+    here: AppContext, session: Session, service: PageCaseService, identity_id: str
+) -> Identity:
     """An identity that this account acts for; anyone else's is as little there as one that never was."""
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     try:
-        return desk.vault.find(identity_id)
+        return service.vault.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such likeness") from error
 
 
-def receipt_of(desk: PageDesk, identity_id: str) -> dict[str, Any] | None:
+def receipt_of(service: PageCaseService, identity_id: str) -> dict[str, Any] | None:
     """The receipt of an erased identity."""
-    rows = desk.vault.db.table("erasures").rows_where("identity_id = ?", [identity_id])
+    rows = service.vault.db.table("erasures").rows_where("identity_id = ?", [identity_id])
     return next((json.loads(row["receipt"]) for row in rows), None)
 
 
-def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
+def standing_of(service: PageCaseService, identity_id: str) -> Standing | None:
     """Where a likeness stands; None if there is no trace of it."""
-    known = desk.docket.summaries(identity_id)
+    known = service.case_store.summaries(identity_id)
     cases = tuple(case for case in reversed(known) if case.status != CaseStatus.SUPERSEDED)
     try:
-        identity = desk.vault.find(identity_id)
+        identity = service.vault.find(identity_id)
     except UnknownIdentity:
-        gone = receipt_of(desk, identity_id)
+        gone = receipt_of(service, identity_id)
         return Standing(identity_id, None, gone, cases) if gone else None
-    proofs = desk.vault.proofs_of(identity_id)
+    proofs = service.vault.proofs_of(identity_id)
     if identity.status != Status.ACTIVE or not proofs:
         return Standing(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
-    coverage = tuple(desk.ledger.coverage(since))
-    earlier = sum(one.examined for one in desk.ledger.coverage("")) - sum(
+    coverage = tuple(service.scan_store.coverage(since))
+    earlier = sum(one.examined for one in service.scan_store.coverage("")) - sum(
         one.examined for one in coverage
     )
     return Standing(identity_id, identity, None, cases, coverage, since, max(0, earlier))
@@ -224,7 +228,7 @@ def standing_of(desk: PageDesk, identity_id: str) -> Standing | None:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     identity_id: str,
     problem: Exception | None = None,
@@ -232,15 +236,15 @@ def _page(
     if identity_id not in here.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     today = here.clock().date()
-    with here.desks.one(session.account.actor) as desk:
-        standing = standing_of(desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        standing = standing_of(service, identity_id)
         if standing is None:
             raise NotThere("no such likeness")
         if standing.identity is None:
             return page(
-                request, "erased.html", standing=standing, fingerprint=desk.vault.fingerprint
+                request, "erased.html", standing=standing, fingerprint=service.vault.fingerprint
             )
-        licences = licences_of(desk.vault, identity_id)
+        licences = licences_of(service.vault, identity_id)
     return page(
         request, "likeness.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
         standing=standing, identity=standing.identity, licences=licences, today=today, texts=CONSENT_TEXT,

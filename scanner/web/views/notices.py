@@ -30,7 +30,7 @@ from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Form, Posted
 from scanner.web.rendering import go, page, told
@@ -39,7 +39,7 @@ from scanner.web.views.downloads import attachment
 from scanner.web.views.review import case_named
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
 # In the order in which it usually goes on; what ends a notice comes last.
 _FOLLOWING = {
@@ -79,9 +79,11 @@ _KINDS = {
 def listed(request: Request, here: Here, session: Writer) -> Response:
     """Every notice with its clock; what is overdue first."""
     now = here.clock()
-    with here.desks.one(session.account.actor) as desk:
+    with here.services.one(session.account.actor) as service:
         found = [
-            one for one in all_tracked(desk.docket) if _may(session.account, template(one.template))
+            one
+            for one in all_tracked(service.case_store)
+            if _may(session.account, template(one.template))
         ]
     found.sort(
         key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at),
@@ -106,9 +108,9 @@ def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response
     """A drafted notice as PDF, DOCX or text, as often as it is needed."""
     if form not in _KINDS:
         raise NotThere("no such form of a notice")
-    with here.desks.one(session.account.actor) as desk:
+    with here.services.one(session.account.actor) as service:
         try:
-            made = drafted(desk.docket, notice_id)
+            made = drafted(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
     if not _may(session.account, made.template):
@@ -125,16 +127,16 @@ def note_event(
     request: Request, notice_id: str, here: Here, session: Writer, form: Posted
 ) -> Response:
     """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
-    with here.desks.one(session.account.actor) as desk:
+    with here.services.one(session.account.actor) as service:
         try:
-            known = tracked(desk.docket, notice_id)
+            known = tracked(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
         if not _may(session.account, template(known.template)):
             raise NotThere("no such notice")
         try:
             record_event(
-                desk.docket,
+                service.case_store,
                 notice_id,
                 form.text("event", 40),
                 session.account.name,
@@ -143,8 +145,8 @@ def note_event(
             )
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
             return page(request, "error.html", 422, problem=told(request, error), code=422)
-        desk.note_notice(
-            desk.docket.case(known.case_id), "notice-marked", session.account.actor, notice=notice_id, state=form.text("event", 40)
+        service.note_notice(
+            service.case_store.case(known.case_id), "notice-marked", session.account.actor, notice=notice_id, state=form.text("event", 40)
         )  # fmt: skip
     return go("/notices", "noted")
 
@@ -162,18 +164,18 @@ def draft(request: Request, case_id: str, here: Here, session: Writer, form: Pos
         name = _chosen(session.account, form.text("kind", 60))
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
         given = {field: value for field, value in given.items() if value}
-        with here.desks.one(session.account.actor) as desk:
-            case = desk.exported(case_named(desk, case_id).case_id)
+        with here.services.one(session.account.actor) as service:
+            case = service.exported(case_named(service, case_id).case_id)
             made = draft_notice(
                 name,
                 case,
                 given,
                 here.clock(),
                 form.text("language") or None,
-                desk.vault.fingerprint,
+                service.vault.fingerprint,
             )
-            notice_id = record_draft(desk.docket, made, session.account.name, here.clock())
-            desk.note_notice(
+            notice_id = record_draft(service.case_store, made, session.account.name, here.clock())
+            service.note_notice(
                 case, "notice-drafted", session.account.actor, notice=notice_id, template=name
             )
     except (ReportError, FormRefused) as error:
@@ -205,7 +207,7 @@ def _chosen(account: Account, name: str) -> str:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     case_id: str,
     form: Form,
@@ -216,8 +218,8 @@ def _page(
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
     kind = next((one for one in kinds if one.name == chosen), None)
     language = form.text("language") or language_of(request)
-    with here.desks.one(session.account.actor) as desk:
-        case = case_named(desk, case_id)
+    with here.services.one(session.account.actor) as service:
+        case = case_named(service, case_id)
     kinds = [one for one in kinds if one.fits(case)]
     kind = kind if kind in kinds else None
     kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))

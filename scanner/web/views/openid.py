@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from scanner.settings import OpenIdProvider
 from scanner.web.auth.accounts import Account
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import NotThere, OpenIdRefused
 from scanner.web.views.signing_in import admit
 
@@ -28,7 +28,7 @@ _SECOND_FACTORS = frozenset({"mfa", "otp", "hwk", "sms", "fpt", "face", "iris", 
 @router.get("")
 async def send_on(request: Request) -> Response:
     """On to the provider, with state and nonce in a signed cookie of ten minutes."""
-    here = premises_of(request)
+    here = app_context_of(request)
     try:
         answer: Response = await _client(here).authorize_redirect(
             request, f"{here.settings.web.url}/sign-in/openid/back"
@@ -41,7 +41,7 @@ async def send_on(request: Request) -> Response:
 @router.get("/back")
 async def come_back(request: Request) -> Response:
     """Check the provider's word, and sign in whoever it belongs to."""
-    here = premises_of(request)
+    here = app_context_of(request)
     here.must_be_within(20, "openid", request.client.host if request.client else "")
     try:
         told = await _client(here).authorize_access_token(request)
@@ -54,11 +54,13 @@ async def come_back(request: Request) -> Response:
     return await run_in_threadpool(_admitted, request, here, account, second)
 
 
-def _admitted(request: Request, here: Premises, account: Account, second_factor: bool) -> Response:
+def _admitted(
+    request: Request, here: AppContext, account: Account, second_factor: bool
+) -> Response:
     return admit(request, here, account, second_factor=second_factor, onward="")
 
 
-def _account_of(here: Premises, claims: dict[str, Any]) -> Account:
+def _account_of(here: AppContext, claims: dict[str, Any]) -> Account:
     email = str(claims.get("email") or "") if claims.get("email_verified") is True else None
     account = here.accounts.by_openid(f"{claims['iss']} {claims['sub']}", email)
     if account is None or account.disabled:
@@ -66,7 +68,7 @@ def _account_of(here: Premises, claims: dict[str, Any]) -> Account:
     return account
 
 
-def _client(here: Premises) -> Any:
+def _client(here: AppContext) -> Any:
     provider = here.settings.web.oidc
     if provider is None:
         raise NotThere("no OpenID provider is set up")

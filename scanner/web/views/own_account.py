@@ -23,13 +23,13 @@ from scanner.web.auth.authentication import (
 )
 from scanner.web.auth.passwords import provisioning_uri
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import AccountRefused, FormRefused, PasswordRefused, SignedOut, WebError
 from scanner.web.forms import Form, Posted, PostedOpenly
 from scanner.web.rendering import go, home_of, page, told
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Mine = Annotated[Session, Depends(signed_in)]
 
 
@@ -198,7 +198,7 @@ def day_in(form: Form, name: str) -> date:
         raise FormRefused("no-date", name) from error
 
 
-def _other_admins(here: Premises, account_id: str) -> bool:
+def _other_admins(here: AppContext, account_id: str) -> bool:
     from scanner.web.auth.access import Role
 
     return any(
@@ -209,7 +209,7 @@ def _other_admins(here: Premises, account_id: str) -> bool:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     problem: Exception | None = None,
     secret: str | None = None,
@@ -225,13 +225,13 @@ def _page(
     )  # fmt: skip
 
 
-def _recovery_page(request: Request, here: Premises, account: Account, onward: str) -> Response:
+def _recovery_page(request: Request, here: AppContext, account: Account, onward: str) -> Response:
     codes = here.second_factors.new_recovery_codes(account.account_id)
     return page(request, "recovery_codes.html", codes=codes, onward=f"{onward}?done=second-factor")
 
 
 def _second_factor_page(
-    request: Request, here: Premises, session: Session, problem: Exception | None = None
+    request: Request, here: AppContext, session: Session, problem: Exception | None = None
 ) -> Response:
     account = here.accounts.one(session.account.account_id)
     if account.totp_on:

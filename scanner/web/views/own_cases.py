@@ -14,11 +14,11 @@ from reports.notices.tracker import NoticeState, all_tracked
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
 from scanner.web.rendering import go, page, told
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import translations
 from scanner.web.views.case_views import (
     allowed_now,
@@ -31,7 +31,7 @@ from scanner.web.views.downloads import bundle_response, report_response
 from scanner.web.views.likeness import owned
 
 router = APIRouter(include_in_schema=False, prefix="/likeness/{identity_id}/cases/{case_id}")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Mine = Annotated[Session, asks(Permission.LIKENESS)]
 _SENT = frozenset(NoticeState) - {NoticeState.DRAFTED, NoticeState.CANCELLED}
 # What a person may take away: decisions stand, whatever they were.
@@ -48,10 +48,14 @@ def show_picture(
     request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted
 ) -> Response:
     """One picture as it is; each time is in the log."""
-    with here.desks.one(session.account.actor) as desk:
-        case = _own(here, session, desk, identity_id, case_id)
+    with here.services.one(session.account.actor) as service:
+        case = _own(here, session, service, identity_id, case_id)
         return picture_response(
-            request, desk, case, form.text("sha256", 64), f"/likeness/{identity_id}/cases/{case_id}"
+            request,
+            service,
+            case,
+            form.text("sha256", 64),
+            f"/likeness/{identity_id}/cases/{case_id}",
         )
 
 
@@ -64,10 +68,10 @@ def ask_for_report(
     form: Posted,  # noqa: ARG001  checked
 ) -> Response:
     """Ask the reviewers for a report; the case then stands higher in their queue."""
-    with here.desks.one(session.account.actor) as desk:
-        case = _own(here, session, desk, identity_id, case_id)
+    with here.services.one(session.account.actor) as service:
+        case = _own(here, session, service, identity_id, case_id)
         if not any(entry.kind == "request" for entry in case.entries):
-            desk.note_request(case.case_id, session.account.name)
+            service.note_request(case.case_id, session.account.name)
     return go(f"/likeness/{identity_id}/cases/{case_id}", "asked")
 
 
@@ -80,14 +84,14 @@ def tell(
         text = form.text("text", 4_000)
         if not text:
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.actor) as desk:
-            case = _own(here, session, desk, identity_id, case_id)
+        with here.services.one(session.account.actor) as service:
+            case = _own(here, session, service, identity_id, case_id)
             kind = (
                 "appeal"
                 if form.text("kind") == "appeal" and case.status in _DECIDED
                 else "correction"
             )
-            desk.amend(case.case_id, kind, session.account.name, text)
+            service.amend(case.case_id, kind, session.account.name, text)
     except FormRefused as error:
         return _page(request, here, session, identity_id, case_id, error)
     return go(f"/likeness/{identity_id}/cases/{case_id}", "noted")
@@ -97,21 +101,25 @@ def tell(
 def report(
     request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine
 ) -> Response:
-    with here.desks.one(session.account.actor) as desk:
-        case = _decided(_own(here, session, desk, identity_id, case_id))
-        return report_response(desk, case, kind, language_of(request), redacted=False)
+    with here.services.one(session.account.actor) as service:
+        case = _decided(_own(here, session, service, identity_id, case_id))
+        return report_response(service, case, kind, language_of(request), redacted=False)
 
 
 @router.post("/bundle")
 def bundle(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
-    with here.desks.one(session.account.actor) as desk:
-        return bundle_response(desk, _decided(_own(here, session, desk, identity_id, case_id)))
+    with here.services.one(session.account.actor) as service:
+        return bundle_response(
+            service, _decided(_own(here, session, service, identity_id, case_id))
+        )
 
 
-def _own(here: Premises, session: Session, desk: PageDesk, identity_id: str, case_id: str) -> Case:
-    owned(here, session, desk, identity_id)
+def _own(
+    here: AppContext, session: Session, service: PageCaseService, identity_id: str, case_id: str
+) -> Case:
+    owned(here, session, service, identity_id)
     try:
-        case = desk.case(case_id)
+        case = service.case(case_id)
     except UnknownCase as error:
         raise NotThere("no such case") from error
     if case.identity_id != identity_id or case.case_id != case_id:
@@ -127,18 +135,20 @@ def _decided(case: Case) -> Case:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     identity_id: str,
     case_id: str,
     problem: Exception | None = None,
 ) -> Response:
     language = language_of(request)
-    with here.desks.one(session.account.actor) as desk:
-        case = _own(here, session, desk, identity_id, case_id)
-        pairs, faces = thumbnails(desk, case, most=12), captured_faces(desk, case, most=24)
-        allowed = allowed_now(desk, case)
-        states = {one.state for one in all_tracked(desk.docket) if one.case_id == case.case_id}
+    with here.services.one(session.account.actor) as service:
+        case = _own(here, session, service, identity_id, case_id)
+        pairs, faces = thumbnails(service, case, most=12), captured_faces(service, case, most=24)
+        allowed = allowed_now(service, case)
+        states = {
+            one.state for one in all_tracked(service.case_store) if one.case_id == case.case_id
+        }
     t = translations(language).gettext
     decided = case.status in _DECIDED
     steps = [

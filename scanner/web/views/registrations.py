@@ -16,16 +16,16 @@ from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, holder_actor
 from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
 from scanner.web.rendering import go, page, told
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 from scanner.web.views.downloads import attachment
 from scanner.web.views.enrolling import media_type_of
 
 router = APIRouter(include_in_schema=False, prefix="/registrations")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Decider = Annotated[Session, asks(Permission.REGISTRATIONS)]
 _SHOWN = 500
 _LARGEST = 420
@@ -35,10 +35,10 @@ _LARGEST = 420
 def listed(request: Request, here: Here, session: Decider) -> Response:
     """Who waits first, then everyone registered."""
     wanted = request.query_params.get("q", "")[:200].casefold()
-    with here.desks.one(session.account.actor) as desk:
+    with here.services.one(session.account.actor) as service:
         people = [
             one
-            for one in desk.vault.identities()
+            for one in service.vault.identities()
             if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
         ]
     waiting = sorted(
@@ -66,10 +66,10 @@ def read_document(
     form: Posted,  # noqa: ARG001  checked
 ) -> Response:
     """A paper as a file to look at; who read it is in the log."""
-    with here.desks.one(session.account.actor) as desk:
-        _identity(desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        _identity(service, identity_id)
         try:
-            data = desk.vault.read_document(
+            data = service.vault.read_document(
                 identity_id, document_id, session.account.actor, here.clock()
             )
         except UnknownIdentity as error:
@@ -89,13 +89,13 @@ def compare(
 ) -> Response:
     """Photos beside the papers that are pictures; each look is in the log."""
     actor, now = session.account.actor, here.clock()
-    with here.desks.one(actor) as desk:
-        identity = _identity(desk, identity_id)
+    with here.services.one(actor) as service:
+        identity = _identity(service, identity_id)
         papers = [
-            (one, desk.vault.read_document(identity_id, one.document_id, actor, now))
-            for one in desk.vault.documents_of(identity_id)
+            (one, service.vault.read_document(identity_id, one.document_id, actor, now))
+            for one in service.vault.documents_of(identity_id)
         ]
-        photos = desk.vault.show_photos(identity_id, actor, now)
+        photos = service.vault.show_photos(identity_id, actor, now)
     return page(
         request, "compare.html", identity=identity, photos=[_shown(photo) for photo in photos],
         papers=[(one.kind, _shown(data) if media_type_of(data) != "application/pdf" else None, one.document_id) for one, data in papers],
@@ -117,8 +117,8 @@ def approve(
 ) -> Response:
     account, now = session.account, here.clock()
     try:
-        with here.desks.one(account.actor) as desk:
-            identity = _identity(desk, identity_id)
+        with here.services.one(account.actor) as service:
+            identity = _identity(service, identity_id)
             if _brought(here, account, identity):
                 raise NotDecidable(
                     "who brought a registration, or acts for the person, cannot approve it as well"
@@ -126,13 +126,13 @@ def approve(
             kind = form.text("proof", 100)
             if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
-            if not _has_looked(desk, identity_id, account.actor):
+            if not _has_looked(service, identity_id, account.actor):
                 raise FormRefused("not-opened")
             seen = next(
-                (one.sha256 for one in desk.vault.documents_of(identity_id) if one.kind == kind),
+                (one.sha256 for one in service.vault.documents_of(identity_id) if one.kind == kind),
                 None,
             )
-            desk.vault.approve(
+            service.vault.approve(
                 identity.identity_id,
                 account.actor,
                 Proof(kind, seen, account.actor, now),
@@ -152,40 +152,42 @@ def reject(
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.actor) as desk:
-            _identity(desk, identity_id)
-            desk.vault.reject(identity_id, session.account.actor, form.text("reason"), here.clock())
+        with here.services.one(session.account.actor) as service:
+            _identity(service, identity_id)
+            service.vault.reject(
+                identity_id, session.account.actor, form.text("reason"), here.clock()
+            )
     except (FaceIndexError, FormRefused) as error:
         return _page(request, here, session, identity_id, error)
     return go("/registrations", "rejected")
 
 
-def _brought(here: Premises, account: Account, identity: Identity) -> bool:
+def _brought(here: AppContext, account: Account, identity: Identity) -> bool:
     """Whether somebody brought a registration, by whatever name they had then, or acts for the person."""
     acting = {one.account_id for one in here.accounts.acting_for(identity.identity_id)}
     own = {account.email, holder_actor(account.account_id)}
     return account.account_id in acting or identity.submitted_by.strip().casefold() in own
 
 
-def _as_shown_to(here: Premises, account: Account, identity: Identity) -> Identity:
+def _as_shown_to(here: AppContext, account: Account, identity: Identity) -> Identity:
     """A registration without what would tell whoever brought it that the face is somebody's who is registered."""
     hidden = identity.status == Status.CONFLICT and _brought(here, account, identity)
     return replace(identity, status=Status.PENDING) if hidden else identity
 
 
-def _has_looked(desk: PageDesk, identity_id: str, actor: str) -> bool:
+def _has_looked(service: PageCaseService, identity_id: str, actor: str) -> bool:
     """Whether somebody opened every paper that was sent, as the audit log knows."""
     read = {
         entry.details.get("document_sha256")
-        for entry in desk.vault.audit.about(identity_id)
+        for entry in service.vault.audit.about(identity_id)
         if entry.event == "document read" and entry.actor == actor
     }
-    return {one.sha256 for one in desk.vault.documents_of(identity_id)} <= read
+    return {one.sha256 for one in service.vault.documents_of(identity_id)} <= read
 
 
-def _identity(desk: PageDesk, identity_id: str) -> Identity:
+def _identity(service: PageCaseService, identity_id: str) -> Identity:
     try:
-        identity = desk.vault.find(identity_id)
+        identity = service.vault.find(identity_id)
     except UnknownIdentity as error:
         raise NotThere("no such registration") from error
     if identity.identity_id != identity_id:
@@ -195,23 +197,25 @@ def _identity(desk: PageDesk, identity_id: str) -> Identity:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     identity_id: str,
     problem: Exception | None = None,
 ) -> Response:
-    with here.desks.one(session.account.actor) as desk:
-        identity = _identity(desk, identity_id)
+    with here.services.one(session.account.actor) as service:
+        identity = _identity(service, identity_id)
         own = _brought(here, session.account, identity)
-        alike = [] if own else desk.vault.lookalikes_of(identity_id)
+        alike = [] if own else service.vault.lookalikes_of(identity_id)
         if alike:
-            desk.vault.note("look-alikes shown", identity_id, session.account.actor, here.clock())
+            service.vault.note(
+                "look-alikes shown", identity_id, session.account.actor, here.clock()
+            )
         facts = {
-            "documents": desk.vault.documents_of(identity_id),
+            "documents": service.vault.documents_of(identity_id),
             "lookalikes": alike,
-            "namesakes": [] if own else desk.vault.namesakes_of(identity),
-            "consents": desk.vault.consents_of(identity_id),
-            "proofs": desk.vault.proofs_of(identity_id),
+            "namesakes": [] if own else service.vault.namesakes_of(identity),
+            "consents": service.vault.consents_of(identity_id),
+            "proofs": service.vault.proofs_of(identity_id),
         }
     brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
     today = here.clock().date()

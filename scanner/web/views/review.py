@@ -13,11 +13,11 @@ from reports.notices.tracker import all_tracked
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
 from scanner.web.rendering import go, page, told, whole_number
-from scanner.web.service_pool import PageDesk
+from scanner.web.service_pool import PageCaseService
 from scanner.web.views.case_views import (
     allowed_now,
     captured_faces,
@@ -31,7 +31,7 @@ from scanner.web.views.held_files import waiting_for_a_look
 from scanner.web.views.urgency import queue_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Reader = Annotated[Session, asks(Permission.CASES_READ)]
 Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
 Viewer = Annotated[Session, asks(Permission.IMAGES)]
@@ -60,10 +60,10 @@ def decide_many(request: Request, here: Here, session: Decider, form: Posted) ->
             raise FormRefused("no-reason")
         if form.text("decision") == Decision.CONFIRM:
             raise FormRefused("one-by-one")
-        with here.desks.one(session.account.actor) as desk:
+        with here.services.one(session.account.actor) as service:
             for case_id in ids[:200]:
                 try:
-                    desk.review(case_id, session.account.name, form.text("decision"), reason)
+                    service.review(case_id, session.account.name, form.text("decision"), reason)
                 except (ReviewRefused, UnknownCase) as error:
                     refused.append(f"{case_id}: {error}")
     except FormRefused as error:
@@ -83,9 +83,11 @@ def show_picture(
     request: Request, case_id: str, here: Here, session: Viewer, form: Posted
 ) -> Response:
     """One picture as it is; each time is in the log."""
-    with here.desks.one(session.account.actor) as desk:
-        case = case_named(desk, case_id)
-        return picture_response(request, desk, case, form.text("sha256", 64), f"/cases/{case_id}")
+    with here.services.one(session.account.actor) as service:
+        case = case_named(service, case_id)
+        return picture_response(
+            request, service, case, form.text("sha256", 64), f"/cases/{case_id}"
+        )
 
 
 @router.post("/{case_id}/review")
@@ -94,9 +96,9 @@ def decide(request: Request, case_id: str, here: Here, session: Decider, form: P
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.actor) as desk:
-            case = case_named(desk, case_id)
-            desk.review(
+        with here.services.one(session.account.actor) as service:
+            case = case_named(service, case_id)
+            service.review(
                 case.case_id, session.account.name, form.text("decision"), form.text("reason")
             )
     except (FormRefused, ReviewRefused) as error:
@@ -112,12 +114,14 @@ def add_entry(
     try:
         if not form.text("text"):
             raise FormRefused("no-reason")
-        with here.desks.one(session.account.actor) as desk:
-            case = case_named(desk, case_id)
+        with here.services.one(session.account.actor) as service:
+            case = case_named(service, case_id)
             if form.text("kind") == "note":
-                desk.note(case.case_id, session.account.name, form.text("text"))
+                service.note(case.case_id, session.account.name, form.text("text"))
             else:
-                desk.amend(case.case_id, form.text("kind"), session.account.name, form.text("text"))
+                service.amend(
+                    case.case_id, form.text("kind"), session.account.name, form.text("text")
+                )
     except (FormRefused, ReviewRefused) as error:
         return _page(request, here, session, case_id, error)
     return go(f"/cases/{case_id}", "noted")
@@ -126,25 +130,25 @@ def add_entry(
 @router.get("/{case_id}/report.{kind}")
 def report(request: Request, case_id: str, kind: str, here: Here, session: Exporter) -> Response:
     """The report as HTML or PDF; `?redacted=yes`, or anything but `no`, is the copy for a hub."""
-    with here.desks.one(session.account.actor) as desk:
-        case = case_named(desk, case_id)
+    with here.services.one(session.account.actor) as service:
+        case = case_named(service, case_id)
         redacted = request.query_params.get("redacted", "no") != "no"
-        return report_response(desk, case, kind, language_of(request), redacted=redacted)
+        return report_response(service, case, kind, language_of(request), redacted=redacted)
 
 
 @router.post("/{case_id}/bundle")
 def bundle(request: Request, case_id: str, here: Here, session: Exporter, form: Posted) -> Response:  # noqa: ARG001  checked
     try:
-        with here.desks.one(session.account.actor) as desk:
-            return bundle_response(desk, case_named(desk, case_id))
+        with here.services.one(session.account.actor) as service:
+            return bundle_response(service, case_named(service, case_id))
     except ReportError as error:
         return _page(request, here, session, case_id, error)
 
 
-def case_named(desk: PageDesk, case_id: str) -> Case:
+def case_named(service: PageCaseService, case_id: str) -> Case:
     """The case of exactly that id; raises NotThere."""
     try:
-        case = desk.case(case_id)
+        case = service.case(case_id)
     except UnknownCase as error:
         raise NotThere("no such case") from error
     if case.case_id != case_id:
@@ -153,14 +157,14 @@ def case_named(desk: PageDesk, case_id: str) -> Case:
 
 
 def _queue_page(
-    request: Request, here: Premises, session: Session, problem: str | None = None
+    request: Request, here: AppContext, session: Session, problem: str | None = None
 ) -> Response:
     told_by = request.query_params
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
-    with here.desks.one(session.account.actor) as desk:
-        queued = queue_of(desk.docket.summaries(), here.clock())
-        registered = {one.identity_id for one in desk.vault.identities()}
-        held = waiting_for_a_look(desk) if session.account.may(Permission.CASES_DECIDE) else 0
+    with here.services.one(session.account.actor) as service:
+        queued = queue_of(service.case_store.summaries(), here.clock())
+        registered = {one.identity_id for one in service.vault.identities()}
+        held = waiting_for_a_look(service) if session.account.may(Permission.CASES_DECIDE) else 0
     hubs = sorted({one.case.hub for one in queued})
     wanted = [
         one
@@ -191,22 +195,24 @@ def _says(case: object, wanted: str) -> bool:
 
 def _page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     case_id: str,
     problem: Exception | None = None,
 ) -> Response:
     language, account = language_of(request), session.account
-    with here.desks.one(account.actor) as desk:
-        case = case_named(desk, case_id)
-        pairs, faces = thumbnails(desk, case), captured_faces(desk, case)
-        notices = [one for one in all_tracked(desk.docket) if one.case_id == case.case_id]
+    with here.services.one(account.actor) as service:
+        case = case_named(service, case_id)
+        pairs, faces = thumbnails(service, case), captured_faces(service, case)
+        notices = [one for one in all_tracked(service.case_store) if one.case_id == case.case_id]
         standing = {
-            "allowed_now": allowed_now(desk, case),
-            "withdrawn": desk.has_withdrawn(case),
-            "viewing": desk.viewing(case),
+            "allowed_now": allowed_now(service, case),
+            "withdrawn": service.has_withdrawn(case),
+            "viewing": service.viewing(case),
         }
-        notes = [entry for entry in desk.docket.entries(case.case_id) if entry.kind == "note"]
+        notes = [
+            entry for entry in service.case_store.entries(case.case_id) if entry.kind == "note"
+        ]
     return page(
         request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
         **standing, notices=notices, notes=notes, now=here.clock(), decisions=list(Decision), may={str(one) for one in account.permissions},

@@ -24,7 +24,7 @@ from scanner.web.api.verdicts import ScanDocument, Telling
 from scanner.web.auth.access import Permission
 from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import FormExpired, FormRefused, WebError
 from scanner.web.forms import Posted, fits_session, must_be_from_here
 from scanner.web.queue.jobs import JobKind, JobState, Order, new_job_id
@@ -33,7 +33,7 @@ from scanner.web.views.case_views import page_words
 from scanner.web.views.downloads import attachment
 
 router = APIRouter(include_in_schema=False, prefix="/scans")
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 Reader = Annotated[Session, asks(Permission.SCANS_READ)]
 Writer = Annotated[Session, asks(Permission.SCANS_WRITE)]
 _A_PAGE = 50
@@ -199,7 +199,7 @@ def order_of(target: str, account_id: str, roots: tuple[str, ...]) -> Order:
     return Order(account_id, JobKind.TARGET, str(place.resolve()), str(place))
 
 
-def _telling(here: Premises, session: Session) -> Telling:
+def _telling(here: AppContext, session: Session) -> Telling:
     return Telling(
         here.settings.web.url, here.standings, with_names=session.account.may(Permission.CASES_READ)
     )
@@ -207,7 +207,7 @@ def _telling(here: Premises, session: Session) -> Telling:
 
 def _list_page(
     request: Request,
-    here: Premises,
+    here: AppContext,
     session: Session,
     problem: Exception | None = None,
     target: str = "",

@@ -23,14 +23,14 @@ from scanner.web.auth.authentication import (
     visiting,
 )
 from scanner.web.auth.sessions import Session
-from scanner.web.context import Premises, premises_of
+from scanner.web.context import AppContext, app_context_of
 from scanner.web.errors import AccountRefused, NotThere, PasswordRefused
 from scanner.web.forms import Form, PostedOpenly
 from scanner.web.rendering import go, home_of, page, told
 from scanner.web.translation import translations
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[Premises, Depends(premises_of)]
+Here = Annotated[AppContext, Depends(app_context_of)]
 _TRIES_PER_MINUTE = 20
 _MAILS_PER_MINUTE = 5
 _MAILS_PER_ADDRESS = 2
@@ -158,7 +158,7 @@ def mail_new_password_link(request: Request, here: Here, form: PostedOpenly) -> 
     return _mail_link(request, here, form, "forgotten")
 
 
-def _mail_link(request: Request, here: Premises, form: Form, reason: str) -> Response:
+def _mail_link(request: Request, here: AppContext, form: Form, reason: str) -> Response:
     here.must_be_within(_MAILS_PER_MINUTE, "mail", _address(request))
     try:
         if here.settings.web.smtp_url is None:
@@ -173,7 +173,7 @@ def _mail_link(request: Request, here: Premises, form: Form, reason: str) -> Res
     return response
 
 
-def _send_what_fits(here: Premises, email: str, language: str, reason: str) -> None:
+def _send_what_fits(here: AppContext, email: str, language: str, reason: str) -> None:
     account = here.accounts.by_email(email)
     if account is not None and not account.disabled:
         _send_link(here, account.email, account.roles, account.language, known=True)
@@ -182,7 +182,7 @@ def _send_what_fits(here: Premises, email: str, language: str, reason: str) -> N
 
 
 def _send_link(
-    here: Premises, email: str, roles: tuple[Role, ...], language: str, *, known: bool
+    here: AppContext, email: str, roles: tuple[Role, ...], language: str, *, known: bool
 ) -> None:
     t = translations(language).gettext
     link = f"{here.settings.web.url}/invitation/{here.accounts.invite(email, roles, 'the person')}"
@@ -193,7 +193,7 @@ def _send_link(
 
 
 def admit(
-    request: Request, here: Premises, account: Account, *, second_factor: bool, onward: str
+    request: Request, here: AppContext, account: Account, *, second_factor: bool, onward: str
 ) -> Response:
     """A new session for whoever gave the right secret; what the browser held before counts no more."""
     old = visiting(request)
@@ -216,7 +216,11 @@ def admit(
 
 
 def _sign_in_page(
-    request: Request, here: Premises, problem: str | None = None, status: int = 200, email: str = ""
+    request: Request,
+    here: AppContext,
+    problem: str | None = None,
+    status: int = 200,
+    email: str = "",
 ) -> Response:
     web = here.settings.web
     return page(
