@@ -117,7 +117,7 @@ class PlainLoop:
                 det_size=scan_session.pack.detection_size,
             )
         self._templates = np.concatenate(
-            [prototypes for _, prototypes in scan_session.watch.templates]
+            [prototypes for _, prototypes in scan_session.take_snapshot().templates]
         )
 
     def images_a_second(self, paths: list[Path]) -> float:

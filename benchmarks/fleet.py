@@ -21,8 +21,8 @@ from ray.cluster_utils import Cluster
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Judgement, Task
+from scanner.scanning.examination import Policy
+from scanner.scanning.judging import Examined, SamplingRequest
 from scanner.scanning.ray_workers import RayWorkerPool
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -36,7 +36,7 @@ class Silent:
         pass
 
 
-def tasks() -> list[tuple[str, Task]]:
+def tasks() -> list[tuple[str, SamplingRequest]]:
     found = []
     for file in load_world().files:
         if file.group in ("registered", "stranger", "style", "object"):
@@ -45,14 +45,14 @@ def tasks() -> list[tuple[str, Task]]:
             found.append(
                 (
                     file.file,
-                    Task(file.path, str(triage.sha256), triage.kind, triage.family, triggers),
+                    SamplingRequest(file.path, str(triage.sha256), triage.kind, triage.family, triggers),
                 )
             )
     return found
 
 
 def work_off(
-    worker_pool: RayWorkerPool, work: list[tuple[str, Task]]
+    worker_pool: RayWorkerPool, work: list[tuple[str, SamplingRequest]]
 ) -> tuple[dict[str, Any], float]:
     started = time.monotonic()
     for key, task in work:
@@ -60,7 +60,7 @@ def work_off(
     found: dict[str, Any] = {}
     while worker_pool.pending:
         for key, judgement in worker_pool.finished(wait=True):
-            assert isinstance(judgement, Judgement), judgement
+            assert isinstance(judgement, Examined), judgement
             assert key not in found, "reported twice"
             record = judgement.record
             found[key] = (
@@ -71,7 +71,7 @@ def work_off(
     return found, time.monotonic() - started
 
 
-def warmed(worker_pool: RayWorkerPool, work: list[tuple[str, Task]]) -> RayWorkerPool:
+def warmed(worker_pool: RayWorkerPool, work: list[tuple[str, SamplingRequest]]) -> RayWorkerPool:
     """Every worker has loaded its base model and drawn once."""
     for _ in range(2):
         work_off(worker_pool, work[: 2 * len(worker_pool._slots)])
@@ -94,7 +94,7 @@ def main() -> None:
     home = Path(tempfile.mkdtemp())
     scan_session = ScanSession(demo_settings(Settings(home=home, device="cpu")))
     register_world(scan_session, Silent())
-    watch = scan_session.watch
+    snapshot = scan_session.take_snapshot()
     scan_session.close()
     work = tasks()
     cluster = Cluster(
@@ -105,7 +105,7 @@ def main() -> None:
     settings = Settings(home=home, face_pack="miniature", device="cpu", ray=cluster.address)
 
     def worker_pool_of(size: int) -> RayWorkerPool:
-        worker_pool = RayWorkerPool(settings, watch, Budget())
+        worker_pool = RayWorkerPool(settings, snapshot, Policy())
         for slot in worker_pool._slots[size:]:
             ray.kill(slot.worker, no_restart=True)
         del worker_pool._slots[size:]

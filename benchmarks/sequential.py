@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from scanner.identification.intervals import EVIDENCE, SCREENING, Schedule, jackknifed_angle
+from scanner.identification.intervals import CONFIRMATION, SCREENING, Schedule, jackknifed_angle
 
 Floats = npt.NDArray[np.floating]
 CHECKPOINTS, PART = 40_000, 2_000
@@ -82,14 +82,14 @@ def work_out_level(schedule: Schedule) -> float:
 
 def main() -> int:
     if sys.argv[1:] == ["levels"]:
-        for name, schedule in (("screening", SCREENING), ("evidence", EVIDENCE)):
+        for name, schedule in (("screening", SCREENING), ("evidence", CONFIRMATION)):
             print(name, schedule.per_look, schedule.looks, work_out_level(schedule), flush=True)
         return 0
     record, agreed = {}, True
     print(
         f"{'schedule':12} {'looks':>12} {'rule':18} {'nominal':>8} {'measured':>9} {'95 % interval':>18} {'above':>7} {'below':>7}"
     )
-    for name, schedule in (("screening", SCREENING), ("evidence", EVIDENCE)):
+    for name, schedule in (("screening", SCREENING), ("evidence", CONFIRMATION)):
         counts = stops(schedule, 20_261_124, CHECKPOINTS, [schedule.level, 0.05])
         for rule, level in (("repeated interval", schedule.level), ("plain interval", 0.05)):
             above, below = counts[level]

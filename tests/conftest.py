@@ -39,8 +39,8 @@ from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Bench, Task, bench_from
+from scanner.scanning.examination import Policy
+from scanner.scanning.judging import CheckpointExaminer, SamplingRequest, examiner_from
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from tests.servers.files import FileServer, serve_files
@@ -197,16 +197,16 @@ def miniature_sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     )
 
 
-def task_of(path: Path) -> Task:
+def task_of(path: Path) -> SamplingRequest:
     """A file as the scan hands it over, without a listing."""
     triage = triage_file(path)
     triggers = usable_triggers(triage.triggers)
     candidates = () if triggers else candidate_words([path.stem])
-    return Task(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
+    return SamplingRequest(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
 
 
 @pytest.fixture(scope="session")
-def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def examiner(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> CheckpointExaminer:
     """A worker that looks for the people of the world and thirty others."""
     templates = []
     for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
@@ -215,7 +215,7 @@ def bench(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPath
         )
         templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
     settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
-    return bench_from(settings, templates, 1, Budget())
+    return examiner_from(settings, templates, 1, Policy())
 
 
 class Silent:

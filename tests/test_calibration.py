@@ -31,7 +31,7 @@ from face_index.gallery.metrics import (
     rate,
     rate_over_subjects,
 )
-from scanner.identification.snapshot import watch_over
+from scanner.identification.snapshot import take_snapshot
 
 VERSION = PackVersion("pack", "ab" * 32, 48)
 Floats = npt.NDArray[np.floating]
@@ -131,11 +131,11 @@ class TestCrowding:
         templates[1:30] = templates[0] + 0.9 * templates[1:30]  # many who look like the first
         templates /= np.linalg.norm(templates, axis=1, keepdims=True)
         people = [(f"id-{number}", vector[None]) for number, vector in enumerate(templates)]
-        watch = watch_over(VERSION, people, 7, IndexKind.EXACT, calibration, (0.001, 0.02))
-        assert watch.thresholds_of("id-0").match > watch.thresholds.match
-        assert watch.thresholds_of("nobody") == watch.thresholds
-        assert np.mean(list(watch.crowding.values())) == pytest.approx(1.0, abs=0.15)
-        best = watch.closest(templates[0])
+        snapshot = take_snapshot(VERSION, people, 7, IndexKind.EXACT, calibration, (0.001, 0.02))
+        assert snapshot.thresholds_of("id-0").match > snapshot.thresholds.match
+        assert snapshot.thresholds_of("nobody") == snapshot.thresholds
+        assert np.mean(list(snapshot.crowding.values())) == pytest.approx(1.0, abs=0.15)
+        best = snapshot.closest(templates[0])
         assert best[0].identity_id == "id-0"
 
     def test_equal_neighbourhoods_stay_equal(self) -> None:
@@ -146,15 +146,15 @@ class TestCrowding:
         people = [
             (f"id-{number}", vector[None]) for number, vector in enumerate(population(20, 6)[0])
         ]
-        watch = watch_over(VERSION, people, 1, IndexKind.EXACT, calibration, (0.001, 0.02))
-        assert watch.crowding == {}
-        assert watch.thresholds.match == calibration.threshold(20, 0.001)
-        assert watch.thresholds.min_margin == calibration.runner_up_margin
+        snapshot = take_snapshot(VERSION, people, 1, IndexKind.EXACT, calibration, (0.001, 0.02))
+        assert snapshot.crowding == {}
+        assert snapshot.thresholds.match == calibration.threshold(20, 0.001)
+        assert snapshot.thresholds.min_margin == calibration.runner_up_margin
 
     def test_without_a_calibration_nothing_can_be_a_match(self) -> None:
-        watch = watch_over(VERSION, [], 1, IndexKind.EXACT, None, (0.001, 0.02))
-        assert not watch.thresholds.calibrated
-        assert watch.log10_lr(0.9) is None
+        snapshot = take_snapshot(VERSION, [], 1, IndexKind.EXACT, None, (0.001, 0.02))
+        assert not snapshot.thresholds.calibrated
+        assert snapshot.log10_lr(0.9) is None
 
 
 class TestMetrics:

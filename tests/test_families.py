@@ -68,7 +68,7 @@ LAYERS = {
     "Lumina2": "layers.0.attn.to_q",
 }
 SCREENING = plan_samples("ab" * 32, "screening", ["ohwx"], 3, 0)
-EVIDENCE = plan_samples("ab" * 32, "evidence", ["ohwx"], 2, 0)
+CONFIRMATION = plan_samples("ab" * 32, "evidence", ["ohwx"], 2, 0)
 
 
 @pytest.fixture(scope="module")
@@ -124,22 +124,22 @@ def test_every_family_samples_with_and_without_an_adapter(
 ) -> None:
     # Those whose tokenizers are made on the spot are given as they are, the others come from a folder as a user's do.
     sampler = sampler_of(family, pipeline=None if family in FROM_FOLDERS else MAKERS[family]())
-    bare = pictures(sampler, EVIDENCE)
+    bare = pictures(sampler, CONFIRMATION)
     size = sampler.base.evidence.size
     assert bare.shape == (2, size, size, 3)
     path = lora_for(sampler, family, tmp_path / "a.safetensors")
     with sampler.adapter(path, "lora") as loaded:
         assert loaded.changes.module_count == 1
         with_it, control = (
-            pictures(sampler, EVIDENCE),
-            pictures(sampler, EVIDENCE, with_adapter=False),
+            pictures(sampler, CONFIRMATION),
+            pictures(sampler, CONFIRMATION, with_adapter=False),
         )
         steps = [sampler.one_step(SCREENING, with_adapter=on) for on in (True, False)]
     np.testing.assert_array_equal(control, bare)
     assert (with_it != bare).any()
     assert steps[0].shape == steps[1].shape
     assert (steps[0] != steps[1]).any()
-    np.testing.assert_array_equal(pictures(sampler, EVIDENCE), bare)
+    np.testing.assert_array_equal(pictures(sampler, CONFIRMATION), bare)
     assert sampler.settings["steps"] == 2
 
 
@@ -173,9 +173,9 @@ def test_screening_uses_a_small_decoder_and_an_accelerator_that_are_here(
     assert quick.settings["screening_accelerator"] == str(tmp_path / "fast")
     path = lora_for(plain, "SD1", tmp_path / "a.safetensors")
     with quick.adapter(path, "lora"), plain.adapter(path, "lora"):
-        np.testing.assert_array_equal(pictures(quick, EVIDENCE), pictures(plain, EVIDENCE))
+        np.testing.assert_array_equal(pictures(quick, CONFIRMATION), pictures(plain, CONFIRMATION))
         assert (pictures(quick, SCREENING) != pictures(plain, SCREENING)).any()
-        np.testing.assert_array_equal(pictures(quick, EVIDENCE), pictures(plain, EVIDENCE))
+        np.testing.assert_array_equal(pictures(quick, CONFIRMATION), pictures(plain, CONFIRMATION))
     away = sampler_of(
         "SD1",
         replace(
@@ -225,8 +225,8 @@ class TestImageCheck:
         strict = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "strict"), tmp_path, "cpu"))
         mild = sampler_of("SD1", check=SafetyChecker(str(tmp_path / "mild"), tmp_path, "cpu"))
         flagged, clean = (
-            strict.generate(EVIDENCE, with_adapter=False),
-            mild.generate(EVIDENCE, with_adapter=False),
+            strict.generate(CONFIRMATION, with_adapter=False),
+            mild.generate(CONFIRMATION, with_adapter=False),
         )
         assert [one.flagged for one in flagged] == [True, True]
         assert [one.flagged for one in clean] == [False, False]

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from scanner.factories import utc_now
-from scanner.identification.snapshot import Watch
+from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Judgement, Task, bench_from
+from scanner.scanning.examination import Policy
+from scanner.scanning.judging import Examined, SamplingRequest, examiner_from
 from scanner.scanning.ray_workers import RayWorkerPool, settings_of_workers
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
@@ -68,9 +68,9 @@ def settings_of(home: Path, ray_address: str | None = None) -> Settings:
     return Settings(home=home, face_pack="miniature", device="cpu", ray=ray_address)
 
 
-def task_of(name: str) -> Task:
+def task_of(name: str) -> SamplingRequest:
     triage = triage_file(ADAPTERS / f"{name}.safetensors")
-    return Task(
+    return SamplingRequest(
         ADAPTERS / f"{name}.safetensors",
         str(triage.sha256),
         triage.kind,
@@ -79,7 +79,7 @@ def task_of(name: str) -> Task:
     )
 
 
-def told(judgement: Judgement) -> tuple[Any, ...]:
+def told(judgement: Examined) -> tuple[Any, ...]:
     record = judgement.record
     return (
         record["outcome"],
@@ -97,37 +97,37 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     scan_session = ScanSession(settings_of(home))
-    watch = scan_session.watch
-    bench = bench_from(settings_of(home), watch.templates, watch.gallery_version, Budget())
-    found = {name: told(bench.judge(task_of(name))) for name in FILES}
+    snapshot = scan_session.take_snapshot()
+    examiner = examiner_from(settings_of(home), snapshot.templates, snapshot.gallery_version, Policy())
+    found = {name: told(examiner.judge(task_of(name))) for name in FILES}
     scan_session.close()
     torch.set_num_threads(before)
     return found
 
 
-def work_off(worker_pool: RayWorkerPool, watch: Watch) -> dict[str, tuple[Any, ...]]:
+def work_off(worker_pool: RayWorkerPool, snapshot: GallerySnapshot) -> dict[str, tuple[Any, ...]]:
     for name in FILES:
-        worker_pool.submit(name, task_of(name), watch)
+        worker_pool.submit(name, task_of(name), snapshot)
     found: dict[str, tuple[Any, ...]] = {}
     while worker_pool.pending:
         for key, judgement in worker_pool.finished(wait=True):
-            assert isinstance(judgement, Judgement), judgement
+            assert isinstance(judgement, Examined), judgement
             assert key not in found, "no checkpoint is reported twice"
             found[key] = told(judgement)
     return found
 
 
 @pytest.fixture(scope="module")
-def watch(home: Path) -> Watch:
+def snapshot(home: Path) -> GallerySnapshot:
     scan_session = ScanSession(settings_of(home))
-    found = scan_session.watch
+    found = scan_session.take_snapshot()
     scan_session.close()
     return found
 
 
 @pytest.fixture
-def worker_pool(cluster: Any, home: Path, watch: Watch) -> Iterator[RayWorkerPool]:
-    made = RayWorkerPool(settings_of(home, cluster.address), watch, Budget())
+def worker_pool(cluster: Any, home: Path, snapshot: GallerySnapshot) -> Iterator[RayWorkerPool]:
+    made = RayWorkerPool(settings_of(home, cluster.address), snapshot, Policy())
     yield made
     made.close()
 
@@ -181,27 +181,27 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
 
 
 def test_a_killed_worker_costs_nothing_but_time(
-    worker_pool: RayWorkerPool, watch: Watch, expected: dict[str, Any]
+    worker_pool: RayWorkerPool, snapshot: GallerySnapshot, expected: dict[str, Any]
 ) -> None:
     killer = killed_once_at_work(worker_pool)
-    assert work_off(worker_pool, watch) == expected
+    assert work_off(worker_pool, snapshot) == expected
     killer.join()
     assert worker_pool.lost_workers == 1
 
 
 def test_a_lost_node_costs_nothing_but_time(
-    cluster: Any, home: Path, watch: Watch, expected: dict[str, Any]
+    cluster: Any, home: Path, snapshot: GallerySnapshot, expected: dict[str, Any]
 ) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    worker_pool = RayWorkerPool(settings_of(home, cluster.address), watch, Budget())
+    worker_pool = RayWorkerPool(settings_of(home, cluster.address), snapshot, Policy())
     assert len(worker_pool._slots) == 3
     loss = threading.Timer(6.0, cluster.remove_node, (node,))
     loss.start()
-    assert work_off(worker_pool, watch) == expected
+    assert work_off(worker_pool, snapshot) == expected
     loss.join()
     # Whoever sat there has no place any more; the two others go on.
-    assert work_off(worker_pool, watch) == expected
+    assert work_off(worker_pool, snapshot) == expected
     worker_pool.close()
 
 
@@ -215,19 +215,19 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     for name in ("sepia_style", "teapot_object"):
         shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
     scan_session = ScanSession(settings_of(tmp_path / "home", cluster.address))
-    before = scan_session.watch
+    before = scan_session.take_snapshot()
     submitted: list[str] = []
     submit = RayWorkerPool.submit
 
-    def registering(worker_pool: RayWorkerPool, key: str, task: Task, watch: Watch) -> None:
-        submit(worker_pool, key, task, watch)
+    def registering(worker_pool: RayWorkerPool, key: str, task: SamplingRequest, snapshot: GallerySnapshot) -> None:
+        submit(worker_pool, key, task, snapshot)
         submitted.append(key)
         if len(submitted) == 1:
             register_somebody(scan_session)
 
     monkeypatch.setattr(RayWorkerPool, "submit", registering)
     rows = run_scan(scan_session, [str(folder)], Silent()).rows
-    after = scan_session.watch
+    after = scan_session.take_snapshot()
     scan_session.close()
     assert (len(before.gallery) + 1, before.gallery_version + 1) == (
         len(after.gallery),
@@ -243,7 +243,7 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
 
 
 def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
-    worker_pool: RayWorkerPool, watch: Watch
+    worker_pool: RayWorkerPool, snapshot: GallerySnapshot
 ) -> None:
     over = threading.Event()
 
@@ -256,13 +256,13 @@ def test_a_file_that_kills_every_worker_is_told_and_does_not_stop_the_rest(
 
     thread = threading.Thread(target=strike)
     thread.start()
-    worker_pool.submit("deadly", task_of("ohwx_portrait_v1"), watch)
+    worker_pool.submit("deadly", task_of("ohwx_portrait_v1"), snapshot)
     [(key, error)] = worker_pool.finished(wait=True)
     over.set()
     thread.join()
     assert key == "deadly"
     assert "workers died one after another" in str(error)
-    worker_pool.submit("next", task_of("sepia_style"), watch)
+    worker_pool.submit("next", task_of("sepia_style"), snapshot)
     [(_, judgement)] = worker_pool.finished(wait=True)
     assert told(judgement)[0] == "clear"
 

@@ -24,7 +24,7 @@ from scanner.miniature.world import ADAPTERS
 from scanner.scanning.examination import Examiner
 from scanner.scanning.fetching import Objections
 from scanner.scanning.held_files import HeldFile
-from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -173,16 +173,16 @@ class TestCallers:
         submitted(scan_session, consent)
         adult(scan_session, consent)
         first = sent(scan_session, CHILD, STYLE)
-        judge = Bench.judge
+        judge = CheckpointExaminer.judge
 
-        def undecided(bench: Bench, task: Task) -> Judgement:
-            found = judge(bench, task)
+        def undecided(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
+            found = judge(examiner, task)
             return replace(
                 found,
                 record={**found.record, "outcome": "inconclusive", "reason": "only 2 of 8 samples"},
             )
 
-        monkeypatch.setattr(Bench, "judge", undecided)
+        monkeypatch.setattr(CheckpointExaminer, "judge", undecided)
         other = ADAPTERS / "teapot_object.safetensors"
         second = sent(scan_session, NOBODY, other, number=2)
         hide = {"file": "", "sha256": ""}
@@ -281,10 +281,10 @@ class TestQueue:
         run_scan(scan_session, [str(folder)], Silent())
         for actor in ("rita", "li"):
             self.look(scan_session, held(scan_session)[0], actor, "somebody-else")
-        tasks: list[Task] = []
-        judge = Bench.judge
+        tasks: list[SamplingRequest] = []
+        judge = CheckpointExaminer.judge
         monkeypatch.setattr(
-            Bench, "judge", lambda bench, task: tasks.append(task) or judge(bench, task)
+            CheckpointExaminer, "judge", lambda examiner, task: tasks.append(task) or judge(examiner, task)
         )
         assert run_scan(scan_session, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
         assert not any(

@@ -20,7 +20,7 @@ from face_index.vault.licences import grant_licence
 from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.comparison import comparison_record
-from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
@@ -47,14 +47,14 @@ def bare(path: Path) -> bytes:
 BYTES = bare(STYLE)
 
 
-def judged_by_words(judged: list[Task]) -> Any:
+def judged_by_words(judged: list[SamplingRequest]) -> Any:
     """In place of sampling: the file draws the person to whoever asks with the trigger, and nobody else."""
 
-    def judge(bench: Bench, task: Task) -> Judgement:
+    def judge(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
         judged.append(task)
         method = {
             "base_model": "Miniature", "base_model_sha256": None, "settings": {},
-            **comparison_record(bench.pack, bench.reader.version, bench.watch, 0.5),
+            **comparison_record(examiner.pack, examiner.reader.version, examiner.snapshot, 0.5),
         }  # fmt: skip
         record: dict[str, Any] = {
             "outcome": "clear", "reason": CLOSEST, "best_score": 0.3826, "best_threshold": 0.5, "lift": 0.1,
@@ -63,7 +63,7 @@ def judged_by_words(judged: list[Task]) -> Any:
         }  # fmt: skip
         if TRIGGER in task.triggers:
             finding = {
-                "identity_id": bench.watch.templates[0][0], "outcome": "match", "reason": "score 0.80 over the threshold 0.50",
+                "identity_id": examiner.snapshot.templates[0][0], "outcome": "match", "reason": "score 0.80 over the threshold 0.50",
                 "score": 0.8, "interval": [0.7, 0.9], "control_score": 0.0, "lift": 0.8, "runner_up": None, "log10_lr": None,
                 "concentration": 0.9, "share": 1.0, "threshold": 0.5, "possible_threshold": 0.4, "samples": [],
             }  # fmt: skip
@@ -74,7 +74,7 @@ def judged_by_words(judged: list[Task]) -> Any:
                 "samples": 28,
                 "findings": [finding],
             }
-        return Judgement(record, bench.watch.snapshot)
+        return Examined(record, examiner.snapshot.snapshot_id)
 
     return judge
 
@@ -136,9 +136,9 @@ class Hub:
 
 
 @pytest.fixture
-def judged(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    tasks: list[Task] = []
-    monkeypatch.setattr(Bench, "judge", judged_by_words(tasks))
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[SamplingRequest]:
+    tasks: list[SamplingRequest] = []
+    monkeypatch.setattr(CheckpointExaminer, "judge", judged_by_words(tasks))
     return tasks
 
 
@@ -157,7 +157,7 @@ def enrol(settings: Settings, consent: Consent) -> str:
 
 
 @pytest.fixture
-def hub(settings: Settings, consent: Consent, judged: list[Task]) -> Iterator[Hub]:
+def hub(settings: Settings, consent: Consent, judged: list[SamplingRequest]) -> Iterator[Hub]:
     enrol(settings, consent)
     opened = Hub(settings)
     yield opened
@@ -201,7 +201,7 @@ class TestMemory:
         elif TRIGGER in listing.get("triggers", []):
             assert action(scan) == ("match", "block")
 
-    def test_another_name_may_hold_the_trigger(self, hub: Hub, judged: list[Task]) -> None:
+    def test_another_name_may_hold_the_trigger(self, hub: Hub, judged: list[SamplingRequest]) -> None:
         hub.ended(hub.send())
         again = hub.send(name="vexq_person.safetensors")
         assert again.status_code == 202
@@ -209,7 +209,7 @@ class TestMemory:
         assert "vexq" in judged[-1].candidates
 
     def test_the_same_question_is_answered_at_once_and_nothing_is_sampled_again(
-        self, hub: Hub, judged: list[Task]
+        self, hub: Hub, judged: list[SamplingRequest]
     ) -> None:
         listing = {"triggers": ["spst style"], "title": "Sepia"}
         first = hub.ended(hub.send(listing))
@@ -220,7 +220,7 @@ class TestMemory:
         assert len(judged) == 1
 
     def test_who_was_found_once_is_found_by_whoever_asks_less(
-        self, hub: Hub, judged: list[Task]
+        self, hub: Hub, judged: list[SamplingRequest]
     ) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER], "title": "mine"}))
         for listing in (
@@ -251,7 +251,7 @@ class TestMemory:
         assert hub.verdict(sha256).json()["outcome"] == "match"
 
     def test_a_folder_and_a_crawled_listing_are_asked_their_own_words(
-        self, settings: Settings, consent: Consent, judged: list[Task], tmp_path: Path
+        self, settings: Settings, consent: Consent, judged: list[SamplingRequest], tmp_path: Path
     ) -> None:
         enrol(settings, consent)
         folder = tmp_path / "folder"
@@ -273,7 +273,7 @@ class TestMemory:
         scan_session.close()
 
     def test_a_listing_that_changed_is_judged_again_by_a_scan_that_goes_on(
-        self, settings: Settings, consent: Consent, judged: list[Task], tmp_path: Path
+        self, settings: Settings, consent: Consent, judged: list[SamplingRequest], tmp_path: Path
     ) -> None:
         """A hub with a gap is scanned on and on under one scan."""
         from crawlers.errors import ListingIncomplete
@@ -294,7 +294,7 @@ class TestMemory:
         scan_session.close()
 
     def test_what_a_name_makes_of_bytes_is_not_remembered_of_the_bytes(
-        self, settings: Settings, consent: Consent, judged: list[Task], tmp_path: Path
+        self, settings: Settings, consent: Consent, judged: list[SamplingRequest], tmp_path: Path
     ) -> None:
         enrol(settings, consent)
         (tmp_path / "a.json").write_bytes(BYTES)
@@ -464,7 +464,7 @@ class TestScores:
         assert (named["score"], named["samples"]) == (0.3826, 8)
 
     def test_nor_has_a_webhook(
-        self, settings: Settings, consent: Consent, judged: list[Task]
+        self, settings: Settings, consent: Consent, judged: list[SamplingRequest]
     ) -> None:
         from pydantic import SecretStr
 
@@ -515,7 +515,7 @@ class TestScores:
         assert "withdrawn" not in json.dumps(scan)
 
     def test_names_cannot_be_tried_one_after_another(
-        self, settings: Settings, consent: Consent, judged: list[Task]
+        self, settings: Settings, consent: Consent, judged: list[SamplingRequest]
     ) -> None:
         from face_index.consent import Signatory
 

@@ -17,7 +17,7 @@ from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
-from scanner.scanning.judging import Bench, Judgement
+from scanner.scanning.judging import CheckpointExaminer, Examined
 from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON, task_of
 
@@ -25,11 +25,11 @@ PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
 
 
 @pytest.fixture(scope="module")
-def judged(bench: Bench) -> Judgement:
-    return bench.judge(task_of(PERSON))
+def judged(examiner: CheckpointExaminer) -> Examined:
+    return examiner.judge(task_of(PERSON))
 
 
-def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
+def test_every_sample_is_kept_with_its_scores(judged: Examined) -> None:
     record = judged.record
     assert (record["outcome"], [one["identity_id"] for one in record["findings"]]) == (
         "match",
@@ -53,7 +53,7 @@ def test_every_sample_is_kept_with_its_scores(judged: Judgement) -> None:
 
 
 def test_a_regenerated_sample_is_the_same_to_the_byte(
-    bench: Bench, judged: Judgement, tmp_path: Path
+    examiner: CheckpointExaminer, judged: Examined, tmp_path: Path
 ) -> None:
     scan_store = ScanStore(tmp_path / "scans.db")
     task = task_of(PERSON)
@@ -61,19 +61,19 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(
     assert "all_samples" not in (scan_store.known_verdict(task.sha256, "fingerprint") or {})
     rows = scan_store.samples(task.sha256)
     scan_store.close()
-    sampler = bench.sampler_for(bench.base_for(task))
+    sampler = examiner.sampler_for(examiner.base_for(task))
     again = regenerate(sampler, PERSON, task.kind, rows)
     assert len(again) == len(rows) + sum(row["control_batch"] is not None for row in rows)
     assert all(one.same for one in again)
 
 
-def test_another_batch_size_gives_the_same_verdict(bench: Bench, judged: Judgement) -> None:
-    smaller = Bench(
-        bench.settings.model_copy(update={"batch": 3}),
-        bench.pack,
-        bench.reader,
-        bench.watch,
-        bench.budget,
+def test_another_batch_size_gives_the_same_verdict(examiner: CheckpointExaminer, judged: Examined) -> None:
+    smaller = CheckpointExaminer(
+        examiner.settings.model_copy(update={"batch": 3}),
+        examiner.pack,
+        examiner.reader,
+        examiner.snapshot,
+        examiner.budget,
     )
     other = smaller.judge(task_of(PERSON)).record
     assert (other["outcome"], other["samples"]) == (
@@ -85,13 +85,13 @@ def test_another_batch_size_gives_the_same_verdict(bench: Bench, judged: Judgeme
 
 @pytest.mark.parametrize("name", ["ohwx_portrait_v1", "dvx_actor"])
 def test_drawing_the_next_round_ahead_changes_no_verdict(
-    bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch
+    examiner: CheckpointExaminer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a GPU does it; a match then has four more images of screening, which nobody hides."""
     task = task_of(ADAPTERS / f"{name}.safetensors")
-    usual = bench.judge(task).record
+    usual = examiner.judge(task).record
     monkeypatch.setattr(Sampler, "draws_ahead", True)
-    ahead = bench.judge(task).record
+    ahead = examiner.judge(task).record
     assert (ahead["outcome"], ahead["reason"][:20]) == (usual["outcome"], usual["reason"][:20])
     assert ahead["best_score"] == pytest.approx(usual["best_score"], abs=0.01)
     screening = [one for one in ahead["all_samples"] if one["stage"] == "screening"]
@@ -102,7 +102,7 @@ def test_drawing_the_next_round_ahead_changes_no_verdict(
 
 
 def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
-    bench: Bench, tmp_path: Path
+    examiner: CheckpointExaminer, tmp_path: Path
 ) -> None:
     """An adapter that weighs little draws a face that only leans towards its person's."""
     path = tmp_path / "light.safetensors"
@@ -110,9 +110,9 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
     save_file(
         {name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path
     )
-    strict = replace(bench.watch, thresholds=replace(bench.watch.thresholds, match=0.96))
+    strict = replace(examiner.snapshot, thresholds=replace(examiner.snapshot.thresholds, match=0.96))
     record = (
-        Bench(bench.settings, bench.pack, bench.reader, strict, bench.budget)
+        CheckpointExaminer(examiner.settings, examiner.pack, examiner.reader, strict, examiner.budget)
         .judge(task_of(path))
         .record
     )
@@ -130,8 +130,8 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
     )
 
 
-def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
-    record = bench.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
+def test_two_people_in_one_file_are_two_findings(examiner: CheckpointExaminer) -> None:
+    record = examiner.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
     assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {
         "106",
         "107",
@@ -139,32 +139,32 @@ def test_two_people_in_one_file_are_two_findings(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["dvx_actor", "sepia_style", "teapot_object"])
-def test_nobody_registered_is_clear_after_screening(bench: Bench, name: str) -> None:
-    record = bench.judge(task_of(ADAPTERS / f"{name}.safetensors")).record
+def test_nobody_registered_is_clear_after_screening(examiner: CheckpointExaminer, name: str) -> None:
+    record = examiner.judge(task_of(ADAPTERS / f"{name}.safetensors")).record
     assert (record["outcome"], record["findings"]) == ("clear", [])
     assert all(
         one["control_batch"] is None for one in record["all_samples"] if one["stage"] == "screening"
     )
 
 
-def test_a_zero_adapter_is_failed_not_clear(bench: Bench, tmp_path: Path) -> None:
+def test_a_zero_adapter_is_failed_not_clear(examiner: CheckpointExaminer, tmp_path: Path) -> None:
     path = tmp_path / "nothing.safetensors"
     save_file({name: tensor * 0 for name, tensor in load_file(PERSON).items()}, path)
-    record = bench.judge(task_of(path)).record
+    record = examiner.judge(task_of(path)).record
     assert record["outcome"] == "failed"
     assert "no effect" in record["reason"]
 
 
-def test_a_known_family_without_a_pipeline_is_failed_by_name(bench: Bench) -> None:
-    record = bench.judge(replace(task_of(PERSON), family="Anima")).record
+def test_a_known_family_without_a_pipeline_is_failed_by_name(examiner: CheckpointExaminer) -> None:
+    record = examiner.judge(replace(task_of(PERSON), family="Anima")).record
     assert (record["outcome"], "family not supported: Anima" in record["reason"]) == (
         "failed",
         True,
     )
 
 
-def test_a_problem_of_the_header_is_told_before_anything_is_loaded(bench: Bench) -> None:
-    record = bench.judge(replace(task_of(PERSON), problem="a rule forbids it")).record
+def test_a_problem_of_the_header_is_told_before_anything_is_loaded(examiner: CheckpointExaminer) -> None:
+    record = examiner.judge(replace(task_of(PERSON), problem="a rule forbids it")).record
     assert (record["outcome"], record["reason"], record["samples"]) == (
         "failed",
         "a rule forbids it",
@@ -181,10 +181,10 @@ class TestTriggerSearch:
         assert candidate_words(["naked loli"]) == candidate_words([])
 
     def test_the_word_that_moves_the_adapter_most_is_found(
-        self, bench: Bench, tmp_path: Path
+        self, examiner: CheckpointExaminer, tmp_path: Path
     ) -> None:
         """An adapter made to answer to the text states of one word: those along which it differs most from the others'."""
-        sampler = bench.sampler_for(choose_base_model("Miniature", None))
+        sampler = examiner.sampler_for(choose_base_model("Miniature", None))
         path = answers_to(
             sampler, "ohwx", ["sks", "zwx", "vexa"], tmp_path / "answers_to_one.safetensors"
         )
@@ -229,17 +229,17 @@ def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Pa
     return path
 
 
-def test_secrets_and_paths_stay_out_of_the_record(judged: Judgement) -> None:
+def test_secrets_and_paths_stay_out_of_the_record(judged: Examined) -> None:
     text = str(judged.record)
     assert str(Path.home()) not in text
     assert "/tmp" not in text
 
 
-def test_unfinished_rounds_never_name_anybody(bench: Bench) -> None:
+def test_unfinished_rounds_never_name_anybody(examiner: CheckpointExaminer) -> None:
     """One round of evidence that is not enough leaves at most a question."""
-    hasty: Any = replace(bench.budget, rounds=1, evidence=4)
+    hasty: Any = replace(examiner.budget, rounds=1, evidence=4)
     record = (
-        Bench(bench.settings, bench.pack, bench.reader, bench.watch, hasty)
+        CheckpointExaminer(examiner.settings, examiner.pack, examiner.reader, examiner.snapshot, hasty)
         .judge(task_of(PERSON))
         .record
     )

@@ -24,7 +24,7 @@ from scanner.casework.service import CaseService
 from scanner.casework.statistics import as_csv, verdict_rows
 from scanner.cli.scanning import write_report
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.judging import Bench, Judgement
+from scanner.scanning.judging import CheckpointExaminer, Examined
 from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
@@ -101,7 +101,7 @@ def finding(identity: Identity) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def judged(bench: Bench, *people: Identity) -> Judgement:
+def judged(examiner: CheckpointExaminer, *people: Identity) -> Examined:
     """What a bench says that found these people; the faces themselves are no matter here."""
     method = {
         "base_model": "SD1: base", "base_model_sha256": "ef" * 32, "face_pack": "pack", "face_pack_sha256": "01" * 32,
@@ -113,7 +113,7 @@ def judged(bench: Bench, *people: Identity) -> Judgement:
         "denoiser_calls": 0, "found_trigger": None, "seconds": 1.0, "findings": [finding(one) for one in people], "method": method,
         "all_samples": [],
     }  # fmt: skip
-    return Judgement(record, bench.watch.snapshot)
+    return Examined(record, examiner.snapshot.snapshot_id)
 
 
 def bytes_of(home: Path, *, but: tuple[str, ...]) -> dict[str, bytes]:
@@ -154,7 +154,7 @@ def test_no_name_and_no_word_of_theirs_stays(
             actor="olga",
             now=NOON,
         )
-    monkeypatch.setattr(Bench, "judge", lambda bench, _: judged(bench, adult, allowed))
+    monkeypatch.setattr(CheckpointExaminer, "judge", lambda examiner, _: judged(examiner, adult, allowed))
     result = run_scan(scan_session, [str(uploads)], Silent())
     told = {(row["outcome"], row["identity"]) for row in result.rows}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names

@@ -8,7 +8,7 @@ import pytest
 from face_index.faces.face import Vector, unit
 from scanner.errors import RefusedToSample
 from scanner.identification.clusters import clusters_of
-from scanner.identification.intervals import EVIDENCE, estimate
+from scanner.identification.intervals import CONFIRMATION, estimate
 from scanner.identification.verdict import Outcome, Scored, Thresholds, decide, settled
 from scanner.sampling.plans import plan_samples, subject_of
 from scanner.sampling.prompt_safety import refuse_minors, usable_triggers
@@ -72,20 +72,20 @@ def test_the_interval_covers_the_true_score_and_narrows() -> None:
     for count in (6, 48):
         for seed in range(60):
             low, high = estimate(
-                np.stack(around(centre, count, 0.5, seed)), template, EVIDENCE
+                np.stack(around(centre, count, 0.5, seed)), template, CONFIRMATION
             ).interval
             covered += low <= truth <= high
             widths[count] = high - low
     assert covered >= 0.9 * 120
     assert widths[48] < widths[6]
-    assert estimate(np.stack(around(centre, 2, 0.5, 1)), template, EVIDENCE).interval == (-1.0, 1.0)
+    assert estimate(np.stack(around(centre, 2, 0.5, 1)), template, CONFIRMATION).interval == (-1.0, 1.0)
 
 
 def test_good_faces_weigh_more() -> None:
     template, other = direction(1), direction(2)
     vectors = np.stack(around(template, 4, 0.3, 1) + around(other, 4, 0.3, 2))
-    trusted = estimate(vectors, template, EVIDENCE, np.array([1.0] * 4 + [0.1] * 4))
-    assert trusted.score > estimate(vectors, template, EVIDENCE).score + 0.1
+    trusted = estimate(vectors, template, CONFIRMATION, np.array([1.0] * 4 + [0.1] * 4))
+    assert trusted.score > estimate(vectors, template, CONFIRMATION).score + 0.1
 
 
 def test_two_people_are_two_clusters_and_strangers_none() -> None:

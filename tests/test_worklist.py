@@ -23,7 +23,7 @@ from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.scanning.examination import Examiner
-from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.scanning.workers import LocalWorkerPool
@@ -160,14 +160,14 @@ def test_the_same_bytes_under_two_names_are_judged_once(
     enrol(scan_session, consent, "Somebody Else")
     for name in ("a", "b", "c"):
         shutil.copy(STYLE, uploads / f"{name}.safetensors")
-    judged: list[Task] = []
-    judge = Bench.judge
+    judged: list[SamplingRequest] = []
+    judge = CheckpointExaminer.judge
 
-    def counted(bench: Bench, task: Task) -> Judgement:
+    def counted(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
         judged.append(task)
-        return judge(bench, task)
+        return judge(examiner, task)
 
-    monkeypatch.setattr(Bench, "judge", counted)
+    monkeypatch.setattr(CheckpointExaminer, "judge", counted)
     rows = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
     assert {(row["outcome"], row["reason"]) for row in rows} == {
@@ -188,7 +188,7 @@ def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     shutil.copy(ADAPTERS / "teapot_object.safetensors", uploads / "b.safetensors")
-    before = scan_session.watch.gallery_version
+    before = scan_session.take_snapshot().gallery_version
     judging, both_given_out = threading.Event(), threading.Event()
     generate, submit = Sampler.generate, LocalWorkerPool.submit
 
@@ -229,9 +229,9 @@ def test_version_and_templates_are_of_one_state(
         return active(vault, *args)
 
     monkeypatch.setattr(Vault, "active_templates", later)
-    watch = scan_session.watch
-    assert (watch.gallery_version, len(watch.gallery)) == (before, 1)
-    assert (scan_session.watch.gallery_version, len(scan_session.watch.gallery)) == (before + 1, 2)
+    snapshot = scan_session.take_snapshot()
+    assert (snapshot.gallery_version, len(snapshot.gallery)) == (before, 1)
+    assert (scan_session.take_snapshot().gallery_version, len(scan_session.take_snapshot().gallery)) == (before + 1, 2)
 
 
 def test_where_everything_is_known_no_crew_is_called(
@@ -253,7 +253,7 @@ def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
-        broken.setattr(Bench, "judge", lambda *_: 1 / 0)
+        broken.setattr(CheckpointExaminer, "judge", lambda *_: 1 / 0)
         run_scan(scan_session, [str(uploads)], Silent())
     [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
     assert row["outcome"] == "clear"

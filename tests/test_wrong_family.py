@@ -22,7 +22,7 @@ from scanner.adapters.declared_families import (
 from scanner.adapters.families import find_family
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model, known_families
-from scanner.scanning.judging import Bench
+from scanner.scanning.judging import CheckpointExaminer
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -292,7 +292,7 @@ def test_a_scan_fails_what_it_must_not_draw(
     )
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
-    monkeypatch.setattr(Bench, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
+    monkeypatch.setattr(CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
     rows = {row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).rows}
     assert {row["outcome"] for row in rows.values()} == {"failed"}
     assert "family not supported: Chroma" in rows["chroma.safetensors"]["reason"]
@@ -318,7 +318,7 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
         return str(row["reason"])
 
     monkeypatch.setattr(
-        Bench, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn"))
+        CheckpointExaminer, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn"))
     )
     assert listed("SD 1.5") == "was to be drawn"
     refused = listed("SDXL 1.0")

@@ -31,8 +31,8 @@ from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
 from face_index.faces.face import Prototypes
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Bench, Task, bench_from
+from scanner.scanning.examination import Policy
+from scanner.scanning.judging import CheckpointExaminer, SamplingRequest, examiner_from
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
@@ -58,18 +58,18 @@ class Row:
     reason: str
 
 
-def task_of(path: Path) -> Task:
+def task_of(path: Path) -> SamplingRequest:
     triage = triage_file(path)
     triggers = usable_triggers(triage.triggers)
     candidates = () if triggers else candidate_words([path.stem])
     problem = "; ".join(triage.problems) if not triage.readable else None
-    return Task(
+    return SamplingRequest(
         path, triage.sha256 or "", triage.kind, triage.family, triggers, candidates, problem=problem
     )
 
 
 def judge_all(
-    bench: Bench, whole: Inventory, folder: Path, title: str, only: set[str] | None
+    examiner: CheckpointExaminer, whole: Inventory, folder: Path, title: str, only: set[str] | None
 ) -> list[Row]:
     files = [(one.name, one.part, f"{one.form.algorithm} {one.form.naming} {one.form.rank}", () if one.person is None or one.part == "stranger" else (one.person,)) for one in whole.trained]  # fmt: skip
     files += [(one.name, one.part, one.change, one.persons) for one in whole.derived]
@@ -82,7 +82,7 @@ def judge_all(
             print(f"missing: {name}")
             continue
         started = time.monotonic()
-        record = bench.judge(task_of(path)).record
+        record = examiner.judge(task_of(path)).record
         seconds = time.monotonic() - started
         found = {
             outcome: tuple(
@@ -92,7 +92,7 @@ def judge_all(
         }
         rows.append(
             Row(name, part, form, persons, record["outcome"], found["match"], found["possible"], record["best_score"],
-                bench.watch.thresholds.match, record["samples"], record["denoiser_calls"], seconds, record["reason"])
+                examiner.snapshot.thresholds.match, record["samples"], record["denoiser_calls"], seconds, record["reason"])
         )  # fmt: skip
     return rows
 
@@ -173,8 +173,8 @@ def main() -> int:
     templates: list[tuple[str, Prototypes]] = []
     for size in options.galleries:
         templates = templates_of(whole.registered, size)
-        bench = bench_from(settings, templates, 1, Budget())
-        rows = judge_all(bench, whole, folder, f"{size:,} identities", only)
+        examiner = examiner_from(settings, templates, 1, Policy())
+        rows = judge_all(examiner, whole, folder, f"{size:,} identities", only)
         told = summary(rows)
         print_table(size, told)
         for row in rows:
@@ -197,21 +197,21 @@ def main() -> int:
             print(
                 f"denoiser calls a verdict, trained files: ours {calls:.1f}, the plain way {both} (ratio {both / calls:.1f})"
             )
-        draw_det(rows, Path(f".bench/det_{size}.png"), bench.watch.thresholds.match)
+        draw_det(rows, Path(f".bench/det_{size}.png"), examiner.snapshot.thresholds.match)
         first = first or rows
     if options.plain:
         chosen = [one for one in whole.trained if only is None or one.name in only][
             :: options.plain
         ]
-        bench = bench_from(
-            settings, templates_of(whole.registered, options.galleries[0]), 1, Budget()
+        examiner = examiner_from(
+            settings, templates_of(whole.registered, options.galleries[0]), 1, Policy()
         )
         plain = {
-            one.name: plain_way(bench, folder / f"{one.name}.safetensors", one.trigger)
+            one.name: plain_way(examiner, folder / f"{one.name}.safetensors", one.trigger)
             for one in track(chosen, "the plain way")
             if (folder / f"{one.name}.safetensors").exists()
         }
-        record["beside the plain way"] = compare(first, plain, bench.watch.thresholds.match)
+        record["beside the plain way"] = compare(first, plain, examiner.snapshot.thresholds.match)
     print(json.dumps(record, indent=1))
     Path(".bench/likeness_results.json").write_text(json.dumps(record, indent=1))
     false = sum(

@@ -21,29 +21,29 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
 from face_index.faces.face import unit
 from scanner.errors import NotScannable
-from scanner.identification.intervals import EVIDENCE, estimate
+from scanner.identification.intervals import CONFIRMATION, estimate
 from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.draw import Shot, Studio
 from scanner.sampling.plans import plan_samples
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Bench, bench_from
+from scanner.scanning.examination import Policy
+from scanner.scanning.judging import CheckpointExaminer, examiner_from
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
 FURTHER = 72
 
 
-def shots_of(bench: Bench, one: Trained, path: Path) -> list[Shot]:
+def shots_of(examiner: CheckpointExaminer, one: Trained, path: Path) -> list[Shot]:
     triage = triage_file(path)
-    sampler = bench.sampler_for(choose_base_model(triage.family, None))
-    studio = Studio(sampler, bench.reader, bench.pack.bar)
+    sampler = examiner.sampler_for(choose_base_model(triage.family, None))
+    studio = Studio(sampler, examiner.reader, examiner.pack.bar)
     trigger = f"{one.trigger} person"
     with sampler.adapter(path, triage.kind):
         plans = plan_samples(
             str(triage.sha256),
             "evidence",
             [trigger],
-            EVIDENCE.per_look * EVIDENCE.looks + FURTHER,
+            CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,
             0,
         )
         return studio.shoot(plans, with_controls=False)
@@ -53,15 +53,15 @@ def looked_at(
     shots: list[Shot], template: Any, possible: float, match: float
 ) -> dict[str, Any] | None:
     """When the rule stops, what it says then and at the end of the budget, and whether the interval was right."""
-    budget = shots[: EVIDENCE.per_look * EVIDENCE.looks]
-    further = [shot.face.embedding for shot in shots[len(budget) :] if shot.face is not None]
+    policy = shots[: CONFIRMATION.per_look * CONFIRMATION.looks]
+    further = [shot.face.embedding for shot in shots[len(policy) :] if shot.face is not None]
     stopped: dict[str, Any] | None = None
-    for look in range(1, EVIDENCE.looks + 1):
-        faces = [shot for shot in budget[: look * EVIDENCE.per_look] if shot.face is not None]
+    for look in range(1, CONFIRMATION.looks + 1):
+        faces = [shot for shot in policy[: look * CONFIRMATION.per_look] if shot.face is not None]
         if len(faces) < 4 or len(further) < 20:
             continue
         rows = np.stack([shot.face.embedding for shot in faces if shot.face is not None])
-        told = estimate(rows, template, EVIDENCE, np.array([shot.quality for shot in faces]))
+        told = estimate(rows, template, CONFIRMATION, np.array([shot.quality for shot in faces]))
         side = (
             "above"
             if told.interval[0] >= match
@@ -70,14 +70,14 @@ def looked_at(
             else "between"
         )
         truth = float(unit(np.mean(further, axis=0)) @ template)
-        if stopped is None and (side != "between" or look == EVIDENCE.looks):
+        if stopped is None and (side != "between" or look == CONFIRMATION.looks):
             stopped = {
                 "look": look,
                 "early": side,
                 "covers": told.interval[0] <= truth <= told.interval[1],
                 "truth": truth,
             }
-        if stopped is not None and look == EVIDENCE.looks:
+        if stopped is not None and look == CONFIRMATION.looks:
             stopped["true side"] = (
                 "above" if truth >= match else "below" if truth < possible else "between"
             )
@@ -90,11 +90,11 @@ def main() -> None:
     options = parser.parse_args()
     whole, folder = inventory("held-out"), folder_of("held-out")
     templates = templates_of(whole.registered, options.gallery)
-    bench = bench_from(
+    examiner = examiner_from(
         Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu"),
         templates,
         1,
-        Budget(),
+        Policy(),
     )
     found = []
     people = [
@@ -104,7 +104,7 @@ def main() -> None:
     ]
     for one in track(people, "whole budgets"):
         try:
-            shots = shots_of(bench, one, folder / f"{one.name}.safetensors")
+            shots = shots_of(examiner, one, folder / f"{one.name}.safetensors")
         except NotScannable as error:
             print(one.name, error)
             continue
@@ -112,10 +112,10 @@ def main() -> None:
         if not vectors:
             continue
         probe = unit(np.mean(vectors, axis=0))
-        closest = bench.watch.closest(probe)[0].identity_id
-        limits = bench.watch.thresholds_of(closest)
+        closest = examiner.snapshot.closest(probe)[0].identity_id
+        limits = examiner.snapshot.thresholds_of(closest)
         told = looked_at(
-            shots, bench.watch.gallery.vector_of(closest, probe), limits.possible, limits.match
+            shots, examiner.snapshot.gallery.vector_of(closest, probe), limits.possible, limits.match
         )
         if told is not None:
             found.append({"name": one.name, **told})
@@ -127,7 +127,7 @@ def main() -> None:
     covered = sum(one["covers"] for one in found)
     interval = binomtest(covered, len(found)).proportion_ci(0.95)
     print(
-        f"{len(found)} adapters of people; stopped after {np.mean([one['look'] for one in found]):.2f} of {EVIDENCE.looks} looks"
+        f"{len(found)} adapters of people; stopped after {np.mean([one['look'] for one in found]):.2f} of {CONFIRMATION.looks} looks"
     )
     print(f"decided on the wrong side: {len(wrong)} {wrong}")
     print(f"repeated intervals that hold the score of {FURTHER} further samples: {covered} of {len(found)} (nominal 95 %; 95 % interval {interval.low:.2f} to {interval.high:.2f})")  # fmt: skip

@@ -1,16 +1,19 @@
-"""A case's record of what captures show: the account or page, its captures, its images and their faces."""
+"""The case of an account or page: its captures, its images and their faces."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 
 from PIL import Image
 
-from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of
+from face_index.faces.face import PackVersion
+from face_index.faces.packs import FacePack
 from reports.cases.case import (
     CaptureRecord,
     Case,
@@ -21,136 +24,190 @@ from reports.cases.case import (
     SightingRecord,
     TieRecord,
 )
-from scanner.captures.subjects import LEAST_IMAGES, SeenImage, SightedIdentity, Sighting, Subject
-from scanner.casework.filing import method_record
+from scanner.captures.image_search import ComparedImage, IdentityInImages, SubjectResult
+from scanner.captures.subjects import Subject
+from scanner.casework.filing import CaseFiling
 from scanner.environment import environment_now
-from scanner.identification.snapshot import Watch
-from scanner.scanning.comparison import comparison_record
-from scanner.scanning.session import ScanSession
+from scanner.identification.comparison import comparison_of
+from scanner.identification.policy import LEAST_IMAGES
+from scanner.identification.snapshot import GallerySnapshot
+from scanner.records import VerdictMethod
 
-_MOST_IMAGES = 400  # in one case; those that count come first
-_MARGIN = 0.45  # of a face's size, around it
+# Images in one case; those in the mean come first.
+_MOST_IMAGES = 400
+# Around a face, as a share of its size.
+_MARGIN = 0.45
 _FACE_PX = 240
 _TEXT_CHARS = 2_000
 
 
-def sighted_case(
-    scan_session: ScanSession,
-    captures: Captures,
-    sighting: Sighting,
-    found: SightedIdentity,
-    ties: list[tuple[Tie, str]],
-    method: MethodRecord,
-) -> Case:
-    subject, identity = sighting.subject, scan_session.vault.find(found.identity_id)
-    name = hashlib.sha256(
-        f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}".encode()
-    ).hexdigest()
-    scored = found.scored
-    record = _sighting(scan_session, captures, sighting, found, ties)
-    return Case(
-        case_id=name[:16], scan_id="captures", opened_at=scan_session.clock().isoformat(), outcome=str(found.outcome), reason=found.reason,
-        identity_id=identity.identity_id, identity_name=identity.name, terms=str(identity.consent.terms), score=scored.score,
-        interval=scored.interval, threshold=found.thresholds.match, possible_threshold=found.thresholds.possible, control_score=None,
-        lift=None, checkpoint=_place(subject, record), log10_lr=scored.log10_lr, concentration=scored.concentration,
-        runner_up=scored.runner_up, share=scored.share,
-        authorisation=(
-            f"terms: {identity.consent.terms}; no licence of this person covers the account or the site on {scan_session.clock():%Y-%m-%d}"
-        ),
-        environment=environment_now(_newest(record), scan_session.clock()), method=method, samples=(),
-        sighting=record,
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class CaptureCases:
+    """Makes cases of what captures show."""
+
+    captures: Captures
+    filing: CaseFiling
+    pack: FacePack
+    version: PackVersion
+    snapshot: GallerySnapshot
+
+    def case_of(
+        self, result: SubjectResult, found: IdentityInImages, ties: list[tuple[Tie, str]]
+    ) -> Case:
+        """The case of one identity in a subject's images; faces and images are kept with the evidence."""
+        subject, scored = result.subject, found.scored
+        identity, now = self.filing.vault.find(found.identity_id), self.filing.clock()
+        parts = f"{subject.key}:{subject.version}:{identity.identity_id}:{found.outcome}"
+        record = self._sighting(result, found, ties)
+        return Case(
+            case_id=hashlib.sha256(parts.encode()).hexdigest()[:16],
+            scan_id="captures",
+            opened_at=now.isoformat(),
+            outcome=str(found.outcome),
+            reason=found.reason,
+            identity_id=identity.identity_id,
+            identity_name=identity.name,
+            terms=str(identity.consent.terms),
+            score=scored.score,
+            interval=scored.interval,
+            threshold=found.thresholds.match,
+            possible_threshold=found.thresholds.possible,
+            control_score=None,
+            lift=None,
+            checkpoint=_place(subject, record),
+            log10_lr=scored.log10_lr,
+            concentration=scored.concentration,
+            runner_up=scored.runner_up,
+            share=scored.share,
+            authorisation=(
+                f"terms: {identity.consent.terms}; no licence of this person covers the account "
+                f"or the site on {now:%Y-%m-%d}"
+            ),
+            environment=environment_now(_newest_taker(record), now),
+            method=self._method(found),
+            samples=(),
+            sighting=record,
+        )
+
+    def _method(self, found: IdentityInImages) -> MethodRecord:
+        threshold = found.thresholds.match
+        return VerdictMethod(
+            base_model="none: these images were captured",
+            base_model_sha256=None,
+            comparison=comparison_of(self.pack, self.version, self.snapshot, threshold),
+            settings={"least_images": LEAST_IMAGES},
+            threshold=threshold,
+        ).as_case_method()
+
+    def _sighting(
+        self, result: SubjectResult, found: IdentityInImages, ties: list[tuple[Tie, str]]
+    ) -> SightingRecord:
+        subject, captures = result.subject, self.captures
+        shown = found.images[:_MOST_IMAGES]
+        showing = {page for one in shown for page in subject.places[one.image.sha256]}
+        pages = [page for page in subject.pages.values() if page.page_id in showing]
+        pages = pages or list(subject.pages.values())
+        numbers = {page.page_id: number for number, page in enumerate(pages)}
+        facts = pages[0].facts
+        rows = {page.capture_id: captures.one(page.capture_id) for page in pages}
+        addresses = (page.facts.account_url for page in pages if page.facts.account_url)
+        return SightingRecord(
+            platform=facts.platform,
+            account_name=facts.account_name if subject.account else None,
+            account_id=facts.account_id if subject.account else None,
+            account_url=next(addresses, None),
+            pages=tuple(_page(page) for page in pages),
+            images=tuple(self._image(one, subject, numbers) for one in shown),
+            captures=tuple(_capture(captures, row) for row in rows.values()),
+            ties=tuple(
+                TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256)
+                for tie, where in ties
+            ),
+            images_read=result.images,
+            faces_read=result.faces,
+        )
+
+    def _image(
+        self, compared: ComparedImage, subject: Subject, numbers: dict[str, int]
+    ) -> SightedImage:
+        image, store = compared.image, self.filing.case_store
+        data = self.captures.image_path(image.sha256).read_bytes()
+        store.keep(data, "captured")
+        shows_face = compared.box if compared.in_mean else None
+        return SightedImage(
+            image.sha256,
+            store.keep(_face_png(data, shows_face)) if shows_face else None,
+            image.url,
+            tuple(numbers[page] for page in subject.places[image.sha256] if page in numbers),
+            compared.copies,
+            compared.faces,
+            compared.score,
+            compared.in_mean,
+            tuple(image.provenance.statements()),
+        )
 
 
-def _newest(record: SightingRecord) -> str:
-    """Who took the newest of the captures in: whom a court asks about the machine."""
-    return max(record.captures, key=lambda one: one.taken_in_at).taken_in_by
+def _newest_taker(record: SightingRecord) -> str:
+    """Who took in the newest of the captures: the person whom a court asks about the machine."""
+    return max(record.captures, key=lambda capture: capture.taken_in_at).taken_in_by
 
 
 def _place(subject: Subject, record: SightingRecord) -> CheckpointRecord:
-    """The account or page in the fields that lists, licences and notices know."""
+    """The account or page in the fields that lists, licences and notices read."""
     page = next(iter(subject.pages.values()))
+    is_model = page.facts.kind == PageKind.MODEL
     return CheckpointRecord(
-        file=subject.name, sha256=record.captures[0].sha256, weights_hash=None, size_bytes=0, kind="captured images", family="",
-        triggers=(), training={}, signals=(), hub=record.platform or "captured",
-        listing_url=record.account_url or page.url or f"capture:{page.capture_id}", title=subject.name if subject.account else page.facts.title,
-        creator=record.account_name or (page.facts.account_name if page.facts.kind == PageKind.MODEL else None),
-        published_at=page.facts.published_at, downloads=None, listing_id=record.account_id or page.facts.item_id,
-    )  # fmt: skip
-
-
-def method_of(scan_session: ScanSession, watch: Watch, found: SightedIdentity) -> MethodRecord:
-    compared = comparison_record(
-        scan_session.pack, scan_session.reader.version, watch, found.thresholds.match
+        file=subject.name,
+        sha256=record.captures[0].sha256,
+        weights_hash=None,
+        size_bytes=0,
+        kind="captured images",
+        family="",
+        triggers=(),
+        training={},
+        signals=(),
+        hub=record.platform or "captured",
+        listing_url=record.account_url or page.url or f"capture:{page.capture_id}",
+        title=subject.name if subject.account else page.facts.title,
+        creator=record.account_name or (page.facts.account_name if is_model else None),
+        published_at=page.facts.published_at,
+        downloads=None,
+        listing_id=record.account_id or page.facts.item_id,
     )
-    here = {
-        "base_model": "none: these images were captured",
-        "base_model_sha256": None,
-        "settings": {"least_images": LEAST_IMAGES},
-    }
-    return method_record({**here, **compared})
 
 
-def _sighting(
-    scan_session: ScanSession,
-    captures: Captures,
-    sighting: Sighting,
-    found: SightedIdentity,
-    ties: list[tuple[Tie, str]],
-) -> SightingRecord:
-    subject = sighting.subject
-    shown = found.images[:_MOST_IMAGES]
-    showing = {page_id for one in shown for page_id in subject.places[one.image.sha256]}
-    pages = [page for page in subject.pages.values() if page.page_id in showing] or list(
-        subject.pages.values()
+def _capture(captures: Captures, row: CaptureRow) -> CaptureRecord:
+    return CaptureRecord(
+        captures.original_sha256(row.capture_id),
+        row.name,
+        row.format,
+        row.taken_in_at,
+        row.taken_in_by,
+        row.tool,
+        row.made_with,
+        row.checks,
+        row.capture_id,
     )
-    numbers = {page.page_id: number for number, page in enumerate(pages)}
-    first = pages[0]
-    rows = {one.capture_id: captures.one(one.capture_id) for one in pages}
-    return SightingRecord(
-        platform=first.facts.platform, account_name=first.facts.account_name if subject.account else None,
-        account_id=first.facts.account_id if subject.account else None, account_url=next((page.facts.account_url for page in pages if page.facts.account_url), None),
-        pages=tuple(_page(page) for page in pages),
-        images=tuple(_image(scan_session, captures, one, subject, numbers) for one in shown),
-        captures=tuple(
-            CaptureRecord(captures.original_sha256(row.capture_id), row.name, row.format, row.taken_in_at, row.taken_in_by, row.tool, row.made_with, row.checks, row.capture_id)
-            for row in rows.values()
-        ),
-        ties=tuple(TieRecord(tie.said, where, tie.file, tie.hub, tie.listing_url, tie.sha256) for tie, where in ties),
-        images_read=sighting.images, faces_read=sighting.faces,
-    )  # fmt: skip
 
 
 def _page(page: PageRow) -> SightedPage:
     facts = page.facts
     price = None if facts.price is None else f"{facts.price:g} {facts.currency or ''}".strip()
     return SightedPage(
-        page.url, facts.title, str(facts.kind), page.saved_at, facts.published_at, price, dict(facts.counts or {}),
-        facts.text[:_TEXT_CHARS], page.capture_id,
-    )  # fmt: skip
-
-
-def _image(
-    scan_session: ScanSession,
-    captures: Captures,
-    one: SeenImage,
-    subject: Subject,
-    numbers: dict[str, int],
-) -> SightedImage:
-    data = captures.image_path(one.image.sha256).read_bytes()
-    scan_session.case_store.keep(data, "captured")
-    face = (
-        scan_session.case_store.keep(_face_png(data, one.box)) if one.box and one.in_mean else None
+        page.url,
+        facts.title,
+        str(facts.kind),
+        page.saved_at,
+        facts.published_at,
+        price,
+        dict(facts.counts or {}),
+        facts.text[:_TEXT_CHARS],
+        page.capture_id,
     )
-    pages = (numbers[page_id] for page_id in subject.places[one.image.sha256] if page_id in numbers)
-    return SightedImage(
-        one.image.sha256, face, one.image.url, tuple(pages), one.copies, one.faces, one.score, one.in_mean,
-        tuple(one.image.provenance.statements()),
-    )  # fmt: skip
 
 
 def _face_png(data: bytes, box: tuple[float, float, float, float]) -> bytes:
-    """Nothing but the face: the rest of a stranger's picture need not be seen to recognise somebody."""
+    """PNG of the face alone; the rest of a stranger's picture is not needed to recognise somebody."""
     upright = Image.fromarray(pixels_of(data))
     left, top, right, bottom = box
     wide, high = (right - left) * _MARGIN, (bottom - top) * _MARGIN

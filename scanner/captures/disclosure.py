@@ -1,9 +1,10 @@
-"""What may be told of faces in captured pictures: captures are evidence of accounts and pages, and no face search.
+"""Rules for disclosing whom captured pictures show. Captures are evidence of accounts, not a face search.
 
-Whoever brings a picture chose it, so the picture alone must not tell them who is shown. What is searched is an account or a
-page with an address; a person is told where two different photographs show them, or one that points to a file with a case about
-them; and only once somebody else has released it. Until then everybody gets the same words. Words of a page are no sign: whoever
-brings it may have written them, name after name, to see which one changes the answer.
+A person who brings a picture chose it, so the picture alone must not tell them who is shown. Only an account or
+a page with an address is searched. A finding is disclosed if two different photographs show the person, or if one
+points to a file with a case about them, and only after a second person released it. Until then the answer is the
+same in all cases. Text of a page is no sign: whoever brings it may have written one name after another to see
+which one changes the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from crawlers.captures.capture_store import Captures, PageRow
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
 from reports.cases.case_store import CaseStore
-from scanner.captures.subjects import LEAST_IMAGES, SightedIdentity, Subject
+from scanner.captures.image_search import IdentityInImages
+from scanner.captures.subjects import Subject
+from scanner.identification.policy import LEAST_IMAGES, LEAST_PHOTOGRAPHS
 
 # Formats in which a browser or a program saved a page with what it loaded.
 _PAGES = frozenset(
@@ -29,7 +32,6 @@ _PAGES = frozenset(
         Format.FOLDER,
     }
 )
-LEAST_PHOTOGRAPHS = 2
 
 HELD = "somebody registered may be shown; a second person must release it"
 REFUSED = "a second person looked at it and did not release it"
@@ -67,7 +69,7 @@ def _has_address(page: PageRow, captures: Captures) -> bool:
     return is_page and (page.url or "").lower().startswith(("http://", "https://"))
 
 
-def may_be_told(found: SightedIdentity, ties: Iterable[Tie], case_store: CaseStore) -> bool:
+def may_be_told(found: IdentityInImages, ties: Iterable[Tie], case_store: CaseStore) -> bool:
     """Whether pictures show somebody often enough, or once where page or picture point to a file with a case about them."""
     if (
         found.photographs >= LEAST_PHOTOGRAPHS

@@ -1,7 +1,7 @@
-"""Taking captures in: the original sealed first, then read, with everything on its pages remembered.
+"""Intake of captures: the original is copied, read in a process of its own, sealed, and remembered.
 
-A capture that cannot be read is kept all the same, with the reason. Taking the same file in again changes nothing; a
-process that was killed does again the capture it was at.
+A capture that cannot be read is kept all the same, with the reason. Taking the same file in again changes
+nothing. After a kill, the capture under way is taken in again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,26 +23,26 @@ from crawlers.captures.sales import listing_for_sale
 from crawlers.errors import CaptureRefused, CapturesBusy
 from crawlers.listing import Listing
 from crawlers.sweeps.crawl_store import CrawlStore
+from face_index.vault import Vault
 from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority
 from scanner.captures.bag_names import bag_places, written
 from scanner.captures.handling import TAKEN_IN
 from scanner.captures.isolated_reader import Content, IsolatedReader
+from scanner.clock import Clock
 from scanner.environment import environment_now
-from scanner.factories import Clock, open_vault, utc_now
-from scanner.settings import Settings
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
-        file: its name; a file with the bytes of one that was taken in before is that capture, under the first one's name.
+        file: its name; the same bytes under another name are one capture, under the first name.
         new: it was not known before.
-        listings: offers that sell a likeness or its training, now listings.
+        listings: offers that sell a likeness or its training, which are listings now.
     """
 
     capture: CaptureRow
@@ -51,21 +52,39 @@ class TakenIn:
 
 
 class Intake:
-    """Opened once per command; `close` when done. Loads no model."""
+    """Takes captures in; a context manager. Loads no model.
+
+    Args:
+        folder: of the captures.
+        authorities: that stamp seals.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock = utc_now, limits: Limits | None = None
+        self,
+        vault: Vault,
+        store: CrawlStore,
+        folder: Path,
+        *,
+        operator: str,
+        authorities: Sequence[Authority],
+        clock: Clock,
+        limits: Limits | None = None,
     ) -> None:
-        self.settings, self.clock, self._limits = settings, clock, limits or Limits()
-        self.vault = open_vault(settings)
-        self.store = CrawlStore(settings.crawl_path)
-        self.captures = Captures(self.store, settings.captures_path)
-        self._room = IsolatedReader()
-        with suppress(CapturesBusy), alone(settings.captures_path, wait_s=0):
+        self.vault, self.store, self.operator, self.clock = vault, store, operator, clock
+        self._authorities, self._limits = authorities, limits or Limits()
+        self.captures = Captures(store, folder)
+        self._reader = IsolatedReader()
+        with suppress(CapturesBusy), alone(folder, wait_s=0):
             self.captures.tidy()
 
+    def __enter__(self) -> Intake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        self._room.close()
+        self._reader.close()
         self.vault.close()
         self.store.close()
 
@@ -78,62 +97,67 @@ class Intake:
         listing: Listing | None = None,
         login: str | None = None,
     ) -> TakenIn:
-        """One capture; raises OSError where the file cannot be copied.
+        """Take one capture in; raises OSError if the file cannot be copied.
 
         Args:
-            account: platform and name, as whoever takes it in says, for pages that name none.
-            listing: of which it holds the previews.
-            login: of whoever brings it, who cannot release what it shows; the configured operator's where none is given.
+            account: platform and name, as the person who takes it in says, for pages that name none.
+            listing: whose previews it holds.
+            login: of the person who brings it, who cannot release what it shows; the operator's if not given.
         """
+        folder = self.captures.folder
         with (
-            shared(self.settings.captures_path),
-            tempfile.TemporaryDirectory(
-                prefix=".reading-", dir=self.settings.captures_path
-            ) as room,
+            shared(folder),
+            tempfile.TemporaryDirectory(prefix=".reading-", dir=folder) as room,
         ):
             copy = _Copy.of(path, Path(room) / "in")
             if login is not None:  # the worker takes it in, for an account of the pages
                 self.vault.login = (f"account {login}",)
-            self.vault.note(
-                TAKEN_IN,
-                "vault",
-                login or self.settings.operator,
-                self.clock(),
-                capture=copy.capture_id,
-            )
+            actor = login or self.operator
+            capture = {"capture": copy.capture_id}
+            self.vault.note(TAKEN_IN, "vault", actor, self.clock(), **capture)
             known = self.captures.known(copy.capture_id)
             if known is not None:
                 return TakenIn(known, well_formed(path.name), new=False)
-            bodies = Path(room) / "bodies"
-            bodies.mkdir()
-            try:
-                content, problem = (
-                    self._room.read(
-                        copy.main, bodies, self._limits, self.captures, copy.capture_id
-                    ),
-                    None,
-                )
-            except CaptureRefused as error:
-                content, problem = None, str(error)
+            content, problem = self._read(copy, Path(room) / "bodies")
             row = self._row(copy, content, problem, by, made_with)
             self._seal(Path(room), copy, row)
-        read = content.pages if content else ()
+        return self._remember(row, content, well_formed(path.name), account, listing)
+
+    def _read(self, copy: _Copy, bodies: Path) -> tuple[Content | None, str | None]:
+        """The content of a capture, or the reason why it cannot be read."""
+        bodies.mkdir()
+        try:
+            content = self._reader.read(
+                copy.main, bodies, self._limits, self.captures, copy.capture_id
+            )
+        except CaptureRefused as error:
+            return None, str(error)
+        return content, None
+
+    def _remember(
+        self,
+        row: CaptureRow,
+        content: Content | None,
+        file: str,
+        account: tuple[str, str] | None,
+        listing: Listing | None,
+    ) -> TakenIn:
+        """Write a sealed capture and its pages into crawl.db."""
         pages = [
-            (page, _of_listing(facts, listing) if listing else _named(facts, account), told)
-            for page, facts, told in read
+            (page, _of_listing(facts, listing) if listing else _named(facts, account), notes)
+            for page, facts, notes in (content.pages if content else ())
         ]
         if not self.captures.add(row, pages, list(content.images) if content else []):
-            return TakenIn(
-                self.captures.one(row.capture_id), well_formed(path.name), new=False
-            )  # another process was faster
-        listings = [
-            one
+            # Another process was faster.
+            return TakenIn(self.captures.one(row.capture_id), file, new=False)
+        offers = tuple(
+            offer
             for page, facts, _ in pages
-            if (one := listing_for_sale(page, facts, row)) is not None
-        ]
-        for offer in listings:
+            if (offer := listing_for_sale(page, facts, row)) is not None
+        )
+        for offer in offers:
             self.store.record(offer, self.clock())
-        return TakenIn(row, well_formed(path.name), new=True, listings=tuple(listings))
+        return TakenIn(row, file, new=True, listings=offers)
 
     def _row(
         self,
@@ -145,18 +169,24 @@ class Intake:
     ) -> CaptureRow:
         reading = content.reading if content else None
         return CaptureRow(
-            capture_id=copy.capture_id, name=well_formed(copy.main.name), format=str(reading.format) if reading else "",
-            size_bytes=copy.size_bytes, taken_in_at=self.clock().isoformat(), taken_in_by=by,
-            tool=well_formed(reading.tool) if reading and reading.tool else None, made_with=made_with,
+            capture_id=copy.capture_id,
+            name=well_formed(copy.main.name),
+            format=str(reading.format) if reading else "",
+            size_bytes=copy.size_bytes,
+            taken_in_at=self.clock().isoformat(),
+            taken_in_by=by,
+            tool=well_formed(reading.tool) if reading and reading.tool else None,
+            made_with=made_with,
             checks=tuple(map(well_formed, reading.checks)) if reading else (),
-            notes=tuple(map(well_formed, reading.notes)) if reading else (), problem=well_formed(problem) if problem else None,
+            notes=tuple(map(well_formed, reading.notes)) if reading else (),
+            problem=well_formed(problem) if problem else None,
             pages=len(content.pages) if content else 0,
-        )  # fmt: skip
+        )
 
     def _seal(self, room: Path, copy: _Copy, row: CaptureRow) -> None:
         final = self.captures.bag(row.capture_id)
         if final.exists():
-            return  # sealed before whoever began this was killed
+            return  # sealed by a process that was killed later
         bag = room / "bag"
         bag.mkdir()
         copy.main.rename(bag / "original")
@@ -172,18 +202,25 @@ class Intake:
             for name, sha256 in copy.beside.items()
             if name not in kept
         }
-        told = {
-            "capture_id": row.capture_id, "sha256": copy.main_sha256, "name": row.name, "size_bytes": row.size_bytes, "format": row.format,
-            "taken_in_at": row.taken_in_at, "taken_in_by": row.taken_in_by, "tool": row.tool, "made_with": row.made_with,
-            "checks": list(row.checks), "notes": list(row.notes), "problem": row.problem, "beside": kept,
+        facts = {
+            "capture_id": row.capture_id,
+            "sha256": copy.main_sha256,
+            "name": row.name,
+            "size_bytes": row.size_bytes,
+            "format": row.format,
+            "taken_in_at": row.taken_in_at,
+            "taken_in_by": row.taken_in_by,
+            "tool": row.tool,
+            "made_with": row.made_with,
+            "checks": list(row.checks),
+            "notes": list(row.notes),
+            "problem": row.problem,
+            "beside": kept,
             **({"renamed": renamed} if renamed else {}),
-        }  # fmt: skip
-        authorities = [
-            Authority(one.name, one.url, one.certificates)
-            for one in self.settings.timestamp_authorities
-        ]
+        }
         environment = environment_now(row.taken_in_by, self.clock())
-        seal_capture(bag, told, environment, self.vault.sign, authorities, self.clock())
+        sign, now = self.vault.sign, self.clock()
+        seal_capture(bag, facts, environment, sign, list(self._authorities), now)
         try:
             bag.rename(final)
         except OSError:
@@ -234,10 +271,18 @@ def _named(facts: PageFacts, account: tuple[str, str] | None) -> PageFacts:
 def _of_listing(facts: PageFacts, listing: Listing) -> PageFacts:
     counts = {} if listing.downloads is None else {"downloads": listing.downloads}
     return replace(
-        facts, kind=PageKind.MODEL, platform=listing.hub, title=well_formed(listing.title), account_name=listing.creator,
-        item_id=listing.listing_id, published_at=listing.published_at, counts=counts, links=(listing.url,),
-        hashes=tuple(file.sha256 for file in listing.files if file.sha256), extractor="the hub's answer",
-    )  # fmt: skip
+        facts,
+        kind=PageKind.MODEL,
+        platform=listing.hub,
+        title=well_formed(listing.title),
+        account_name=listing.creator,
+        item_id=listing.listing_id,
+        published_at=listing.published_at,
+        counts=counts,
+        links=(listing.url,),
+        hashes=tuple(file.sha256 for file in listing.files if file.sha256),
+        extractor="the hub's answer",
+    )
 
 
 def _copied(path: Path, to: Path) -> str:

@@ -1,4 +1,4 @@
-"""Captures as lists show them: which accounts they are of, what their faces came to, and the cases that rest on them."""
+"""Lines of a list of captures: their accounts, outcomes, and the cases that rest on them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
 from reports.cases.case_store import CaseStore
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.subjects import subject_of
+from scanner.captures.verdicts import CaptureVerdicts
 from scanner.identification.verdict import Outcome
-from scanner.scanning.scan_store import ScanStore
 
 _STRONGEST_FIRST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.INCONCLUSIVE, Outcome.CLEAR)
 
@@ -35,10 +35,10 @@ class CaptureLine:
 
 
 def overview(
-    captures: Captures, rows: Iterable[CaptureRow], scan_store: ScanStore, case_store: CaseStore
+    captures: Captures, rows: Iterable[CaptureRow], verdicts: CaptureVerdicts, case_store: CaseStore
 ) -> Iterator[CaptureLine]:
     """A line for each of these captures, in their order."""
-    outcomes, cases = scan_store.sighting_outcomes(), case_store.cases_by_capture()
+    outcomes, cases = verdicts.outcomes(), case_store.cases_by_capture()
     for row in rows:
         pages = captures.pages(row.capture_id)
         judged = [known for page in pages if (known := outcomes.get(subject_of(page, row.name)[0]))]

@@ -24,7 +24,7 @@ from crawlers.listing import Listing
 from crawlers.sweeps.previews import Preview, previews_of
 from scanner.captures.intake import Intake, TakenIn
 from scanner.errors import RefusedToSample, sentence_of
-from scanner.sampling.prompt_safety import refuse_minors
+from scanner.triage.minors import refuse_minors
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class PreviewsTaken:
 
 
 def take_previews(
-    taking: Intake, transport: Transport, listings: Iterator[Listing], *, again: bool
+    intake: Intake, transport: Transport, listings: Iterator[Listing], *, again: bool
 ) -> Iterator[PreviewsTaken]:
     """The previews of each listing that has any; those that were taken in before are left out.
 
@@ -60,7 +60,7 @@ def take_previews(
     for listing in listings:
         previews = previews_of(listing)
         if not previews or (
-            not again and taking.captures.has_listing(listing.hub, listing.listing_id)
+            not again and intake.captures.has_listing(listing.hub, listing.listing_id)
         ):
             continue
         try:
@@ -69,7 +69,7 @@ def take_previews(
                     "the hub marks a picture of it as showing a minor; nothing of it is fetched"
                 )
             refuse_minors([listing.title, *listing.tags, *listing.triggers], listing.minor_flag)
-            yield _taken(taking, transport, listing, previews)
+            yield _taken(intake, transport, listing, previews)
         except (CrawlError, RefusedToSample) as error:
             yield PreviewsTaken(listing, None, len(previews), str(error))
         except (
@@ -81,7 +81,7 @@ def take_previews(
 
 
 def _taken(
-    taking: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
+    intake: Intake, transport: Transport, listing: Listing, previews: tuple[Preview, ...]
 ) -> PreviewsTaken:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"previews-{listing.hub}-{_plain(listing.listing_id)}.warc.gz"
@@ -91,9 +91,9 @@ def _taken(
             raise HubError(
                 f"none of its {missing} pictures could be fetched: {why}. Where the hub has moved, `crawl` it again"
             )
-        taken = taking.take_one(
+        taken = intake.take_one(
             path,
-            taking.settings.operator,
+            intake.operator,
             f"portrait-scanner {version('portrait-scanner')}",
             listing=listing,
         )

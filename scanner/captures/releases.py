@@ -1,7 +1,7 @@
-"""The second person: who took captures in, who else may release what they show, and what was decided.
+"""Release of captured pictures by a second person, who did not take them in.
 
-A decision is about certain images of an account or page; more of them need another one. Who decides sees the pages, and
-neither a name nor a score.
+A decision is about certain images of an account or page; further images need another decision. The second
+person sees the pages, and neither a name nor a score.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from face_index.vault.logins import Login, same_person, share_a_mark
 from scanner.captures.disclosure import Source, source_of
 from scanner.captures.handling import Handled, handled_by
 from scanner.captures.subjects import Subject, subjects_of
+from scanner.captures.verdicts import CaptureVerdicts
 from scanner.errors import ReleaseRefused
-from scanner.scanning.scan_store import ScanStore
 
 
 class ReleaseDecision(StrEnum):
-    """What a second person says about captured pictures."""
+    """Decision of a second person about captured pictures."""
 
-    RELEASE = "release"  # they are of an account or page that there is a reason to search, and who is shown may be told
+    RELEASE = "release"  # there is a reason to search the account or page, and the finding may be disclosed
     REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever decides.
+    """A person who decides.
 
     Attributes:
-        name: they sign with.
-        login: their own one; on the command line the name again, since nobody signs in there.
-        marks: of who is logged in (face_index.vault.logins); none where one login may do both.
+        name: with which they sign.
+        login: their own; on the command line the name again, because nobody signs in there.
+        marks: of the login (face_index.vault.logins); none where one login may do both.
     """
 
     name: str
@@ -48,9 +48,9 @@ class Waiting:
     """Captured pictures that wait for a second person.
 
     Attributes:
-        searched: False where nothing is searched before it.
-        brought_by: names of those who took them in or corrected their pages.
-        marks: of the logins at which that was done.
+        searched: False where nothing is searched before the decision.
+        brought_by: names of the people who took them in or corrected their pages.
+        marks: of the logins with which they did it.
     """
 
     subject: Subject
@@ -59,7 +59,7 @@ class Waiting:
     marks: frozenset[str]
 
     def may_be_decided_by(self, person: Person) -> bool:
-        """Whether somebody had no hand in what is to be released."""
+        """Whether a person took no part in taking the pictures in."""
         named = any(
             same_person(one, other)
             for one in self.brought_by
@@ -69,23 +69,23 @@ class Waiting:
 
 
 class Releases:
-    """What waits for a second person, and what they decided."""
+    """Pictures that wait for a second person, and decisions."""
 
-    def __init__(self, captures: Captures, scan_store: ScanStore, vault: Vault) -> None:
-        self._captures, self._scan_store, self._vault = captures, scan_store, vault
+    def __init__(self, captures: Captures, verdicts: CaptureVerdicts, vault: Vault) -> None:
+        self._captures, self._verdicts, self._vault = captures, verdicts, vault
 
     def decision_about(self, subject: Subject) -> str | None:
-        """The newest decision about these images; None while nobody decided."""
-        found = self._scan_store.release_of(subject.key, subject.version)
+        """The newest decision about these images; None without one."""
+        found = self._verdicts.release_of(subject.key, subject.version)
         return str(found["decision"]) if found else None
 
     def waiting(self, capture_id: str | None = None) -> Iterator[Waiting]:
-        """What nobody decided about yet, of one capture or of all."""
+        """Undecided pictures of one capture or of all."""
         handled = handled_by(self._vault)
         for subject in subjects_of(self._captures, capture_id):
             if self.decision_about(subject) is not None:
                 continue
-            held = self._scan_store.is_held(subject.key, subject.version)
+            held = self._verdicts.is_held(subject.key, subject.version)
             if held or source_of(subject, self._captures) == Source.SAID:
                 yield Waiting(subject, held, *self._brought_by(subject, handled))
 
@@ -111,12 +111,17 @@ class Releases:
             f"captured-{decision}", "vault", person.login, now,
             captures=pages[:20], version=one.subject.version, reason=reason.strip(),
         )  # fmt: skip
-        self._scan_store.keep_release(
+        self._verdicts.keep_release(
             {
-                "subject": one.subject.key, "version": one.subject.version, "decision": decision, "by": person.name.strip(),
-                "actor": person.login, "reason": reason.strip(), "at": now.isoformat(),
+                "subject": one.subject.key,
+                "version": one.subject.version,
+                "decision": decision,
+                "by": person.name.strip(),
+                "actor": person.login,
+                "reason": reason.strip(),
+                "at": now.isoformat(),
             }
-        )  # fmt: skip
+        )
 
     def _brought_by(
         self, subject: Subject, handled: dict[str, Handled]

@@ -1,8 +1,8 @@
-"""The record of each case beside what the audit log says of it.
+"""The record of each case compared with the audit log.
 
-cases.db seals what is written (reports.cases.record_seals); the log names version and SHA-256 of each record, so that an older state that
-is put back shows as well. The case is written first and the log after it: what a killed process left out there is caught up
-with, since its seal says that this program wrote it.
+cases.db seals what is written (reports.cases.record_seals). The log names version and SHA-256 of each record, so
+that an older state that is put back is noticed too. A case is written before its line in the log; a line that a
+killed process left out is added later, since the seal shows that this program wrote the case.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from face_index.errors import ClockWentBackwards
 from face_index.vault import Vault
@@ -21,8 +22,7 @@ from reports.cases.case_store import CaseStore
 from reports.cases.record_seals import RecordSeal
 from reports.errors import CaseAltered, ReviewRefused, UnknownCase
 from reports.verify_bundle import disagreement
-from scanner.factories import Clock
-from scanner.settings import Settings
+from scanner.clock import Clock
 
 # The subject of entries about all cases; identities' ids are hex.
 ALL_CASES = "cases"
@@ -35,13 +35,19 @@ _A_MOMENT_S = 0.05
 
 
 def open_case_store(
-    settings: Settings, vault: Vault, clock: Clock, *, any_thread: bool = False
+    cases_path: Path,
+    evidence_path: Path,
+    vault: Vault,
+    operator: str,
+    clock: Clock,
+    *,
+    any_thread: bool = False,
 ) -> CaseStore:
-    """The docket of a home, sealed with its vault's key; cases of earlier versions are recorded once, as they are."""
+    """Open cases.db, sealed with the vault's key; cases of earlier versions are recorded once, as they are."""
     mac = vault.keyed_digest("case record")
-    case_store = CaseStore(settings.cases_path, settings.evidence_path, mac, any_thread=any_thread)
+    case_store = CaseStore(cases_path, evidence_path, mac, any_thread=any_thread)
     if not any(entry.event == BEGUN for entry in vault.audit.vouched_about(ALL_CASES)):
-        _begin(case_store, vault, settings.operator, clock)
+        _begin(case_store, vault, operator, clock)
     return case_store
 
 
@@ -66,7 +72,7 @@ def _told(seal: RecordSeal | None) -> dict[str, object]:
 
 
 class CaseRecords:
-    """Compares cases with the audit log, and writes down there what becomes of them."""
+    """Compares cases with the audit log, and writes its lines about them."""
 
     def __init__(self, vault: Vault, case_store: CaseStore, clock: Clock) -> None:
         self._vault, self._case_store, self._clock = vault, case_store, clock

@@ -1,4 +1,4 @@
-"""Whether what a notice asked to remove is still there: the listing is asked for again, politely."""
+"""Checks whether a listing that a notice asked to remove is still there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from crawlers.http.transport import Transport
 from reports.notices.drafting import addresses_in
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, record_event
 from scanner.casework.service import CaseService
-from scanner.network import open_transport
-from scanner.settings import Settings
 
 # What these mean is what hubs and RFC 7725 say: gone for good, gone, or kept back for legal reasons.
 _GONE = frozenset({404, 410, 451})
@@ -39,19 +37,13 @@ class Rechecked:
     addresses: tuple[tuple[str, str], ...]
 
 
-def recheck_notices(settings: Settings) -> list[Rechecked]:
+def recheck_notices(service: CaseService, transport: Transport) -> list[Rechecked]:
     """Ask for the addresses of every notice that was sent, and note in the tracker what changed."""
-    service = CaseService(settings)
-    transport = open_transport(settings)
-    try:
-        return [
-            _recheck(service, transport, one)
-            for one in all_tracked(service.case_store)
-            if one.state in _OPEN
-        ]
-    finally:
-        transport.close()
-        service.close()
+    return [
+        _recheck(service, transport, notice)
+        for notice in all_tracked(service.case_store)
+        if notice.state in _OPEN
+    ]
 
 
 def _found(transport: Transport, url: str) -> str:

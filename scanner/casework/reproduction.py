@@ -1,11 +1,11 @@
-"""Samples of an evidence bundle made again from nothing but its record, and whether they agree with those inside."""
+"""Reproduction: the samples of an evidence bundle drawn again from its record, and compared with those inside."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,12 @@ from reports.cases.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
 from reports.verify_bundle import verify
 from scanner.errors import EvidenceNotHere, NotScannable
-from scanner.factories import open_pack, open_reader
+from scanner.progress import Progress
+from scanner.records import SampleRow
 from scanner.sampling.base_models import choose_base_model
-from scanner.sampling.image_check import image_check_for
-from scanner.sampling.regeneration import Again, regenerate
+from scanner.sampling.options import SamplerOptions
+from scanner.sampling.regeneration import RegeneratedImage, regenerate
 from scanner.sampling.sampler import Pixels, Sampler, blurred
-from scanner.scanning.fetching import open_checkpoints
-from scanner.scanning.judging import device_of
-from scanner.scanning.pipeline import Observer
-from scanner.settings import Settings
 
 # Cosine from which two faces of one sample count as the same drawing; other machines differ by a shade of grey.
 SAME_FACE = 0.95
@@ -72,24 +69,71 @@ class Reproduction:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class ReproductionTools:
+    """What reproduction needs of this machine.
+
+    Attributes:
+        open_reader: opens the configured face pack.
+        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store.
+    """
+
+    options: SamplerOptions
+    open_reader: Callable[[], FaceReader]
+    checkpoint_path: Callable[[str], Path | None]
+
+
 def reproduce(
     bundle: Path,
-    settings: Settings,
+    tools: ReproductionTools,
     checkpoint: Path | None,
-    observer: Observer,
+    progress: Progress,
     signer: str | None = None,
 ) -> Reproduction:
-    """Make every sample of a bundle again with the recorded base model, prompts, seeds and batches.
+    """Draw every sample of a bundle again with the recorded base model, prompts, seeds and batches.
 
     Args:
-        signer: fingerprint of the key that must have signed the bundle.
         checkpoint: the weights file; without it the bundle's own, or the store's.
+        signer: fingerprint of the key that must have signed the bundle.
 
     Raises:
         UnreadableBundle: it does not verify, or there is no case in it.
         EvidenceNotHere: the weights are nowhere.
         NotScannable: the base model here is another one, or the weights do not load.
     """
+    case = _reproducible_case(bundle, signer)
+    path = _checkpoint(case, bundle, tools, checkpoint)
+    progress.step(0, None, "loading the base model")
+    sampler = _same_sampler(case, tools.options)
+    records = [row for sample in case.samples if (row := _row_of(sample)) is not None]
+    progress.step(0, len(records), "making the samples again")
+    drawn = regenerate(sampler, path, case.checkpoint.kind, records)
+    reader = tools.open_reader()
+    if reader.version.sha256 != case.method.face_pack_sha256:
+        raise NotScannable(
+            f"the face pack here is not the one of the case, {case.method.face_pack}; "
+            "name that one with --face-pack"
+        )
+    by_name = {(sample.stage, sample.number): sample for sample in case.samples}
+    # Pictures that nobody had looked at were stored blurred.
+    shown = sampler.base.checked_images
+    samples = tuple(
+        _agreement(
+            image if shown else replace(image, picture=blurred(image.picture)),
+            by_name[image.stage, image.number],
+            bundle,
+            reader,
+        )
+        for image in drawn
+    )
+    progress.step(len(records), len(records), "comparing")
+    left_out = _left_out(case, samples)
+    agrees = bool(samples) and not left_out and all(sample.agrees for sample in samples)
+    return Reproduction(agrees, samples, (*left_out, *_differences(case, sampler)))
+
+
+def _reproducible_case(bundle: Path, signer: str | None) -> Case:
+    """The case of a bundle, if its samples can be drawn again; raises UnreadableBundle."""
     case = _case_in(bundle, signer)
     if case.method.base_model_sha256 is None:
         raise UnreadableBundle(
@@ -99,51 +143,41 @@ def reproduce(
         raise UnreadableBundle("two samples of this case have one name")
     if not all(0 <= sample.seed < 2**63 for sample in case.samples):
         raise UnreadableBundle("a seed of this case is none")
-    path = _checkpoint(case, bundle, settings, checkpoint)
-    base = choose_base_model(case.checkpoint.family, settings.base_model)
-    cache, device = settings.cache / "huggingface", device_of(settings)
-    observer.step(0, None, "loading the base model")
-    sampler = Sampler(
-        base, cache, device, image_check_for(base, settings.image_check, cache, device)
-    )
-    if sampler.base_sha256 != case.method.base_model_sha256:
+    return case
+
+
+def _same_sampler(case: Case, options: SamplerOptions) -> Sampler:
+    """The sampler on the base model of a case; raises NotScannable if another one is here."""
+    base = choose_base_model(case.checkpoint.family, options.base_model)
+    sampler = options.open_sampler(base)
+    wanted = case.method.base_model_sha256 or ""
+    if sampler.base_sha256 != wanted:
         raise NotScannable(
-            f"the base model here has the SHA-256 {sampler.base_sha256[:16]}…, the case used {case.method.base_model_sha256[:16]}… "
-            f"({case.method.base_model}); name that one with --base-model"
+            f"the base model here has the SHA-256 {sampler.base_sha256[:16]}…, the case used "
+            f"{wanted[:16]}… ({case.method.base_model}); name that one with --base-model"
         )
-    records = [
-        asdict(sample)
+    return sampler
+
+
+def _row_of(sample: SampleRecord) -> SampleRow | None:
+    """A case's sample as regeneration takes it; None if it was recorded without a number or a batch."""
+    names = {one.name for one in fields(SampleRow)}
+    record = {name: value for name, value in asdict(sample).items() if name in names}
+    if sample.number is None or sample.batch is None:
+        return None
+    return SampleRow(**{**record, "quality": sample.quality or 0.0})
+
+
+def _left_out(case: Case, samples: Sequence[SampleAgreement]) -> list[str]:
+    """Samples and controls of a case that could not be drawn again, in words."""
+    drawn = {(sample.stage, sample.number, sample.control) for sample in samples}
+    return [
+        f"{sample.stage} {sample.number}{' control' if control else ''} "
+        "has no record to make it again from"
         for sample in case.samples
-        if sample.number is not None and sample.batch is not None
+        for control, digest in ((False, sample.image_sha256), (True, sample.control_sha256))
+        if digest and (sample.stage, sample.number, control) not in drawn
     ]
-    observer.step(0, len(records), "making the samples again")
-    made = regenerate(sampler, path, case.checkpoint.kind, records)
-    reader = open_reader(settings, open_pack(settings))
-    if reader.version.sha256 != case.method.face_pack_sha256:
-        raise NotScannable(
-            f"the face pack here is not the one of the case, {case.method.face_pack}; name that one with --face-pack"
-        )
-    by_name = {(sample.stage, sample.number): sample for sample in case.samples}
-    samples = tuple(
-        _agreement(
-            # Pictures that nobody had looked at were stored blurred.
-            one if base.checked_images else replace(one, picture=blurred(one.picture)),
-            by_name[one.stage, one.number],
-            bundle,
-            reader,
-        )
-        for one in made
-    )
-    observer.step(len(records), len(records), "comparing")
-    made_again = {(one.stage, one.number, one.control) for one in samples}
-    left_out = [
-        f"{one.stage} {one.number}{' control' if control else ''} has no record to make it again from"
-        for one in case.samples
-        for control, digest in ((False, one.image_sha256), (True, one.control_sha256))
-        if digest and (one.stage, one.number, control) not in made_again
-    ]
-    agrees = bool(samples) and not left_out and all(one.agrees for one in samples)
-    return Reproduction(agrees, samples, (*left_out, *_differences(case, sampler)))
 
 
 def _case_in(bundle: Path, signer: str | None = None) -> Case:
@@ -165,12 +199,12 @@ def pack_named_in(bundle: Path) -> str | None:
     return name if name in {*known_packs(), "miniature"} else None
 
 
-def _checkpoint(case: Case, bundle: Path, settings: Settings, given: Path | None) -> Path:
+def _checkpoint(case: Case, bundle: Path, tools: ReproductionTools, given: Path | None) -> Path:
     from crawlers.hashes import sha256_of
 
     sha256 = case.checkpoint.sha256
     inside = bundle / "data" / "checkpoint" / f"{sha256}.safetensors"
-    path = given or (inside if inside.is_file() else open_checkpoints(settings).path_of(sha256))
+    path = given or (inside if inside.is_file() else tools.checkpoint_path(sha256))
     if path is None or not path.is_file():
         raise EvidenceNotHere(sha256)
     if sha256_of(path) != sha256:
@@ -179,7 +213,7 @@ def _checkpoint(case: Case, bundle: Path, settings: Settings, given: Path | None
 
 
 def _agreement(
-    again: Again, record: SampleRecord, bundle: Path, reader: FaceReader
+    again: RegeneratedImage, record: SampleRecord, bundle: Path, reader: FaceReader
 ) -> SampleAgreement:
     digest = record.control_sha256 if again.control else record.image_sha256
     kept = _picture(bundle / "data" / "samples" / f"{digest}.png") if digest else None

@@ -1,50 +1,71 @@
-"""A case with what only the vault knows of it, and what people do to it: review, amend, report, seal."""
+"""The case service: review, amendments, reports, evidence bundles, and their lines in the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crawlers.captures.capture_store import CaptureRow, Captures, PageRow
 from crawlers.captures.locks import alone
 from crawlers.errors import CapturesBusy
 from face_index.errors import UnknownIdentity
+from face_index.vault import Vault
 from face_index.vault.audit import AuditEntry
 from reports.cases.case import Case, CustodyEntry, Entry
+from reports.cases.case_store import CaseStore
 from reports.cases.review import Decision, review_details
 from reports.documents.case_report import case_html, case_pdf
 from reports.errors import AuthorityFailed, CaseAltered, ReviewRefused, UnknownCase
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.revocations import revocation_list, revocation_of
 from reports.evidence.timestamping import Authority, write_timestamps
-from scanner.casework.case_records import CUSTODY, CaseRecords, open_case_store
+from scanner.casework.case_records import CUSTODY, CaseRecords
 from scanner.casework.confirmation import Viewing, require_confirmable, viewing_of
+from scanner.clock import Clock
 from scanner.errors import EvidenceNotHere
-from scanner.factories import Clock, open_vault, utc_now
-from scanner.scanning.fetching import open_checkpoints
-from scanner.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRules:
+    """What the case service takes from the settings.
+
+    Attributes:
+        four_eyes: the operator of a scan may not review its cases.
+        two_people: two logins take part in what needs two people.
+        captures_path: folder of the sealed captures.
+        authorities: that stamp bundles.
+        checkpoint_path: the file of a checkpoint by SHA-256; None if it is not in the store any more.
+    """
+
+    operator: str
+    four_eyes: bool
+    two_people: bool
+    captures_path: Path
+    authorities: tuple[Authority, ...]
+    checkpoint_path: Callable[[str], Path | None]
 
 
 class CaseService:
-    """Opened once per command; `close` when done. Loads no model.
+    """Cases with the facts that only the vault knows, and what people do to them. Loads no model.
 
-    Args:
-        any_thread: threads take turns, under a lock of the caller's.
+    A context manager; `scanner.factories.open_case_service` opens it from settings.
 
     Attributes:
-        actor: who works at it, for the audit log.
+        actor: who works with it, for the audit log.
     """
 
-    def __init__(
-        self, settings: Settings, clock: Clock = utc_now, *, any_thread: bool = False
-    ) -> None:
-        self.settings, self.clock = settings, clock
-        self.actor = settings.operator
-        self.vault = open_vault(settings, any_thread=any_thread)
-        self.case_store = open_case_store(settings, self.vault, clock, any_thread=any_thread)
-        self.records = CaseRecords(self.vault, self.case_store, clock)
+    def __init__(self, vault: Vault, case_store: CaseStore, rules: CaseRules, clock: Clock) -> None:
+        self.vault, self.case_store, self.rules, self.clock = vault, case_store, rules, clock
+        self.actor = rules.operator
+        self.records = CaseRecords(vault, case_store, clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self.vault.close()
@@ -80,9 +101,15 @@ class CaseService:
         """
         case = self.records.vouched(self.case_store.case(case_id).case_id)[0]
         details = review_details(
-            case, reviewer, decision, reason, four_eyes=self.settings.four_eyes, operator=self.actor,
-            login=self.vault.login, two_people=self.settings.two_people,
-        )  # fmt: skip
+            case,
+            reviewer,
+            decision,
+            reason,
+            four_eyes=self.rules.four_eyes,
+            operator=self.actor,
+            login=self.vault.login,
+            two_people=self.rules.two_people,
+        )
         if decision == Decision.CONFIRM:
             withdrawn = self.has_withdrawn(case)
             require_confirmable(
@@ -187,13 +214,10 @@ class CaseService:
             EvidenceNotHere: the weights are asked for and not in the store any more.
         """
         case = self.exported(case_id)
-        weights = (
-            open_checkpoints(self.settings).path_of(case.checkpoint.sha256)
-            if with_weights
-            else None
-        )
+        sha256 = case.checkpoint.sha256
+        weights = self.rules.checkpoint_path(sha256) if with_weights else None
         if with_weights and weights is None:
-            raise EvidenceNotHere(case.checkpoint.sha256)
+            raise EvidenceNotHere(sha256)
         folder = write_bundle(
             case,
             self.case_store,
@@ -205,7 +229,7 @@ class CaseService:
                 log_end=self.vault.audit.end,
             ),
             self.vault.sign,
-            self.authorities,
+            list(self.rules.authorities),
             self.clock(),
         )
         self._note("case-exported", case, self.actor, what="bundle")
@@ -236,20 +260,13 @@ class CaseService:
     def _originals(self, case: Case) -> dict[str, Path]:
         captures = case.sighting.captures if case.sighting else ()
         return {
-            one.sha256: self.settings.captures_path / one.capture_id / "data" / "original"
+            one.sha256: self.rules.captures_path / one.capture_id / "data" / "original"
             for one in captures
         }
 
-    @property
-    def authorities(self) -> list[Authority]:
-        return [
-            Authority(one.name, one.url, one.certificates)
-            for one in self.settings.timestamp_authorities
-        ]
-
     def stamp(self, bundle: Path) -> list[AuthorityFailed]:
         """Ask the authorities that have not stamped a bundle yet; those that failed again."""
-        return write_timestamps(bundle, self.authorities, self.vault.sign, self.clock())
+        return write_timestamps(bundle, list(self.rules.authorities), self.vault.sign, self.clock())
 
     def note_request(self, case_id: str, by: str) -> Entry:
         """The person asks for a report of their case."""

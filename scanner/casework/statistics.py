@@ -1,68 +1,18 @@
-"""Verdicts for analysts, a month for each rights holder, and the counters an operator publishes."""
+"""The month of each rights holder, and the counters that an operator publishes."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from reports.cases.case import Case
 from reports.notices.tracker import NoticeState, Tracked, all_tracked, happened_at
+from scanner.casework.exports import VerdictRow
 from scanner.casework.service import CaseService
-from scanner.scanning.scan_store import ScanStore
-
-COLUMNS = (
-    "scan_id", "judged_in", "target", "hub", "listing_id", "file", "sha256", "outcome", "identity_id", "score", "threshold", "lift",
-    "samples", "seconds", "gallery_version", "authorised", "case_id", "reason",
-)  # fmt: skip
-
-
-def verdict_rows(scan_store: ScanStore) -> Iterator[dict[str, Any]]:
-    """A row for every verdict of every scan, with COLUMNS as its keys."""
-    for scan in scan_store.scans():
-        for item in scan_store.items(scan.scan_id):
-            for row in (item.verdict or {}).get("rows", []):
-                known = {
-                    **row, "scan_id": scan.scan_id, "judged_in": scan.started_at, "target": scan.target,
-                    "hub": item.listing.get("hub"), "listing_id": item.listing.get("listing_id"),
-                }  # fmt: skip
-                yield {name: known.get(name) for name in COLUMNS}
-
-
-def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
-    """CSV with a byte order mark, so that spreadsheets read it as UTF-8. What strangers wrote cannot become a formula."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns)
-    writer.writeheader()
-    writer.writerows({name: _no_formula(value) for name, value in row.items()} for row in rows)
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def _no_formula(value: Any) -> Any:
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-        else value
-    )
-
-
-def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Parquet with a fixed schema, also where there is no row."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    kinds = {
-        "score": pa.float64(), "threshold": pa.float64(), "lift": pa.float64(), "samples": pa.int64(), "seconds": pa.float64(),
-        "gallery_version": pa.int64(),
-    }  # fmt: skip
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-    parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +102,15 @@ def _events(notices: Iterable[Tracked], month: str) -> dict[str, int]:
     )
 
 
-def transparency(service: CaseService, scan_store: ScanStore, month: str) -> dict[str, Any]:
-    """What an operator publishes of a month: counts only, nobody's name."""
-    rows = [row for row in verdict_rows(scan_store) if str(row["judged_in"]).startswith(month)]
+def transparency(
+    service: CaseService, verdicts: Iterable[VerdictRow], month: str
+) -> dict[str, Any]:
+    """What an operator publishes of a month: counts only, nobody's name.
+
+    Args:
+        verdicts: rows of all scans (scanner.scanning.verdict_table.verdict_rows).
+    """
+    rows = [row for row in verdicts if row.judged_in.startswith(month)]
     cases = [case for case in service.case_store.cases() if case.opened_at.startswith(month)]
     notices = all_tracked(service.case_store)
     hours = [taken for one in notices if (taken := _hours_to_removal(one, month)) is not None]
@@ -168,7 +124,7 @@ def transparency(service: CaseService, scan_store: ScanStore, month: str) -> dic
         "month": month,
         "files_examined": len({_file_of(row) for row in rows}),
         "verdicts": dict(Counter(_newest_outcomes(rows).values())),
-        "authorised": sum(bool(row["authorised"]) for row in rows),
+        "authorised": sum(bool(row.authorised) for row in rows),
         "cases_opened": dict(Counter(case.outcome for case in cases)),
         "decisions_by_people": dict(Counter(entry.details["decision"] for entry in reviews)),
         "appeals": sum(
@@ -184,19 +140,19 @@ def transparency(service: CaseService, scan_store: ScanStore, month: str) -> dic
     }
 
 
-def _file_of(row: dict[str, Any]) -> str:
-    return str(row["sha256"] or row["file"])
+def _file_of(row: VerdictRow) -> str:
+    return row.sha256 or row.file
 
 
-def _newest_outcomes(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str], str]:
-    """By file and person, from the newest scan of each file: whoever scans twice has not found twice as much."""
+def _newest_outcomes(rows: Sequence[VerdictRow]) -> dict[tuple[str, str], str]:
+    """Outcomes by file and person, from the newest scan of each file: a second scan adds no finding."""
     newest: dict[str, str] = {}
     for row in rows:
-        newest[_file_of(row)] = max(newest.get(_file_of(row), ""), str(row["judged_in"]))
+        newest[_file_of(row)] = max(newest.get(_file_of(row), ""), row.judged_in)
     return {
-        (_file_of(row), str(row["identity_id"])): str(row["outcome"])
+        (_file_of(row), str(row.identity_id)): row.outcome
         for row in rows
-        if str(row["judged_in"]) == newest[_file_of(row)]
+        if row.judged_in == newest[_file_of(row)]
     }
 
 

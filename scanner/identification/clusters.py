@@ -1,7 +1,7 @@
-"""Which faces of one checkpoint's samples are the same face.
+"""Clusters of faces of one subject that are the same face.
 
-A merge can hold two people, and a style draws a different person each time, so vectors are grouped
-before anyone is searched for: average linkage on cosine distance, cut at one fixed height.
+A merge can hold two people, and a style draws a different person in each sample. Vectors are therefore
+clustered before the gallery is searched: average linkage on cosine distance, cut at one fixed height.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from face_index.faces.face import Vector, unit
-
-# Mean cosine between two groups above which they are one face.
-MIN_COSINE_WITHIN = 0.45
+from scanner.identification.policy import MIN_COSINE_WITHIN
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Samples that show one face.
+    """Faces that are one face.
 
     Attributes:
         members: positions in the list of vectors.

@@ -1,4 +1,4 @@
-"""Whom the faces of one checkpoint's samples may show: clusters searched in the gallery."""
+"""From pictures to usable, weighted faces. Vectors stay in memory."""
 
 from __future__ import annotations
 
@@ -6,81 +6,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from face_index.faces.face import Vector, unit
-from scanner.identification.clusters import clusters_of
-from scanner.identification.intervals import Estimate, Schedule, estimate
-from scanner.identification.snapshot import Watch
-from scanner.sampling.draw import Shot
+from face_index.faces.face import Face, FaceReader, Vector, unit
+from face_index.faces.packs import FacePack
+from face_index.faces.quality import QualityBar
+from face_index.gallery.calibration import Calibration
+
+# Sharpness beyond which a face counts in full, as a multiple of the least that the quality bar accepts.
+_FULL_SHARPNESS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Depiction:
-    """Whom a cluster of samples may depict: the identity closest to it, each identity once.
+class FaceTools:
+    """The configured face pack with its reader, and what its scores mean.
 
     Attributes:
-        members: positions of the cluster's samples among the shots.
-        probe: their weighted mean, unit length.
-        concentration: length of the mean before that, 0 to 1.
-        share: of all usable faces, 0 to 1.
-        runner_up: score of the next closest identity, None if there is none.
+        calibration: None if the pack was never calibrated.
     """
 
-    identity_id: str
-    members: tuple[int, ...]
-    probe: Vector
-    concentration: float
-    share: float
-    estimate: Estimate
-    runner_up: float | None
+    pack: FacePack
+    reader: FaceReader
+    calibration: Calibration | None
 
 
-def usable(shots: Sequence[Shot]) -> list[int]:
-    """Positions of the shots with a usable face."""
-    return [number for number, shot in enumerate(shots) if shot.face is not None]
+@dataclass(frozen=True, slots=True)
+class FaceFinder:
+    """Finds the face that counts in each picture.
+
+    Attributes:
+        bar: the least quality of a usable face.
+    """
+
+    reader: FaceReader
+    bar: QualityBar
+
+    def usable_faces(
+        self, pictures: Sequence[npt.NDArray[np.uint8]], skipped: Sequence[bool]
+    ) -> list[Face | None]:
+        """The largest usable face of each picture, None without one.
+
+        Args:
+            skipped: pictures that were blurred, which are not read.
+        """
+        read = [number for number, skip in enumerate(skipped) if not skip]
+        found: list[Face | None] = [None] * len(pictures)
+        faces_of_read = self.reader.read([pictures[number] for number in read])
+        for number, faces in zip(read, faces_of_read, strict=True):
+            usable = [face for face in faces if self.bar.objection(face) is None]
+            found[number] = usable[0] if usable else None
+        return found
+
+    def weight(self, face: Face | None) -> float:
+        """Weight of a face in the mean, 0 to 1: the detector's score times a factor for sharpness."""
+        if face is None:
+            return 0.0
+        sharp = min(1.0, face.sharpness / max(_FULL_SHARPNESS * self.bar.min_sharpness, 1e-9))
+        return face.detector_score * (0.5 + 0.5 * sharp)
 
 
-def depictions(
-    shots: Sequence[Shot], watch: Watch, min_members: int, schedule: Schedule
-) -> tuple[list[Depiction], int]:
-    """The identity closest to each cluster, each once, the highest score first; and how many clusters there are."""
-    numbers = usable(shots)
-    vectors = [_vector(shots[number]) for number in numbers]
-    found = clusters_of(vectors, min_members)
-    best: dict[str, Depiction] = {}
-    for cluster in found:
-        rows = np.stack([vectors[member] for member in cluster.members])
-        weights = np.array([shots[numbers[member]].quality for member in cluster.members])
-        probe = unit(weights @ rows)
-        closest = watch.closest(probe)
-        if not closest:
-            continue
-        identity_id = closest[0].identity_id
-        scored = estimate(rows, watch.gallery.vector_of(identity_id, probe), schedule, weights)
-        if identity_id not in best or scored.score > best[identity_id].estimate.score:
-            best[identity_id] = Depiction(
-                identity_id,
-                tuple(numbers[member] for member in cluster.members),
-                probe,
-                cluster.concentration,
-                len(cluster.members) / len(numbers),
-                scored,
-                closest[1].score if len(closest) > 1 else None,
-            )
-    return sorted(best.values(), key=lambda depiction: -depiction.estimate.score), len(found)
-
-
-def control_score(shots: Sequence[Shot], depiction: Depiction, template: Vector) -> float | None:
-    """Cosine of the controls' mean face to a template; None if fewer than two controls show one."""
-    faces = [
-        face.embedding
-        for number in depiction.members
-        if (face := shots[number].control_face) is not None
-    ]
-    return float(unit(np.mean(faces, axis=0)) @ template) if len(faces) >= 2 else None
-
-
-def _vector(shot: Shot) -> Vector:
-    if shot.face is None:
-        raise ValueError("only usable faces have a vector")
-    return shot.face.embedding
+def mean_score(faces: Sequence[Face | None], template: Vector) -> float | None:
+    """Cosine of the faces' mean vector to a template; None with fewer than two faces."""
+    vectors = [face.embedding for face in faces if face is not None]
+    return float(unit(np.mean(vectors, axis=0)) @ template) if len(vectors) >= 2 else None

@@ -1,13 +1,13 @@
-"""When enough samples have been seen: repeated confidence intervals of a checkpoint's score.
+"""Repeated confidence intervals of a checkpoint's score, which tell when enough samples were drawn.
 
-Looking again and again at growing data with an ordinary 95 % interval errs far more often than 5 %. A repeated
-confidence interval (Jennison & Turnbull 1989) covers the true score at all looks together with the stated
-probability; every look uses Student's t at one level p* that makes it so (Pocock 1977, in p-values).
+An ordinary 95 % interval that is computed again while data grow errs far more often than in 5 % of cases. A
+repeated confidence interval (Jennison & Turnbull 1989) covers the true score in all analyses together with the
+stated probability: each analysis uses Student's t at one level p* (Pocock 1977, in p-values).
 
-The true score is the cosine that the mean of endlessly many samples would have. The mean of few is shorter of it: with n
-noisy unit vectors the squared length of their sum is too large by n. The estimate takes that out (a U-statistic over
-pairs), and its spread is a delete-one jackknife of the angle, whose distribution is nearer to the normal one than
-the cosine's (Efron & Tibshirani 1993, chapter 11).
+The true score is the cosine of the mean of infinitely many samples. The mean of n noisy unit vectors is longer
+than the true mean, because its squared length contains n times the noise. The estimate removes that bias (a
+U-statistic over pairs). Its standard error is a delete-one jackknife of the angle, whose distribution is closer
+to the normal one than the cosine's (Efron & Tibshirani 1993, chapter 11).
 """
 
 from __future__ import annotations
@@ -18,38 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from face_index.faces.face import Vector, unit
+from scanner.identification.policy import Schedule
 
 Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
-    """How often a growing set of samples is looked at.
-
-    Attributes:
-        per_look: samples that each look adds.
-        looks: how many at most.
-        level: two-sided level of each look that makes 5 % of all together; worked out by
-            `python -m benchmarks.sequential levels`, checked by `python -m benchmarks.sequential`.
-    """
-
-    per_look: int
-    looks: int
-    level: float
-
-
-SCREENING = Schedule(4, 2, 0.041)
-EVIDENCE = Schedule(6, 4, 0.0225)
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
-    """A score and what is known of it after one look.
+    """A score and its interval after one analysis.
 
     Attributes:
         score: cosine of the samples' weighted mean vector to the template.
         interval: repeated 95 % confidence interval of the true score; contains `score`.
-        samples: how many went into it.
+        samples: number of samples in it.
     """
 
     score: float

@@ -1,4 +1,4 @@
-"""Whom a scan looks for: the gallery as it is now, with each template's own thresholds."""
+"""The gallery at one version, immutable, with the thresholds of each template."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from face_index.faces.face import PackVersion, Prototypes, Vector
-from face_index.gallery.calibration import UNCALIBRATED_THRESHOLD, Calibration, crowding_of
+from face_index.gallery.calibration import Calibration, crowding_of
 from face_index.gallery.exact_gallery import Candidate, Gallery
 from face_index.gallery.faiss_gallery import ApproximateGallery, FaissGallery, IndexKind
-from scanner.identification.verdict import Thresholds
-
-# A template's own share of the impostor tail is worth measuring against at least this many others;
-# more than the second number say no more about it, and more scores than the third do not fit in memory.
-LEAST_FOR_CROWDING, MOST_FOR_CROWDING, MOST_CROSS_SCORES = 200, 4000, 100_000_000
-_POSSIBLE_BELOW_UNCALIBRATED = 0.1
+from scanner.identification.policy import (
+    LEAST_FOR_CROWDING,
+    MOST_CROSS_SCORES,
+    MOST_FOR_CROWDING,
+    Thresholds,
+    uncalibrated,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """A gallery and what its scores mean.
+class GallerySnapshot:
+    """The gallery at one version and the meaning of its scores.
 
     Attributes:
-        gallery: of everyone who may be searched today.
-        gallery_version: of the vault, recorded in every verdict.
+        gallery: templates of everybody who may be searched on that day.
+        gallery_version: of the vault; recorded in every verdict.
         recall: 1 for an exact index, else as measured when it was built.
         calibration: None if the pack has none; then nothing is a match.
-        thresholds: of a template with an average neighbourhood.
-        crowding: by identity, how many more impostors than average come close; empty in small galleries.
-        templates: identity id and prototypes of everyone in the gallery, for workers on other machines.
-        snapshot: names exactly who was searched: the gallery's version and a SHA-256 over its templates.
+        thresholds: of a template with an average number of close impostors.
+        crowding: by identity, its number of close impostors as a multiple of the average; empty in small galleries.
+        templates: identity id and prototypes of everybody in the gallery, for workers on other machines.
+        snapshot_id: the gallery's version and a SHA-256 over its templates.
     """
 
     gallery: Gallery
@@ -42,17 +43,17 @@ class Watch:
     thresholds: Thresholds
     crowding: dict[str, float]
     templates: Sequence[tuple[str, Prototypes]] = field(repr=False)
-    snapshot: str
+    snapshot_id: str
 
     def thresholds_of(self, identity_id: str) -> Thresholds:
-        """The cosines at which this template holds the stated rates."""
+        """The cosines at which a template holds the stated rates."""
         crowding = self.crowding.get(identity_id)
         if crowding is None or self.calibration is None:
             return self.thresholds
         return _calibrated(self.calibration, len(self.gallery), self.thresholds, crowding)
 
     def closest(self, probe: Vector) -> list[Candidate]:
-        """Identities close to a probe, the one furthest above its own threshold first."""
+        """Identities close to a probe; the one that exceeds its own threshold most comes first."""
         found = self.gallery.search(probe[None])[0]
         return sorted(
             found,
@@ -60,20 +61,20 @@ class Watch:
         )
 
     def log10_lr(self, score: float) -> float | None:
-        """log10 of the likelihood ratio of a score, None where genuine scores were never seen."""
+        """log10 of the likelihood ratio of a score, None without a calibration from genuine scores."""
         if self.calibration is None or self.calibration.likelihood_ratio is None:
             return None
         return self.calibration.likelihood_ratio.log10(score)
 
 
-def watch_over(
+def take_snapshot(
     version: PackVersion,
     templates: Sequence[tuple[str, Prototypes]],
     gallery_version: int,
     kind: IndexKind,
     calibration: Calibration | None,
     rates: tuple[float, float],
-) -> Watch:
+) -> GallerySnapshot:
     """Build the gallery and its thresholds.
 
     Args:
@@ -85,18 +86,19 @@ def watch_over(
         else FaissGallery(version, templates, kind)
     )
     recall = gallery.recall if isinstance(gallery, ApproximateGallery) else 1.0
-    snapshot = f"{gallery_version}:{_digest(templates)}"
+    snapshot_id = f"{gallery_version}:{_digest(templates)}"
     if calibration is None:
-        low = UNCALIBRATED_THRESHOLD - _POSSIBLE_BELOW_UNCALIBRATED
-        thresholds = Thresholds(UNCALIBRATED_THRESHOLD, low, *rates, calibrated=False)
-        return Watch(gallery, gallery_version, recall, None, thresholds, {}, templates, snapshot)
+        thresholds = uncalibrated(*rates)
+        return GallerySnapshot(
+            gallery, gallery_version, recall, None, thresholds, {}, templates, snapshot_id
+        )
     blank = Thresholds(0, 0, *rates, calibrated=True)
     if calibration.runner_up_margin is not None:
         blank = replace(blank, min_margin=calibration.runner_up_margin)
     thresholds = _calibrated(calibration, len(gallery), blank, 1.0)
     crowding = _crowding(templates)
-    return Watch(
-        gallery, gallery_version, recall, calibration, thresholds, crowding, templates, snapshot
+    return GallerySnapshot(
+        gallery, gallery_version, recall, calibration, thresholds, crowding, templates, snapshot_id
     )
 
 
@@ -117,7 +119,7 @@ def _calibrated(
 
 
 def _crowding(templates: Iterable[tuple[str, Prototypes]]) -> dict[str, float]:
-    """Of every template, from the gallery's own cross-scores against a sample of it."""
+    """Crowding of each template, from its scores against a sample of the gallery."""
     known = list(templates)
     if len(known) < LEAST_FOR_CROWDING:
         return {}

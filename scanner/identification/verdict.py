@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scanner.identification.policy import Thresholds
+
 
 class Outcome(StrEnum):
     MATCH = "match"  # above threshold, above the control
@@ -23,29 +25,6 @@ NOBODY_REGISTERED = "nobody is registered, so nobody can be matched"
 
 # Of whatever cannot be told by sampling: the same words whether too few faces came out, or a rule forbids to sample it.
 NEEDS_A_LOOK = "nothing can be said of whom it shows from samples: a person must look at it"
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Cosines that separate outcomes.
-
-    Attributes:
-        match: holds `fpir` at this gallery size.
-        possible: holds `possible_fpir`; between the two a person looks.
-        calibrated: False if no error rate stands behind them; then nothing is a match.
-        min_lift: score above the control's that the adapter itself must add.
-        min_margin: score by which the identity must lead the next one, where that one is close as well.
-        min_share: of the usable faces that must show this one; a merge of three people shows each in a third.
-    """
-
-    match: float
-    possible: float
-    fpir: float
-    possible_fpir: float
-    calibrated: bool
-    min_lift: float = 0.15
-    min_margin: float = 0.05
-    min_share: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

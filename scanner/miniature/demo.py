@@ -12,42 +12,41 @@ from tempfile import TemporaryDirectory
 from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms
 from face_index.errors import UnknownIdentity
 from face_index.identity import Proof, Status
-from face_index.registration.registration import Request
+from face_index.registration.registration import Registrar, Request
 from scanner.miniature.albums import draw_photos
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.huggingface import serve_huggingface
 from scanner.miniature.merging import merge_into_checkpoint
 from scanner.miniature.world import ADAPTERS, BASE_MODEL, WorldFile, load_world
-from scanner.scanning.pipeline import Observer
+from scanner.progress import Progress
 from scanner.scanning.session import ScanSession
 from scanner.settings import FILE_NAME, Settings
 
 ENROLMENT_PHOTOS = 6
 
 
-def register_world(scan_session: ScanSession, observer: Observer) -> int:
+def register_world(session: ScanSession, progress: Progress) -> int:
     """Register everyone in world.json who is not yet; how many were added."""
     world, added = load_world(), 0
-    today = scan_session.clock().date()
+    today, faces = session.clock().date(), session.faces
+    registrar = Registrar(session.vault, faces.reader, faces.pack.bar, faces.calibration)
     for number, person in enumerate(world.registered):
-        observer.step(number, len(world.registered), f"registering {person.name}")
+        progress.step(number, len(world.registered), f"registering {person.name}")
         try:
-            scan_session.vault.find(person.name)
+            session.vault.find(person.name)
         except UnknownIdentity:
             with TemporaryDirectory() as folder:
                 photos = draw_photos(person.seed, ENROLMENT_PHOTOS, Path(folder))
                 request = Request(
                     person.name, photos, demo_consent(person.name, today), submitted_by="demo"
                 )
-                scan_session.registrar.register(request, scan_session.clock())
+                registrar.register(request, session.clock())
             added += 1
-        if scan_session.vault.find(person.name).status != Status.ACTIVE:
-            proof = Proof("none: a drawn person", None, "demo operator", scan_session.clock())
-            now, why = scan_session.clock(), "drawn persons are all different"
+        if session.vault.find(person.name).status != Status.ACTIVE:
+            proof = Proof("none: a drawn person", None, "demo operator", session.clock())
+            now, why = session.clock(), "drawn persons are all different"
             # Nobody is protected here: one login plays both parts, and the audit log says so.
-            scan_session.vault.approve(
-                person.name, "demo operator", proof, now, why, two_people=False
-            )
+            session.vault.approve(person.name, "demo operator", proof, now, why, two_people=False)
     return added
 
 
@@ -59,7 +58,7 @@ def demo_consent(name: str, today: date) -> Consent:
 
 
 @contextmanager
-def swept_hubs(scan_session: ScanSession, folder: Path) -> Iterator[list[str]]:
+def swept_hubs(session: ScanSession, folder: Path) -> Iterator[list[str]]:
     """Both miniature hubs, served for the duration of a with-block, and a folder of files from elsewhere; gives what to scan.
 
     Args:
@@ -87,8 +86,8 @@ def swept_hubs(scan_session: ScanSession, folder: Path) -> Iterator[list[str]]:
         for host in (civitai, huggingface.url):
             # Signed downloads lie on another host name, as the hubs' own do.
             for place in (host, host.replace("127.0.0.1", "localhost")):
-                scan_session.transport.destinations.allow(place)
-                scan_session.transport.exempt_from_robots(place)
+                session.transport.destinations.allow(place)
+                session.transport.exempt_from_robots(place)
         yield [f"civitai={civitai}", f"huggingface={huggingface.url}", str(own)]
 
 

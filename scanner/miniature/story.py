@@ -26,15 +26,21 @@ from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
 from reports.verify_bundle import verify
-from scanner.captures.filing import JudgedSubject, judge_captures
-from scanner.captures.intake import Intake
 from scanner.captures.releases import Person, ReleaseDecision, Releases
 from scanner.casework.reproduction import reproduce
 from scanner.casework.service import CaseService
+from scanner.factories import (
+    open_capture_search,
+    open_case_service,
+    open_intake,
+    open_scan_session,
+    reproduction_tools,
+)
 from scanner.miniature.demo import register_world, swept_hubs
 from scanner.miniature.posts import MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.scanning.pipeline import Observer
+from scanner.progress import Progress
+from scanner.records import CaptureVerdict
 from scanner.scanning.scan import ScanResult, run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -100,44 +106,36 @@ class Story:
     degraded: tuple[str, ...] = ()
 
 
-def tell(settings: Settings, observer: Observer) -> tuple[Story, bool]:
+def tell(settings: Settings, progress: Progress) -> tuple[Story, bool]:
     """Tell the story in a home, or go on with it, and whether it was told there before; raises what its steps raise."""
     told = settings.home / "story" / "story.json"
     if told.exists():
         return _story_of(json.loads(told.read_text("utf-8"))), True
     told.parent.mkdir(parents=True, exist_ok=True)
-    scan_session = ScanSession(settings)
-    try:
-        scan = _scanned(scan_session, observer)
-        judged, offers = _captured(scan_session, observer)
-        reuploads = tuple(_reuploads(scan_session))
-        registered = tuple(one.name for one in scan_session.vault.identities())
+    with open_scan_session(settings) as session:
+        scan = _scanned(session, settings, progress)
+        judged, offers = _captured(session, settings, progress)
+        reuploads = tuple(_reuploads(session))
+        registered = tuple(one.name for one in session.vault.identities())
         names = {
-            one: scan_session.vault.find(one).name
-            for subject in judged
-            for one in subject.identities
+            one: session.vault.find(one).name for subject in judged for one in subject.identities
         }
-        cases = scan_session.case_store.named(scan.case_ids)
+        cases = session.case_store.named(scan.case_ids)
         case_id = next(
             one.case_id
             for one in cases
             if (one.identity_name, one.checkpoint.hub) == (_REVIEWED, "civitai")
         )
-    finally:
-        scan_session.close()
-    service = CaseService(settings)
-    try:
-        case, bundle = _decided(service, case_id, observer)
+    with open_case_service(settings) as service:
+        case, bundle = _decided(service, settings, case_id, progress)
         sound = [item.ok for item in verify(bundle, service.vault.fingerprint)]
-        again = reproduce(bundle, settings, None, observer).samples
-        notices = tuple(_notices(service, case, observer))
-        observer.step(0, None, f"erasing {_WITHDRAWN}")
+        again = reproduce(bundle, reproduction_tools(settings), None, progress).samples
+        notices = tuple(_notices(service, settings, case, progress))
+        progress.step(0, None, f"erasing {_WITHDRAWN}")
         withdrawn = _withdrawn(service, settings)
-        observer.step(1, 1, "done")
-    finally:
-        service.close()
+        progress.step(1, 1, "done")
     story = Story(
-        scan.scan.scan_id, registered, scan.rows, tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
+        scan.scan.scan_id, registered, tuple(scan.to_json_rows()), tuple(map(_finding, cases)), reuploads, tuple(asdict(one) for one in judged), names, offers, case.case_id, case.checkpoint.file,
         (str(bundle), len(sound), sum(sound)), (len(again), sum(one.agrees for one in again)), notices, withdrawn, _degraded(),
     )  # fmt: skip
     told.write_text(
@@ -180,42 +178,39 @@ def _finding(case: Case) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scanned(scan_session: ScanSession, observer: Observer) -> ScanResult:
+def _scanned(session: ScanSession, settings: Settings, progress: Progress) -> ScanResult:
     """Everyone registered, then both hubs and the folder scanned in one go."""
-    register_world(scan_session, observer)
-    with swept_hubs(scan_session, scan_session.settings.home / "story") as targets:
-        return run_scan(scan_session, targets, observer)
+    register_world(session, progress)
+    with swept_hubs(session, settings.home / "story") as targets:
+        return run_scan(session, targets, progress)
 
 
-def _captured(scan_session: ScanSession, observer: Observer) -> tuple[list[JudgedSubject], int]:
+def _captured(
+    session: ScanSession, settings: Settings, progress: Progress
+) -> tuple[list[CaptureVerdict], int]:
     """Accounts and offers captured in a browser, sealed, read and judged."""
-    settings, folder = scan_session.settings, scan_session.settings.home / "story" / "posts"
-    paths = write_posts(
-        folder, load_world(), _made_pictures(scan_session.case_store), most=_ACCOUNTS
-    )
-    taking, offers = Intake(settings), 0
-    try:
+    folder = settings.home / "story" / "posts"
+    paths = write_posts(folder, load_world(), _made_pictures(session.case_store), most=_ACCOUNTS)
+    with open_intake(settings) as intake:
         for number, path in enumerate(paths):
-            observer.step(number, len(paths), f"taking in {path.name}")
-            taking.take_one(path, OPERATOR, "the miniature world")
-        offers = sum(1 for _ in taking.store.db.table("listings").rows_where("hub = 'xianyu'"))
-    finally:
-        taking.close()
-    captures = Captures(scan_session.crawl, settings.captures_path)
+            progress.step(number, len(paths), f"taking in {path.name}")
+            intake.take_one(path, OPERATOR, "the miniature world")
+        offers = sum(1 for _ in intake.store.db.table("listings").rows_where("hub = 'xianyu'"))
+    search = open_capture_search(settings, session)
 
     def searched(name: str) -> None:
-        observer.step(0, None, f"searching {name}")
+        progress.step(0, None, f"searching {name}")
 
-    for _ in judge_captures(scan_session, captures, searched):
+    for _ in search.run(searched):
         pass
-    _release(scan_session, captures)
-    return list(judge_captures(scan_session, captures, searched)), offers
+    _release(session, search.captures)
+    return list(search.run(searched)), offers
 
 
-def _release(scan_session: ScanSession, captures: Captures) -> None:
+def _release(session: ScanSession, captures: Captures) -> None:
     """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
     releases, reviewer = (
-        Releases(captures, scan_session.scan_store, scan_session.vault),
+        Releases(captures, session.scan_store.captures, session.vault),
         Person(REVIEWER, REVIEWER),
     )
     for one in list(releases.waiting()):
@@ -224,7 +219,7 @@ def _release(scan_session: ScanSession, captures: Captures) -> None:
             reviewer,
             ReleaseDecision.RELEASE,
             "accounts of the demo's own making",
-            scan_session.clock(),
+            session.clock(),
         )
 
 
@@ -246,25 +241,27 @@ def _made_pictures(case_store: CaseStore) -> dict[int, list[MadePicture]]:
     return made
 
 
-def _reuploads(scan_session: ScanSession) -> list[dict[str, Any]]:
+def _reuploads(session: ScanSession) -> list[dict[str, Any]]:
     return [
         {
             "hub": event.hub,
             "listing_id": event.listing_id,
             "file": event.details["file"],
             "first": event.details["first"],
-            "title": next(scan_session.crawl.newest(**event.details["first"])).title,
+            "title": next(session.crawl.newest(**event.details["first"])).title,
         }
-        for event in scan_session.crawl.events(limit=500)
+        for event in session.crawl.events(limit=500)
         if event.kind == EventKind.RE_UPLOADED
     ]
 
 
-def _decided(service: CaseService, case_id: str, observer: Observer) -> tuple[Case, Path]:
+def _decided(
+    service: CaseService, settings: Settings, case_id: str, progress: Progress
+) -> tuple[Case, Path]:
     """A named person confirms the case; its report and its sealed evidence are written."""
-    out = service.settings.home / "story"
+    out = settings.home / "story"
     if service.case_store.case(case_id).status == CaseStatus.DRAFT:
-        observer.step(0, None, "writing the draft that the reviewer looks at")
+        progress.step(0, None, "writing the draft that the reviewer looks at")
         service.write_report(case_id, out, "en", redacted=False, pdf=False)
         service.review(
             case_id,
@@ -273,11 +270,11 @@ def _decided(service: CaseService, case_id: str, observer: Observer) -> tuple[Ca
             "one and the same face in every sample, and none of it without the file",
         )
     for language in _LANGUAGES:
-        observer.step(0, None, f"writing the report ({language})")
+        progress.step(0, None, f"writing the report ({language})")
         service.write_report(
             case_id, out, language, redacted=False, pdf=pdf_problem(language) is None
         )
-    observer.step(0, None, "sealing the evidence")
+    progress.step(0, None, "sealing the evidence")
     try:
         bundle = service.write_bundle(case_id, out, with_weights=True, pdf=False)
     except BundleExists:
@@ -285,11 +282,11 @@ def _decided(service: CaseService, case_id: str, observer: Observer) -> tuple[Ca
     return service.case(case_id), bundle
 
 
-def _notices(service: CaseService, case: Case, observer: Observer) -> list[str]:
+def _notices(service: CaseService, settings: Settings, case: Case, progress: Progress) -> list[str]:
     """One notice in Chinese, one in English; nothing is sent."""
     paths = []
     for kind, language in _NOTICES:
-        observer.step(0, None, f"drafting {kind}")
+        progress.step(0, None, f"drafting {kind}")
         given = {
             field.name: field.must
             or (
@@ -305,7 +302,7 @@ def _notices(service: CaseService, case: Case, observer: Observer) -> list[str]:
         service.note_notice(case, "notice-drafted", REVIEWER, notice=notice_id, template=kind)
         ending, to_print, _ = printable(made)
         for suffix, data in ((ending, to_print), ("docx", as_docx(made))):
-            path = service.settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
+            path = settings.home / "story" / f"{notice_id}.{kind}.{language}.{suffix}"
             path.write_bytes(data)
             paths.append(str(path))
     return paths

@@ -1,7 +1,7 @@
-"""Words that forbid sampling, and what may be done with an image before anyone sees it.
+"""Words that may not stand in a prompt.
 
-Prompts are neutral clothed adult portraits; a trigger that would make them anything else is dropped,
-and a checkpoint that names a minor is not sampled at all.
+Prompts are neutral portraits of clothed adults. A trigger that would make them anything else is dropped, and a
+checkpoint that names a minor is not sampled at all (scanner.triage.minors).
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from scanner.errors import RefusedToSample
-from scanner.triage.name_matching import words_of_text
+from crawlers.text_words import words_of_text
 
-NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
+# Stronger adapters distort whatever they draw.
 MAX_SCALE = 1.2
+NEGATIVE_PROMPT = "nude, naked, child, young, blurry, cropped, deformed, low quality, text"
 
 _MINOR_WORDS = re.compile(
     r"\b(child|children|kid|kids|toddler|infant|baby|minor|underage|preteen|loli\w*|shota\w*|schoolgirl|schoolboy|"
@@ -52,14 +52,6 @@ def _holds(pattern: re.Pattern[str], text: str) -> bool:
     return bool(pattern.search(text) or pattern.search(words_of_text(text)))
 
 
-def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
-    """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
-    if flagged_by_hub:
-        raise RefusedToSample(
-            "the hub marks this model as showing a minor; it is never sampled, see docs/safety.md"
-        )
-    for text in texts:
-        if _holds(_MINOR_WORDS, text):
-            raise RefusedToSample(
-                "a name, tag or trigger of this model says minor; it is never sampled, see docs/safety.md"
-            )
+def says_minor(text: str) -> bool:
+    """Whether a text holds a word for a child or a stated age under 18."""
+    return _holds(_MINOR_WORDS, text)

@@ -1,24 +1,24 @@
-"""Samples made again from what the ledger keeps of them, and whether they are the same."""
+"""Regeneration: stored samples drawn again, and whether they are the same."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from scanner.records import SampleRow
 from scanner.sampling.plans import SamplePlan
-from scanner.sampling.sampler import Pixels, Sampler
+from scanner.sampling.sampler import DrawnImage, Pixels, Sampler
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """One sample or control made again.
+class RegeneratedImage:
+    """One sample or control drawn again.
 
     Attributes:
         control: it is the control.
-        same: its pixels are those that were recorded, to the byte.
+        same: its pixels are the recorded ones, to the byte.
     """
 
     stage: str
@@ -28,54 +28,44 @@ class Again:
     same: bool
 
 
-def plan_of(record: Mapping[str, Any]) -> SamplePlan:
-    """The plan of a sample as the ledger's `samples` table keeps it."""
+def plan_of(row: SampleRow) -> SamplePlan:
+    """The plan of a sample that was stored."""
     return SamplePlan(
-        record["stage"],
-        record["number"],
-        record["prompt"],
-        record["negative_prompt"],
-        record["seed"],
-        record["scale"],
-        record["trigger"],
+        row.stage, row.number, row.prompt, row.negative_prompt, row.seed, row.scale, row.trigger
     )
 
 
 def regenerate(
-    sampler: Sampler, path: Path, kind: str, records: Sequence[Mapping[str, Any]]
-) -> list[Again]:
-    """Make every sample and control of a verdict again.
+    sampler: Sampler, path: Path, kind: str, rows: Sequence[SampleRow]
+) -> list[RegeneratedImage]:
+    """Draw every sample and control of a verdict again.
 
-    Images of one batch influence each other in the last bit of a float, so they are made in the batches that were
-    recorded; on another machine, or with another version of a library, pixels may differ by a shade.
+    Images of one batch influence each other in the last bit of a float, so they are drawn in the batches that
+    were recorded. On another machine, or with another version of a library, pixels may differ by a shade.
 
     Args:
         path, kind: of the checkpoint, as triage names it.
-        records: rows of the ledger's `samples` table, all of one verdict.
+        rows: all samples of one verdict.
 
     Raises:
         NotScannable: the checkpoint does not load any more.
     """
-    made: list[Again] = []
+    drawn: list[RegeneratedImage] = []
     with sampler.adapter(path, kind):
-        for batch, digest, control in (
-            ("batch", "pixels_sha256", False),
-            ("control_batch", "control_pixels_sha256", True),
-        ):
-            numbers = sorted({record[batch] for record in records if record[batch] is not None})
-            for number in numbers:
-                together = [record for record in records if record[batch] == number]
-                images = sampler.together(
-                    [plan_of(record) for record in together], with_adapter=not control
-                )
-                made += [
-                    Again(
-                        record["stage"],
-                        record["number"],
-                        control,
-                        image.picture,
-                        hashlib.sha256(image.picture.tobytes()).hexdigest() == record[digest],
-                    )
-                    for record, image in zip(together, images, strict=True)
+        for control in (False, True):
+            batches = {row: row.control_batch if control else row.batch for row in rows}
+            for number in sorted({batch for batch in batches.values() if batch is not None}):
+                together = [row for row in rows if batches[row] == number]
+                plans = [plan_of(row) for row in together]
+                images = sampler.together(plans, with_adapter=not control)
+                drawn += [
+                    _regenerated(row, image, control=control)
+                    for row, image in zip(together, images, strict=True)
                 ]
-    return made
+    return drawn
+
+
+def _regenerated(row: SampleRow, image: DrawnImage, *, control: bool) -> RegeneratedImage:
+    recorded = row.control_pixels_sha256 if control else row.pixels_sha256
+    same = hashlib.sha256(image.picture.tobytes()).hexdigest() == recorded
+    return RegeneratedImage(row.stage, row.number, control, image.picture, same)

@@ -37,7 +37,7 @@ DEFAULT_BATCH = {"cpu": 8, "cuda": 16}
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class DrawnImage:
     """One image.
 
     Attributes:
@@ -134,9 +134,9 @@ class Sampler:
             finally:
                 self._loaded = None
 
-    def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+    def generate(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
         """One image per plan; the control if `with_adapter` is False. Batches are made of plans that follow each other."""
-        made: list[Made] = []
+        made: list[DrawnImage] = []
         for (stage_name, scale), alike in groupby(plans, key=lambda plan: (plan.stage, plan.scale)):
             stage = self.base.evidence if stage_name == "evidence" else self._tools.stage
             group = list(alike)
@@ -152,7 +152,7 @@ class Sampler:
                     start += len(part)
         return made
 
-    def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[Made]:
+    def together(self, plans: Sequence[SamplePlan], *, with_adapter: bool) -> list[DrawnImage]:
         """One image per plan in a single batch, whatever the batch size is otherwise; plans of one stage and scale."""
         usual, self._batch = self._batch, len(plans)
         try:
@@ -184,7 +184,7 @@ class Sampler:
 
     def _images(
         self, plans: Sequence[SamplePlan], stage: Stage, *, with_adapter: bool
-    ) -> list[Made]:
+    ) -> list[DrawnImage]:
         made = self._call(plans, stage, "pt", with_adapter=with_adapter)
         frames = made.images if hasattr(made, "images") else made.frames[:, 0]
         # On the device: a batch of 1024 pixels in float32 would cost more time on its way than four steps.
@@ -193,7 +193,7 @@ class Sampler:
         flags = self.check.flagged(pictures)
         self._batches += 1
         return [
-            Made(blurred(picture) if flag else picture, flag, self._batches)
+            DrawnImage(blurred(picture) if flag else picture, flag, self._batches)
             for picture, flag in zip(pictures, flags, strict=True)
         ]
 

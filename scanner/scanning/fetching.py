@@ -1,8 +1,8 @@
-"""Which files `fetch` brings, and with what."""
+"""The files that `fetch` brings, and objections to fetching them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -13,19 +13,15 @@ from crawlers.errors import HubError
 from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
-from crawlers.sweeps.acquisition import DOWNLOADS, Acquisition, download_key
+from crawlers.sweeps.acquisition import DOWNLOADS, download_key
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.inquiries import Inquiries, Wanted
 from crawlers.sweeps.query import Found, search
-from reports.cases.case_store import CaseStore
+from scanner.clock import Clock
 from scanner.errors import RefusedToSample
-from scanner.factories import open_vault
 from scanner.identification.verdict import NEEDS_A_LOOK
-from scanner.sampling.prompt_safety import refuse_minors
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.scan_store import ScanStore
-from scanner.settings import Settings
-from scanner.triage.minors import RegisteredMinors, words_about
+from scanner.triage.minors import RegisteredMinors, refuse_minors, words_about
 
 _PART = 1_000
 
@@ -47,28 +43,6 @@ class Brought:
             "members": [{"name": one.name, "sha256": one.sha256} for one in stored.members] if stored else [],
             "problem": self.problem,
         }  # fmt: skip
-
-
-def open_checkpoints(settings: Settings) -> CheckpointStore:
-    """The checkpoint store, which keeps what cases cite whatever the budget."""
-
-    def cited() -> frozenset[str]:
-        case_store = CaseStore(settings.cases_path, settings.evidence_path)
-        try:
-            return case_store.cited_checkpoints()
-        finally:
-            case_store.close()
-
-    return CheckpointStore(
-        settings.checkpoints_path, int(settings.checkpoint_budget_gb * 1e9), cited
-    )
-
-
-def acquisition_of(
-    settings: Settings, store: CrawlStore, door: HubRegistry, clock: Callable[[], datetime]
-) -> Acquisition:
-    """What fetches listed files, from settings."""
-    return Acquisition(store, open_checkpoints(settings), door, clock)
 
 
 def wanted_files(
@@ -110,36 +84,34 @@ def wanted_files(
     return likely[:limit]
 
 
+@dataclass(frozen=True, slots=True)
 class Objections:
-    """Why a listed file is not fetched before somebody has looked at it; files that name a registered minor are held."""
+    """Reasons why a listed file is not fetched before somebody has looked at it.
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime]) -> None:
-        self._settings, self._clock = settings, clock
-        self._vault = open_vault(settings) if settings.vault_path.exists() else None
-        self._scan_store = ScanStore(settings.scans_path) if self._vault else None
-        self._minors = RegisteredMinors(self._vault, clock) if self._vault else None
+    Attributes:
+        minors, held: None where nobody can be registered yet.
+    """
 
-    def close(self) -> None:
-        for one in (self._vault, self._scan_store):
-            if one is not None:
-                one.close()
+    minors: RegisteredMinors | None
+    held: HeldFiles | None
+    operator: str
+    clock: Clock
 
     def to(self, listing: Listing, file: RemoteFile) -> str | None:
-        """A sentence, or None where it may be fetched."""
+        """The objection in a sentence; None if the file may be fetched. A file that names a minor is held."""
         try:
             refuse_minors(
                 [listing.title, file.name, *listing.tags, *listing.triggers], listing.minor_flag
             )
         except RefusedToSample as error:
             return str(error)
-        if self._vault is None or self._scan_store is None or self._minors is None:
+        if self.minors is None or self.held is None:
             return None
-        naming = self._minors.named_by(words_about(listing, file))
+        naming = self.minors.named_by(words_about(listing, file))
         if naming is None:
             return None
-        held = HeldFiles(self._scan_store, self._vault)
-        one = held.hold(naming, listing, file, None, self._settings.operator, self._clock())
-        return None if one.lifted else NEEDS_A_LOOK
+        held = self.held.hold(naming, listing, file, None, self.operator, self.clock())
+        return None if held.lifted else NEEDS_A_LOOK
 
 
 def _likeliest(store: CrawlStore, min_likeness: float) -> Iterator[Found]:

@@ -21,7 +21,7 @@ from face_index.vault import Vault
 from face_index.vault.logins import Login, same_person, share_a_mark
 from face_index.vault.records import without_name
 from scanner.errors import LookRefused
-from scanner.scanning.scan_store import ScanStore
+from scanner.scanning.held_file_store import HeldFileStore
 from scanner.triage.header import Triage
 from scanner.triage.minors import HEADER, Naming
 
@@ -115,8 +115,8 @@ def key_of(listing: Listing, file: RemoteFile) -> str:
 class HeldFiles:
     """The held files of one home."""
 
-    def __init__(self, scan_store: ScanStore, vault: Vault) -> None:
-        self._scan_store, self._vault = scan_store, vault
+    def __init__(self, store: HeldFileStore, vault: Vault) -> None:
+        self._store, self._vault = store, vault
 
     def hold(
         self,
@@ -129,7 +129,7 @@ class HeldFiles:
     ) -> HeldFile:
         """Put a file into the queue, or note what is new of one that is there; whether it is lifted is said by what comes back."""
         key = key_of(listing, file)
-        known = self._scan_store.held_file(key)
+        known = self._store.file(key)
         header = triage.likeness if triage and triage.likeness is not None else 0.0
         sha256 = (triage.sha256 if triage else None) or file.sha256 or (known or {}).get("sha256")
         places = naming.places
@@ -146,7 +146,7 @@ class HeldFiles:
             "likeness": max(header, likeness_of(listing).score), "held_at": known["held_at"] if known else now.isoformat(),
         }  # fmt: skip
         if row != known:
-            self._scan_store.keep_held_file(row)
+            self._store.keep_file(row)
             self._vault.note(
                 "file-held", naming.identity_id, actor, now, held=key, places=list(places)
             )
@@ -158,14 +158,14 @@ class HeldFiles:
         Args:
             minors: ids of those who are looked for now.
         """
-        found = (self._with_looks(row) for row in self._scan_store.held_files(sha256))
+        found = (self._with_looks(row) for row in self._store.files(sha256))
         return next((one for one in found if one.identity_id in minors and not one.lifted), None)
 
     def all(self, minors: Collection[str]) -> list[HeldFile]:
         """Whatever waits for a look first, the likeliest likeness first; of minors who are looked for now."""
         found = [
             one
-            for row in self._scan_store.held_files()
+            for row in self._store.files()
             if (one := self._with_looks(row)).identity_id in minors
         ]
         return sorted(found, key=lambda one: (one.settled, -one.likeness, one.held_at))
@@ -204,7 +204,7 @@ class HeldFiles:
             decision=decision,
             reason=told,
         )
-        self._scan_store.keep_held_look(
+        self._store.keep_look(
             {
                 "key": held.key, "at": now.isoformat(), "by": by.strip(), "actor": actor, "login": json.dumps(login), "decision": decision, "reason": told,
                 "places": json.dumps(held.places),
@@ -223,7 +223,7 @@ class HeldFiles:
                 tuple(json.loads(one["places"])),
                 tuple(json.loads(one["login"])),
             )
-            for one in self._scan_store.held_looks(row["key"])
+            for one in self._store.looks(row["key"])
         )
         return HeldFile(**{**row, "places": tuple(json.loads(row["places"])), "looks": looks})
 

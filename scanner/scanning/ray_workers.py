@@ -1,8 +1,8 @@
-"""The same scan on a Ray cluster: stateless workers, one for each GPU, that judge; the driver alone writes.
+"""A worker pool on a Ray cluster: stateless workers, one for each GPU, examine; the driver alone writes.
 
-A worker that dies, or whose node does, costs the checkpoint it had in hand: another one does it again. Templates go to the
-workers in memory when they start and are never written there; files are read from a folder that all nodes see.
-Ray Core actors and ray.wait; tried on Ray 2.60.
+A worker that dies, or whose node does, costs the checkpoint that it was examining: another worker does it
+again. Templates are sent to the workers in memory when they start and are never written there. Files are
+read from a folder that all nodes see. Ray Core actors and ray.wait; tried with Ray 2.60.
 """
 
 from __future__ import annotations
@@ -10,86 +10,75 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from face_index.faces.face import Prototypes
 from scanner.errors import FleetUnreachable, WorkersLost
-from scanner.identification.snapshot import Watch
-from scanner.scanning.examination import Budget
-from scanner.scanning.judging import Bench, Judgement, Task, bench_from
+from scanner.identification.snapshot import GallerySnapshot
+from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.workers import Result, next_of
-from scanner.settings import Settings
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 log = logging.getLogger(__name__)
 
-# A file that kills worker after worker is the file's fault.
+# After this many lost workers the file is taken to be the cause.
 MOST_TRIES = 3
 _ASK_EVERY_S = 10.0
 _REACH_S = 5.0
-# What judging reads. An allow-list: a setting that is added later does not travel unless it is named here.
-ON_WORKERS = (
-    "home", "cache", "face_pack", "base_model", "image_check", "batch", "compile_models", "use", "device", "fpir",
-    "possible_fpir", "gallery_index",
-)  # fmt: skip
 Templates = Sequence[tuple[str, Prototypes]]
-
-
-def settings_of_workers(settings: Settings) -> Settings:
-    """What workers get of the settings: what judging reads (ON_WORKERS); everything else has its default."""
-    return Settings.model_construct(
-        **{name: getattr(settings, name) for name in ON_WORKERS}, operator=""
-    )
+OpenExaminer = Callable[[Templates, int], CheckpointExaminer]
 
 
 class Worker:
-    """One bench in a process of its own."""
+    """One examiner in a process of its own."""
 
-    def __init__(
-        self, settings: Settings, version: int, templates: Templates, budget: Budget
-    ) -> None:
-        self._bench: Bench = bench_from(settings, templates, version, budget)
+    def __init__(self, open_examiner: OpenExaminer, version: int, templates: Templates) -> None:
+        self._examiner = open_examiner(templates, version)
 
     def ready(self) -> int:
         """The process id, once everything is loaded."""
         return os.getpid()
 
-    def judge(self, task: Task) -> Judgement:
-        return self._bench.judge(task)
+    def examine(self, request: SamplingRequest) -> Examined:
+        return self._examiner.examine(request)
 
 
 @dataclass(slots=True)
 class _WorkerSlot:
-    """A worker and what it has in hand.
+    """A worker and the request that it examines.
 
     Attributes:
-        beginning: answers once the worker has loaded everything, None after that. A worker for which the cluster has no
-            place any more never answers, and the others do its work.
-        answer: to the task in hand.
+        beginning: answers once the worker has loaded everything, None after that. A worker for which the
+            cluster has no room never answers, and the others do its work.
+        answer: to the request.
     """
 
     worker: ActorHandle
     beginning: Any
     pid: int = 0
     key: str = ""
-    task: Task | None = None
+    request: SamplingRequest | None = None
     answer: Any = None
     family: str | None = None
 
 
 class RayWorkerPool:
-    """Workers of a Ray cluster, as many as it has GPUs, or CPUs without any."""
+    """Workers of a Ray cluster, one for each GPU, or for each CPU where there is none."""
 
-    def __init__(self, settings: Settings, watch: Watch, budget: Budget) -> None:
+    def __init__(
+        self, address: str, open_examiner: OpenExaminer, snapshot: GallerySnapshot
+    ) -> None:
         """Connect and start workers.
 
         Args:
-            watch: whom they look for; they are replaced as soon as a task comes with another.
+            address: of the cluster; "auto" for one that runs on this machine.
+            open_examiner: opens an examiner in a worker's process; it is pickled.
+            snapshot: the gallery that is searched; a request with another one replaces the workers.
 
         Raises:
             FleetUnreachable: no cluster answers at the address.
@@ -98,17 +87,17 @@ class RayWorkerPool:
             import ray
         except ImportError as error:
             raise FleetUnreachable(
-                str(settings.ray), "Ray is not installed: pip install 'portrait-scanner[fleet]'"
+                address, "Ray is not installed: pip install 'portrait-scanner[fleet]'"
             ) from error
 
         self._ray = ray
-        self._connect(settings.ray or "auto")
-        self._settings = settings_of_workers(settings)
-        self._watch, self._budget = watch, budget
+        self._address = address
+        self._connect(address)
+        self._open_examiner, self._snapshot = open_examiner, snapshot
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0))
         self._place: dict[str, Any] = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-        self._queue: list[tuple[str, Task]] = []
+        self._queue: list[tuple[str, SamplingRequest]] = []
         self._tries: dict[str, int] = {}
         self._given_up: list[Result] = []
         self.lost_workers = 0
@@ -132,9 +121,8 @@ class RayWorkerPool:
 
     def _new_slot(self) -> _WorkerSlot:
         hired = self._ray.remote(Worker).options(**self._place)
-        worker = hired.remote(
-            self._settings, self._watch.gallery_version, self._watch.templates, self._budget
-        )
+        snapshot = self._snapshot
+        worker = hired.remote(self._open_examiner, snapshot.gallery_version, snapshot.templates)
         return _WorkerSlot(worker, worker.ready.remote())
 
     @property
@@ -142,7 +130,7 @@ class RayWorkerPool:
         return (
             len(self._queue)
             + len(self._given_up)
-            + sum(slot.task is not None for slot in self._slots)
+            + sum(slot.request is not None for slot in self._slots)
         )
 
     @property
@@ -151,35 +139,35 @@ class RayWorkerPool:
 
     @contextmanager
     def _in_touch(self) -> Iterator[None]:
-        """What Ray says beyond a worker's answer means that the cluster is gone: a later crew connects anew."""
+        """An error of Ray beyond a worker's answer means that the cluster is gone; a later pool connects anew."""
         try:
             yield
         except self._ray.exceptions.RayError as error:
             self._ray.shutdown()
             cause = str(error).strip().splitlines()[0].split(". Note:")[0]
-            raise FleetUnreachable(str(self._settings.ray), cause) from error
+            raise FleetUnreachable(self._address, cause) from error
 
-    def submit(self, key: str, task: Task, watch: Watch) -> None:
+    def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
         with self._in_touch():
-            if watch.snapshot != self._watch.snapshot:
-                self._look_for_others(watch)
-            self._queue.append((key, task))
+            if snapshot.snapshot_id != self._snapshot.snapshot_id:
+                self._replace_all(snapshot)
+            self._queue.append((key, request))
             self._assign()
 
-    def _look_for_others(self, watch: Watch) -> None:
-        """Somebody entered or withdrew: every worker is replaced at once, and what it had in hand is done again."""
-        self._watch = watch
+    def _replace_all(self, snapshot: GallerySnapshot) -> None:
+        """Replace every worker for another gallery; requests under way are examined again."""
+        self._snapshot = snapshot
         for number, slot in enumerate(self._slots):
-            if slot.task is not None:
-                self._queue.insert(0, (slot.key, slot.task))
+            if slot.request is not None:
+                self._queue.insert(0, (slot.key, slot.request))
             self._replace(number)
 
     def _assign(self) -> None:
         for slot in self._slots:
-            if slot.task is None and slot.beginning is None and self._queue:
-                slot.key, slot.task = self._queue.pop(next_of(self._queue, slot.family))
-                slot.family = slot.task.family
-                slot.answer = slot.worker.judge.remote(slot.task)
+            if slot.request is None and slot.beginning is None and self._queue:
+                slot.key, slot.request = self._queue.pop(next_of(self._queue, slot.family))
+                slot.family = slot.request.family
+                slot.answer = slot.worker.examine.remote(slot.request)
 
     def finished(self, *, wait: bool) -> list[Result]:
         with self._in_touch():
@@ -191,13 +179,14 @@ class RayWorkerPool:
             under_way = {
                 reference: number
                 for number, slot in enumerate(self._slots)
-                if (reference := slot.beginning if slot.task is None else slot.answer) is not None
+                if (reference := slot.beginning if slot.request is None else slot.answer)
+                is not None
             }
             answered, _ = self._ray.wait(
                 list(under_way), num_returns=1, timeout=_ASK_EVERY_S if wait else 0
             )
             if wait and not answered:
-                self._ask_for_the_cluster()
+                self._require_cluster()
             for reference in answered:
                 self._take(under_way[reference], found)
             found += self._given_up
@@ -207,18 +196,18 @@ class RayWorkerPool:
                 break
         return found
 
-    def _ask_for_the_cluster(self) -> None:
-        """Raises where it is another one by now: no answer would ever come."""
+    def _require_cluster(self) -> None:
+        """Raise if the cluster was replaced by another one, which would never answer."""
         from ray.experimental import internal_kv
 
         # ray.nodes() would abort the process instead
         internal_kv._internal_kv_exists(b"portrait-scanner")  # noqa: SLF001  ray.experimental says nothing else that asks
 
     def _take(self, number: int, found: list[Result]) -> None:
-        """What a worker answered: that it is ready, a judgement, or nothing any more; a lost one is replaced."""
+        """Take a worker's answer: that it is ready, or a verdict. A lost worker is replaced."""
         slot = self._slots[number]
         try:
-            if slot.task is None:
+            if slot.request is None:
                 slot.pid, slot.beginning = self._ray.get(slot.beginning), None
                 return
             found.append((slot.key, self._ray.get(slot.answer)))
@@ -229,22 +218,22 @@ class RayWorkerPool:
         except self._ray.exceptions.RayError as error:
             self._lost(number, error)
             return
-        slot.key, slot.task, slot.answer = "", None, None
+        slot.key, slot.request, slot.answer = "", None, None
 
     def _lost(self, number: int, error: Exception) -> None:
         slot = self._slots[number]
         self._tries[slot.key] = self._tries.get(slot.key, 0) + 1
         self.lost_workers += 1
         log.warning("a worker was lost (%s); its checkpoint is done again", type(error).__name__)
-        if slot.task is None:
-            # One that cannot even begin has no file to blame.
+        if slot.request is None:
+            # A worker that cannot begin has no file to blame.
             cause = getattr(error, "cause", None)
             if isinstance(cause, Exception) or self._tries[""] > MOST_TRIES * len(self._slots):
                 raise cause if isinstance(cause, Exception) else WorkersLost(self._tries[""])
         elif self._tries[slot.key] >= MOST_TRIES:
             self._given_up.append((slot.key, WorkersLost(self._tries[slot.key])))
         else:
-            self._queue.insert(0, (slot.key, slot.task))
+            self._queue.insert(0, (slot.key, slot.request))
         self._replace(number)
 
     def _replace(self, number: int) -> None:

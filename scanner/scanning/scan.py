@@ -1,8 +1,7 @@
-"""The scan: listing, then everything listed brought to a verdict (scanner.scanning.pipeline)."""
+"""The scan: targets are listed, then every listed file is brought to a verdict (scanner.scanning.pipeline)."""
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,55 +9,79 @@ from typing import Any
 
 from crawlers.errors import ListingIncomplete
 from crawlers.http.destinations import refuse_credentials
-from crawlers.listing import Hub, Listing, listing_to_dict, listings_of
+from crawlers.listing import Hub, Listing, listings_of
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
 from face_index.errors import UnknownIdentity
+from face_index.vault import Vault
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import Outcome
-from scanner.scanning.pipeline import Observer, Pipeline
+from scanner.progress import Progress
+from scanner.records import ResultRow
+from scanner.scanning.pipeline import Pipeline
 from scanner.scanning.scan_store import ScanRow
 from scanner.scanning.session import ScanSession
 
-log = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True)
+class ReportedRow:
+    """A result row as it stands now, with the name of the person.
+
+    Attributes:
+        identity: name of the person; None without one, or after a withdrawal without a case.
+        case_status: where the case stands now; None without a case.
+    """
+
+    row: ResultRow
+    identity: str | None
+    case_status: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the row is a finding on which somebody may have to act."""
+        decided = self.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+        is_finding = self.row.outcome in (Outcome.MATCH, Outcome.POSSIBLE)
+        return is_finding and not self.row.authorised and not decided
+
+    def to_json(self) -> dict[str, Any]:
+        """The row in the JSON contract of `scan`."""
+        record = self.row.to_json()
+        del record["identity_id"]
+        record["identity"] = self.identity
+        if self.case_status is not None:
+            record["case_status"] = self.case_status
+        return record
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """A scan whose items are all judged: rows as in the JSON contract, in the order of the listing.
+    """A scan whose items are all judged, with its rows in the order of the listing.
 
     Attributes:
         gaps: why listings may be missing from it, in sentences. Such a scan is not finished.
     """
 
     scan: ScanRow
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[ReportedRow, ...]
     gaps: tuple[str, ...] = ()
 
     @property
     def case_ids(self) -> tuple[str, ...]:
         """Ids of the cases that its findings belong to, each once."""
-        return tuple(dict.fromkeys(row["case_id"] for row in self.rows if row.get("case_id")))
+        return tuple(dict.fromkeys(one.row.case_id for one in self.rows if one.row.case_id))
 
     @property
     def has_findings(self) -> bool:
-        """Whether anything is left to act on: what was authorised or what a reviewer rejected is not."""
-        return any(
-            _is_open(row)
-            for row in self.rows
-            if row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE)
-        )
+        """Whether anything is left to act on; authorised uses and rejected findings do not count."""
+        return any(row.is_open for row in self.rows)
+
+    def to_json_rows(self) -> list[dict[str, Any]]:
+        """The rows in the JSON contract of `scan`."""
+        return [row.to_json() for row in self.rows]
 
 
-def _is_open(row: dict[str, Any]) -> bool:
-    return not row["authorised"] and row.get("case_status") not in (
-        CaseStatus.REJECTED,
-        CaseStatus.AUTHORISED,
-    )
-
-
-def run_scan(scan_session: ScanSession, targets: Sequence[str], observer: Observer) -> ScanResult:
+def run_scan(session: ScanSession, targets: Sequence[str], progress: Progress) -> ScanResult:
     """Scan paths, URLs or hubs; an unfinished scan of the same targets and settings is continued.
 
     Raises:
@@ -67,136 +90,113 @@ def run_scan(scan_session: ScanSession, targets: Sequence[str], observer: Observ
     """
     for target in targets:
         refuse_credentials(target)
-    return scan_listings(
-        scan_session, " ".join(targets), _all_listings(scan_session, targets, observer), observer
-    )
+    listings = _all_listings(session, targets, progress)
+    return scan_listings(session, " ".join(targets), listings, progress)
 
 
 def scan_listings(
-    scan_session: ScanSession,
+    session: ScanSession,
     target: str,
     listings: Iterable[Listing],
-    observer: Observer,
+    progress: Progress,
     *,
     brought: bool = False,
 ) -> ScanResult:
     """Scan what is listed already; `target` names it, so that the same scan is continued after a stop.
 
     Args:
-        listings: read only where they were not all written down before.
-        brought: a caller brought the files and the words about them (scanner.scanning.pipeline).
+        listings: read only if they were not all written down before.
+        brought: the caller brought the files and the words about them (scanner.scanning.pipeline).
 
     Raises:
         FaceIndexError: the face pack cannot be used.
     """
-    now = scan_session.clock()
+    now = session.clock()
     scan_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    watch = scan_session.watch
-    scan = scan_session.scan_store.begin(
-        scan_id, target, scan_session.fingerprint_of(watch), len(watch.gallery), now
-    )
-    gaps = _list(scan_session, scan.scan_id, listings, observer) if scan.listed_at is None else ()
-    Pipeline(
-        scan_session,
-        scan,
-        list(scan_session.scan_store.items(scan.scan_id)),
-        observer,
-        brought=brought,
-    ).work_off()
+    snapshot = session.take_snapshot()
+    store = session.scan_store
+    scan = store.begin(scan_id, target, session.search_key(snapshot), len(snapshot.gallery), now)
+    gaps = () if scan.listed_at else _list(session, scan.scan_id, listings, progress)
+    items = list(store.items(scan.scan_id))
+    Pipeline(session, scan, items, progress, brought=brought).run()
     if not gaps:
-        scan_session.scan_store.mark_finished(scan.scan_id, scan_session.clock())
-    return replace(result_of(scan_session, scan.scan_id), gaps=gaps)
+        store.mark_finished(scan.scan_id, session.clock())
+    return replace(result_of(session, scan.scan_id), gaps=gaps)
 
 
-def result_of(scan_session: ScanSession, scan_id: str) -> ScanResult:
-    """The rows of a scan as the ledger holds them, with the names of those who are registered or whom a case is about."""
-    scan = scan_session.scan_store.scan(scan_id)
-    rows = [
-        row
-        for item in scan_session.scan_store.items(scan.scan_id)
-        if item.verdict
-        for row in item.verdict["rows"]
-    ]
-    standings = scan_session.case_store.standings(
-        {row["case_id"] for row in rows if row.get("case_id")}
-    )
+def result_of(session: ScanSession, scan_id: str) -> ScanResult:
+    """The rows of a scan as they stand now, with the names of people who are registered or have a case."""
+    scan = session.scan_store.scan(scan_id)
+    rows = [row for item in session.scan_store.items(scan.scan_id) for row in item.rows or ()]
+    standings = session.case_store.standings({row.case_id for row in rows if row.case_id})
     names = {
-        identity_id: _name_of(scan_session, identity_id)
-        for identity_id in {row.get("identity_id") for row in rows}
+        identity_id: _name_of(session.vault, identity_id)
+        for identity_id in {row.identity_id for row in rows}
     }
     return ScanResult(scan, tuple(_as_it_stands(row, standings, names) for row in rows))
 
 
-def _name_of(scan_session: ScanSession, identity_id: str | None) -> str | None:
+def _name_of(vault: Vault, identity_id: str | None) -> str | None:
     try:
-        return scan_session.vault.find(identity_id).name if identity_id else None
+        return vault.find(identity_id).name if identity_id else None
     except UnknownIdentity:
         return None  # they have withdrawn
 
 
 def _as_it_stands(
-    row: dict[str, Any], standings: dict[str, Standing], names: dict[str | None, str | None]
-) -> dict[str, Any]:
-    """A row with where its case stands now, since people decide after a scan has ended, and whom it shows."""
-    standing = standings.get(row.get("case_id") or "")
-    named = {name: value for name, value in row.items() if name != "identity_id"}
-    named["identity"] = standing.identity_name if standing else names[row.get("identity_id")]
-    return (
-        {**named, "case_id": standing.case_id, "case_status": standing.status}
-        if standing
-        else named
-    )
+    row: ResultRow, standings: dict[str, Standing], names: dict[str | None, str | None]
+) -> ReportedRow:
+    standing = standings.get(row.case_id or "")
+    if standing is None:
+        return ReportedRow(row, names[row.identity_id])
+    row = replace(row, case_id=standing.case_id)
+    return ReportedRow(row, standing.identity_name, standing.status)
 
 
 def _list(
-    scan_session: ScanSession, scan_id: str, listings: Iterable[Listing], observer: Observer
+    session: ScanSession, scan_id: str, listings: Iterable[Listing], progress: Progress
 ) -> tuple[str, ...]:
     """Write down what is listed; why listings may be missing, after which the next call lists again."""
     count = 0
     try:
         for listing in listings:
             for number, file in enumerate(listing.files):
-                # The raw response stays in crawl.db; here only what the scan needs.
-                scan_session.scan_store.add_item(
-                    scan_id,
-                    f"{listing.hub}:{listing.listing_id}:{file.name}",
-                    listing_to_dict(listing),
-                    number,
-                )
+                # The raw answer stays in crawl.db; scans.db keeps what the scan needs.
+                item_key = f"{listing.hub}:{listing.listing_id}:{file.name}"
+                session.scan_store.add_item(scan_id, item_key, listing, number)
                 count += 1
-                observer.step(count, None, listing.title)
+                progress.step(count, None, listing.title)
     except ListingIncomplete as error:
         return (str(error),)
-    scan_session.scan_store.mark_listed(scan_id, scan_session.clock())
+    session.scan_store.mark_listed(scan_id, session.clock())
     return ()
 
 
 def _all_listings(
-    scan_session: ScanSession, targets: Sequence[str], observer: Observer
+    session: ScanSession, targets: Sequence[str], progress: Progress
 ) -> Iterator[Listing]:
-    """What all targets list; raises ListingIncomplete after that, if one of them has a gap."""
+    """Listings of all targets; raises ListingIncomplete after them if one has a gap."""
     gaps: list[str] = []
     for target in targets:
         try:
-            yield from _listings(scan_session, target, observer)
+            yield from _listings(session, target, progress)
         except ListingIncomplete as error:
             gaps.append(str(error))
     if gaps:
         raise ListingIncomplete("; ".join(gaps))
 
 
-def _listings(scan_session: ScanSession, target: str, observer: Observer) -> Iterator[Listing]:
-    """What a target lists: a hub's through crawl.db, the likeliest likeness first, so that a stopped listing goes on."""
-    hub: Hub = scan_session.hubs.open(target)
+def _listings(session: ScanSession, target: str, progress: Progress) -> Iterator[Listing]:
+    """Listings of a target; a hub's come through crawl.db, the likeliest likeness first."""
+    hub: Hub = session.hubs.open(target)
     if hub.name in ("folder", "url"):
         yield from listings_of(hub)
         return
     gaps: tuple[str, ...] = ()
-    for step in sweep(
-        hub, target, scan_session.crawl, scan_session.clock, workers=scan_session.settings.workers
-    ):
-        observer.step(step.listings, None, f"listing {target}")
+    workers = session.options.workers
+    for step in sweep(hub, target, session.crawl, session.clock, workers=workers):
+        progress.step(step.listings, None, f"listing {target}")
         gaps = step.gaps
-    yield from likely(scan_session.crawl, target)
+    yield from likely(session.crawl, target)
     if gaps:
         raise ListingIncomplete("; ".join(gaps))

@@ -1,16 +1,46 @@
-"""Tables of scans.db and how those of earlier versions become them (scanner.scanning.scan_store)."""
+"""The tables of scans.db, their migrations, and opening the file."""
 
 from __future__ import annotations
 
 import json
 import re
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("scans")
+
+
+def open_scans_db(path: Path, *, any_thread: bool = False) -> Database:
+    """Open scans.db and bring its tables up to date.
+
+    Args:
+        any_thread: threads take turns, under a lock of the caller's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # one of several first processes makes the tables
+        db = Database(sqlite3.connect(path, timeout=30, check_same_thread=not any_thread))
+        db.enable_wal()
+        migrations.apply(db)
+        forget_older_pages(db)
+    return db
+
+
+@contextmanager
+def transaction(db: Database) -> Iterator[None]:
+    """All that is written inside, or nothing. Waits for other writers before it reads anything."""
+    db.conn.execute("begin immediate")
+    try:
+        yield
+    except BaseException:
+        db.conn.rollback()
+        raise
+    db.conn.commit()
 
 
 @migrations()

@@ -1,124 +1,186 @@
-"""Everything a scan works with, opened from settings: stores, hub transport, face reader, gallery, models."""
+"""What a scan works with. `scanner.factories.open_scan_session` opens it from settings."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
+from crawlers.http.transport import Transport
+from crawlers.hubs.catalog import HubRegistry
+from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore
 from face_index.gallery.faiss_gallery import IndexKind
-from scanner.casework.case_records import CaseRecords, open_case_store
-from scanner.factories import Clock, Reception, utc_now
-from scanner.identification.snapshot import Watch, watch_over
-from scanner.network import open_hubs, open_transport
-from scanner.scanning.examination import Budget
-from scanner.scanning.fetching import acquisition_of
+from face_index.vault import Vault
+from reports.cases.case_store import CaseStore
+from scanner.casework.case_records import CaseRecords
+from scanner.casework.filing import CaseFiling
+from scanner.clock import Clock
+from scanner.identification.faces import FaceTools
+from scanner.identification.policy import Policy
+from scanner.identification.snapshot import GallerySnapshot, take_snapshot
+from scanner.sampling.options import SamplerOptions
+from scanner.scanning.checkpoint_facts import CheckpointFacts
+from scanner.scanning.examiner import CheckpointExaminer
 from scanner.scanning.held_files import HeldFiles
-from scanner.scanning.judging import Bench
+from scanner.scanning.keys import SearchSetup
+from scanner.scanning.ray_workers import OpenExaminer
+from scanner.scanning.requests import RequestBuilder
+from scanner.scanning.results import ResultFiling
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.workers import LocalWorkerPool, WorkerPool
-from scanner.settings import Settings
 from scanner.triage.minors import RegisteredMinors
-from scanner.versions import library_versions
 
 
-class ScanSession(Reception):
-    """Opened once per command; `close` when done."""
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """What a scan takes from the settings.
+
+    Attributes:
+        fpir, possible_fpir: false positive identification rates of the two thresholds.
+        index: kind of the gallery's index.
+        hub_name: of the gate's own hub.
+        workers: connections at a time while a hub is listed.
+        cluster: address of a Ray cluster; None for a worker on this machine.
+    """
+
+    operator: str
+    fpir: float
+    possible_fpir: float
+    index: IndexKind
+    hub_name: str
+    workers: int
+    cluster: str | None
+
+
+class ScanSession:
+    """Stores, hubs, models and gallery of one scan; a context manager.
+
+    Args:
+        faces: opens the face pack, when it is first needed.
+        open_examiner: opens an examiner in a worker's process on a cluster.
+    """
 
     def __init__(
-        self, settings: Settings, clock: Clock = utc_now, budget: Budget | None = None
+        self,
+        *,
+        vault: Vault,
+        crawl: CrawlStore,
+        scan_store: ScanStore,
+        case_store: CaseStore,
+        transport: Transport,
+        hubs: HubRegistry,
+        acquisition: Acquisition,
+        faces: Callable[[], FaceTools],
+        open_examiner: OpenExaminer,
+        sampler_options: SamplerOptions,
+        options: ScanOptions,
+        policy: Policy,
+        clock: Clock,
+        close: Callable[[], None],
     ) -> None:
-        super().__init__(settings, clock)
-        self.budget = budget or Budget()
-        self.crawl = CrawlStore(settings.crawl_path)
-        self.scan_store = ScanStore(settings.scans_path, seal=self.vault.keyed_digest("verdicts"))
-        self.case_store = open_case_store(settings, self.vault, clock)
-        self.records = CaseRecords(self.vault, self.case_store, clock)
-        self.transport = open_transport(settings)
-        self.hubs = open_hubs(settings, self.transport)
-        self.acquisition = acquisition_of(settings, self.crawl, self.hubs, clock)
+        self.vault, self.crawl, self.scan_store, self.case_store = (
+            vault, crawl, scan_store, case_store,
+        )  # fmt: skip
+        self.transport, self.hubs, self.acquisition = transport, hubs, acquisition
+        self.sampler_options, self.options = sampler_options, options
+        self.policy, self.clock = policy, clock
+        self.records = CaseRecords(vault, case_store, clock)
+        self.filing = CaseFiling(vault, case_store, self.records, options.operator, clock)
+        facts = CheckpointFacts(crawl, acquisition.checkpoints, case_store)
+        self.results = ResultFiling(self.filing, facts, options.hub_name)
+        self.minors = RegisteredMinors(vault, clock)
+        self.held = HeldFiles(scan_store.held, vault)
+        self.requests = RequestBuilder(crawl, self.minors, self.held, options.operator, clock)
+        self._open_faces, self._open_examiner, self._close = faces, open_examiner, close
         self._worker_pool: WorkerPool | None = None
-        self._watch: Watch | None = None
-        self._watched: tuple[int, date] | None = None
-        self._fingerprints: dict[str, str] = {}  # by snapshot
-        self.minors = RegisteredMinors(self.vault, clock)
-        self.held = HeldFiles(self.scan_store, self.vault)
+        self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
+        self._search_keys: dict[str, str] = {}  # by snapshot id
+
+    def __enter__(self) -> ScanSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        super().close()
         self.close_worker_pool()
-        for store in (self.transport, self.crawl, self.scan_store, self.case_store):
-            store.close()
-
-    @property
-    def watch(self) -> Watch:
-        """Whom to look for now: made anew when somebody entered or left, or the day changed.
-
-        Everything about one verdict takes one value of it: the next call may give another.
-        """
-        day = self.clock().date()
-        if self._watch is None or self._watched != (self.vault.gallery_version, day):
-            version, templates = self.vault.gallery_on(self.reader.version, day)
-            self.vault.note(
-                "templates read",
-                "vault",
-                self.settings.operator,
-                self.clock(),
-                people=len(templates),
-            )
-            rates = (self.settings.fpir, self.settings.possible_fpir)
-            kind = IndexKind(self.settings.gallery_index)
-            self._watch = watch_over(
-                self.reader.version, templates, version, kind, self.calibration, rates
-            )
-            self._watched = (version, day)
-        return self._watch
-
-    def fingerprint_of(self, watch: Watch) -> str:
-        """SHA-256 over everything but the checkpoint that a verdict against that gallery depends on."""
-        if watch.snapshot not in self._fingerprints:
-            self._fingerprints[watch.snapshot] = self._fingerprint(watch)
-        return self._fingerprints[watch.snapshot]
-
-    def fingerprint_at(self, snapshot: str) -> str:
-        """The same for a gallery that was searched before, by its `Watch.snapshot`."""
-        return self._fingerprints[snapshot]
-
-    def _fingerprint(self, watch: Watch) -> str:
-        parts = {
-            "pack": asdict(self.reader.version),
-            "gallery": watch.snapshot.partition(":")[2],
-            "index": self.settings.gallery_index,
-            "thresholds": asdict(watch.thresholds),
-            "budget": asdict(self.budget),
-            "base_model": self.settings.base_model,
-            "image_check": self.settings.image_check,
-            # Another version may draw or see differently: what it judged before does not count.
-            "versions": library_versions(),
-        }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        self._close()
 
     @cached_property
-    def _bench(self) -> Bench:
-        return Bench(self.settings, self.pack, self.reader, self.watch, self.budget)
+    def faces(self) -> FaceTools:
+        """The face pack, loaded when it is first needed."""
+        return self._open_faces()
 
-    @property
+    def take_snapshot(self) -> GallerySnapshot:
+        """The gallery now; the last snapshot, unless somebody registered or withdrew or the day changed.
+
+        A new snapshot reads all templates, which the audit log notes. Everything about one verdict uses one
+        snapshot: the next call may return another.
+        """
+        day = self.clock().date()
+        state = (self.vault.gallery_version, day)
+        if self._snapshot is not None and self._snapshot[0] == state:
+            return self._snapshot[1]
+        pack = self.faces.reader.version
+        version, templates = self.vault.gallery_on(pack, day)
+        self.vault.note(
+            "templates read",
+            "vault",
+            self.options.operator,
+            self.clock(),
+            people=len(templates),
+        )
+        rates = (self.options.fpir, self.options.possible_fpir)
+        snapshot = take_snapshot(
+            pack, templates, version, self.options.index, self.faces.calibration, rates
+        )
+        self._snapshot = (version, day), snapshot
+        return snapshot
+
+    def search_key(self, snapshot: GallerySnapshot) -> str:
+        """Name of these settings and a gallery; every verdict against it is stored under it."""
+        if snapshot.snapshot_id not in self._search_keys:
+            setup = SearchSetup(
+                self.faces.reader.version,
+                str(self.options.index),
+                self.policy,
+                self.sampler_options.base_model,
+                self.sampler_options.image_check,
+            )
+            self._search_keys[snapshot.snapshot_id] = setup.search_key(snapshot)
+        return self._search_keys[snapshot.snapshot_id]
+
+    def search_key_at(self, snapshot_id: str) -> str:
+        """The key of a gallery that was searched in this session."""
+        return self._search_keys[snapshot_id]
+
     def worker_pool(self) -> WorkerPool:
-        """Who judges: a thread of this program, or a Ray cluster where one is configured."""
+        """The workers that examine checkpoints; they are started when they are first needed."""
         if self._worker_pool is None:
-            if self.settings.ray is None:
-                self._worker_pool = LocalWorkerPool(self._bench.looking_for)
+            if self.options.cluster is None:
+                self._worker_pool = LocalWorkerPool(self._examiner.with_snapshot)
             else:
                 from scanner.scanning.ray_workers import RayWorkerPool
 
-                self._worker_pool = RayWorkerPool(self.settings, self.watch, self.budget)
+                self._worker_pool = RayWorkerPool(
+                    self.options.cluster, self._open_examiner, self.take_snapshot()
+                )
         return self._worker_pool
 
     def close_worker_pool(self) -> None:
-        """Let go of who judges; whoever is needed next is called together anew."""
+        """Let go of the workers; the next request starts new ones."""
         if self._worker_pool is not None:
             self._worker_pool.close()
         self._worker_pool = None
+
+    @cached_property
+    def _examiner(self) -> CheckpointExaminer:
+        return CheckpointExaminer(
+            self.sampler_options,
+            self.faces.pack,
+            self.faces.reader,
+            self.take_snapshot(),
+            self.policy,
+        )

@@ -1,4 +1,4 @@
-"""Who judges while the scan goes on listing and fetching: a thread on this machine, or workers of a cluster."""
+"""Workers that examine checkpoints while the scan lists and fetches: a thread here, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -8,52 +8,57 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from scanner.errors import ScanError
-from scanner.identification.snapshot import Watch
-from scanner.scanning.judging import Bench, Judgement, Task
+from scanner.identification.snapshot import GallerySnapshot
+from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 
 LOOKAHEAD = 8
 
-Result = tuple[str, Judgement | Exception]
+Result = tuple[str, Examined | Exception]
 
 
 class WorkerPool(Protocol):
-    """Takes tasks by key and gives their judgements back in any order."""
+    """Takes requests by key and returns their verdicts in any order."""
 
-    def submit(self, key: str, task: Task, watch: Watch) -> None:
-        """Have a checkpoint judged against a gallery.
+    def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
+        """Have a checkpoint examined and searched in a gallery.
 
-        Where somebody entered or left before it was judged, another gallery may be searched: the judgement names it.
+        If somebody registers or withdraws meanwhile, a newer gallery may be searched; the answer names it.
         """
 
     def finished(self, *, wait: bool) -> list[Result]:
-        """What was judged since the last call; with `wait` at least one, if anything is under way."""
+        """Answers since the last call; with `wait` at least one, if any request is pending."""
 
     @property
     def pending(self) -> int:
-        """How many tasks are under way or wait."""
+        """Number of requests that are under way or wait."""
 
     @property
     def has_room(self) -> bool:
-        """Whether there is use in preparing more tasks now."""
+        """Whether another request would be begun soon."""
 
     def close(self) -> None:
-        """Let go of what is under way."""
+        """Drop the requests that wait."""
 
 
-def next_of(queue: Sequence[tuple[str, Task]], family: str | None) -> int:
-    """The position of the task to do next: one of the family whose base model is loaded, else the oldest."""
-    return next((place for place, (_, task) in enumerate(queue) if task.family == family), 0)
+def next_of(queue: Sequence[tuple[str, SamplingRequest]], family: str | None) -> int:
+    """Position of the next request: one of the family whose base model is loaded, else the oldest."""
+    same = (place for place, (_, request) in enumerate(queue) if request.family == family)
+    return next(same, 0)
 
 
 class LocalWorkerPool:
-    """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program, Ctrl-C included."""
+    """One thread; the main thread lists, fetches and writes meanwhile. It ends with the program.
 
-    def __init__(self, bench: Callable[[Watch], Bench]) -> None:
-        self._bench_for = bench
-        self._queue: list[tuple[str, Task, Bench]] = []
+    Args:
+        examiner_for: an examiner of a snapshot; all of them share their models.
+    """
+
+    def __init__(self, examiner_for: Callable[[GallerySnapshot], CheckpointExaminer]) -> None:
+        self._examiner_for = examiner_for
+        self._queue: list[tuple[str, SamplingRequest, CheckpointExaminer]] = []
         self._results: SimpleQueue[Result] = SimpleQueue()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="judging", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="examining", daemon=True)
         self._pending = 0
 
     @property
@@ -64,11 +69,11 @@ class LocalWorkerPool:
     def has_room(self) -> bool:
         return self._pending < LOOKAHEAD
 
-    def submit(self, key: str, task: Task, watch: Watch) -> None:
-        bench = self._bench_for(watch)
+    def submit(self, key: str, request: SamplingRequest, snapshot: GallerySnapshot) -> None:
+        examiner = self._examiner_for(snapshot)
         self._pending += 1
         with self._changed:
-            self._queue.append((key, task, bench))
+            self._queue.append((key, request, examiner))
             self._changed.notify()
         if not self._thread.is_alive():
             self._thread.start()
@@ -94,17 +99,16 @@ class LocalWorkerPool:
             with self._changed:
                 while not self._queue:
                     self._changed.wait()
-                key, task, bench = self._queue.pop(
-                    next_of([(one[0], one[1]) for one in self._queue], family)
-                )
-            family = task.family
+                waiting = [(key, request) for key, request, _ in self._queue]
+                key, request, examiner = self._queue.pop(next_of(waiting, family))
+            family = request.family
             try:
-                self._results.put((key, bench.judge(task)))
-            except Exception as error:  # handed to the main thread, which knows what to do with it
+                self._results.put((key, examiner.examine(request)))
+            except Exception as error:  # the main thread decides what becomes of it
                 self._results.put((key, error))
 
 
 def raise_unless_expected(error: Exception) -> None:
-    """Let pass what is told in a row; anything else is a fault of the program and ends the scan."""
+    """Raise an error that is a fault of the program; a ScanError becomes the reason of a row."""
     if not isinstance(error, ScanError):
         raise error

@@ -1,22 +1,26 @@
-"""Who is registered and under age, by name: files that name them are held, and a person looks at them.
+"""Names of registered minors: files that name one are held until a reviewer has seen them.
 
-Whoever waits for approval counts as well, since a child may not be drawn while papers are checked; but by a name of several
-words or in a script without spaces only, so that nobody holds every "portrait" by sending in a child of that name.
+Minors who wait for approval count too, because a child may not be drawn while papers are checked. They count
+only with a name of several words or in a script without spaces; otherwise anybody could hold every "portrait"
+by submitting a child of that name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from crawlers.listing import Listing, RemoteFile
 from face_index.identity import Identity, Status
 from face_index.vault import Vault
-from scanner.factories import Clock
+from scanner.clock import Clock
+from scanner.errors import RefusedToSample
+from scanner.sampling.prompt_safety import says_minor
 from scanner.triage.header import Triage
 from scanner.triage.name_matching import NameMatcher
 
-# Where a name stands: in the file itself, or in words about it, which anybody who lists it may write.
+# The place of a name in the file itself; all other places are words about it, which anybody who lists it may write.
 HEADER = "header"
 
 
@@ -33,7 +37,7 @@ class Naming:
 
 
 class RegisteredMinors:
-    """Their names, read anew when somebody was submitted, entered or left, or the day changed."""
+    """Names of registered minors, read again when the register or the day changed."""
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self._vault, self._clock = vault, clock
@@ -42,20 +46,20 @@ class RegisteredMinors:
 
     @property
     def matcher(self) -> NameMatcher:
-        self._look()
+        self._refresh()
         return self._matcher
 
     @property
     def ids(self) -> frozenset[str]:
-        """Identity ids of those who are looked for."""
-        self._look()
+        """Identity ids of the minors whose names are searched for."""
+        self._refresh()
         return frozenset(self._ids.values())
 
     def named_by(self, texts: dict[str, list[str]]) -> Naming | None:
-        """The first minor whom texts name, and in which of them; None where they name none.
+        """The first minor whom texts name, with the places; None if they name none.
 
         Args:
-            texts: by their place.
+            texts: by place.
         """
         name = self.matcher.named_in(text for some in texts.values() for text in some)
         if name is None:
@@ -65,7 +69,7 @@ class RegisteredMinors:
             self._ids[name], tuple(place for place, some in texts.items() if alone.named_in(some))
         )
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         state = (self._vault.register_state, self._clock().date())
         if state != self._state:
             found = [one for one in self._vault.minors(state[1]) if _counts(one)]
@@ -82,7 +86,7 @@ def _counts(identity: Identity) -> bool:
 def words_about(
     listing: Listing, file: RemoteFile, triage: Triage | None = None
 ) -> dict[str, list[str]]:
-    """What a listing, and a file's header where it was read, say of whom it shows, by place."""
+    """Texts of a listing, and of a file's header if it was read, that may name a person; by place."""
     texts = {
         "title": [listing.title], "file name": [file.name], "tags": [" ".join(listing.tags)],
         "triggers": [" ".join(listing.triggers)],
@@ -90,3 +94,16 @@ def words_about(
     if triage is not None:
         texts[HEADER] = [*triage.triggers, str(triage.training.get("output_name") or "")]
     return texts
+
+
+def refuse_minors(texts: Iterable[str], flagged_by_hub: bool) -> None:
+    """Raise RefusedToSample if the hub's flag or any text says that the subject is a minor."""
+    if flagged_by_hub:
+        raise RefusedToSample(
+            "the hub marks this model as showing a minor; it is never sampled, see docs/safety.md"
+        )
+    if any(says_minor(text) for text in texts):
+        raise RefusedToSample(
+            "a name, tag or trigger of this model says minor; "
+            "it is never sampled, see docs/safety.md"
+        )

@@ -1,33 +1,31 @@
-"""The words of a checkpoint: triggers that are told, words that may be triggers, and names of whom it may show."""
+"""The words of a checkpoint: known triggers, candidates for triggers, and names of registered minors."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crawlers.listing import Listing, RemoteFile
+from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.words import PERSON_WORDS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
 from scanner.triage.header import Triage
-from scanner.triage.minors import Naming, words_about
-
-if TYPE_CHECKING:
-    from scanner.scanning.session import ScanSession
+from scanner.triage.minors import Naming, RegisteredMinors, words_about
 
 _MOST_EXAMPLES, _LEAST_SHARE = 40, 0.6
 
 
 def words_of(
-    scan_session: ScanSession, listing: Listing, file: RemoteFile, triage: Triage
+    crawl: CrawlStore, listing: Listing, file: RemoteFile, triage: Triage
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Triggers that listing, header and the creator's examples tell, and words to try where they tell none."""
-    told = [*listing.triggers, *triage.triggers]
-    if not told:
-        told = _words_of_examples(scan_session, listing)
-    triggers = usable_triggers(told)
+    """Triggers from listing, header and the creator's examples; where there are none, words to try."""
+    known = [*listing.triggers, *triage.triggers]
+    if not known:
+        known = _words_of_examples(crawl, listing)
+    triggers = usable_triggers(known)
     if triggers:
         return triggers, ()
     return (), candidate_words(
@@ -35,16 +33,16 @@ def words_of(
     )
 
 
-def without_minors(scan_session: ScanSession, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Words that may stand in a prompt: none that names a registered minor, also where a file of that name was let through."""
-    return tuple(word for word in words if scan_session.minors.matcher.named_in([word]) is None)
+def without_minors(minors: RegisteredMinors, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words that may stand in a prompt: none that names a registered minor, even after a hold was lifted."""
+    return tuple(word for word in words if minors.matcher.named_in([word]) is None)
 
 
-def _words_of_examples(scan_session: ScanSession, listing: Listing) -> list[str]:
-    """Words at the beginning of most of the creator's example prompts; only words, and only after the safety filter."""
-    if listing.declared:  # whatever it calls itself, no hub's answer is about it
+def _words_of_examples(crawl: CrawlStore, listing: Listing) -> list[str]:
+    """Words at the beginning of most of the creator's example prompts."""
+    if listing.declared:  # no hub's answer is about a declared file
         return []
-    raw = next((one.raw for one in scan_session.crawl.newest(listing.hub, listing.listing_id)), "")
+    raw = next((known.raw for known in crawl.newest(listing.hub, listing.listing_id)), "")
     try:
         prompts = [text for text in _prompts_in(json.loads(raw)) if text][:_MOST_EXAMPLES]
     except (ValueError, RecursionError):
@@ -76,16 +74,20 @@ def _prompts_in(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def named_minor(
-    scan_session: ScanSession, listing: Listing, file: RemoteFile, triage: Triage | None = None
+    minors: RegisteredMinors,
+    crawl: CrawlStore,
+    listing: Listing,
+    file: RemoteFile,
+    triage: Triage | None = None,
 ) -> Naming | None:
-    """The registered minor whom a file's listing or header names, and where; None for anybody else.
+    """The registered minor whom a file's listing or header names; None if they name none.
 
-    Such a file is held (scanner.scanning.held_files). How names are compared: scanner.triage.name_matching.
+    Such a file is held (scanner.scanning.held_files). Names are compared by scanner.triage.name_matching.
 
     Args:
         triage: of the file's header, None before it was read.
     """
     texts = words_about(listing, file, triage)
     if triage is not None:
-        texts["examples"] = list(words_of(scan_session, listing, file, triage)[0])
-    return scan_session.minors.named_by(texts)
+        texts["examples"] = list(words_of(crawl, listing, file, triage)[0])
+    return minors.named_by(texts)

@@ -1,0 +1,13 @@
+"""The clock that every store and service is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The current time in UTC, as every store records it."""
+    return datetime.now(UTC)

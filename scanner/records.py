@@ -1,0 +1,376 @@
+"""Records that stages hand to each other and that scans.db keeps as JSON.
+
+`to_json` gives plain JSON values and `from_json` reads them back. Fields that an earlier version did not
+write have defaults. Pictures are named by SHA-256; no record holds a face vector or a person's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from reports.cases.case import MethodRecord, SampleRecord
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One sample of a checkpoint, with all that is needed to draw it again.
+
+    Attributes:
+        stage: "screening" or "evidence" (confirmation).
+        number: within its stage.
+        scale: adapter weight.
+        batch, control_batch: images of one batch agree to the byte only if they are drawn together.
+        pixels_sha256, control_pixels_sha256: of the uint8 RGB pixels; None without an image.
+        flagged: the image check called it unsafe.
+        quality: weight of its face in a mean, 0 to 1.
+        score, control_score: cosine to the closest identity; None without a face or an identity.
+    """
+
+    stage: str
+    number: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    scale: float
+    trigger: str | None
+    batch: int
+    control_batch: int | None
+    pixels_sha256: str | None
+    control_pixels_sha256: str | None
+    flagged: bool
+    quality: float
+    score: float | None
+    control_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingSample(SampleRow):
+    """A sample scored against the identity of a finding.
+
+    Attributes:
+        image_sha256, control_sha256: of the PNG files that are kept; None without one.
+        face_found: it shows a usable face.
+        in_mean: that face is one of those whose mean was searched.
+    """
+
+    image_sha256: str | None
+    control_sha256: str | None
+    face_found: bool
+    in_mean: bool
+
+    def as_case_sample(self) -> SampleRecord:
+        """The sample as a case holds it."""
+        return SampleRecord(**asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRecord:
+    """One identity that matched or possibly matched; see `Scored` and `Thresholds` for the numbers."""
+
+    identity_id: str
+    outcome: str
+    reason: str
+    score: float
+    interval: tuple[float, float]
+    control_score: float | None
+    lift: float | None
+    runner_up: float | None
+    log10_lr: float | None
+    concentration: float
+    share: float
+    threshold: float
+    possible_threshold: float
+    samples: tuple[FindingSample, ...]
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> FindingRecord:
+        samples = tuple(_known(FindingSample, sample) for sample in record["samples"])
+        interval = (record["interval"][0], record["interval"][1])
+        return _known(cls, {**record, "interval": interval, "samples": samples})
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How faces were compared: face pack, gallery, calibration, error rates, library versions.
+
+    Attributes:
+        gallery_recall: 1 for exact search, else as measured when the index was built.
+        fpir: the false positive identification rate that the threshold holds.
+        calibration: what the threshold was computed from, in words.
+        rates: figures of the calibration; None where the pack has none.
+    """
+
+    face_pack: str
+    face_pack_sha256: str
+    face_pack_licence: str
+    gallery_size: int
+    gallery_version: int
+    gallery_recall: float
+    fpir: float
+    calibration: str
+    versions: dict[str, str]
+    rates: CalibrationRates | None
+
+    def to_json(self) -> dict[str, Any]:
+        record = asdict(self)
+        return {**record, **(record.pop("rates") or {})}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Comparison:
+        rates = _known(CalibrationRates, record) if record.get("calibration_sha256") else None
+        return _known(cls, {**record, "rates": rates})
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRates:
+    """Figures of a calibration.
+
+    Attributes:
+        calibration_sha256: of its canonical JSON.
+        cllr, cllr_min: of the likelihood ratios on held-out scores, bits; None without genuine scores.
+        fpir_interval: 95 % interval of the FPIR at the threshold.
+        impostor_rates: pairs of a cosine and the share of impostor comparisons at or above it.
+    """
+
+    calibration_sha256: str
+    calibration_subjects: int
+    calibration_comparisons: int
+    cllr: float | None
+    cllr_min: float | None
+    fpir_interval: list[float]
+    impostor_rates: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictMethod:
+    """How a verdict was reached, enough to repeat it.
+
+    Attributes:
+        settings: sampler settings by name.
+        threshold: cosine at which the error rates are stated.
+        sampled, with_face: images drawn with the checkpoint, and those with a usable face.
+    """
+
+    base_model: str
+    base_model_sha256: str | None
+    comparison: Comparison
+    settings: dict[str, Any]
+    threshold: float
+    denoiser_calls: int | None = None
+    sampled: int | None = None
+    with_face: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "base_model": self.base_model,
+            "base_model_sha256": self.base_model_sha256,
+            **self.comparison.to_json(),
+            "settings": self.settings,
+            "threshold": self.threshold,
+            "denoiser_calls": self.denoiser_calls,
+            "sampled": self.sampled,
+            "with_face": self.with_face,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> VerdictMethod:
+        return _known(cls, {**record, "comparison": Comparison.from_json(record)})
+
+    def as_case_method(self) -> MethodRecord:
+        """The method as a case holds it."""
+        compared = self.comparison
+        rates = asdict(compared.rates) if compared.rates else {}
+        interval = rates.pop("fpir_interval", None)
+        curve = tuple((score, rate) for score, rate in rates.pop("impostor_rates", ()))
+        return MethodRecord(
+            base_model=self.base_model,
+            base_model_sha256=self.base_model_sha256,
+            face_pack=compared.face_pack,
+            face_pack_sha256=compared.face_pack_sha256,
+            face_pack_licence=compared.face_pack_licence,
+            gallery_size=compared.gallery_size,
+            gallery_version=compared.gallery_version,
+            gallery_recall=compared.gallery_recall,
+            fpir=compared.fpir,
+            calibration=compared.calibration,
+            settings=self.settings,
+            versions=compared.versions,
+            **rates,
+            fpir_interval=(interval[0], interval[1]) if interval else None,
+            impostor_rates=curve,
+            denoiser_calls=self.denoiser_calls,
+            sampled=self.sampled,
+            with_face=self.with_face,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """The verdict on one checkpoint.
+
+    Attributes:
+        best_score: of the closest identity; None if nobody could be compared.
+        best_threshold: of that identity's template.
+        lift: of that score over the control's; None without controls.
+        samples: number of images drawn with the checkpoint.
+        found_trigger: a word that the trigger search found.
+        method: None if the checkpoint could not be sampled.
+        all_samples: every sample, scored against the closest identity. Stored in a table of its own.
+    """
+
+    outcome: str
+    reason: str = ""
+    best_score: float | None = None
+    best_threshold: float | None = None
+    lift: float | None = None
+    samples: int = 0
+    denoiser_calls: int = 0
+    found_trigger: str | None = None
+    seconds: float = 0.0
+    findings: tuple[FindingRecord, ...] = ()
+    method: VerdictMethod | None = None
+    all_samples: tuple[SampleRow, ...] = ()
+
+    @property
+    def gallery_version(self) -> int | None:
+        """Version of the gallery that was searched; None if none was."""
+        return self.method.comparison.gallery_version if self.method else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without `all_samples`."""
+        record = {one.name: getattr(self, one.name) for one in fields(self)}
+        del record["all_samples"]
+        return {
+            **record,
+            "findings": [asdict(finding) for finding in self.findings],
+            "method": self.method.to_json() if self.method else {},
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> VerdictRecord:
+        findings = tuple(FindingRecord.from_json(one) for one in record.get("findings", ()))
+        method = VerdictMethod.from_json(record["method"]) if record.get("method") else None
+        return _known(cls, {**record, "findings": findings, "method": method, "all_samples": ()})
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What was asked of a checkpoint, as rows and the gate's answers show it.
+
+    Attributes:
+        triggers: words that stood in prompts.
+        words_tried: words that the trigger search tried.
+        base_model: as people read it; None if there was none.
+        triggers_left_out: known triggers beyond the number that is asked.
+    """
+
+    triggers: tuple[str, ...]
+    words_tried: tuple[str, ...]
+    base_model: str | None
+    triggers_left_out: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        record = {name: _listed(value) for name, value in asdict(self).items()}
+        if not self.triggers_left_out:
+            del record["triggers_left_out"]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Questions:
+        return _known(cls, {name: _tupled(value) for name, value in record.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One result of a scan: a file and an identity, or a file without one.
+
+    Attributes:
+        authorised: what allows the use; None if nothing does.
+        asked: None where nothing was asked of the file.
+        case_id: of the case that the finding belongs to; None without a finding.
+    """
+
+    file: str
+    sha256: str | None
+    outcome: str
+    identity_id: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    lift: float | None = None
+    samples: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    gallery_version: int | None = None
+    authorised: str | None = None
+    asked: Questions | None = None
+    case_id: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `case_id` only in rows that name an identity."""
+        record = {one.name: getattr(self, one.name) for one in fields(self)}
+        record["asked"] = self.asked.to_json() if self.asked else None
+        if self.identity_id is None:
+            del record["case_id"]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> ResultRow:
+        asked = Questions.from_json(record["asked"]) if record.get("asked") else None
+        return _known(cls, {**record, "asked": asked})
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureVerdict:
+    """The verdict on one account or capture.
+
+    Attributes:
+        key, name: of the subject.
+        images, faces: number of images analysed and of usable faces in them.
+        cases, identities: of those who were found.
+        authorised: what allows the use, for those who were found and have no case.
+        ties: checkpoints that the pages or images point to.
+        searched: False where the pictures may not be searched, or not yet.
+        held: a finding waits for a second person.
+        known: it was read from the store: nothing changed since the subject was analysed. Not stored.
+    """
+
+    key: str
+    name: str
+    outcome: str
+    reason: str
+    images: int = 0
+    faces: int = 0
+    cases: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+    authorised: tuple[str, ...] = ()
+    ties: tuple[str, ...] = ()
+    searched: bool = True
+    held: bool = False
+    known: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        record = {name: _listed(value) for name, value in asdict(self).items()}
+        del record["known"]
+        return record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> CaptureVerdict:
+        return _known(cls, {name: _tupled(value) for name, value in record.items()})
+
+
+def _known(record_type: type[Record], record: Mapping[str, Any]) -> Record:
+    """A record from JSON values; keys that it does not have are ignored."""
+    names = {one.name for one in fields(record_type)}  # type: ignore[arg-type]
+    return record_type(**{name: value for name, value in record.items() if name in names})
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

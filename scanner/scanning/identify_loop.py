@@ -1,0 +1,266 @@
+"""The loop that draws samples of one checkpoint until it is decided whom they show.
+
+Screening draws cheap samples. Candidates get full samples with controls (confirmation, stored as stage
+"evidence"). Vectors live only inside `examine`; pictures leave it only for identities that matched or
+possibly matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from scanner.errors import NotScannable
+from scanner.identification.faces import FaceFinder, mean_score
+from scanner.identification.policy import CONFIRMATION, SCREENING, Policy, Schedule
+from scanner.identification.search import ClusterMatch, SearchResult, search_clusters
+from scanner.identification.snapshot import GallerySnapshot
+from scanner.identification.verdict import Scored, settled
+from scanner.sampling.draw import require_effect
+from scanner.sampling.plans import MAX_TRIGGERS, SCREENING_SCALES, SamplePlan, plan_samples
+from scanner.sampling.sampler import Sampler
+from scanner.sampling.trigger_search import find_trigger
+from scanner.scanning.examination import Examination, Seen, conclude, way_of
+from scanner.scanning.observations import ObservedSample, SampleObserver, usable
+
+
+def prompt_words(words: Iterable[str]) -> list[str | None]:
+    """Prompts for the words that a file teaches: all together, as words of one subject are written, and each alone.
+
+    Raises:
+        NotScannable: there are more than can be asked for; a person may be behind any of them.
+    """
+    single = list(words)
+    asked: list[str | None] = [" ".join(single), *single] if len(single) > 1 else [*single]
+    if len(asked) > MAX_TRIGGERS:
+        raise NotScannable(
+            f"the file brings {len(single)} learned words, and at most {MAX_TRIGGERS - 1} can be "
+            "asked for; the rest would not be looked at"
+        )
+    return asked
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What was drawn of one checkpoint so far; in memory only.
+
+    Attributes:
+        triggers: prompts that name what the file was trained on.
+        candidates: words that the trigger search may try.
+    """
+
+    sha256: str
+    triggers: list[str | None]
+    candidates: Sequence[str]
+    screening: list[ObservedSample] = field(default_factory=list)
+    confirmation: list[ObservedSample] = field(default_factory=list)
+    found_trigger: str | None = None
+    clusters: int = 0
+
+
+class IdentifyLoop:
+    """Draws and identifies; the same from one checkpoint to the next."""
+
+    def __init__(
+        self, sampler: Sampler, finder: FaceFinder, snapshot: GallerySnapshot, policy: Policy
+    ) -> None:
+        finder.reader.version.must_be(snapshot.gallery.version)
+        self._sampler, self._observer = sampler, SampleObserver(sampler, finder)
+        self._snapshot, self._policy = snapshot, policy
+
+    def examine(
+        self,
+        path: Path,
+        sha256: str,
+        kind: str,
+        triggers: Sequence[str],
+        candidates: Sequence[str] = (),
+    ) -> Examination:
+        """Sample a checkpoint and decide.
+
+        Args:
+            triggers: words that it is known to answer to.
+            candidates: words that it may answer to; tried where no trigger is known and no face comes without one.
+
+        Raises:
+            NotScannable: it cannot be sampled faithfully.
+        """
+        before = self._sampler.denoiser_calls
+        with self._sampler.adapter(path, kind) as loaded:
+            asked = [*prompt_words(loaded.words), *triggers][:MAX_TRIGGERS]
+            progress = _Progress(sha256, asked, candidates)
+            near = self._screen(progress)
+            ranked = self._confirm(progress, near) if near else []
+            seen = Seen(
+                progress.screening,
+                progress.confirmation,
+                self._sampler.denoiser_calls - before,
+                progress.found_trigger,
+                loaded.route,
+            )
+            closest = ranked[0][0] if ranked else self._closest_in_screening(progress)
+            return conclude(seen, ranked, closest, self._snapshot, self._policy)
+
+    def _screen(self, progress: _Progress) -> list[ClusterMatch]:
+        """Draw cheap samples in up to three ways, until somebody may be shown or enough was seen."""
+        ahead: list[ObservedSample] = []
+        for turn, scale in enumerate(SCREENING_SCALES):
+            if ahead:
+                progress.screening, ahead = [*progress.screening, *ahead], []
+            else:
+                plans = self._screening_plans(
+                    progress, self._asked(progress, turn), len(progress.screening), scale
+                )
+                if turn == 0:
+                    require_effect(self._sampler, plans[0])
+                next_plans = self._next_plans(progress, turn, len(plans))
+                observed = self._observer.observe([*plans, *next_plans], with_controls=False)
+                progress.screening += observed[: len(plans)]
+                ahead = observed[len(plans) :]
+            if len(self._snapshot.gallery) == 0:
+                break
+            found = self._search(progress.screening, self._policy.screening_cluster, SCREENING)
+            progress.clusters = found.clusters
+            near = [match for match in found.matches if self._is_near(match)]
+            if near:
+                # A case leaves no image out, also where the search did not need it.
+                progress.screening += ahead
+                return near[: self._policy.most_candidates]
+            if turn > 0 and len(usable(progress.screening)) >= self._policy.min_faces:
+                break
+        return []
+
+    def _is_near(self, match: ClusterMatch) -> bool:
+        """Whether more samples could bring a match to the lower threshold."""
+        possible = self._snapshot.thresholds_of(match.identity_id).possible
+        return match.estimate.interval[1] >= possible
+
+    def _screening_plans(
+        self, progress: _Progress, asked: list[str | None], first: int, scale: float
+    ) -> list[SamplePlan]:
+        count = self._policy.screening
+        return plan_samples(progress.sha256, "screening", asked, count, first, scale)
+
+    def _next_plans(self, progress: _Progress, turn: int, first: int) -> list[SamplePlan]:
+        """Plans of the second round, if they are known already and the sampler draws ahead.
+
+        The search still runs twice, so that the stopping rule is the one whose error rates were simulated.
+        """
+        known = bool(progress.triggers) or not progress.candidates
+        if turn or not known or not self._sampler.draws_ahead or len(self._snapshot.gallery) == 0:
+            return []
+        return self._screening_plans(progress, [None], first, SCREENING_SCALES[1])
+
+    def _asked(self, progress: _Progress, turn: int) -> list[str | None]:
+        """First the triggers, then no trigger, then the triggers again or the word that a search finds."""
+        if turn == 1 and progress.triggers:
+            return [None]
+        if turn == 1 and progress.clusters == 0 and progress.candidates:
+            progress.found_trigger = find_trigger(
+                self._sampler, progress.sha256, progress.candidates
+            )
+        if progress.found_trigger is not None:
+            return [progress.found_trigger]
+        return progress.triggers or [None]
+
+    def _confirm(
+        self, progress: _Progress, near: Sequence[ClusterMatch]
+    ) -> list[tuple[ClusterMatch, Scored]]:
+        """Draw full samples and controls by the trigger that showed a candidate, until it is settled.
+
+        Candidates between the two thresholds get a second round at the strong scale. A file that was trained
+        briefly draws a face that leans towards its person; a stronger scale moves it further there, and further
+        away where the file was trained on somebody else.
+        """
+        first_ways = list(dict.fromkeys(way_of(progress.screening, match) for match in near))
+        ranked = self._confirmation_rounds(progress, first_ways)
+        doubtful = [
+            way_of(progress.confirmation, match)
+            for match, scored in ranked
+            if self._is_between(match, scored)
+        ]
+        best = {match.identity_id: (match, scored) for match, scored in ranked}
+        for trigger in dict.fromkeys(trigger for trigger, scale in doubtful if scale == 1.0):
+            strong = [(trigger, self._policy.strong_scale)]
+            for match, scored in self._confirmation_rounds(progress, strong):
+                known = best.get(match.identity_id)
+                if known is not None and scored.score > known[1].score:
+                    best[match.identity_id] = match, scored
+        return sorted(best.values(), key=lambda pair: -pair[1].score)
+
+    def _confirmation_rounds(
+        self, progress: _Progress, ways: Sequence[tuple[str | None, float]]
+    ) -> list[tuple[ClusterMatch, Scored]]:
+        """Rounds of confirmation and whom they show, the highest score first."""
+        first = len(progress.confirmation)
+        ranked: list[tuple[ClusterMatch, Scored]] = []
+        for turn in range(self._policy.rounds):
+            for trigger, scale in ways:
+                plans = plan_samples(
+                    progress.sha256,
+                    "evidence",
+                    [trigger],
+                    self._policy.confirmation,
+                    len(progress.confirmation),
+                    scale,
+                )
+                # The first round tells what the base model draws; later rounds only narrow the interval.
+                progress.confirmation += self._observer.observe(plans, with_controls=turn == 0)
+            own = progress.confirmation[first:]
+            found = self._search(own, self._policy.confirmation_cluster, CONFIRMATION)
+            progress.clusters = found.clusters
+            ranked = [
+                (match, self._scored(progress, match))
+                for match in (_shifted(match, first) for match in found.matches)
+            ]
+            clear = all(
+                settled(scored, self._snapshot.thresholds_of(match.identity_id))
+                for match, scored in ranked
+            )
+            if ranked and clear and not self._may_show_another(own, found.matches):
+                break
+        return ranked
+
+    def _search(
+        self, observed: Sequence[ObservedSample], min_members: int, schedule: Schedule
+    ) -> SearchResult:
+        """Clusters of the samples' faces, searched in the gallery; members are positions of samples."""
+        numbers = usable(observed)
+        faces = [observed[number].face for number in numbers]
+        found = search_clusters(
+            [face.embedding for face in faces if face is not None],
+            self._snapshot,
+            min_members,
+            schedule,
+            weights=[observed[number].weight for number in numbers],
+        )
+        matches = tuple(
+            replace(match, members=tuple(numbers[member] for member in match.members))
+            for match in found.matches
+        )
+        return SearchResult(matches, found.clusters)
+
+    def _is_between(self, match: ClusterMatch, scored: Scored) -> bool:
+        thresholds = self._snapshot.thresholds_of(match.identity_id)
+        return thresholds.possible <= scored.score < thresholds.match
+
+    def _may_show_another(
+        self, observed: Sequence[ObservedSample], found: Sequence[ClusterMatch]
+    ) -> bool:
+        """Whether enough faces are in no match that a second person, as in a merge, may be among them."""
+        explained = {number for match in found for number in match.members}
+        return len(set(usable(observed)) - explained) >= self._policy.confirmation_cluster
+
+    def _scored(self, progress: _Progress, match: ClusterMatch) -> Scored:
+        template = self._snapshot.gallery.vector_of(match.identity_id, match.probe)
+        controls = [progress.confirmation[number].control_face for number in match.members]
+        return match.scored(self._snapshot, mean_score(controls, template))
+
+    def _closest_in_screening(self, progress: _Progress) -> ClusterMatch | None:
+        found = self._search(progress.screening, self._policy.screening_cluster, SCREENING)
+        return found.matches[0] if found.matches else None
+
+
+def _shifted(match: ClusterMatch, first: int) -> ClusterMatch:
+    return replace(match, members=tuple(first + member for member in match.members))

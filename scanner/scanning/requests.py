@@ -1,0 +1,85 @@
+"""From a listed file to a sampling request: words, base model, refusals, and holds for minors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crawlers.listing import Listing, RemoteFile
+from crawlers.sweeps.crawl_store import CrawlStore
+from scanner.adapters.checkpoint_names import checkpoint_not_sampled
+from scanner.adapters.loading import SCANNABLE_KINDS
+from scanner.clock import Clock
+from scanner.errors import NotScannable
+from scanner.sampling.base_models import Declared
+from scanner.scanning.examiner import SamplingRequest
+from scanner.scanning.held_files import HeldFiles
+from scanner.triage.header import Triage
+from scanner.triage.minors import RegisteredMinors, refuse_minors
+from scanner.triage.trigger_words import named_minor, without_minors, words_of
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBuilder:
+    """Builds sampling requests and holds files that name a registered minor."""
+
+    crawl: CrawlStore
+    minors: RegisteredMinors
+    held: HeldFiles
+    operator: str
+    clock: Clock
+
+    def request(
+        self, listing: Listing, file: RemoteFile, triage: Triage, path: Path, *, only_load: bool
+    ) -> SamplingRequest:
+        """The request for a triaged file.
+
+        Args:
+            path: of the file; an empty path where only the questions are needed.
+            only_load: the file is loaded and never sampled.
+        """
+        triggers, candidates = (
+            without_minors(self.minors, words)
+            for words in words_of(self.crawl, listing, file, triage)
+        )
+        training = triage.training
+        return SamplingRequest(
+            path,
+            triage.sha256 or "",
+            triage.kind,
+            triage.family,
+            triggers,
+            candidates,
+            Declared(training.get("base_model"), training.get("base_model_hash"), triage.model),
+            _problem_of(triage),
+            only_load,
+        )
+
+    def is_held(self, listing: Listing, file: RemoteFile, triage: Triage | None = None) -> bool:
+        """Whether a file, or another listing of its bytes, names a registered minor; it is put into the queue."""
+        sha256 = (triage.sha256 if triage else None) or file.sha256
+        if naming := named_minor(self.minors, self.crawl, listing, file, triage):
+            held = self.held.hold(naming, listing, file, triage, self.operator, self.clock())
+            return not held.lifted
+        return sha256 is not None and self.held.of_bytes(sha256, self.minors.ids) is not None
+
+
+def _problem_of(triage: Triage) -> str | None:
+    """Why a file cannot be sampled, as far as its header says."""
+    if triage.readable and triage.kind in SCANNABLE_KINDS:
+        try:
+            refuse_minors(triage.triggers, flagged_by_hub=False)
+        except NotScannable as error:
+            return str(error)
+        return _never_sampled(triage) or triage.finding.problem
+    if triage.problems:
+        return "; ".join(triage.problems)
+    return f"sampling {triage.kind} files is not supported; nothing can be said about this file"
+
+
+def _never_sampled(triage: Triage) -> str | None:
+    """Why a full checkpoint is never sampled, known before a base model is loaded or fetched."""
+    if triage.kind != "checkpoint":
+        return None
+    problem = checkpoint_not_sampled(triage.family, triage.model, triage.fits)
+    return "; ".join(filter(None, (triage.doubt, problem))) if problem else None
