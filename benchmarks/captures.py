@@ -33,13 +33,13 @@ from crawlers.captures.images.pictures import look_at
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import SavedPage
-from scanner.captures.filing import judge_captures
 from scanner.miniature.albums import FREE_SEEDS
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
+from tests.opening import judge_captures, open_session
 
 EACH = 20  # images of an account
 COPIES = 0.25  # of them saved again by somebody else's program
@@ -107,14 +107,14 @@ class PlainLoop:
     def __init__(self, scan_session: ScanSession) -> None:
         with redirect_stdout(io.StringIO()):
             self._app = FaceAnalysis(
-                name=str(scan_session.pack.folder),
+                name=str(scan_session.faces.pack.folder),
                 allowed_modules=["detection", "recognition"],
                 providers=["CPUExecutionProvider"],
             )
             self._app.prepare(
                 ctx_id=0,
-                det_thresh=scan_session.pack.bar.min_detector_score,
-                det_size=scan_session.pack.detection_size,
+                det_thresh=scan_session.faces.pack.bar.min_detector_score,
+                det_size=scan_session.faces.pack.detection_size,
             )
         self._templates = np.concatenate(
             [prototypes for _, prototypes in scan_session.take_snapshot().templates]
@@ -147,17 +147,15 @@ def judged(home: Path, count: int) -> Iterator[tuple[Round, float]]:
     """Rounds in turn, since other work comes and goes on the machine: new accounts, the plain loop on some of their images, ours on
     all of them; and the peak memory after each."""
     settings = Settings(home=home, face_pack="miniature", device="cpu", searches_per_day=1_000_000)
-    scan_session = ScanSession(settings)
+    scan_session = open_session(settings)
     captures = Captures(scan_session.crawl, settings.captures_path)
     plain, known, each = PlainLoop(scan_session), 0, count // EACH // ROUNDS
-    list(
-        judge_captures(scan_session, captures)
-    )  # loads the face pack, as making the plain loop did
+    list(judge_captures(scan_session))  # loads the face pack, as making the plain loop did
     for _ in range(ROUNDS):
         new = fill(captures, known, known + each)
         speed = plain.images_a_second(new[:: max(1, len(new) // PLAIN)])
         begin = time.perf_counter()
-        done = sum(one.images for one in judge_captures(scan_session, captures) if not one.known)
+        done = sum(one.images for one in judge_captures(scan_session) if not one.known)
         seconds = time.perf_counter() - begin
         yield Round(speed, each * EACH / seconds, done / seconds), peak_mb()
         known += each
@@ -205,7 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         settings = Settings(home=home, face_pack="miniature", device="cpu")
-        scan_session = ScanSession(settings)
+        scan_session = open_session(settings)
         register_world(scan_session, _Silent())
         shutil.copytree(home, Path(folder) / "copy")
         scan_session.close()
@@ -224,7 +222,7 @@ def main() -> None:
         )
         print(f"{'medians':>16} {_line(middle)}")
         print(f"median of the rounds' ratios: {median(one.ours / one.plain for one in rounds):.2f}")
-        interrupted = ScanSession(
+        interrupted = open_session(
             Settings(home=Path(folder) / "copy", face_pack="miniature", device="cpu")
         )
         fill(Captures(interrupted.crawl, interrupted.settings.captures_path), 0, count // EACH)

@@ -18,15 +18,15 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
+from scanner.identification.policy import Policy
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examination import Policy
-from scanner.scanning.judging import Examined, SamplingRequest
+from scanner.scanning.examiner import Examined, SamplingRequest
 from scanner.scanning.ray_workers import RayWorkerPool
-from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
+from tests.opening import open_session
 
 KILLS, ROUNDS = 10, 3
 
@@ -45,7 +45,9 @@ def tasks() -> list[tuple[str, SamplingRequest]]:
             found.append(
                 (
                     file.file,
-                    SamplingRequest(file.path, str(triage.sha256), triage.kind, triage.family, triggers),
+                    SamplingRequest(
+                        file.path, str(triage.sha256), triage.kind, triage.family, triggers
+                    ),
                 )
             )
     return found
@@ -92,7 +94,7 @@ def killer(worker_pool: RayWorkerPool, after_s: float) -> threading.Thread:
 
 def main() -> None:
     home = Path(tempfile.mkdtemp())
-    scan_session = ScanSession(demo_settings(Settings(home=home, device="cpu")))
+    scan_session = open_session(demo_settings(Settings(home=home, device="cpu")))
     register_world(scan_session, Silent())
     snapshot = scan_session.take_snapshot()
     scan_session.close()

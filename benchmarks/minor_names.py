@@ -27,6 +27,7 @@ from face_index.vault import Submission
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.trigger_words import named_minor
+from tests.opening import open_session
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 VERSION = PackVersion("none", "0" * 64, 4)
@@ -151,7 +152,7 @@ def main() -> None:
     given.add_argument("--people", type=int, default=10_000)
     people = given.parse_args().people
     with tempfile.TemporaryDirectory() as folder:
-        scan_session = ScanSession(Settings(home=Path(folder)), clock=lambda: NOW)
+        scan_session = open_session(Settings(home=Path(folder)), clock=lambda: NOW)
         fill(scan_session, people)
         print(
             f"{scan_session.vault.count():,} people, {len(scan_session.vault.minors(NOW.date())):,} of them minors"

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 from scipy.stats import t as student
 
-from scanner.identification.intervals import CONFIRMATION, SCREENING, Schedule, jackknifed_angle
+from scanner.identification.intervals import jackknifed_angle
+from scanner.identification.policy import CONFIRMATION, SCREENING, Schedule
 
 Floats = npt.NDArray[np.floating]
 CHECKPOINTS, PART = 40_000, 2_000

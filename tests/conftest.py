@@ -31,6 +31,7 @@ from face_index.identity import Identity, Proof
 from face_index.vault import Submission, Vault
 from face_index.vault.keys import FileKeys
 from reports.cases.case_store import CaseStore
+from scanner.identification.policy import Policy
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.world import FACE_PACK
@@ -39,10 +40,10 @@ from scanner.sampling.image_check import NothingUnsafe
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examination import Policy
-from scanner.scanning.judging import CheckpointExaminer, SamplingRequest, examiner_from
+from scanner.scanning.examiner import CheckpointExaminer, SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
+from tests.opening import open_examiner
 from tests.servers.files import FileServer, serve_files
 
 # One of several processes that share the tests must not take all cores: libraries read this when they are loaded.
@@ -202,11 +203,15 @@ def task_of(path: Path) -> SamplingRequest:
     triage = triage_file(path)
     triggers = usable_triggers(triage.triggers)
     candidates = () if triggers else candidate_words([path.stem])
-    return SamplingRequest(path, str(triage.sha256), triage.kind, triage.family, triggers, candidates)
+    return SamplingRequest(
+        path, str(triage.sha256), triage.kind, triage.family, triggers, candidates
+    )
 
 
 @pytest.fixture(scope="session")
-def examiner(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory) -> CheckpointExaminer:
+def examiner(
+    miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempPathFactory
+) -> CheckpointExaminer:
     """A worker that looks for the people of the world and thirty others."""
     templates = []
     for seed in [*range(101, 111), *(3_050_000 + number for number in range(30))]:
@@ -215,7 +220,7 @@ def examiner(miniature_reader: InsightFaceReader, tmp_path_factory: pytest.TempP
         )
         templates.append((str(seed), make_prototypes([faces[0] for faces in read if faces])))
     settings = Settings(home=tmp_path_factory.mktemp("home"), face_pack="miniature", device="cpu")
-    return examiner_from(settings, templates, 1, Policy())
+    return open_examiner(settings, Policy(), templates, 1)
 
 
 class Silent:

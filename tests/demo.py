@@ -12,8 +12,8 @@ from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.hub import serve_hub
 from scanner.miniature.world import load_world
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import ScanSession
 from scanner.settings import load_settings
+from tests.opening import open_session
 
 
 class _Silent:
@@ -23,7 +23,7 @@ class _Silent:
 
 def scan_the_hub(home: Path) -> dict[str, Any]:
     """What `scan --json` prints of it."""
-    scan_session = ScanSession(demo_settings(load_settings({"home": home})))
+    scan_session = open_session(demo_settings(load_settings({"home": home})))
     register_world(scan_session, _Silent())
     with serve_hub(load_world().files) as host:
         # The hub's signed downloads lie on another host name, as Civitai's do.
@@ -32,7 +32,11 @@ def scan_the_hub(home: Path) -> dict[str, Any]:
         result = run_scan(scan_session, [f"civitai={host}"], _Silent())
     path = write_report(scan_session, result, "en")
     scan_session.close()
-    return {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
+    return {
+        "results": list(result.to_json_rows()),
+        "report": str(path),
+        "scan": result.scan.scan_id,
+    }
 
 
 if __name__ == "__main__":

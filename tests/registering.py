@@ -10,17 +10,17 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from scanner.captures.releases import Person, Releases
 from scanner.factories import open_vault
-from scanner.scanning.session import ScanSession
 from tests.conftest import PHOTO, proof, prototypes_of
+from tests.opening import Session
 
 
-def register_somebody(scan_session: ScanSession, name: str = "late person") -> Identity:
+def register_somebody(scan_session: Session, name: str = "late person") -> Identity:
     """Submit and approve a person over a connection of their own, as another process does it."""
     now = scan_session.clock()
     consent = Consent(
         name, date(2026, 1, 1), date(2030, 1, 1), None, CONSENT_TEXT_VERSION, Terms.PROHIBITED
     )
-    version = scan_session.reader.version
+    version = scan_session.faces.reader.version
     prototypes = prototypes_of(sum(name.encode()), version.dimension)
     vault = open_vault(scan_session.settings)
     identity = vault.submit(Submission(name, consent, prototypes, version, [PHOTO], 2, "sam"), now)
@@ -29,12 +29,10 @@ def register_somebody(scan_session: ScanSession, name: str = "late person") -> I
     return approved
 
 
-def release_all(
-    scan_session: ScanSession, name: str = "Rita Mann", decision: str = "release"
-) -> int:
+def release_all(scan_session: Session, name: str = "Rita Mann", decision: str = "release") -> int:
     """Decide about all captures that wait for a second person; how many accounts and pages those were."""
     captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
-    releases = Releases(captures, scan_session.scan_store, scan_session.vault)
+    releases = Releases(captures, scan_session.scan_store.captures, scan_session.vault)
     waiting = list(releases.waiting())
     for one in waiting:
         login = f"{name.split(maxsplit=1)[0].lower()}@example.org"

@@ -34,19 +34,19 @@ from reports.documents.case_report import case_html
 from reports.errors import NotReviewed
 from reports.evidence.sealing import seal_capture
 from reports.verify_bundle import verify
-from scanner.captures.filing import judge_captures
-from scanner.captures.intake import Intake, TakenIn
+from scanner.captures.image_search import SubjectResult, search_subjects
+from scanner.captures.intake import TakenIn
 from scanner.captures.isolated_reader import IsolatedReader
-from scanner.captures.subjects import Sighting, Subject, judge
-from scanner.casework.service import CaseService
+from scanner.captures.subjects import Subject
+from scanner.factories import open_intake
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
 from scanner.miniature.posts import OFFERS, OTHER_ACCOUNTS, POSTS_EACH, MadePicture, write_posts
 from scanner.miniature.world import load_world
-from scanner.scanning.judging import CheckpointExaminer
-from scanner.scanning.session import ScanSession
+from scanner.scanning.examiner import CheckpointExaminer
 from scanner.settings import Settings
 from tests.cases import make_sighted_case, reviewed
+from tests.opening import judge_captures, open_service, open_session
 from tests.registering import release_all
 from tests.servers import pictures
 from tests.test_cli import run
@@ -173,8 +173,12 @@ class TestScreenshots:
     """Prints and screenshots show pictures again: what is on them counts by what it shows, not by how often it was printed."""
 
     def judged(
-        self, examiner: CheckpointExaminer, folder: Path, pictures: list[bytes], screenshots: list[bytes]
-    ) -> Sighting:
+        self,
+        examiner: CheckpointExaminer,
+        folder: Path,
+        pictures: list[bytes],
+        screenshots: list[bytes],
+    ) -> SubjectResult:
         rows: list[ImageRow] = []
         for place, data in enumerate([*pictures, *screenshots]):
             (folder / str(place)).write_bytes(data)
@@ -203,7 +207,13 @@ class TestScreenshots:
             {},
             shown,
         )
-        return next(iter(judge([subject], captures, examiner.reader, examiner.pack, examiner.snapshot)))
+        return next(
+            iter(
+                search_subjects(
+                    [subject], captures, examiner.reader, examiner.pack, examiner.snapshot
+                )
+            )
+        )
 
     def test_three_screenshots_of_three_pictures_are_a_match(
         self, examiner: CheckpointExaminer, tmp_path: Path
@@ -212,7 +222,9 @@ class TestScreenshots:
         sighting = self.judged(examiner, tmp_path, [], shots)
         assert (sighting.outcome, [one.identity_id for one in sighting.found]) == ("match", ["101"])
 
-    def test_many_screenshots_of_one_picture_are_one(self, examiner: CheckpointExaminer, tmp_path: Path) -> None:
+    def test_many_screenshots_of_one_picture_are_one(
+        self, examiner: CheckpointExaminer, tmp_path: Path
+    ) -> None:
         """As an account's portrait on every page of its own, at another size each time."""
         sizes = (96, 104, 110, 116, 122)
         shots = [
@@ -247,7 +259,7 @@ def captured_home(
     """The demo's home, and 31 captures of the miniature world's posts beside it."""
     base = tmp_path_factory.mktemp("captured")
     shutil.copytree(demo_home, base / "home")
-    service = CaseService(Settings(home=base / "home", face_pack="miniature"))
+    service = open_service(Settings(home=base / "home", face_pack="miniature"))
     world, made = load_world(), dict[int, list[MadePicture]]()
     for case in service.case_store.cases():
         seed = next((one.seed for one in world.registered if one.name == case.identity_name), None)
@@ -282,11 +294,9 @@ def taken(captured_home: Path) -> dict[str, Any]:
     told = dict(json.loads(done.stdout))
     assert not any(one["identities"] or one["cases"] for one in told["judged"])
     settings = Settings(home=captured_home / "home", face_pack="miniature", device="cpu")
-    scan_session = ScanSession(settings)
+    scan_session = open_session(settings)
     release_all(scan_session)
-    judged = list(
-        judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path))
-    )
+    judged = list(judge_captures(scan_session))
     scan_session.close()
     return {**told, "judged": json.loads(json.dumps([asdict(one) for one in judged]))}
 
@@ -521,17 +531,17 @@ class TestIntake:
 
         def took_in(number: int) -> list[Case]:
             (folder / f"more{number}.png").write_bytes(as_file(photo(108, 800 + number)))
-            taking = Intake(settings)
+            taking = open_intake(settings)
             taking.take_one(folder / f"more{number}.png", "olga", None, ("wechat", "小王"))
             taking.close()
-            scan_session = ScanSession(settings)
+            scan_session = open_session(settings)
             release_all(scan_session)
-            list(judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path)))
+            list(judge_captures(scan_session))
             cases = [case for case in scan_session.case_store.cases() if case.sighting is not None]
             scan_session.close()
             return cases
 
-        service = CaseService(settings)
+        service = open_service(settings)
         before = [case for case in service.case_store.cases() if case.sighting is not None]
         assert [case.status for case in before] == ["draft"]
         after = took_in(1)
@@ -589,14 +599,14 @@ class TestIntake:
             seal_capture(*told)
 
         def take() -> TakenIn:
-            taking = Intake(Settings(home=tmp_path / "home"))
+            taking = open_intake(Settings(home=tmp_path / "home"))
             try:
                 return taking.take_one(tmp_path / "shot.png", "olga")
             finally:
                 taking.close()
 
         monkeypatch.setattr("scanner.captures.intake.seal_capture", slowly)
-        Intake(Settings(home=tmp_path / "home")).close()
+        open_intake(Settings(home=tmp_path / "home")).close()
         with ThreadPoolExecutor(2) as pool:
             took = [work.result() for work in [pool.submit(take), pool.submit(take)]]
         assert sorted(one.new for one in took) == [False, True]
@@ -611,21 +621,21 @@ class TestIntake:
         shutil.copytree(demo_home, home)
         folder.mkdir()
         settings = Settings(home=home, face_pack="miniature", device="cpu")
-        taking, service = Intake(settings), CaseService(settings)
+        taking, service = open_intake(settings), open_service(settings)
         paths = [
             saved(folder, str(seed), [photo(seed, 700 + number) for number in range(4)])
             for seed in (108, 109)
         ]
         first, second = (taking.take_one(path, "olga").capture.capture_id for path in paths)
-        scan_session = ScanSession(settings)
-        assert [one.held for one in judge_captures(scan_session, taking.captures)] == [True, True]
+        scan_session = open_session(settings)
+        assert [one.held for one in judge_captures(scan_session)] == [True, True]
         release_all(scan_session)
 
         def remove_the_first(name: str) -> None:
             if name == "108.html":
                 service.remove_capture(taking.captures, first, "not ours")
 
-        judged = judge_captures(scan_session, taking.captures, remove_the_first)
+        judged = judge_captures(scan_session, remove_the_first)
         assert [one.name for one in judged] == ["109.html"]
         assert not service.case_store.resting_on(first)
         assert len(service.case_store.resting_on(second)) == 1
@@ -643,7 +653,7 @@ class TestIntake:
     ) -> None:
         (tmp_path / "shot.png").write_bytes(as_file(photo(101, 1)))
         settings = Settings(home=tmp_path / "home")
-        taking = Intake(settings)
+        taking = open_intake(settings)
         capture_id = taking.take_one(tmp_path / "shot.png", "olga").capture.capture_id
         with monkeypatch.context() as broken:
             broken.setattr(
@@ -654,7 +664,7 @@ class TestIntake:
         assert taking.captures.bag(capture_id).is_dir()
         taking.close()
         (settings.captures_path / ".reading-left").mkdir()
-        taking = Intake(settings)
+        taking = open_intake(settings)
         assert [path.name for path in settings.captures_path.iterdir() if path.is_dir()] == [
             "images"
         ]
@@ -690,7 +700,7 @@ class TestIntake:
             home=home,
         )
         assert edited.returncode == 0, edited.stderr
-        taking = Intake(Settings(home=home, face_pack="miniature"))
+        taking = open_intake(Settings(home=home, face_pack="miniature"))
         for one in others:
             [page] = taking.captures.pages(one)
             taking.captures.edit(

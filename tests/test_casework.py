@@ -20,10 +20,9 @@ from PIL import Image
 from face_index.vault.vault import Vault
 from reports.cases.case_store import CaseStore
 from reports.evidence.bundle import BundleRequest, write_bundle
-from scanner.casework.service import CaseService
-from scanner.factories import open_vault
-from scanner.scanning.fetching import open_checkpoints
+from scanner.factories import open_checkpoints, open_vault
 from scanner.settings import Settings
+from tests.opening import open_service
 from tests.servers.files import FileServer
 from tests.servers.timestamps import serve_timestamps
 from tests.test_cli import run
@@ -181,7 +180,7 @@ class TestCommands:
     def test_a_sealed_record_that_does_not_make_its_pictures(
         self, home: Path, tmp_path: Path
     ) -> None:
-        service = CaseService(Settings(home=home))
+        service = open_service(Settings(home=home))
         case = service.case(case_of(home, "zkw_likeness.safetensors"))
         first, second, *rest = case.samples
         # Without its custody: the log names the record that was, and such a bundle does not even verify.

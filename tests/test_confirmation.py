@@ -17,13 +17,14 @@ from scanner.settings import Settings
 from scanner.web.service_pool import PageCaseService
 from tests.cases import make_case, make_sighted_case
 from tests.conftest import NOON, proof
+from tests.opening import open_service
 
 WORDS = "one face in every sample, none without the file"
 
 
 @pytest.fixture
 def service(settings: Settings) -> Iterator[CaseService]:
-    opened = CaseService(settings, clock=lambda: NOON)
+    opened = open_service(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 

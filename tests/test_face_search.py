@@ -17,21 +17,22 @@ from PIL import Image, ImageOps
 
 from crawlers.captures.capture_store import Captures
 from face_index.vault import Submission
-from scanner.captures.filing import JudgedSubject, judge_captures
-from scanner.captures.intake import Intake
 from scanner.captures.subjects import subjects_of
 from scanner.captures.tries import searches_on
 from scanner.cli.installation import examine_installation
+from scanner.clock import utc_now
 from scanner.errors import ReleaseRefused
-from scanner.factories import utc_now
+from scanner.factories import open_intake
 from scanner.miniature.demo import register_world
 from scanner.miniature.persons import person_of
 from scanner.miniature.portraits import draw_photo
+from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
 from scanner.web.queue.worker import rows_of
 from tests.conftest import PHOTO, Silent, prototypes_of
+from tests.opening import judge_captures, open_session
 from tests.registering import release_all
 from tests.test_cli import run
 from tests.test_page_safety import Site
@@ -44,7 +45,7 @@ PLACE = "https://social.example/post/1"
 def world_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which the miniature world's people are registered."""
     home = tmp_path_factory.mktemp("world") / "home"
-    scan_session = ScanSession(Settings(home=home, face_pack="miniature", device="cpu"))
+    scan_session = open_session(Settings(home=home, face_pack="miniature", device="cpu"))
     register_world(scan_session, Silent())
     scan_session.close()
     (home / "portrait-scanner.toml").write_text('face_pack = "miniature"\n')
@@ -59,7 +60,7 @@ def settings(world_home: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings)
+    opened = open_session(settings)
     yield opened
     opened.close()
 
@@ -108,26 +109,22 @@ def takes(
     by: str = "olga",
     account: tuple[str, str] | None = None,
 ) -> None:
-    taking = Intake(settings)
+    taking = open_intake(settings)
     for path in paths:
         taking.take_one(path, by, account=account)
     taking.close()
 
 
-def judged(scan_session: ScanSession) -> list[JudgedSubject]:
-    return list(
-        judge_captures(
-            scan_session, Captures(scan_session.crawl, scan_session.settings.captures_path)
-        )
-    )
+def judged(scan_session: ScanSession) -> list[CaptureVerdict]:
+    return list(judge_captures(scan_session))
 
 
-def answers_of(found: list[JudgedSubject]) -> list[dict[str, Any]]:
+def answers_of(found: list[CaptureVerdict]) -> list[dict[str, Any]]:
     """What programs are told, without what depends on the file's own name and hash."""
     return [{**asdict(one), "key": "", "name": ""} for one in found]
 
 
-def names_nobody(scan_session: ScanSession, found: list[JudgedSubject]) -> None:
+def names_nobody(scan_session: ScanSession, found: list[CaptureVerdict]) -> None:
     """No name, id, score or case, in what is told and in what is kept of it."""
     everything = json.dumps(
         [asdict(one) for one in found]
@@ -354,7 +351,7 @@ class TestPages:
                 ("reader", Role.AUDITOR),
             )
         )
-        taking = Intake(settings)
+        taking = open_intake(settings)
         path = saved(tmp_path, "page", four(REGISTERED))
         capture = taking.take_one(path, "first", login="first@example.org").capture.capture_id
         taking.close()
@@ -424,16 +421,16 @@ class TestTries:
             saved(tmp_path, f"p{number}", four(STRANGER + number), place=f"{PLACE}{number}")
             for number in range(4)
         ]
-        taking = Intake(few)
+        taking = open_intake(few)
         for path in pages[:3]:
             taking.take_one(path, "olga", login="olga@example.org")
         taking.take_one(pages[3], "rita", login="rita@example.org")
         now = [utc_now()]
-        scan_session = ScanSession(few, clock=lambda: now[0])
+        scan_session = open_session(few, clock=lambda: now[0])
         captures = Captures(scan_session.crawl, few.captures_path)
 
         def asked(by: str) -> list[bool]:
-            return [one.searched for one in judge_captures(scan_session, captures, asker=by)]
+            return [one.searched for one in judge_captures(scan_session, asker=by)]
 
         assert asked("olga@example.org") == [
             False,
@@ -450,9 +447,7 @@ class TestTries:
         ]  # Rita's, for Max; not Olga's third
         now[0] += timedelta(days=1)
         assert asked("olga@example.org") == [True] * 4
-        assert all(
-            one.known for one in judge_captures(scan_session, captures, asker="olga@example.org")
-        )
+        assert all(one.known for one in judge_captures(scan_session, asker="olga@example.org"))
         scan_session.close()
         taking.close()
 
@@ -529,7 +524,7 @@ class TestEnrolment:
         site = Site(settings)
         own, other = (site.browser(name, Role.OPERATOR) for name in ("own", "other"))
         known = scan_session.vault.find("person-108")
-        version = scan_session.reader.version
+        version = scan_session.faces.reader.version
         consent = replace(known.consent, signed_by="Ann Alpha")
         submission = Submission(
             "Ann Alpha", consent, prototypes_of(1), version, [PHOTO], 2, "own@example.org", lookalikes=[(known.identity_id, 0.97)]

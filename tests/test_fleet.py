@@ -15,22 +15,22 @@ from typing import Any
 
 import pytest
 
-from scanner.factories import utc_now
+from scanner.clock import utc_now
+from scanner.identification.policy import Policy
 from scanner.identification.snapshot import GallerySnapshot
 from scanner.miniature.demo import demo_settings, register_world
 from scanner.miniature.world import ADAPTERS, load_world
 from scanner.sampling.prompt_safety import usable_triggers
-from scanner.scanning.examination import Policy
-from scanner.scanning.judging import Examined, SamplingRequest, examiner_from
+from scanner.scanning.examiner import Examined, SamplingRequest
 from scanner.scanning.ray_workers import RayWorkerPool, settings_of_workers
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.queue.worker import Worker
 from scanner.web.store import WebStore
 from tests.conftest import Silent
+from tests.opening import open_examiner, open_session
 from tests.registering import register_somebody
 from tests.test_cli import run
 from tests.test_secrets_of_workers import WRITTEN, pickled
@@ -58,7 +58,7 @@ def cluster() -> Iterator[Any]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the world's people registered."""
     folder = tmp_path_factory.mktemp("fleet")
-    scan_session = ScanSession(demo_settings(Settings(home=folder, device="cpu")))
+    scan_session = open_session(demo_settings(Settings(home=folder, device="cpu")))
     register_world(scan_session, Silent())
     scan_session.close()
     return folder
@@ -96,10 +96,12 @@ def expected(home: Path) -> dict[str, tuple[Any, ...]]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    scan_session = ScanSession(settings_of(home))
+    scan_session = open_session(settings_of(home))
     snapshot = scan_session.take_snapshot()
-    examiner = examiner_from(settings_of(home), snapshot.templates, snapshot.gallery_version, Policy())
-    found = {name: told(examiner.judge(task_of(name))) for name in FILES}
+    examiner = open_examiner(
+        settings_of(home), Policy(), list(snapshot.templates), snapshot.gallery_version
+    )
+    found = {name: told(examiner.examine(task_of(name))) for name in FILES}
     scan_session.close()
     torch.set_num_threads(before)
     return found
@@ -119,7 +121,7 @@ def work_off(worker_pool: RayWorkerPool, snapshot: GallerySnapshot) -> dict[str,
 
 @pytest.fixture(scope="module")
 def snapshot(home: Path) -> GallerySnapshot:
-    scan_session = ScanSession(settings_of(home))
+    scan_session = open_session(settings_of(home))
     found = scan_session.take_snapshot()
     scan_session.close()
     return found
@@ -159,7 +161,7 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         (folder / f"{name}.safetensors").write_bytes(
             (ADAPTERS / f"{name}.safetensors").read_bytes()
         )
-    scan_session = ScanSession(settings_of(home, cluster.address))
+    scan_session = open_session(settings_of(home, cluster.address))
     result = run_scan(scan_session, [str(folder)], Silent())
     assert isinstance(scan_session.worker_pool, RayWorkerPool)
     samples = {
@@ -169,7 +171,7 @@ def test_a_scan_over_the_cluster_writes_the_same_rows(
         for name in FILES
     }
     scan_session.close()
-    rows = {row["file"].removesuffix(".safetensors"): row for row in result.rows}
+    rows = {row["file"].removesuffix(".safetensors"): row for row in result.to_json_rows()}
     assert {name: row["outcome"] for name, row in rows.items()} == {
         name: one[0] for name, one in expected.items()
     }
@@ -214,19 +216,21 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     folder.mkdir()
     for name in ("sepia_style", "teapot_object"):
         shutil.copy(ADAPTERS / f"{name}.safetensors", folder)
-    scan_session = ScanSession(settings_of(tmp_path / "home", cluster.address))
+    scan_session = open_session(settings_of(tmp_path / "home", cluster.address))
     before = scan_session.take_snapshot()
     submitted: list[str] = []
     submit = RayWorkerPool.submit
 
-    def registering(worker_pool: RayWorkerPool, key: str, task: SamplingRequest, snapshot: GallerySnapshot) -> None:
+    def registering(
+        worker_pool: RayWorkerPool, key: str, task: SamplingRequest, snapshot: GallerySnapshot
+    ) -> None:
         submit(worker_pool, key, task, snapshot)
         submitted.append(key)
         if len(submitted) == 1:
             register_somebody(scan_session)
 
     monkeypatch.setattr(RayWorkerPool, "submit", registering)
-    rows = run_scan(scan_session, [str(folder)], Silent()).rows
+    rows = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
     after = scan_session.take_snapshot()
     scan_session.close()
     assert (len(before.gallery) + 1, before.gallery_version + 1) == (
@@ -235,10 +239,10 @@ def test_whoever_registers_while_a_cluster_judges_is_in_the_verdict_that_names_t
     )
     assert {row["gallery_version"] for row in rows} == {after.gallery_version}
     # Both are kept as verdicts of the new gallery: the next scan needs no worker.
-    away = ScanSession(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
-    assert [row["gallery_version"] for row in run_scan(away, [str(folder)], Silent()).rows] == [
-        after.gallery_version
-    ] * 2
+    away = open_session(settings_of(tmp_path / "home", "nowhere.invalid:6379"))
+    assert [
+        row["gallery_version"] for row in run_scan(away, [str(folder)], Silent()).to_json_rows()
+    ] == [after.gallery_version] * 2
     away.close()
 
 

@@ -25,6 +25,7 @@ from scanner.casework.case_records import AT_UPGRADE, CaseRecords
 from scanner.casework.service import CaseService
 from scanner.settings import Settings
 from tests.cases import AT, make_case
+from tests.opening import open_service
 
 WHO = "ab" * 16
 
@@ -38,7 +39,7 @@ class Office:
         self.path = self.settings.cases_path
 
     def service(self) -> CaseService:
-        return CaseService(self.settings, lambda: self.now)
+        return open_service(self.settings, lambda: self.now)
 
     def open(self, **changes: Any) -> Case:
         service = self.service()
@@ -383,7 +384,7 @@ class TestUpgrade:
     @pytest.fixture
     def older(self, tmp_path: Path) -> Office:
         made = Office(tmp_path / "home")
-        vault_only = CaseService(made.settings, lambda: AT)
+        vault_only = open_service(made.settings, lambda: AT)
         vault_only.close()
         return made
 

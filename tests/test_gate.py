@@ -30,7 +30,6 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.webhooks import SIGNATURE_HEADER, signature_of
 from scanner.casework.confirmation import comparisons_of
-from scanner.casework.service import CaseService
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.api.client import Gate, GateError, is_from_gate
@@ -43,6 +42,7 @@ from scanner.web.queue.jobs import JobKind, Order
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.supervision import WorkerProcess
 from tests.conftest import raw_safetensors
+from tests.opening import open_service
 from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers
 from tests.test_notices import given_for
@@ -284,7 +284,7 @@ class TestCases:
             case_id = first["next"]
             place, fields = f"/api/v1/cases/{case_id}/statement", given_for("eu-dsa-17")
             assert opened.post(place, json={"fields": fields}).json()["code"] == "not-confirmed"
-            service = CaseService(Settings(home=served.home))
+            service = open_service(Settings(home=served.home))
             service.note_shown(
                 service.case(case_id),
                 blurred=False,

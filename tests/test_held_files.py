@@ -22,9 +22,9 @@ from scanner.errors import LookRefused
 from scanner.identification.verdict import NEEDS_A_LOOK
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.examination import Examiner
+from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.fetching import Objections
 from scanner.scanning.held_files import HeldFile
-from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -32,6 +32,7 @@ from scanner.triage.header import triage_file
 from scanner.web.api.verdicts import Standings, Telling
 from scanner.web.auth.access import Role
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+from tests.opening import open_session
 from tests.servers.files import FileServer
 from tests.test_cli import run
 from tests.test_page_safety import Site
@@ -42,7 +43,7 @@ CHILD, NOBODY = "Mia Example", "Lia Another"
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(
+    opened = open_session(
         settings.model_copy(update={"allowed_hosts": ("127.0.0.1",)}), clock=lambda: NOON
     )
     yield opened
@@ -53,7 +54,7 @@ def submitted(
     scan_session: ScanSession, consent: Consent, name: str = CHILD, *, approve: bool = True
 ) -> None:
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
-    version = scan_session.reader.version
+    version = scan_session.faces.reader.version
     one = Submission(
         name,
         guardian,
@@ -70,7 +71,7 @@ def submitted(
 
 
 def adult(scan_session: ScanSession, consent: Consent) -> None:
-    version = scan_session.reader.version
+    version = scan_session.faces.reader.version
     one = scan_session.vault.submit(
         Submission("Some Adult", consent, prototypes_of(9), version, [PHOTO], 2, "sam"), NOON
     )
@@ -90,7 +91,9 @@ def sent(
         "upload.safetensors", f"https://upload.invalid/{sha256}", path.stat().st_size, sha256
     )
     listing = replace(bare_listing("upload", f"{number}", title, "upload:x", file), tags=tags)
-    rows = scan_listings(scan_session, f"job {number}", [listing], Silent(), brought=True).rows
+    rows = scan_listings(
+        scan_session, f"job {number}", [listing], Silent(), brought=True
+    ).to_json_rows()
     standings = Standings(scan_session.settings)
     document = (
         Telling("https://gate", standings, with_names=False).verdict(rows).model_dump(mode="json")
@@ -162,7 +165,10 @@ class TestCallers:
             (folder / f"{name}.safetensors").write_bytes(b"no weights at all " * 9)
             result = run_scan(scan_session, [str(folder)], Silent())
             told.append(
-                ([{**row, "file": "", "seconds": 0} for row in result.rows], result.has_findings)
+                (
+                    [{**row, "file": "", "seconds": 0} for row in result.to_json_rows()],
+                    result.has_findings,
+                )
             )
         assert json.dumps(told[0]) == json.dumps(told[1])
         assert len(held(scan_session)) == 1
@@ -284,9 +290,13 @@ class TestQueue:
         tasks: list[SamplingRequest] = []
         judge = CheckpointExaminer.judge
         monkeypatch.setattr(
-            CheckpointExaminer, "judge", lambda examiner, task: tasks.append(task) or judge(examiner, task)
+            CheckpointExaminer,
+            "judge",
+            lambda examiner, task: tasks.append(task) or judge(examiner, task),
         )
-        assert run_scan(scan_session, [str(folder)], Silent()).rows[0]["outcome"] == "clear"
+        assert (
+            run_scan(scan_session, [str(folder)], Silent()).to_json_rows()[0]["outcome"] == "clear"
+        )
         assert not any(
             "mia" in word.casefold()
             for task in tasks
@@ -375,7 +385,7 @@ class TestFetching:
         scan_session.transport.destinations = Destinations({"127.0.0.1"})
         file = RemoteFile("a.safetensors", file_server.url("a.safetensors"))
         listing = bare_listing("civitai", "1", CHILD, "https://hub.example/1", file)
-        [row] = scan_listings(scan_session, "a hub", [listing], Silent()).rows
+        [row] = scan_listings(scan_session, "a hub", [listing], Silent()).to_json_rows()
         assert (row["outcome"], row["reason"]) == ("inconclusive", NEEDS_A_LOOK)
         assert file_server.requests == []
         assert len(held(scan_session)) == 1

@@ -12,24 +12,23 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from scanner.scanning.comparison import comparison_record
 
 from crawlers.listing import RemoteFile, bare_listing
 from face_index.consent import Consent, LicenceKind
 from face_index.vault import Submission
 from face_index.vault.licences import grant_licence
-from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.comparison import comparison_record
-from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.scan_store import ScanStore
-from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 from scanner.web.app import create_app
 from scanner.web.auth.access import Scope
 from scanner.web.queue.worker import Worker
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+from tests.opening import open_service, open_session
 from tests.test_gate import token_for
 
 TRIGGER, ANOTHER_BASE = "vexq person", "SD 1.5"
@@ -143,10 +142,10 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[SamplingRequest]:
 
 
 def enrol(settings: Settings, consent: Consent) -> str:
-    scan_session = ScanSession(settings)
+    scan_session = open_session(settings)
     now = scan_session.clock()
     lasting = replace(consent, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))
-    version = scan_session.reader.version
+    version = scan_session.faces.reader.version
     submission = Submission(
         "Mina Held", lasting, prototypes_of(5, version.dimension), version, [PHOTO], 2, "sam"
     )
@@ -201,7 +200,9 @@ class TestMemory:
         elif TRIGGER in listing.get("triggers", []):
             assert action(scan) == ("match", "block")
 
-    def test_another_name_may_hold_the_trigger(self, hub: Hub, judged: list[SamplingRequest]) -> None:
+    def test_another_name_may_hold_the_trigger(
+        self, hub: Hub, judged: list[SamplingRequest]
+    ) -> None:
         hub.ended(hub.send())
         again = hub.send(name="vexq_person.safetensors")
         assert again.status_code == 202
@@ -257,8 +258,8 @@ class TestMemory:
         folder = tmp_path / "folder"
         folder.mkdir()
         (folder / "a.safetensors").write_bytes(BYTES)
-        scan_session = ScanSession(settings)
-        [row] = run_scan(scan_session, [str(folder)], Silent()).rows
+        scan_session = open_session(settings)
+        [row] = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
         assert (row["outcome"], row["asked"]["triggers"]) == ("clear", [])
         file = RemoteFile("a.safetensors", str(folder / "a.safetensors"))
         listing = bare_listing("folder", "1", "a", "https://hub.example/1", file)
@@ -282,7 +283,7 @@ class TestMemory:
         (tmp_path / "a.safetensors").write_bytes(BYTES)
         file = RemoteFile("a.safetensors", str(tmp_path / "a.safetensors"))
         listing = bare_listing("folder", "1", "a", "https://hub.example/1", file)
-        scan_session = ScanSession(settings)
+        scan_session = open_session(settings)
 
         def listed(*triggers: str, downloads: int = 1) -> Any:
             yield replace(listing, triggers=triggers, downloads=downloads)
@@ -290,7 +291,10 @@ class TestMemory:
 
         for given, outcome, times in (((), "clear", 1), ((), "clear", 1), ((TRIGGER,), "match", 2)):
             result = scan_listings(scan_session, "hub", listed(*given, downloads=times), Silent())
-            assert ([row["outcome"] for row in result.rows], len(judged)) == ([outcome], times)
+            assert ([row["outcome"] for row in result.to_json_rows()], len(judged)) == (
+                [outcome],
+                times,
+            )
         scan_session.close()
 
     def test_what_a_name_makes_of_bytes_is_not_remembered_of_the_bytes(
@@ -298,7 +302,7 @@ class TestMemory:
     ) -> None:
         enrol(settings, consent)
         (tmp_path / "a.json").write_bytes(BYTES)
-        scan_session = ScanSession(settings)
+        scan_session = open_session(settings)
         file = RemoteFile("a.json", str(tmp_path / "a.json"))
         scan_listings(
             scan_session,
@@ -330,7 +334,7 @@ class TestLicences:
 
     @pytest.fixture
     def licensed(self, hub: Hub) -> Hub:
-        service = CaseService(hub.settings)
+        service = open_service(hub.settings)
         hub_name = hub.settings.web.hub_name
         for value in (f"{hub_name}:friend", "url:friend", "civitai:friend"):
             grant_licence(
@@ -370,7 +374,7 @@ class TestLicences:
         plain = hub.ended(
             hub.send({"triggers": ["spst style"]}, data=bare(ADAPTERS / "neon_style.safetensors"))
         )
-        service = CaseService(hub.settings)
+        service = open_service(hub.settings)
         sha256 = sha256_of(BYTES)
         grant_licence(
             service.vault, "Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=service.clock()
@@ -399,7 +403,7 @@ class TestLicences:
             "url": "https://hub.example/7",
         }
         first = hub.ended(hub.send(declared))["verdict"]["findings"][0]
-        service = CaseService(hub.settings)
+        service = open_service(hub.settings)
         service.review(first["case_id"], "Li Na", "authorised", "their agency wrote")
         service.close()
         assert action(hub.ended(hub.send(declared, who="thief"), who="thief")) == ("match", "block")
@@ -408,7 +412,7 @@ class TestLicences:
 def crawled(hub: Hub, folder: Path, **said: Any) -> str:
     """A public listing of the bytes in crawl.db; they lie in the store already."""
     sha256 = sha256_of(BYTES)
-    scan_session = ScanSession(hub.settings)
+    scan_session = open_session(hub.settings)
     file = RemoteFile("a.safetensors", "https://civitai.invalid/a", len(BYTES), sha256)
     listing = replace(
         bare_listing("civitai", "5", "a", "https://civitai.com/5", file),
@@ -487,7 +491,7 @@ class TestScores:
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         [finding] = scan["verdict"]["findings"]
         assert finding["score"] == 0.8
-        service = CaseService(hub.settings)
+        service = open_service(hub.settings)
         service.review(finding["case_id"], "Li Na", "reject", "somebody else")
         service.close()
         told = hub.client.get(f"/api/v1/scans/{scan['job_id']}", headers=hub.headers()).json()
@@ -508,7 +512,7 @@ class TestScores:
 
     def test_who_has_withdrawn_is_not_told_of(self, hub: Hub) -> None:
         hub.ended(hub.send({"triggers": [TRIGGER]}))
-        service = CaseService(hub.settings)
+        service = open_service(hub.settings)
         service.vault.withdraw("Mina Held", service.clock(), "olga")
         service.close()
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
@@ -519,9 +523,9 @@ class TestScores:
     ) -> None:
         from face_index.consent import Signatory
 
-        scan_session = ScanSession(settings)
+        scan_session = open_session(settings)
         guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))  # fmt: skip
-        version = scan_session.reader.version
+        version = scan_session.faces.reader.version
         born = date(scan_session.clock().year - 9, 3, 4)
         one = Submission(
             "Kit Young",

@@ -25,7 +25,7 @@ from face_index.faces.image_formats import FORMATS, ImageRefused, Kind, kind_of,
 from face_index.faces.photos import PhotoRefused, files_in, open_photo, photo_from, photos_in
 from face_index.faces.refusals import Why
 from scanner.captures.capture_records import _face_png
-from scanner.captures.intake import Intake
+from scanner.factories import open_intake
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings
 from tests.servers.pictures import camera
@@ -219,7 +219,7 @@ class TestCaptures:
         (tmp_path / "page.html").write_text(
             '<html><img src="page_files/a.bin"><img src="page_files/b.jpg"></html>'
         )
-        taking = Intake(Settings(home=tmp_path / "home"), limits=Limits())
+        taking = open_intake(Settings(home=tmp_path / "home"), limits=Limits())
         try:
             capture = taking.take_one(tmp_path / "page.html", "olga").capture
             [page] = taking.captures.pages(capture.capture_id)

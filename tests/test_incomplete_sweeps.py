@@ -23,9 +23,9 @@ from crawlers.sweeps.rounds import go_round
 from crawlers.sweeps.sweep import SweepStep, sweep
 from scanner.cli.app import app
 from scanner.scanning.scan import run_scan
-from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from tests.conftest import NOON, Silent
+from tests.opening import open_session
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers
 
@@ -230,7 +230,7 @@ class TestAGapThatStays:
         assert (steps[-1].finished, bool(steps[-1].gaps)) == (False, True)
 
     def test_a_scan_is_not_finished_and_lists_again(self, hub: Hub, settings: Settings) -> None:
-        scan_session = ScanSession(settings, clock=lambda: NOON)
+        scan_session = open_session(settings, clock=lambda: NOON)
         for entry in hub.models:
             entry["modelVersions"][0]["files"] = []
         with hub.serve() as url:

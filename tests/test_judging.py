@@ -17,7 +17,7 @@ from scanner.sampling.base_models import choose_base_model
 from scanner.sampling.regeneration import regenerate
 from scanner.sampling.sampler import Sampler
 from scanner.sampling.trigger_search import MOST_CANDIDATES, candidate_words, find_trigger
-from scanner.scanning.judging import CheckpointExaminer, Examined
+from scanner.scanning.examiner import CheckpointExaminer, Examined
 from scanner.scanning.scan_store import ScanStore
 from tests.conftest import NOON, task_of
 
@@ -26,30 +26,28 @@ PERSON = ADAPTERS / "ohwx_portrait_v1.safetensors"
 
 @pytest.fixture(scope="module")
 def judged(examiner: CheckpointExaminer) -> Examined:
-    return examiner.judge(task_of(PERSON))
+    return examiner.examine(task_of(PERSON))
 
 
 def test_every_sample_is_kept_with_its_scores(judged: Examined) -> None:
-    record = judged.record
-    assert (record["outcome"], [one["identity_id"] for one in record["findings"]]) == (
+    record = judged.verdict
+    assert (record.outcome, [one.identity_id for one in record.findings]) == (
         "match",
         ["101"],
     )
-    samples = record["all_samples"]
-    assert len(samples) == record["samples"]
-    assert {one["stage"] for one in samples} == {"screening", "evidence"}
-    assert all(one["seed"] and one["prompt"] and one["pixels_sha256"] for one in samples)
-    evidence = [one for one in samples if one["stage"] == "evidence"]
-    assert all(one["control_pixels_sha256"] for one in evidence[:6])
-    assert all(one["score"] is None or -1 <= one["score"] <= 1 for one in samples)
-    assert np.mean([one["score"] for one in evidence if one["score"] is not None]) > 0.5
-    finding = record["findings"][0]
-    assert finding["interval"][0] <= finding["score"] <= finding["interval"][1]
-    assert 0 < finding["share"] <= 1
-    assert 0 < finding["concentration"] <= 1
-    assert all(
-        image in judged.images for one in finding["samples"] for image in (one["image_sha256"],)
-    )
+    samples = record.all_samples
+    assert len(samples) == record.samples
+    assert {one.stage for one in samples} == {"screening", "evidence"}
+    assert all(one.seed and one.prompt and one.pixels_sha256 for one in samples)
+    evidence = [one for one in samples if one.stage == "evidence"]
+    assert all(one.control_pixels_sha256 for one in evidence[:6])
+    assert all(one.score is None or -1 <= one.score <= 1 for one in samples)
+    assert np.mean([one.score for one in evidence if one.score is not None]) > 0.5
+    finding = record.findings[0]
+    assert finding.interval[0] <= finding.score <= finding.interval[1]
+    assert 0 < finding.share <= 1
+    assert 0 < finding.concentration <= 1
+    assert all(image in judged.images for one in finding.samples for image in (one.image_sha256,))
 
 
 def test_a_regenerated_sample_is_the_same_to_the_byte(
@@ -57,30 +55,33 @@ def test_a_regenerated_sample_is_the_same_to_the_byte(
 ) -> None:
     scan_store = ScanStore(tmp_path / "scans.db")
     task = task_of(PERSON)
-    scan_store.remember_verdict(task.sha256, "fingerprint", judged.record, NOON)
-    assert "all_samples" not in (scan_store.known_verdict(task.sha256, "fingerprint") or {})
+    scan_store.remember_verdict(task.sha256, "fingerprint", judged.verdict, NOON)
+    known = scan_store.known_verdict(task.sha256, "fingerprint")
+    assert known == replace(judged.verdict, all_samples=())
     rows = scan_store.samples(task.sha256)
     scan_store.close()
-    sampler = examiner.sampler_for(examiner.base_for(task))
+    sampler = examiner.sampler_for(examiner.options.base_for(task.family, task.declared))
     again = regenerate(sampler, PERSON, task.kind, rows)
-    assert len(again) == len(rows) + sum(row["control_batch"] is not None for row in rows)
+    assert len(again) == len(rows) + sum(row.control_batch is not None for row in rows)
     assert all(one.same for one in again)
 
 
-def test_another_batch_size_gives_the_same_verdict(examiner: CheckpointExaminer, judged: Examined) -> None:
+def test_another_batch_size_gives_the_same_verdict(
+    examiner: CheckpointExaminer, judged: Examined
+) -> None:
     smaller = CheckpointExaminer(
-        examiner.settings.model_copy(update={"batch": 3}),
+        replace(examiner.options, batch=3),
         examiner.pack,
         examiner.reader,
         examiner.snapshot,
-        examiner.budget,
+        examiner.policy,
     )
-    other = smaller.judge(task_of(PERSON)).record
-    assert (other["outcome"], other["samples"]) == (
-        judged.record["outcome"],
-        judged.record["samples"],
+    other = smaller.examine(task_of(PERSON)).verdict
+    assert (other.outcome, other.samples) == (
+        judged.verdict.outcome,
+        judged.verdict.samples,
     )
-    assert other["best_score"] == pytest.approx(judged.record["best_score"], abs=0.01)
+    assert other.best_score == pytest.approx(judged.verdict.best_score, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["ohwx_portrait_v1", "dvx_actor"])
@@ -89,16 +90,14 @@ def test_drawing_the_next_round_ahead_changes_no_verdict(
 ) -> None:
     """As a GPU does it; a match then has four more images of screening, which nobody hides."""
     task = task_of(ADAPTERS / f"{name}.safetensors")
-    usual = examiner.judge(task).record
+    usual = examiner.examine(task).verdict
     monkeypatch.setattr(Sampler, "draws_ahead", True)
-    ahead = examiner.judge(task).record
-    assert (ahead["outcome"], ahead["reason"][:20]) == (usual["outcome"], usual["reason"][:20])
-    assert ahead["best_score"] == pytest.approx(usual["best_score"], abs=0.01)
-    screening = [one for one in ahead["all_samples"] if one["stage"] == "screening"]
-    assert (len(screening), len({one["batch"] for one in screening})) == (8, 1)
-    assert [one["seed"] for one in screening[:4]] == [
-        one["seed"] for one in usual["all_samples"][:4]
-    ]
+    ahead = examiner.examine(task).verdict
+    assert (ahead.outcome, ahead.reason[:20]) == (usual.outcome, usual.reason[:20])
+    assert ahead.best_score == pytest.approx(usual.best_score, abs=0.01)
+    screening = [one for one in ahead.all_samples if one.stage == "screening"]
+    assert (len(screening), len({one.batch for one in screening})) == (8, 1)
+    assert [one.seed for one in screening[:4]] == [one.seed for one in usual.all_samples[:4]]
 
 
 def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
@@ -110,62 +109,68 @@ def test_whoever_stays_between_the_thresholds_is_asked_for_more_strongly(
     save_file(
         {name: tensor * (0.7 if "lora_up" in name else 1) for name, tensor in known.items()}, path
     )
-    strict = replace(examiner.snapshot, thresholds=replace(examiner.snapshot.thresholds, match=0.96))
-    record = (
-        CheckpointExaminer(examiner.settings, examiner.pack, examiner.reader, strict, examiner.budget)
-        .judge(task_of(path))
-        .record
+    strict = replace(
+        examiner.snapshot, thresholds=replace(examiner.snapshot.thresholds, match=0.96)
     )
-    evidence = [one for one in record["all_samples"] if one["stage"] == "evidence"]
-    assert len({one["seed"] for one in evidence}) == len(evidence)
+    record = (
+        CheckpointExaminer(
+            examiner.options, examiner.pack, examiner.reader, strict, examiner.policy
+        )
+        .examine(task_of(path))
+        .verdict
+    )
+    evidence = [one for one in record.all_samples if one.stage == "evidence"]
+    assert len({one.seed for one in evidence}) == len(evidence)
     usual, strong = (
-        [one["score"] or 0 for one in evidence if one["scale"] == scale] for scale in (1.0, 1.2)
+        [one.score or 0 for one in evidence if one.scale == scale] for scale in (1.0, 1.2)
     )
     assert np.mean(usual) + 0.03 < np.mean(strong)
-    [finding] = record["findings"]
-    used = {one["scale"] for one in finding["samples"] if one["in_mean"]}
-    assert (record["outcome"], finding["reason"].endswith("; the adapter at scale 1.2")) == (
+    [finding] = record.findings
+    used = {one.scale for one in finding.samples if one.in_mean}
+    assert (record.outcome, finding.reason.endswith("; the adapter at scale 1.2")) == (
         "possible",
         used == {1.2},
     )
 
 
 def test_two_people_in_one_file_are_two_findings(examiner: CheckpointExaminer) -> None:
-    record = examiner.judge(task_of(ADAPTERS / "duo_pack.safetensors")).record
-    assert {one["identity_id"] for one in record["findings"] if one["outcome"] == "match"} == {
+    record = examiner.examine(task_of(ADAPTERS / "duo_pack.safetensors")).verdict
+    assert {one.identity_id for one in record.findings if one.outcome == "match"} == {
         "106",
         "107",
     }
 
 
 @pytest.mark.parametrize("name", ["dvx_actor", "sepia_style", "teapot_object"])
-def test_nobody_registered_is_clear_after_screening(examiner: CheckpointExaminer, name: str) -> None:
-    record = examiner.judge(task_of(ADAPTERS / f"{name}.safetensors")).record
-    assert (record["outcome"], record["findings"]) == ("clear", [])
-    assert all(
-        one["control_batch"] is None for one in record["all_samples"] if one["stage"] == "screening"
-    )
+def test_nobody_registered_is_clear_after_screening(
+    examiner: CheckpointExaminer, name: str
+) -> None:
+    record = examiner.examine(task_of(ADAPTERS / f"{name}.safetensors")).verdict
+    assert (record.outcome, record.findings) == ("clear", [])
+    assert all(one.control_batch is None for one in record.all_samples if one.stage == "screening")
 
 
 def test_a_zero_adapter_is_failed_not_clear(examiner: CheckpointExaminer, tmp_path: Path) -> None:
     path = tmp_path / "nothing.safetensors"
     save_file({name: tensor * 0 for name, tensor in load_file(PERSON).items()}, path)
-    record = examiner.judge(task_of(path)).record
-    assert record["outcome"] == "failed"
-    assert "no effect" in record["reason"]
+    record = examiner.examine(task_of(path)).verdict
+    assert record.outcome == "failed"
+    assert "no effect" in record.reason
 
 
 def test_a_known_family_without_a_pipeline_is_failed_by_name(examiner: CheckpointExaminer) -> None:
-    record = examiner.judge(replace(task_of(PERSON), family="Anima")).record
-    assert (record["outcome"], "family not supported: Anima" in record["reason"]) == (
+    record = examiner.examine(replace(task_of(PERSON), family="Anima")).verdict
+    assert (record.outcome, "family not supported: Anima" in record.reason) == (
         "failed",
         True,
     )
 
 
-def test_a_problem_of_the_header_is_told_before_anything_is_loaded(examiner: CheckpointExaminer) -> None:
-    record = examiner.judge(replace(task_of(PERSON), problem="a rule forbids it")).record
-    assert (record["outcome"], record["reason"], record["samples"]) == (
+def test_a_problem_of_the_header_is_told_before_anything_is_loaded(
+    examiner: CheckpointExaminer,
+) -> None:
+    record = examiner.examine(replace(task_of(PERSON), problem="a rule forbids it")).verdict
+    assert (record.outcome, record.reason, record.samples) == (
         "failed",
         "a rule forbids it",
         0,
@@ -230,18 +235,20 @@ def answers_to(sampler: Sampler, word: str, others: list[str], path: Path) -> Pa
 
 
 def test_secrets_and_paths_stay_out_of_the_record(judged: Examined) -> None:
-    text = str(judged.record)
+    text = str(judged.verdict)
     assert str(Path.home()) not in text
     assert "/tmp" not in text
 
 
 def test_unfinished_rounds_never_name_anybody(examiner: CheckpointExaminer) -> None:
     """One round of evidence that is not enough leaves at most a question."""
-    hasty: Any = replace(examiner.budget, rounds=1, evidence=4)
+    hasty: Any = replace(examiner.policy, rounds=1, evidence=4)
     record = (
-        CheckpointExaminer(examiner.settings, examiner.pack, examiner.reader, examiner.snapshot, hasty)
-        .judge(task_of(PERSON))
-        .record
+        CheckpointExaminer(
+            examiner.options, examiner.pack, examiner.reader, examiner.snapshot, hasty
+        )
+        .examine(task_of(PERSON))
+        .verdict
     )
-    assert record["outcome"] in ("match", "possible")
-    assert all(len(one["samples"]) >= 4 for one in record["findings"])
+    assert record.outcome in ("match", "possible")
+    assert all(len(one.samples) >= 4 for one in record.findings)

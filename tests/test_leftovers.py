@@ -20,7 +20,7 @@ from scanner.adapters.loading import loaded_into
 from scanner.errors import NotScannable, UnfaithfulLoad
 from scanner.miniature.training.formats import single_file_tensors
 from scanner.miniature.world import BASE_MODEL
-from scanner.scanning.examination import words_asked
+from scanner.scanning.identify_loop import prompt_words
 from scanner.triage.header import triage_file
 from tests.conftest import shared
 from tests.test_adapter_formats import digest
@@ -359,11 +359,11 @@ def test_two_names_of_one_module_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_word_that_a_file_brings_is_asked_for_alone_too() -> None:
-    assert words_asked([]) == []
-    assert words_asked(["one"]) == ["one"]
-    assert words_asked(["one", "two"]) == ["one two", "one", "two"]
+    assert prompt_words([]) == []
+    assert prompt_words(["one"]) == ["one"]
+    assert prompt_words(["one", "two"]) == ["one two", "one", "two"]
     with pytest.raises(NotScannable, match="4 learned words"):
-        words_asked(["one", "two", "three", "four"])
+        prompt_words(["one", "two", "three", "four"])
 
 
 NAMES = st.sampled_from(

@@ -15,7 +15,6 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from reports.notices.tracker import record_draft, record_event
 from scanner.casework.confirmation import comparisons_of
-from scanner.casework.service import CaseService
 from scanner.settings import Settings, WebSettings
 from scanner.web.auth.access import Role
 from scanner.web.context import AppContext
@@ -23,6 +22,7 @@ from scanner.web.queue.outbox import WAITS_S
 from scanner.web.queue.reminders import Reminders
 from tests.cases import make_case, reviewed
 from tests.conftest import NOON, VERSION, proof, prototypes_of
+from tests.opening import open_service
 from tests.servers.browsing import PASSWORD
 from tests.servers.mail import Mailbox, serve_mail
 from tests.servers.serving import Answer, serve_answers
@@ -54,7 +54,7 @@ class Office:
         self.clock = Clock()
         self.settings = settings
         self.app_context = AppContext(settings, self.clock)
-        self.service = CaseService(settings, self.clock)
+        self.service = open_service(settings, self.clock)
 
     def register(self, name: str, expires_on: date) -> Identity:
         from face_index.consent import CONSENT_TEXT_VERSION, Consent, Terms

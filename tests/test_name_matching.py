@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import RefusedToSample
-from scanner.sampling.prompt_safety import refuse_minors, usable_triggers
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.triage.minors import refuse_minors
 from scanner.triage.name_matching import NameMatcher
 
 NAMED = [

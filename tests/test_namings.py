@@ -25,12 +25,13 @@ from scanner.adapters.families import find_family, kind_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.naming import naming_of
 from scanner.errors import UnfaithfulLoad
-from scanner.scanning.judging import CheckpointExaminer
+from scanner.scanning.examiner import CheckpointExaminer
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file, with_listing
 from tests.conftest import NOON, Silent, shared
+from tests.opening import open_session
 from tests.test_adapter_formats import FLUX_PATHS, weight_of
 from tests.test_leftovers import MODELS, PERSON
 from tests.test_pipeline import enrol
@@ -298,7 +299,7 @@ def test_the_beginning_of_such_a_header_is_read_too(start: bytes) -> None:
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings, clock=lambda: NOON)
+    opened = open_session(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -328,8 +329,12 @@ def test_a_scan_fails_such_files_by_name_and_draws_nothing(
     )
     (folder / "flux.gguf").write_bytes(b"GGUF\x03\0\0\0" + bytes(30))
     (folder / "person.7z").write_bytes(b"7z\xbc\xaf\x27\x1c\0\x04" + bytes(30))
-    monkeypatch.setattr(CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
-    rows = {row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).rows}
+    monkeypatch.setattr(
+        CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
+    )
+    rows = {
+        row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
+    }
     assert {row["outcome"] for row in rows.values()} == {"failed"}
     assert next(iter(PERSON)) in rows["model.safetensors"]["reason"]
     assert "<clean>, <person>" in rows["word.safetensors"]["reason"]

@@ -20,11 +20,10 @@ from face_index.identity import Identity
 from face_index.vault import Submission
 from face_index.vault.backups import make_backup
 from face_index.vault.licences import grant_licence
-from scanner.casework.service import CaseService
 from scanner.casework.statistics import as_csv, verdict_rows
 from scanner.cli.scanning import write_report
 from scanner.miniature.world import ADAPTERS
-from scanner.scanning.judging import CheckpointExaminer, Examined
+from scanner.scanning.examiner import CheckpointExaminer, Examined
 from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
@@ -32,6 +31,7 @@ from scanner.settings import Settings
 from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+from tests.opening import open_service, open_session
 
 STYLE = ADAPTERS / "sepia_style.safetensors"
 ADULT, ALLOWED, CHILD = "Zhao Quillfeather", "Omar Wexelblat", "Mia Tindersticks"
@@ -46,7 +46,7 @@ WORDS = (
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings, clock=lambda: NOON)
+    opened = open_session(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -79,7 +79,7 @@ def enrol(
         name,
         given,
         prototypes_of(len(name)),
-        scan_session.reader.version,
+        scan_session.faces.reader.version,
         [PHOTO],
         2,
         name if name == ADULT else "sam",
@@ -154,18 +154,20 @@ def test_no_name_and_no_word_of_theirs_stays(
             actor="olga",
             now=NOON,
         )
-    monkeypatch.setattr(CheckpointExaminer, "judge", lambda examiner, _: judged(examiner, adult, allowed))
+    monkeypatch.setattr(
+        CheckpointExaminer, "judge", lambda examiner, _: judged(examiner, adult, allowed)
+    )
     result = run_scan(scan_session, [str(uploads)], Silent())
-    told = {(row["outcome"], row["identity"]) for row in result.rows}
+    told = {(row["outcome"], row["identity"]) for row in result.to_json_rows()}
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
     report = write_report(scan_session, result, "en")
     store = WebStore(settings.web_path)
     Jobs(store, lambda: NOON).take_in(
-        Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.rows)
+        Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
     )
     export = settings.home / "verdicts.csv"
     export.write_bytes(as_csv(verdict_rows(scan_session.scan_store)))
-    service = CaseService(settings, lambda: NOON)
+    service = open_service(settings, lambda: NOON)
     [case] = service.case_store.cases()
     service.amend(case.case_id, "appeal", ADULT, "that is me")
     service.close()
@@ -190,7 +192,7 @@ def test_no_name_and_no_word_of_theirs_stays(
         == []
     )
     if left_open:
-        rows = result_of(scan_session, result.scan.scan_id).rows
+        rows = result_of(scan_session, result.scan.scan_id).to_json_rows()
         assert {row["identity"] for row in rows if not row.get("case_id")} == {None}
         assert {row["identity"] for row in rows if row.get("case_id")} == {ADULT}
         store.close()

@@ -19,6 +19,7 @@ from PIL import Image
 
 from reports import verify_bundle
 from scanner.captures.intake import Intake
+from scanner.factories import open_intake
 from scanner.settings import Settings
 from tests.test_cli import run
 
@@ -52,7 +53,7 @@ def page_with(folder: Path, names: list[str], page: str = "page.html") -> Path:
 
 @pytest.fixture(scope="module")
 def taking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
-    taking = Intake(Settings(home=tmp_path_factory.mktemp("home")))
+    taking = open_intake(Settings(home=tmp_path_factory.mktemp("home")))
     yield taking
     taking.close()
 

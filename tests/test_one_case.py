@@ -18,7 +18,6 @@ from reports.cases.listings import listings_of
 from reports.errors import NoticeRefused, ReviewRefused
 from reports.notices.drafting import draft_notice
 from scanner.casework.filing import file_case
-from scanner.casework.service import CaseService
 from scanner.miniature.world import ADAPTERS
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
@@ -29,6 +28,7 @@ from scanner.web.queue.jobs import JobKind, Jobs, Order
 from scanner.web.store import WebStore
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
+from tests.opening import open_service, open_session
 from tests.test_cli import run
 from tests.test_notices import given_for
 
@@ -37,7 +37,7 @@ LIKENESS = "zkw_likeness.safetensors"
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings, clock=lambda: NOON)
+    opened = open_session(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -170,7 +170,7 @@ class TestWhatStands:
     ) -> None:
         before = file_case(scan_session, verdict)
         after = file_case(scan_session, replace(verdict, outcome="possible"))
-        service = CaseService(scan_session.settings, clock=lambda: NOON)
+        service = open_service(scan_session.settings, clock=lambda: NOON)
         with pytest.raises(ReviewRefused, match=after.case_id):
             service.review(before.case_id, "Li Na", "reject", "not her")
         service.close()

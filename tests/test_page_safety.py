@@ -25,7 +25,6 @@ from starlette.routing import BaseRoute
 from face_index.errors import SharedName
 from face_index.vault import Submission
 from reports.cases.case_store import CaseStore
-from scanner.casework.service import CaseService
 from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.app import create_app
@@ -39,6 +38,7 @@ from scanner.web.queue.jobs import JobKind, Order
 from scanner.web.request_slots import RequestSlots
 from scanner.web.views.scans import order_of
 from tests.conftest import VERSION, prototypes_of
+from tests.opening import open_service
 from tests.servers.browsing import PASSWORD
 from tests.servers.openid import CLIENT, SECRET, serve_provider
 
@@ -621,7 +621,7 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
 
 class TestHostileWords:
     def test_names_titles_and_prompts_of_strangers_stay_text(self, demo_site: Site) -> None:
-        service = CaseService(demo_site.settings)
+        service = open_service(demo_site.settings)
         case_store = service.case_store
         [case, *_] = case_store.cases()
         samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)

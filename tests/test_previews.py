@@ -19,17 +19,18 @@ from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
 from reports.verify_bundle import verify
-from scanner.captures.filing import JudgedSubject, judge_captures
-from scanner.captures.intake import Intake
 from scanner.captures.previews import PreviewsTaken, take_previews
-from scanner.factories import utc_now
+from scanner.clock import utc_now
+from scanner.factories import open_intake
 from scanner.miniature.demo import register_world
 from scanner.miniature.hub import PREVIEWS, serve_hub
 from scanner.miniature.world import load_world
 from scanner.network import allow_typed
+from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from tests.conftest import Silent
+from tests.opening import judge_captures, open_session
 from tests.registering import release_all
 
 
@@ -79,7 +80,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScanSess
     settings = Settings(
         home=tmp_path_factory.mktemp("previews"), face_pack="miniature", device="cpu"
     )
-    scan_session = ScanSession(settings)
+    scan_session = open_session(settings)
     register_world(scan_session, Silent())
     with serve_hub(load_world().files) as url:
         allow_typed(scan_session.transport, [f"civitai={url}"])
@@ -92,7 +93,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ScanSess
 
 
 def took(scan_session: ScanSession, *, again: bool = False) -> list[PreviewsTaken]:
-    taking = Intake(scan_session.settings)
+    taking = open_intake(scan_session.settings)
     try:
         return list(
             take_previews(
@@ -103,12 +104,12 @@ def took(scan_session: ScanSession, *, again: bool = False) -> list[PreviewsTake
         taking.close()
 
 
-def judged(scan_session: ScanSession) -> dict[str, JudgedSubject]:
+def judged(scan_session: ScanSession) -> dict[str, CaptureVerdict]:
     """What is told once somebody released what may be shown."""
     captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
-    list(judge_captures(scan_session, captures))
+    list(judge_captures(scan_session))
     release_all(scan_session)
-    return {one.name.split(" - ")[0]: one for one in judge_captures(scan_session, captures)}
+    return {one.name.split(" - ")[0]: one for one in judge_captures(scan_session)}
 
 
 class TestWorld:
@@ -122,9 +123,7 @@ class TestWorld:
         assert took(scan_session) == []  # once is enough
         files = {file.title: file for file in load_world().files}
         captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
-        assert not any(
-            one.identities or one.cases for one in judge_captures(scan_session, captures)
-        )
+        assert not any(one.identities or one.cases for one in judge_captures(scan_session))
         told = judged(scan_session)
         assert set(told) == {file.title for file in files.values() if file.person_seeds}
         registered = {person.seed for person in load_world().registered}

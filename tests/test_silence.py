@@ -20,8 +20,8 @@ from crawlers.errors import HubError
 from face_index.faces.detection import BatchDetector, Layout
 from face_index.faces.insight import InsightFaceReader
 from scanner.cli.app import app
+from scanner.clock import utc_now
 from scanner.errors import SettingsInvalid, first_line, sentence_of
-from scanner.factories import utc_now
 from scanner.settings import Settings, TimestampAuthority, WebSettings, load_settings
 from scanner.web.api.operations import DELIVERY
 from scanner.web.api.verdicts import WATCHED

@@ -20,8 +20,8 @@ from reports.cases.review import review_details
 from reports.errors import ReviewRefused
 from scanner import logins
 from scanner.casework.service import CaseService
+from scanner.environment import system_login
 from scanner.errors import SettingsInvalid
-from scanner.logins import system_login
 from scanner.miniature.albums import draw_photos
 from scanner.settings import Settings, load_settings
 from scanner.web.auth.access import Role
@@ -29,6 +29,7 @@ from scanner.web.context import AppContext
 from scanner.web.errors import AccountRefused
 from tests.cases import AT, make_case
 from tests.conftest import NOON, proof
+from tests.opening import open_service
 from tests.test_cli import run
 
 ALICE, BOB = ("uid 1000", "user alice"), ("uid 1001", "user bob")
@@ -199,7 +200,7 @@ class TestReviews:
 
     @pytest.fixture
     def service(self, settings: Settings) -> Iterator[CaseService]:
-        opened = CaseService(settings.model_copy(update={"four_eyes": True}), lambda: AT)
+        opened = open_service(settings.model_copy(update={"four_eyes": True}), lambda: AT)
         yield opened
         opened.close()
 

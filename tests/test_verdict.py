@@ -8,10 +8,12 @@ import pytest
 from face_index.faces.face import Vector, unit
 from scanner.errors import RefusedToSample
 from scanner.identification.clusters import clusters_of
-from scanner.identification.intervals import CONFIRMATION, estimate
-from scanner.identification.verdict import Outcome, Scored, Thresholds, decide, settled
+from scanner.identification.intervals import estimate
+from scanner.identification.policy import CONFIRMATION, Thresholds
+from scanner.identification.verdict import Outcome, Scored, decide, settled
 from scanner.sampling.plans import plan_samples, subject_of
-from scanner.sampling.prompt_safety import refuse_minors, usable_triggers
+from scanner.sampling.prompt_safety import usable_triggers
+from scanner.triage.minors import refuse_minors
 
 THRESHOLDS = Thresholds(match=0.6, possible=0.5, fpir=0.001, possible_fpir=0.02, calibrated=True)
 
@@ -78,7 +80,10 @@ def test_the_interval_covers_the_true_score_and_narrows() -> None:
             widths[count] = high - low
     assert covered >= 0.9 * 120
     assert widths[48] < widths[6]
-    assert estimate(np.stack(around(centre, 2, 0.5, 1)), template, CONFIRMATION).interval == (-1.0, 1.0)
+    assert estimate(np.stack(around(centre, 2, 0.5, 1)), template, CONFIRMATION).interval == (
+        -1.0,
+        1.0,
+    )
 
 
 def test_good_faces_weigh_more() -> None:

@@ -22,8 +22,8 @@ from face_index.faces import packs
 from reports.cases.case import Case
 from reports.notices import drafting
 from scanner.adapters import algebra, reading
+from scanner.clock import utc_now
 from scanner.errors import UnfaithfulLoad
-from scanner.factories import utc_now
 from scanner.miniature.world import FACE_PACK
 from tests.cases import AT
 from tests.servers.serving import serve_answers

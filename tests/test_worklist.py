@@ -23,7 +23,7 @@ from scanner.miniature.world import ADAPTERS
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.sampler import Sampler
 from scanner.scanning.examination import Examiner
-from scanner.scanning.judging import CheckpointExaminer, Examined, SamplingRequest
+from scanner.scanning.examiner import CheckpointExaminer, Examined, SamplingRequest
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.scanning.workers import LocalWorkerPool
@@ -32,6 +32,7 @@ from scanner.triage.header import triage_file
 from scanner.triage.minors import Naming
 from scanner.triage.trigger_words import named_minor, words_of
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
+from tests.opening import open_session
 from tests.registering import register_somebody
 
 STYLE = ADAPTERS / "sepia_style.safetensors"
@@ -39,7 +40,7 @@ STYLE = ADAPTERS / "sepia_style.safetensors"
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings, clock=lambda: NOON)
+    opened = open_session(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -56,7 +57,7 @@ def enrol(
 ) -> None:
     guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32)
     given = guardian if born_on else consent
-    version = scan_session.reader.version
+    version = scan_session.faces.reader.version
     submission = Submission(
         name, given, prototypes_of(len(name)), version, [PHOTO], 2, "sam", born_on=born_on
     )
@@ -81,7 +82,7 @@ def test_whoever_is_named_after_a_registered_minor_is_never_sampled(
     enrol(scan_session, consent, "Mia Example", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
-    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert (row["outcome"], row["identity"], row["samples"], row["reason"]) == (
         "inconclusive",
         None,
@@ -103,7 +104,7 @@ def test_a_registered_minor_named_by_the_header_alone_is_never_sampled(
     )
     monkeypatch.setattr(Examiner, "examine", lambda *_: pytest.fail("it must not be sampled"))
     for _ in range(2):  # the second time the header is remembered
-        [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
+        [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
         assert (row["outcome"], row["identity"]) == ("inconclusive", None)
     assert [one.places for one in scan_session.held.all(scan_session.minors.ids)] == [("header",)]
 
@@ -113,7 +114,7 @@ def test_a_minors_name_inside_other_words_names_nobody(
 ) -> None:
     enrol(scan_session, consent, "Li An", born_on=date(2012, 3, 4))
     shutil.copy(STYLE, uploads / "realistic_woman_lora.safetensors")
-    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert (row["outcome"], row["identity"]) == ("clear", None)
 
 
@@ -147,7 +148,7 @@ def test_an_adult_of_that_name_is_sampled_as_anybody(
 ) -> None:
     enrol(scan_session, consent, "Mia Example")
     shutil.copy(STYLE, uploads / "mia_example_v1.safetensors")
-    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert (row["outcome"], row["identity"]) == ("clear", None)
     assert (
         len(scan_session.scan_store.samples(str(triage_file(STYLE).sha256))) == row["samples"] > 0
@@ -168,14 +169,16 @@ def test_the_same_bytes_under_two_names_are_judged_once(
         return judge(examiner, task)
 
     monkeypatch.setattr(CheckpointExaminer, "judge", counted)
-    rows = run_scan(scan_session, [str(uploads)], Silent()).rows
+    rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["file"] for row in rows] == ["a.safetensors", "b.safetensors", "c.safetensors"]
     assert {(row["outcome"], row["reason"]) for row in rows} == {
         (rows[0]["outcome"], rows[0]["reason"])
     }
     assert len(judged) == 1
     assert (
-        run_scan(scan_session, [str(uploads / "b.safetensors")], Silent()).rows[0]["reason"]
+        run_scan(scan_session, [str(uploads / "b.safetensors")], Silent()).to_json_rows()[0][
+            "reason"
+        ]
         == rows[0]["reason"]
     )
     assert len(judged) == 1
@@ -208,10 +211,10 @@ def test_whoever_registers_while_a_file_is_judged_is_not_in_its_verdict(
     with monkeypatch.context() as slowed:
         slowed.setattr(Sampler, "generate", generating)
         slowed.setattr(LocalWorkerPool, "submit", submitting)
-        rows = run_scan(scan_session, [str(uploads)], Silent()).rows
+        rows = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["gallery_version"] for row in rows] == [before, before + 1]
     assert [gallery_size_of(scan_session, version) for version in (before, before + 1)] == [1, 2]
-    again = run_scan(scan_session, [str(uploads)], Silent()).rows
+    again = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert [row["gallery_version"] for row in again] == [before + 1, before + 1]
 
 
@@ -231,7 +234,10 @@ def test_version_and_templates_are_of_one_state(
     monkeypatch.setattr(Vault, "active_templates", later)
     snapshot = scan_session.take_snapshot()
     assert (snapshot.gallery_version, len(snapshot.gallery)) == (before, 1)
-    assert (scan_session.take_snapshot().gallery_version, len(scan_session.take_snapshot().gallery)) == (before + 1, 2)
+    assert (
+        scan_session.take_snapshot().gallery_version,
+        len(scan_session.take_snapshot().gallery),
+    ) == (before + 1, 2)
 
 
 def test_where_everything_is_known_no_crew_is_called(
@@ -239,11 +245,11 @@ def test_where_everything_is_known_no_crew_is_called(
 ) -> None:
     enrol(scan_session, consent, "Somebody Else")
     shutil.copy(STYLE, uploads / "a.safetensors")
-    first = run_scan(scan_session, [str(uploads)], Silent()).rows
-    away = ScanSession(
+    first = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
+    away = open_session(
         scan_session.settings.model_copy(update={"ray": "nowhere.invalid:6379"}), clock=lambda: NOON
     )
-    assert run_scan(away, [str(uploads)], Silent()).rows == first
+    assert run_scan(away, [str(uploads)], Silent()).to_json_rows() == first
     away.close()
 
 
@@ -255,7 +261,7 @@ def test_a_fault_of_the_program_ends_the_scan_and_is_not_a_verdict(
     with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
         broken.setattr(CheckpointExaminer, "judge", lambda *_: 1 / 0)
         run_scan(scan_session, [str(uploads)], Silent())
-    [row] = run_scan(scan_session, [str(uploads)], Silent()).rows
+    [row] = run_scan(scan_session, [str(uploads)], Silent()).to_json_rows()
     assert row["outcome"] == "clear"
 
 

@@ -22,12 +22,13 @@ from scanner.adapters.declared_families import (
 from scanner.adapters.families import find_family
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model, known_families
-from scanner.scanning.judging import CheckpointExaminer
+from scanner.scanning.examiner import CheckpointExaminer
 from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file, triage_from_dict, with_listing
 from tests.conftest import NOON, Silent
+from tests.opening import open_session
 from tests.test_pipeline import enrol
 
 Shapes = dict[str, tuple[int, ...]]
@@ -275,7 +276,7 @@ def test_a_size_without_a_base_model_is_refused_by_name() -> None:
 
 @pytest.fixture
 def scan_session(settings: Settings) -> Iterator[ScanSession]:
-    opened = ScanSession(settings, clock=lambda: NOON)
+    opened = open_session(settings, clock=lambda: NOON)
     yield opened
     opened.close()
 
@@ -292,8 +293,12 @@ def test_a_scan_fails_what_it_must_not_draw(
     )
     written(folder / "shared.safetensors", KLEIN_ATTENTION)
     written(folder / "video.safetensors", LTX)
-    monkeypatch.setattr(CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded"))
-    rows = {row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).rows}
+    monkeypatch.setattr(
+        CheckpointExaminer, "sampler_for", lambda *_: pytest.fail("no base model may be loaded")
+    )
+    rows = {
+        row["file"]: row for row in run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
+    }
     assert {row["outcome"] for row in rows.values()} == {"failed"}
     assert "family not supported: Chroma" in rows["chroma.safetensors"]["reason"]
     assert "family not supported: Flux.2 Klein 4B" in rows["klein.safetensors"]["reason"]
@@ -314,11 +319,13 @@ def test_the_same_bytes_listed_for_another_base_are_judged_by_their_own_listing(
             return replace(listing_from_dict(record), base_model=base_model)
 
         monkeypatch.setattr("scanner.scanning.pipeline.listing_from_dict", changed)
-        [row] = run_scan(scan_session, [str(folder)], Silent()).rows
+        [row] = run_scan(scan_session, [str(folder)], Silent()).to_json_rows()
         return str(row["reason"])
 
     monkeypatch.setattr(
-        CheckpointExaminer, "sampler_for", lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn"))
+        CheckpointExaminer,
+        "sampler_for",
+        lambda *_: (_ for _ in ()).throw(NotScannable("was to be drawn")),
     )
     assert listed("SD 1.5") == "was to be drawn"
     refused = listed("SDXL 1.0")

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 
 from scanner.miniature.world import BASE_MODEL
 from scanner.sampling.prompt_safety import NEGATIVE_PROMPT
-from scanner.scanning.judging import CheckpointExaminer
+from scanner.scanning.examiner import CheckpointExaminer
 
 IMAGES, STEPS, GUIDANCE = 16, 30, 2.5
 

@@ -29,10 +29,11 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Inventory, inventory
 from benchmarks.likeness.plain_way import IMAGES, STEPS, Plain, plain_way
 from face_index.faces.face import Prototypes
+from scanner.factories import open_examiner
+from scanner.identification.policy import Policy
 from scanner.sampling.prompt_safety import usable_triggers
 from scanner.sampling.trigger_search import candidate_words
-from scanner.scanning.examination import Policy
-from scanner.scanning.judging import CheckpointExaminer, SamplingRequest, examiner_from
+from scanner.scanning.examiner import CheckpointExaminer, SamplingRequest
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
@@ -82,7 +83,7 @@ def judge_all(
             print(f"missing: {name}")
             continue
         started = time.monotonic()
-        record = examiner.judge(task_of(path)).record
+        record = examiner.examine(task_of(path)).verdict.to_json()
         seconds = time.monotonic() - started
         found = {
             outcome: tuple(
@@ -173,7 +174,7 @@ def main() -> int:
     templates: list[tuple[str, Prototypes]] = []
     for size in options.galleries:
         templates = templates_of(whole.registered, size)
-        examiner = examiner_from(settings, templates, 1, Policy())
+        examiner = open_examiner(settings, Policy(), templates, 1)
         rows = judge_all(examiner, whole, folder, f"{size:,} identities", only)
         told = summary(rows)
         print_table(size, told)
@@ -203,8 +204,8 @@ def main() -> int:
         chosen = [one for one in whole.trained if only is None or one.name in only][
             :: options.plain
         ]
-        examiner = examiner_from(
-            settings, templates_of(whole.registered, options.galleries[0]), 1, Policy()
+        examiner = open_examiner(
+            settings, Policy(), templates_of(whole.registered, options.galleries[0]), 1
         )
         plain = {
             one.name: plain_way(examiner, folder / f"{one.name}.safetensors", one.trigger)

@@ -21,22 +21,24 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
 from face_index.faces.face import unit
 from scanner.errors import NotScannable
-from scanner.identification.intervals import CONFIRMATION, estimate
+from scanner.identification.faces import FaceFinder
+from scanner.identification.intervals import estimate
+from scanner.identification.policy import CONFIRMATION, Policy
 from scanner.sampling.base_models import choose_base_model
-from scanner.sampling.draw import Shot, Studio
+from scanner.factories import open_examiner
 from scanner.sampling.plans import plan_samples
-from scanner.scanning.examination import Policy
-from scanner.scanning.judging import CheckpointExaminer, examiner_from
+from scanner.scanning.examiner import CheckpointExaminer
+from scanner.scanning.observations import ObservedSample, SampleObserver
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
 
 FURTHER = 72
 
 
-def shots_of(examiner: CheckpointExaminer, one: Trained, path: Path) -> list[Shot]:
+def samples_of(examiner: CheckpointExaminer, one: Trained, path: Path) -> list[ObservedSample]:
     triage = triage_file(path)
     sampler = examiner.sampler_for(choose_base_model(triage.family, None))
-    studio = Studio(sampler, examiner.reader, examiner.pack.bar)
+    observer = SampleObserver(sampler, FaceFinder(examiner.reader, examiner.pack.bar))
     trigger = f"{one.trigger} person"
     with sampler.adapter(path, triage.kind):
         plans = plan_samples(
@@ -46,22 +48,24 @@ def shots_of(examiner: CheckpointExaminer, one: Trained, path: Path) -> list[Sho
             CONFIRMATION.per_look * CONFIRMATION.looks + FURTHER,
             0,
         )
-        return studio.shoot(plans, with_controls=False)
+        return observer.observe(plans, with_controls=False)
 
 
 def looked_at(
-    shots: list[Shot], template: Any, possible: float, match: float
+    samples: list[ObservedSample], template: Any, possible: float, match: float
 ) -> dict[str, Any] | None:
     """When the rule stops, what it says then and at the end of the budget, and whether the interval was right."""
-    policy = shots[: CONFIRMATION.per_look * CONFIRMATION.looks]
-    further = [shot.face.embedding for shot in shots[len(policy) :] if shot.face is not None]
+    whole = samples[: CONFIRMATION.per_look * CONFIRMATION.looks]
+    further = [sample.face.embedding for sample in samples[len(whole) :] if sample.face is not None]
     stopped: dict[str, Any] | None = None
     for look in range(1, CONFIRMATION.looks + 1):
-        faces = [shot for shot in policy[: look * CONFIRMATION.per_look] if shot.face is not None]
+        faces = [
+            sample for sample in whole[: look * CONFIRMATION.per_look] if sample.face is not None
+        ]
         if len(faces) < 4 or len(further) < 20:
             continue
-        rows = np.stack([shot.face.embedding for shot in faces if shot.face is not None])
-        told = estimate(rows, template, CONFIRMATION, np.array([shot.quality for shot in faces]))
+        rows = np.stack([sample.face.embedding for sample in faces if sample.face is not None])
+        told = estimate(rows, template, CONFIRMATION, np.array([sample.weight for sample in faces]))
         side = (
             "above"
             if told.interval[0] >= match
@@ -90,12 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     whole, folder = inventory("held-out"), folder_of("held-out")
     templates = templates_of(whole.registered, options.gallery)
-    examiner = examiner_from(
-        Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu"),
-        templates,
-        1,
-        Policy(),
-    )
+    settings = Settings(home=Path(".bench/home"), face_pack="miniature", device="cpu")
+    examiner = open_examiner(settings, Policy(), templates, 1)
     found = []
     people = [
         one
@@ -104,18 +104,21 @@ def main() -> None:
     ]
     for one in track(people, "whole budgets"):
         try:
-            shots = shots_of(examiner, one, folder / f"{one.name}.safetensors")
+            samples = samples_of(examiner, one, folder / f"{one.name}.safetensors")
         except NotScannable as error:
             print(one.name, error)
             continue
-        vectors = [shot.face.embedding for shot in shots if shot.face is not None]
+        vectors = [sample.face.embedding for sample in samples if sample.face is not None]
         if not vectors:
             continue
         probe = unit(np.mean(vectors, axis=0))
         closest = examiner.snapshot.closest(probe)[0].identity_id
         limits = examiner.snapshot.thresholds_of(closest)
         told = looked_at(
-            shots, examiner.snapshot.gallery.vector_of(closest, probe), limits.possible, limits.match
+            samples,
+            examiner.snapshot.gallery.vector_of(closest, probe),
+            limits.possible,
+            limits.match,
         )
         if told is not None:
             found.append({"name": one.name, **told})

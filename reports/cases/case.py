@@ -58,7 +58,7 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """Something that happened to a listing. `at` is UTC, ISO 8601; `what` a word of crawlers.sweeps.events or "seen"."""
+    """Something that happened to a listing. `at` is UTC, ISO 8601; `what` a word of crawlers.events or "seen"."""
 
     at: str
     what: str
@@ -168,7 +168,7 @@ class SightedImage:
         faces: how many it shows.
         score: cosine of its closest face to the person's template.
         in_mean: that face is one of those whose mean gave the case's score.
-        says: where the file says it comes from: what about (see crawlers.captures.images.provenance) and what.
+        says: where the file says it comes from: what about (see crawlers.saved.provenance) and what.
     """
 
     sha256: str
@@ -337,7 +337,7 @@ class Case:
         control_score: the same mean over the controls, None if they show no face.
         lift: score minus control score.
         log10_lr: log10 of the score's likelihood ratio, None where no genuine scores were calibrated.
-        status: "draft" until a named reviewer decides; see reports.cases.review.
+        status: "draft" until a named reviewer decides; see reports.review.
         concentration: length of the mean of the faces' unit vectors, 1 if all are one face.
         runner_up: score of the next identity.
         share: of the samples with a face, those that show this one face, 0 to 1.
