@@ -113,7 +113,7 @@ def ask(world: World) -> None:
         world.keep(name, *name.split())
     capture = json.loads(world.printed["captures list"])["captures"][0]["capture_id"]
     world.keep("captures show", "captures", "show", capture)
-    world.keep("summary", "summary", "--month", "2026-11")
+    world.keep("summary", "summary")
     out = world.files / "verdicts.csv"
     world.keep("export", "export", out)
     world.printed["export.csv"] = out.read_bytes().decode("utf-8-sig")

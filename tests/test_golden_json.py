@@ -29,11 +29,11 @@ RECORDS = {
     "crawl.capture_images": ("picture", "provenance"),
     "crawl.listings": ("record",),
 }
-# Of the machine, of installed libraries and of how busy the machine was: only there, not the same.
-OF_THE_MACHINE = ("versions", "environment", "seconds")
+# Of the machine, of its libraries, of how busy it was and of the day: only there, not the same.
+OF_THE_MACHINE = ("versions", "environment", "seconds", "month")
 CHANGING = re.compile(
-    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|\+00:00)?)|(?P<scan>\d{8}-\d{6}-[0-9a-f]{6})"
-    r"|\b(?P<hex>[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16}|[0-9a-f]{8})\b"
+    r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|\+00:00)?|(?<=on )\d{4}-\d\d-\d\d)|(?P<scan>\d{8}-\d{6}-[0-9a-f]{6})"
+    r"|(?<![\w.])(?P<hex>[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})\b"
 )
 TOLERANCE = 0.005
 
