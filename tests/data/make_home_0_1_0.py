@@ -11,7 +11,8 @@ them, sd-parsers, is no dependency of later versions:
 Everybody in it is drawn (the miniature world), and the master key belongs to this home only. The weights that are scanned
 ship with the program and are not stored again: the checkpoint store of the home is emptied. Keys, ids and times differ at
 each run; the tests compare later versions with what 0.1.0 printed (printed.json), not with fixed values. The archive is
-packed the same way each time: sorted names, no times, no owners.
+packed the same way each time: sorted names, no times, no owners. The bundle says on which kind of machine it was made, its
+name servers among it.
 """
 
 from __future__ import annotations
