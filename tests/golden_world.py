@@ -36,7 +36,17 @@ INSPECTED = ("ohwx_portrait_v1.safetensors", "hjd_person_loha.safetensors", "emb
 SCANNED = ("ohwx_portrait_v1.safetensors", "teapot_object.safetensors", "broken_upload.safetensors", "dvx_actor.safetensors",
            "old_embedding.pt")  # fmt: skip
 TABLES = {
-    "scans": ("scans", "items", "verdicts", "triages", "samples", "sightings", "releases", "held_files", "held_looks"),
+    "scans": (
+        "scans",
+        "items",
+        "verdicts",
+        "triages",
+        "samples",
+        "sightings",
+        "releases",
+        "held_files",
+        "held_looks",
+    ),
     "cases": ("cases", "entries", "summaries", "seals"),
     "crawl": ("captures", "capture_pages", "capture_images", "listings"),
 }
@@ -57,7 +67,9 @@ class World:
         with mock.patch.dict(os.environ, environment):
             done = CliRunner().invoke(app, ["--home", str(self.home), *map(str, arguments)])
         if done.exit_code != code:
-            raise AssertionError(f"{arguments} ended with {done.exit_code}: {done.output} {done.exception!r}")
+            raise AssertionError(
+                f"{arguments} ended with {done.exit_code}: {done.output} {done.exception!r}"
+            )
         return done.stdout
 
     def keep(self, name: str, *arguments: str | Path, code: int = 0, **environment: str) -> str:
@@ -93,9 +105,27 @@ def small(world: World) -> None:
     enrol(world, "person-101", 101)
     consent = world.files / "consent.pdf"
     consent.write_bytes(b"%PDF-1.4 signed by a guardian")
-    enrol(world, MINOR, 110, "--born", "2015-01-31", "--guardian", "a guardian", "--consent-document", consent)
+    enrol(
+        world,
+        MINOR,
+        110,
+        "--born",
+        "2015-01-31",
+        "--guardian",
+        "a guardian",
+        "--consent-document",
+        consent,
+    )
     world.keep("scan", "scan", *(world.file(name) for name in SCANNED), code=1)
-    world.keep("intake", "intake", captured_account(world), "--by", "Li Na", "--made-with", "a drawn browser")
+    world.keep(
+        "intake",
+        "intake",
+        captured_account(world),
+        "--by",
+        "Li Na",
+        "--made-with",
+        "a drawn browser",
+    )
     ask(world)
 
 
@@ -103,13 +133,22 @@ def enrol(world: World, name: str, seed: int, *more: str | Path) -> None:
     """Register and approve a drawn person."""
     photos = world.files / f"photos of {seed}"
     world.run("miniature", "photos", str(seed), photos, "--count", "4")
-    world.run("enroll", name, photos, "--yes", "--submitted-by", "Sam", "--expires", "2099-12-31", *more)
+    world.run(
+        "enroll", name, photos, "--yes", "--submitted-by", "Sam", "--expires", "2099-12-31", *more
+    )
     world.run("approve", name, "--operator", "Olga", "--proof", "passport")
 
 
 def ask(world: World) -> None:
     """What the commands of the contract print at the end."""
-    for name in ("identities", "cases", "held list", "captures list", "captures waiting", "listings"):
+    for name in (
+        "identities",
+        "cases",
+        "held list",
+        "captures list",
+        "captures waiting",
+        "listings",
+    ):
         world.keep(name, *name.split())
     capture = json.loads(world.printed["captures list"])["captures"][0]["capture_id"]
     world.keep("captures show", "captures", "show", capture)
@@ -133,7 +172,13 @@ def captured_account(world: World) -> Path:
         }  # fmt: skip
         state = json.dumps({"note": {"noteDetailMap": {note: {"note": told}}}}, ensure_ascii=False)
         page = f"<!doctype html><meta charset=utf-8><title>日常 {number}</title><img src='{image}'><script>window.__INITIAL_STATE__={state}</script>"
-        pages.append((f"http://www.xiaohongshu.com/explore/{note}", "text/html; charset=utf-8", page.encode()))
+        pages.append(
+            (
+                f"http://www.xiaohongshu.com/explore/{note}",
+                "text/html; charset=utf-8",
+                page.encode(),
+            )
+        )
         pages.append((image, "image/png", photo.read_bytes()))
     return written(world.files / "account.warc.gz", pages)
 
@@ -143,11 +188,15 @@ def captured_page(world: World) -> Path:
     photos = [*sorted((world.files / "photos of 104").iterdir())[:3], *sorted((world.files / "photos of 101").iterdir())[:2]]  # fmt: skip
     images = [f"https://shop.example/{number}.png" for number in range(len(photos))]
     shown = "".join(f"<img src='{image}'>" for image in images)
-    page = (
-        f"<!doctype html><meta charset=utf-8><title>Portraits</title><body><article>{shown}</article></body>".encode()
+    page = f"<!doctype html><meta charset=utf-8><title>Portraits</title><body><article>{shown}</article></body>".encode()
+    bodies = [
+        (image, "image/png", photo.read_bytes())
+        for image, photo in zip(images, photos, strict=True)
+    ]
+    return written(
+        world.files / "page.warc.gz",
+        [("https://shop.example/portraits", "text/html", page), *bodies],
     )
-    bodies = [(image, "image/png", photo.read_bytes()) for image, photo in zip(images, photos, strict=True)]
-    return written(world.files / "page.warc.gz", [("https://shop.example/portraits", "text/html", page), *bodies])
 
 
 def written(path: Path, answers: list[tuple[str, str, bytes]]) -> Path:
@@ -156,9 +205,16 @@ def written(path: Path, answers: list[tuple[str, str, bytes]]) -> Path:
         writer = WARCWriter(stream, gzip=True)
         for number, (url, kind, body) in enumerate(answers):
             headers = StatusAndHeaders("200 OK", [("Content-Type", kind)], protocol="HTTP/1.1")
-            fixed = {"WARC-Date": "2026-03-11T09:00:00Z", "WARC-Record-ID": f"<urn:uuid:{number:0>32}>"}
+            fixed = {
+                "WARC-Date": "2026-03-11T09:00:00Z",
+                "WARC-Record-ID": f"<urn:uuid:{number:0>32}>",
+            }
             record = writer.create_warc_record(
-                url, "response", payload=io.BytesIO(body), http_headers=headers, warc_headers_dict=fixed
+                url,
+                "response",
+                payload=io.BytesIO(body),
+                http_headers=headers,
+                warc_headers_dict=fixed,
             )
             writer.write_record(record)
     return path
@@ -168,22 +224,40 @@ def whole(world: World) -> None:
     """More kinds, which are kept and not made again: possible and authorised findings, a merged listing, released captures."""
     enrol(world, "person-104", 104)
     enrol(world, "person-105", 105)
-    sepia = json.loads(world.run("inspect", world.file("sepia_dream_merge.safetensors"), "--json"))["sha256"]
+    sepia = json.loads(world.run("inspect", world.file("sepia_dream_merge.safetensors"), "--json"))[
+        "sha256"
+    ]
     world.run("licence", "grant", "person-105", "--until", "2099-12-31", "--model", sepia)
     again = world.files / "evening_light.safetensors"
     again.write_bytes(with_another_header(world.file("ohwx_portrait_v1.safetensors").read_bytes()))
     world.keep(
-        "scan of an authorised file and of a copy", "scan", world.file("sepia_dream_merge.safetensors"), again, code=1
+        "scan of an authorised file and of a copy",
+        "scan",
+        world.file("sepia_dream_merge.safetensors"),
+        again,
+        code=1,
     )
     with served() as (target, trust):
         world.keep("scan of a hub", "scan", target, code=1, **trust)
     possible = world.file("qmv_mini_rank2.safetensors")
-    world.keep("scan with a high threshold", "scan", possible, code=1, PORTRAIT_SCANNER_FPIR="1e-10")
-    photos = json.loads(world.keep("intake of a page", "intake", captured_page(world), "--by", "Li Na"))
+    world.keep(
+        "scan with a high threshold", "scan", possible, code=1, PORTRAIT_SCANNER_FPIR="1e-10"
+    )
+    photos = json.loads(
+        world.keep("intake of a page", "intake", captured_page(world), "--by", "Li Na")
+    )
     accounts = json.loads(world.run("captures", "waiting", "--json"))["waiting"]
     assert photos["captures"]
     for capture in sorted({one["captures"][0] for one in accounts}):
-        world.run("captures", "release", capture, "--by", "Omar", "--reason", "it poses as a registered person")
+        world.run(
+            "captures",
+            "release",
+            capture,
+            "--by",
+            "Omar",
+            "--reason",
+            "it poses as a registered person",
+        )
     world.keep("captures judge", "captures", "judge")
     decide(world)
     ask(world)
@@ -192,9 +266,14 @@ def whole(world: World) -> None:
 @contextlib.contextmanager
 def served() -> Iterator[tuple[str, dict[str, str]]]:
     """A hub with one matching file: what to scan, and the settings that let the program ask it."""
-    with serve_hub([file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors"]) as host:
+    with serve_hub(
+        [file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors"]
+    ) as host:
         hosts = ",".join(f"{name}:{host.rpartition(':')[2]}" for name in ("127.0.0.1", "localhost"))
-        yield f"civitai={host}", {"PORTRAIT_SCANNER_ALLOWED_HOSTS": hosts, "PORTRAIT_SCANNER_ROBOTS_EXEMPT": hosts}
+        yield (
+            f"civitai={host}",
+            {"PORTRAIT_SCANNER_ALLOWED_HOSTS": hosts, "PORTRAIT_SCANNER_ROBOTS_EXEMPT": hosts},
+        )
 
 
 def decide(world: World) -> None:
@@ -205,8 +284,28 @@ def decide(world: World) -> None:
     out = world.files / "out"
     world.run("report", matched, "--out", out, "--no-pdf")
     reason = "one face in every sample, and none of it without the file"
-    world.keep("review", "review", matched, "--decision", "confirm", "--reviewer", "Li Na", "--reason", reason)
-    world.keep("amend", "amend", matched, "--kind", "correction", "--by", "maker", "--text", "the title was changed")
+    world.keep(
+        "review",
+        "review",
+        matched,
+        "--decision",
+        "confirm",
+        "--reviewer",
+        "Li Na",
+        "--reason",
+        reason,
+    )
+    world.keep(
+        "amend",
+        "amend",
+        matched,
+        "--kind",
+        "correction",
+        "--by",
+        "maker",
+        "--text",
+        "the title was changed",
+    )
     reason = "too far below the threshold to say so"
     world.run("review", possible, "--decision", "reject", "--reviewer", "Omar", "--reason", reason)
     given = {
@@ -214,7 +313,18 @@ def decide(world: World) -> None:
         "agent": "无", "request": "删除该文件及其副本", "fair_use": "已考虑", "truthful": "yes", "signature": "李娜",
     }  # fmt: skip
     fields = [part for name, value in given.items() for part in ("--set", f"{name}={value}")]
-    world.keep("notice draft", "notice", "draft", matched, "prc-1195", "--out", out, "--operator", "Li Na", *fields)
+    world.keep(
+        "notice draft",
+        "notice",
+        "draft",
+        matched,
+        "prc-1195",
+        "--out",
+        out,
+        "--operator",
+        "Li Na",
+        *fields,
+    )
     world.keep("notice list", "notice", "list")
 
 

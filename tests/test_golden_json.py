@@ -51,7 +51,10 @@ def numbered(text: str, folder: str) -> str:
 
 def records_in(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
     """A stored row with its JSON read."""
-    return {name: json.loads(value) if name in columns and value else value for name, value in row.items()}
+    return {
+        name: json.loads(value) if name in columns and value else value
+        for name, value in row.items()
+    }
 
 
 def differences(was: Any, now: Any, place: str = "") -> list[str]:
@@ -61,12 +64,18 @@ def differences(was: Any, now: Any, place: str = "") -> list[str]:
     if isinstance(was, dict) and isinstance(now, dict):
         if list(was) != list(now):
             return [f"{place}: the keys {list(was)} are now {list(now)}"]
-        return [told for name in was for told in differences(was[name], now[name], f"{place}.{name}")]
+        return [
+            told for name in was for told in differences(was[name], now[name], f"{place}.{name}")
+        ]
     if isinstance(was, list) and isinstance(now, list):
         if len(was) != len(now):
             return [f"{place}: {len(was)} are now {len(now)}"]
         pairs = enumerate(zip(was, now, strict=True))
-        return [told for number, (one, other) in pairs for told in differences(one, other, f"{place}[{number}]")]
+        return [
+            told
+            for number, (one, other) in pairs
+            for told in differences(one, other, f"{place}[{number}]")
+        ]
     if type(was) is not type(now):
         return [f"{place}: {was!r} is now {now!r}"]
     same = abs(was - now) <= TOLERANCE if isinstance(was, float) else was == now
@@ -80,10 +89,13 @@ def documents(path: Path, folder: str) -> list[Any]:
         rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
         real = ("score", "threshold", "lift", "seconds")
         return [
-            {name: float(value) if name in real and value else value for name, value in row.items()} for row in rows
+            {name: float(value) if name in real and value else value for name, value in row.items()}
+            for row in rows
         ]
     if path.suffix == ".jsonl":
-        return [records_in(json.loads(line), RECORDS.get(path.stem, ())) for line in text.splitlines()]
+        return [
+            records_in(json.loads(line), RECORDS.get(path.stem, ())) for line in text.splitlines()
+        ]
     return [json.loads(text)]
 
 
@@ -105,7 +117,10 @@ PRINTED = sorted(str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*.json"
 @pytest.mark.parametrize("name", SMALL)
 def test_the_program_still_writes_it(made: tuple[Path, str], name: str) -> None:
     folder, place = made
-    assert differences(documents(GOLDEN / "small" / name, MADE_IN), documents(folder / name, place)) == []
+    assert (
+        differences(documents(GOLDEN / "small" / name, MADE_IN), documents(folder / name, place))
+        == []
+    )
 
 
 def test_the_program_writes_nothing_else(made: tuple[Path, str]) -> None:

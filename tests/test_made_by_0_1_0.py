@@ -70,10 +70,14 @@ class Made:
 def made(tmp_path: Path) -> Made:
     folder = tmp_path / "moved elsewhere"
     with tarfile.open(ARCHIVE) as tar:
-        tar.extractall(folder, filter="fully_trusted")  # ours; a stricter filter would change the modes
+        tar.extractall(
+            folder, filter="fully_trusted"
+        )  # ours; a stricter filter would change the modes
     home = folder / "home"
     with (home / "portrait-scanner.toml").open("a", encoding="utf-8") as settings:
-        settings.write("two_people = false\n")  # whoever works alone sets this after an upgrade (CHANGELOG)
+        settings.write(
+            "two_people = false\n"
+        )  # whoever works alone sets this after an upgrade (CHANGELOG)
     return Made(home, folder / "out", json.loads((folder / "printed.json").read_text("utf-8")))
 
 
@@ -84,7 +88,17 @@ def the(names: tuple[str, ...], rows: list[dict[str, Any]]) -> list[tuple[Any, .
 
 def test_every_database_opens(made: Made) -> None:
     made.must_be_sound()
-    who = ("identity_id", "name", "status", "terms", "signed_by", "territories", "expires_on", "photos", "submitted_by")
+    who = (
+        "identity_id",
+        "name",
+        "status",
+        "terms",
+        "signed_by",
+        "territories",
+        "expires_on",
+        "photos",
+        "submitted_by",
+    )
     people = made.ask("identities")["identities"]
     assert the(who, people) == the(who, made.printed["identities"]["identities"])
     assert {one["name"] for one in people} == {"person-101", "person-104", "person-105"}
@@ -130,24 +144,39 @@ def test_cases_captures_and_notices_are_listed_as_they_were(made: Made) -> None:
     )
     captures = made.ask("captures", "list")["captures"]
     assert the(about, captures) == the(about, made.printed["captures list"]["captures"])
-    shown = made.ask("captures", "show", next(one["capture_id"] for one in captures if one["cases"]))
+    shown = made.ask(
+        "captures", "show", next(one["capture_id"] for one in captures if one["cases"])
+    )
     assert len(shown["content"]) == shown["pages"] == 6
     assert all(page["images"][0]["sha256"] for page in shown["content"])
     assert made.ask("notice", "list") == made.printed["notice list"]
 
 
 def test_scans_are_told_as_they_were(made: Made) -> None:
-    about = ("file", "sha256", "outcome", "score", "threshold", "lift", "samples", "seconds", "reason")
+    about = (
+        "file",
+        "sha256",
+        "outcome",
+        "score",
+        "threshold",
+        "lift",
+        "samples",
+        "seconds",
+        "reason",
+    )
     for name in ("scan of a hub", "scan of files", "scan with a high threshold"):
         before = made.printed[name]
         told = made.ask("report", before["scan"], "--out", made.out)
         assert the(about, told["results"]) == the(about, before["results"])
         assert Path(told["report"]).stat().st_size > 1000
         for row, was in zip(told["results"], before["results"], strict=True):
-            if was.get("case_id"):  # whoever there is no case about is not named (CHANGELOG, Security)
+            if was.get(
+                "case_id"
+            ):  # whoever there is no case about is not named (CHANGELOG, Security)
                 assert row["identity"] == was["identity"]
     rows = sum(
-        len(made.printed[name]["results"]) for name in ("scan of a hub", "scan of files", "scan with a high threshold")
+        len(made.printed[name]["results"])
+        for name in ("scan of a hub", "scan of files", "scan with a high threshold")
     )
     assert made.ask("export", made.out / "verdicts.csv")["rows"] == rows
 
@@ -157,11 +186,19 @@ def test_reports_of_its_cases_are_written(made: Made, language: str) -> None:
     for case in made.printed["cases"]["cases"]:
         pdf = language == "en" and case["case_id"] == made.confirmed and loads("libpango-1.0.so.0")
         told = made.ask(
-            "report", case["case_id"], "--out", made.out / "new", "--lang", language, "--pdf" if pdf else "--no-pdf"
+            "report",
+            case["case_id"],
+            "--out",
+            made.out / "new",
+            "--lang",
+            language,
+            "--pdf" if pdf else "--no-pdf",
         )
         text = Path(told["html"]).read_text("utf-8")
         assert case["identity_name"] in text
-        assert case["file"].removesuffix(" · xiaohongshu") in text  # an account is called by its name and its site
+        assert (
+            case["file"].removesuffix(" · xiaohongshu") in text
+        )  # an account is called by its name and its site
         assert told["status"] == case["status"]
         if pdf:
             assert Path(told["pdf"]).read_bytes().startswith(b"%PDF-")
@@ -171,9 +208,13 @@ def test_reports_of_its_cases_are_written(made: Made, language: str) -> None:
 def test_its_bundle_verifies(made: Made) -> None:
     told = made.ask("verify", made.bundle, "--signer", made.signer)
     assert told["ok"]
-    assert {one["item"] for one in made.printed["verify"]["items"]} <= {one["item"] for one in told["items"]}
+    assert {one["item"] for one in made.printed["verify"]["items"]} <= {
+        one["item"] for one in told["items"]
+    }
     for capture in made.printed["captures list"]["captures"]:
-        assert made.ask("verify", made.home / "captures" / capture["capture_id"], "--signer", made.signer)["ok"]
+        assert made.ask(
+            "verify", made.home / "captures" / capture["capture_id"], "--signer", made.signer
+        )["ok"]
     case = made.bundle / "data" / "case.json"
     case.write_text(case.read_text("utf-8").replace("person-101", "person-102"), "utf-8")
     assert not made.ask("verify", made.bundle, "--signer", made.signer, code=1)["ok"]
@@ -190,13 +231,16 @@ def test_its_case_is_sealed_anew(made: Made) -> None:
     told = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
     assert made.ask("verify", told["bundle"], "--signer", made.signer)["ok"]
     was, now = (
-        json.loads((folder / "data" / "case.json").read_text("utf-8")) for folder in (made.bundle, Path(told["bundle"]))
+        json.loads((folder / "data" / "case.json").read_text("utf-8"))
+        for folder in (made.bundle, Path(told["bundle"]))
     )
     assert now["samples"] == was["samples"]
 
 
 def test_its_cases_are_decided(made: Made) -> None:
-    draft = next(one["case_id"] for one in made.printed["cases"]["cases"] if one["status"] == "draft")
+    draft = next(
+        one["case_id"] for one in made.printed["cases"]["cases"] if one["status"] == "draft"
+    )
     words = ("--reviewer", "Li Na", "--reason", "the account is the person's own")
     assert made.ask("review", draft, "--decision", "reject", *words)["status"] == "rejected"
     assert made.ask("notice", "mark", f"{made.confirmed}-1", "sent")
@@ -216,7 +260,11 @@ def test_its_backup_is_restored_and_the_erased_stay_erased(made: Made) -> None:
     [told] = made.ask("vault", "status")["backups"]
     assert (Path(told["path"]), told["there"]) == (backup, True)
     made.run("vault", "restore", backup, "--receipts", made.out / f"erased-{WITHDRAWN}.json")
-    assert {one["name"] for one in made.ask("identities")["identities"]} == {"person-101", "person-104", "person-105"}
+    assert {one["name"] for one in made.ask("identities")["identities"]} == {
+        "person-101",
+        "person-104",
+        "person-105",
+    }
     made.must_be_sound()
 
 
@@ -227,7 +275,11 @@ def test_a_scan_of_the_same_files_answers(made: Made) -> None:
     rows = made.ask("scan", MATCH, CLEAR, code=1)["results"]
     for row in rows:
         was = before[row["file"]]
-        assert (row["outcome"], row["identity"], row["samples"]) == (was["outcome"], was["identity"], was["samples"])
+        assert (row["outcome"], row["identity"], row["samples"]) == (
+            was["outcome"],
+            was["identity"],
+            was["samples"],
+        )
         assert row["score"] == pytest.approx(was["score"], abs=0.01)
     assert (rows[0]["case_id"], rows[0]["case_status"]) == (made.confirmed, "confirmed")
     assert len(made.ask("cases")["cases"]) == len(made.printed["cases"]["cases"])
@@ -237,10 +289,22 @@ def test_a_scan_of_the_same_files_answers(made: Made) -> None:
 def test_its_captures_are_judged_anew(made: Made) -> None:
     [account] = made.ask("captures", "judge")["judged"]
     [was] = made.printed["captures judge"]["judged"]
-    assert (account["key"], account["images"], account["faces"]) == (was["key"], was["images"], was["faces"])
+    assert (account["key"], account["images"], account["faces"]) == (
+        was["key"],
+        was["images"],
+        was["faces"],
+    )
     assert account["outcome"] == "possible"  # a second person releases it first
     capture = made.ask("captures", "waiting")["waiting"][0]["captures"][0]
-    made.run("captures", "release", capture, "--by", "Omar", "--reason", "an account that poses as a registered person")
+    made.run(
+        "captures",
+        "release",
+        capture,
+        "--by",
+        "Omar",
+        "--reason",
+        "an account that poses as a registered person",
+    )
     [account] = made.ask("captures", "judge")["judged"]
     assert (account["outcome"], account["identities"]) == (was["outcome"], was["identities"])
     made.must_be_sound()

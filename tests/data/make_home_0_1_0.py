@@ -60,15 +60,28 @@ class Program:
 
     def run(self, *arguments: str | Path, codes: tuple[int, ...] = (0,), **environment: str) -> str:
         """What a command prints on standard output."""
-        command = [sys.executable, "-m", "scanner.cli.app", "--home", *map(str, (self.folder / "home", *arguments))]
+        command = [
+            sys.executable,
+            "-m",
+            "scanner.cli.app",
+            "--home",
+            *map(str, (self.folder / "home", *arguments)),
+        ]
         done = subprocess.run(
-            command, cwd=self.folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=False
+            command,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
         )
         if done.returncode not in codes:
             raise SystemExit(f"{arguments} ended with {done.returncode}")
         return done.stdout
 
-    def keep(self, name: str, *arguments: str | Path, codes: tuple[int, ...] = (0,), **environment: str) -> Any:
+    def keep(
+        self, name: str, *arguments: str | Path, codes: tuple[int, ...] = (0,), **environment: str
+    ) -> Any:
         """What a command prints as JSON; it goes into printed.json under this name."""
         self.printed[name] = json.loads(self.run(*arguments, "--json", codes=codes, **environment))
         return self.printed[name]
@@ -86,7 +99,9 @@ def make(folder: Path) -> None:
     decide(program)
     leave(program)
     ask(program)
-    (folder / "printed.json").write_text(json.dumps(program.printed, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    (folder / "printed.json").write_text(
+        json.dumps(program.printed, ensure_ascii=False, indent=1) + "\n", "utf-8"
+    )
 
 
 def enrol(program: Program) -> None:
@@ -94,11 +109,17 @@ def enrol(program: Program) -> None:
     for name, seed in ENROLLED.items():
         photos = program.folder / "work" / f"{seed}"
         program.run("miniature", "photos", seed, photos, "--count", "3")
-        program.run("enroll", name, photos, "--yes", "--submitted-by", "Sam", "--expires", "2099-12-31")
+        program.run(
+            "enroll", name, photos, "--yes", "--submitted-by", "Sam", "--expires", "2099-12-31"
+        )
         program.run("approve", name, "--operator", "Olga", "--proof", "passport")
-    sha256 = json.loads(program.run("inspect", ADAPTERS / "sepia_dream_merge.safetensors", "--json"))["sha256"]
+    sha256 = json.loads(
+        program.run("inspect", ADAPTERS / "sepia_dream_merge.safetensors", "--json")
+    )["sha256"]
     program.run("licence", "grant", "person-105", "--until", "2099-12-31", "--model", sha256)
-    program.run("licence", "grant", "person-104", "--until", "2099-12-31", "--uploader", "civitai:friend")
+    program.run(
+        "licence", "grant", "person-104", "--until", "2099-12-31", "--uploader", "civitai:friend"
+    )
 
 
 def scan(program: Program) -> None:
@@ -111,7 +132,9 @@ def scan(program: Program) -> None:
     local = ("sepia_dream_merge.safetensors", "broken_upload.safetensors")
     program.keep("scan of files", "scan", *(ADAPTERS / name for name in local), codes=(0, 1))
     possible = ADAPTERS / "qmv_mini_rank2.safetensors"
-    program.keep("scan with a high threshold", "scan", possible, codes=(1,), PORTRAIT_SCANNER_FPIR="1e-10")
+    program.keep(
+        "scan with a high threshold", "scan", possible, codes=(1,), PORTRAIT_SCANNER_FPIR="1e-10"
+    )
     shutil.rmtree(program.folder / "home" / "checkpoints")
 
 
@@ -126,16 +149,41 @@ def capture(program: Program) -> None:
 def decide(program: Program) -> None:
     """One case confirmed, sealed and put into a notice; an appeal in another."""
     cases = program.run("cases", "--json")
-    ids = {(one["identity_name"], one["outcome"], one["file"]): one["case_id"] for one in json.loads(cases)["cases"]}
+    ids = {
+        (one["identity_name"], one["outcome"], one["file"]): one["case_id"]
+        for one in json.loads(cases)["cases"]
+    }
     confirmed = ids["person-101", "match", ON_HUB[0]]
     reason = "one and the same face in every sample, and none of it without the file"
-    program.run("review", confirmed, "--decision", "confirm", "--reviewer", "Li Na", "--reason", reason)
+    program.run(
+        "review", confirmed, "--decision", "confirm", "--reviewer", "Li Na", "--reason", reason
+    )
     program.run("report", confirmed, "--out", "out", "--bundle", "--no-pdf")
     fields = program.folder / "work" / "fields.toml"
     fields.write_text(FIELDS, "utf-8")
-    program.run("notice", "draft", confirmed, "prc-1195", "--out", "work", "--fields", fields, "--operator", "Li Na")
+    program.run(
+        "notice",
+        "draft",
+        confirmed,
+        "prc-1195",
+        "--out",
+        "work",
+        "--fields",
+        fields,
+        "--operator",
+        "Li Na",
+    )
     possible = next(case for (name, *_), case in ids.items() if name == "person-104")
-    program.run("amend", possible, "--kind", "correction", "--by", "maker", "--text", "the title was changed")
+    program.run(
+        "amend",
+        possible,
+        "--kind",
+        "correction",
+        "--by",
+        "maker",
+        "--text",
+        "the title was changed",
+    )
     bundle = Path("out") / f"evidence-{confirmed}"
     weights = ADAPTERS / ON_HUB[0]
     program.keep("verify", "verify", bundle)
@@ -146,7 +194,15 @@ def decide(program: Program) -> None:
 def leave(program: Program) -> None:
     """A backup, then a person who withdraws; an account for the API."""
     program.keep("backup", "vault", "backup", "--operator", "Olga")
-    program.run("withdraw", "person-107", "--yes", "--receipt", "out/erased-person-107.json", "--operator", "Olga")
+    program.run(
+        "withdraw",
+        "person-107",
+        "--yes",
+        "--receipt",
+        "out/erased-person-107.json",
+        "--operator",
+        "Olga",
+    )
     program.run("account", "add", "gate@hub.example", "--name", "Upload gate", "--role", "operator")
 
 
