@@ -427,7 +427,7 @@ class TestTries:
         taking.take_one(pages[3], "rita", login="rita@example.org")
         now = [utc_now()]
         scan_session = open_session(few, clock=lambda: now[0])
-        captures = Captures(scan_session.crawl, few.captures_path)
+        Captures(scan_session.crawl, few.captures_path)
 
         def asked(by: str) -> list[bool]:
             return [one.searched for one in judge_captures(scan_session, asker=by)]

@@ -21,11 +21,11 @@ from benchmarks.likeness.gallery import templates_of
 from benchmarks.likeness.inventory import Trained, inventory
 from face_index.faces.face import unit
 from scanner.errors import NotScannable
+from scanner.factories import open_examiner
 from scanner.identification.faces import FaceFinder
 from scanner.identification.intervals import estimate
 from scanner.identification.policy import CONFIRMATION, Policy
 from scanner.sampling.base_models import choose_base_model
-from scanner.factories import open_examiner
 from scanner.sampling.plans import plan_samples
 from scanner.scanning.examiner import CheckpointExaminer
 from scanner.scanning.observations import ObservedSample, SampleObserver

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from crawlers.captures.capture_store import CaptureRow, Captures
 from crawlers.captures.locks import alone, shared
@@ -77,7 +78,7 @@ class Intake:
         with suppress(CapturesBusy), alone(folder, wait_s=0):
             self.captures.tidy()
 
-    def __enter__(self) -> Intake:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -24,17 +24,17 @@ import numpy.typing as npt
 # differs in a bit from one call to the next. This mode (conditional numerical reproducibility) fixes the order.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-import torch  # noqa: E402  after the setting above
-from PIL import Image, PngImagePlugin  # noqa: E402
+import torch
+from PIL import Image, PngImagePlugin
 
-from scanner.adapters.cuda_graphs import compile_network, record  # noqa: E402
-from scanner.adapters.loading import Loaded, loaded_into  # noqa: E402
-from scanner.adapters.targets import DENOISERS, networks_of  # noqa: E402
-from scanner.errors import NotScannable, first_line  # noqa: E402
-from scanner.sampling.accelerators import Accelerators  # noqa: E402
-from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline  # noqa: E402
-from scanner.sampling.image_check import ImageCheck  # noqa: E402
-from scanner.sampling.plans import SamplePlan  # noqa: E402
+from scanner.adapters.cuda_graphs import compile_network, record
+from scanner.adapters.loading import Loaded, loaded_into
+from scanner.adapters.targets import DENOISERS, networks_of
+from scanner.errors import NotScannable, first_line
+from scanner.sampling.accelerators import Accelerators
+from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
+from scanner.sampling.image_check import ImageCheck
+from scanner.sampling.plans import SamplePlan
 
 log = logging.getLogger(__name__)
 

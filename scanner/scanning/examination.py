@@ -149,29 +149,37 @@ def _without_finding(
     if faces < policy.min_faces:
         return (
             Outcome.INCONCLUSIVE,
-            f"only {faces} of {len(seen.samples)} samples show a usable face, "
-            f"{policy.min_faces} are needed",
+            (
+                f"only {faces} of {len(seen.samples)} samples show a usable face, "
+                f"{policy.min_faces} are needed"
+            ),
         )
     if clear_reason is not None:
         return Outcome.CLEAR, clear_reason
     if seen.confirmation:
         return (
             Outcome.CLEAR,
-            "a face that screening took for somebody registered did not come again in "
-            f"{len(seen.confirmation)} full samples",
+            (
+                "a face that screening took for somebody registered did not come again in "
+                f"{len(seen.confirmation)} full samples"
+            ),
         )
     if closest is None:
         return (
             Outcome.CLEAR,
-            f"{faces} usable faces, a different one each time: "
-            "the file does not reproduce one person",
+            (
+                f"{faces} usable faces, a different one each time: "
+                "the file does not reproduce one person"
+            ),
         )
     possible = snapshot.thresholds_of(closest.identity_id).possible
     score, high = closest.estimate.score, closest.estimate.interval[1]
     return (
         Outcome.CLEAR,
-        f"the closest registered person scores {score:.2f}, "
-        f"at most {high:.2f} with more samples, under {possible:.2f}",
+        (
+            f"the closest registered person scores {score:.2f}, "
+            f"at most {high:.2f} with more samples, under {possible:.2f}"
+        ),
     )
 
 

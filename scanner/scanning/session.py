@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import Self
 
 from crawlers.http.transport import Transport
 from crawlers.hubs.catalog import HubRegistry
@@ -98,7 +99,7 @@ class ScanSession:
         self._snapshot: tuple[tuple[int, date], GallerySnapshot] | None = None
         self._search_keys: dict[str, str] = {}  # by snapshot id
 
-    def __enter__(self) -> ScanSession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
