@@ -21,7 +21,7 @@ from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.subjects import subjects_of
 from scanner.captures.tries import searches_on
-from scanner.cli.installation import examine_installation
+from scanner.cli.installation_checks import examine_installation
 from scanner.errors import ReleaseRefused
 from scanner.factories import utc_now
 from scanner.miniature.demo import register_world
