@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from scanner.cli.output import print_warning
+
 if TYPE_CHECKING:
     from crawlers.http.transport import Transport
     from crawlers.hubs.catalog import HubRegistry
@@ -116,6 +118,12 @@ def _check_home(home: Path) -> None:
     raise SettingsInvalid(f"the home {home} is no folder and cannot be made: {problem}")
 
 
+def _warn_of_new_home(home: Path) -> None:
+    """Warn where a store is made in a new folder; the vault has a warning of its own."""
+    if not home.exists():
+        print_warning(f"a new installation begins in {home}; is --home the right one?")
+
+
 @contextmanager
 def vault_of(settings: Settings) -> Iterator[Vault]:
     """The vault of a home."""
@@ -157,6 +165,7 @@ def scan_store_of(settings: Settings) -> Iterator[ScanStore]:
     """The scans and verdicts of a home."""
     from scanner.scanning.scan_store import ScanStore
 
+    _warn_of_new_home(settings.home)
     store = ScanStore(settings.scans_path)
     try:
         yield store
@@ -243,6 +252,7 @@ def crawl_session_of(settings: Settings, targets: Iterable[str]) -> Iterator[Cra
     from crawlers.sweeps.crawl_store import CrawlStore
     from scanner.network import allow_typed, open_hubs, open_transport
 
+    _warn_of_new_home(settings.home)
     transport, store = open_transport(settings), CrawlStore(settings.crawl_path)
     allow_typed(transport, targets)
     try:

@@ -48,9 +48,9 @@ def doctor(
         print_json(findings)
         return
     for title in _SECTIONS:
-        typer.secho(title.replace("_", " "), bold=True)
+        print_line(title.replace("_", " "), bold=True)
         for name, value in findings[title].items():
             print_line(f"  {name}: {value}")
-    typer.secho("missing", bold=True)
+    print_line("missing", bold=True)
     for sentence in findings["missing"] or ["nothing"]:
         print_line(f"  {sentence}")

@@ -12,7 +12,7 @@ import typer
 
 from scanner.cli.context import CrawlSession, crawl_session_of, settings_of
 from scanner.cli.options import JsonFlag
-from scanner.cli.output import print_json, print_table, visible
+from scanner.cli.output import print_json, print_line, print_table
 from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _print_history(session: CrawlSession, what: str, *, as_json: bool) -> None:
         print_json(history)
         return
     listing = history["listing"]
-    typer.secho(visible(f"{listing['title']}  {listing['url']}"), bold=True)
+    print_line(f"{listing['title']}  {listing['url']}", bold=True)
     facts = [*_listing_facts(history), *_history_facts(history)]
     print_table(["", ""], [[name, str(value)] for name, value in facts])
 

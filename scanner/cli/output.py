@@ -46,12 +46,17 @@ def visible(text: str) -> str:
     )
 
 
-def print_line(text: str, *, color: str | None = None, error: bool = False) -> None:
+def print_line(
+    text: str, *, color: str | None = None, bold: bool = False, error: bool = False
+) -> None:
     """A line on standard output, or on standard error.
 
-    Pages, files and hubs may have written parts of it.
+    Pages, files and hubs may have written parts of it. Typer leaves styles out of pipes.
     """
-    typer.secho(visible(text), err=error, fg=_allowed(color))
+    shown = visible(text)
+    if (color or bold) and not os.environ.get("NO_COLOR"):
+        shown = typer.style(shown, fg=color, bold=bold or None)
+    typer.echo(shown, err=error)
 
 
 def print_warning(text: str) -> None:
@@ -77,11 +82,6 @@ def print_gaps(gaps: Sequence[str]) -> None:
             f"not finished: {gap}. Listings may be missing there, and nothing is concluded "
             "from their absence; run the command again to have it asked for again."
         )
-
-
-def _allowed(color: str | None) -> str | None:
-    """The colour, unless NO_COLOR forbids it; typer itself leaves colours out of pipes."""
-    return None if os.environ.get("NO_COLOR") else color
 
 
 def console(*, error: bool = False, width: int | None = None) -> Console:
