@@ -19,7 +19,7 @@ from crawlers.captures.capture_store import Captures
 from face_index.vault import Submission
 from scanner.captures.subjects import subjects_of
 from scanner.captures.tries import searches_on
-from scanner.cli.installation import examine_installation
+from scanner.cli.installation_checks import examine_installation
 from scanner.clock import utc_now
 from scanner.errors import ReleaseRefused
 from scanner.factories import open_intake

@@ -17,7 +17,7 @@ from reports.documents.case_report import html_to_pdf, pdf_problem
 from reports.errors import FontMissing, PangoMissing, PdfUnavailable
 from reports.notices.drafting import draft_notice
 from reports.notices.rendering import printable
-from scanner.cli.installation import examine_installation
+from scanner.cli.installation_checks import examine_installation
 from scanner.settings import Settings
 from tests import needs
 from tests.cases import AT, make_case, reviewed

@@ -1,4 +1,4 @@
-"""`calibrate` and `evaluate`: how often a face pack errs, and thresholds that follow from it."""
+"""`calibrate`, `evaluate`: error rates of a face pack, and the thresholds that follow from them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import (
-    FacePackOption,
-    Flags,
-    JsonFlag,
-    LanguageOption,
-    UseOption,
-    check_language,
-    print_json,
-    progress_bar,
-    write_text_file,
-)
+from scanner.cli.context import reception_of, settings_of
+from scanner.cli.options import FacePackOption, JsonFlag, LanguageOption, check_language
+from scanner.cli.output import print_json, print_line, write_text_file
+from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
@@ -26,15 +19,18 @@ if TYPE_CHECKING:
     from face_index.gallery.calibration import Calibration
     from scanner.factories import Reception
 
+_FPIR = 0.001
+_GALLERY_SIZES = (10, 1_000, 100_000)
+
 OutOption = Annotated[
     Path | None, typer.Option(help="Where to write the HTML report; the JSON lies beside it.")
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command("calibrate")(calibrate)
-    app.command("evaluate")(evaluate)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands of this module to a panel."""
+    app.command("calibrate", rich_help_panel=panel)(calibrate)
+    app.command("evaluate", rich_help_panel=panel)(evaluate)
 
 
 def evaluate(
@@ -47,20 +43,18 @@ def evaluate(
     ],
     out: OutOption = None,
     face_pack: FacePackOption = None,
-    use: UseOption = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
-    """Measure a face pack's error rates on labelled photos and write the accuracy report."""
-    from scanner.factories import Reception
+    """Measure the error rates of a face pack on labelled photos.
 
+    The accuracy report is written as HTML and JSON.
+    """
     check_language(lang)
-    flags: Flags = context.obj
-    reception = Reception(flags.settings(face_pack=face_pack, use=use))
-    evaluation, _ = _measure(reception, source)
-    path = _write_report(reception, evaluation, source, out, lang)
-    reception.close()
-    _tell(evaluation, path, None, as_json)
+    with reception_of(settings_of(context, face_pack=face_pack)) as reception:
+        evaluation, _ = _measure(reception, source)
+        report = _write_report(reception, evaluation, source, out, lang)
+    _print_evaluation(evaluation, report, None, as_json=as_json)
 
 
 def calibrate(
@@ -77,39 +71,36 @@ def calibrate(
     ] = False,
     out: OutOption = None,
     face_pack: FacePackOption = None,
-    use: UseOption = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
-    """Fit thresholds and likelihood ratios for a face pack; scans use them from then on."""
+    """Fit the thresholds and likelihood ratios of a face pack.
+
+    Scans use them from then on.
+    """
+    from face_index.accuracy.evaluation import calibration_of
     from face_index.gallery.calibration import save_calibration
-    from scanner.factories import Reception
 
     check_language(lang)
     if (source is None) != gallery:
         raise typer.BadParameter(
             "give a folder of labelled photos, or --gallery", param_hint="SOURCE"
         )
-    flags: Flags = context.obj
-    reception = Reception(flags.settings(face_pack=face_pack, use=use))
-    version = reception.reader.version
-    target = reception.settings.calibrations_path / f"{version.sha256}.json"
-    if source is None:
-        calibration = _from_gallery(reception)
+    with reception_of(settings_of(context, face_pack=face_pack)) as reception:
+        version = reception.reader.version
+        target = reception.settings.calibrations_path / f"{version.sha256}.json"
+        if source is None:
+            calibration = _from_gallery(reception)
+        else:
+            evaluation, photos = _measure(reception, source)
+            description = f"{evaluation.subjects} persons in {source.name}"
+            calibration = calibration_of(photos, version.sha256, description)
+            report = _write_report(reception, evaluation, source, out, lang)
         save_calibration(target, calibration)
-        reception.close()
-        _tell_calibration(calibration, target, as_json)
-        return
-    from face_index.accuracy.evaluation import calibration_of
-
-    evaluation, read = _measure(reception, source)
-    calibration = calibration_of(
-        read, version.sha256, f"{evaluation.subjects} persons in {source.name}"
-    )
-    path = _write_report(reception, evaluation, source, out, lang)
-    save_calibration(target, calibration)
-    reception.close()
-    _tell(evaluation, path, (calibration, target), as_json)
+    if source is None:
+        _print_calibration(calibration, target, as_json=as_json)
+    else:
+        _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
 
 
 def _measure(reception: Reception, source: Path) -> tuple[Evaluation, ReadPhotos]:
@@ -148,58 +139,54 @@ def _write_report(
     from face_index.accuracy.document import ReportFacts, accuracy_document, accuracy_report
     from scanner.versions import library_versions
 
-    now = reception.clock()
-    facts = ReportFacts(
-        reception.pack, reception.reader.version, source.name, now, library_versions()
-    )
-    path = (
-        out
-        or reception.settings.reports_path
-        / f"accuracy-{reception.pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
-    )
+    now, pack = reception.clock(), reception.pack
+    facts = ReportFacts(pack, reception.reader.version, source.name, now, library_versions())
+    name = f"accuracy-{pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
+    path = out or reception.settings.reports_path / name
     document = accuracy_document(evaluation, facts)
-    write_text_file(
-        path.with_suffix(".json"), json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    )
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    write_text_file(path.with_suffix(".json"), text + "\n")
     write_text_file(path, accuracy_report(evaluation, facts, language))
     return path
 
 
-def _tell(
-    evaluation: Evaluation, path: Path, calibrated: tuple[Calibration, Path] | None, as_json: bool
+def _print_evaluation(
+    evaluation: Evaluation,
+    report: Path,
+    calibrated: tuple[Calibration, Path] | None,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         document = evaluation.to_document()
         del document["det"]
-        print_json(
-            {
-                "report": str(path),
-                "calibration": str(calibrated[1]) if calibrated else None,
-                **document,
-            }
-        )
+        calibration = str(calibrated[1]) if calibrated else None
+        print_json({"report": str(report), "calibration": calibration, **document})
         return
     typer.echo(
-        f"{evaluation.subjects} persons, {evaluation.photos} photos, {sum(evaluation.failures.values())} without a usable face."
+        f"{evaluation.subjects} persons, {evaluation.photos} photos, "
+        f"{sum(evaluation.failures.values())} without a usable face."
     )
     for point in evaluation.verification:
         typer.echo(
-            f"  FMR {point.stated:g}: threshold {point.threshold:.3f}, FNMR {point.false_negative.value:.4f}"
+            f"  FMR {point.stated:g}: threshold {point.threshold:.3f}, "
+            f"FNMR {point.false_negative.value:.4f}"
         )
     for point in evaluation.identification:
         typer.echo(
-            f"  FPIR {point.stated:g} stated, {point.false_positive.value:.4f} measured in a gallery of "
-            f"{evaluation.gallery_size}: threshold {point.threshold:.3f}, FNIR {point.false_negative.value:.4f}"
+            f"  FPIR {point.stated:g} stated, {point.false_positive.value:.4f} measured in a "
+            f"gallery of {evaluation.gallery_size}: threshold {point.threshold:.3f}, "
+            f"FNIR {point.false_negative.value:.4f}"
         )
     if evaluation.cllr is not None and evaluation.cllr_min is not None:
         typer.echo(f"  Cllr {evaluation.cllr:.4f}, at best {evaluation.cllr_min:.4f}")
-    typer.echo(f"Report: {path}")
+    print_line(f"Report: {report}")
     if calibrated:
-        _tell_calibration(*calibrated, as_json=False)
+        _print_calibration(*calibrated, as_json=False)
 
 
-def _tell_calibration(calibration: Calibration, path: Path, as_json: bool) -> None:
-    thresholds = {size: calibration.threshold(size, 0.001) for size in (10, 1_000, 100_000)}
+def _print_calibration(calibration: Calibration, path: Path, *, as_json: bool) -> None:
+    thresholds = {size: calibration.threshold(size, _FPIR) for size in _GALLERY_SIZES}
     if as_json:
         print_json(
             {
@@ -209,6 +196,6 @@ def _tell_calibration(calibration: Calibration, path: Path, as_json: bool) -> No
             }
         )
         return
-    told = ", ".join(f"{size:,} persons {threshold:.3f}" for size, threshold in thresholds.items())
-    typer.echo(f"Thresholds at FPIR 0.1 %: {told}.")
-    typer.echo(f"Calibration: {path}")
+    sizes = (f"{size:,} persons {threshold:.3f}" for size, threshold in thresholds.items())
+    typer.echo(f"Thresholds at FPIR 0.1 %: {', '.join(sizes)}.")
+    print_line(f"Calibration: {path}")

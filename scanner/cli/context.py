@@ -1,243 +1,279 @@
-"""What every command shares: flags to settings, tables, progress, JSON."""
+"""What a command works with: settings from its flags, and the stores and services it opens.
+
+Each function opens one thing for the duration of a with-block. Commands open nothing themselves.
+"""
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import getpass
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-import typer.core
+
+from scanner.cli.output import print_warning
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
+    from crawlers.http.transport import Transport
+    from crawlers.hubs.catalog import HubRegistry
+    from crawlers.sweeps.crawl_store import CrawlStore
+    from face_index.vault import Vault
+    from face_index.vault.logins import Login
+    from scanner.captures.intake import Intake
+    from scanner.captures.releases import Releases
+    from scanner.casework.service import CaseService
+    from scanner.factories import Reception
+    from scanner.scanning.held_files import HeldFiles
+    from scanner.scanning.scan_store import ScanStore
+    from scanner.scanning.session import ScanSession
     from scanner.settings import Settings
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-FacePackOption = Annotated[
-    str | None, typer.Option(help="A known face pack's name or a folder in InsightFace's layout.")
-]
-UseOption = Annotated[
-    str | None,
-    typer.Option(
-        help="commercial or research: checked against the face pack's licence.",
-        show_default="commercial",
-    ),
-]
-BaseModelOption = Annotated[
-    str | None, typer.Option(help="A diffusers folder, a single-file checkpoint or a hub id.")
-]
-
-
-LanguageOption = Annotated[str, typer.Option("--lang", help="en or zh-CN.")]
-OperatorOption = Annotated[
-    str | None, typer.Option(help="Who does this, for the audit log.", show_default="login name")
-]
-
-
-class Commands(typer.core.TyperGroup):
-    """Commands with what each does in full: no line of help ends in dots."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Click's own list, but for its length."""
-        rows = [
-            (name, self.commands[name].get_short_help_str(limit=400))
-            for name in self.list_commands(ctx)
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-
-def command_group(about: str, **more: Any) -> typer.Typer:
-    """A group of commands; plain help, since the pretty one takes a quarter of a second to load."""
-    return typer.Typer(
-        help=about, no_args_is_help=True, cls=Commands, rich_markup_mode=None, **more
-    )
+    from scanner.triage.minors import RegisteredMinors
+    from scanner.web.context import AppContext
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The global options that were given."""
+    """The global options that were given, before the command or behind it."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
+    debug: bool = False
+
+    def joined(self, more: Mapping[str, Any]) -> Flags:
+        """These flags and others; None stands for an option that was not given."""
+        settings = {
+            name: value
+            for name, value in more.items()
+            if name not in ("debug", "version") and value is not None
+        }
+        return Flags({**self.given, **settings}, debug=self.debug or bool(more.get("debug")))
 
     def settings(self, **more: Any) -> Settings:
-        """Settings from these flags, a command's own, the environment and the files."""
+        """Settings from these flags, a command's own options, the environment and the files.
+
+        Raises:
+            SettingsInvalid: a value is not valid, the home cannot be used, or the user has no name.
+        """
+        from scanner.errors import SettingsInvalid
         from scanner.settings import load_settings
 
-        return load_settings(
-            {**self.given, **{name: value for name, value in more.items() if value is not None}}
-        )
+        own = {name: value for name, value in more.items() if value is not None}
+        try:
+            settings = load_settings({**self.given, **own})
+        except (KeyError, OSError) as error:
+            if _has_user_name():
+                raise
+            raise SettingsInvalid(
+                f"this system has no name for the user id {os.getuid()}; set "
+                "PORTRAIT_SCANNER_OPERATOR, or operator in portrait-scanner.toml, to the name "
+                "that the audit log is to hold"
+            ) from error
+        _check_home(settings.home)
+        return settings
+
+    def as_arguments(self) -> list[str]:
+        """These flags as arguments for another process of this program."""
+        given = ((name, value) for name, value in self.given.items() if value is not None)
+        return [part for name, value in given for part in (f"--{name}", str(value))]
 
 
-def visible(text: str) -> str:
-    """Text of strangers as a terminal may have it: no control, escape or direction marks, which could forge what is read."""
-    import unicodedata
-
-    if text.isascii() and text.isprintable():
-        return text
-    hidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(sign) in hidden else sign
-        for sign in text
-    )
+def flags_of(context: typer.Context) -> Flags:
+    """The global options of a command."""
+    flags: Flags = context.obj
+    return flags
 
 
-def check_language(language: str) -> None:
-    """Raise typer.BadParameter unless reports and messages exist in that language."""
-    if language not in ("en", "zh-CN"):
-        raise typer.BadParameter(f"{language!r} is not one of en, zh-CN", param_hint="--lang")
+def settings_of(context: typer.Context, **more: Any) -> Settings:
+    """A command's settings: its global options and `more`, in which None stands for not given."""
+    return flags_of(context).settings(**more)
 
 
-def day_of(text: str, option: str) -> date:
-    """A date from the command line; raises typer.BadParameter."""
+def _has_user_name() -> bool:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a date like 2028-01-31", param_hint=option
-        ) from None
+        return bool(getpass.getuser())
+    except (ImportError, KeyError, OSError):
+        return False
 
 
-# Names and ids are copied from the screen into the next command: a terminal may break a line, a table must not.
-TABLE_WIDTH = 2_000
+def _check_home(home: Path) -> None:
+    """Raise SettingsInvalid where no installation can be: a mistyped --home gives one sentence."""
+    from scanner.errors import SettingsInvalid
+
+    try:
+        if home.is_dir():
+            return
+        parent = next(folder for folder in home.absolute().parents if folder.exists())
+        if home.exists() or not parent.is_dir():
+            problem = f"{home if home.exists() else parent} is a file"
+        elif not os.access(parent, os.W_OK):
+            problem = f"{parent} may not be written to"
+        else:
+            return
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    raise SettingsInvalid(f"the home {home} is no folder and cannot be made: {problem}")
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A plain table on standard output."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
-    for title in titles:
-        table.add_column(title, no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(visible(cell)) for cell in row))
-    Console(width=TABLE_WIDTH).print(table)
-
-
-def counted(number: int, thing: str) -> str:
-    """A number with its word, in the singular for one."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
-def print_json(document: Mapping[str, Any]) -> None:
-    """One JSON object on standard output."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
-
-
-class ProgressObserver:
-    """Draws steps as a progress bar on standard error (scanner.scanning.scan.Observer)."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def step(self, done: int, total: int | None, doing: str) -> None:
-        self._progress.update(
-            self._task, completed=done, total=total, description=visible(doing[:60])
-        )
+def _warn_of_new_home(home: Path) -> None:
+    """Warn where a store is made in a new folder; the vault has a warning of its own."""
+    if not home.exists():
+        print_warning(f"a new installation begins in {home}; is --home the right one?")
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[ProgressObserver]:
-    """A progress bar on standard error for the duration of a with-block."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-    from rich.text import Text
+def vault_of(settings: Settings) -> Iterator[Vault]:
+    """The vault of a home."""
+    from scanner.factories import open_vault
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield ProgressObserver(progress, progress.add_task(title, total=None))
-
-
-@contextmanager
-def transfer_bar() -> Iterator[TransferObserver]:
-    """A progress bar of bytes on standard error for the duration of a with-block."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield TransferObserver(progress, progress.add_task("", total=None))
-
-
-class TransferObserver:
-    """Draws one download after another (crawlers.checkpoints.download.Progress)."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def begin(self, name: str) -> None:
-        """The next file; its bytes are counted from nothing."""
-        self._progress.reset(self._task, description=visible(name[:50]))
-
-    def __call__(self, have: int, total: int | None) -> None:
-        self._progress.update(self._task, completed=have, total=total)
-
-
-def print_gaps(gaps: Sequence[str]) -> None:
-    """Say on standard error why listings may be missing, and what to do about it."""
-    for gap in gaps:
-        typer.secho(
-            f"not finished: {visible(gap)}. Listings may be missing there, and nothing is concluded "
-            "from their absence; run the command again to have it asked for again.",
-            err=True,
-            fg="yellow",
-        )
-
-
-def new_file(path: Path) -> None:
-    """Raise typer.BadParameter if something is there already: evidence is not overwritten."""
-    if path.exists():
-        raise typer.BadParameter(
-            f"{path} exists already; nothing was overwritten", param_hint="FILE"
-        )
-
-
-def write_text_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    vault = open_vault(settings)
     try:
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
+        yield vault
     finally:
-        partial.unlink(missing_ok=True)
+        vault.close()
+
+
+@contextmanager
+def reception_of(settings: Settings) -> Iterator[Reception]:
+    """The vault with a face pack, for commands that read photos."""
+    from scanner.factories import Reception
+
+    reception = Reception(settings)
+    try:
+        yield reception
+    finally:
+        reception.close()
+
+
+@contextmanager
+def case_service_of(settings: Settings) -> Iterator[CaseService]:
+    """Cases, their evidence and the vault."""
+    from scanner.casework.service import CaseService
+
+    service = CaseService(settings)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+@contextmanager
+def scan_store_of(settings: Settings) -> Iterator[ScanStore]:
+    """The scans and verdicts of a home."""
+    from scanner.scanning.scan_store import ScanStore
+
+    _warn_of_new_home(settings.home)
+    store = ScanStore(settings.scans_path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def scan_session_of(settings: Settings) -> Iterator[ScanSession]:
+    """Everything that a scan needs.
+
+    It is closed only where the block ends well: closing waits for the workers, and after Ctrl-C
+    or an error one of them may still be sampling. The process ends then, and a scan goes on from
+    what its store holds.
+    """
+    from scanner.scanning.session import ScanSession
+
+    session = ScanSession(settings)
+    yield session
+    session.close()
+
+
+@contextmanager
+def intake_of(settings: Settings) -> Iterator[Intake]:
+    """The captures of a home."""
+    from scanner.captures.intake import Intake
+
+    intake = Intake(settings)
+    try:
+        yield intake
+    finally:
+        intake.close()
+
+
+@contextmanager
+def releases_of(intake: Intake) -> Iterator[Releases]:
+    """Captures that wait for a second person, and the decisions about them."""
+    from scanner.captures.releases import Releases
+
+    with scan_store_of(intake.settings) as scan_store:
+        yield Releases(intake.captures, scan_store, intake.vault)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFilesSession:
+    """Files that name a registered minor, with what a command needs to list and decide.
+
+    Attributes:
+        login: of whoever runs the command; empty where one login may decide twice.
+    """
+
+    held: HeldFiles
+    minors: RegisteredMinors
+    vault: Vault
+    login: Login
+
+
+@contextmanager
+def held_files_of(settings: Settings) -> Iterator[HeldFilesSession]:
+    """The files of a home that are never sampled because they name a registered minor."""
+    from scanner.factories import utc_now
+    from scanner.scanning.held_files import HeldFiles
+    from scanner.triage.minors import RegisteredMinors
+
+    with vault_of(settings) as vault, scan_store_of(settings) as scan_store:
+        minors = RegisteredMinors(vault, utc_now)
+        login = vault.login if settings.two_people else ()
+        yield HeldFilesSession(HeldFiles(scan_store, vault), minors, vault, login)
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlSession:
+    """What a crawling command works with."""
+
+    settings: Settings
+    transport: Transport
+    hubs: HubRegistry
+    store: CrawlStore
+
+
+@contextmanager
+def crawl_session_of(settings: Settings, targets: Iterable[str]) -> Iterator[CrawlSession]:
+    """The crawl store, the HTTP client and the hubs; hosts that the user typed are allowed."""
+    from crawlers.sweeps.crawl_store import CrawlStore
+    from scanner.network import allow_typed, open_hubs, open_transport
+
+    _warn_of_new_home(settings.home)
+    transport, store = open_transport(settings), CrawlStore(settings.crawl_path)
+    allow_typed(transport, targets)
+    try:
+        yield CrawlSession(settings, transport, open_hubs(settings, transport), store)
+    finally:
+        transport.close()
+        store.close()
+
+
+@contextmanager
+def app_context_of(settings: Settings) -> Iterator[AppContext]:
+    """The accounts and stores of the web app."""
+    from scanner.web.context import AppContext
+
+    app_context = AppContext(settings)
+    try:
+        yield app_context
+    finally:
+        app_context.close()
+
+
+def this_program(flags: Flags) -> list[str]:
+    """The command that starts this program again with the same global options."""
+    return [sys.executable, "-m", "scanner.cli.app", *flags.as_arguments()]

@@ -1,25 +1,28 @@
-"""`verify`, `revocations`, `reproduce`, `timestamp`: what a stranger, an opponent or a court does with a bundle."""
+"""`verify`, `revocations`, `reproduce`, `timestamp`: evidence bundles, checked by anybody."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import (
-    BaseModelOption,
-    FacePackOption,
-    Flags,
-    JsonFlag,
-    print_json,
-    print_table,
-    progress_bar,
-    write_text_file,
-)
+from scanner.cli.context import case_service_of, settings_of
+from scanner.cli.options import BaseModelOption, FacePackOption, JsonFlag, SignerOption
+from scanner.cli.output import print_error, print_json, print_line, print_table, write_text_file
+from scanner.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography.x509 import Certificate
+
+    from reports.verify_bundle import Item
+    from scanner.casework.reproduction import Reproduction
 
 BundleArgument = Annotated[
     Path,
@@ -29,19 +32,17 @@ BundleArgument = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command("verify")(verify)
-    app.command("revocations")(revocations)
-    app.command("reproduce")(reproduce)
-    app.command("timestamp")(timestamp)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands of this module to a panel."""
+    app.command("verify", rich_help_panel=panel)(verify)
+    app.command("revocations", rich_help_panel=panel)(revocations)
+    app.command("reproduce", rich_help_panel=panel)(reproduce)
+    app.command("timestamp", rich_help_panel=panel)(timestamp)
 
 
 def verify(
     bundle: BundleArgument,
-    signer: Annotated[
-        str | None, typer.Option(help="Fingerprint of the key that must have signed it.")
-    ] = None,
+    signer: SignerOption = None,
     tsa_root: Annotated[
         list[Path] | None,
         typer.Option(help="PEM file of roots that timestamps must chain to.", exists=True),
@@ -54,21 +55,15 @@ def verify(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check everything in an evidence bundle, offline; exit code 0 only when everything holds, 1 otherwise."""
-    from cryptography.x509 import load_pem_x509_certificates
+    """Check everything in an evidence bundle, offline.
 
-    from reports.verify_bundle import verify as check
+    The exit code is 0 only if everything holds, and 1 otherwise.
+    """
+    from reports.verify_bundle import verify as verify_bundle
 
+    roots = _certificates(tsa_root or [])
     try:
-        roots = tuple(
-            one for path in tsa_root or () for one in load_pem_x509_certificates(path.read_bytes())
-        )
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"not a PEM file of certificates: {error}", param_hint="--tsa-root"
-        ) from error
-    try:
-        items = check(bundle, signer, roots, revocations)
+        items = verify_bundle(bundle, signer, roots, revocations)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--signer") from error
     ok = all(item.ok for item in items)
@@ -77,18 +72,37 @@ def verify(
     if as_json:
         print_json({"ok": ok, "items": [asdict(item) for item in items]})
     else:
-        for item in items:
-            if not item.ok:
-                typer.secho(f"PROBLEM  {item.item}: {item.problem}", fg="red")
-        for item in items:
-            if item.ok and item.note:
-                typer.echo(f"note     {item.item}: {item.note}")
-        sound = sum(item.ok for item in items)
-        typer.secho(
-            f"{'Everything that can be checked holds' if ok else 'This bundle does NOT hold'}: {sound} of {len(items)} items are sound.",
-            fg="green" if ok else "red",
-        )
+        _print_items(items, ok=ok)
     raise typer.Exit(0 if ok else 1)
+
+
+def _certificates(paths: list[Path]) -> tuple[Certificate, ...]:
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        return tuple(
+            certificate
+            for path in paths
+            for certificate in load_pem_x509_certificates(path.read_bytes())
+        )
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"not a PEM file of certificates: {error}", param_hint="--tsa-root"
+        ) from error
+
+
+def _print_items(items: Sequence[Item], *, ok: bool) -> None:
+    for item in items:
+        if not item.ok:
+            print_line(f"PROBLEM  {item.item}: {item.problem}", color="red")
+    for item in items:
+        if item.ok and item.note:
+            print_line(f"note     {item.item}: {item.note}")
+    sound = sum(item.ok for item in items)
+    result = "Everything that can be checked holds" if ok else "This bundle does NOT hold"
+    print_line(
+        f"{result}: {sound} of {len(items)} items are sound.", color="green" if ok else "red"
+    )
 
 
 def revocations(
@@ -98,30 +112,23 @@ def revocations(
     ),
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the signed list of cases that went on after their evidence was given out; publish it where your key is published."""
-    import json
+    """Write the signed list of later decisions about cases.
 
-    from scanner.casework.service import CaseService
-
-    flags: Flags = context.obj
-    service = CaseService(flags.settings())
-    told, unvouched = service.revocations()
-    service.close()
-    write_text_file(out, json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    It lists the cases that went on after their evidence was given out. Publish it where your key
+    is published.
+    """
+    with case_service_of(settings_of(context)) as service:
+        document, unvouched = service.revocations()
+    write_text_file(out, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     for error in unvouched:
-        typer.secho(f"left out: {error}", err=True, fg="red")
+        print_error(f"left out: {error}")
     if as_json:
-        print_json(
-            {
-                "revocations": str(out),
-                "cases": told["cases"],
-                "left_out": [one.case_id for one in unvouched],
-            }
-        )
+        left_out = [error.case_id for error in unvouched]
+        print_json({"revocations": str(out), "cases": document["cases"], "left_out": left_out})
     else:
         print_table(
             ("case", "status", "since (UTC)"),
-            [(one["case_id"], one["status"], one["as_of"][:19]) for one in told["cases"]],
+            [(case["case_id"], case["status"], case["as_of"][:19]) for case in document["cases"]],
         )
         typer.echo(
             f"Revocations: {out}. Publish the newest one where you publish your key's fingerprint."
@@ -140,70 +147,85 @@ def reproduce(
             dir_okay=False,
         ),
     ] = None,
-    signer: Annotated[
-        str | None, typer.Option(help="Fingerprint of the key that must have signed it.")
-    ] = None,
+    signer: SignerOption = None,
     base_model: BaseModelOption = None,
     face_pack: FacePackOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make the samples of a bundle again and say of each whether it agrees; exit code 0 only when all do."""
-    from scanner.casework.reproduction import pack_named_in
-    from scanner.casework.reproduction import reproduce as again
+    """Make the samples of a bundle again and compare them.
 
-    flags: Flags = context.obj
-    settings = flags.settings(face_pack=face_pack or pack_named_in(bundle), base_model=base_model)
+    The exit code is 0 only if all of them agree.
+    """
+    from scanner.casework.reproduction import pack_named_in
+    from scanner.casework.reproduction import reproduce as reproduce_bundle
+
+    settings = settings_of(
+        context, face_pack=face_pack or pack_named_in(bundle), base_model=base_model
+    )
     with progress_bar("reproducing") as observer:
-        result = again(bundle, settings, checkpoint, observer, signer)
+        result = reproduce_bundle(bundle, settings, checkpoint, observer, signer)
     if as_json:
         print_json(result.to_document())
     else:
-        rows = [
-            (
-                f"{one.stage} {one.number}{' control' if one.control else ''}",
-                "identical" if one.identical else "agrees" if one.agrees else "DIFFERS",
-                "" if one.face_cosine is None else f"{one.face_cosine:.3f}",
-                "" if one.shades is None else f"{one.shades:.2f}",
-            )
-            for one in result.samples
-        ]
-        print_table(("sample", "pixels", "face cosine", "shades"), rows)
-        for difference in result.differences:
-            typer.echo(f"note: {difference}")
-        typer.echo(
-            "The bundle's samples were made again and agree; scores against the person's template are not made again."
-            if result.agrees
-            else "The samples do NOT agree."
-        )
+        _print_reproduction(result)
     raise typer.Exit(0 if result.agrees else 1)
 
 
-def timestamp(context: typer.Context, bundles: list[Path], as_json: JsonFlag = False) -> None:
-    """Ask configured authorities for the timestamps that bundles still lack."""
-    from reports.evidence.timestamping import pending
-    from scanner.casework.service import CaseService
-
-    flags: Flags = context.obj
-    service = CaseService(flags.settings())
-    failed = {str(bundle): [str(error) for error in service.stamp(bundle)] for bundle in bundles}
-    none_set = not service.authorities
-    service.close()
-    if as_json:
-        print_json(
-            {
-                "bundles": [
-                    {"bundle": name, "pending": pending(Path(name)), "problems": told}
-                    for name, told in failed.items()
-                ]
-            }
+def _print_reproduction(result: Reproduction) -> None:
+    rows = [
+        (
+            f"{sample.stage} {sample.number}{' control' if sample.control else ''}",
+            "identical" if sample.identical else "agrees" if sample.agrees else "DIFFERS",
+            "" if sample.face_cosine is None else f"{sample.face_cosine:.3f}",
+            "" if sample.shades is None else f"{sample.shades:.2f}",
         )
-    elif none_set:
+        for sample in result.samples
+    ]
+    print_table(("sample", "pixels", "face cosine", "shades"), rows)
+    for difference in result.differences:
+        print_line(f"note: {difference}")
+    typer.echo(
+        "The bundle's samples were made again and agree; scores against the person's template "
+        "are not made again."
+        if result.agrees
+        else "The samples do NOT agree."
+    )
+
+
+def timestamp(
+    context: typer.Context,
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of evidence bundles.", metavar="BUNDLE...", exists=True, file_okay=False
+        ),
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask for the timestamps that bundles still lack.
+
+    The authorities that are configured are asked.
+    """
+    from reports.evidence.timestamping import pending
+
+    with case_service_of(settings_of(context)) as service:
+        problems = {
+            str(bundle): [str(error) for error in service.stamp(bundle)] for bundle in bundles
+        }
+        configured = bool(service.authorities)
+    if as_json:
+        documents = [
+            {"bundle": name, "pending": pending(Path(name)), "problems": errors}
+            for name, errors in problems.items()
+        ]
+        print_json({"bundles": documents})
+    elif not configured:
         typer.echo(
-            "No authority is configured: set timestamp_authorities in portrait-scanner.toml (docs/evidence.md)."
+            "No authority is configured: set timestamp_authorities in portrait-scanner.toml "
+            "(docs/evidence.md)."
         )
     else:
-        for name, told in failed.items():
-            typer.echo(
-                f"{name}: {f'{len(told)} still pending, see above' if told else 'timestamped'}"
-            )
-    raise typer.Exit(3 if none_set or any(failed.values()) else 0)
+        for name, errors in problems.items():
+            result = f"{len(errors)} still pending, see above" if errors else "timestamped"
+            print_line(f"{name}: {result}")
+    raise typer.Exit(0 if configured and not any(problems.values()) else 3)

@@ -1,4 +1,4 @@
-"""`miniature`: make persons, photos and adapters of the synthetic world, to try the program with."""
+"""`miniature`: photos, captures and adapters of the synthetic world, to try the program with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
-from scanner.cli.context import command_group
+from scanner.cli.commands import CommandGroup
+from scanner.cli.progress import progress_bar
 
-group = command_group("Photos and adapters of drawn persons, to try the program with.")
+group = CommandGroup("Make photos and adapters of drawn persons.")
+
+
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the group `miniature` to a panel."""
+    app.add_typer(group, name="miniature", rich_help_panel=panel)
 
 
 @group.command("photos")
@@ -37,8 +43,10 @@ def people(
         int, typer.Option("--photos", help="Photos of each.", min=1, max=500)
     ] = 6,
 ) -> None:
-    """Draw many people with a list for `enroll-many`, and groups for `evaluate`."""
-    from scanner.cli.context import progress_bar
+    """Draw photos of many people.
+
+    A list for `enroll-many` and groups for `evaluate` are written beside them.
+    """
     from scanner.miniature.albums import draw_people
 
     with progress_bar("drawing") as observer:
@@ -51,7 +59,10 @@ def people(
 
 @group.command("posts")
 def posts(folder: Annotated[Path, typer.Argument(help="Where to put the WARC files.")]) -> None:
-    """Write captures of drawn accounts, ten of them impostors of the demo's people, and of a hundred offers, for `intake`."""
+    """Write captures of drawn accounts and offers, for `intake`.
+
+    Ten of the accounts are impostors of the demo's people; a hundred offers are among them.
+    """
     from scanner.miniature.posts import write_posts
     from scanner.miniature.world import load_world
 
@@ -64,10 +75,13 @@ def train_adapter(
     seed: Annotated[int, typer.Argument(help="Which person to train on.", min=0)],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     trigger: Annotated[str, typer.Option(help="The word the adapter will answer to.")] = "ohwx",
-    rank: Annotated[int, typer.Option(min=1, max=64)] = 4,
-    steps: Annotated[int, typer.Option(min=1, max=5000)] = 350,
+    rank: Annotated[int, typer.Option(help="The rank of the LoRA.", min=1, max=64)] = 4,
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1, max=5000)] = 350,
 ) -> None:
-    """Train a LoRA on forty photos of a person, the way people do; about a minute."""
+    """Train a LoRA on forty photos of a person.
+
+    It is trained as people train theirs, and takes about a minute.
+    """
     from scanner.miniature.training.adapter import train_person_adapter
     from scanner.miniature.world import BASE_MODEL
 

@@ -1,4 +1,4 @@
-"""`scan`: from checkpoints to a table and an HTML report."""
+"""`inspect`, `scan`: what a checkpoint is, and which registered people it reproduces."""
 
 from __future__ import annotations
 
@@ -7,30 +7,146 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import (
-    TABLE_WIDTH,
+from scanner.cli.context import scan_session_of, settings_of
+from scanner.cli.options import (
     BaseModelOption,
     FacePackOption,
-    Flags,
     JsonFlag,
     LanguageOption,
-    UseOption,
     check_language,
+)
+from scanner.cli.output import (
+    console,
     print_gaps,
     print_json,
-    progress_bar,
+    print_line,
+    print_table,
+    print_warning,
     visible,
     write_text_file,
 )
+from scanner.cli.progress import progress_bar
 
 if TYPE_CHECKING:
+    from reports.cases.case import Case
     from scanner.scanning.scan import ScanResult
     from scanner.scanning.session import ScanSession
+    from scanner.triage.header import Triage
+
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Sample on a Ray cluster: auto for the one around, or its address.",
+        metavar="auto|ADDRESS",
+    ),
+]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add this file's commands."""
-    app.command("scan")(scan)
+def add_to(app: typer.Typer, panel: str) -> None:
+    """Add the commands of this module to a panel."""
+    app.command("inspect", rich_help_panel=panel)(inspect)
+    app.command("scan", rich_help_panel=panel)(scan)
+
+
+def inspect(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(help="A checkpoint on disk or its http(s) URL.", metavar="FILE_OR_URL")
+    ],
+    as_json: JsonFlag = False,
+) -> None:
+    """Tell what a checkpoint is from its header alone.
+
+    A file is not loaded, and of a URL only the header is downloaded.
+    """
+    from scanner.triage.header import triage_file
+
+    if target.startswith(("http://", "https://")):
+        triage = _triage_url(context, target)
+    else:
+        triage = triage_file(Path(target))
+    if as_json:
+        print_json(_triage_document(triage))
+    else:
+        _print_triage(target, triage)
+
+
+def _triage_url(context: typer.Context, url: str) -> Triage:
+    from scanner.network import allow_typed, open_transport
+    from scanner.triage.header import triage_url
+
+    transport = open_transport(settings_of(context))
+    allow_typed(transport, [url])
+    triage = triage_url(transport, url)
+    transport.close()
+    return triage
+
+
+def _triage_document(triage: Triage) -> dict[str, Any]:
+    """The JSON contract of `inspect`."""
+    return {
+        "sha256": triage.sha256,
+        "weights_hash": triage.weights_hash,
+        "kind": triage.kind,
+        "family": triage.family,
+        "model": triage.model,
+        "fits": list(triage.fits),
+        "naming": triage.naming,
+        "leftovers": list(triage.leftovers),
+        "triggers": list(triage.triggers),
+        "training": triage.training,
+        "signals": list(triage.signals),
+        "likeness": {
+            "score": triage.likeness,
+            "signals": [list(signal) for signal in triage.likeness_signals],
+        },
+        "size_bytes": triage.size_bytes,
+        "bytes_read": triage.bytes_read,
+        "problems": list(triage.problems),
+    }
+
+
+def _print_triage(target: str, triage: Triage) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        show_header=False,
+        box=None,
+        title=Text(visible(target)),
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _triage_rows(triage):
+        table.add_row(name, Text(visible(value)))
+    console().print(table)
+
+
+def _triage_rows(triage: Triage) -> list[tuple[str, str]]:
+    size = "unknown" if triage.size_bytes is None else f"{triage.size_bytes:,} bytes"
+    rows = [
+        ("kind", triage.kind),
+        ("family", triage.family if triage.model is None else f"{triage.family} ({triage.model})"),
+        ("naming", triage.naming),
+        ("triggers", ", ".join(triage.triggers) or "none named"),
+        ("size", f"{size}, {triage.bytes_read:,} read"),
+        ("sha256", triage.sha256 or "not read whole"),
+        ("weights hash", triage.weights_hash or "not read whole"),
+    ]
+    rows += [
+        (name.replace("_", " "), str(value))
+        for name, value in triage.training.items()
+        if value not in (None, {}, False)
+    ]
+    if triage.likeness is not None:
+        signals = "; ".join(f"{name}: {words}" for name, words in triage.likeness_signals)
+        rows.append(
+            ("likeness", f"{triage.likeness:.2f} from words alone ({signals or 'no signal'})")
+        )
+    rows += [("says", signal) for signal in triage.signals]
+    return rows + [("problem", problem) for problem in triage.problems]
 
 
 def scan(
@@ -44,38 +160,85 @@ def scan(
     ],
     face_pack: FacePackOption = None,
     base_model: BaseModelOption = None,
-    use: UseOption = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            help="Judge on a Ray cluster: auto for the one around, or its address.",
-            metavar="auto|ADDRESS",
-        ),
-    ] = None,
+    ray: RayOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Images at a time; halved by itself when memory runs out.")
     ] = None,
     lang: LanguageOption = "en",
     as_json: JsonFlag = False,
 ) -> None:
-    """Sample checkpoints and tell which registered people they reproduce. Run again to go on after a stop."""
+    """Sample checkpoints and tell which registered people they show.
+
+    A scan that was stopped goes on when the same command is run again.
+    """
     check_language(lang)
+    from reports.cases.review import OPEN
     from scanner.network import allow_typed
     from scanner.scanning.scan import run_scan
-    from scanner.scanning.session import ScanSession
 
-    flags: Flags = context.obj
-    scan_session = ScanSession(
-        flags.settings(face_pack=face_pack, base_model=base_model, use=use, ray=ray, batch=batch)
+    settings = settings_of(
+        context, face_pack=face_pack, base_model=base_model, ray=ray, batch=batch
     )
-    allow_typed(scan_session.transport, targets)
-    with progress_bar("scanning") as observer:
-        result = run_scan(scan_session, targets, observer)
-    _finish(scan_session, result, lang, as_json)
+    with scan_session_of(settings) as session:
+        allow_typed(session.transport, targets)
+        with progress_bar("scanning") as observer:
+            result = run_scan(session, targets, observer)
+        path = write_report(session, result, lang)
+        pack = f"Face pack {session.pack.name}: {session.pack.licence}."
+        opened = session.case_store.named(result.case_ids)
+    if result.scan.gallery_size == 0:
+        print_warning(
+            "Nobody was searched for: nobody is registered, approved and with a consent that "
+            "covers today, so `clear` says nothing here. `portrait-scanner identities` shows who "
+            "is registered; is --home the right one, and this machine's date?"
+        )
+    print_gaps(result.gaps)
+    if as_json:
+        document = {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
+        print_json({**document, "gaps": list(result.gaps)})
+    else:
+        _print_results(result)
+        _print_cases(opened, undecided=any(case.status in OPEN for case in opened))
+        typer.echo(f"{pack}\nReport: {path}")
+    raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
+
+
+def _print_results(result: ScanResult) -> None:
+    if not result.rows:
+        typer.echo(f"No checkpoint was found in {result.scan.target}.")
+        return
+    numbers = ("score", "threshold", "lift", "samples", "seconds")
+    print_table(
+        ("model", "verdict", "identity", *numbers),
+        [
+            (
+                row["file"],
+                row["outcome"],
+                row["identity"] or "",
+                *("" if row[name] is None else f"{row[name]:.2f}" for name in numbers[:3]),
+                str(row["samples"]),
+                f"{row['seconds']:.1f}",
+            )
+            for row in result.rows
+        ],
+        numbers=numbers,
+    )
+    for row in result.rows:
+        if row["outcome"] in ("failed", "inconclusive"):
+            console().print(visible(f"{row['file']}: {row['reason']}"), style="dim")
+
+
+def _print_cases(cases: list[Case], *, undecided: bool) -> None:
+    for case in cases:
+        print_line(
+            f"Case {case.case_id}: {case.identity_name} in {case.checkpoint.file}, {case.status}."
+        )
+    if undecided:
+        typer.echo("Decide about one with: portrait-scanner review CASE --help")
 
 
 def write_report(
-    scan_session: ScanSession, result: ScanResult, language: str, out: Path | None = None
+    session: ScanSession, result: ScanResult, language: str, out: Path | None = None
 ) -> Path:
     """Render a scan's report and write it to `out`, or among the home's reports."""
     from importlib.metadata import version
@@ -85,83 +248,18 @@ def write_report(
     summary = ScanSummary(
         scan_id=result.scan.scan_id,
         target=result.scan.target,
-        made_at=scan_session.clock().isoformat(timespec="seconds"),
+        made_at=session.clock().isoformat(timespec="seconds"),
         gallery_size=result.scan.gallery_size,
         version=version("portrait-scanner"),
-        # The file outlives the person: whoever no case is about is named on the screen only.
+        # The file may outlive a person's consent, so it names only people whom a case is about.
+        # The others are named on the screen only.
         rows=[row if row.get("case_id") else {**row, "identity": None} for row in result.rows],
     )
-    cases = scan_session.case_store.named(result.case_ids)
+    cases = session.case_store.named(result.case_ids)
     for case in cases:
-        scan_session.records.vouched(case.case_id)
-    text = render_report(summary, cases, scan_session.case_store, language)
+        session.records.vouched(case.case_id)
+    text = render_report(summary, cases, session.case_store, language)
     suffix = "" if language == "en" else f".{language}"
-    path = out or scan_session.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
+    path = out or session.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
     write_text_file(path, text)
     return path
-
-
-def _finish(scan_session: ScanSession, result: ScanResult, language: str, as_json: bool) -> None:
-    from reports.cases.review import OPEN
-
-    path = write_report(scan_session, result, language)
-    note = f"Face pack {scan_session.pack.name}: {scan_session.pack.licence}."
-    opened = scan_session.case_store.named(result.case_ids)
-    scan_session.close()
-    if result.scan.gallery_size == 0:
-        typer.secho(
-            "Nobody was searched for: nobody is registered, approved and with a consent that covers today, so `clear` says "
-            "nothing here. `portrait-scanner identities` shows who is registered; is --home the right one, and this machine's date?",
-            err=True, fg="yellow",
-        )  # fmt: skip
-    print_gaps(result.gaps)
-    if as_json:
-        document = {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
-        print_json({**document, "gaps": list(result.gaps)})
-    else:
-        if result.rows:
-            _print_table(result.rows)
-        else:
-            typer.echo(f"No checkpoint was found in {result.scan.target}.")
-        for case in opened:
-            typer.echo(
-                f"Case {case.case_id}: {case.identity_name} in {visible(case.checkpoint.file)}, {case.status}."
-            )
-        if any(case.status in OPEN for case in opened):
-            typer.echo("Decide about one with: portrait-scanner review CASE --help")
-        typer.echo(f"{note}\nReport: {path}")
-    raise typer.Exit(1 if result.has_findings else 3 if result.gaps else 0)
-
-
-def _print_table(rows: tuple[dict[str, Any], ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    colours = {"match": "bold red", "possible": "yellow", "clear": "green", "failed": "dim"}
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold underline")
-    table.add_column("model", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("identity", no_wrap=True)
-    for title in ("score", "threshold", "lift", "samples", "seconds"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        numbers = [
-            "" if row[name] is None else f"{row[name]:.2f}"
-            for name in ("score", "threshold", "lift")
-        ]
-        outcome = f"[{colours.get(row['outcome'], 'default')}]{row['outcome']}[/]"
-        table.add_row(
-            row["file"],
-            outcome,
-            row["identity"] or "",
-            *numbers,
-            str(row["samples"]),
-            f"{row['seconds']:.1f}",
-        )
-    Console(width=TABLE_WIDTH).print(table)
-    console = Console()
-    for row in rows:
-        if row["outcome"] in ("failed", "inconclusive"):
-            console.print(
-                f"{row['file']}: {row['reason']}", style="dim", markup=False, highlight=False
-            )

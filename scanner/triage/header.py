@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crawlers.checkpoints.file_formats import claims_header
 from crawlers.checkpoints.header import (
@@ -16,12 +16,9 @@ from crawlers.checkpoints.header import (
     Header,
     read_header,
 )
-from crawlers.checkpoints.pickles import pickle_findings, pickles_inside
-from crawlers.checkpoints.ranged_reads import HttpSource, source_of
 from crawlers.checkpoints.training_metadata import person_signals, training_of, triggers_of
 from crawlers.errors import CrawlError, NotSafetensors, UnreadableCheckpoint
 from crawlers.hashes import sha256_of, weights_hash_of
-from crawlers.http.transport import Transport
 from crawlers.listing import RemoteFile
 from crawlers.sweeps.likeness import likeness_of_header
 from scanner.adapters.checkpoint_names import checkpoint_not_sampled
@@ -32,6 +29,9 @@ from scanner.adapters.kinds import NOT_ALONE, UNKNOWN, Shapes, kind_of
 from scanner.adapters.naming import naming_of
 from scanner.errors import NotScannable
 from scanner.sampling.base_models import Declared, choose_base_model
+
+if TYPE_CHECKING:
+    from crawlers.http.transport import Transport
 
 MOST_LEFTOVERS = 200
 
@@ -111,6 +111,8 @@ def triage_file(path: Path) -> Triage:
     try:
         header = read_header(FileSource(path))
     except NotSafetensors as error:
+        from crawlers.checkpoints.pickles import pickle_findings
+
         problems = (
             pickle_findings(path) if error.kind == "pickle" else (str(error), *_inside(path, error))
         )
@@ -144,6 +146,8 @@ def triage_remote(
     Raises:
         CrawlError: the server cannot be reached or refuses.
     """
+    from crawlers.checkpoints.ranged_reads import source_of
+
     source = source_of(transport, file.url)
     try:
         header = read_header(source, beginning=beginning)
@@ -183,6 +187,8 @@ def unreadable(
 
 
 def _sha256_from(source: ByteSource, file: RemoteFile) -> str | None:
+    from crawlers.checkpoints.ranged_reads import HttpSource
+
     return source.sha256 if isinstance(source, HttpSource) and source.sha256 else file.sha256
 
 
@@ -291,6 +297,8 @@ def _hash_problems(metadata: Mapping[str, str], weights_hash: str | None) -> lis
 
 def _inside(path: Path, error: NotSafetensors) -> tuple[str, ...]:
     """What archives and arrays of other formats hold of pickles."""
+    from crawlers.checkpoints.pickles import pickles_inside
+
     return pickles_inside(path) if error.kind == "zip" or "NumPy" in str(error) else ()
 
 

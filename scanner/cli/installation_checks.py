@@ -1,0 +1,264 @@
+"""What `doctor` finds out about an installation; nothing is downloaded or written."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanner.cli.context import case_service_of, vault_of
+from scanner.versions import MISSING, library_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scanner.settings import Settings
+
+
+def examine_installation(settings: Settings) -> dict[str, Any]:
+    """The JSON contract of `doctor`: sections of names and values, and what is missing."""
+    missing: list[str] = []
+    return {
+        "libraries": _libraries(missing),
+        "device": _device(settings),
+        "places": _places(settings),
+        "face_pack": _face_pack(settings, missing),
+        "base_models": _base_models(settings, missing),
+        "image_check": _image_check(settings, missing),
+        "identities": _identities(settings, missing),
+        "two_people": _two_people(settings, missing),
+        "captures": _captures(settings),
+        "databases": _databases(settings, missing),
+        "pdf": _pdf(missing),
+        "missing": missing,
+    }
+
+
+def _libraries(missing: list[str]) -> dict[str, str]:
+    found = library_versions()
+    missing += [
+        f"{name} is not installed; run `pip install portrait-scanner` again"
+        for name, version in found.items()
+        if version == MISSING
+    ]
+    return found
+
+
+def _device(settings: Settings) -> dict[str, str]:
+    import torch
+
+    from scanner.scanning.judging import device_of
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
+
+
+def _places(settings: Settings) -> dict[str, Any]:
+    places = {
+        "home": str(settings.home),
+        "cache": str(settings.cache),
+        "free_gb": _free_gb(settings),
+    }
+    demo = settings.home / "demo"
+    if demo.is_dir():
+        places["demo"] = f"{demo} (portrait-scanner --home {demo} doctor)"
+    return places
+
+
+def _free_gb(settings: Settings) -> float:
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    return round(shutil.disk_usage(folder).free / 1e9, 1)
+
+
+def _face_pack(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from face_index.faces.packs import known_packs
+
+    registry, name = known_packs(), settings.face_pack
+    use = settings.use or "not said (counts as commercial)"
+    described = {"name": name, "declared use": use}
+    if name in registry:
+        entry = registry[name]
+        cached = _is_pack_cached(settings, entry)
+        described |= {"licence": entry["licence"], "source": entry.get("url", entry["source"])}
+        described["on this machine"] = "yes" if cached else "no"
+        if not cached:
+            missing.append(
+                f"face pack {name}: it is fetched at first use from {entry.get('url')}, or pass "
+                "--face-pack with a folder"
+            )
+    elif Path(name).is_dir():
+        from face_index.faces.insight import licence_of
+
+        described |= {"licence": " ".join(licence_of(Path(name))), "on this machine": "yes"}
+    else:
+        described["on this machine"] = "no"
+        missing.append(f"face pack {name!r} is neither a folder nor one of {', '.join(registry)}")
+    return described
+
+
+def _is_pack_cached(settings: Settings, entry: Mapping[str, Any]) -> bool:
+    name, cache = settings.face_pack, settings.cache
+    if entry["source"] == "bundled":
+        return True
+    if entry["source"] == "insightface":
+        return any((cache / "insightface/models" / name).glob("*.onnx"))
+    return any((cache / "huggingface").glob(f"models--*{name}*")) or _in_hub_cache(
+        settings, entry.get("repository", "")
+    )
+
+
+def _in_hub_cache(settings: Settings, repository: str) -> bool:
+    folder = settings.cache / "huggingface" / f"models--{repository.replace('/', '--')}"
+    return bool(repository) and folder.is_dir()
+
+
+def _base_models(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from scanner.sampling.base_models import choose_base_model, known_families
+
+    described = {}
+    for family, entry in known_families().items():
+        base = choose_base_model(family, None)
+        bundled = entry["source"] == "bundled"
+        present = bundled or _in_hub_cache(settings, base.location)
+        location = "shipped" if bundled else base.location
+        described[family] = f"{location}, {base.licence}, {'here' if present else 'not here'}"
+        if not present:
+            missing.append(
+                f"base model of {family}: fetched at first use from {base.location} on the "
+                "Hugging Face Hub, or pass --base-model"
+            )
+    if settings.base_model:
+        described["configured"] = settings.base_model
+    folder = settings.base_models_path
+    count = len(list(folder.glob("*.safetensors")))
+    described["base-models folder"] = f"{folder}, {count} files"
+    return described
+
+
+def _image_check(settings: Settings, missing: list[str]) -> dict[str, str]:
+    from scanner.sampling.image_check import REPOSITORY
+
+    location = settings.image_check or REPOSITORY
+    present = Path(location).expanduser().is_dir() or _in_hub_cache(settings, location)
+    if not present:
+        missing.append(
+            f"image safety check {location}: fetched at first use from the Hugging Face Hub, or "
+            "set image_check to its folder; without it nothing is sampled from real base models"
+        )
+    return {
+        "checker": location,
+        "on this machine": "yes" if present else "no",
+        "miniature world": "exempt: it is synthetic",
+    }
+
+
+def _captures(settings: Settings) -> dict[str, str]:
+    """How many searches of captured pictures a person may make a day, and who made any today."""
+    described = {"searches a person may make a day": str(settings.searches_per_day)}
+    if not settings.vault_path.exists():
+        return described
+    from face_index.errors import FaceIndexError
+    from scanner.captures.tries import searches_on
+    from scanner.factories import utc_now
+
+    try:
+        with vault_of(settings) as vault:
+            made = searches_on(vault, utc_now().date())
+    except FaceIndexError:
+        return described  # the section `identities` says why the vault cannot be opened
+    today = {f"made today by {who}": str(count) for who, count in sorted(made.items())}
+    return {**described, **today}
+
+
+def _databases(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether each database is a sound file, except for the vault, which checks itself."""
+    found = {}
+    for path in (settings.crawl_path, settings.scans_path, settings.cases_path, settings.web_path):
+        if not path.exists():
+            continue
+        try:
+            with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+                [(answer,)] = db.execute("pragma quick_check(1)").fetchall()
+        except sqlite3.DatabaseError as error:
+            answer = str(error)
+        found[path.name] = "sound" if answer == "ok" else f"DAMAGED: {' '.join(answer.split())}"
+        if answer != "ok":
+            missing.append(
+                f"{path} is damaged: stop what runs on it, move it away with its -wal and -shm, "
+                f"and put its backup there (or what `sqlite3 {path.name} .recover` still reads)"
+            )
+    return found
+
+
+def _pdf(missing: list[str]) -> dict[str, str]:
+    """In which languages reports and notices can be made as PDF; HTML needs nothing."""
+    from reports.documents.case_report import pdf_problem
+    from reports.documents.translation import LANGUAGES
+
+    problems = {language: pdf_problem(language) for language in LANGUAGES}
+    missing += dict.fromkeys(filter(None, problems.values()))
+    return {language: "no" if problem else "yes" for language, problem in problems.items()}
+
+
+def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether decisions that need two people need two logins."""
+    from scanner.logins import system_login
+
+    if not settings.two_people:
+        missing.append(
+            "a second person: two_people = false lets one login register somebody and approve "
+            "them, and confirm a case twice; the audit log says where it did. Take the line away "
+            "where more than one person works"
+        )
+    return {
+        "register and approve": "two logins" if settings.two_people else "ONE login may do both",
+        "confirm a case": (
+            "two reviewers" if settings.four_eyes else "one reviewer (four_eyes is off)"
+        ),
+        "logged in as": ", ".join(system_login()),
+    }
+
+
+def _identities(settings: Settings, missing: list[str]) -> dict[str, str]:
+    if not settings.vault_path.exists():
+        return {"registered": "nobody yet"}
+    from face_index.errors import FaceIndexError
+    from scanner.factories import REPAIR
+
+    try:
+        with vault_of(settings) as vault:
+            registered = len(vault.identities())
+            intact = not vault.audit.problems()
+            contradictions = vault.testimony.problems
+    except FaceIndexError as error:
+        missing.append(str(error))
+        return {"registered": "the vault cannot be opened"}
+    missing += [f"{problem}. {REPAIR}" for problem in contradictions]
+    return {
+        "registered": str(registered),
+        "audit log": "intact" if intact else "ALTERED: entries were changed or removed",
+        "records of erasures": (
+            "CONTRADICT: an older copy of the vault was put back" if contradictions else "agree"
+        ),
+        **_cases(settings, missing),
+    }
+
+
+def _cases(settings: Settings, missing: list[str]) -> dict[str, str]:
+    """Whether every case agrees with the audit log; `databases` reports a damaged file."""
+    from reports.errors import ReportError
+
+    if not settings.cases_path.exists():
+        return {}
+    try:
+        with case_service_of(settings) as service:
+            wrong = list(service.records.problems())
+    except (ReportError, sqlite3.DatabaseError) as error:
+        return {"cases": f"cannot be read: {error}"}
+    missing += wrong
+    differ = f"{len(wrong)} DIFFER from the audit log"
+    return {"cases": differ if wrong else "as the audit log says"}
