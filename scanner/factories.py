@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from face_index.faces.packs import find_pack
 from face_index.vault import Vault
@@ -158,6 +158,35 @@ def open_registrar(vault: Vault, tools: FaceTools) -> Registrar:
     from face_index.registration.registration import Registrar
 
     return Registrar(vault, tools.reader, tools.pack.bar, tools.calibration)
+
+
+class EnrolmentSession:
+    """The vault with the configured face pack, for registering people; a context manager.
+
+    The face pack is loaded when it is first needed. No image model is loaded.
+    """
+
+    def __init__(self, settings: Settings, vault: Vault, clock: Clock) -> None:
+        self.settings, self.vault, self.clock = settings, vault, clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.vault.close()
+
+    @cached_property
+    def faces(self) -> FaceTools:
+        return open_face_tools(self.settings)
+
+    @cached_property
+    def registrar(self) -> Registrar:
+        return open_registrar(self.vault, self.faces)
+
+
+def open_enrolment_session(settings: Settings, clock: Clock = utc_now) -> EnrolmentSession:
+    """The vault and the face pack of a home."""
+    return EnrolmentSession(settings, open_vault(settings), clock)
 
 
 def open_case_store(

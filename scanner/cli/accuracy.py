@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import reception_of, settings_of
+from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.options import FacePackOption, JsonFlag, LanguageOption, check_language
 from scanner.cli.output import print_json, print_line, write_text_file
 from scanner.cli.progress import progress_bar
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from face_index.accuracy.evaluation import Evaluation
     from face_index.accuracy.labelled import LabelledPhoto, ReadPhotos
     from face_index.gallery.calibration import Calibration
-    from scanner.factories import Reception
+    from scanner.factories import EnrolmentSession
 
 _FPIR = 0.001
 _GALLERY_SIZES = (10, 1_000, 100_000)
@@ -51,9 +51,9 @@ def evaluate(
     The accuracy report is written as HTML and JSON.
     """
     check_language(lang)
-    with reception_of(settings_of(context, face_pack=face_pack)) as reception:
-        evaluation, _ = _measure(reception, source)
-        report = _write_report(reception, evaluation, source, out, lang)
+    with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
+        evaluation, _ = _measure(session, source)
+        report = _write_report(session, evaluation, source, out, lang)
     _print_evaluation(evaluation, report, None, as_json=as_json)
 
 
@@ -86,16 +86,16 @@ def calibrate(
         raise typer.BadParameter(
             "give a folder of labelled photos, or --gallery", param_hint="SOURCE"
         )
-    with reception_of(settings_of(context, face_pack=face_pack)) as reception:
-        version = reception.reader.version
-        target = reception.settings.calibrations_path / f"{version.sha256}.json"
+    with enrolment_session_of(settings_of(context, face_pack=face_pack)) as session:
+        version = session.faces.reader.version
+        target = session.settings.calibrations_path / f"{version.sha256}.json"
         if source is None:
-            calibration = _from_gallery(reception)
+            calibration = _from_gallery(session)
         else:
-            evaluation, photos = _measure(reception, source)
+            evaluation, photos = _measure(session, source)
             description = f"{evaluation.subjects} persons in {source.name}"
             calibration = calibration_of(photos, version.sha256, description)
-            report = _write_report(reception, evaluation, source, out, lang)
+            report = _write_report(session, evaluation, source, out, lang)
         save_calibration(target, calibration)
     if source is None:
         _print_calibration(calibration, target, as_json=as_json)
@@ -103,46 +103,46 @@ def calibrate(
         _print_evaluation(evaluation, report, (calibration, target), as_json=as_json)
 
 
-def _measure(reception: Reception, source: Path) -> tuple[Evaluation, ReadPhotos]:
+def _measure(session: EnrolmentSession, source: Path) -> tuple[Evaluation, ReadPhotos]:
     from face_index.accuracy.evaluation import evaluate_pairs, evaluate_people
     from face_index.accuracy.labelled import labelled_pairs, labelled_photos
 
     if source.is_dir():
-        read = _read(reception, labelled_photos(source))
-        return evaluate_people(read, reception.reader.version.sha256), read
+        read = _read(session, labelled_photos(source))
+        return evaluate_people(read, session.faces.reader.version.sha256), read
     pairs = labelled_pairs(source)
     photos = list(dict.fromkeys(photo for pair in pairs for photo in (pair.first, pair.second)))
-    read = _read(reception, photos)
+    read = _read(session, photos)
     return evaluate_pairs(pairs, read), read
 
 
-def _read(reception: Reception, photos: list[LabelledPhoto]) -> ReadPhotos:
+def _read(session: EnrolmentSession, photos: list[LabelledPhoto]) -> ReadPhotos:
     from face_index.accuracy.labelled import read_photos
 
     with progress_bar("reading photos") as observer:
-        for read in read_photos(photos, reception.reader, reception.pack.bar):
+        for read in read_photos(photos, session.faces.reader, session.faces.pack.bar):
             observer.step(read.photo_count, len(photos), "reading photos")
     return read
 
 
-def _from_gallery(reception: Reception) -> Calibration:
+def _from_gallery(session: EnrolmentSession) -> Calibration:
     from face_index.gallery.calibration import calibrate_impostors
 
-    version = reception.reader.version
-    templates = reception.vault.active_templates(version, reception.clock().date())
+    version = session.faces.reader.version
+    templates = session.vault.active_templates(version, session.clock().date())
     return calibrate_impostors([prototypes[0] for _, prototypes in templates], version.sha256)
 
 
 def _write_report(
-    reception: Reception, evaluation: Evaluation, source: Path, out: Path | None, language: str
+    session: EnrolmentSession, evaluation: Evaluation, source: Path, out: Path | None, language: str
 ) -> Path:
     from face_index.accuracy.document import ReportFacts, accuracy_document, accuracy_report
     from scanner.versions import library_versions
 
-    now, pack = reception.clock(), reception.pack
-    facts = ReportFacts(pack, reception.reader.version, source.name, now, library_versions())
+    now, pack = session.clock(), session.faces.pack
+    facts = ReportFacts(pack, session.faces.reader.version, source.name, now, library_versions())
     name = f"accuracy-{pack.name}-{now:%Y%m%dT%H%M%SZ}.html"
-    path = out or reception.settings.reports_path / name
+    path = out or session.settings.reports_path / name
     document = accuracy_document(evaluation, facts)
     text = json.dumps(document, ensure_ascii=False, indent=1)
     write_text_file(path.with_suffix(".json"), text + "\n")

@@ -68,7 +68,7 @@ def accept_clock(
 
     The log records who accepted which time, and why.
     """
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:

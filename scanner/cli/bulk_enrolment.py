@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import reception_of, settings_of
+from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.enrolment import confirmed, print_consent_text
 from scanner.cli.options import FacePackOption, JsonFlag, OperatorOption
 from scanner.cli.output import print_json, print_table
@@ -54,14 +54,12 @@ def enroll_many(
     settings = settings_of(context, face_pack=face_pack, operator=submitted_by or None)
     target = report or manifest.with_name(manifest.name + ".report.jsonl")
     results: list[RowResult] = []
-    with reception_of(settings) as reception:
-        clock, today = reception.clock, reception.clock().date()
+    with enrolment_session_of(settings) as session:
+        clock, today = session.clock, session.clock().date()
         entries = read_manifest(manifest, settings.operator, today, keep_photos=not discard_photos)
         _agree_for_all(entries, agreed=yes)
         with progress_bar("enrolling") as observer:
-            for result in register_all(
-                reception.vault, reception.registrar, entries, target, clock
-            ):
+            for result in register_all(session.vault, session.registrar, entries, target, clock):
                 results.append(result)
                 observer.step(len(results), len(entries), result.name)
     refused = _print_results(results, target, as_json=as_json)

@@ -13,7 +13,7 @@ from scanner.cli.progress import progress_bar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scanner.captures.filing import JudgedSubject
+    from scanner.records import CaptureVerdict
     from scanner.settings import Settings
 
 MOST_ROWS = 60
@@ -23,7 +23,7 @@ MOST_ROWS = 60
 class SubjectVerdict:
     """The verdict about an account or capture, with the names of those who were found."""
 
-    subject: JudgedSubject
+    subject: CaptureVerdict
     names: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -32,13 +32,11 @@ class SubjectVerdict:
 
 def judge_all(settings: Settings) -> list[SubjectVerdict]:
     """Search everything that was captured, with a progress bar."""
-    from crawlers.captures.capture_store import Captures
-    from scanner.captures.filing import judge_captures
+    from scanner.factories import open_capture_search
 
     verdicts: list[SubjectVerdict] = []
     with scan_session_of(settings) as session, progress_bar("searching faces") as observer:
-        captures = Captures(session.crawl, session.settings.captures_path)
-        for subject in judge_captures(session, captures):
+        for subject in open_capture_search(settings, session).run():
             names = tuple(session.vault.find(identity).name for identity in subject.identities)
             verdicts.append(SubjectVerdict(subject, names))
             observer.step(len(verdicts), None, subject.name)

@@ -48,7 +48,7 @@ def list_captures(
     with intake_of(settings) as intake, scan_store_of(settings) as scan_store:
         case_store = CaseStore(settings.cases_path, settings.evidence_path)
         captures = intake.captures
-        lines = list(overview(captures, captures.all(find), scan_store, case_store))
+        lines = list(overview(captures, captures.all(find), scan_store.captures, case_store))
         case_store.close()
     if as_json:
         print_json({"captures": [_line_document(line) for line in lines]})
@@ -110,7 +110,8 @@ def waiting(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     It is told who captured what, and of which account or page. Whom it may show is not told.
     """
-    with intake_of(settings_of(context)) as intake, releases_of(intake) as releases:
+    settings = settings_of(context)
+    with intake_of(settings) as intake, releases_of(settings, intake) as releases:
         found = [_waiting_document(entry) for entry in releases.waiting()]
     if as_json:
         print_json({"waiting": found})
@@ -165,12 +166,12 @@ def release(
     `captures judge` then tells whom it shows.
     """
     from scanner.captures.releases import Person, ReleaseDecision
+    from scanner.clock import utc_now
     from scanner.errors import ReleaseRefused
-    from scanner.factories import utc_now
 
     settings = settings_of(context)
     decision = ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE
-    with intake_of(settings) as intake, releases_of(intake) as releases:
+    with intake_of(settings) as intake, releases_of(settings, intake) as releases:
         row = intake.captures.one(capture)
         found = list(releases.waiting(row.capture_id))
         if not found:

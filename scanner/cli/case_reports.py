@@ -11,7 +11,7 @@ import typer
 from scanner.cli.context import case_service_of, scan_session_of, settings_of
 from scanner.cli.options import JsonFlag, LanguageOption, check_language
 from scanner.cli.output import print_json, print_warning
-from scanner.cli.scanning import write_report
+from scanner.cli.scanning import report_path, write_report
 
 if TYPE_CHECKING:
     from reports.cases.case import Case
@@ -92,7 +92,8 @@ def report(
     with case_service_of(settings) as service:
         case = _case_of(service, what, options)
         if case is not None:
-            written = _write_case(service, case, options)
+            folder = options.out or settings.reports_path
+            written = _write_case(service, case, folder, options)
     if case is None:
         _report_scan(settings, what, options, as_json=as_json)
     elif as_json:
@@ -113,13 +114,15 @@ def _case_of(service: CaseService, what: str, options: ReportOptions) -> Case | 
         return None
 
 
-def _write_case(service: CaseService, case: Case, options: ReportOptions) -> dict[str, Any]:
+def _write_case(
+    service: CaseService, case: Case, folder: Path, options: ReportOptions
+) -> dict[str, Any]:
     """Write a case's report and bundle, and return the paths and what is still missing."""
     from reports.documents.case_report import pdf_problem
     from reports.evidence.bundle import BundleRequest
     from reports.evidence.timestamping import pending
 
-    folder, pdf = options.out or service.settings.reports_path, options.pdf
+    pdf = options.pdf
     languages = BundleRequest().languages if options.bundle else (options.language,)
     if pdf and (problem := next(filter(None, map(pdf_problem, languages)), None)):
         print_warning(problem)
@@ -164,11 +167,13 @@ def _report_scan(
 
     with scan_session_of(settings) as session:
         result = result_of(session, scan_id)
-        out = options.out
-        if out is not None and out.suffix.lower() != ".html":
-            out = out / f"{result.scan.scan_id}.{options.language}.html"
-        path = write_report(session, result, options.language, out)
+        path = options.out or report_path(settings, result.scan.scan_id, options.language)
+        if path.suffix.lower() != ".html":
+            path = path / f"{result.scan.scan_id}.{options.language}.html"
+        write_report(session, result, options.language, path)
     if as_json:
-        print_json({"report": str(path), "scan": result.scan.scan_id, "results": list(result.rows)})
+        print_json(
+            {"report": str(path), "scan": result.scan.scan_id, "results": result.to_json_rows()}
+        )
     else:
         typer.echo(f"Report: {path}")

@@ -100,7 +100,7 @@ def renew_consent(
 ) -> None:
     """Record a newer consent; the receipts before it stay."""
     from face_index.consent import CONSENT_TEXT_VERSION, Terms
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     check_language(lang)
     if terms is not None and terms not in list(Terms):
@@ -152,7 +152,7 @@ def grant(
     What they make of this person then opens no case.
     """
     from face_index.vault.licences import grant_licence
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     kind, value = _licensee(uploader, model, hub)
     last_day = _future_day(until, utc_now().date())
@@ -229,7 +229,7 @@ def revoke(
 ) -> None:
     """End a licence now."""
     from face_index.vault.licences import revoke_licence
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scanner.captures.intake import Intake
     from scanner.captures.releases import Releases
     from scanner.casework.service import CaseService
-    from scanner.factories import Reception
+    from scanner.factories import EnrolmentSession
     from scanner.scanning.held_files import HeldFiles
     from scanner.scanning.scan_store import ScanStore
     from scanner.scanning.session import ScanSession
@@ -137,36 +137,30 @@ def vault_of(settings: Settings) -> Iterator[Vault]:
 
 
 @contextmanager
-def reception_of(settings: Settings) -> Iterator[Reception]:
+def enrolment_session_of(settings: Settings) -> Iterator[EnrolmentSession]:
     """The vault with a face pack, for commands that read photos."""
-    from scanner.factories import Reception
+    from scanner.factories import open_enrolment_session
 
-    reception = Reception(settings)
-    try:
-        yield reception
-    finally:
-        reception.close()
+    with open_enrolment_session(settings) as session:
+        yield session
 
 
 @contextmanager
 def case_service_of(settings: Settings) -> Iterator[CaseService]:
     """Cases, their evidence and the vault."""
-    from scanner.casework.service import CaseService
+    from scanner.factories import open_case_service
 
-    service = CaseService(settings)
-    try:
+    with open_case_service(settings) as service:
         yield service
-    finally:
-        service.close()
 
 
 @contextmanager
 def scan_store_of(settings: Settings) -> Iterator[ScanStore]:
     """The scans and verdicts of a home."""
-    from scanner.scanning.scan_store import ScanStore
+    from scanner.factories import open_scan_store
 
     _warn_of_new_home(settings.home)
-    store = ScanStore(settings.scans_path)
+    store = open_scan_store(settings)
     try:
         yield store
     finally:
@@ -181,9 +175,9 @@ def scan_session_of(settings: Settings) -> Iterator[ScanSession]:
     or an error one of them may still be sampling. The process ends then, and a scan goes on from
     what its store holds.
     """
-    from scanner.scanning.session import ScanSession
+    from scanner.factories import open_scan_session
 
-    session = ScanSession(settings)
+    session = open_scan_session(settings)
     yield session
     session.close()
 
@@ -191,22 +185,19 @@ def scan_session_of(settings: Settings) -> Iterator[ScanSession]:
 @contextmanager
 def intake_of(settings: Settings) -> Iterator[Intake]:
     """The captures of a home."""
-    from scanner.captures.intake import Intake
+    from scanner.factories import open_intake
 
-    intake = Intake(settings)
-    try:
+    with open_intake(settings) as intake:
         yield intake
-    finally:
-        intake.close()
 
 
 @contextmanager
-def releases_of(intake: Intake) -> Iterator[Releases]:
+def releases_of(settings: Settings, intake: Intake) -> Iterator[Releases]:
     """Captures that wait for a second person, and the decisions about them."""
     from scanner.captures.releases import Releases
 
-    with scan_store_of(intake.settings) as scan_store:
-        yield Releases(intake.captures, scan_store, intake.vault)
+    with scan_store_of(settings) as scan_store:
+        yield Releases(intake.captures, scan_store.captures, intake.vault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +217,14 @@ class HeldFilesSession:
 @contextmanager
 def held_files_of(settings: Settings) -> Iterator[HeldFilesSession]:
     """The files of a home that are never sampled because they name a registered minor."""
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
     from scanner.scanning.held_files import HeldFiles
     from scanner.triage.minors import RegisteredMinors
 
     with vault_of(settings) as vault, scan_store_of(settings) as scan_store:
         minors = RegisteredMinors(vault, utc_now)
         login = vault.login if settings.two_people else ()
-        yield HeldFilesSession(HeldFiles(scan_store, vault), minors, vault, login)
+        yield HeldFilesSession(HeldFiles(scan_store.held, vault), minors, vault, login)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scanner.cli.context import reception_of, settings_of
+from scanner.cli.context import enrolment_session_of, settings_of
 from scanner.cli.options import (
     FacePackOption,
     JsonFlag,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from face_index.identity import Identity
     from face_index.registration.enrolment import EnrolmentReport
     from face_index.registration.registration import Request
-    from scanner.factories import Reception
+    from scanner.factories import EnrolmentSession
 
 CONSENT_DAYS = 730
 
@@ -152,19 +152,19 @@ def enroll(
     options = ConsentOptions(
         signed_by or name, guardian, agent, expires, consent_document, terms, territories
     )
-    with reception_of(
+    with enrolment_session_of(
         settings_of(context, face_pack=face_pack, operator=submitted_by)
-    ) as reception:
-        consent = options.to_consent(reception.clock().date())
+    ) as session:
+        consent = options.to_consent(session.clock().date())
         born_on = date_from(born, "--born") if born else None
         agree(consent, lang, agreed=yes)
         files, picks = _photos_and_picks(photos, pick or [])
-        submitter = reception.settings.operator
+        submitter = session.settings.operator
         request = Request(
             name, files, consent, submitter, born_on, reference, not discard_photos, picks
         )
-        identity, report = _registered(reception, request, lang)
-        _print_submitted(reception, identity, report, lang, as_json=as_json)
+        identity, report = _registered(session, request, lang)
+        _print_submitted(session, identity, report, lang, as_json=as_json)
 
 
 def _photos_and_picks(photos: list[Path], given: list[str]) -> tuple[list[Path], dict[str, int]]:
@@ -237,20 +237,20 @@ def confirmed(question: str) -> bool:
 
 
 def _registered(
-    reception: Reception, request: Request, language: str
+    session: EnrolmentSession, request: Request, language: str
 ) -> tuple[Identity, EnrolmentReport]:
     """Register a person; where that is refused, say of each photo why."""
     from face_index.errors import EnrolmentRefused
 
     try:
-        return reception.registrar.register(request, reception.clock())
+        return session.registrar.register(request, session.clock())
     except EnrolmentRefused as error:
         _print_photos(error.report, language)
         raise
 
 
 def _print_submitted(
-    reception: Reception,
+    session: EnrolmentSession,
     identity: Identity,
     report: EnrolmentReport,
     language: str,
@@ -267,8 +267,8 @@ def _print_submitted(
                 "status": "pending",
                 "accepted": report.accepted,
                 "photos": [verdict.to_document(language) for verdict in report.photos],
-                "face_pack": reception.pack.name,
-                "licence": reception.pack.licence,
+                "face_pack": session.faces.pack.name,
+                "licence": session.faces.pack.licence,
                 "expires_on": identity.consent.expires_on.isoformat(),
             }
         )
@@ -285,8 +285,8 @@ def _print_submitted(
         "approves, from a login of their own: portrait-scanner approve "
         f"{identity.identity_id[:8]} --operator NAME --proof passport"
     )
-    typer.echo(f"Face pack {reception.pack.name}: {reception.pack.licence}.")
-    for sentence in duties(reception.vault.count(), language):
+    typer.echo(f"Face pack {session.faces.pack.name}: {session.faces.pack.licence}.")
+    for sentence in duties(session.vault.count(), language):
         print_warning(sentence)
 
 

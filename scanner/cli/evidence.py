@@ -158,12 +158,15 @@ def reproduce(
     """
     from scanner.casework.reproduction import pack_named_in
     from scanner.casework.reproduction import reproduce as reproduce_bundle
+    from scanner.factories import reproduction_tools
 
     settings = settings_of(
         context, face_pack=face_pack or pack_named_in(bundle), base_model=base_model
     )
     with progress_bar("reproducing") as observer:
-        result = reproduce_bundle(bundle, settings, checkpoint, observer, signer)
+        result = reproduce_bundle(
+            bundle, reproduction_tools(settings), checkpoint, observer, signer
+        )
     if as_json:
         print_json(result.to_document())
     else:
@@ -212,7 +215,7 @@ def timestamp(
         problems = {
             str(bundle): [str(error) for error in service.stamp(bundle)] for bundle in bundles
         }
-        configured = bool(service.authorities)
+        configured = bool(service.rules.authorities)
     if as_json:
         documents = [
             {"bundle": name, "pending": pending(Path(name)), "problems": errors}

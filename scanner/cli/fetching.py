@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,11 +46,12 @@ def fetch(
 
     A download that was stopped is resumed by the same command.
     """
-    from scanner.factories import utc_now
-    from scanner.scanning.fetching import acquisition_of, wanted_files
+    from scanner.clock import utc_now
+    from scanner.factories import open_acquisition
+    from scanner.scanning.fetching import wanted_files
 
     with crawl_session_of(settings_of(context), what or ()) as session:
-        acquisition = acquisition_of(session.settings, session.store, session.hubs, utc_now)
+        acquisition = open_acquisition(session.settings, session.store, session.hubs, utc_now)
         place = (session.store, session.hubs, acquisition.checkpoints)
         wanted = wanted_files(place, what or (), limit, min_likeness, utc_now(), again=again)
         results = _fetch_all(session, acquisition, wanted, again=again)
@@ -76,12 +76,11 @@ def _fetch_all(
 ) -> list[Brought]:
     """Fetch files one after another, up to the first for which the disk has no room."""
     from crawlers.errors import NoRoom
-    from scanner.factories import utc_now
-    from scanner.scanning.fetching import Brought, Objections
+    from scanner.factories import open_objections
+    from scanner.scanning.fetching import Brought
 
     results: list[Brought] = []
-    objections = Objections(session.settings, utc_now)
-    with transfer_bar() as bar, closing(objections):
+    with transfer_bar() as bar, open_objections(session.settings) as objections:
         for file in wanted:
             try:
                 results.append(_fetch_file(file, acquisition, objections, bar, again=again))

@@ -95,7 +95,7 @@ def review(
 
     A file is sampled only after two people said that somebody else is meant.
     """
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     with held_files_of(settings_of(context)) as session:
         found = session.held.look(

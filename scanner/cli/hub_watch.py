@@ -114,8 +114,8 @@ def watch(
 def _watch_once(session: CrawlSession, hub: Hub, target: str, options: WatchOptions) -> bool:
     """Run one round of one hub, and return whether it came to its end."""
     from crawlers.sweeps.rounds import since_when
+    from scanner.clock import utc_now
     from scanner.errors import is_expected, sentence_of
-    from scanner.factories import utc_now
 
     since = since_when(session.store, target, utc_now(), options.full_every)
     result = Round()
@@ -142,7 +142,7 @@ def _sweep(
     result: Round,
 ) -> None:
     from crawlers.sweeps.rounds import go_round
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     workers = session.settings.workers
     with progress_bar(target) as observer:
@@ -158,7 +158,7 @@ def _sweep(
 
 
 def _print_round(target: str, since: datetime | None, result: Round, *, as_json: bool) -> None:
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     listings = result.last.listings if result.last else 0
     if as_json:

@@ -187,7 +187,7 @@ def _sweep(
 ) -> CrawlResult:
     """Sweep a hub with a progress bar."""
     from crawlers.sweeps.sweep import sweep
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     result = CrawlResult()
     opened, place = session.hubs.open(hub, types or ()), place_of(hub, types)
@@ -236,7 +236,7 @@ def read_and_count(
     session: CrawlSession, place: str, limit: int | None, notes: list[str]
 ) -> dict[str, int]:
     """Read the headers of a place with a progress bar, and count those read and those failed."""
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
     from scanner.triage.crawled_headers import read_headers
 
     counts = {"read": 0, "failed": 0}

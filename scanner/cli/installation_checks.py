@@ -49,10 +49,14 @@ def _libraries(missing: list[str]) -> dict[str, str]:
 def _device(settings: Settings) -> dict[str, str]:
     import torch
 
-    from scanner.scanning.judging import device_of
+    from scanner.sampling.options import device_for
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
-    return {"used": device_of(settings), "gpu": gpu, "cpu threads": str(torch.get_num_threads())}
+    return {
+        "used": device_for(settings.device),
+        "gpu": gpu,
+        "cpu threads": str(torch.get_num_threads()),
+    }
 
 
 def _places(settings: Settings) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def _captures(settings: Settings) -> dict[str, str]:
         return described
     from face_index.errors import FaceIndexError
     from scanner.captures.tries import searches_on
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     try:
         with vault_of(settings) as vault:
@@ -206,7 +210,7 @@ def _pdf(missing: list[str]) -> dict[str, str]:
 
 def _two_people(settings: Settings, missing: list[str]) -> dict[str, str]:
     """Whether decisions that need two people need two logins."""
-    from scanner.logins import system_login
+    from scanner.environment import system_login
 
     if not settings.two_people:
         missing.append(

@@ -212,7 +212,7 @@ def lookup(
     """
     from crawlers.sweeps.inquiries import Inquiries
     from crawlers.sweeps.lookup import look_up
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     hubs = at or ["civitai", "civarchive"]
     with crawl_session_of(settings_of(context), hubs) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def mark(
     from reports.notices.tracker import record_event
 
     with case_service_of(settings_of(context, operator=operator)) as service:
-        actor, store = service.settings.operator, service.case_store
+        actor, store = service.rules.operator, service.case_store
         notice = record_event(store, notice_id, event, actor, service.clock(), note, _moment(at))
         case = store.case(notice.case_id)
         service.note_notice(case, "notice-marked", actor, notice=notice_id, state=event)
@@ -131,8 +132,11 @@ def recheck(context: typer.Context, as_json: JsonFlag = False) -> None:
     What is gone is marked as removed, and what is back as reinstated.
     """
     from scanner.casework.rechecking import recheck_notices
+    from scanner.network import open_transport
 
-    found = recheck_notices(settings_of(context))
+    settings = settings_of(context)
+    with case_service_of(settings) as service, closing(open_transport(settings)) as transport:
+        found = recheck_notices(service, transport)
     if as_json:
         rows = [
             {

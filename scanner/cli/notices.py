@@ -175,7 +175,7 @@ def _draft(
     if problem:
         print_warning(problem)
     contents = {"txt": as_text(notice).encode(), "docx": as_docx(notice), suffix: to_print}
-    actor = service.settings.operator
+    actor = service.rules.operator
     notice_id = record_draft(service.case_store, notice, actor, service.clock())
     service.note_notice(case, "notice-drafted", actor, notice=notice_id, template=kind)
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scanner.cli.context import reception_of, settings_of, vault_of
+from scanner.cli.context import enrolment_session_of, settings_of, vault_of
 from scanner.cli.options import FacePackOption, JsonFlag, OperatorOption, PersonArgument
 from scanner.cli.output import print_json, print_line, print_table, print_warning
 from scanner.cli.withdrawal import print_erasure
@@ -44,7 +44,7 @@ def identities(
     anybody; the audit log records that it was shown.
     """
     from face_index.vault.duties import duties
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     now = utc_now()
@@ -138,7 +138,7 @@ def approve(
     Approve after checking who they are. The operator who submitted a person may not approve them.
     """
     from face_index.identity import Proof
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     who, now = settings.operator, utc_now()
@@ -174,7 +174,7 @@ def reject(
 
     Photos, template and name are erased; the reason stays.
     """
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:
@@ -195,15 +195,15 @@ def re_embed(
     from face_index.registration.registration import reembed
 
     settings = settings_of(context, face_pack=face_pack, operator=operator or None)
-    with reception_of(settings) as reception:
+    with enrolment_session_of(settings) as session:
         result = reembed(
-            reception.vault,
-            reception.reader,
+            session.vault,
+            session.faces.reader,
             settings.operator,
-            reception.clock(),
-            reception.calibration,
+            session.clock(),
+            session.faces.calibration,
         )
-        pack_name = reception.pack.name
+        pack_name = session.faces.pack.name
     if as_json:
         print_json(
             {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from reports.cases.case import Case
     from scanner.scanning.scan import ScanResult
     from scanner.scanning.session import ScanSession
+    from scanner.settings import Settings
     from scanner.triage.header import Triage
 
 RayOption = Annotated[
@@ -183,8 +184,9 @@ def scan(
         allow_typed(session.transport, targets)
         with progress_bar("scanning") as observer:
             result = run_scan(session, targets, observer)
-        path = write_report(session, result, lang)
-        pack = f"Face pack {session.pack.name}: {session.pack.licence}."
+        path = report_path(settings, result.scan.scan_id, lang)
+        write_report(session, result, lang, path)
+        pack = f"Face pack {session.faces.pack.name}: {session.faces.pack.licence}."
         opened = session.case_store.named(result.case_ids)
     if result.scan.gallery_size == 0:
         print_warning(
@@ -194,7 +196,11 @@ def scan(
         )
     print_gaps(result.gaps)
     if as_json:
-        document = {"results": list(result.rows), "report": str(path), "scan": result.scan.scan_id}
+        document = {
+            "results": result.to_json_rows(),
+            "report": str(path),
+            "scan": result.scan.scan_id,
+        }
         print_json({**document, "gaps": list(result.gaps)})
     else:
         _print_results(result)
@@ -208,6 +214,7 @@ def _print_results(result: ScanResult) -> None:
         typer.echo(f"No checkpoint was found in {result.scan.target}.")
         return
     numbers = ("score", "threshold", "lift", "samples", "seconds")
+    rows = result.to_json_rows()
     print_table(
         ("model", "verdict", "identity", *numbers),
         [
@@ -219,11 +226,11 @@ def _print_results(result: ScanResult) -> None:
                 str(row["samples"]),
                 f"{row['seconds']:.1f}",
             )
-            for row in result.rows
+            for row in rows
         ],
         numbers=numbers,
     )
-    for row in result.rows:
+    for row in rows:
         if row["outcome"] in ("failed", "inconclusive"):
             console().print(visible(f"{row['file']}: {row['reason']}"), style="dim")
 
@@ -237,10 +244,8 @@ def _print_cases(cases: list[Case], *, undecided: bool) -> None:
         typer.echo("Decide about one with: portrait-scanner review CASE --help")
 
 
-def write_report(
-    session: ScanSession, result: ScanResult, language: str, out: Path | None = None
-) -> Path:
-    """Render a scan's report and write it to `out`, or among the home's reports."""
+def write_report(session: ScanSession, result: ScanResult, language: str, path: Path) -> Path:
+    """Render a scan's report and write it to a file."""
     from importlib.metadata import version
 
     from reports.documents.scan_report import ScanSummary, render_report
@@ -253,13 +258,20 @@ def write_report(
         version=version("portrait-scanner"),
         # The file may outlive a person's consent, so it names only people whom a case is about.
         # The others are named on the screen only.
-        rows=[row if row.get("case_id") else {**row, "identity": None} for row in result.rows],
+        rows=[
+            row if row.get("case_id") else {**row, "identity": None}
+            for row in result.to_json_rows()
+        ],
     )
     cases = session.case_store.named(result.case_ids)
     for case in cases:
         session.records.vouched(case.case_id)
     text = render_report(summary, cases, session.case_store, language)
-    suffix = "" if language == "en" else f".{language}"
-    path = out or session.settings.reports_path / f"{result.scan.scan_id}{suffix}.html"
     write_text_file(path, text)
     return path
+
+
+def report_path(settings: Settings, scan_id: str, language: str) -> Path:
+    """The file of a scan's report among the home's reports."""
+    suffix = "" if language == "en" else f".{language}"
+    return settings.reports_path / f"{scan_id}{suffix}.html"

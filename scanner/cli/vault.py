@@ -65,7 +65,7 @@ def _status_document(vault: Vault) -> dict[str, Any]:
     """The JSON contract of `vault status`."""
     from face_index.vault.backups import backups_of
     from face_index.vault.duties import duties
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     people, today = vault.identities(), utc_now().date()
     searched = [person.is_active(today) and not person.is_minor(today) for person in people]
@@ -108,7 +108,7 @@ def backup(
     Keep the master key elsewhere: without it nobody can open a backup.
     """
     from face_index.vault.backups import make_backup
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     if destination is None:
@@ -139,8 +139,9 @@ def restore(
     People who were erased since the backup stay erased, and the former file is kept.
     """
     from face_index.vault.restoration import restore as restore_backup
-    from scanner.factories import key_store, utc_now, witnesses_of
-    from scanner.logins import system_login
+    from scanner.clock import utc_now
+    from scanner.environment import system_login
+    from scanner.factories import key_store, witnesses_of
 
     settings = settings_of(context, operator=operator or None)
     result = restore_backup(
@@ -173,7 +174,7 @@ def rotate_key(context: typer.Context, operator: OperatorOption = None) -> None:
     The old key is destroyed.
     """
     from face_index.vault.rotation import rotate_master_key
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     settings = settings_of(context, operator=operator or None)
     with vault_of(settings) as vault:

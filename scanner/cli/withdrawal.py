@@ -78,7 +78,7 @@ def withdraw(
 
 
 def _withdraw_person(vault: Vault, name: str, settings: Settings, *, ask: bool) -> ErasureReceipt:
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     if ask:
         question = f"Erase {vault.find(name).name} for good, here and in every backup?"
@@ -89,7 +89,7 @@ def _withdraw_person(vault: Vault, name: str, settings: Settings, *, ask: bool) 
 def _withdraw_ended(
     vault: Vault, settings: Settings, *, clock_is_right: bool
 ) -> list[ErasureReceipt]:
-    from scanner.factories import utc_now
+    from scanner.clock import utc_now
 
     return vault.withdraw_ended(utc_now(), settings.operator, clock_is_right=clock_is_right)
 

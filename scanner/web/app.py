@@ -20,8 +20,8 @@ from starlette.middleware.sessions import SessionMiddleware
 
 from face_index.errors import FaceIndexError
 from reports.errors import ReportError
+from scanner.clock import Clock, utc_now
 from scanner.errors import ScanError
-from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.api import cases, gate, operations
 from scanner.web.auth.authentication import sign_in_path

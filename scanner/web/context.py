@@ -10,7 +10,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import Request
 
-from scanner.factories import Clock, utc_now
+from scanner.clock import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.api.known_files import KnownFiles
 from scanner.web.api.uploads import Receiver

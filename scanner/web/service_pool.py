@@ -15,7 +15,8 @@ from face_index.vault import Vault
 from reports.cases.case import Case
 from scanner.casework.confirmation import Viewing, viewing_of
 from scanner.casework.service import CaseService
-from scanner.factories import Clock, open_calibration, open_pack, open_reader
+from scanner.clock import Clock
+from scanner.factories import open_calibration, open_pack, open_reader
 from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 

@@ -12,8 +12,8 @@ from threading import Event
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.casework.service import CaseService
+from scanner.clock import Clock
 from scanner.errors import sentence_of
-from scanner.factories import Clock
 from scanner.settings import Settings
 from scanner.web.api.operations import DELIVERY
 from scanner.web.auth.accounts import Accounts

@@ -28,12 +28,12 @@ from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
 from reports.cases.case_store import CaseStore
 from reports.errors import ReportError
-from scanner.captures.filing import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.subjects import subject_of
+from scanner.clock import Clock, utc_now
 from scanner.errors import FleetUnreachable, ScanError, sentence_of
-from scanner.factories import Clock, utc_now
 from scanner.identification.verdict import Outcome
+from scanner.records import CaptureVerdict, judge_captures
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -304,7 +304,7 @@ def taken_in(
         taking.close()
 
 
-def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
+def rows_of(one: CaptureVerdict, case_store: CaseStore) -> list[dict[str, Any]]:
     """A judged account or capture as rows of a scan: one for each case, or one for nobody."""
     shared = {
         **_NOBODY, "file": one.name, "sha256": None, "outcome": one.outcome, "samples": one.images, "reason": one.reason,
