@@ -43,7 +43,7 @@ bench: install
 	$(BIN)/python -m benchmarks.fleet
 
 bench-gpu: install
-	$(BIN)/python -m benchmarks.gpu --compiled
+	$(BIN)/python -m benchmarks.gpu
 
 bench-crawlers: install
 	$(BIN)/python -m benchmarks.crawlers.throughput

@@ -34,7 +34,7 @@ _ASK_EVERY_S = 10.0
 _REACH_S = 5.0
 # What judging reads. An allow-list: a setting that is added later does not travel unless it is named here.
 ON_WORKERS = (
-    "home", "cache", "face_pack", "base_model", "image_check", "batch", "compile_models", "use", "device", "fpir",
+    "home", "cache", "face_pack", "base_model", "image_check", "batch", "use", "device", "fpir",
     "possible_fpir", "gallery_index",
 )  # fmt: skip
 Templates = Sequence[tuple[str, Prototypes]]

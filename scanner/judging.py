@@ -143,8 +143,6 @@ class Bench:
             try:
                 check = image_check_for(base, settings.image_check, cache, device)
                 models.sampler = Sampler(base, cache, device, check, batch=settings.batch)
-                if settings.compile_models and device == "cuda":
-                    models.sampler.compile()
             except ScanError as error:
                 models.missing[base] = error
                 raise
