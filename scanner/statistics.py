@@ -35,6 +35,10 @@ def verdict_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
                 yield {name: known.get(name) for name in COLUMNS}
 
 
+# A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
+_FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
+
+
 def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> bytes:
     """CSV with a byte order mark, so that spreadsheets read it as UTF-8. What strangers wrote cannot become a formula."""
     buffer = io.StringIO()
@@ -45,7 +49,12 @@ def as_csv(rows: Iterable[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> 
 
 
 def _no_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """The value, as text if a spreadsheet would calculate it.
+
+    The library defusedcsv is not used, because it leaves cells that begin with a tab, a line break
+    or a full-width sign as they are, and changes `|` inside other cells.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
