@@ -78,8 +78,8 @@ bench-faults: install
 bench-all: bench bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# OpenCV without windows, in place of the build that InsightFace asks for (third_party/opencv-python says why).
-# A build with windows that is already installed goes first: both write the same files.
+# OpenCV without windows, in place of the build that InsightFace requires; third_party/opencv-python
+# says why. A build with windows that is already installed goes first: both write the same files.
 OPENCV = $(BIN)/python -m pip uninstall -qq --yes opencv-python && $(PIP) ./third_party/opencv-python
 
 install: $(VENV)/installed

@@ -1,8 +1,9 @@
 """How often a host may be asked: what it says in RateLimit and Retry-After headers, shared by all workers.
 
-Headers: Retry-After (RFC 9110, 10.2.3); RateLimit, a structured field (RFC 9651) with one item for each limit
-(IETF draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`); RateLimit-Policy; X-RateLimit-Remaining and
-X-RateLimit-Reset (GitHub, which also limits by 403); `retry_after` in a body (CivArchive).
+Headers: Retry-After (RFC 9110, 10.2.3); RateLimit, a structured field (RFC 9651) with one item for
+each limit (IETF draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`); RateLimit-Policy;
+X-RateLimit-Remaining and X-RateLimit-Reset (GitHub, which also limits by 403); `retry_after` in a
+body (CivArchive).
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
         return min(float(retry_after), LONGEST_WAIT_S)
     if retry_after:
         return _until(retry_after)
-    resets = [limit.reset_s for limit in _limits_in(response) if not limit.remaining and limit.reset_s is not None]
+    used_up = [limit for limit in _limits_in(response) if limit.remaining == 0]
+    resets = [limit.reset_s for limit in used_up if limit.reset_s is not None]
     if resets:
         return min(float(max(resets)) + 1, LONGEST_WAIT_S)
     if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
@@ -131,14 +133,19 @@ def is_rate_limited(response: httpx.Response) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """One item of a RateLimit header: requests left, and seconds until there are more, None if it does not say."""
+    """One item of a RateLimit header.
+
+    Attributes:
+        remaining: requests left.
+        reset_s: seconds until there are more; None if the item does not say.
+    """
 
     remaining: int
     reset_s: int | None
 
 
 def _limits_in(response: httpx.Response) -> list[_Limit]:
-    """The limits that an answer states; none where its RateLimit header is missing or is not a structured field."""
+    """The limits in an answer's RateLimit header; none if it is missing or no structured field."""
     try:
         items = http_sf.parse(response.headers.get("ratelimit", "").encode(), tltype="list")
     except ValueError:

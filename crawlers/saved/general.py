@@ -1,7 +1,7 @@
 """Any page: what it says of itself in JSON-LD (schema.org), Open Graph and the tree's own words.
 
-The library extruct is not used: one malformed script makes it drop all JSON-LD of a page, and a hostile
-page of 44 kB keeps its microdata reader busy for minutes.
+The library extruct is not used: one malformed script makes it drop all JSON-LD of a page, and a
+hostile page of 44 kB keeps its microdata reader busy for minutes.
 """
 
 from __future__ import annotations
