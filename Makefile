@@ -31,8 +31,9 @@ dist: install
 # The suite against the installed wheel, in an environment of its own: what a package leaves out shows here.
 test-dist: dist
 	rm -rf .dist && $(PYTHON) -m venv .dist/venv
-	.dist/venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(ls dist/*.whl)[dev]"
-	cp -r tests benchmarks docs README.md CHANGELOG.md CONTRIBUTING.md Makefile constraints.txt pyproject.toml .dist/
+	.dist/venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  ./third_party/opencv-python "$$(ls dist/*.whl)[dev]"
+	cp -r tests benchmarks docs third_party README.md CHANGELOG.md CONTRIBUTING.md Makefile constraints.txt pyproject.toml .dist/
 	cd .dist && venv/bin/python -m pytest -n 2 --dist loadfile
 
 # The adapters are trained once, about an hour on two cores, and kept in .bench/.
@@ -43,7 +44,7 @@ bench: install
 	$(BIN)/python -m benchmarks.fleet
 
 bench-gpu: install
-	$(BIN)/python -m benchmarks.gpu --compiled
+	$(BIN)/python -m benchmarks.gpu
 
 bench-crawlers: install
 	$(BIN)/python -m benchmarks.crawlers.throughput
@@ -77,6 +78,9 @@ bench-faults: install
 bench-all: bench bench-faces bench-crawlers bench-gate bench-reports bench-captures bench-faults
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# OpenCV without windows, in place of the build that InsightFace requires; third_party/opencv-python
+# says why. A build with windows that is already installed goes first: both write the same files.
+OPENCV = $(BIN)/python -m pip uninstall -qq --yes opencv-python && $(PIP) ./third_party/opencv-python
 
 install: $(VENV)/installed
 
@@ -85,10 +89,8 @@ $(VENV)/runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	@echo "Installing what running needs into $(VENV): about 2 GB, a few minutes. It is done once."
 	$(PYTHON) -m venv $(VENV)
+	$(OPENCV)
 	$(PIP) -e .
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
-	  echo "OpenCV's windows need libgl1 and libglib2.0-0, which are not here: taking the build without windows"; \
-	  $(BIN)/python -m pip uninstall --quiet --yes opencv-python && $(PIP) opencv-python-headless && $(BIN)/python -c 'import cv2'; }
 	@touch $@
 
 # What tests, lint and benchmarks need besides; says what that is before anything is installed.

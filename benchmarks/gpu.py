@@ -276,11 +276,6 @@ def measure(name: str, device: str, options: argparse.Namespace) -> dict[str, fl
             _parts(sampler, pipeline, adapters, timed, told)
             told["ours, match"] = timed(lambda: ours(sampler, adapters[0], match=True), warm=1)
             told["plain / ours, match"] = told["plain way"] / told["ours, match"]
-        if options.compiled:
-            sampler.compile()
-            told["ours, clear, compiled"] = timed(
-                lambda: ours(sampler, adapters[0], match=False), warm=2
-            )
         if device == "cuda":
             told["peak GB"] = torch.cuda.max_memory_allocated() / 1e9
     return told
@@ -367,11 +362,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only-clear", action="store_true", help="only what screening lays aside")
     parser.add_argument("--screening-size", type=int, help="pixels, instead of the family's")
-    parser.add_argument(
-        "--compiled",
-        action="store_true",
-        help="also compiled; the first shape takes a minute or more",
-    )
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     options.tiny = options.tiny or device == "cpu"

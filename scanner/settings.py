@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -31,8 +33,12 @@ from pydantic_settings import (
 
 from scanner.errors import SettingsInvalid
 
-FILE_NAME = "portrait-scanner.toml"
+log = logging.getLogger(__name__)
 
+FILE_NAME = "portrait-scanner.toml"
+_ENVIRONMENT = "PORTRAIT_SCANNER_"
+# Settings of earlier releases. They have no effect, and a file that names them is still read.
+REMOVED = frozenset({"compile_models"})
 
 _HOST = re.compile(r"[\w.-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?")
 
@@ -161,7 +167,7 @@ class Settings(BaseSettings):
     """Everything that can be set; environment names start with PORTRAIT_SCANNER_."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PORTRAIT_SCANNER_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_ENVIRONMENT, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     home: Path = Field(default_factory=lambda: user_data_path("portrait-scanner"))
@@ -170,7 +176,6 @@ class Settings(BaseSettings):
     base_model: str | None = None
     image_check: str | None = None
     batch: int | None = Field(None, ge=1, le=256)
-    compile_models: bool = False
     ray: str | None = None
     use: Literal["commercial", "research"] | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -293,6 +298,7 @@ def load_settings(flags: dict[str, Any]) -> Settings:
         home = _settings_from(given, [Path(FILE_NAME)]).home
         settings = _settings_from(given, [Path(FILE_NAME), home / FILE_NAME])
         _must_keep_two_people(settings)
+        _warn_of_removed([Path(FILE_NAME), home / FILE_NAME])
         return settings
     except ValidationError as error:
         problems = "; ".join(
@@ -328,6 +334,25 @@ def _must_keep_two_people(settings: Settings) -> None:
         )
 
 
+def _warn_of_removed(files: list[Path]) -> None:
+    """Log where a setting is still named that has no effect any more."""
+    for file in dict.fromkeys(file.resolve() for file in files):
+        named = REMOVED & tomllib.loads(file.read_text("utf-8")).keys() if file.exists() else ()
+        for name in sorted(named):
+            log.warning("%s in %s has no effect any more; delete the line", name, file)
+    for name in sorted(REMOVED):
+        variable = _ENVIRONMENT + name.upper()
+        if variable in os.environ:
+            log.warning("the environment variable %s has no effect any more", variable)
+
+
+class _TomlFile(TomlConfigSettingsSource):
+    """A settings file without the settings that were removed."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if name not in REMOVED}
+
+
 def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
     class FromFiles(Settings):
         @classmethod
@@ -339,10 +364,6 @@ def _settings_from(given: dict[str, Any], files: list[Path]) -> Settings:
             dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  no .env file is read
             file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  nor secret files
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (
-                init_settings,
-                env_settings,
-                *(TomlConfigSettingsSource(settings_cls, file) for file in files),
-            )
+            return (init_settings, env_settings, *(_TomlFile(settings_cls, file) for file in files))
 
     return FromFiles(**given)

@@ -12,8 +12,8 @@ import sys
 import sysconfig
 
 TOLD = """make test installs the dev extras of pyproject.toml into .venv (about 3 GB with what running needs) and takes from
-the system: a C++ compiler with Python's headers, Chromium, openssl, Pango, OpenCV's libraries, and fonts that have
-Chinese. make demo takes none of them."""
+the system: a C++ compiler with Python's headers, Chromium, openssl, Pango, and fonts that have Chinese.
+make demo takes none of them."""
 
 
 def found(*names):
@@ -48,8 +48,6 @@ def has_headers():
 
 # Debian's package and whether what it brings is here.
 NEEDS = (
-    ("libgl1", lambda: loads("libGL.so.1")),
-    ("libglib2.0-0", lambda: loads("libgthread-2.0.so.0")),
     ("libpango-1.0-0", lambda: loads("libpango-1.0.so.0")),
     ("libpangoft2-1.0-0", lambda: loads("libpangoft2-1.0.so.0")),
     ("libharfbuzz-subset0", lambda: loads("libharfbuzz-subset.so.0")),

@@ -41,6 +41,13 @@ def answer(**headers: str) -> httpx.Response:
         ({"retry_after": "soon"}, None),
         ({"ratelimit": '"api";r=0;t=55'}, 56.0),
         ({"ratelimit": '"api";r=12;t=55'}, None),
+        ({"ratelimit": '"api";t=55;r=0'}, 56.0),
+        ({"ratelimit": '"minute";r=0;t=20, "day";r=7;t=3000'}, 21.0),
+        ({"ratelimit": '"minute";r=0, "day";r=7;t=3000'}, None),
+        ({"ratelimit": '"minute";r=0;t=20, "day";r=0;t=3000'}, 3001.0),
+        ({"ratelimit": '"r=0;t=9";r=3;t=20'}, None),
+        ({"ratelimit": '"api";r=0;t=?1'}, None),
+        ({"ratelimit": '"api;r=0'}, None),
         ({}, None),
     ],
 )
@@ -76,6 +83,12 @@ def test_an_empty_window_is_waited_out_before_the_429() -> None:
     budgets.take("hub")
     assert time.slept == [21.0]
     assert (budgets.state("hub").remaining, budgets.state("hub").window_s) == (0, 300)
+
+
+def test_the_limit_with_least_left_counts() -> None:
+    budgets = HostBudgets()
+    budgets.learn("hub", answer(ratelimit='"day";r=900;t=3000, "minute";r=4;t=20'))
+    assert budgets.state("hub").remaining == 4
 
 
 def test_workers_queue_at_the_interval() -> None:

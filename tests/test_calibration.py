@@ -163,6 +163,13 @@ class TestMetrics:
         assert cllr(np.full(10, 9.0), np.full(10, -9.0)) == pytest.approx(0.0, abs=1e-6)
         assert cllr(np.array([-3.0]), np.array([3.0])) > 5
 
+    def test_cllr_is_what_lir_computes(self) -> None:
+        """Figures of lir 1.3.1 (Netherlands Forensic Institute); ties and misleading values."""
+        genuine = np.array([2.5, 1.25, 0.5, -0.75, 3.0, 0.5])
+        impostor = np.array([-2.0, -1.5, -0.25, 0.5, -3.0, 1.0, -0.75, -1.0])
+        assert cllr(genuine, impostor) == pytest.approx(0.7126220469377136, rel=1e-14)
+        assert minimal_cllr(genuine, impostor) == pytest.approx(0.489639580188046, rel=1e-14)
+
     def test_the_best_calibration_is_never_worse(self) -> None:
         rng = np.random.default_rng(0)
         genuine, impostor = rng.normal(1, 1, 500), rng.normal(-1, 1, 5000)

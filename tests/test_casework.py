@@ -311,6 +311,16 @@ class TestCommands:
         read = next(csv.DictReader(io.StringIO(text)))
         assert (read["file"][0], read["reason"], read["score"]) == ("'", "'-1+1", "-0.5")
 
+    @pytest.mark.parametrize("start", "=+-@\t\r\n|%＝＋－＠")
+    def test_no_sign_that_begins_a_formula_begins_a_cell(self, start: str) -> None:
+        from scanner.statistics import as_csv
+
+        text = as_csv([{"file": f"{start}1|2", "reason": "1|2"}], ("file", "reason")).decode(
+            "utf-8-sig"
+        )
+        read = next(csv.DictReader(io.StringIO(text, newline="")))
+        assert (read["file"], read["reason"]) == (f"'{start}1|2", "1|2")
+
     def test_the_databases_open_in_datasette(self, home: Path) -> None:
         from datasette.app import Datasette
 

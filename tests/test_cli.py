@@ -169,6 +169,23 @@ def test_a_mistake_in_the_settings_file_is_named(
             load_settings({"home": tmp_path})
 
 
+def test_a_removed_setting_is_named_and_has_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from scanner.settings import load_settings
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "portrait-scanner.toml").write_text("compile_models = true\nfpir = 0.01\n")
+    assert load_settings({"home": tmp_path / "home"}).fpir == 0.01
+    assert "compile_models in" in caplog.text
+    assert "has no effect any more" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("PORTRAIT_SCANNER_COMPILE_MODELS", "true")
+    assert load_settings({"home": tmp_path}).fpir == 0.001
+    assert "PORTRAIT_SCANNER_COMPILE_MODELS has no effect any more" in caplog.text
+
+
 def test_every_command_has_an_example() -> None:
     page = COMMANDS.read_text("utf-8")
     names = [name for name, _ in shown_commands(typer.main.get_command(app))]

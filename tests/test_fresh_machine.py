@@ -106,6 +106,18 @@ class TestWhatMakeAsksFor:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         assert not [one for one in project["dependencies"] if one.startswith("pdqhash")]
 
+    def test_opencv_comes_without_windows_in_the_version_that_is_pinned(self) -> None:
+        stand_in = tomllib.loads(
+            (ROOT / "third_party" / "opencv-python" / "pyproject.toml").read_text()
+        )["project"]
+        pinned = (ROOT / "constraints.txt").read_text().splitlines()
+        assert f"{stand_in['name']}=={stand_in['version']}" in pinned
+        assert stand_in["dependencies"] == [f"opencv-python-headless=={stand_in['version']}"]
+        assert stand_in["dependencies"][0] in pinned
+        recipe = self.rule("$(VENV)/runtime")
+        assert recipe.index("$(OPENCV)") < recipe.index("$(PIP) -e .")
+        assert {"libgl1", "libglib2.0-0"}.isdisjoint(package for package, _ in needs.NEEDS)
+
     def test_what_is_missing_is_named_and_nothing_else_is_imported(self, tmp_path: Path) -> None:
         told = subprocess.run(
             [sys.executable, "-I", "-S", ROOT / "tests" / "needs.py"],

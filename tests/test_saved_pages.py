@@ -460,6 +460,23 @@ class TestHostile:
         assert "Words" in told.text or told.text == "x"
         assert time.monotonic() - begin < 5
 
+    def test_line_breaks_in_strings_and_a_malformed_script_hide_no_other(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "x.html").write_text(
+            "<html><body><script type='application/ld+json'>{oops</script>"
+            "<script type='application/ld+json'>"
+            '{"@type": "Product", "name": "LoRA", "description": "first\nsecond", "sku": "77"}'
+            "</script>Words</body></html>"
+        )
+        told = facts(tmp_path / "x.html", tmp_path / "room")
+        assert (told.kind, told.title, told.text, told.item_id) == (
+            PageKind.OFFER,
+            "LoRA",
+            "first\nsecond",
+            "77",
+        )
+
     @pytest.mark.parametrize(
         "name", ["item.har", "item.mhtml", "shop.warc.gz", "item.pdf", "item.png"]
     )

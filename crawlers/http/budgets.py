@@ -1,8 +1,9 @@
 """How often a host may be asked: what it says in RateLimit and Retry-After headers, shared by all workers.
 
-Headers: Retry-After (RFC 9110, 10.2.3); RateLimit and RateLimit-Policy (IETF draft-ietf-httpapi-ratelimit-headers,
-as the Hugging Face Hub sends them: `"api";r=0;t=55` and `"fixed window";"api";q=500;w=300`); X-RateLimit-Remaining and
-X-RateLimit-Reset (GitHub, which also limits by 403); `retry_after` in a body (CivArchive).
+Headers: Retry-After (RFC 9110, 10.2.3); RateLimit, a structured field (RFC 9651) with one item for
+each limit (IETF draft-ietf-httpapi-ratelimit-headers: `"api";r=0;t=55`); RateLimit-Policy;
+X-RateLimit-Remaining and X-RateLimit-Reset (GitHub, which also limits by 403); `retry_after` in a
+body (CivArchive).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import http_sf
 import httpx
 
 # GitHub's window of an hour is the longest that any hub names.
@@ -85,9 +87,10 @@ class HostBudgets:
     def learn(self, host: str, response: httpx.Response) -> None:
         """Note what an answer says about the host's budget."""
         wait_s = announced_wait_s(response)
-        remaining = _number(r"\br=(\d+)", response.headers.get("ratelimit"))
+        remaining = min((limit.remaining for limit in _limits_in(response)), default=None)
         if remaining is None:
             remaining = _number(r"^(\d+)$", response.headers.get("x-ratelimit-remaining"))
+        # The Hugging Face Hub's `"fixed window";"api";q=500;w=300` is not a structured field.
         window = _number(r"\bw=(\d+)", response.headers.get("ratelimit-policy"))
         with self._lock:
             if wait_s is not None:
@@ -121,8 +124,10 @@ def announced_wait_s(response: httpx.Response, body: str = "") -> float | None:
         return min(float(retry_after), LONGEST_WAIT_S)
     if retry_after:
         return _until(retry_after)
-    if limit := re.search(r"\br=0\b.*?\bt=(\d+)", headers.get("ratelimit", "")):
-        return min(float(limit[1]) + 1, LONGEST_WAIT_S)
+    used_up = [limit for limit in _limits_in(response) if limit.remaining == 0]
+    resets = [limit.reset_s for limit in used_up if limit.reset_s is not None]
+    if resets:
+        return min(float(max(resets)) + 1, LONGEST_WAIT_S)
     if (
         headers.get("x-ratelimit-remaining") == "0"
         and headers.get("x-ratelimit-reset", "").isdigit()
@@ -138,6 +143,38 @@ def is_rate_limited(response: httpx.Response) -> bool:
     return response.status_code == 403 and (
         "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One item of a RateLimit header.
+
+    Attributes:
+        remaining: requests left.
+        reset_s: seconds until there are more; None if the item does not say.
+    """
+
+    remaining: int
+    reset_s: int | None
+
+
+def _limits_in(response: httpx.Response) -> list[_Limit]:
+    """The limits in an answer's RateLimit header; none if it is missing or no structured field."""
+    try:
+        items = http_sf.parse(response.headers.get("ratelimit", "").encode(), tltype="list")
+    except ValueError:
+        return []
+    limits = []
+    for item in items if isinstance(items, list) else []:
+        parameters = item[1] if isinstance(item, tuple) else {}
+        remaining, reset_s = _count(parameters.get("r")), _count(parameters.get("t"))
+        if remaining is not None:
+            limits.append(_Limit(remaining, reset_s))
+    return limits
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _number(pattern: str, text: str | None) -> int | None:

@@ -71,5 +71,9 @@ class Webhook:
 
 
 def signature_of(body: bytes, secret: str) -> str:
-    """What a receiver computes over the body it got, to compare it in constant time with the header."""
+    """What a receiver computes over the body it got, to compare it in constant time with the header.
+
+    The library standardwebhooks is not used, because it signs other bytes under other headers:
+    receivers of version 0.1.0 could not verify its signatures.
+    """
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

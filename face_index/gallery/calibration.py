@@ -4,6 +4,8 @@ The impostor tail is face_index.gallery.tail's. A search is a false positive if 
 above its threshold, so FPIR = 1 - (1 - FMR)^N (ISO/IEC 19795-1). Some people look like more people than others
 do ("wolves and lambs", Doddington et al. 1998): a template's own share of the tail raises or lowers its threshold.
 Log-likelihood ratios are an affine function of z fitted by logistic regression (Brümmer & du Preez 2006).
+The library lir is not used here either: it has no extreme-value tail, and the penalty of its
+logistic regression changes its weight with the number of scores.
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ class _Recorded:
 
     def _stop(self) -> None:
         self.works = False
-        self.forget()
+        self._seen.clear()
+        self._recordings.clear()
         torch.cuda.empty_cache()
 
     def _record(self, leaves: list[Any], structure: Any) -> _Recording:
@@ -101,11 +102,6 @@ class _Recorded:
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
             output = self.forward(*args, **kwargs)
         return _Recording(graph, [leaf for leaf in held if isinstance(leaf, torch.Tensor)], output)
-
-    def forget(self) -> None:
-        """Record anew from here on."""
-        self._seen.clear()
-        self._recordings.clear()
 
 
 def record(network: torch.nn.Module) -> None:
@@ -127,15 +123,6 @@ def original_of(network: torch.nn.Module, parameter: torch.nn.Parameter) -> torc
     if parameter not in recorded.originals:
         recorded.originals[parameter] = parameter.detach().clone()
     return recorded.originals[parameter]
-
-
-def compile_network(network: torch.nn.Module) -> None:
-    """Compile a network with torch.compile; where it is recorded, what comes of that is recorded."""
-    if isinstance(network.forward, _Recorded):
-        network.forward.forward = torch.compile(network.forward.forward)
-        network.forward.forget()
-    else:
-        network.compile()
 
 
 @contextmanager

@@ -42,6 +42,9 @@ class VerdictRow:
         return asdict(self)
 
 
+# A spreadsheet may read a cell that begins with one of these as a formula (OWASP, CSV Injection).
+_FORMULA_STARTS = tuple("=+-@\t\r\n|%＝＋－＠")
+
 COLUMNS = tuple(one.name for one in fields(VerdictRow))
 
 
@@ -55,11 +58,12 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) 
 
 
 def _no_formula(value: Any) -> Any:
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-        else value
-    )
+    """The value, as text if a spreadsheet would calculate it.
+
+    The library defusedcsv is not used, because it leaves cells that begin with a tab, a line break
+    or a full-width sign as they are, and changes `|` inside other cells.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def write_parquet(rows: Iterable[VerdictRow], path: Path) -> None:

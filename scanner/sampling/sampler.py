@@ -27,9 +27,9 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 import torch
 from PIL import Image, PngImagePlugin
 
-from scanner.adapters.cuda_graphs import compile_network, record
+from scanner.adapters.cuda_graphs import record
 from scanner.adapters.loading import Loaded, loaded_into
-from scanner.adapters.targets import DENOISERS, networks_of
+from scanner.adapters.targets import networks_of
 from scanner.errors import NotScannable, first_line
 from scanner.sampling.accelerators import Accelerators
 from scanner.sampling.base_models import BaseModel, Stage, hash_of_base_model, load_pipeline
@@ -90,12 +90,6 @@ class Sampler:
     def base_sha256(self) -> str:
         """Of the base model's weights, lower-case hex."""
         return hash_of_base_model(self.base, self._pipeline)
-
-    def compile(self) -> None:
-        """Compile the denoiser with torch.compile: the first images of each shape take a minute or more, later ones less."""
-        for name, network in networks_of(self._pipeline).items():
-            if name in DENOISERS:
-                compile_network(network)
 
     @property
     def draws_ahead(self) -> bool:
