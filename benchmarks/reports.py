@@ -21,7 +21,7 @@ from reports import case_report
 from reports.bundle import BundleRequest, write_bundle
 from reports.case_report import case_html, case_pdf
 from reports.docket import Docket
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from tests.cases import AT, make_case, reviewed
 
 ROUNDS = 3

@@ -23,7 +23,7 @@ from reports.interchange import case_graph
 from reports.schema import SCHEMA_FILE, published_schema
 from reports.sealing import Sign, json_text, write_seal
 from reports.timestamping import Authority, write_timestamps
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 
 
 @dataclass(frozen=True, slots=True)

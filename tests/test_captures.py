@@ -33,7 +33,7 @@ from reports.docket import Docket
 from reports.errors import NotReviewed
 from reports.review import require_confirmed
 from reports.sealing import seal_capture
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.cases import judge_captures
 from scanner.captures.intake import Intake, TakenIn
 from scanner.captures.reading_room import ReadingRoom

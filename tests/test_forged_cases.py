@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ import pytest
 from reports.case import Case, case_to_dict
 from reports.docket import Docket
 from reports.errors import CaseAltered, ReviewRefused
-from reports.verify_bundle import record_digest, verify
 from scanner.cases.desk import CaseDesk
 from scanner.cases.records import AT_UPGRADE, CaseRecords
 from scanner.settings import Settings
 from tests.cases import AT, make_case
+from tests.verifiers import record_digest, run_both, verify
 
 WHO = "ab" * 16
 
@@ -288,8 +287,7 @@ class TestVerify:
         path.write_text(json.dumps(told))
         assert all(one.ok for one in verify(folder))
         if alone:
-            script = str(resources.files("reports").joinpath("verify_bundle.py"))
-            done = subprocess.run([sys.executable, "-I", script, str(folder), "--revocations", str(path)], check=False, capture_output=True, text=True)  # fmt: skip
+            done = run_both(folder, "--revocations", path)
             assert done.returncode == code, done.stdout
             assert ("PROBLEM no later decision" in done.stdout) == bool(code)
         else:

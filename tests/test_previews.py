@@ -18,7 +18,7 @@ from crawlers.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.saved.captures import Captures
 from crawlers.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.previews import PreviewsTaken, take_previews

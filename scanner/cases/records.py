@@ -20,7 +20,7 @@ from reports.case import Case, case_to_dict
 from reports.docket import Docket
 from reports.errors import CaseAltered, ReviewRefused, UnknownCase
 from reports.records import RecordSeal
-from reports.verify_bundle import disagreement
+from reports.verify.audit_log import disagreement
 from scanner.reception import Clock
 from scanner.settings import Settings
 

@@ -17,7 +17,7 @@ from face_index.face import FaceReader
 from face_index.packs import known_packs
 from reports.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.base_models import choose_base_model
 from scanner.cases.regeneration import Again, regenerate
 from scanner.errors import EvidenceNotHere, NotScannable

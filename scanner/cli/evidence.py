@@ -49,7 +49,7 @@ def verify(
     """Check everything in an evidence bundle, offline; exit code 0 only when everything holds, 1 otherwise."""
     from cryptography.x509 import load_pem_x509_certificates
 
-    from reports.verify_bundle import verify as check
+    from reports.verify.bundle import verify as check
 
     try:
         roots = tuple(one for path in tsa_root or () for one in load_pem_x509_certificates(path.read_bytes()))

@@ -25,7 +25,7 @@ from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
 from reports.review import CaseStatus
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.cases import JudgedSubject, judge_captures
 from scanner.captures.intake import Intake
 from scanner.captures.releases import Person, ReleaseDecision, Releases
