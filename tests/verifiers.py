@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
@@ -43,9 +43,15 @@ class Outcome:
     value: Any
     error: Exception | None
 
-    def text(self) -> str:
-        """Equal for equal outcomes, although the classes of both forms differ."""
-        return f"{type(self.error).__name__}: {self.error}" if self.error else repr(self.value)
+    def parts(self) -> object:
+        """What is compared: the classes of both forms differ, their names and fields do not."""
+        return (type(self.error).__name__, str(self.error)) if self.error else parts_of(self.value)
+
+
+def parts_of(value: Any) -> object:
+    if is_dataclass(value):
+        return type(value).__name__, [parts_of(getattr(value, field.name)) for field in fields(value)]
+    return [parts_of(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def outcome_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> Outcome:
@@ -63,7 +69,7 @@ def in_both(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def compared(*arguments: P.args, **options: P.kwargs) -> R:
         ours, others = outcome_of(function, *arguments, **options), outcome_of(other, *arguments, **options)
-        assert ours.text() == others.text()
+        assert ours.parts() == others.parts()
         if ours.error:
             raise ours.error
         result: R = ours.value
