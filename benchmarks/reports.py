@@ -21,7 +21,7 @@ from reports.cases.case_store import CaseStore
 from reports.documents import case_report
 from reports.documents.case_report import case_html, case_pdf
 from reports.evidence.bundle import BundleRequest, write_bundle
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from tests.cases import AT, make_case, reviewed
 
 ROUNDS = 3

@@ -19,28 +19,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509 import load_pem_x509_certificates
 
-import reports.verify_bundle
 from reports.cases.case import Case, case_to_dict
 from reports.cases.case_schema import published_schema, schema_text
 from reports.cases.case_store import CaseStore
 from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.bundle import BundleRequest, write_bundle
 from reports.evidence.timestamping import Authority, pending, write_timestamps
-from reports.verify_bundle import (
-    SCHEMAS,
-    Item,
-    Unsound,
-    _warc_records,
-    parse_token,
-    stamped_text,
-    verify,
-)
+from reports.verify.case_schema import SCHEMAS
+from reports.verify.checks import Item, Unsound
 from tests.cases import make_case, reviewed
 from tests.servers.timestamps import TimestampAuthority, serve_timestamps
+from tests.verifiers import parse_token, run_both, stamped_text, verify, warc_records
 
 # Authorities stamp with the real time, and a seal must not lie far from it.
 NOW = datetime.now(UTC)
-VERIFIER = Path(reports.verify_bundle.__file__)
 
 
 def signer(seed: int = 1) -> Callable[[bytes], tuple[bytes, bytes]]:
@@ -120,10 +112,9 @@ class TestSound:
     ) -> None:
         assert problems(verify(sealed)) == []
         roots = [word for one in authorities for word in ("--tsa-root", str(one.root))]
-        told = subprocess.run(
-            [sys.executable, "-I", VERIFIER, sealed, "--json", "--signer", hashlib.sha256(signer()(b"")[1]).hexdigest(), *roots],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        told = run_both(
+            sealed, "--json", "--signer", hashlib.sha256(signer()(b"")[1]).hexdigest(), *roots
+        )
         document = json.loads(told.stdout)
         assert (told.returncode, document["ok"]) == (0, True)
         notes = {item["item"] for item in document["items"] if item["note"]}
@@ -482,9 +473,7 @@ class TestAttacks:
         found = verify(copy)
         assert len(problems(found)) == 2
         assert all(item.item.isprintable() for item in found)
-        told = subprocess.run(
-            [sys.executable, "-I", VERIFIER, copy], capture_output=True, text=True, check=False
-        )
+        told = run_both(copy)
         assert (told.returncode, "\x1b" in told.stdout) == (1, False)
 
     def test_folders_in_folders(self, copy: Path) -> None:
@@ -496,7 +485,7 @@ class TestAttacks:
     def test_an_archive_of_odd_lengths(self, length: str) -> None:
         head = f"WARC/1.1\r\nWARC-Type: resource\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: {length}\r\n\r\n"
         with pytest.raises(Unsound, match="damaged"):
-            _warc_records(head.encode() + b"{}\r\n\r\n")
+            warc_records(head.encode() + b"{}\r\n\r\n")
 
     @pytest.mark.parametrize(
         "key",
@@ -595,7 +584,7 @@ class TestAttacks:
     def test_an_archive_with_other_records(self) -> None:
         record = b"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: x\r\nWARC-Date: y\r\nContent-Length: 0\r\n\r\n\r\n\r\n"
         with pytest.raises(Unsound, match="response"):
-            _warc_records(record)
+            warc_records(record)
 
 
 class TestTimestamps:

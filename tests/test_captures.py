@@ -33,7 +33,7 @@ from reports.cases.review import require_confirmed
 from reports.documents.case_report import case_html
 from reports.errors import NotReviewed
 from reports.evidence.sealing import seal_capture
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.image_search import SubjectResult, search_subjects
 from scanner.captures.intake import TakenIn
 from scanner.captures.isolated_reader import IsolatedReader

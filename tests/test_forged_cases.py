@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,12 @@ import pytest
 from reports.cases.case import Case, case_to_dict
 from reports.cases.case_store import CaseStore
 from reports.errors import CaseAltered, ReviewRefused
-from reports.verify_bundle import record_digest, verify
 from scanner.casework.case_records import AT_UPGRADE, CaseRecords
 from scanner.casework.service import CaseService
 from scanner.settings import Settings
 from tests.cases import AT, make_case
 from tests.opening import open_service
+from tests.verifiers import record_digest, run_both, verify
 
 WHO = "ab" * 16
 
@@ -318,8 +317,7 @@ class TestVerify:
         path.write_text(json.dumps(told))
         assert all(one.ok for one in verify(folder))
         if alone:
-            script = str(resources.files("reports").joinpath("verify_bundle.py"))
-            done = subprocess.run([sys.executable, "-I", script, str(folder), "--revocations", str(path)], check=False, capture_output=True, text=True)  # fmt: skip
+            done = run_both(folder, "--revocations", path)
             assert done.returncode == code, done.stdout
             assert ("PROBLEM no later decision" in done.stdout) == bool(code)
         else:

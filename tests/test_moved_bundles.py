@@ -12,9 +12,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reports.evidence.sealing import seal_capture
-from reports.verify_bundle import Item, verify
+from reports.verify.checks import Item
 from scanner.environment import environment_now
 from tests.conftest import NOON
+from tests.verifiers import verify
 
 KEY = Ed25519PrivateKey.generate()
 BESIDE = "data/beside/Zoë_files"

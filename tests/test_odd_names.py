@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from reports import verify_bundle
 from scanner.captures.intake import Intake
 from scanner.factories import open_intake
 from scanner.settings import Settings
 from tests.test_cli import run
+from tests.verifiers import run_both, verify
 
 ODD = [
     "50%.jpg", "%25.jpg", "%0A.jpg", "%0d%0a.jpg", "line\nbreak.jpg", "return\r.jpg", "tab\t.jpg", "bell\a\x1b[31m.jpg",
@@ -71,7 +69,7 @@ def taken_in(taking: Intake, path: Path) -> tuple[Path, list[bytes]]:
 
 
 def check(bag: Path) -> None:
-    assert [item for item in verify_bundle.verify(bag) if not item.ok] == []
+    assert [item for item in verify(bag) if not item.ok] == []
     bagit.Bag(str(bag)).validate()
 
 
@@ -95,8 +93,7 @@ def test_all_of_them_together_keep_every_file_and_every_name(
     bag, images = taken_in(taking, page_with(tmp_path / "in", ODD))
     assert images == [picture(number) for number in range(len(ODD))]
     check(bag)
-    script = [sys.executable, "-I", verify_bundle.__file__, str(bag)]
-    assert subprocess.run(script, capture_output=True, check=False).returncode == 0
+    assert run_both(bag).returncode == 0
     told = json.loads((bag / "data" / "capture.json").read_text("utf-8"))
     for place, one in told["renamed"].items():
         number = next(

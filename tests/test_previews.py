@@ -18,7 +18,7 @@ from crawlers.listing import RemoteFile, bare_listing
 from crawlers.sweeps.previews import MOST_PREVIEWS, Preview, previews_of
 from crawlers.sweeps.sweep import sweep
 from face_index.vault.licences import LicenceKind, grant_licence
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.previews import PreviewsTaken, take_previews
 from scanner.clock import utc_now
 from scanner.factories import open_intake

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from face_index.vault.receipts import verify_receipt
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from tests.test_cli import run
 from tests.test_scan import COMMAND
 

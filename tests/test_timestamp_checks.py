@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,19 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rfc3161_client import HashAlgorithm, TimestampRequestBuilder
 
-import reports.verify_bundle
 from reports.cases.case import EnvironmentRecord
 from reports.errors import AuthorityFailed
 from reports.evidence.sealing import seal_capture
 from reports.evidence.timestamping import Authority, pending, write_timestamps
-from reports.verify_bundle import (
-    Token,
-    Unsound,
-    check_timestamp,
-    parse_request,
-    parse_token,
-    verify,
-)
+from reports.verify.checks import Unsound
+from reports.verify.tokens import Token
 from scanner.environment import environment_now
 from tests.servers.odd_timestamps import (
     HASHES,
@@ -42,6 +33,7 @@ from tests.servers.odd_timestamps import (
     sequence,
     serve_odd_timestamps,
 )
+from tests.verifiers import check_timestamp, parse_request, parse_token, run_both, verify
 
 NOW = datetime.now(UTC)
 KEY = Ed25519PrivateKey.generate()
@@ -232,8 +224,7 @@ def test_the_single_file_says_so_too(
 ) -> None:
     odd.oddity = REFUSED["another nonce, certificates in no order"][0]
     folder = stamped_unchecked(sealed(tmp_path / "a", environment, []), odd)
-    command = [sys.executable, "-I", reports.verify_bundle.__file__, folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_both(folder)
     assert (done.returncode, "holds another nonce" in done.stdout) == (1, True)
 
 

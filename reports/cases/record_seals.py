@@ -16,7 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from reports.cases.case import Case, case_to_dict
-from reports.verify_bundle import canonical_record, record_digest
+from reports.verify.case_record import canonical_record, record_digest
 
 Mac = Callable[[bytes], str]
 """A digest that only whoever holds the vault's key can make, lower-case hex."""
@@ -31,7 +31,7 @@ class RecordSeal:
 
     Attributes:
         version: from 1, one more with each change.
-        sha256: of the record (`reports.verify_bundle.record_digest`).
+        sha256: of the record (`reports.verify.case_record.record_digest`).
         parts: the beginning of the SHA-256 of each field, to name what was changed.
         mac: over all of that and the case's id.
     """

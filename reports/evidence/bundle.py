@@ -23,7 +23,7 @@ from reports.errors import BundleExists, EvidenceAltered, UnreadableBundle
 from reports.evidence.interchange import case_graph
 from reports.evidence.sealing import Sign, json_text, write_seal
 from reports.evidence.timestamping import Authority, write_timestamps
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Any
 
 from reports.cases.case import Case, case_to_dict
 from reports.evidence.sealing import Sign
-from reports.verify_bundle import REVOCATIONS, record_digest, revocations_text
+from reports.verify.case_record import record_digest
+from reports.verify.revocations import REVOCATIONS, revocations_text
 
 
 @dataclass(frozen=True, slots=True)

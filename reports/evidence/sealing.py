@@ -13,15 +13,9 @@ from typing import Any
 from reports.cases.case import EnvironmentRecord
 from reports.errors import UnreadableBundle
 from reports.evidence.timestamping import Authority, write_timestamps
-from reports.verify_bundle import (
-    KEY,
-    SIGNATURE,
-    STAMPED,
-    STATEMENT,
-    TAG_MANIFESTS,
-    stamped_text,
-    verify,
-)
+from reports.verify.bundle import verify
+from reports.verify.files import KEY, SIGNATURE, STAMPED, STATEMENT, TAG_MANIFESTS
+from reports.verify.seal import stamped_text
 
 Sign = Callable[[bytes], tuple[bytes, bytes]]
 """Signs a message: Ed25519 signature and raw public key."""

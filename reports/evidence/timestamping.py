@@ -21,20 +21,11 @@ import stamina
 from cryptography import x509
 
 from reports.errors import AuthorityFailed, UnreadableBundle
-from reports.verify_bundle import (
-    LARGEST_SEAL,
-    SIGNATURE,
-    STAMPED,
-    STATEMENT,
-    TIMES,
-    TIMES_SIGNATURE,
-    Node,
-    Token,
-    Unsound,
-    check_clock,
-    check_timestamp,
-    plain,
-)
+from reports.verify.checks import Unsound, printable
+from reports.verify.der import Node
+from reports.verify.files import LARGEST_SEAL, SIGNATURE, STAMPED, STATEMENT, TIMES, TIMES_SIGNATURE
+from reports.verify.timestamps import check_clock, check_timestamp
+from reports.verify.tokens import Token
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +144,7 @@ def _stamp(asking: _Asking, authority: Authority) -> dict[str, Any]:
         _accepted_by_library(answer, request, message, known or token.certificates)
     except Exception as error:  # an authority may answer anything; then it stays pending
         raise AuthorityFailed(
-            authority.name, f"its answer was not kept: {plain(str(error))[:400]}"
+            authority.name, f"its answer was not kept: {printable(str(error))[:400]}"
         ) from error
     files = {f"seal/{authority.name}.tsq": request.as_bytes(), f"seal/{authority.name}.tsr": answer}
     if pem:

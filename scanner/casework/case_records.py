@@ -21,7 +21,7 @@ from reports.cases.case import Case, case_to_dict
 from reports.cases.case_store import CaseStore
 from reports.cases.record_seals import RecordSeal
 from reports.errors import CaseAltered, ReviewRefused, UnknownCase
-from reports.verify_bundle import disagreement
+from reports.verify.audit_log import disagreement
 from scanner.clock import Clock
 
 # The subject of entries about all cases; identities' ids are hex.

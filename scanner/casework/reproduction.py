@@ -17,7 +17,7 @@ from face_index.faces.face import FaceReader
 from face_index.faces.packs import known_packs
 from reports.cases.case import Case, SampleRecord, case_from_dict
 from reports.errors import UnreadableBundle
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.errors import EvidenceNotHere, NotScannable
 from scanner.progress import Progress
 from scanner.records import SampleRow

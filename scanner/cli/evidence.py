@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-    from reports.verify_bundle import Item
+    from reports.verify.checks import Item
     from scanner.casework.reproduction import Reproduction
 
 BundleArgument = Annotated[
@@ -59,7 +59,7 @@ def verify(
 
     The exit code is 0 only if everything holds, and 1 otherwise.
     """
-    from reports.verify_bundle import verify as verify_bundle
+    from reports.verify.bundle import verify as verify_bundle
 
     roots = _certificates(tsa_root or [])
     try:

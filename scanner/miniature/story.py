@@ -25,7 +25,7 @@ from reports.errors import BundleExists
 from reports.notices.drafting import draft_notice, template
 from reports.notices.rendering import as_docx, printable
 from reports.notices.tracker import record_draft
-from reports.verify_bundle import verify
+from reports.verify.bundle import verify
 from scanner.captures.releases import Person, ReleaseDecision, Releases
 from scanner.casework.reproduction import reproduce
 from scanner.casework.service import CaseService
