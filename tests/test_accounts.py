@@ -148,7 +148,7 @@ class TestSecondFactor:
         code = pyotp.TOTP(factors.begin(ann.account_id)).at(NOON)
         assert factors.confirm(ann.account_id, code)
         assert not factors.check(ann.account_id, code)
-        assert accounts.one(ann.account_id).totp_on
+        assert accounts.get(ann.account_id).totp_on
 
     def test_it_cannot_be_replaced_while_it_is_on(
         self, factors: SecondFactors, ann: Account

@@ -34,14 +34,14 @@ from scanner.casework.service import CaseService
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.api.client import Gate, GateError, is_from_gate
-from scanner.web.api.declared_files import with_declared
-from scanner.web.api.uploads import safe_name
 from scanner.web.app import create_app
 from scanner.web.auth.access import Role, Scope
 from scanner.web.context import AppContext
-from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.queue.declared_files import with_declared
+from scanner.web.queue.jobs import JobKind, JobRequest
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.supervision import WorkerProcess
+from scanner.web.queue.uploads import safe_name
 from tests.conftest import raw_safetensors
 from tests.servers.gate import Served
 from tests.servers.serving import Answer, serve_answers
@@ -475,7 +475,7 @@ def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path)
         assert outbox.send_due() == 0
     assert len(seen) == 2
     assert seen[1][0] == signature_of(seen[1][1], "s3cret")
-    [told] = outbox.of_job("job-1")
+    [told] = outbox.messages_of_job("job-1")
     assert told["tries"] == 2
     app_context.close()
 
@@ -506,8 +506,8 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
             (method.upper(), path) for path, item in schema["paths"].items() for method in item
         }
         assert routes == set(OPENED_BY) | OPEN
-        order = Order("nobody", JobKind.SHA256, "ab" * 32, "x")
-        job = client.app.state.app_context.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
+        order = JobRequest("nobody", JobKind.SHA256, "ab" * 32, "x")
+        job = client.app.state.app_context.jobs.submit(order)[0].job_id  # type: ignore[attr-defined]
         tokens = {scope: token_for(home, scope) for scope in Scope}
         for (method, path), needed in OPENED_BY.items():
             place = path.format(job_id=job, sha256="ab" * 32, month="2026-11", case_id="ab" * 8)

@@ -30,14 +30,15 @@ from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.app import create_app
 from scanner.web.auth.access import ALLOWED, Permission, Role, Scope
-from scanner.web.auth.authentication import Asking, begun, local_path, signed_in
+from scanner.web.auth.authentication import local_path
 from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED
 from scanner.web.context import AppContext
+from scanner.web.dependencies import PermissionCheck, signed_in, started_session
 from scanner.web.errors import FormExpired, GateRefused
 from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
-from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.queue.jobs import JobKind, JobRequest
 from scanner.web.request_slots import RequestSlots
-from scanner.web.views.scans import order_of
+from scanner.web.views.scans import job_request_of
 from tests.conftest import VERSION, prototypes_of
 from tests.servers.browsing import PASSWORD
 from tests.servers.openid import CLIENT, SECRET, serve_provider
@@ -166,12 +167,12 @@ class TestAuthorisation:
         for route in routes(site.app):
             for method in route.methods:
                 checks = checks_of(route)
-                asked = [one for one in checks if isinstance(one, Asking)]
+                asked = [one for one in checks if isinstance(one, PermissionCheck)]
                 wanted = needed(method, route.path)
                 told = frozenset(permission for one in asked for permission in one.permissions)
                 assert told == (wanted or frozenset()), (method, route.path)
                 if (method, route.path) in HALF_SIGNED_IN:
-                    assert begun in checks
+                    assert started_session in checks
                 elif (method, route.path) not in OPEN:
                     assert signed_in in checks, (method, route.path)
                 if method != "GET" and route.path not in ("/scans/file", "/captures/file"):
@@ -367,21 +368,21 @@ class TestFormsWithFiles:
 
     def test_one_sender_holds_two_slots_at_most(self) -> None:
         async def ask() -> list[str]:
-            slots, told = RequestSlots(3, wait_s=0.01, each=2), []
-            async with slots.one("ann"), slots.one("ann"):
+            slots, told = RequestSlots(3, wait_s=0.01, per_sender=2), []
+            async with slots.acquire("ann"), slots.acquire("ann"):
                 for sender in ("ann", "bob"):
                     try:
-                        async with slots.one(sender):
+                        async with slots.acquire(sender):
                             told.append("in")
                     except GateRefused as error:
                         told.append(error.code)
-                async with slots.one("bob"):
+                async with slots.acquire("bob"):
                     try:
-                        async with slots.one("bob"):
+                        async with slots.acquire("bob"):
                             told.append("in")
                     except GateRefused as error:
                         told.append(error.code)
-            async with slots.one("ann"):
+            async with slots.acquire("ann"):
                 return told
 
         assert asyncio.run(ask()) == ["busy", "in", "busy"]
@@ -451,8 +452,8 @@ class TestLeaving:
         secret = sessions.issue_token(
             account, "x", [Scope.SCANS_READ], site.app_context.clock().date()
         )
-        job, _ = site.app_context.jobs.take_in(
-            Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
+        job, _ = site.app_context.jobs.submit(
+            JobRequest(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
         )
         revoke = threading.Timer(
             1.0,
@@ -645,10 +646,10 @@ class TestHostileWords:
             demo_site.account("victim").account_id, case.identity_id, "self"
         )
         reviewer = demo_site.browser("legal", Role.LEGAL)
-        order = Order(
+        order = JobRequest(
             "nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE}
         )
-        demo_site.app_context.jobs.take_in(order)
+        demo_site.app_context.jobs.submit(order)
         pages = [
             reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
             reviewer.get("/cases/" + "f" * 16 + "/report.html"), holder.get(f"/likeness/{case.identity_id}"),
@@ -681,8 +682,8 @@ class TestHostileWords:
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
         row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
-        job, _ = demo_site.app_context.jobs.take_in(
-            Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
+        job, _ = demo_site.app_context.jobs.submit(
+            JobRequest("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
         )
         table = operator.get(f"/scans/{job.job_id}/results.csv").text
         assert "'=HYPERLINK" in table
@@ -695,12 +696,12 @@ class TestPlaces:
         inside.mkdir()
         (inside / "out").symlink_to("/etc")
         roots = (str(inside), "s3://uploads/new")
-        assert order_of(str(inside), "a", roots).kind == JobKind.TARGET
-        assert order_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
-        assert order_of("AB" * 32, "a", roots).source == "ab" * 32
+        assert job_request_of(str(inside), "a", roots).kind == JobKind.TARGET
+        assert job_request_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
+        assert job_request_of("AB" * 32, "a", roots).source == "ab" * 32
         for told in ("/etc", f"{inside}/../..", f"{inside}/out", "in", "~", "s3://uploads/newer", "s3://other", "file:///etc", "liblib=/etc/passwd.csv", "", "civarchive=x"):  # fmt: skip
             with pytest.raises(Exception, match=r"outside|no-answer"):
-                order_of(told, "a", roots)
+                job_request_of(told, "a", roots)
 
 
 class TestOpenId:
@@ -782,7 +783,7 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
     client = TestClient(
         site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False
     )
-    monkeypatch.setattr(site.app_context.services, "one", None)
+    monkeypatch.setattr(site.app_context.services, "acquire", None)
     answer = client.get("/likeness")
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -793,8 +794,12 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
 def test_progress_is_told_no_longer_than_a_session_lasts(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, _ = site.app_context.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
-    browser, lives, asked = site.browser("olga", Role.OPERATOR), site.app_context.sessions.lives, []
+    job, _ = site.app_context.jobs.submit(JobRequest("x", JobKind.SHA256, "ab" * 32, "x"))
+    browser, lives, asked = (
+        site.browser("olga", Role.OPERATOR),
+        site.app_context.sessions.is_valid,
+        [],
+    )
 
     def ends_after_the_first_look(session: Any) -> bool:
         if asked:
@@ -802,7 +807,7 @@ def test_progress_is_told_no_longer_than_a_session_lasts(
         asked.append(session)
         return bool(lives(session))
 
-    monkeypatch.setattr(site.app_context.sessions, "lives", ends_after_the_first_look)
+    monkeypatch.setattr(site.app_context.sessions, "is_valid", ends_after_the_first_look)
     assert (
         "progress" in browser.get(f"/scans/{job.job_id}/events").text
     )  # it returns: the job has not ended

@@ -25,9 +25,10 @@ from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.api import cases, gate, operations
 from scanner.web.auth.authentication import sign_in_path
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import app_context_of
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import error_text, redirect, render_page
 from scanner.web.store import web_key
 from scanner.web.views import (
     administration,
@@ -83,8 +84,20 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.include_router(cases.router)
     app.include_router(operations.router)
     for pages in (
-        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, held_files, notices, scans, registrations, administration,
-    ):  # fmt: skip
+        signing_in,
+        openid,
+        own_account,
+        enrolling,
+        likeness,
+        own_cases,
+        review,
+        captures,
+        held_files,
+        notices,
+        scans,
+        registrations,
+        administration,
+    ):
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
     app.add_exception_handler(WebError, _told)
@@ -94,9 +107,14 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_understood)
     if settings.web.oidc is not None:
         app.add_middleware(
-            SessionMiddleware, secret_key=web_key(settings.web_key_path).hex(), session_cookie="openid", max_age=600,
-            path="/sign-in/openid", same_site="lax", https_only=settings.web.secure,
-        )  # fmt: skip
+            SessionMiddleware,
+            secret_key=web_key(settings.web_key_path).hex(),
+            session_cookie="openid",
+            max_age=600,
+            path="/sign-in/openid",
+            same_site="lax",
+            https_only=settings.web.secure,
+        )
     app.add_exception_handler(Exception, _failed)
     app.middleware("http")(_with_headers(settings))
     # FastAPI's own way to change the schema.
@@ -146,9 +164,9 @@ async def _told(request: Request, error: Exception) -> Response:
         raise error
     if not _is_for_programs(request):
         if isinstance(error, StepMissing):
-            return go(error.path)
+            return redirect(error.path)
         if isinstance(error, SignedOut):
-            return go(sign_in_path(request))
+            return redirect(sign_in_path(request.method, request.url.path, request.url.query))
         return await run_in_threadpool(_error_page, request, error, error.status)
     headers = {}
     if retry := getattr(error, "retry_after_s", None):
@@ -167,7 +185,9 @@ def _is_for_programs(request: Request) -> bool:
 
 
 def _error_page(request: Request, error: Exception, status: int) -> Response:
-    return page(request, "error.html", status, problem=told(request, error), code=status)
+    return render_page(
+        request, "error.html", status, problem=error_text(request, error), code=status
+    )
 
 
 async def _told_on_page(request: Request, error: Exception) -> Response:
@@ -212,6 +232,10 @@ async def _not_understood(_: Request, error: Exception) -> Response:
 
 def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> JSONResponse:
     body: dict[str, Any] = {
-        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail,
-    }  # fmt: skip
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
     return JSONResponse(body, status, headers, media_type="application/problem+json")

@@ -38,9 +38,11 @@ class Drafts:
 
     def keep(self, account_id: str, draft: Draft, now: datetime) -> None:
         told = {
-            "name": draft.name, "consent": draft.consent.to_json(), "keep_photos": draft.keep_photos,
+            "name": draft.name,
+            "consent": draft.consent.to_json(),
+            "keep_photos": draft.keep_photos,
             "born_on": draft.born_on.isoformat() if draft.born_on else None,
-        }  # fmt: skip
+        }
         row = {
             "account_id": account_id,
             "consent": json.dumps(told, ensure_ascii=False),

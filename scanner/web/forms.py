@@ -18,9 +18,8 @@ from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from scanner.web.auth.authentication import signed_in
 from scanner.web.auth.sessions import Session
-from scanner.web.context import app_context_of
+from scanner.web.dependencies import SignedIn, app_context_of
 from scanner.web.errors import FormExpired, FormRefused
 
 MOST_TEXT_BYTES = 128_000
@@ -82,45 +81,45 @@ class _InMemory(MultiPartParser):
             raise _too_old()
 
 
-async def posted(request: Request, session: Annotated[Session, Depends(signed_in)]) -> Form:
+async def posted(request: Request, session: SignedIn) -> Form:
     """The form of somebody who is signed in; raises FormExpired, FormRefused."""
-    must_be_from_here(request)
+    require_same_origin(request)
     form = await _read_text(request)
-    if not fits_session(request, session, form.secret("csrf")):
+    if not has_form_token(request, session, form.secret("csrf")):
         raise _too_old()
     return form
 
 
-async def posted_with_files(
-    request: Request, session: Annotated[Session, Depends(signed_in)]
-) -> AsyncIterator[Form]:
+async def posted_with_files(request: Request, session: SignedIn) -> AsyncIterator[Form]:
     """A form with files of somebody who is signed in; the slot is held until it was answered.
 
     Raises:
         FormExpired, FormRefused, GateRefused.
     """
-    must_be_from_here(request)
+    require_same_origin(request)
     if _kind(request) != "multipart/form-data":
         yield await posted(request, session)
         return
-    async with app_context_of(request).photo_slots.one(session.account.account_id):
+    async with app_context_of(request).photo_slots.acquire(session.account.account_id):
         try:
             async with asyncio.timeout(LONGEST_S):
-                form = await _read_parts(request, lambda told: fits_session(request, session, told))
+                form = await _read_parts(
+                    request, lambda told: has_form_token(request, session, told)
+                )
         except TimeoutError:
             raise FormRefused("too-slow", "form") from None
-        if not fits_session(request, session, form.secret("csrf")):
+        if not has_form_token(request, session, form.secret("csrf")):
             raise _too_old()
         yield form
 
 
 async def posted_openly(request: Request) -> Form:
     """The form of somebody who is not signed in yet; raises FormExpired, FormRefused."""
-    must_be_from_here(request)
+    require_same_origin(request)
     return await _read_text(request)
 
 
-def fits_session(request: Request, session: Session, told: str = "") -> bool:
+def has_form_token(request: Request, session: Session, told: str = "") -> bool:
     """Whether a request carries the token of that session, in a header or as what a form told."""
     token = request.headers.get("x-csrf") or told
     return hmac.compare_digest(token.encode(), session.csrf.encode())
@@ -132,7 +131,7 @@ def _too_old() -> FormExpired:
     )
 
 
-def must_be_from_here(request: Request) -> None:
+def require_same_origin(request: Request) -> None:
     """Raise FormExpired unless a browser says that the request came from one of our own pages."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     web = app_context_of(request).settings.web
@@ -159,8 +158,12 @@ async def _read_text(request: Request) -> Form:
 
 async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form:
     parser = _InMemory(
-        request.headers, _within(request, MOST_FORM_BYTES), max_files=MOST_FILES, max_fields=200, max_part_size=MOST_TEXT_BYTES
-    )  # fmt: skip
+        request.headers,
+        _within(request, MOST_FORM_BYTES),
+        max_files=MOST_FILES,
+        max_fields=200,
+        max_part_size=MOST_TEXT_BYTES,
+    )
     parser.may_come = may_come
     try:
         parts = await parser.parse()
@@ -180,7 +183,7 @@ async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form
 
 
 async def _file(part: UploadFile) -> SentFile:
-    from scanner.web.api.uploads import safe_name
+    from scanner.web.queue.uploads import safe_name
 
     if (part.size or 0) > MOST_FILE_BYTES:
         raise FormRefused("too-large", part.filename or "")

@@ -17,9 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
-from scanner.web.auth.authentication import language_of, set_language, visiting
+from scanner.web.dependencies import session_of
 from scanner.web.messages import done_sentences, problem_sentence
-from scanner.web.translation import LANGUAGES, translations
+from scanner.web.translation import LANGUAGES, language_of, set_language, translations
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -43,10 +43,17 @@ _MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
 def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
     """Paths and words of what an account may open."""
     words = {
-        "Likeness": t("Likeness"), "Cases": t("Cases"), "Captures": t("Captures"), "Held files": t("Held files"), "Notices": t("Notices"), "Scans": t("Scans"),
-        "Registrations": t("Registrations"), "Transparency": t("Transparency"), "Accounts": t("Accounts"),
+        "Likeness": t("Likeness"),
+        "Cases": t("Cases"),
+        "Captures": t("Captures"),
+        "Held files": t("Held files"),
+        "Notices": t("Notices"),
+        "Scans": t("Scans"),
+        "Registrations": t("Registrations"),
+        "Transparency": t("Transparency"),
+        "Accounts": t("Accounts"),
         "Audit log": t("Audit log"),
-    }  # fmt: skip
+    }
     return [
         (path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)
     ]
@@ -55,9 +62,14 @@ def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
 def role_words(t: Translate) -> dict[str, str]:
     """What roles are called."""
     return {
-        "rights-holder": t("rights holder"), "agent": t("agent"), "reviewer": t("reviewer"), "legal": t("legal"),
-        "operator": t("operator"), "auditor": t("auditor"), "admin": t("administrator"),
-    }  # fmt: skip
+        "rights-holder": t("rights holder"),
+        "agent": t("agent"),
+        "reviewer": t("reviewer"),
+        "legal": t("legal"),
+        "operator": t("operator"),
+        "auditor": t("auditor"),
+        "admin": t("administrator"),
+    }
 
 
 def home_of(account: Account) -> str:
@@ -67,18 +79,27 @@ def home_of(account: Account) -> str:
     )
 
 
-def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+def render_page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
     """A page as a response."""
     language = language_of(request)
-    session = visiting(request)
+    session = session_of(request)
     t = translations(language).gettext
     done = done_sentences(t).get(request.query_params.get("done", ""))
     shown = {
-        "language": language, "languages": LANGUAGES, "session": session, "account": session.account if session else None,
-        "csrf": session.csrf if session else "", "menu": menu_of(session.account, t) if session else [],
-        "path": request.url.path, "here": _without_language(request), "done": done, "problem": None,
-        "role_words": role_words(t), "static": static_path, "host": request.url.hostname,
-    }  # fmt: skip
+        "language": language,
+        "languages": LANGUAGES,
+        "session": session,
+        "account": session.account if session else None,
+        "csrf": session.csrf if session else "",
+        "menu": menu_of(session.account, t) if session else [],
+        "path": request.url.path,
+        "here": _without_language(request),
+        "done": done,
+        "problem": None,
+        "role_words": role_words(t),
+        "static": static_path,
+        "host": request.url.hostname,
+    }
     html = environment(language).get_template(template).render({**shown, **facts})
     # With no-referrer browsers would send `Origin: null` with forms, which tells nothing of where they come from.
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "same-origin"}
@@ -88,13 +109,13 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> HT
     return response
 
 
-def go(path: str, done: str = "") -> RedirectResponse:
+def redirect(path: str, done: str = "") -> RedirectResponse:
     """Send the browser on after a form, with a word of what was done."""
     mark = "&" if "?" in path else "?"
     return RedirectResponse(f"{path}{mark}done={done}" if done else path, 303)
 
 
-def told(request: Request, error: Exception) -> str:
+def error_text(request: Request, error: Exception) -> str:
     """An error in the visitor's words."""
     return problem_sentence(error, translations(language_of(request)).gettext)
 

@@ -19,15 +19,15 @@ class RequestSlots:
         each: of them one sender's at most; None for any number.
     """
 
-    def __init__(self, count: int, wait_s: float, each: int | None = None) -> None:
-        self._free, self._wait_s, self._each = asyncio.Semaphore(count), wait_s, each
+    def __init__(self, count: int, wait_s: float, per_sender: int | None = None) -> None:
+        self._free, self._wait_s, self._per_sender = asyncio.Semaphore(count), wait_s, per_sender
         self._of = Counter[str]()
 
     @asynccontextmanager
-    async def one(self, sender: str = "") -> AsyncIterator[None]:
+    async def acquire(self, sender: str = "") -> AsyncIterator[None]:
         """A slot for as long as the context lasts; raises GateRefused."""
         busy = GateRefused(503, "busy", "too many uploads at once; try again in a minute", 60)
-        if self._each is not None and self._of[sender] >= self._each:
+        if self._per_sender is not None and self._of[sender] >= self._per_sender:
             raise busy
         self._of[sender] += 1
         try:

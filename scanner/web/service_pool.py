@@ -40,7 +40,7 @@ class PageCaseService(CaseService):
 
     def close(self) -> None:
         super().close()
-        if "ledger" in self.__dict__:
+        if "scan_store" in self.__dict__:
             self.scan_store.close()
 
 
@@ -52,7 +52,7 @@ class ServicePool:
         self._free: queue.LifoQueue[PageCaseService] = queue.LifoQueue()
 
     @contextmanager
-    def one(self, actor: str) -> Iterator[PageCaseService]:
+    def acquire(self, actor: str) -> Iterator[PageCaseService]:
         """A desk for one request of somebody's."""
         try:
             service = self._free.get_nowait()

@@ -26,34 +26,64 @@ migrations = Migrations("web")
 def accounts_sessions_tokens(db: Database) -> None:
     db.table("accounts").create(
         {
-            "account_id": str, "email": str, "name": str, "roles": str, "password": str, "totp": bytes, "totp_on": int,
-            "totp_step": int, "language": str, "notify": str, "openid": str, "created_at": str, "disabled": int, "failures": int, "locked_until": float,
+            "account_id": str,
+            "email": str,
+            "name": str,
+            "roles": str,
+            "password": str,
+            "totp": bytes,
+            "totp_on": int,
+            "totp_step": int,
+            "language": str,
+            "notify": str,
+            "openid": str,
+            "created_at": str,
+            "disabled": int,
+            "failures": int,
+            "locked_until": float,
         },
         pk="account_id",
-    )  # fmt: skip
+    )
     db.table("accounts").create_index(["email"], unique=True)
     db.table("sessions").create(
         {
-            "session_sha256": str, "account_id": str, "csrf": str, "created_at": float, "seen_at": float, "second_factor": int,
-            "agent": str, "address": str,
+            "session_sha256": str,
+            "account_id": str,
+            "csrf": str,
+            "created_at": float,
+            "seen_at": float,
+            "second_factor": int,
+            "agent": str,
+            "address": str,
         },
         pk="session_sha256",
-    )  # fmt: skip
+    )
     db.table("sessions").create_index(["account_id"])
     db.table("tokens").create(
         {
-            "token_id": str, "token_sha256": str, "account_id": str, "name": str, "scopes": str, "created_at": str,
-            "expires_on": str, "used_at": str,
+            "token_id": str,
+            "token_sha256": str,
+            "account_id": str,
+            "name": str,
+            "scopes": str,
+            "created_at": str,
+            "expires_on": str,
+            "used_at": str,
         },
         pk="token_id",
-    )  # fmt: skip
+    )
     db.table("tokens").create_index(["token_sha256"], unique=True)
     db.table("invitations").create(
         {
-            "invitation_sha256": str, "email": str, "roles": str, "identity_id": str, "invited_by": str, "expires_at": float,
+            "invitation_sha256": str,
+            "email": str,
+            "roles": str,
+            "identity_id": str,
+            "invited_by": str,
+            "expires_at": float,
         },
         pk="invitation_sha256",
-    )  # fmt: skip
+    )
     db.table("mandates").create(
         {"account_id": str, "identity_id": str, "capacity": str, "since": str},
         pk=("account_id", "identity_id"),
@@ -68,12 +98,29 @@ def accounts_sessions_tokens(db: Database) -> None:
 def jobs_and_messages(db: Database) -> None:
     db.table("jobs").create(
         {
-            "job_id": str, "account_id": str, "kind": str, "source": str, "name": str, "sha256": str, "size_bytes": int,
-            "declared": str, "webhook": str, "state": str, "scan_id": str, "attempts": int, "done": int, "total": int, "doing": str,
-            "result": str, "problem": str, "created_at": str, "started_at": str, "finished_at": str,
+            "job_id": str,
+            "account_id": str,
+            "kind": str,
+            "source": str,
+            "name": str,
+            "sha256": str,
+            "size_bytes": int,
+            "declared": str,
+            "webhook": str,
+            "state": str,
+            "scan_id": str,
+            "attempts": int,
+            "done": int,
+            "total": int,
+            "doing": str,
+            "result": str,
+            "problem": str,
+            "created_at": str,
+            "started_at": str,
+            "finished_at": str,
         },
         pk="job_id",
-    )  # fmt: skip
+    )
     db.table("jobs").create_index(["state", "created_at"])
     db.table("jobs").create_index(["account_id", "created_at"])
     db.table("idempotency").create(
@@ -82,11 +129,21 @@ def jobs_and_messages(db: Database) -> None:
     )
     db.table("messages").create(
         {
-            "message_id": str, "kind": str, "address": str, "subject": str, "body": str, "digest": int, "tries": int,
-            "next_at": float, "sent_at": str, "problem": str, "job_id": str, "created_at": str,
+            "message_id": str,
+            "kind": str,
+            "address": str,
+            "subject": str,
+            "body": str,
+            "digest": int,
+            "tries": int,
+            "next_at": float,
+            "sent_at": str,
+            "problem": str,
+            "job_id": str,
+            "created_at": str,
         },
         pk="message_id",
-    )  # fmt: skip
+    )
     db.table("messages").create_index(["sent_at", "next_at"])
     db.table("facts").create({"name": str, "value": str}, pk="name")
     db.table("told").create({"what": str, "at": str}, pk="what")

@@ -81,9 +81,12 @@ class Gate:
         def send() -> httpx.Response:
             with Path(path).open("rb") as file:
                 return self._client.post(
-                    f"{self._url}/api/v1/scans", params=params, headers=self._with(key), files={"file": (Path(path).name, file)},
+                    f"{self._url}/api/v1/scans",
+                    params=params,
+                    headers=self._with(key),
+                    files={"file": (Path(path).name, file)},
                     data={"listing": json.dumps(dict(listing or {}))},
-                )  # fmt: skip
+                )
 
         return self._asked(send)
 

@@ -43,27 +43,51 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.AGENT: frozenset({Permission.LIKENESS}),
     Role.REVIEWER: frozenset(
         {
-            Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
+            Permission.CASES_READ,
+            Permission.CASES_DECIDE,
+            Permission.IMAGES,
+            Permission.EXPORTS,
+            Permission.SCANS_READ,
             Permission.CAPTURES,
         }
     ),
     Role.LEGAL: frozenset(
         {
-            Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
-            Permission.NOTICES, Permission.STATEMENTS, Permission.TRANSPARENCY, Permission.CAPTURES,
+            Permission.CASES_READ,
+            Permission.CASES_DECIDE,
+            Permission.IMAGES,
+            Permission.EXPORTS,
+            Permission.SCANS_READ,
+            Permission.NOTICES,
+            Permission.STATEMENTS,
+            Permission.TRANSPARENCY,
+            Permission.CAPTURES,
         }
     ),
     Role.OPERATOR: frozenset(
         {
-            Permission.SCANS_READ, Permission.SCANS_WRITE, Permission.CASES_READ, Permission.STATEMENTS, Permission.REGISTRATIONS,
-            Permission.TRANSPARENCY, Permission.METRICS,
+            Permission.SCANS_READ,
+            Permission.SCANS_WRITE,
+            Permission.CASES_READ,
+            Permission.STATEMENTS,
+            Permission.REGISTRATIONS,
+            Permission.TRANSPARENCY,
+            Permission.METRICS,
         }
     ),
     Role.AUDITOR: frozenset(
-        {Permission.CASES_READ, Permission.SCANS_READ, Permission.TRANSPARENCY, Permission.METRICS, Permission.AUDIT}
+        {
+            Permission.CASES_READ,
+            Permission.SCANS_READ,
+            Permission.TRANSPARENCY,
+            Permission.METRICS,
+            Permission.AUDIT,
+        }
     ),
-    Role.ADMIN: frozenset({Permission.ACCOUNTS, Permission.AUDIT, Permission.METRICS, Permission.TRANSPARENCY}),
-}  # fmt: skip
+    Role.ADMIN: frozenset(
+        {Permission.ACCOUNTS, Permission.AUDIT, Permission.METRICS, Permission.TRANSPARENCY}
+    ),
+}
 
 
 class Scope(StrEnum):

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from face_index.vault.logins import same_person
-from reports.documents.translation import LANGUAGES
 from scanner.web.auth.access import Permission, Role, permissions_of
 from scanner.web.auth.lockout import Lockout
 from scanner.web.auth.passwords import fits, hashed
 from scanner.web.errors import AccountRefused, LinkExpired
 from scanner.web.store import WebStore
+from scanner.web.translation import LANGUAGES
 
 INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
@@ -114,15 +114,26 @@ class Accounts:
             )  # a link from before must not change it later
             db.table("accounts").insert(
                 {
-                    "account_id": account_id, "email": address, "name": told, "roles": _joined(roles),
-                    "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language,
-                    "notify": NOTIFY[0], "openid": None,
-                    "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
+                    "account_id": account_id,
+                    "email": address,
+                    "name": told,
+                    "roles": _joined(roles),
+                    "password": secret,
+                    "totp": None,
+                    "totp_on": 0,
+                    "totp_step": 0,
+                    "language": language,
+                    "notify": NOTIFY[0],
+                    "openid": None,
+                    "created_at": self._clock().isoformat(),
+                    "disabled": 0,
+                    "failures": 0,
+                    "locked_until": 0.0,
                 }
-            )  # fmt: skip
-        return self.one(account_id)
+            )
+        return self.get(account_id)
 
-    def one(self, account_id: str) -> Account:
+    def get(self, account_id: str) -> Account:
         """Raises AccountRefused."""
         for row in self._store.db.table("accounts").rows_where("account_id = ?", [account_id]):
             return _account(row)
@@ -161,7 +172,7 @@ class Accounts:
 
     def set_password(self, account_id: str, password: str) -> None:
         """Raises PasswordRefused."""
-        account = self.one(account_id)
+        account = self.get(account_id)
         self._set(
             account_id,
             password=hashed(password, account.email, account.name),
@@ -172,7 +183,7 @@ class Accounts:
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
         """Raises AccountRefused."""
         roles = list(roles)
-        self._must_be_the_only_one_called(self.one(account_id).name, roles, but=account_id)
+        self._must_be_the_only_one_called(self.get(account_id).name, roles, but=account_id)
         self._set(account_id, roles=_joined(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
@@ -226,10 +237,14 @@ class Accounts:
             db.table("invitations").delete_where("expires_at < ?", [self._clock().timestamp()])
             db.table("invitations").insert(
                 {
-                    "invitation_sha256": _sha256(secret), "email": address, "roles": _joined(roles), "identity_id": identity_id,
-                    "invited_by": by, "expires_at": self._clock().timestamp() + INVITATION_S,
+                    "invitation_sha256": _sha256(secret),
+                    "email": address,
+                    "roles": _joined(roles),
+                    "identity_id": identity_id,
+                    "invited_by": by,
+                    "expires_at": self._clock().timestamp() + INVITATION_S,
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def invitation(self, secret: str) -> Invitation:
@@ -279,7 +294,7 @@ class Accounts:
             db.table("invitations").delete_where("email = ?", [invitation.email])
             if invitation.identity_id:
                 self.give_mandate(account.account_id, invitation.identity_id, "self")
-        return self.one(account.account_id)
+        return self.get(account.account_id)
 
     def give_mandate(self, account_id: str, identity_id: str, capacity: str) -> None:
         """Let an account act for an identity, as "self" or "agent"."""
@@ -359,6 +374,15 @@ def _sha256(secret: str) -> str:
 
 def _account(row: dict[str, Any]) -> Account:
     return Account(
-        row["account_id"], row["email"], row["name"], _roles(row["roles"]), row["password"] is not None, bool(row["totp_on"]),
-        row["language"], row["notify"], row["created_at"], bool(row["disabled"]), row["locked_until"],
-    )  # fmt: skip
+        row["account_id"],
+        row["email"],
+        row["name"],
+        _roles(row["roles"]),
+        row["password"] is not None,
+        bool(row["totp_on"]),
+        row["language"],
+        row["notify"],
+        row["created_at"],
+        bool(row["disabled"]),
+        row["locked_until"],
+    )

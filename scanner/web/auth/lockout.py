@@ -91,10 +91,13 @@ class Lockout:
             )
             db.table("devices").insert(
                 {
-                    "device_sha256": _key(account_id, secret), "account_id": account_id, "failures": 0, "locked_until": 0.0,
+                    "device_sha256": _key(account_id, secret),
+                    "account_id": account_id,
+                    "failures": 0,
+                    "locked_until": 0.0,
                     "seen_at": self._now(),
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def forget_devices(self, account_id: str) -> None:

@@ -72,11 +72,16 @@ class Sessions:
             )
             db.table("sessions").insert(
                 {
-                    "session_sha256": _sha256(secret), "account_id": account.account_id, "csrf": secrets.token_urlsafe(24),
-                    "created_at": now, "seen_at": now, "second_factor": int(second_factor), "agent": agent[:200],
+                    "session_sha256": _sha256(secret),
+                    "account_id": account.account_id,
+                    "csrf": secrets.token_urlsafe(24),
+                    "created_at": now,
+                    "seen_at": now,
+                    "second_factor": int(second_factor),
+                    "agent": agent[:200],
                     "address": address[:60],
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def session(self, secret: str) -> Session | None:
@@ -120,12 +125,18 @@ class Sessions:
         with self._store.transaction() as db:
             db.table("tokens").delete_where("account_id = ?", [account_id])
 
-    def lives(self, session: Session) -> bool:
+    def sign_out_everywhere(self, account_id: str) -> None:
+        """End the sessions and tokens of an account and forget its known browsers."""
+        self.end_all(account_id)
+        self.revoke_all_tokens(account_id)
+        self._accounts.lockout.forget_devices(account_id)
+
+    def is_valid(self, session: Session) -> bool:
         """Whether a session that was read before still counts."""
         rows = self._store.db.table("sessions").rows_where(
             "session_sha256 = ?", [session.session_id]
         )
-        return any(not self._accounts.one(row["account_id"]).disabled for row in rows)
+        return any(not self._accounts.get(row["account_id"]).disabled for row in rows)
 
     def issue_token(
         self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date
@@ -146,11 +157,16 @@ class Sessions:
         with self._store.transaction() as db:
             db.table("tokens").insert(
                 {
-                    "token_id": secrets.token_hex(6), "token_sha256": _sha256(secret), "account_id": account.account_id,
-                    "name": name.strip()[:80], "scopes": " ".join(wanted), "created_at": self._clock().isoformat(),
-                    "expires_on": expires_on.isoformat(), "used_at": None,
+                    "token_id": secrets.token_hex(6),
+                    "token_sha256": _sha256(secret),
+                    "account_id": account.account_id,
+                    "name": name.strip()[:80],
+                    "scopes": " ".join(wanted),
+                    "created_at": self._clock().isoformat(),
+                    "expires_on": expires_on.isoformat(),
+                    "used_at": None,
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def token(self, secret: str) -> Token | None:
@@ -166,7 +182,7 @@ class Sessions:
             return token
         return None
 
-    def still_good(self, token: Token) -> bool:
+    def is_token_valid(self, token: Token) -> bool:
         """Whether a token that was read before still counts."""
         rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
         known = [self._token(row) for row in rows]
@@ -193,17 +209,28 @@ class Sessions:
 
     def _session(self, row: dict[str, Any]) -> Session:
         return Session(
-            row["session_sha256"], self._accounts.one(row["account_id"]), row["csrf"], row["created_at"], row["seen_at"],
-            bool(row["second_factor"]), row["agent"], row["address"],
-        )  # fmt: skip
+            row["session_sha256"],
+            self._accounts.get(row["account_id"]),
+            row["csrf"],
+            row["created_at"],
+            row["seen_at"],
+            bool(row["second_factor"]),
+            row["agent"],
+            row["address"],
+        )
 
     def _token(self, row: dict[str, Any]) -> Token:
-        account = self._accounts.one(row["account_id"])
+        account = self._accounts.get(row["account_id"])
         may = set(scopes_for(account.roles))  # roles may have been taken away since
         return Token(
-            row["token_id"], account, row["name"], tuple(Scope(one) for one in row["scopes"].split() if Scope(one) in may),
-            row["created_at"], date.fromisoformat(row["expires_on"]), row["used_at"],
-        )  # fmt: skip
+            row["token_id"],
+            account,
+            row["name"],
+            tuple(Scope(one) for one in row["scopes"].split() if Scope(one) in may),
+            row["created_at"],
+            date.fromisoformat(row["expires_on"]),
+            row["used_at"],
+        )
 
 
 def _sha256(secret: str) -> str:

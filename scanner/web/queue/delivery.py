@@ -15,9 +15,9 @@ from scanner.casework.service import CaseService
 from scanner.errors import sentence_of
 from scanner.factories import Clock
 from scanner.settings import Settings
-from scanner.web.api.operations import DELIVERY
 from scanner.web.auth.accounts import Accounts
 from scanner.web.drafts import Drafts
+from scanner.web.queue.health import DELIVERY_FACT
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.outbox import Outbox
 from scanner.web.queue.reminders import Reminders
@@ -83,7 +83,7 @@ class Delivery:
 
     def _note_success(self) -> None:
         try:
-            self.store.set_fact(DELIVERY, self.clock().isoformat())
+            self.store.set_fact(DELIVERY_FACT, self.clock().isoformat())
         except Exception:
             log.exception("the time of the last round cannot be written")
 

@@ -84,7 +84,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class JobRequest:
     """A scan to be taken in."""
 
     account_id: str
@@ -114,9 +114,9 @@ class Jobs:
     ) -> None:
         self._store, self._clock, self._most_waiting = store, clock, most_waiting
 
-    def take_in(
+    def submit(
         self,
-        order: Order,
+        request: JobRequest,
         key: str | None = None,
         job_id: str | None = None,
         known: list[dict[str, Any]] | None = None,
@@ -132,39 +132,56 @@ class Jobs:
         with self._store.transaction() as db:
             if key is not None:
                 for row in db.table("idempotency").rows_where(
-                    "account_id = ? and key = ?", [order.account_id, key]
+                    "account_id = ? and key = ?", [request.account_id, key]
                 ):
-                    if row["request_sha256"] != order.digest:
+                    if row["request_sha256"] != request.digest:
                         raise GateRefused(
                             422,
                             "idempotency-key-reused",
                             "this Idempotency-Key was used for another request",
                         )
-                    return self.one(row["job_id"]), False
+                    return self.get(row["job_id"]), False
             if known is None and self.count(JobState.QUEUED) >= self._most_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
             made, now = job_id or new_job_id(), self._clock().isoformat()
             state = JobState.QUEUED if known is None else JobState.FINISHED
             db.table("jobs").insert(
                 {
-                    "job_id": made, "account_id": order.account_id, "kind": str(order.kind), "source": order.source,
-                    "name": order.name, "sha256": order.sha256, "size_bytes": order.size_bytes,
-                    "declared": json.dumps(order.declared or {}, ensure_ascii=False), "webhook": order.webhook,
-                    "state": str(state), "scan_id": None, "attempts": 0, "done": len(known or ()), "total": None, "doing": "",
-                    "result": _kept(known or []), "problem": None, "created_at": now,
-                    "started_at": None, "finished_at": None if known is None else now,
+                    "job_id": made,
+                    "account_id": request.account_id,
+                    "kind": str(request.kind),
+                    "source": request.source,
+                    "name": request.name,
+                    "sha256": request.sha256,
+                    "size_bytes": request.size_bytes,
+                    "declared": json.dumps(request.declared or {}, ensure_ascii=False),
+                    "webhook": request.webhook,
+                    "state": str(state),
+                    "scan_id": None,
+                    "attempts": 0,
+                    "done": len(known or ()),
+                    "total": None,
+                    "doing": "",
+                    "result": _kept(known or []),
+                    "problem": None,
+                    "created_at": now,
+                    "started_at": None,
+                    "finished_at": None if known is None else now,
                 }
-            )  # fmt: skip
+            )
             if key is not None:
                 db.table("idempotency").insert(
                     {
-                        "account_id": order.account_id, "key": key, "request_sha256": order.digest, "job_id": made,
+                        "account_id": request.account_id,
+                        "key": key,
+                        "request_sha256": request.digest,
+                        "job_id": made,
                         "created_at": self._clock().isoformat(),
                     }
-                )  # fmt: skip
-        return self.one(made), True
+                )
+        return self.get(made), True
 
-    def one(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> Job:
         """Raises NotThere."""
         if (found := self.find(job_id)) is None:
             raise NotThere(f"no job has the id {job_id!r}")
@@ -235,7 +252,7 @@ class Jobs:
                     str(JobState.RUNNING),
                 ],
             )
-        return self.one(job_id)
+        return self.get(job_id)
 
     def put_back_what_ran(self) -> int:
         """For the worker that just got the lock: what a dead one was doing waits again. How many."""
@@ -277,7 +294,7 @@ class Jobs:
                         "started_at": started,
                     }
                 db.table("jobs").update(row["job_id"], changes)
-                return self.one(row["job_id"])
+                return self.get(row["job_id"])
         return None
 
     def progress(self, job_id: str, done: int, total: int | None, doing: str) -> bool:
@@ -291,9 +308,13 @@ class Jobs:
             )
 
     def finish(
-        self, job_id: str, rows: Sequence[Mapping[str, Any]], scan_id: str | None, problem: str | None,
+        self,
+        job_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        scan_id: str | None,
+        problem: str | None,
         also: Callable[[Job], None],
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """End a job once, and in the same transaction what is to be told of it; one that was cancelled stays so."""
         state = JobState.FAILED if problem else JobState.FINISHED
         with self._store.transaction() as db:
@@ -301,11 +322,16 @@ class Jobs:
                 "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
                 "where job_id = ? and state = ?",
                 [
-                    str(state), _kept(rows), scan_id, problem, self._clock().isoformat(), job_id,
+                    str(state),
+                    _kept(rows),
+                    scan_id,
+                    problem,
+                    self._clock().isoformat(),
+                    job_id,
                     str(JobState.RUNNING),
                 ],
-            ).rowcount  # fmt: skip
-            job = self.one(job_id)
+            ).rowcount
+            job = self.get(job_id)
             if changed:
                 also(job)
         return job
@@ -338,7 +364,10 @@ def _job(row: dict[str, Any]) -> Job:
     fields = {name: row[name] for name in Job.__slots__}
     return Job(
         **{
-            **fields, "kind": JobKind(row["kind"]), "state": JobState(row["state"]), "declared": json.loads(row["declared"]),
+            **fields,
+            "kind": JobKind(row["kind"]),
+            "state": JobState(row["state"]),
+            "declared": json.loads(row["declared"]),
             "result": json.loads(row["result"]),
         }
-    )  # fmt: skip
+    )

@@ -49,7 +49,7 @@ class Outbox:
         if self._settings.web.smtp_url is not None:
             self._add("mail", address, subject, text, digest=digest)
 
-    def tell_once(self, what: str, work: Callable[[], None]) -> bool:
+    def once(self, what: str, work: Callable[[], None]) -> bool:
         """Do something unless it was done before under that name; True if it was done now."""
         with self._store.transaction() as db:
             new = db.conn.execute(
@@ -80,7 +80,7 @@ class Outbox:
             len(group) for group, problem in zip(groups, problems, strict=True) if problem is None
         )
 
-    def of_job(self, job_id: str) -> list[dict[str, Any]]:
+    def messages_of_job(self, job_id: str) -> list[dict[str, Any]]:
         """What was to be told of a job, and what became of it."""
         rows = self._store.db.table("messages").rows_where(
             "job_id = ?", [job_id], order_by="created_at"
@@ -107,11 +107,20 @@ class Outbox:
         with self._store.transaction() as db:
             db.table("messages").insert(
                 {
-                    "message_id": uuid.uuid4().hex, "kind": kind, "address": address, "subject": subject, "body": body,
-                    "digest": int(digest), "tries": 0, "next_at": due.timestamp(), "sent_at": None, "problem": None,
-                    "job_id": job_id, "created_at": now.isoformat(),
+                    "message_id": uuid.uuid4().hex,
+                    "kind": kind,
+                    "address": address,
+                    "subject": subject,
+                    "body": body,
+                    "digest": int(digest),
+                    "tries": 0,
+                    "next_at": due.timestamp(),
+                    "sent_at": None,
+                    "problem": None,
+                    "job_id": job_id,
+                    "created_at": now.isoformat(),
                 }
-            )  # fmt: skip
+            )
 
     def _note(self, row: dict[str, Any], problem: str | None) -> None:
         now = self._clock()

@@ -100,7 +100,7 @@ class Reminders:
                 },
             }
             webhook = self._webhook
-            count += self._outbox.tell_once(
+            count += self._outbox.once(
                 f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told)
             )
         return count
@@ -204,7 +204,7 @@ class Reminders:
             return 0
         filled = text % {**facts, "url": self._url + place}
         digest = account.notify == "daily"
-        return self._outbox.tell_once(
+        return self._outbox.once(
             f"{what} {account.account_id}",
             lambda: self._outbox.mail(account.email, subject, filled, digest=digest),
         )

@@ -37,12 +37,12 @@ from scanner.identification.verdict import Outcome
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.api.declared_files import listing_of, with_declared
-from scanner.web.api.known_files import JOB_TARGET
-from scanner.web.api.verdicts import WATCHED, Standings, Telling
+from scanner.web.queue.declared_files import listing_of, with_declared
 from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.jobs import SENT, Job, JobKind, Jobs
+from scanner.web.queue.known_files import JOB_TARGET
 from scanner.web.queue.outbox import Outbox
+from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
 from scanner.web.store import WebStore
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,9 @@ class Worker:
             target=self.delivery.run, args=(self._stop,), name="messenger", daemon=True
         )
         try:
-            self.store.forget_fact(WATCHED)  # a worker before this one may have had other settings
+            self.store.forget_fact(
+                SNAPSHOT_FACT
+            )  # a worker before this one may have had other settings
             self.jobs.put_back_what_ran()
             delivery.start()
             while not self._stop.is_set() and alive():
@@ -153,10 +155,10 @@ class Worker:
         ) as error:
             self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
             log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the sentence says what to do
-            self.store.forget_fact(WATCHED)
+            self.store.forget_fact(SNAPSHOT_FACT)
             return
-        if self.store.fact(WATCHED) != told:
-            self.store.set_fact(WATCHED, told)
+        if self.store.fact(SNAPSHOT_FACT) != told:
+            self.store.set_fact(SNAPSHOT_FACT, told)
 
     def _work(self, job: Job) -> None:
         try:
@@ -266,9 +268,9 @@ class Worker:
     def _tell_webhook(self, job: Job) -> None:
         if job.webhook is None:
             return
-        standings = Standings(self.settings)
+        standings = CaseStandings(self.settings)
         document = (
-            Telling(self.settings.web.url, standings, with_names=False)
+            ScanSerializer(self.settings.web.url, standings, with_names=False)
             .scan(job)
             .model_dump(mode="json")
         )
@@ -277,8 +279,14 @@ class Worker:
 
 
 _NOBODY: dict[str, Any] = {
-    "outcome": "failed", "case_id": None, "score": None, "threshold": None, "lift": None, "authorised": None, "samples": 0,
-}  # fmt: skip
+    "outcome": "failed",
+    "case_id": None,
+    "score": None,
+    "threshold": None,
+    "lift": None,
+    "authorised": None,
+    "samples": 0,
+}
 
 
 def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
@@ -307,9 +315,14 @@ def taken_in(
 def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
     """A judged account or capture as rows of a scan: one for each case, or one for nobody."""
     shared = {
-        **_NOBODY, "file": one.name, "sha256": None, "outcome": one.outcome, "samples": one.images, "reason": one.reason,
+        **_NOBODY,
+        "file": one.name,
+        "sha256": None,
+        "outcome": one.outcome,
+        "samples": one.images,
+        "reason": one.reason,
         "authorised": "; ".join(one.authorised) or None,
-    }  # fmt: skip
+    }
     cases = [case_store.case(case_id) for case_id in one.cases]
     return [
         {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}

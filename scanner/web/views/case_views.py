@@ -29,7 +29,7 @@ from reports.documents.words import (
     words_of,
 )
 from scanner.web.errors import NotThere
-from scanner.web.rendering import page
+from scanner.web.rendering import render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import translations
 
@@ -116,7 +116,7 @@ def picture_response(
     )
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
-    return page(request, "picture.html", picture=picture, back=back, case=case)
+    return render_page(request, "picture.html", picture=picture, back=back, case=case)
 
 
 def allowed_now(service: PageCaseService, case: Case) -> str | None:
@@ -142,19 +142,29 @@ def page_words(language: str) -> dict[str, dict[str, str]]:
     return {
         **words_of(report_translations(language).gettext),
         "status": {
-            "draft": t("waits for review"), "second-review": t("waits for a second reviewer"), "confirmed": t("confirmed"),
-            "rejected": t("rejected"), "more-samples": t("more samples wanted"), "authorised": t("authorised use"),
-            "appealed": t("appealed"), "superseded": t("a later case took its place"),
+            "draft": t("waits for review"),
+            "second-review": t("waits for a second reviewer"),
+            "confirmed": t("confirmed"),
+            "rejected": t("rejected"),
+            "more-samples": t("more samples wanted"),
+            "authorised": t("authorised use"),
+            "appealed": t("appealed"),
+            "superseded": t("a later case took its place"),
         },
         "decision": {
-            "confirm": t("Confirm: this file reproduces the face"), "reject": t("Reject: it does not"),
-            "more-samples": t("More samples are needed to say"), "authorised": t("Authorised: the person allows it"),
+            "confirm": t("Confirm: this file reproduces the face"),
+            "reject": t("Reject: it does not"),
+            "more-samples": t("More samples are needed to say"),
+            "authorised": t("Authorised: the person allows it"),
         },
         "outcome": {
-            "match": t("match"), "possible": t("possible"), "clear": t("clear"), "inconclusive": t("inconclusive"),
+            "match": t("match"),
+            "possible": t("possible"),
+            "clear": t("clear"),
+            "inconclusive": t("inconclusive"),
             "failed": t("failed"),
         },
-    }  # fmt: skip
+    }
 
 
 def case_facts(case: Case, language: str) -> dict[str, Any]:
@@ -164,9 +174,11 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
     if case.sighting is not None:
         t = translations(language).gettext
         words["decision"] = {
-            "confirm": t("Confirm: these images show the person"), "reject": t("Reject: they do not"),
-            "more-samples": t("More captures are needed to say"), "authorised": t("Authorised: the person allows it"),
-        }  # fmt: skip
+            "confirm": t("Confirm: these images show the person"),
+            "reject": t("Reject: they do not"),
+            "more-samples": t("More captures are needed to say"),
+            "authorised": t("Authorised: the person allows it"),
+        }
     return {
         "words": words,
         "headline": headline(case, translate),

@@ -6,7 +6,7 @@ import hashlib
 from datetime import date, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from face_index.consent import (
@@ -26,19 +26,18 @@ from face_index.vault import Document
 from face_index.vault.records import checked_name
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission, Role
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
-from scanner.web.rendering import go, page, told
-from scanner.web.translation import translations
+from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.translation import language_of, translations
 from scanner.web.views.own_account import day_in
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[AppContext, Depends(app_context_of)]
-Mine = Annotated[Session, asks(Permission.LIKENESS)]
+Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
 DAYS, MOST_DAYS = 730, 5 * 366
 MOST_PHOTOS = 40
 _CHECKS_PER_MINUTE = 60
@@ -51,38 +50,42 @@ PROOFS = ("passport", "identity card", "driving licence")
 
 
 @router.get("/likeness/new")
-def ask_for_consent(request: Request, here: Here, session: Mine) -> Response:
-    return _consent_page(request, here, session, Form({}))
+def ask_for_consent(request: Request, context: Context, session: Mine) -> Response:
+    return _consent_page(request, context, session, Form({}))
 
 
 @router.post("/likeness/new")
-def agree(request: Request, here: Here, session: Mine, form: Posted) -> Response:
+def agree(request: Request, context: Context, session: Mine, form: Posted) -> Response:
     """Note the consent; nothing else is taken before it."""
     try:
-        draft = _draft(here, form)
+        draft = _draft(context, form)
     except (FormRefused, NameRefused, ConsentMissing) as error:
-        return _consent_page(request, here, session, form, error)
-    here.drafts.keep(session.account.account_id, draft, here.clock())
-    return go("/likeness/new/photos", "agreed")
+        return _consent_page(request, context, session, form, error)
+    context.drafts.keep(session.account.account_id, draft, context.clock())
+    return redirect("/likeness/new/photos", "agreed")
 
 
 @router.get("/likeness/new/photos")
-def ask_for_photos(request: Request, here: Here, session: Mine) -> Response:
-    draft = here.drafts.of(session.account.account_id, here.clock())
-    return go("/likeness/new") if draft is None else _photos_page(request, draft)
+def ask_for_photos(request: Request, context: Context, session: Mine) -> Response:
+    draft = context.drafts.of(session.account.account_id, context.clock())
+    return redirect("/likeness/new") if draft is None else _photos_page(request, draft)
 
 
 @router.post("/likeness/new/check")
-def check_photo(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
+def check_photo(
+    request: Request, context: Context, session: Mine, form: PostedWithFiles
+) -> Response:
     """What is to be said of one photo by itself, as JSON; it is looked at in memory and forgotten."""
-    if here.drafts.of(session.account.account_id, here.clock()) is None:
+    if context.drafts.of(session.account.account_id, context.clock()) is None:
         raise FormRefused("no-consent")
-    here.must_be_within(_CHECKS_PER_MINUTE, "check", session.account.account_id)
+    context.rate_limiter.check(_CHECKS_PER_MINUTE, "check", session.account.account_id)
     sent = form.sent("photo")[:1]
     if not sent:
         raise FormRefused("no-photos")
-    with here.faces.reader() as reader:
-        [seen] = open_faces(reader, here.faces.pack.bar, [PhotoFile(sent[0].name, sent[0].data)])
+    with context.face_service.reader() as reader:
+        [seen] = open_faces(
+            reader, context.face_service.pack.bar, [PhotoFile(sent[0].name, sent[0].data)]
+        )
     refusal = seen if isinstance(seen, Refusal) else None
     return JSONResponse(
         {"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))}
@@ -90,12 +93,12 @@ def check_photo(request: Request, here: Here, session: Mine, form: PostedWithFil
 
 
 @router.post("/likeness/new/photos")
-def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
+def submit(request: Request, context: Context, session: Mine, form: PostedWithFiles) -> Response:
     """Make the template and submit it with the papers; what is refused says why, photo by photo."""
     account = session.account
-    draft = here.drafts.of(account.account_id, here.clock())
+    draft = context.drafts.of(account.account_id, context.clock())
     if draft is None:
-        return go("/likeness/new")
+        return redirect("/likeness/new")
     try:
         photos = [PhotoFile(one.name, one.data) for one in form.sent("photos")]
         if not MIN_PHOTOS <= len(photos) <= MOST_PHOTOS:
@@ -106,22 +109,31 @@ def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -
         ):  # whoever decides must see the face once; copies go with the decision
             documents += [Document("photo", one.data) for one in photos[:4]]
         registration = Registration(
-            name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
-            keep_photos=draft.keep_photos, documents=documents, shares_name=True,
-        )  # fmt: skip
-        with here.services.one(account.actor) as service, here.faces.reader() as reader:
-            identity, _ = here.faces.registrar(service.vault, reader).register(
-                registration, here.clock()
+            name=draft.name,
+            photos=photos,
+            consent=draft.consent,
+            submitted_by=account.actor,
+            born_on=draft.born_on,
+            keep_photos=draft.keep_photos,
+            documents=documents,
+            shares_name=True,
+        )
+        with (
+            context.services.acquire(account.actor) as service,
+            context.face_service.reader() as reader,
+        ):
+            identity, _ = context.face_service.registrar(service.vault, reader).register(
+                registration, context.clock()
             )
     except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
         return _photos_page(request, draft, error)
-    here.drafts.forget(account.account_id)
+    context.drafts.forget(account.account_id)
     agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
-    here.accounts.give_mandate(
+    context.accounts.give_mandate(
         account.account_id, identity.identity_id, "agent" if agent else "self"
     )
     some_left_out = identity.photo_count < len(photos)
-    return go(
+    return redirect(
         f"/likeness/{identity.identity_id}",
         "submitted-without-some" if some_left_out else "submitted",
     )
@@ -155,8 +167,8 @@ def media_type_of(data: bytes) -> str | None:
     return next((kind for start, kind in _DOCUMENT_STARTS.items() if data.startswith(start)), None)
 
 
-def _draft(here: AppContext, form: Form) -> Draft:
-    today = here.clock().date()
+def _draft(context: AppContext, form: Form) -> Draft:
+    today = context.clock().date()
     name = checked_name(form.text("name", 300))
     if not form.ticked("agree"):
         raise FormRefused("no-consent")
@@ -174,9 +186,15 @@ def _draft(here: AppContext, form: Form) -> Draft:
         place.strip() for place in form.text("territories", 500).split(",") if place.strip()
     )
     consent = Consent(
-        signer, today, last_day(form, today), None, CONSENT_TEXT_VERSION, terms, signatory=signatory,
+        signer,
+        today,
+        last_day(form, today),
+        None,
+        CONSENT_TEXT_VERSION,
+        terms,
+        signatory=signatory,
         territories=places or ("worldwide",),
-    )  # fmt: skip
+    )
     return Draft(name, consent, born_on, keep_photos=form.ticked("keep_photos"))
 
 
@@ -202,12 +220,12 @@ def _papers(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
 
 def _consent_page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     form: Form,
     problem: Exception | None = None,
 ) -> Response:
-    today = here.clock().date()
+    today = context.clock().date()
     agent = Role.AGENT in session.account.roles
     given = {
         name: form.text(name)
@@ -223,20 +241,30 @@ def _consent_page(
     }
     own_name = (
         ""
-        if agent or here.accounts.identities_of(session.account.account_id)
+        if agent or context.accounts.identities_of(session.account.account_id)
         else session.account.name
     )
     given = {
-        **given, "name": given["name"] or own_name, "terms": given["terms"] or str(Terms.PROHIBITED),
+        **given,
+        "name": given["name"] or own_name,
+        "terms": given["terms"] or str(Terms.PROHIBITED),
         "signatory": given["signatory"] or str(Signatory.AGENT if agent else Signatory.SELF),
         "expires_on": given["expires_on"] or (today + timedelta(days=DAYS)).isoformat(),
         "signed_by": given["signed_by"] or (session.account.name if agent else ""),
-    }  # fmt: skip
-    return page(
-        request, "consent.html", 422 if problem else 200, problem=told(request, problem) if problem else None, given=given,
-        agent=agent, texts=CONSENT_TEXT, first=today + timedelta(days=1), last=today + timedelta(days=MOST_DAYS), today=today,
+    }
+    return render_page(
+        request,
+        "consent.html",
+        422 if problem else 200,
+        problem=error_text(request, problem) if problem else None,
+        given=given,
+        agent=agent,
+        texts=CONSENT_TEXT,
+        first=today + timedelta(days=1),
+        last=today + timedelta(days=MOST_DAYS),
+        today=today,
         keep_photos=form.ticked("keep_photos") or not form.fields,
-    )  # fmt: skip
+    )
 
 
 def _photos_page(request: Request, draft: Draft, problem: Exception | None = None) -> Response:
@@ -252,17 +280,26 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
                 "These photos show %(people)s people who do not look alike. Choose photos of one person only."
             )
         facts = {
-            "count": problem.report.accepted, "needed": problem.report.needed, "people": len(problem.report.people)
-        }  # fmt: skip
+            "count": problem.report.accepted,
+            "needed": problem.report.needed,
+            "people": len(problem.report.people),
+        }
         problem_told: str | None = sentence % facts
     else:
-        problem_told = told(request, problem) if problem else None
+        problem_told = error_text(request, problem) if problem else None
     if problem_told:
         problem_told += " " + t("The files were not kept: choose photos and papers once more.")
-    return page(
-        request, "photos.html", 422 if problem else 200, draft=draft, problem=problem_told, verdicts=verdicts,
-        needed=MIN_PHOTOS, most=MOST_PHOTOS, proofs=proof_words(t),
-    )  # fmt: skip
+    return render_page(
+        request,
+        "photos.html",
+        422 if problem else 200,
+        draft=draft,
+        problem=problem_told,
+        verdicts=verdicts,
+        needed=MIN_PHOTOS,
+        most=MOST_PHOTOS,
+        proofs=proof_words(t),
+    )
 
 
 def proof_words(t: Translate) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
@@ -28,19 +28,19 @@ from reports.notices.tracker import (
 )
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Form, Posted
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.translation import language_of
 from scanner.web.views.case_views import page_words
 from scanner.web.views.downloads import attachment
-from scanner.web.views.review import case_named
+from scanner.web.views.review import find_case
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[AppContext, Depends(app_context_of)]
-Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
+Writer = Annotated[Session, requires_permission(Permission.NOTICES, Permission.STATEMENTS)]
 # In the order in which it usually goes on; what ends a notice comes last.
 _FOLLOWING = {
     state: sorted(
@@ -76,10 +76,10 @@ _KINDS = {
 
 
 @router.get("/notices")
-def listed(request: Request, here: Here, session: Writer) -> Response:
+def listed(request: Request, context: Context, session: Writer) -> Response:
     """Every notice with its clock; what is overdue first."""
-    now = here.clock()
-    with here.services.one(session.account.actor) as service:
+    now = context.clock()
+    with context.services.acquire(session.account.actor) as service:
         found = [
             one
             for one in all_tracked(service.case_store)
@@ -92,7 +92,7 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
     language = language_of(request)
     words = page_words(language)
     titles = {name: _title(template(name), language) for name in template_names()}
-    return page(
+    return render_page(
         request,
         "notices.html",
         notices=found,
@@ -104,11 +104,11 @@ def listed(request: Request, here: Here, session: Writer) -> Response:
 
 
 @router.get("/notices/{notice_id}.{form}")
-def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response:
+def rendered(notice_id: str, form: str, context: Context, session: Writer) -> Response:
     """A drafted notice as PDF, DOCX or text, as often as it is needed."""
     if form not in _KINDS:
         raise NotThere("no such form of a notice")
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         try:
             made = drafted(service.case_store, notice_id)
         except UnknownNotice as error:
@@ -124,10 +124,10 @@ def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response
 
 @router.post("/notices/{notice_id}/events")
 def note_event(
-    request: Request, notice_id: str, here: Here, session: Writer, form: Posted
+    request: Request, notice_id: str, context: Context, session: Writer, form: Posted
 ) -> Response:
     """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         try:
             known = tracked(service.case_store, notice_id)
         except UnknownNotice as error:
@@ -140,47 +140,57 @@ def note_event(
                 notice_id,
                 form.text("event", 40),
                 session.account.name,
-                here.clock(),
+                context.clock(),
                 form.text("note"),
             )
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
-            return page(request, "error.html", 422, problem=told(request, error), code=422)
+            return render_page(
+                request, "error.html", 422, problem=error_text(request, error), code=422
+            )
         service.note_notice(
-            service.case_store.case(known.case_id), "notice-marked", session.account.actor, notice=notice_id, state=form.text("event", 40)
-        )  # fmt: skip
-    return go("/notices", "noted")
+            service.case_store.case(known.case_id),
+            "notice-marked",
+            session.account.actor,
+            notice=notice_id,
+            state=form.text("event", 40),
+        )
+    return redirect("/notices", "noted")
 
 
 @router.get("/cases/{case_id}/notices/new")
-def choose(request: Request, case_id: str, here: Here, session: Writer) -> Response:
+def choose(request: Request, case_id: str, context: Context, session: Writer) -> Response:
     """Which notice, then its fields; what the case knows is filled in."""
-    return _page(request, here, session, case_id, Form({}))
+    return _page(request, context, session, case_id, Form({}))
 
 
 @router.post("/cases/{case_id}/notices")
-def draft(request: Request, case_id: str, here: Here, session: Writer, form: Posted) -> Response:
+def draft(
+    request: Request, case_id: str, context: Context, session: Writer, form: Posted
+) -> Response:
     """Draft a notice and note it in the case's log; the tracker then has it in every form."""
     try:
         name = _chosen(session.account, form.text("kind", 60))
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
         given = {field: value for field, value in given.items() if value}
-        with here.services.one(session.account.actor) as service:
-            case = service.exported(case_named(service, case_id).case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = service.exported(find_case(service, case_id).case_id)
             made = draft_notice(
                 name,
                 case,
                 given,
-                here.clock(),
+                context.clock(),
                 form.text("language") or None,
                 service.vault.fingerprint,
             )
-            notice_id = record_draft(service.case_store, made, session.account.name, here.clock())
+            notice_id = record_draft(
+                service.case_store, made, session.account.name, context.clock()
+            )
             service.note_notice(
                 case, "notice-drafted", session.account.actor, notice=notice_id, template=name
             )
     except (ReportError, FormRefused) as error:
-        return _page(request, here, session, case_id, form, error)
-    return go("/notices", "drafted")
+        return _page(request, context, session, case_id, form, error)
+    return redirect("/notices", "drafted")
 
 
 def _title(kind: Template, language: str) -> str:
@@ -207,7 +217,7 @@ def _chosen(account: Account, name: str) -> str:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     case_id: str,
     form: Form,
@@ -218,19 +228,28 @@ def _page(
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
     kind = next((one for one in kinds if one.name == chosen), None)
     language = form.text("language") or language_of(request)
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
     kinds = [one for one in kinds if one.fits(case)]
     kind = kind if kind in kinds else None
     kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
     given = (
         {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
     )
-    return page(
-        request, "notice_new.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        kinds=kinds, kind=kind, given=given, missing=missing, long=_LONG, draft_language=language if kind and language in kind.languages else "",
+    return render_page(
+        request,
+        "notice_new.html",
+        422 if problem else 200,
+        problem=error_text(request, problem) if problem else None,
+        case=case,
+        kinds=kinds,
+        kind=kind,
+        given=given,
+        missing=missing,
+        long=_LONG,
+        draft_language=language if kind and language in kind.languages else "",
         known=_known(case, kind, session.account) if kind else {},
-    )  # fmt: skip
+    )
 
 
 def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
@@ -250,9 +269,12 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         else ""
     )
     said = {
-        "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": hub,
+        "right_holder": case.identity_name,
+        "email": account.email,
+        "signature": account.name,
+        "recipient": hub,
         "platform": hub,
-    }  # fmt: skip
+    }
     return {
         one.name: str(facts.get(one.source or "") or said.get(one.name, ""))
         for one in kind.required

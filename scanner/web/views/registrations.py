@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
@@ -14,63 +14,71 @@ from face_index.identity import Identity, Proof, Status
 from reports.documents.pictures import pixels_uri
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, holder_actor
-from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import error_text, redirect, render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.views.downloads import attachment
 from scanner.web.views.enrolling import media_type_of
 
 router = APIRouter(include_in_schema=False, prefix="/registrations")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Decider = Annotated[Session, asks(Permission.REGISTRATIONS)]
+Decider = Annotated[Session, requires_permission(Permission.REGISTRATIONS)]
 _SHOWN = 500
 _LARGEST = 420
 
 
 @router.get("")
-def listed(request: Request, here: Here, session: Decider) -> Response:
+def listed(request: Request, context: Context, session: Decider) -> Response:
     """Who waits first, then everyone registered."""
     wanted = request.query_params.get("q", "")[:200].casefold()
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         people = [
             one
             for one in service.vault.identities()
             if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
         ]
     waiting = sorted(
-        (_as_shown_to(here, session.account, one) for one in people if one.status != Status.ACTIVE),
+        (
+            _as_shown_to(context, session.account, one)
+            for one in people
+            if one.status != Status.ACTIVE
+        ),
         key=lambda one: one.submitted_at,
     )
     active = [one for one in people if one.status == Status.ACTIVE]
-    return page(
-        request, "registrations.html", waiting=waiting, active=active[:_SHOWN], more=max(0, len(active) - _SHOWN),
-        q=request.query_params.get("q", "")[:200], today=here.clock().date(),
-    )  # fmt: skip
+    return render_page(
+        request,
+        "registrations.html",
+        waiting=waiting,
+        active=active[:_SHOWN],
+        more=max(0, len(active) - _SHOWN),
+        q=request.query_params.get("q", "")[:200],
+        today=context.clock().date(),
+    )
 
 
 @router.get("/{identity_id}")
-def show(request: Request, identity_id: str, here: Here, session: Decider) -> Response:
-    return _page(request, here, session, identity_id)
+def show(request: Request, identity_id: str, context: Context, session: Decider) -> Response:
+    return _page(request, context, session, identity_id)
 
 
 @router.post("/{identity_id}/documents/{document_id}")
 def read_document(
     identity_id: str,
     document_id: str,
-    here: Here,
+    context: Context,
     session: Decider,
     form: Posted,  # noqa: ARG001  checked
 ) -> Response:
     """A paper as a file to look at; who read it is in the log."""
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         _identity(service, identity_id)
         try:
             data = service.vault.read_document(
-                identity_id, document_id, session.account.actor, here.clock()
+                identity_id, document_id, session.account.actor, context.clock()
             )
         except UnknownIdentity as error:
             raise NotThere("no such document") from error
@@ -83,23 +91,33 @@ def read_document(
 def compare(
     request: Request,
     identity_id: str,
-    here: Here,
+    context: Context,
     session: Decider,
     form: Posted,  # noqa: ARG001  checked
 ) -> Response:
     """Photos beside the papers that are pictures; each look is in the log."""
-    actor, now = session.account.actor, here.clock()
-    with here.services.one(actor) as service:
+    actor, now = session.account.actor, context.clock()
+    with context.services.acquire(actor) as service:
         identity = _identity(service, identity_id)
         papers = [
             (one, service.vault.read_document(identity_id, one.document_id, actor, now))
             for one in service.vault.documents_of(identity_id)
         ]
         photos = service.vault.show_photos(identity_id, actor, now)
-    return page(
-        request, "compare.html", identity=identity, photos=[_shown(photo) for photo in photos],
-        papers=[(one.kind, _shown(data) if media_type_of(data) != "application/pdf" else None, one.document_id) for one, data in papers],
-    )  # fmt: skip
+    return render_page(
+        request,
+        "compare.html",
+        identity=identity,
+        photos=[_shown(photo) for photo in photos],
+        papers=[
+            (
+                one.kind,
+                _shown(data) if media_type_of(data) != "application/pdf" else None,
+                one.document_id,
+            )
+            for one, data in papers
+        ],
+    )
 
 
 def _shown(data: bytes) -> Markup | None:
@@ -113,13 +131,13 @@ def _shown(data: bytes) -> Markup | None:
 
 @router.post("/{identity_id}/approve")
 def approve(
-    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+    request: Request, identity_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    account, now = session.account, here.clock()
+    account, now = session.account, context.clock()
     try:
-        with here.services.one(account.actor) as service:
+        with context.services.acquire(account.actor) as service:
             identity = _identity(service, identity_id)
-            if _brought(here, account, identity):
+            if _brought(context, account, identity):
                 raise NotDecidable(
                     "who brought a registration, or acts for the person, cannot approve it as well"
                 )
@@ -140,38 +158,38 @@ def approve(
                 form.text("reason"),
             )
     except (NotDecidable, FormRefused) as error:
-        return _page(request, here, session, identity_id, error)
-    return go("/registrations", "approved")
+        return _page(request, context, session, identity_id, error)
+    return redirect("/registrations", "approved")
 
 
 @router.post("/{identity_id}/reject")
 def reject(
-    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+    request: Request, identity_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
     """Refuse and erase; the reason stays, without the name."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
+        with context.services.acquire(session.account.actor) as service:
             _identity(service, identity_id)
             service.vault.reject(
-                identity_id, session.account.actor, form.text("reason"), here.clock()
+                identity_id, session.account.actor, form.text("reason"), context.clock()
             )
     except (FaceIndexError, FormRefused) as error:
-        return _page(request, here, session, identity_id, error)
-    return go("/registrations", "rejected")
+        return _page(request, context, session, identity_id, error)
+    return redirect("/registrations", "rejected")
 
 
-def _brought(here: AppContext, account: Account, identity: Identity) -> bool:
+def _brought(context: AppContext, account: Account, identity: Identity) -> bool:
     """Whether somebody brought a registration, by whatever name they had then, or acts for the person."""
-    acting = {one.account_id for one in here.accounts.acting_for(identity.identity_id)}
+    acting = {one.account_id for one in context.accounts.acting_for(identity.identity_id)}
     own = {account.email, holder_actor(account.account_id)}
     return account.account_id in acting or identity.submitted_by.strip().casefold() in own
 
 
-def _as_shown_to(here: AppContext, account: Account, identity: Identity) -> Identity:
+def _as_shown_to(context: AppContext, account: Account, identity: Identity) -> Identity:
     """A registration without what would tell whoever brought it that the face is somebody's who is registered."""
-    hidden = identity.status == Status.CONFLICT and _brought(here, account, identity)
+    hidden = identity.status == Status.CONFLICT and _brought(context, account, identity)
     return replace(identity, status=Status.PENDING) if hidden else identity
 
 
@@ -197,18 +215,18 @@ def _identity(service: PageCaseService, identity_id: str) -> Identity:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     identity_id: str,
     problem: Exception | None = None,
 ) -> Response:
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         identity = _identity(service, identity_id)
-        own = _brought(here, session.account, identity)
+        own = _brought(context, session.account, identity)
         alike = [] if own else service.vault.lookalikes_of(identity_id)
         if alike:
             service.vault.note(
-                "look-alikes shown", identity_id, session.account.actor, here.clock()
+                "look-alikes shown", identity_id, session.account.actor, context.clock()
             )
         facts = {
             "documents": service.vault.documents_of(identity_id),
@@ -217,9 +235,18 @@ def _page(
             "consents": service.vault.consents_of(identity_id),
             "proofs": service.vault.proofs_of(identity_id),
         }
-    brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
-    today = here.clock().date()
-    return page(
-        request, "registration.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        identity=_as_shown_to(here, session.account, identity), own=own, brought_by=brought_by, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
-    )  # fmt: skip
+    brought_by = [one.email for one in context.accounts.acting_for(identity_id)]
+    today = context.clock().date()
+    return render_page(
+        request,
+        "registration.html",
+        422 if problem else 200,
+        problem=error_text(request, problem) if problem else None,
+        identity=_as_shown_to(context, session.account, identity),
+        own=own,
+        brought_by=brought_by,
+        waits=identity.status != Status.ACTIVE,
+        minor=identity.is_minor(today),
+        today=today,
+        **facts,
+    )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.cases.review import OPEN, CaseStatus, Decision
 from reports.errors import ReportError, ReviewRefused, UnknownCase
 from reports.notices.tracker import all_tracked
 from scanner.web.auth.access import Permission
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told, whole_number
+from scanner.web.rendering import error_text, redirect, render_page, whole_number
 from scanner.web.service_pool import PageCaseService
+from scanner.web.translation import language_of
 from scanner.web.views.case_views import (
     allowed_now,
     captured_faces,
@@ -31,22 +32,21 @@ from scanner.web.views.held_files import waiting_for_a_look
 from scanner.web.views.urgency import queue_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Reader = Annotated[Session, asks(Permission.CASES_READ)]
-Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
-Viewer = Annotated[Session, asks(Permission.IMAGES)]
-Exporter = Annotated[Session, asks(Permission.EXPORTS)]
-_A_PAGE = 50
+Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
+Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
+Viewer = Annotated[Session, requires_permission(Permission.IMAGES)]
+Exporter = Annotated[Session, requires_permission(Permission.EXPORTS)]
+_PAGE_SIZE = 50
 
 
 @router.get("")
-def queue(request: Request, here: Here, session: Reader) -> Response:
+def queue(request: Request, context: Context, session: Reader) -> Response:
     """What waits, most urgent first; filters are in the address, so that a view can be kept."""
-    return _queue_page(request, here, session)
+    return _queue_page(request, context, session)
 
 
 @router.post("/bulk")
-def decide_many(request: Request, here: Here, session: Decider, form: Posted) -> Response:
+def decide_many(request: Request, context: Context, session: Decider, form: Posted) -> Response:
     """One decision with one reason for several cases; each gets its own line in its log and in the audit log.
 
     None is confirmed so: whoever confirms has looked at the pictures of that case.
@@ -60,62 +60,64 @@ def decide_many(request: Request, here: Here, session: Decider, form: Posted) ->
             raise FormRefused("no-reason")
         if form.text("decision") == Decision.CONFIRM:
             raise FormRefused("one-by-one")
-        with here.services.one(session.account.actor) as service:
+        with context.services.acquire(session.account.actor) as service:
             for case_id in ids[:200]:
                 try:
                     service.review(case_id, session.account.name, form.text("decision"), reason)
                 except (ReviewRefused, UnknownCase) as error:
                     refused.append(f"{case_id}: {error}")
     except FormRefused as error:
-        return _queue_page(request, here, session, told(request, error))
+        return _queue_page(request, context, session, error_text(request, error))
     if refused:
-        return _queue_page(request, here, session, "; ".join(refused))
-    return go("/cases", "decided")
+        return _queue_page(request, context, session, "; ".join(refused))
+    return redirect("/cases", "decided")
 
 
 @router.get("/{case_id}")
-def show(request: Request, case_id: str, here: Here, session: Reader) -> Response:
-    return _page(request, here, session, case_id)
+def show(request: Request, case_id: str, context: Context, session: Reader) -> Response:
+    return _page(request, context, session, case_id)
 
 
 @router.post("/{case_id}/pictures")
 def show_picture(
-    request: Request, case_id: str, here: Here, session: Viewer, form: Posted
+    request: Request, case_id: str, context: Context, session: Viewer, form: Posted
 ) -> Response:
     """One picture as it is; each time is in the log."""
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
         return picture_response(
             request, service, case, form.text("sha256", 64), f"/cases/{case_id}"
         )
 
 
 @router.post("/{case_id}/review")
-def decide(request: Request, case_id: str, here: Here, session: Decider, form: Posted) -> Response:
+def decide(
+    request: Request, case_id: str, context: Context, session: Decider, form: Posted
+) -> Response:
     """A decision under the reviewer's name; with four eyes, two people must confirm."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
-            case = case_named(service, case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = find_case(service, case_id)
             service.review(
                 case.case_id, session.account.name, form.text("decision"), form.text("reason")
             )
     except (FormRefused, ReviewRefused) as error:
-        return _page(request, here, session, case_id, error)
-    return go(f"/cases/{case_id}", "decided")
+        return _page(request, context, session, case_id, error)
+    return redirect(f"/cases/{case_id}", "decided")
 
 
 @router.post("/{case_id}/entries")
 def add_entry(
-    request: Request, case_id: str, here: Here, session: Decider, form: Posted
+    request: Request, case_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
     """A note, a correction, or an appeal that came in by another way."""
     try:
         if not form.text("text"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
-            case = case_named(service, case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = find_case(service, case_id)
             if form.text("kind") == "note":
                 service.note(case.case_id, session.account.name, form.text("text"))
             else:
@@ -123,29 +125,33 @@ def add_entry(
                     case.case_id, form.text("kind"), session.account.name, form.text("text")
                 )
     except (FormRefused, ReviewRefused) as error:
-        return _page(request, here, session, case_id, error)
-    return go(f"/cases/{case_id}", "noted")
+        return _page(request, context, session, case_id, error)
+    return redirect(f"/cases/{case_id}", "noted")
 
 
 @router.get("/{case_id}/report.{kind}")
-def report(request: Request, case_id: str, kind: str, here: Here, session: Exporter) -> Response:
+def report(
+    request: Request, case_id: str, kind: str, context: Context, session: Exporter
+) -> Response:
     """The report as HTML or PDF; `?redacted=yes`, or anything but `no`, is the copy for a hub."""
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
         redacted = request.query_params.get("redacted", "no") != "no"
         return report_response(service, case, kind, language_of(request), redacted=redacted)
 
 
 @router.post("/{case_id}/bundle")
-def bundle(request: Request, case_id: str, here: Here, session: Exporter, form: Posted) -> Response:  # noqa: ARG001  checked
+def bundle(
+    request: Request, case_id: str, context: Context, session: Exporter, form: Posted
+) -> Response:  # noqa: ARG001  checked
     try:
-        with here.services.one(session.account.actor) as service:
-            return bundle_response(service, case_named(service, case_id))
+        with context.services.acquire(session.account.actor) as service:
+            return bundle_response(service, find_case(service, case_id))
     except ReportError as error:
-        return _page(request, here, session, case_id, error)
+        return _page(request, context, session, case_id, error)
 
 
-def case_named(service: PageCaseService, case_id: str) -> Case:
+def find_case(service: PageCaseService, case_id: str) -> Case:
     """The case of exactly that id; raises NotThere."""
     try:
         case = service.case(case_id)
@@ -157,12 +163,12 @@ def case_named(service: PageCaseService, case_id: str) -> Case:
 
 
 def _queue_page(
-    request: Request, here: AppContext, session: Session, problem: str | None = None
+    request: Request, context: AppContext, session: Session, problem: str | None = None
 ) -> Response:
     told_by = request.query_params
     shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
-    with here.services.one(session.account.actor) as service:
-        queued = queue_of(service.case_store.summaries(), here.clock())
+    with context.services.acquire(session.account.actor) as service:
+        queued = queue_of(service.case_store.summaries(), context.clock())
         registered = {one.identity_id for one in service.vault.identities()}
         held = waiting_for_a_look(service) if session.account.may(Permission.CASES_DECIDE) else 0
     hubs = sorted({one.case.hub for one in queued})
@@ -173,12 +179,24 @@ def _queue_page(
     ]
     start = whole_number(told_by.get("from")) or 0
     words = page_words(language_of(request))
-    return page(
-        request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),
-        start=start, following=start + _A_PAGE if len(wanted) > start + _A_PAGE else None, shown=shown, hubs=hubs,
-        statuses=list(CaseStatus), decisions=[one for one in Decision if one != Decision.CONFIRM], words=words, registered=registered,
-        may_decide=session.account.may(Permission.CASES_DECIDE), held=held,
-    )  # fmt: skip
+    return render_page(
+        request,
+        "queue.html",
+        422 if problem else 200,
+        problem=problem,
+        queued=wanted[start : start + _PAGE_SIZE],
+        total=len(wanted),
+        start=start,
+        following=start + _PAGE_SIZE if len(wanted) > start + _PAGE_SIZE else None,
+        shown=shown,
+        hubs=hubs,
+        statuses=list(CaseStatus),
+        decisions=[one for one in Decision if one != Decision.CONFIRM],
+        words=words,
+        registered=registered,
+        may_decide=session.account.may(Permission.CASES_DECIDE),
+        held=held,
+    )
 
 
 def _fits(status: str, outcome: str, hub: str, shown: dict[str, str]) -> bool:
@@ -195,14 +213,14 @@ def _says(case: object, wanted: str) -> bool:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     case_id: str,
     problem: Exception | None = None,
 ) -> Response:
     language, account = language_of(request), session.account
-    with here.services.one(account.actor) as service:
-        case = case_named(service, case_id)
+    with context.services.acquire(account.actor) as service:
+        case = find_case(service, case_id)
         pairs, faces = thumbnails(service, case), captured_faces(service, case)
         notices = [one for one in all_tracked(service.case_store) if one.case_id == case.case_id]
         standing = {
@@ -213,8 +231,19 @@ def _page(
         notes = [
             entry for entry in service.case_store.entries(case.case_id) if entry.kind == "note"
         ]
-    return page(
-        request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
-        **standing, notices=notices, notes=notes, now=here.clock(), decisions=list(Decision), may={str(one) for one in account.permissions},
+    return render_page(
+        request,
+        "case.html",
+        422 if problem else 200,
+        problem=error_text(request, problem) if problem else None,
+        case=case,
+        pairs=pairs,
+        shown_faces=faces,
+        **standing,
+        notices=notices,
+        notes=notes,
+        now=context.clock(),
+        decisions=list(Decision),
+        may={str(one) for one in account.permissions},
         **case_facts(case, language),
-    )  # fmt: skip
+    )

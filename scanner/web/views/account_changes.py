@@ -11,25 +11,29 @@ from scanner.web.context import AppContext
 from scanner.web.translation import translations
 
 
-def note_change(here: AppContext, account: Account, event: str, by: str, **details: object) -> None:
+def note_change(
+    context: AppContext, account: Account, event: str, by: str, **details: object
+) -> None:
     """Record and mail one change.
 
     Args:
         event: a key of what `_sentences` knows, or any other event, which is recorded and not mailed.
         by: the actor who did it; the account's own where its owner did.
     """
-    with here.services.one(by) as service:
-        service.vault.note(event, "vault", by, here.clock(), account=account.account_id, **details)
+    with context.services.acquire(by) as service:
+        service.vault.note(
+            event, "vault", by, context.clock(), account=account.account_id, **details
+        )
     t = translations(account.language).gettext
     sentence = _sentences(t).get(event)
     if sentence is not None:
         advice = t(
             "If this is not what you wanted, set a new password with “forgotten password” and tell whoever runs this site."
         )
-        here.outbox.mail(
+        context.outbox.mail(
             account.email,
             t("Your account was changed"),
-            f"{sentence}\n\n{here.settings.web.url}\n\n{advice}\n",
+            f"{sentence}\n\n{context.settings.web.url}\n\n{advice}\n",
         )
 
 

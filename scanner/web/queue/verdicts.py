@@ -16,7 +16,7 @@ from scanner.settings import Settings
 from scanner.web.queue.jobs import Job, JobKind, JobState
 
 # Name of the fact: gallery version and fingerprint that the worker scans with.
-WATCHED = "watched"
+SNAPSHOT_FACT = "watched"
 
 # The worst of several files or persons speaks for the whole.
 _WORST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.CLEAR)
@@ -118,7 +118,7 @@ class ScanDocument(BaseModel):
     url: str = Field(description="Where to ask again.")
 
 
-class Standings:
+class CaseStandings:
     """Where cases stand now, over one connection that threads share."""
 
     def __init__(self, settings: Settings) -> None:
@@ -143,11 +143,11 @@ class Standings:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class ScanSerializer:
     """What is needed to put verdicts into words for one reader."""
 
     url: str
-    standings: Standings
+    standings: CaseStandings
     with_names: bool
 
     def verdict(self, rows: Sequence[dict[str, Any]]) -> VerdictDocument:
@@ -155,8 +155,14 @@ class Telling:
         if not rows:
             reason = "no checkpoint was found in it"
             return VerdictDocument(
-                outcome=Outcome.FAILED, action="review", label=None, priority=20, gallery_version=None, findings=[], reasons=[reason]
-            )  # fmt: skip
+                outcome=Outcome.FAILED,
+                action="review",
+                label=None,
+                priority=20,
+                gallery_version=None,
+                findings=[],
+                reasons=[reason],
+            )
         cases = self.standings.of({row["case_id"] for row in rows if row.get("case_id")})
         findings = [self._finding(row, cases) for row in rows]
         counted = [_counted(finding) for finding in findings]
@@ -200,11 +206,20 @@ class Telling:
     def _finding(self, row: dict[str, Any], cases: dict[str, Standing]) -> FindingDocument:
         case = cases.get(row.get("case_id") or "")
         return FindingDocument(
-            file=row["file"], sha256=row["sha256"], outcome=row["outcome"], case_id=case.case_id if case else None,
+            file=row["file"],
+            sha256=row["sha256"],
+            outcome=row["outcome"],
+            case_id=case.case_id if case else None,
             case_status=case.status if case else None,
-            identity_name=case.identity_name if case and self.with_names else None, score=row["score"], threshold=row["threshold"],
-            lift=row["lift"], authorised=row["authorised"], samples=row["samples"], reason=row["reason"], asked=row.get("asked"),
-        )  # fmt: skip
+            identity_name=case.identity_name if case and self.with_names else None,
+            score=row["score"],
+            threshold=row["threshold"],
+            lift=row["lift"],
+            authorised=row["authorised"],
+            samples=row["samples"],
+            reason=row["reason"],
+            asked=row.get("asked"),
+        )
 
 
 def _counted(finding: FindingDocument) -> Outcome:

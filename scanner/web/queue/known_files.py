@@ -20,9 +20,9 @@ from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.settings import Settings
-from scanner.web.api.declared_files import listing_of
-from scanner.web.api.verdicts import WATCHED, Standings
-from scanner.web.queue.jobs import JobKind, Jobs, Order
+from scanner.web.queue.declared_files import listing_of
+from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
+from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings
 from scanner.web.store import WebStore
 
 # What scans of the queue are called in the ledger, before the job's id.
@@ -56,7 +56,7 @@ class KnownFiles:
     """What the gate remembers."""
 
     def __init__(
-        self, settings: Settings, store: WebStore, standings: Standings, jobs: Jobs
+        self, settings: Settings, store: WebStore, standings: CaseStandings, jobs: Jobs
     ) -> None:
         self._settings, self._store, self._standings, self._jobs = settings, store, standings, jobs
         self._scan_store: ScanStore | None = None
@@ -66,30 +66,40 @@ class KnownFiles:
         if self._scan_store is not None:
             self._scan_store.close()
 
-    def rows_for(self, order: Order) -> list[dict[str, Any]] | None:
-        """Rows that answer an order at once; None where the worker must look at what is asked.
+    def rows_for(self, job_request: JobRequest) -> list[dict[str, Any]] | None:
+        """Rows that answer an job_request at once; None where the worker must look at what is asked.
 
         A listing of a file that shows somebody is always the worker's: it is added to the case, or is under a licence.
         """
-        if order.sha256 is None:
+        if job_request.sha256 is None:
             return None
-        by_hash = order.kind != JobKind.UPLOAD
-        sent = self._jobs.sent_by(order.account_id, order.sha256) if by_hash else order
-        listed = by_hash and is_listed(self._settings.crawl_path, order.sha256)
+        by_hash = job_request.kind != JobKind.UPLOAD
+        sent = (
+            self._jobs.sent_by(job_request.account_id, job_request.sha256)
+            if by_hash
+            else job_request
+        )
+        listed = by_hash and is_listed(self._settings.crawl_path, job_request.sha256)
         if sent is None and not listed:
             return None
-        judged = self._judged(order.sha256)
+        judged = self._judged(job_request.sha256)
         if (
-            found := self._found(judged, order.account_id, "" if by_hash else order.name)
+            found := self._found(
+                judged, job_request.account_id, "" if by_hash else job_request.name
+            )
         ) is not None:
-            return None if order.declared else found
-        if sent is None or listed or (by_hash and order.declared):
+            return None if job_request.declared else found
+        if sent is None or listed or (by_hash and job_request.declared):
             return None  # what a hub says of it by now, the worker reads
         said = _said(listing_to_dict(listing_of(sent, "", self._settings.web.hub_name)), 0)
         same = next(
             (one.rows for one in judged if _said(one.listing, one.file_number) == said), None
         )
-        if same is None or not self._is_answer(same) or (order.declared and shows_somebody(same)):
+        if (
+            same is None
+            or not self._is_answer(same)
+            or (job_request.declared and shows_somebody(same))
+        ):
             return None
         return same
 
@@ -112,7 +122,7 @@ class KnownFiles:
 
         What the worker would do now it writes down whenever somebody enters or leaves the gallery.
         """
-        fact = self._store.fact(WATCHED)
+        fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None:
             return []
         version, fingerprint = fact.split()

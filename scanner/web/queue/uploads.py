@@ -17,6 +17,7 @@ from streaming_form_data.targets import BaseTarget, ValueTarget
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
+from scanner.web.queue.jobs import SENT, Job, Jobs
 from scanner.web.request_slots import RequestSlots
 
 LONGEST_NAME = 200  # bytes of UTF-8
@@ -78,7 +79,7 @@ class _Declared(ValueTarget):  # type: ignore[misc]
         await super().on_data_received_async(chunk)
 
 
-class Receiver:
+class UploadReceiver:
     """Takes uploads in: a few at a time, the others wait while their sender does."""
 
     def __init__(self, settings: Settings) -> None:
@@ -98,7 +99,7 @@ class Receiver:
         told = int(request.headers.get("content-length") or 0)
         if told > most + _MOST_DECLARED_BYTES + 10_000:
             raise too_large(most)
-        async with self._slots.one():
+        async with self._slots.acquire():
             await asyncio.to_thread(self._must_have_room, told)
             path = self._folder / f"{job_id}.part"
             file = _File(path, most)
@@ -126,6 +127,12 @@ class Receiver:
             final = path.with_suffix(".upload")
             path.replace(final)
             return Upload(final, safe_name(name), file.sha256, file.size_bytes, declared, webhook)
+
+    def discard(self, source: str) -> None:
+        """Delete an upload that no job needs; does nothing for any other path."""
+        path = Path(source)
+        if path.parent == self._folder:
+            path.unlink(missing_ok=True)
 
     async def _read(self, request: Request, file: _File, field: str) -> tuple[str, str, str]:
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -155,6 +162,14 @@ class Receiver:
             )
         if shutil.disk_usage(self._folder).free - wanted < _SPARE_BYTES:
             raise GateRefused(507, "disk-full", "there is no room on the server's disk", 600)
+
+
+def cancel_job(jobs: Jobs, uploads: UploadReceiver, job_id: str) -> Job:
+    """Cancel a job, and delete its upload if the worker has not begun; raises NotThere."""
+    job = jobs.cancel(job_id)
+    if job.kind in SENT and job.started_at is None:
+        uploads.discard(job.source)
+    return job
 
 
 def too_large(most_bytes: int) -> GateRefused:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile, bare_listing
-from scanner.web.queue.jobs import Job, Order
+from scanner.web.queue.jobs import Job, JobRequest
 
 
-def listing_of(sent: Job | Order, listing_id: str, hub: str) -> Listing:
+def listing_of(sent: Job | JobRequest, listing_id: str, hub: str) -> Listing:
     """A file that lies in the store already as a listing of the gate's."""
     sha256 = sent.sha256 or sent.source
     # The address is never asked: a file whose hash is in the store is opened there.
