@@ -1,4 +1,4 @@
-"""The web app: routes, and every error as a problem document (RFC 9457)."""
+"""The web app: its routes, and every error as a page or a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from scanner.web.views import (
     signing_in,
 )
 
-# Pages say for themselves what they need more than this; JSON may be taken for nothing else by any browser.
+# A page adds what it needs to these; JSON must not be interpreted as anything else.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
-    """The app on one home folder; opens web.db, loads no model."""
+    """Build the app for one home folder. It opens web.db when it starts, and loads no model."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,7 +75,7 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         version=version("portrait-scanner"),
         description="Tells whose face a public image model was trained to reproduce.",
         lifespan=lifespan,
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from another site
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         separate_input_output_schemas=False,
@@ -117,13 +117,13 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         )
     app.add_exception_handler(Exception, _failed)
     app.middleware("http")(_with_headers(settings))
-    # FastAPI's own way to change the schema.
+    # FastAPI's documented way to change the schema.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI schema, with refusals as the problem documents that they are."""
+    """The OpenAPI schema, with refusals described as problem documents."""
     if app.openapi_schema is None:
         app.openapi_schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -144,7 +144,8 @@ def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
         response = await call_next(request)
         if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
             response.headers["Cache-Control"] = (
-                "public, max-age=31536000, immutable"  # its address holds its hash
+                # The address of a static file contains its hash.
+                "public, max-age=31536000, immutable"
             )
         _add_headers(response, settings)
         return response
@@ -177,7 +178,7 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 def _is_for_programs(request: Request) -> bool:
-    """Whether a request is for JSON: the API and what machines ask, and our own pages' scripts."""
+    """Whether a request expects JSON: the API, monitoring, and the scripts of our own pages."""
     programs = ("/api/", "/healthz", "/readyz", "/metrics")
     return request.url.path.startswith(programs) or "application/json" in request.headers.get(
         "accept", ""
@@ -191,14 +192,14 @@ def _error_page(request: Request, error: Exception, status: int) -> Response:
 
 
 async def _told_on_page(request: Request, error: Exception) -> Response:
-    """What the packages below refuse, where a page did not expect it."""
+    """Answer an error of another package that no page has handled."""
     if _is_for_programs(request):
         return _problem(409, "refused", str(error), {})
     return await run_in_threadpool(_error_page, request, error, 409)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """A mistake of ours: it goes to the log whole (Starlette raises it on), and says nothing of itself outside."""
+    """Answer a program error without saying what it was; Starlette writes it to the log."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
     if _is_for_programs(request):
         response: Response = _problem(
@@ -207,8 +208,10 @@ async def _failed(request: Request, error: Exception) -> Response:
     else:
         response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
     _add_headers(
-        response, app_context_of(request).settings
-    )  # Starlette answers outside all middleware here
+        response,
+        app_context_of(request).settings,
+        # Starlette answers this error outside of the middleware that adds the headers.
+    )
     return response
 
 

@@ -1,8 +1,9 @@
-"""Forms that browsers send: read within limits, in memory only, and only from our own pages.
+"""Forms that browsers send: limited in size, kept in memory, accepted from our own pages only.
 
-A request that changes something must come from this site (Origin or Sec-Fetch-Site) and, once somebody is signed in,
-carry the token of their session. Photos and papers in a form never touch the disk: Starlette would spool them. They are
-taken where a page asks for them, after the token came, and a few forms at a time.
+A request that changes something must come from this site (Origin or Sec-Fetch-Site) and, if
+somebody is signed in, carry the form token of the session. Photos and documents never touch the
+disk, where Starlette would spool them. They are read only by pages that ask for them, only after
+the token, and only a few forms at a time.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ class SentFile:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a form says."""
+    """The fields and files of a form."""
 
     fields: Mapping[str, list[str]]
     files: Mapping[str, list[SentFile]] = field(default_factory=dict)
 
     def text(self, name: str, longest: int = 4_000) -> str:
-        """A field without outer blanks, "" if it is not there; raises FormRefused if it is endless."""
+        """A field, stripped; "" if it is missing. Raises FormRefused if it is too long."""
         told = self.fields.get(name, [""])[-1].replace("\r\n", "\n").strip()
         if len(told) > longest:
             raise FormRefused("too-long", name)
         return told
 
     def secret(self, name: str) -> str:
-        """A field as it was typed."""
+        """A field exactly as it was typed."""
         return self.fields.get(name, [""])[-1]
 
     def all(self, name: str) -> list[str]:
@@ -62,12 +63,15 @@ class Form:
         return name in self.fields
 
     def sent(self, name: str) -> list[SentFile]:
-        """Files of a field; an empty choice is none."""
+        """The files of a field; an empty choice gives none."""
         return [one for one in self.files.get(name, []) if one.data or one.name]
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, and takes none before the form's token came: it is the first field of every form."""
+    """Keeps files in memory, and accepts none before the form token.
+
+    The token is the first field of every form.
+    """
 
     spool_max_size = MOST_FORM_BYTES
     may_come: Callable[[str], bool]
@@ -82,7 +86,7 @@ class _InMemory(MultiPartParser):
 
 
 async def posted(request: Request, session: SignedIn) -> Form:
-    """The form of somebody who is signed in; raises FormExpired, FormRefused."""
+    """The form of an account that is signed in; raises FormExpired, FormRefused."""
     require_same_origin(request)
     form = await _read_text(request)
     if not has_form_token(request, session, form.secret("csrf")):
@@ -91,7 +95,9 @@ async def posted(request: Request, session: SignedIn) -> Form:
 
 
 async def posted_with_files(request: Request, session: SignedIn) -> AsyncIterator[Form]:
-    """A form with files of somebody who is signed in; the slot is held until it was answered.
+    """A form with files of an account that is signed in.
+
+    It holds a slot until the request is answered.
 
     Raises:
         FormExpired, FormRefused, GateRefused.
@@ -114,13 +120,13 @@ async def posted_with_files(request: Request, session: SignedIn) -> AsyncIterato
 
 
 async def posted_openly(request: Request) -> Form:
-    """The form of somebody who is not signed in yet; raises FormExpired, FormRefused."""
+    """The form of a browser that is not signed in yet; raises FormExpired, FormRefused."""
     require_same_origin(request)
     return await _read_text(request)
 
 
 def has_form_token(request: Request, session: Session, told: str = "") -> bool:
-    """Whether a request carries the token of that session, in a header or as what a form told."""
+    """Whether a request carries the form token of the session, in a header or as `token`."""
     token = request.headers.get("x-csrf") or told
     return hmac.compare_digest(token.encode(), session.csrf.encode())
 
@@ -132,11 +138,11 @@ def _too_old() -> FormExpired:
 
 
 def require_same_origin(request: Request) -> None:
-    """Raise FormExpired unless a browser says that the request came from one of our own pages."""
+    """Raise FormExpired unless the browser says that one of our own pages sent the request."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     web = app_context_of(request).settings.web
-    # Both as the browser wrote them: another site's page can choose neither. Without https a reader may come by another
-    # name of this machine's than the configured one.
+    # The browser sets these headers; a page of another site can choose neither. Without https
+    # people may reach this machine by another name than the configured one.
     own = web.url if web.secure else f"http://{request.headers.get('host')}"
     if not (origin == own if origin is not None else site == "same-origin"):
         raise FormExpired("this request did not come from a page of this site")

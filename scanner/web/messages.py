@@ -1,4 +1,4 @@
-"""What went wrong and what was done, in words for people; programs get codes."""
+"""Texts about errors and completed actions for people; programs get codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scanner.web.errors import (
 
 
 def problem_sentence(error: Exception, t: Translate) -> str:
-    """An error as a sentence that says what to do next; what has no sentence of its own says what it said."""
+    """An error as a sentence that says what to do next; its own text if there is no other."""
     match error:
         case PasswordRefused():
             return _password(error.why, t)
@@ -31,7 +31,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return _unconfirmed(error.why, t)
         case OpenIdRefused(why="nobody"):
             return t(
-                "Nobody here has an account with that address. Ask an administrator for an invitation first."
+                "Nobody here has an account with that address. Ask an administrator for an "
+                "invitation first."
             )
         case OpenIdRefused():
             return t(
@@ -47,16 +48,20 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         LinkExpired: t("This link was used already or has ended. Ask for a new one."),
         Forbidden: t("Your account may not do this."),
         ProgramFailed: t(
-            "This is a mistake of the program's. It was written to its log; try again later, or tell whoever runs this site."
+            "This is a mistake of the program's. It was written to its log; try again later, or "
+            "tell whoever runs this site."
         ),
         NotThere: t("There is no such page, or none that you may see."),
         UnknownCase: t("There is no such page, or none that you may see."),
         CaseAltered: t(
-            "This case is not what the audit log vouches for: somebody changed it outside this program. Nothing of it is shown, decided or exported. Tell whoever runs this site; portrait-scanner vault check says what differs."
+            "This case is not what the audit log vouches for: somebody changed it outside this "
+            "program. Nothing of it is shown, decided or exported. Tell whoever runs this site; "
+            "portrait-scanner vault check says what differs."
         ),
         UnknownIdentity: t("There is no such page, or none that you may see."),
         FormExpired: t(
-            "This form is not from this page or is too old. Go back, load the page again and repeat it."
+            "This form is not from this page or is too old. Go back, load the page again and "
+            "repeat it."
         ),
         NameRefused: t(
             "This name cannot be taken. Write it with letters, not longer than 200 signs."
@@ -73,7 +78,8 @@ def _unconfirmed(why: str, t: Translate) -> str:
         "withdrawn": t("This person has withdrawn: no case about them is confirmed."),
         "unseen": t("Open the pictures first, at least three pairs: nothing is confirmed unseen."),
         "same-words": t(
-            "These words were used for a confirmation already. Say in your own what you saw in this case."
+            "These words were used for a confirmation already. Say in your own what you saw in "
+            "this case."
         ),
     }[why]
 
@@ -91,10 +97,12 @@ def _password(why: str, t: Translate) -> str:
 def _refused(t: Translate) -> dict[str, str]:
     return {
         "taken": t(
-            "There is an account with this address already. Its owner sets a new password with “forgotten password”."
+            "There is an account with this address already. Its owner sets a new password with "
+            "“forgotten password”."
         ),
         "name-taken": t(
-            "Somebody who works here has this name already. Add something that tells the two apart: names sign decisions."
+            "Somebody who works here has this name already. Add something that tells the two "
+            "apart: names sign decisions."
         ),
         "no-address": t("This is not an e-mail address."),
         "no-name": t("Say your name, in at most 120 signs."),
@@ -113,7 +121,8 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-date": t("Write the date as YYYY-MM-DD."),
         "no-number": t("Write the price as a number."),
         "no-licence": t(
-            "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 signs, a hub by its name."
+            "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 "
+            "signs, a hub by its name."
         ),
         "not-opened": t("Look at photos and papers first: nobody is approved unseen."),
         "no-document": t("The signed document is missing."),
@@ -123,7 +132,8 @@ def _refused(t: Translate) -> dict[str, str]:
         "no-cases": t("Tick at least one case."),
         "names-itself": t("The file itself names the child: it stays held."),
         "took-it-in": t(
-            "You took this in or corrected it. Somebody else must look at the pages and release what they may show."
+            "You took this in or corrected it. Somebody else must look at the pages and release "
+            "what they may show."
         ),
         "captured-meanwhile": t(
             "This changed meanwhile, or somebody decided already. Look at it again."
@@ -132,17 +142,19 @@ def _refused(t: Translate) -> dict[str, str]:
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
         "acts-for": t(
-            "You act for somebody who is registered here, and nobody else does. Withdraw them first, on the page Likeness."
+            "You act for somebody who is registered here, and nobody else does. Withdraw them "
+            "first, on the page Likeness."
         ),
         "own-account": t("You cannot do this to your own account."),
         "no-mail": t(
-            "No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."
+            "No mail server is set up, so no link can be sent. Ask whoever runs this site for an "
+            "invitation."
         ),
     }
 
 
 def done_sentences(t: Translate) -> dict[str, str]:
-    """What a page says after a form, by the word in its address."""
+    """The texts that a page shows after a form, by the word in its address."""
     return {
         "saved": t("Saved."),
         "password": t("The password was changed. Everywhere else you are signed out."),
@@ -154,7 +166,8 @@ def done_sentences(t: Translate) -> dict[str, str]:
         "agreed": t("Your consent is noted. Now choose photos."),
         "submitted": t("Thank you. Somebody checks who you are; then the search begins."),
         "submitted-without-some": t(
-            "Thank you. Photos that show another person than the others, or cannot be used, were left out. Somebody checks who you are; then the search begins."
+            "Thank you. Photos that show another person than the others, or cannot be used, were "
+            "left out. Somebody checks who you are; then the search begins."
         ),
         "asked": t("The report was asked for. You see it here once it is reviewed."),
         "licence": t("The licence was added. It counts from now on."),

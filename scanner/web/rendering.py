@@ -1,4 +1,4 @@
-"""Pages: Jinja2 templates with the visitor's language, menu and form token, under a strict content security policy."""
+"""Pages: Jinja2 templates in the reader's language, under a strict content security policy."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from scanner.web.messages import done_sentences, problem_sentence
 from scanner.web.translation import LANGUAGES, language_of, set_language, translations
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src "
+    "'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What the menu shows, in this order, to whoever may see it.
+# The entries of the menu, in order, with the permissions that show them.
 _MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
     ("/likeness", "Likeness", (Permission.LIKENESS,)),
     ("/cases", "Cases", (Permission.CASES_READ,)),
@@ -41,7 +42,7 @@ _MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
 
 
 def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
-    """Paths and words of what an account may open."""
+    """The menu of an account: paths and labels."""
     words = {
         "Likeness": t("Likeness"),
         "Cases": t("Cases"),
@@ -60,7 +61,7 @@ def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
 
 
 def role_words(t: Translate) -> dict[str, str]:
-    """What roles are called."""
+    """The labels of roles."""
     return {
         "rights-holder": t("rights holder"),
         "agent": t("agent"),
@@ -73,14 +74,14 @@ def role_words(t: Translate) -> dict[str, str]:
 
 
 def home_of(account: Account) -> str:
-    """The first page an account may open."""
+    """The first page that an account may open."""
     return next(
         (path for path, _, needed in _MENU if account.permissions & set(needed)), "/account"
     )
 
 
 def render_page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
-    """A page as a response."""
+    """Render a template as a response."""
     language = language_of(request)
     session = session_of(request)
     t = translations(language).gettext
@@ -101,7 +102,8 @@ def render_page(request: Request, template: str, status: int = 200, **facts: Any
         "host": request.url.hostname,
     }
     html = environment(language).get_template(template).render({**shown, **facts})
-    # With no-referrer browsers would send `Origin: null` with forms, which tells nothing of where they come from.
+    # With no-referrer browsers would send `Origin: null` with forms, which does not say where the
+    # form comes from.
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "same-origin"}
     response = HTMLResponse(html, status, headers=headers)
     if request.query_params.get("lang") in LANGUAGES:
@@ -110,18 +112,18 @@ def render_page(request: Request, template: str, status: int = 200, **facts: Any
 
 
 def redirect(path: str, done: str = "") -> RedirectResponse:
-    """Send the browser on after a form, with a word of what was done."""
+    """Redirect the browser after a form; `done` selects the message that the next page shows."""
     mark = "&" if "?" in path else "?"
     return RedirectResponse(f"{path}{mark}done={done}" if done else path, 303)
 
 
 def error_text(request: Request, error: Exception) -> str:
-    """An error in the visitor's words."""
+    """The text of an error in the reader's language."""
     return problem_sentence(error, translations(language_of(request)).gettext)
 
 
 def whole_number(told_as: str | None) -> int | None:
-    """A number out of an address; None for anything that is none, or none that a database takes."""
+    """A number of a query parameter; None if it is not a number that a database accepts."""
     return (
         int(told_as)
         if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16
@@ -141,12 +143,12 @@ def _without_language(request: Request) -> str:
 
 @cache
 def environment(language: str) -> Environment:
-    """Jinja2 with that language's words; an unknown name in a template is an error."""
+    """Jinja2 with the catalogue of a language; an undefined name in a template is an error."""
     made = Environment(
         loader=PackageLoader("scanner.web"),
         autoescape=True,
         undefined=StrictUndefined,
-        auto_reload=False,  # a program that runs does not take up templates of a newer one
+        auto_reload=False,  # a running program must not load the templates of a newer version
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
@@ -159,7 +161,8 @@ def environment(language: str) -> Environment:
     made.filters["size"] = _size
     made.filters["short"] = lambda name: (
         f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
-    )  # a scan by hash
+        # The name of a scan by SHA-256 is the hash.
+    )
     return made
 
 
@@ -193,5 +196,5 @@ def _static_versions() -> Mapping[str, str]:
 
 
 def static_path(name: str) -> str:
-    """The address of a file of ours; it changes with its content, so that browsers may keep it."""
+    """The address of a static file; it changes with the content, so that browsers may cache it."""
     return f"/static/{name}?v={_static_versions()[name]}"

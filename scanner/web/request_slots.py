@@ -1,4 +1,4 @@
-"""How many large requests are read at a time, by everybody and by one sender; the others wait, and are then told to come again."""
+"""A limit on how many large requests are read at a time, in total and per sender."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scanner.web.errors import GateRefused
 
 
 class RequestSlots:
-    """A number of slots.
+    """A number of slots; a request waits for one, and is refused if none becomes free.
 
     Args:
-        count: requests at a time.
-        wait_s: how long another one waits for its turn.
-        each: of them one sender's at most; None for any number.
+        count: requests that are read at a time.
+        wait_s: how long another request waits for a slot.
+        per_sender: slots that one sender may hold; None for no limit.
     """
 
     def __init__(self, count: int, wait_s: float, per_sender: int | None = None) -> None:
@@ -25,7 +25,7 @@ class RequestSlots:
 
     @asynccontextmanager
     async def acquire(self, sender: str = "") -> AsyncIterator[None]:
-        """A slot for as long as the context lasts; raises GateRefused."""
+        """Hold a slot for as long as the context lasts; raises GateRefused."""
         busy = GateRefused(503, "busy", "too many uploads at once; try again in a minute", 60)
         if self._per_sender is not None and self._of[sender] >= self._per_sender:
             raise busy

@@ -1,6 +1,7 @@
-"""web.db: accounts, sessions, tokens, who acts for whom, jobs, and what is still to be told. No photo, no vector, no name of a person.
+"""web.db: accounts, sessions, tokens, mandates, jobs and messages.
 
-A connection per thread: SQLite lets many read while one writes, and waits for the writer otherwise.
+It holds no photo, no vector and no name of a person. Every thread has its own connection: SQLite
+lets many read while one writes, and makes other writers wait.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def known_browsers_and_recovery_codes(db: Database) -> None:
 
 @migrations()
 def licences_are_not_told(db: Database) -> None:
-    """What an earlier version kept of a licence: an uploader that a registered person allows may be called like them."""
+    """Remove licensees from stored results; an uploader may be named like a registered person."""
     db.execute("pragma secure_delete = on")
     for row in list(
         db.query("select job_id, result from jobs where instr(result, 'licence ') > 0")
@@ -186,7 +187,7 @@ def licences_are_not_told(db: Database) -> None:
 
 
 class WebStore:
-    """The only writer of web.db; threads and the worker process may use it side by side."""
+    """The only writer of web.db; threads and the worker process may use it concurrently."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -194,7 +195,8 @@ class WebStore:
         self._own = threading.local()
         self._open: list[Database] = []
         self._lock = threading.Lock()
-        with FileLock(path.with_suffix(".lock")):  # of several first processes one makes the tables
+        # If several processes start at once, one of them creates the tables.
+        with FileLock(path.with_suffix(".lock")):
             migrations.apply(self.db)
         path.chmod(0o600)
 
@@ -214,7 +216,7 @@ class WebStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        """All that is written inside, or nothing; waits for other writers before anything is read."""
+        """Write everything inside or nothing; other writers are waited for before anything is read."""
         db = self.db
         if db.conn.in_transaction:
             yield db
@@ -228,7 +230,7 @@ class WebStore:
         db.conn.commit()
 
     def fact(self, name: str) -> str | None:
-        """What a process wrote down for the others."""
+        """A value that a process has stored for the others."""
         for row in self.db.table("facts").rows_where("name = ?", [name]):
             return str(row["value"])
         return None
@@ -242,11 +244,15 @@ class WebStore:
             db.table("facts").delete_where("name = ?", [name])
 
     def empty_log(self) -> None:
-        """Move the write-ahead log into the file and cut it, so that no deleted name survives in it; at the next chance if busy."""
+        """Write the log back into the database and truncate it, so that no deleted name stays in
+        it.
+
+        If the database is busy, a later call does it.
+        """
         self.db.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     def close(self) -> None:
-        """Close every thread's connection."""
+        """Close the connections of all threads."""
         with self._lock:
             for db in self._open:
                 db.close()
@@ -254,14 +260,15 @@ class WebStore:
 
 
 def web_key(path: Path) -> bytes:
-    """The 32 bytes that seal second factors and sign cookies; made at the first call."""
+    """The 32 bytes that seal second factors and sign cookies; created by the first call."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = path.with_suffix(f".{os.getpid()}.part")
         partial.touch(mode=0o600)
         partial.write_bytes(secrets.token_bytes(32))
         try:
-            os.link(partial, path)  # of two that begin at once, the first one's key stays
+            # If two processes start at once, the key of the first one stays.
+            os.link(partial, path)
         except FileExistsError:
             pass
         finally:

@@ -1,4 +1,4 @@
-"""Cases and statements of reasons for a hub's own moderation tools: /api/v1/cases."""
+"""Cases and statements of reasons for the moderation tools of hubs: /api/v1/cases."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ class StatementRequest(BaseModel):
     language: str = Field("en", pattern=r"^(en|zh-CN)$")
     fields: dict[str, str] = Field(
         default_factory=dict,
-        description="platform, recipient, restriction, scope, ground, redress and so on; what is missing is named.",
+        description=(
+            "platform, recipient, restriction, scope, ground, redress and so on; what is missing "
+            "is named."
+        ),
     )
 
 

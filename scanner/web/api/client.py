@@ -1,7 +1,7 @@
-"""A thin client of the gate's API for hubs' own programs; loads nothing but httpx.
+"""A small client of the gate's API for programs of hubs; it imports only httpx.
 
 with Gate("https://scanner.example", "psk_...") as gate:
-    scan = gate.scan_file(path, listing={"creator": "somebody", "triggers": ["ohwx"]}, key=upload_id)
+    scan = gate.scan_file(path, listing={"triggers": ["ohwx"]}, key=upload_id)
     print(gate.wait(scan["job_id"])["verdict"]["action"])
 """
 
@@ -25,7 +25,7 @@ ENDED = ("finished", "failed", "cancelled")
 
 
 class GateError(Exception):
-    """The gate said no: `status` is HTTP's, `code` is stable, the text is for people."""
+    """The gate refused a request: `status` is the HTTP status, `code` is stable."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(f"{status} {code}: {detail}")
@@ -33,12 +33,12 @@ class GateError(Exception):
 
 
 class Gate:
-    """One gate and one token. Answers are the API's JSON documents as dicts; docs/gate.md describes them.
+    """One gate and one token. Answers are JSON documents as dicts; docs/gate.md describes them.
 
     Args:
-        url: as people reach it, without a path.
-        token: of `portrait-scanner account token`.
-        client: an httpx client of one's own, for proxies or certificates.
+        url: the gate's address, without a path.
+        token: a token of `portrait-scanner account token`.
+        client: an httpx client with proxies or certificates of its own.
     """
 
     def __init__(self, url: str, token: str, client: httpx.Client | None = None) -> None:
@@ -66,15 +66,16 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Send a file, streamed from disk; the scan, with its verdict where the bytes are known.
+        """Send a file, streamed from disk; the scan, with its verdict if the bytes are known.
 
         Args:
-            listing: what the hub says of it: title, creator, triggers, tags, minor and so on.
+            listing: what the hub says about the file: title, creator, triggers, tags, minor and so
+                on.
             webhook: where the ended scan is posted.
             key: idempotency key: the same key and file give the same scan.
 
         Raises:
-            GateError: refused; 429 and 503 were tried again first.
+            GateError: refused; after 429 and 503 the request is repeated first.
         """
         params = {"webhook": webhook} if webhook else {}
 
@@ -97,7 +98,7 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Have the gate download a file from a public address."""
+        """Make the gate download a file from a public address."""
         return self._scan(
             {"url": url, "listing": dict(listing) if listing else None, "webhook": webhook}, key
         )
@@ -109,18 +110,18 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Ask about a file that was sent or crawled before; the verdict at once where it stands."""
+        """Ask about a file that was sent or crawled before."""
         return self._scan(
             {"sha256": sha256, "listing": dict(listing) if listing else None, "webhook": webhook},
             key,
         )
 
     def scan(self, job_id: str) -> dict[str, Any]:
-        """A scan as it stands."""
+        """A scan in its present state."""
         return self._get(f"scans/{job_id}")
 
     def wait(self, job_id: str, timeout_s: float = 3600.0, every_s: float = 2.0) -> dict[str, Any]:
-        """The scan once it has ended; raises TimeoutError."""
+        """Wait until a scan has ended; raises TimeoutError."""
         last = time.monotonic() + timeout_s
         while True:
             scan = self.scan(job_id)
@@ -137,13 +138,13 @@ class Gate:
         yield from self._pages("scans", {"state": state} if state else {})
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Take a scan back."""
+        """Cancel a scan."""
         return self._asked(
             lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers)
         )
 
     def verdict(self, sha256: str) -> dict[str, Any] | None:
-        """The verdict on known bytes; None if they were not judged for the people registered now."""
+        """The verdict on known bytes; None if there is none for the people registered now."""
         try:
             return self._get(f"verdicts/{sha256}")
         except GateError as error:
@@ -208,6 +209,10 @@ class Gate:
 
 
 def is_from_gate(body: bytes, signature: str, secret: str) -> bool:
-    """Whether a webhook's body was signed with our secret: `signature` is its X-Portrait-Scanner-Signature header."""
+    """Whether the body of a webhook was signed with the secret.
+
+    Args:
+        signature: the header X-Portrait-Scanner-Signature.
+    """
     mac = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(f"sha256={mac}", signature)

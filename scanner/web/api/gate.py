@@ -238,7 +238,7 @@ def _serializer(context: AppContext, token: Token) -> ScanSerializer:
 
 
 def _own(context: AppContext, token: Token, job_id: str) -> Job:
-    """A scan of this account's; another's is as little there as one that never was."""
+    """A scan of the token's account; raises NotThere for another account's, as for none."""
     job = context.jobs.get(job_id)
     if job.account_id != token.account.account_id:
         raise NotThere(f"no job has the id {job_id!r}")
@@ -316,7 +316,7 @@ async def _order_of_upload(
 
 
 def _must_be_postable(context: AppContext, url: str) -> None:
-    """Refuse at once what the outbox would refuse later; names are resolved again when it is posted."""
+    """Refuse at once what the outbox would refuse later; names are resolved again when posting."""
     if context.settings.webhook_secret is None:
         raise GateRefused(
             422,

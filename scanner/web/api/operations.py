@@ -1,4 +1,4 @@
-"""What machines ask: is it alive, is it ready, how much is there to do; and the counts an operator publishes."""
+"""Monitoring: liveness, readiness and metrics, and the counts that an operator publishes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ready(context: Context, response: Response) -> Health:
     response_class=Response,
     responses={**_REFUSALS, 200: {"content": {"text/plain": {}}}},
 )
-def metrics(context: Context, token: Annotated[Token, requires_scope(Scope.METRICS)]) -> Response:  # noqa: ARG001  the scope is what counts
+def metrics(context: Context, token: Annotated[Token, requires_scope(Scope.METRICS)]) -> Response:  # noqa: ARG001  only the scope counts
     """Counts for Prometheus."""
     registry = CollectorRegistry()
     jobs = Gauge("portrait_scanner_jobs", "Jobs by state.", ["state"], registry=registry)

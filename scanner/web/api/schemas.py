@@ -1,4 +1,4 @@
-"""What the API takes, checked (pydantic), and how it says no (RFC 9457)."""
+"""What the API accepts, validated with pydantic, and its problem documents (RFC 9457)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: who may sign in, with what, and for whom they act."""
+"""Accounts: who may sign in, with which password, and for which identities they act."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from scanner.web.translation import LANGUAGES
 INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
-# Plain addresses only: the mail library would decode RFC 2047 words, and with them whole headers, in anything else.
+# Plain addresses only: in any other the mail library would decode RFC 2047 words, which may contain
+# whole headers.
 _ATOM = r"[a-z0-9!#$%&'*+/^_`{|}~-]+"
 _EMAIL = re.compile(
     rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
@@ -34,8 +35,8 @@ class Account:
     """One account.
 
     Attributes:
-        email: lower case; what somebody signs in with.
-        name: as decisions and notices carry it.
+        email: in lower case; used to sign in.
+        name: the name that decisions and notices carry.
         notify: when mails are sent: one of NOTIFY.
     """
 
@@ -61,7 +62,10 @@ class Account:
 
     @property
     def actor(self) -> str:
-        """What the audit log calls them: it outlives a rights holder, and must not hold their name or address."""
+        """The account's name in the audit log.
+
+        The log outlives a rights holder, and must not contain their name or address.
+        """
         return self.email if self.is_staff else holder_actor(self.account_id)
 
     def may(self, permission: Permission) -> bool:
@@ -69,13 +73,13 @@ class Account:
 
 
 def holder_actor(account_id: str) -> str:
-    """What the audit log calls a rights holder or agent."""
+    """The name of a rights holder or agent in the audit log."""
     return f"holder {account_id[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A link that lets somebody open an account, or set a new password where there is one."""
+    """A link that opens an account, or sets a new password if there is one."""
 
     email: str
     roles: tuple[Role, ...]
@@ -85,7 +89,7 @@ class Invitation:
 
 
 class Accounts:
-    """Everything about accounts in web.db but their second factors."""
+    """The accounts in web.db, without their second factors."""
 
     def __init__(self, store: WebStore, clock: Callable[[], datetime]) -> None:
         self._store, self._clock = store, clock
@@ -99,7 +103,7 @@ class Accounts:
         password: str | None,
         language: str = "en",
     ) -> Account:
-        """Raises AccountRefused, PasswordRefused."""
+        """Create an account; raises AccountRefused, PasswordRefused."""
         roles = list(roles)
         address = checked_email(email)
         secret = None if password is None else hashed(password, address, name)
@@ -110,8 +114,10 @@ class Accounts:
             self._must_be_the_only_one_called(told, roles)
             account_id = uuid.uuid4().hex
             db.table("invitations").delete_where(
-                "email = ?", [address]
-            )  # a link from before must not change it later
+                "email = ?",
+                [address],
+                # An earlier link must not change the new account.
+            )
             db.table("accounts").insert(
                 {
                     "account_id": account_id,
@@ -134,7 +140,7 @@ class Accounts:
         return self.get(account_id)
 
     def get(self, account_id: str) -> Account:
-        """Raises AccountRefused."""
+        """The account of an id; raises AccountRefused."""
         for row in self._store.db.table("accounts").rows_where("account_id = ?", [account_id]):
             return _account(row)
         raise AccountRefused("unknown")
@@ -149,10 +155,12 @@ class Accounts:
         ]
 
     def authenticate(self, email: str, password: str, device: str = "") -> Account | None:
-        """Whose address and password these are; None for wrong ones, a locked and a disabled account alike.
+        """The account with this address and password.
+
+        None for a wrong password, a locked account and a disabled account alike.
 
         Args:
-            device: the secret of the browser that asks, see Lockout.
+            device: the secret of a known browser, see `Lockout`.
         """
         rows = list(
             self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]])
@@ -160,10 +168,12 @@ class Accounts:
         fit = fits(rows[0]["password"] if rows else None, password)
         if not rows:
             self._store.set_fact(
-                "last wrong address", self._now()
-            )  # as long as counting a failure takes
+                "last wrong address",
+                self._now(),
+                # This takes as long as counting a failure.
+            )
             return None
-        # With a second factor only a right code forgets wrong tries: both count together.
+        # With a second factor only a right code resets the count: passwords and codes share it.
         return (
             _account(rows[0])
             if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"])
@@ -171,7 +181,7 @@ class Accounts:
         )
 
     def set_password(self, account_id: str, password: str) -> None:
-        """Raises PasswordRefused."""
+        """Set a new password and unlock the account; raises PasswordRefused."""
         account = self.get(account_id)
         self._set(
             account_id,
@@ -181,19 +191,22 @@ class Accounts:
         )
 
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
-        """Raises AccountRefused."""
+        """Replace the roles of an account; raises AccountRefused."""
         roles = list(roles)
         self._must_be_the_only_one_called(self.get(account_id).name, roles, but=account_id)
         self._set(account_id, roles=_joined(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
-        """Raises AccountRefused."""
+        """Set the language and when mails are sent; raises AccountRefused."""
         if language not in LANGUAGES or notify not in NOTIFY:
             raise AccountRefused("no-such-choice")
         self._set(account_id, language=language, notify=notify)
 
     def by_openid(self, subject: str, verified_email: str | None) -> Account | None:
-        """Whose account an OpenID provider's word is: bound to its `sub` at the first time, found by verified address then."""
+        """The account of an OpenID subject.
+
+        At the first sign-in the account is found by its verified address and bound to the subject.
+        """
         for row in self._store.db.table("accounts").rows_where("openid = ?", [subject]):
             return _account(row)
         known = self.by_email(verified_email) if verified_email else None
@@ -210,7 +223,7 @@ class Accounts:
         self._set(account_id, disabled=int(disabled))
 
     def delete(self, account_id: str) -> None:
-        """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
+        """Delete an account with its sessions, tokens and mandates; decisions keep its name."""
         with self._store.transaction() as db:
             [[email]] = db.execute(
                 "select email from accounts where account_id = ?", [account_id]
@@ -231,7 +244,7 @@ class Accounts:
     def invite(
         self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None
     ) -> str:
-        """The secret of a new invitation, good for a week; only its hash is kept."""
+        """Create an invitation that is valid for a week; its secret. Only the hash is stored."""
         address, secret = checked_email(email), secrets.token_urlsafe(32)
         with self._store.transaction() as db:
             db.table("invitations").delete_where("expires_at < ?", [self._clock().timestamp()])
@@ -248,7 +261,7 @@ class Accounts:
         return secret
 
     def invitation(self, secret: str) -> Invitation:
-        """Raises LinkExpired."""
+        """The invitation of a secret; raises LinkExpired."""
         for row in self._store.db.table("invitations").rows_where(
             "invitation_sha256 = ?", [_sha256(secret)]
         ):
@@ -257,7 +270,7 @@ class Accounts:
         raise LinkExpired("this link has been used or has expired; ask for a new one")
 
     def open_invitations(self) -> list[Invitation]:
-        """Those that nobody has used and that have not expired, the newest link of each address; oldest first."""
+        """Unused invitations that have not expired, the newest of each address; oldest first."""
         now = self._clock().timestamp()
         rows = self._store.db.table("invitations").rows_where(
             "expires_at > ?", [now], order_by="expires_at"
@@ -265,7 +278,7 @@ class Accounts:
         return list({row["email"]: _invitation(row) for row in rows}.values())
 
     def end_invitations(self, email: str) -> int:
-        """Take every unused link for an address back; how many there were."""
+        """Delete the unused invitations of an address; how many there were."""
         with self._store.transaction() as db:
             return int(
                 db.conn.execute(
@@ -274,7 +287,9 @@ class Accounts:
             )
 
     def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
-        """Open the account that an invitation is for, or set its password where there is one; the link is used up.
+        """Open the account of an invitation, or set its password if there is one.
+
+        The invitation can be used once.
 
         Raises:
             LinkExpired, PasswordRefused, AccountRefused.
@@ -288,7 +303,7 @@ class Accounts:
                 if account.disabled:
                     raise LinkExpired("this link has been used or has expired; ask for a new one")
                 self.set_password(account.account_id, password)
-                # Whoever needed this link may have lost the account to somebody: all that lets in ends.
+                # Somebody else may have had access to the account: end everything that signs in.
                 for table in ("sessions", "tokens", "devices"):
                     db.table(table).delete_where("account_id = ?", [account.account_id])
             db.table("invitations").delete_where("email = ?", [invitation.email])
@@ -308,19 +323,22 @@ class Accounts:
             db.table("mandates").upsert(row, pk=("account_id", "identity_id"))
 
     def identities_of(self, account_id: str) -> dict[str, str]:
-        """Identity ids that an account acts for, with the capacity it does so in, in the order they came."""
+        """The identity ids that an account acts for, with its capacity, oldest first."""
         rows = self._store.db.table("mandates").rows_where(
             "account_id = ?", [account_id], order_by="since"
         )
         return {row["identity_id"]: row["capacity"] for row in rows}
 
     def acting_for(self, identity_id: str) -> list[Account]:
-        """Accounts that act for an identity."""
-        query = "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
+        """The enabled accounts that act for an identity."""
+        query = (
+            "select a.* from accounts a join mandates m using (account_id) where m.identity_id = "
+            "? and not a.disabled"
+        )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
     def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
-        """Raise AccountRefused where two of the staff would share a name: it signs decisions, and two must be two."""
+        """Raise AccountRefused if two members of staff would share a name, which signs decisions."""
         if STAFF & set(roles) and any(
             one.is_staff and one.account_id != but and same_person(one.name, name)
             for one in self.all()

@@ -1,4 +1,4 @@
-"""Sessions of browsers and tokens of programs; of either only a hash is kept."""
+"""Sessions of browsers and tokens of programs; only their hashes are stored."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from scanner.web.store import WebStore
 
 IDLE_S = 12 * 3600.0
 LONGEST_S = 7 * 24 * 3600.0
-_SEEN_EVERY_S = 60.0  # a write for every request would be one too many
+_SEEN_EVERY_S = 60.0  # a write at every request would be too many
 TOKEN_PREFIX = "psk_"  # noqa: S105  not a secret
 LONGEST_TOKEN_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser that is signed in.
+    """A browser that is signed in.
 
     Attributes:
-        session_id: the hash under which it is kept; names it where sessions are listed.
-        csrf: what every form of this session carries.
-        second_factor: a one-time code was given, or the OpenID provider asked for a second factor.
-        agent, address: as the browser told, so that people recognise it.
+        session_id: the hash of the secret; identifies the session in lists.
+        csrf: the token that every form of this session carries.
+        second_factor: a one-time code was entered, or the OpenID provider required a second factor.
+        agent, address: the browser's, so that people recognise the session.
     """
 
     session_id: str
@@ -56,7 +56,7 @@ class Token:
 
 
 class Sessions:
-    """Sessions and tokens in web.db."""
+    """The sessions and tokens in web.db."""
 
     def __init__(self, store: WebStore, accounts: Accounts, clock: Callable[[], datetime]) -> None:
         self._store, self._accounts, self._clock = store, accounts, clock
@@ -64,7 +64,10 @@ class Sessions:
     def begin(
         self, account: Account, *, second_factor: bool, agent: str = "", address: str = ""
     ) -> str:
-        """A new session's secret, for the cookie; never one that the browser brought along (session fixation)."""
+        """Start a session; its secret, for the cookie.
+
+        It is never a secret that the browser sent, which would allow session fixation.
+        """
         secret, now = secrets.token_urlsafe(32), self._clock().timestamp()
         with self._store.transaction() as db:
             db.table("sessions").delete_where(
@@ -85,7 +88,7 @@ class Sessions:
         return secret
 
     def session(self, secret: str) -> Session | None:
-        """The session of a cookie; None if it ended, was revoked, or its account may not sign in."""
+        """The session of a secret; None if it has ended or its account is disabled."""
         now = self._clock().timestamp()
         for row in self._store.db.table("sessions").rows_where(
             "session_sha256 = ?", [_sha256(secret)]
@@ -100,7 +103,7 @@ class Sessions:
         return None
 
     def sessions_of(self, account_id: str) -> list[Session]:
-        """Newest first."""
+        """The sessions of an account, newest first."""
         rows = self._store.db.table("sessions").rows_where(
             "account_id = ? and seen_at >= ?",
             [account_id, self._clock().timestamp() - IDLE_S],
@@ -115,7 +118,7 @@ class Sessions:
             )
 
     def end_all(self, account_id: str, but: str = "") -> None:
-        """Sign out everywhere, or everywhere else."""
+        """End all sessions of an account, except the session `but`."""
         with self._store.transaction() as db:
             db.table("sessions").delete_where(
                 "account_id = ? and session_sha256 <> ?", [account_id, but]
@@ -132,7 +135,7 @@ class Sessions:
         self._accounts.lockout.forget_devices(account_id)
 
     def is_valid(self, session: Session) -> bool:
-        """Whether a session that was read before still counts."""
+        """Whether a session that was read earlier is still valid."""
         rows = self._store.db.table("sessions").rows_where(
             "session_sha256 = ?", [session.session_id]
         )
@@ -141,10 +144,10 @@ class Sessions:
     def issue_token(
         self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date
     ) -> str:
-        """A new token's secret, shown once.
+        """Issue a token; its secret, which is shown once.
 
         Raises:
-            AccountRefused: a scope that the account does not have, no name, or a day too far off.
+            AccountRefused: a scope that the account lacks, no name, or a last day too far away.
         """
         wanted, today = tuple(dict.fromkeys(scopes)), self._clock().date()
         if not wanted or not set(wanted) <= set(scopes_for(account.roles)):
@@ -170,20 +173,21 @@ class Sessions:
         return secret
 
     def token(self, secret: str) -> Token | None:
-        """The token of a request; None if it ended, was revoked, or its account may not sign in."""
+        """The token of a secret; None if it has ended or its account is disabled."""
         for row in self._store.db.table("tokens").rows_where("token_sha256 = ?", [_sha256(secret)]):
             token = self._token(row)
             if token.account.disabled or token.expires_on < self._clock().date():
                 return None
             today = self._clock().date().isoformat()
-            if row["used_at"] != today:  # once a day is enough to tell a token that nobody uses
+            # Once a day is enough to find tokens that nobody uses.
+            if row["used_at"] != today:
                 with self._store.transaction() as db:
                     db.table("tokens").update(row["token_id"], {"used_at": today})
             return token
         return None
 
     def is_token_valid(self, token: Token) -> bool:
-        """Whether a token that was read before still counts."""
+        """Whether a token that was read earlier is still valid."""
         rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
         known = [self._token(row) for row in rows]
         return (
@@ -199,7 +203,7 @@ class Sessions:
         return [self._token(row) for row in rows]
 
     def revoke_token(self, account_id: str, token_id: str) -> None:
-        """Raises NotThere."""
+        """Delete a token; raises NotThere."""
         with self._store.transaction() as db:
             gone = db.conn.execute(
                 "delete from tokens where account_id = ? and token_id = ?", [account_id, token_id]
@@ -221,7 +225,7 @@ class Sessions:
 
     def _token(self, row: dict[str, Any]) -> Token:
         account = self._accounts.get(row["account_id"])
-        may = set(scopes_for(account.roles))  # roles may have been taken away since
+        may = set(scopes_for(account.roles))  # roles may have been removed since
         return Token(
             row["token_id"],
             account,

@@ -1,4 +1,4 @@
-"""What was sent to the gate as a listing: the file as it lies here, and what its sender says of it."""
+"""Listings made from what the sender of a file declares about it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scanner.web.queue.jobs import Job, JobRequest
 
 
 def listing_of(sent: Job | JobRequest, listing_id: str, hub: str) -> Listing:
-    """A file that lies in the store already as a listing of the gate's."""
+    """A listing of the gate for a file that is in the store of checkpoints."""
     sha256 = sent.sha256 or sent.source
-    # The address is never asked: a file whose hash is in the store is opened there.
+    # This address is never requested: a file whose hash is in the store is read from there.
     file = RemoteFile(sent.name, f"https://{hub}.invalid/{sha256}", sent.size_bytes, sha256)
     bare = replace(
         bare_listing(hub, listing_id, sent.name, f"{hub}:{sent.name}", file), declared=True
@@ -22,7 +22,7 @@ def listing_of(sent: Job | JobRequest, listing_id: str, hub: str) -> Listing:
 
 
 def with_declared(listing: Listing, told: Mapping[str, Any]) -> Listing:
-    """A listing with what the caller says of it in place of what was known; nobody can take a minor's flag away."""
+    """A listing with the values that the sender declares; a minor's flag cannot be removed."""
     names = {"id": "listing_id"} | {
         name: name
         for name in ("title", "url", "creator", "base_model", "published_at", "downloads")

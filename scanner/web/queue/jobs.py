@@ -1,7 +1,8 @@
-"""Scans that the web takes in, as a queue in web.db that outlives every process.
+"""The queue of scans in web.db, which survives every process.
 
-queued -> running -> finished | failed, or cancelled. A worker holds a lock on the home while it lives; the one that
-gets the lock puts what a dead one was doing back into the queue. A job ends in one transaction with what is to be told.
+queued -> running -> finished | failed, or cancelled. A worker holds a lock on the home while it
+runs; the next one to get the lock puts the running jobs of its predecessor back into the queue. A
+job ends in the same transaction that stores the messages about it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOST_ATTEMPTS = 5
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -34,11 +35,12 @@ class JobState(StrEnum):
 class JobKind(StrEnum):
     """What a job scans."""
 
-    UPLOAD = "upload"  # a file that was sent; `source` is its place
+    UPLOAD = "upload"  # an uploaded file; `source` is its path
     URL = "url"
-    SHA256 = "sha256"  # a file that the crawler knows
+    SHA256 = "sha256"  # a file that has been crawled or sent before
     TARGET = "target"  # a folder, a bucket or a hub
-    CAPTURE = "capture"  # a captured page or picture that was sent; without one, what was captured before is judged again
+    # An uploaded page or picture; without a source, captures are searched again.
+    CAPTURE = "capture"
 
 
 SENT = (JobKind.UPLOAD, JobKind.CAPTURE)
@@ -47,13 +49,13 @@ ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One scan that was asked for.
+    """One scan that was requested.
 
     Attributes:
-        name: what people call it: the file's name, the address, the target.
-        declared: what the hub says of an upload: title, triggers, tags, uploader, page.
-        webhook: where the result is posted, with the secret that signs it; None to ask for it.
-        done, total, doing: how far it is; total is None while listing goes on.
+        name: for people: the file's name, the address, the target.
+        declared: what the sender says about an upload: title, triggers, tags, uploader, page.
+        webhook: where the result is posted; None if it is polled.
+        done, total, doing: the progress; total is None while files are still being listed.
         result: rows of the verdicts, once finished.
     """
 
@@ -85,7 +87,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """A scan to be taken in."""
+    """A scan to be added to the queue."""
 
     account_id: str
     kind: JobKind
@@ -98,7 +100,7 @@ class JobRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what was asked for: the same key with another digest is a mistake of the caller's."""
+        """SHA-256 of what is requested: reusing an idempotency key for another digest is an error."""
         source = self.sha256 if self.kind in SENT else self.source
         told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
         return hashlib.sha256(
@@ -107,7 +109,7 @@ class JobRequest:
 
 
 class Jobs:
-    """The queue; web processes add, the worker takes."""
+    """The queue; web processes add jobs, the worker takes them."""
 
     def __init__(
         self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000
@@ -121,13 +123,15 @@ class Jobs:
         job_id: str | None = None,
         known: list[dict[str, Any]] | None = None,
     ) -> tuple[Job, bool]:
-        """The job of an order and whether it is new: with an idempotency key the same order gives the same job.
+        """The job of a request, and whether it is new.
+
+        With an idempotency key the same request gives the same job.
 
         Args:
-            known: rows of the verdict, where these bytes were judged already: the job is finished at once.
+            known: rows of the verdict if these bytes have one already: the job is finished at once.
 
         Raises:
-            GateRefused: the key was used for something else, or the queue is full.
+            GateRefused: the key was used for another request, or the queue is full.
         """
         with self._store.transaction() as db:
             if key is not None:
@@ -182,20 +186,20 @@ class Jobs:
         return self.get(made), True
 
     def get(self, job_id: str) -> Job:
-        """Raises NotThere."""
+        """The job of an id; raises NotThere."""
         if (found := self.find(job_id)) is None:
             raise NotThere(f"no job has the id {job_id!r}")
         return found
 
     def find(self, job_id: str) -> Job | None:
-        """The job of that id; None where there is none, or none any more."""
+        """The job of an id; None if there is none, or none any more."""
         return next(
             (_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])),
             None,
         )
 
     def sent_by(self, account_id: str, sha256: str) -> Job | None:
-        """The newest upload of these bytes by an account; None if it never sent them, or so long ago that it is forgotten."""
+        """The newest upload of these bytes by an account; None if there is none or it was deleted."""
         where, values = (
             "account_id = ? and sha256 = ? and kind = ?",
             [account_id, sha256, str(JobKind.UPLOAD)],
@@ -206,7 +210,7 @@ class Jobs:
         return next(map(_job, rows), None)
 
     def has_ended(self, job_id: str) -> bool:
-        """Whether no job of that id waits or runs."""
+        """Whether no job of that id is queued or running."""
         rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
         return all(JobState(row["state"]) in ENDED for row in rows)
 
@@ -224,7 +228,7 @@ class Jobs:
         before: str | None = None,
         limit: int = 50,
     ) -> list[Job]:
-        """Newest first; `before` is the id of the job that the page before ended with."""
+        """Jobs, newest first; `before` is the id of the last job of the previous page."""
         where, values = ["1 = 1"], list[Any]()
         for clause, value in (
             ("account_id = ?", account_id),
@@ -240,7 +244,9 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def cancel(self, job_id: str) -> Job:
-        """Take a job out of the queue, or have the worker stop it at its next step. One that ended stays as it is."""
+        """Cancel a job; a running one stops at its next step, and one that has ended stays as it
+        is.
+        """
         with self._store.transaction() as db:
             db.execute(
                 "update jobs set state = ?, finished_at = ? where job_id = ? and state in (?, ?)",
@@ -255,7 +261,7 @@ class Jobs:
         return self.get(job_id)
 
     def put_back_what_ran(self) -> int:
-        """For the worker that just got the lock: what a dead one was doing waits again. How many."""
+        """Queue the jobs of a dead worker again, after its lock was taken over; how many."""
         with self._store.transaction() as db:
             return int(
                 db.conn.execute(
@@ -265,7 +271,7 @@ class Jobs:
             )
 
     def put_back(self, job_id: str) -> None:
-        """Have a running job wait again for a reason that is not its own; the try does not count."""
+        """Queue a running job again for a reason outside of it; the attempt does not count."""
         with self._store.transaction() as db:
             db.conn.execute(
                 "update jobs set state = ?, attempts = attempts - 1 where job_id = ? and state = ?",
@@ -273,7 +279,10 @@ class Jobs:
             )
 
     def claim(self) -> Job | None:
-        """The oldest job that waits, now running; None if none does. What killed its worker too often is given up."""
+        """Take the oldest queued job; None if there is none.
+
+        A job whose worker has died too often fails instead.
+        """
         with self._store.transaction() as db:
             for row in db.table("jobs").rows_where(
                 "state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1
@@ -298,7 +307,7 @@ class Jobs:
         return None
 
     def progress(self, job_id: str, done: int, total: int | None, doing: str) -> bool:
-        """Note how far a job is; False if it was cancelled."""
+        """Store the progress of a job; False if it was cancelled."""
         with self._store.transaction() as db:
             query = "update jobs set done = ?, total = ?, doing = ? where job_id = ? and state = ?"
             return bool(
@@ -315,11 +324,12 @@ class Jobs:
         problem: str | None,
         also: Callable[[Job], None],
     ) -> Job:
-        """End a job once, and in the same transaction what is to be told of it; one that was cancelled stays so."""
+        """End a job, and call `also` in the same transaction; a cancelled job stays cancelled."""
         state = JobState.FAILED if problem else JobState.FINISHED
         with self._store.transaction() as db:
             changed = db.conn.execute(
-                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
+                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = "
+                "?, doing = '' "
                 "where job_id = ? and state = ?",
                 [
                     str(state),
@@ -345,7 +355,7 @@ class Jobs:
 
 
 def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as they are kept: without the person's name, which must go when they withdraw; the case knows it."""
+    """Rows as they are stored: without names, which must disappear when the person withdraws."""
     return json.dumps(
         [
             {name: value for name, value in row.items() if name not in ("identity", "identity_id")}
@@ -356,7 +366,7 @@ def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def new_job_id() -> str:
-    """An id that nobody guesses."""
+    """An id that cannot be guessed."""
     return secrets.token_hex(12)
 
 

@@ -1,7 +1,8 @@
-"""Verdicts on bytes that were judged before, for whoever asks the same of them again; needs no model, no open vault, no network.
+"""Existing verdicts on the bytes of a request; reading them needs no model, vault or network.
 
-What was asked decides: words and base model that no listing named were not looked for. A `clear` therefore answers only
-those who say the same of the file. That somebody was found is true of the bytes whatever is asked.
+Verdicts hold for what was asked: a trigger or base model that no listing named was not tested. A
+`clear` therefore answers only requests that declare the same about the file. That somebody was
+found holds for the bytes, whatever was asked.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings
 from scanner.web.store import WebStore
 
-# What scans of the queue are called in the ledger, before the job's id.
+# The target of a scan in the store of scans, before the id of its job.
 JOB_TARGET = "job "
 _PRIVATE = (
     "folder",
     "url",
-)  # where this machine's operator, or an address that somebody gave, says what lies there
+)  # hubs whose listings are not public: the operator's folders, and addresses in requests
 _SETTLED = (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
 def is_listed(crawl_path: Path, sha256: str) -> bool:
-    """Whether a listing that was crawled, and so is public, has a file of these bytes; nothing is made or locked for it."""
+    """Whether a crawled listing, and so a public one, has these bytes; opens crawl.db read-only."""
     if not crawl_path.exists():
         return False
     query = (
@@ -53,7 +54,7 @@ def is_listed(crawl_path: Path, sha256: str) -> bool:
 
 
 class KnownFiles:
-    """What the gate remembers."""
+    """Finds verdicts that answer a request without a scan."""
 
     def __init__(
         self, settings: Settings, store: WebStore, standings: CaseStandings, jobs: Jobs
@@ -67,9 +68,10 @@ class KnownFiles:
             self._scan_store.close()
 
     def rows_for(self, job_request: JobRequest) -> list[dict[str, Any]] | None:
-        """Rows that answer an job_request at once; None where the worker must look at what is asked.
+        """Rows that answer a request at once; None if the worker must scan.
 
-        A listing of a file that shows somebody is always the worker's: it is added to the case, or is under a licence.
+        If the file shows somebody, the worker always handles a request with a listing: it adds the
+        listing to the case or finds the licence.
         """
         if job_request.sha256 is None:
             return None
@@ -90,7 +92,7 @@ class KnownFiles:
         ) is not None:
             return None if job_request.declared else found
         if sent is None or listed or (by_hash and job_request.declared):
-            return None  # what a hub says of it by now, the worker reads
+            return None  # only the worker reads what a hub says now
         said = _said(listing_to_dict(listing_of(sent, "", self._settings.web.hub_name)), 0)
         same = next(
             (one.rows for one in judged if _said(one.listing, one.file_number) == said), None
@@ -104,9 +106,10 @@ class KnownFiles:
         return same
 
     def rows_of(self, sha256: str, account_id: str) -> list[dict[str, Any]] | None:
-        """Rows of what was found last in these bytes, whatever was asked: each row says what it was.
+        """The newest rows about these bytes, whatever was asked; each row says what that was.
 
-        Of others' uploads nothing is told but that somebody was found, and that to an account that may ask about the bytes.
+        Of other accounts' uploads only a finding is returned, to accounts that may ask about the
+        bytes.
         """
         sent = self._jobs.sent_by(account_id, sha256)
         if sent is None and not is_listed(self._settings.crawl_path, sha256):
@@ -118,9 +121,9 @@ class KnownFiles:
         return own if own is not None and self._is_answer(own) else None
 
     def _judged(self, sha256: str) -> list[JudgedItem]:
-        """Every look at these bytes for those who are registered now, as we look now; the newest first.
+        """All verdicts on these bytes for the present gallery and settings, newest first.
 
-        What the worker would do now it writes down whenever somebody enters or leaves the gallery.
+        The worker stores the present gallery version and settings whenever they change.
         """
         fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None:
@@ -136,10 +139,11 @@ class KnownFiles:
     def _found(
         self, judged: Sequence[JudgedItem], account_id: str, name: str = ""
     ) -> list[dict[str, Any]] | None:
-        """The newest rows that show somebody about whom a case is still open or confirmed; None without any.
+        """The newest rows with a finding whose case is open or confirmed; None if there are none.
 
         Args:
-            name: what the asker calls the file. How another sender named it and what they said of it is not told.
+            name: the name that the requester gives the file. The name and listing of another sender
+                are not revealed.
         """
         for one in judged:
             cases = self._cases(one.rows)
@@ -156,10 +160,10 @@ class KnownFiles:
         return None
 
     def _is_answer(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether rows may answer somebody else than who asked first.
+        """Whether rows may answer a requester other than the first one.
 
-        A licence or a person's word is for an uploader: what one may is not known to be allowed to another. What could
-        not be looked at is looked at again.
+        A licence, or a person's permission, is for one uploader and says nothing about another.
+        What could not be examined is examined again.
         """
         if not rows or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in rows):
             return False
@@ -177,7 +181,7 @@ class KnownFiles:
         return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})
 
     def _is_theirs(self, one: JudgedItem, account_id: str) -> bool:
-        """Whether a look was asked for by that account, or was one at a public listing."""
+        """Whether the account requested the scan, or the listing is public."""
         if not one.listing.get("declared") and one.listing["hub"] not in _PRIVATE:
             return True
         job = self._jobs.find(one.target.removeprefix(JOB_TARGET))
@@ -190,13 +194,13 @@ def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _renamed(one: JudgedItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    """Rows with the file under another name; members of an archive keep theirs behind it."""
+    """Rows with another name for the file; members of an archive keep theirs behind it."""
     before = one.listing["files"][one.file_number]["name"]
     return [{**row, "file": name + row["file"].removeprefix(before)} for row in rows]
 
 
 def _said(listing: Mapping[str, Any], file_number: int) -> list[Any]:
-    """Everything that a listing says of a file which may change what is asked of it, or forbid asking."""
+    """Everything in a listing that changes what is asked of the file, or forbids sampling."""
     words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
     file = listing["files"][file_number]["name"]
     return [

@@ -1,4 +1,4 @@
-"""What is to be told: mails and webhooks, kept in web.db until they were delivered, with waits that grow."""
+"""Mails and webhooks, stored in web.db until they are delivered, with growing intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scanner.web.store import WebStore
 
 log = logging.getLogger(__name__)
 
-# After the last one a message is given up; its problem stays on record.
+# After the last interval a message is given up; its problem stays on record.
 WAITS_S = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 86400.0)
 DIGEST_HOUR_UTC = 7
 _AT_ONCE = 8
@@ -35,22 +35,24 @@ _TIMEOUT_S = 10.0
 
 
 class Outbox:
-    """Messages in web.db, and sending them."""
+    """The messages in web.db, and their delivery."""
 
     def __init__(self, settings: Settings, store: WebStore, clock: Callable[[], datetime]) -> None:
         self._settings, self._store, self._clock = settings, store, clock
 
     def post(self, url: str, document: dict[str, Any], job_id: str | None = None) -> None:
-        """Have a document posted to a webhook."""
+        """Queue a document for a webhook."""
         self._add("webhook", url, "", json.dumps(document, ensure_ascii=False), job_id=job_id)
 
     def mail(self, address: str, subject: str, text: str, *, digest: bool = False) -> None:
-        """Have a mail sent: at once, or with others of its kind once a day. Does nothing where no server is configured."""
+        """Queue a mail, to be sent at once or in a daily digest; does nothing without a mail
+        server.
+        """
         if self._settings.web.smtp_url is not None:
             self._add("mail", address, subject, text, digest=digest)
 
     def once(self, what: str, work: Callable[[], None]) -> bool:
-        """Do something unless it was done before under that name; True if it was done now."""
+        """Run an action unless one with this name ran before; True if it ran now."""
         with self._store.transaction() as db:
             new = db.conn.execute(
                 "insert or ignore into told (what, at) values (?, ?)",
@@ -61,7 +63,7 @@ class Outbox:
         return bool(new)
 
     def send_due(self) -> int:
-        """Try everything whose time has come; how many messages were delivered."""
+        """Try every message that is due; how many were delivered."""
         now = self._clock().timestamp()
         rows = list(
             self._store.db.table("messages").rows_where(
@@ -81,7 +83,7 @@ class Outbox:
         )
 
     def messages_of_job(self, job_id: str) -> list[dict[str, Any]]:
-        """What was to be told of a job, and what became of it."""
+        """The messages about a job, and what became of them."""
         rows = self._store.db.table("messages").rows_where(
             "job_id = ?", [job_id], order_by="created_at"
         )
@@ -125,10 +127,11 @@ class Outbox:
     def _note(self, row: dict[str, Any], problem: str | None) -> None:
         now = self._clock()
         if problem is None:
-            # What was told need not be kept; that and when it was told does.
+            # The text is deleted after delivery; the record of the delivery stays.
             changes: dict[str, Any] = {"sent_at": now.isoformat(), "problem": None, "body": ""}
         elif row["tries"] >= len(WAITS_S):
-            # Addresses and answers may hold a secret or a name: web.db says more.
+            # Addresses and answers may contain a secret or a name, so the log has no details;
+            # web.db has them.
             log.error(
                 "%s %s is given up after %d tries", row["kind"], row["message_id"], row["tries"] + 1
             )
@@ -139,7 +142,7 @@ class Outbox:
             db.table("messages").update(row["message_id"], {**changes, "tries": row["tries"] + 1})
 
     def _deliver(self, group: list[dict[str, Any]]) -> str | None:
-        """Send one webhook, one mail or one digest; what went wrong, None if nothing did."""
+        """Send one webhook, one mail or one digest; the problem, None if there is none."""
         try:
             if group[0]["kind"] == "webhook":
                 self._post(group[0])
@@ -156,7 +159,8 @@ class Outbox:
             headers[SIGNATURE_HEADER] = signature_of(
                 body, self._settings.webhook_secret.get_secret_value()
             )
-        # The address came from whoever called the API: it is judged as a stranger's, at every redirect again.
+        # The address came from a caller of the API: it is checked like any untrusted one, also at
+        # redirects.
         transport = Transport(
             attempts=1,
             timeout_s=_TIMEOUT_S,
@@ -206,11 +210,11 @@ class Outbox:
 
 
 def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
-    """Refuse an address that nothing could be posted to; names are resolved again when something is posted.
+    """Refuse an address that nothing can be posted to; names are resolved again when posting.
 
     Raises:
-        DestinationRefused: not http(s), or an address of one's own network that is not allowed.
-        httpx.InvalidURL: no address.
+        DestinationRefused: not http(s), or an address of the own network that is not allowed.
+        httpx.InvalidURL: not an address.
     """
     place = httpx.URL(url)
     destinations = Destinations(tuple(allowed_hosts))
@@ -222,7 +226,7 @@ def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
 
 
 def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    """Messages that go out together: the digests of one address are one mail, all else goes alone."""
+    """Messages that are sent together: the digests of an address as one mail, others alone."""
     digests: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["digest"]:

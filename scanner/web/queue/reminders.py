@@ -1,4 +1,4 @@
-"""Who is told what: new and decided cases, registrations, consents that end, notices whose clock runs out. Each is told once."""
+"""Reminders about cases, registrations, consents and the deadlines of notices; each sent once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from scanner.web.translation import translations
 
 CONSENT_REMINDERS_DAYS = (30, 7)
 DEADLINE_REMINDER = timedelta(hours=24)
-# What is older was told when it was new, or happened before anybody could be told.
+# Older events were reported when they were new, or happened before reports could be sent.
 _FRESH = timedelta(days=2)
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
 class Reminders:
-    """Looks through cases, people and notices; a mail names nobody and no file, since strangers may read it.
+    """Finds what people must be told about.
+
+    A mail names no person and no file, since others may read it.
 
     Args:
-        url: of the web app; links begin with it.
-        webhook: where new cases are posted as well; None for nowhere.
+        url: the address of the web app, with which links begin.
+        webhook: where new cases are also posted; None for nowhere.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Reminders:
         )
 
     def send(self) -> int:
-        """Put what is due into the outbox; how many messages."""
+        """Put due reminders into the outbox; how many."""
         fresh = (self._service.clock() - _FRESH).isoformat()
         count = 0
         for case in self._service.case_store.summaries():
@@ -72,7 +74,8 @@ class Reminders:
         for account in self._accounts.acting_for(case.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A likeness you registered may have been found: in a public model, or in images of an account. Sign in to see it: %(url)s"
+                "A likeness you registered may have been found: in a public model, or in images "
+                "of an account. Sign in to see it: %(url)s"
             )
             place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
             count += self._tell(
@@ -131,7 +134,8 @@ class Reminders:
             for account in self._accounts.acting_for(identity.identity_id):
                 t = translations(account.language).gettext
                 text = t(
-                    "Your registration was checked and approved. What is searched and found is here: %(url)s"
+                    "Your registration was checked and approved. What is searched and found is "
+                    "here: %(url)s"
                 )
                 place = f"/likeness/{identity.identity_id}"
                 count += self._tell(
@@ -144,7 +148,7 @@ class Reminders:
         return count
 
     def _approved_since(self, identity: Identity, fresh: str) -> bool:
-        # Proofs are sealed: they are only opened for who came lately.
+        # Proofs are sealed: they are opened for recent registrations only.
         if (
             identity.submitted_at.isoformat()
             < (self._service.clock() - timedelta(days=60)).isoformat()
@@ -164,7 +168,8 @@ class Reminders:
         for account in self._accounts.acting_for(identity.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A consent you gave ends on %(day)s. What is stored is erased after that day. Renew or withdraw it here: %(url)s"
+                "A consent you gave ends on %(day)s. What is stored is erased after that day. "
+                "Renew or withdraw it here: %(url)s"
             )
             what = f"consent {identity.identity_id} {last} {min(due)}"
             place = f"/likeness/{identity.identity_id}"
@@ -187,9 +192,13 @@ class Reminders:
                 else t("The clock of a notice runs out soon")
             )
             text = t(
-                "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: %(url)s"
+                "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: "
+                "%(url)s"
             )
-            what = f"notice {notice.notice_id} {notice.due.isoformat()} {'overdue' if overdue else 'soon'}"
+            what = (
+                f"notice {notice.notice_id} {notice.due.isoformat()} "
+                f"{'overdue' if overdue else 'soon'}"
+            )
             told = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
             count += self._tell(what, account, subject, text, "/notices", **told)
         return count

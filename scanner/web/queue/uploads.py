@@ -1,4 +1,4 @@
-"""Files that are sent to the gate: streamed to disk and hashed on the way, never held in memory, within stated limits."""
+"""Uploads: streamed to disk and hashed on the way, within limits, never held in memory."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from scanner.web.request_slots import RequestSlots
 
 LONGEST_NAME = 200  # bytes of UTF-8
 _MOST_DECLARED_BYTES = 64_000
-_SPARE_BYTES = 200_000_000  # of the disk stay free for the databases
+_SPARE_BYTES = 200_000_000  # stays free on the disk for the databases
 _WRITE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that was received whole; `declared` and `webhook` are what other parts of the form say."""
+    """A complete upload; `declared` and `webhook` are other parts of the form."""
 
     path: Path
     name: str
@@ -39,7 +39,7 @@ class Upload:
 
 
 class _File(BaseTarget):  # type: ignore[misc]
-    """Writes what comes to disk in a thread, so that other requests go on, and counts."""
+    """Writes a file in a thread, so that other requests continue, and counts its bytes."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         super().__init__()
@@ -80,20 +80,20 @@ class _Declared(ValueTarget):  # type: ignore[misc]
 
 
 class UploadReceiver:
-    """Takes uploads in: a few at a time, the others wait while their sender does."""
+    """Receives uploads, a few at a time; the others wait for a slot."""
 
     def __init__(self, settings: Settings) -> None:
         self._web, self._folder = settings.web, settings.uploads_path
         self._slots = RequestSlots(settings.web.upload_slots, settings.web.upload_wait_s)
 
     async def receive(self, request: Request, job_id: str, field: str = "listing") -> Upload:
-        """The file of a request, `multipart/form-data` with a part `file`, or its plain bytes.
+        """Store the file of a request: the part `file` of a form, or the plain bytes of the body.
 
         Args:
-            field: another part, or parameter of the address, that says something of the file.
+            field: another part of the form, or query parameter, that describes the file.
 
         Raises:
-            GateRefused: too large, no room, too many at once, or not a request that holds a file.
+            GateRefused: too large, no room, too many at once, or a request without a file.
         """
         most = self._web.max_upload_mb * 1_000_000
         told = int(request.headers.get("content-length") or 0)
@@ -173,14 +173,14 @@ def cancel_job(jobs: Jobs, uploads: UploadReceiver, job_id: str) -> Job:
 
 
 def too_large(most_bytes: int) -> GateRefused:
-    """The answer to a file over the limit."""
+    """The error for a file over the limit."""
     return GateRefused(
         413, "too-large", f"the file is larger than the {most_bytes / 1e6:,.0f} MB that are taken"
     )
 
 
 def safe_name(name: str) -> str:
-    """A sender's file name as it may be shown: no folder, no control or direction mark, not endless."""
+    """A sender's file name without folders, control characters and direction marks, shortened."""
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     plain = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip(" .")
     stem, dot, ending = plain.rpartition(".")
@@ -190,5 +190,5 @@ def safe_name(name: str) -> str:
 
 
 def _cut(text: str, most_bytes: int) -> str:
-    """File systems count bytes, and a Chinese sign has three."""
+    """Cut a text to a number of bytes: file systems count bytes, and a Chinese character has three."""
     return text.encode()[:most_bytes].decode("utf-8", "ignore")

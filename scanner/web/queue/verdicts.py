@@ -1,4 +1,4 @@
-"""What a gate is told of a file: one outcome, what to do about it, and why; in fields that a moderation queue takes."""
+"""Scans and verdicts as documents of the API, with fields that a moderation queue can use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outc
 from scanner.settings import Settings
 from scanner.web.queue.jobs import Job, JobKind, JobState
 
-# Name of the fact: gallery version and fingerprint that the worker scans with.
+# The fact in web.db with the gallery version and the fingerprint that the worker scans with.
 SNAPSHOT_FACT = "watched"
 
-# The worst of several files or persons speaks for the whole.
+# The first of these among all files and persons is the outcome of a scan.
 _WORST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.CLEAR)
 _ACTION = {
     Outcome.MATCH: "block",
@@ -35,7 +35,10 @@ class AskedDocument(BaseModel):
     triggers: list[str] = Field(description="Words that stood in the prompts.")
     triggers_left_out: list[str] = Field(
         default_factory=list,
-        description="Words that were told and not asked, since there were too many: nothing is known of them.",
+        description=(
+            "Words that were told and not asked, since there were too many: nothing is known of "
+            "them."
+        ),
     )
     words_tried: list[str] = Field(
         description="Words that were tried because no trigger was known."
@@ -59,7 +62,10 @@ class FindingDocument(BaseModel):
     )
     identity_name: str | None = Field(description="Only with the scope names:read.")
     score: float | None = Field(
-        description="Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding only with names:read."
+        description=(
+            "Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding "
+            "only with names:read."
+        )
     )
     threshold: float | None = Field(
         description="The score that holds the configured false positive rate; as `score`."
@@ -119,7 +125,7 @@ class ScanDocument(BaseModel):
 
 
 class CaseStandings:
-    """Where cases stand now, over one connection that threads share."""
+    """The present status of cases, read over one connection that threads share."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -127,7 +133,7 @@ class CaseStandings:
         self._lock = threading.Lock()
 
     def of(self, case_ids: set[str]) -> dict[str, Standing]:
-        """Where these cases stand, by their ids."""
+        """The present status of these cases, by id."""
         if not case_ids:
             return {}
         with self._lock:
@@ -144,14 +150,19 @@ class CaseStandings:
 
 @dataclass(frozen=True, slots=True)
 class ScanSerializer:
-    """What is needed to put verdicts into words for one reader."""
+    """Turns rows and jobs into documents for one kind of reader.
+
+    Attributes:
+        url: the address of the web app.
+        with_names: the reader may know whom a file shows.
+    """
 
     url: str
     standings: CaseStandings
     with_names: bool
 
     def verdict(self, rows: Sequence[dict[str, Any]]) -> VerdictDocument:
-        """Rows of a scan as one document."""
+        """The rows of a scan as one verdict."""
         if not rows:
             reason = "no checkpoint was found in it"
             return VerdictDocument(
@@ -191,12 +202,12 @@ class ScanSerializer:
         )
 
     def scan(self, job: Job) -> ScanDocument:
-        """A job as the API tells it."""
+        """A job as a scan of the API."""
         return ScanDocument(
             **{
                 name: getattr(job, name) for name in ScanDocument.model_fields if hasattr(job, name)
             },
-            # Captures that were all judged before come to no verdict of this scan's.
+            # A job that only searched unchanged captures has no verdict.
             verdict=self.verdict(job.result)
             if job.state == JobState.FINISHED and (job.result or job.kind != JobKind.CAPTURE)
             else None,
@@ -223,20 +234,21 @@ class ScanSerializer:
 
 
 def _counted(finding: FindingDocument) -> Outcome:
-    """What a finding counts as: what was authorised or what a reviewer rejected is nothing to act on."""
+    """The outcome that counts: a use that is authorised or rejected needs no action."""
     settled = finding.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
     return Outcome.CLEAR if finding.authorised or settled else Outcome(finding.outcome)
 
 
-# What is told of no finding: a score, a count or a reason in numbers would say how close the file comes to somebody.
+# Reasons of files without a finding. A score, a number of samples or a reason with numbers would
+# reveal how close the file comes to somebody.
 _SAID_OF_NOTHING = {
     Outcome.CLEAR: "nobody who is registered was found in it",
-    Outcome.INCONCLUSIVE: NEEDS_A_LOOK,  # too few faces, or a file that is held: callers are not told which
+    Outcome.INCONCLUSIVE: NEEDS_A_LOOK,  # too few faces, or a held file: callers cannot distinguish the two
 }
 
 
 def _discreet(finding: FindingDocument) -> FindingDocument:
-    """A finding as those are told who may not know whom a file shows, and so not how much it is like somebody either."""
+    """A finding for readers who may not know whom a file shows, nor how close it comes to somebody."""
     counted = _counted(finding)
     nothing: dict[str, Any] = {"score": None, "threshold": None, "lift": None, "authorised": None}
     if counted in _SAID_OF_NOTHING:
@@ -259,13 +271,16 @@ def _discreet(finding: FindingDocument) -> FindingDocument:
         )
     if (
         counted == Outcome.POSSIBLE and finding.case_id is None
-    ):  # by its words alone, which say who is registered
+        # Found by its words alone, and these reveal who is registered.
+    ):
         return finding.model_copy(update={**nothing, "reason": "a person must look at its listing"})
     return finding.model_copy(update=nothing) if counted == Outcome.FAILED else finding
 
 
 def _without_what_is_none(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
-    """One line for a file about which nothing is told, and none beside what was found in it: their number says something too."""
+    """One line for each file without a finding, and none beside one: their number would reveal
+    something.
+    """
     told = {
         (one.file, one.sha256) for one in findings if one.outcome != Outcome.CLEAR or one.case_id
     }

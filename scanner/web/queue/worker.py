@@ -1,7 +1,7 @@
-"""The worker: one process that takes jobs from web.db and scans, and a thread of it that tells people.
+"""The worker: a process that runs the jobs of the queue, with a thread that sends messages.
 
-It holds a lock on the home. Whoever gets the lock after a crash goes on with what was under way: the ledger repeats
-at most the step it was in, and a job ends once.
+It holds a lock on the home. The next worker to get the lock continues after a crash: at most the
+step that was under way is repeated, and every job ends once.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _LOOK_AGAIN_S = 60.0
 
 
 class _Cancelled(Exception):
-    """Somebody took the job back."""
+    """The job was cancelled."""
 
 
 class _Progress:
-    """Writes how far a job is, not more often than people look; raises _Cancelled."""
+    """Stores the progress of a job, at most twice a second; raises _Cancelled."""
 
     def __init__(self, jobs: Jobs, job_id: str) -> None:
         self._jobs, self._job_id, self._last = jobs, job_id, 0.0
@@ -72,7 +72,7 @@ class _Progress:
 
 
 class Worker:
-    """Takes one job after another; models stay loaded between them."""
+    """Runs one job after another; models stay loaded between them."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings, self.clock = settings, clock
@@ -85,11 +85,11 @@ class Worker:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Leave after the job that is under way; a second worker may wait for the lock already."""
+        """Stop after the present job; another worker may be waiting for the lock."""
         self._stop.set()
 
     def run(self, alive: Callable[[], bool] = lambda: True) -> None:
-        """Work until told to stop, or until `alive` says that whoever started this process is gone."""
+        """Run jobs until `stop` is called, or `alive` says that the parent process has ended."""
         lock = FileLock(self.settings.web_path.with_name("worker.lock"))
         while not self._stop.is_set() and alive():
             try:
@@ -105,7 +105,8 @@ class Worker:
         try:
             self.store.forget_fact(
                 SNAPSHOT_FACT
-            )  # a worker before this one may have had other settings
+                # The previous worker may have had other settings.
+            )
             self.jobs.put_back_what_ran()
             delivery.start()
             while not self._stop.is_set() and alive():
@@ -118,7 +119,8 @@ class Worker:
                     if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
                         Path(job.source).unlink(
                             missing_ok=True
-                        )  # what was judged lies in the store
+                            # The store of checkpoints has the file now.
+                        )
         finally:
             self._stop.set()
             delivery.join(timeout=15.0)
@@ -129,16 +131,17 @@ class Worker:
 
     @property
     def scan_session(self) -> ScanSession:
-        """Opened once; base models are loaded with the first file that needs one."""
+        """The session, opened once; base models are loaded with the first file that needs one."""
         if self._scan_session is None:
             self._scan_session = ScanSession(self.settings, self.clock)
         return self._scan_session
 
     def _note_whom_we_look_for(self) -> None:
-        """Write down which verdicts are good now, so that the gate answers known files at once.
+        """Store the gallery version and settings in use, so that the gate can answer known files.
 
-        From the start on, not from the first job on; where nobody can be looked for, the log says why, the gate
-        answers 202, and it is tried again once in a while.
+        This happens from the start on, not only after the first job. If it fails, the log says why,
+        the
+        gate answers 202, and it is tried again after a minute.
         """
         if time.monotonic() < self._look_again_at:
             return
@@ -154,7 +157,7 @@ class Worker:
             sqlite3.OperationalError,
         ) as error:
             self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
-            log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the sentence says what to do
+            log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
             self.store.forget_fact(SNAPSHOT_FACT)
             return
         if self.store.fact(SNAPSHOT_FACT) != told:
@@ -190,18 +193,24 @@ class Worker:
                     self._tell_webhook,
                 )
                 return
-            # A full disk or a locked file is no verdict on the job: it waits for its turn again, a few times.
+            # A full disk or a locked file says nothing about the job: it is queued again a few
+            # times.
             full = getattr(error, "errno", None) == errno.ENOSPC
             log.warning("job %s: %s%s", job.job_id, error, "; free some disk space" if full else "")
             self.jobs.put_back_what_ran()
             self._stop.wait(_TRY_AGAIN_S)
             return
-        except Exception as error:  # the outermost frame: what one job brings must not end the worker for all others
+        # The outermost frame: an error in one job must not end the worker.
+        except Exception as error:
             log.exception("job %s", job.job_id)
-            problem = f"a mistake of the program's ({type(error).__name__}); its log has more under job {job.job_id}"
+            problem = (
+                f"a mistake of the program's ({type(error).__name__}); its log has more under job "
+                f"{job.job_id}"
+            )
             self.jobs.finish(job.job_id, [], None, problem, self._tell_webhook)
             return
-        self._note_whom_we_look_for()  # before anyone is told: whoever asks then gets the same answer
+        # Before the job ends: later requests must get the same answer.
+        self._note_whom_we_look_for()
         self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
 
     def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
@@ -214,7 +223,7 @@ class Worker:
         return _told(scan_listings(scan_session, target, listings, progress, brought=True))
 
     def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
-        """Take in what was sent, if anything was, and judge what is new among everything captured."""
+        """Take in an upload, if there is one, and judge what is new among all captures."""
         scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
@@ -257,7 +266,7 @@ class Worker:
             files = tuple(file for file in known.files if file.sha256 == job.source and file.url)
             if files:
                 return [replace(known, files=files[:1])]
-        # Somebody else's upload is as little known as bytes that nobody ever sent.
+        # Another account's upload is treated like bytes that were never sent.
         sent = self.jobs.sent_by(job.account_id, job.source)
         if (sent or holders) and self.scan_session.acquisition.checkpoints.path_of(job.source):
             return [listing_of(sent or job, job.job_id, self.settings.web.hub_name)]
@@ -300,7 +309,7 @@ def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
 def taken_in(
     settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]
 ) -> CaptureRow:
-    """Take a file that was sent in under its own name; what its format is may depend on that."""
+    """Take in an uploaded file under its own name, on which its format may depend."""
     taking = Intake(settings, clock)
     try:
         with tempfile.TemporaryDirectory(dir=sent.parent) as folder:
@@ -313,7 +322,7 @@ def taken_in(
 
 
 def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
-    """A judged account or capture as rows of a scan: one for each case, or one for nobody."""
+    """A judged account or capture as rows of a scan: one per case, or one without a case."""
     shared = {
         **_NOBODY,
         "file": one.name,
@@ -331,7 +340,7 @@ def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
 
 
 def work(settings: Settings) -> None:
-    """What the worker process runs; it ends with the process that started it."""
+    """Run the worker process; it ends with the process that started it."""
     parent = os.getppid()
     worker = Worker(settings)
     for number in (signal.SIGTERM, signal.SIGINT):

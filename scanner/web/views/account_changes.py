@@ -1,6 +1,6 @@
-"""What was done to an account, told twice: to the audit log, under the account's id, and to its owner by mail.
+"""Changes of an account: written to the audit log, and mailed to its owner.
 
-So that nobody, an administrator neither, takes an account over unseen.
+So nobody, not even an administrator, can take over an account unnoticed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from scanner.web.translation import translations
 def note_change(
     context: AppContext, account: Account, event: str, by: str, **details: object
 ) -> None:
-    """Record and mail one change.
+    """Record a change, and mail it to the owner.
 
     Args:
-        event: a key of what `_sentences` knows, or any other event, which is recorded and not mailed.
-        by: the actor who did it; the account's own where its owner did.
+        event: a key of `_sentences`; any other event is recorded and not mailed.
+        by: the actor who made the change.
     """
     with context.services.acquire(by) as service:
         service.vault.note(
@@ -28,7 +28,8 @@ def note_change(
     sentence = _sentences(t).get(event)
     if sentence is not None:
         advice = t(
-            "If this is not what you wanted, set a new password with “forgotten password” and tell whoever runs this site."
+            "If this is not what you wanted, set a new password with “forgotten password” and "
+            "tell whoever runs this site."
         )
         context.outbox.mail(
             account.email,

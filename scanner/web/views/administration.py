@@ -39,13 +39,17 @@ def accounts(request: Request, context: Context, session: Admin) -> Response:
 
 @router.post("/accounts")
 def invite(request: Request, context: Context, session: Admin, form: Posted) -> Response:
-    """A link that opens a new account: mailed where a server is set up, so that nobody else has it, and shown once where none is."""
+    """Invite somebody.
+
+    The link is mailed if there is a mail server, so that nobody else has it, and else shown once.
+    """
     email = form.text("email", 300)
     try:
         roles = _roles(form)
         if (
             context.accounts.by_email(email) is not None
-        ):  # the link would set a password that an administrator knows
+            # The link would set a password that an administrator knows.
+        ):
             raise AccountRefused("taken")
         secret = context.accounts.invite(email, roles, session.account.actor)
     except AccountRefused as error:
@@ -53,7 +57,8 @@ def invite(request: Request, context: Context, session: Admin, form: Posted) -> 
     link = f"{context.settings.web.url}/invitation/{secret}"
     about = (
         {"email": checked_email(email)} if STAFF & set(roles) else {}
-    )  # a rights holder's address stays out of the log
+        # The address of a rights holder must not be logged.
+    )
     _log(context, session, "account invited", roles=sorted(roles), **about)
     t = translations(language_of(request)).gettext
     text = t("You are invited to portrait-scanner. Open your account within a week: %(link)s")
@@ -65,14 +70,14 @@ def invite(request: Request, context: Context, session: Admin, form: Posted) -> 
 
 @router.post("/accounts/invitations/end")
 def end_invitation(context: Context, session: Admin, form: Posted) -> Response:
-    """Take every link for an address back that nobody has used."""
+    """Delete the unused invitations of an address."""
     if context.accounts.end_invitations(form.text("email", 300)):
         _log(context, session, "invitation taken back")
     return redirect("/accounts", "ended")
 
 
 @router.get("/accounts/{account_id}")
-def show(request: Request, account_id: str, context: Context, session: Admin) -> Response:  # noqa: ARG001  who may
+def show(request: Request, account_id: str, context: Context, session: Admin) -> Response:  # noqa: ARG001  checks the permission
     return _account_page(request, context, account_id)
 
 
@@ -95,7 +100,10 @@ def set_roles(
 def set_state(
     request: Request, account_id: str, context: Context, session: Admin, form: Posted
 ) -> Response:
-    """Disable, enable, sign out everywhere, or take a lost second factor away; all but enabling ends sessions and tokens."""
+    """Disable or enable an account, sign it out everywhere, or remove a lost second factor.
+
+    All but enabling end its sessions and tokens.
+    """
     change = form.text("change")
     try:
         account = _other(context, session, account_id)
@@ -119,7 +127,7 @@ def audit(
     context: Context,
     session: Annotated[Session, requires_permission(Permission.AUDIT)],
 ) -> Response:
-    """Who did what when; whether the chain is whole is checked on demand."""
+    """The audit log; the hash chain is checked on request."""
     shown = {
         name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")
     }
@@ -146,7 +154,7 @@ def month_counts(
     context: Context,
     session: Annotated[Session, requires_permission(Permission.TRANSPARENCY)],
 ) -> Response:
-    """Counts of a month; nobody's name."""
+    """The counts of a month, without names."""
     wanted = request.query_params.get("month", "")
     month = (
         wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{context.clock():%Y-%m}"
@@ -183,7 +191,7 @@ def _roles(form: Form) -> list[Role]:
 
 
 def _other(context: AppContext, session: Session, account_id: str) -> Account:
-    """An account of somebody else: nobody locks themselves out, or gives themselves a role."""
+    """An account other than one's own: nobody may lock themselves out or give themselves a role."""
     if account_id == session.account.account_id:
         raise AccountRefused("own-account")
     return _account(context, account_id)

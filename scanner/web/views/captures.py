@@ -1,4 +1,4 @@
-"""Captured pages and pictures in the browser: send one, see what was read of it, correct that, search again."""
+"""Captured pages and pictures: send one, see and correct what was read, search again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
 Taker = Annotated[Session, requires_permission(Permission.CAPTURES)]
 Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
 _PAGE_SIZE = 50
-# What people correct; text, links and images stay as they were read.
+# The fields that people may correct; text, links and images stay as they were read.
 _TEXTS = (
     "title",
     "platform",
@@ -55,13 +55,13 @@ _MOST_SHOWN = 200
 
 @router.get("")
 def listed(request: Request, context: Context, session: Reader) -> Response:
-    """Everything captured, newest first."""
+    """All captures, newest first."""
     return _list_page(request, context, session)
 
 
 @router.post("/file")
 async def send(request: Request, context: Context, session: Taker) -> Response:
-    """A capture, streamed to disk; the worker seals and reads it, and searches the faces in it."""
+    """Receive a capture, streamed to disk; the worker seals and reads it and searches its faces."""
     require_same_origin(request)
     if not has_form_token(request, session):
         raise FormExpired("this page is older than your sign-in")
@@ -90,13 +90,13 @@ async def send(request: Request, context: Context, session: Taker) -> Response:
 
 
 @router.post("/judge")
-def judge(request: Request, context: Context, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checked
-    """Search the faces again where something changed."""
+def judge(request: Request, context: Context, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checks the form
+    """Search the faces again where something has changed."""
     return redirect(f"/scans/{_search_again(request, context, session)}", "queued")
 
 
 def _search_again(request: Request, context: AppContext, session: Session) -> str:
-    """The job that searches everything captured where something changed: one serves all who ask."""
+    """The id of the job that searches all changed captures; a queued one is used again."""
     for waiting in context.jobs.newest(None, JobState.QUEUED, None, _PAGE_SIZE):
         if waiting.kind == JobKind.CAPTURE and not waiting.source:
             return waiting.job_id
@@ -120,7 +120,7 @@ def show(request: Request, capture_id: str, context: Context, session: Reader) -
 def correct(
     request: Request, capture_id: str, number: int, context: Context, session: Taker, form: Posted
 ) -> Response:
-    """Correct what was read of a page; what was read before stays beside it."""
+    """Correct what was read of a page; the earlier values are kept."""
     try:
         with (
             context.services.acquire(session.account.actor) as service,
@@ -147,7 +147,7 @@ def correct(
 def release(
     request: Request, capture_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """A second person's decision about what a capture may show; the search then goes on by itself."""
+    """Record a second person's decision about what a capture may show; the search continues then."""
     try:
         with (
             context.services.acquire(session.account.actor) as service,
@@ -180,7 +180,7 @@ def release(
 def remove(
     request: Request, capture_id: str, context: Context, session: Taker, form: Posted
 ) -> Response:
-    """Delete what was taken in by mistake; refused where a case rests on it."""
+    """Delete a capture that was added by mistake; refused if a case rests on it."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
@@ -206,7 +206,7 @@ def _captures(context: AppContext) -> Iterator[Captures]:
 
 
 def _named(captures: Captures, capture_id: str) -> str:
-    """The id itself; raises NotThere for one that is no capture's, or the beginning of one."""
+    """The id itself; raises NotThere if it is no full id of a capture."""
     if captures.known(capture_id) is None:
         raise NotThere("no such capture")
     return capture_id
@@ -221,7 +221,7 @@ def _changes(form: Form) -> dict[str, object]:
 
 
 def _price(text: str) -> float | None:
-    """A price as people write it, 1299, 1,299.50 or 9,90; raises FormRefused."""
+    """A price as people write it: 1299, 1,299.50 or 9,90; raises FormRefused."""
     if not text:
         return None
     if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
@@ -258,7 +258,7 @@ def _page(
     problem: Exception | None = None,
     typed: tuple[int, Form] | None = None,
 ) -> Response:
-    """A capture with its pages; what was typed into a refused form stays in it."""
+    """A capture with its pages; the values typed into a refused form stay in it."""
     with _captures(context) as captures:
         row = captures.known(_named(captures, capture_id))
         pages = captures.pages(capture_id)

@@ -1,4 +1,4 @@
-"""What pages show of a case: words, plot, and pictures that are grey and blurred until somebody asks."""
+"""What pages show of a case: texts, the plot, and pictures, blurred until they are opened."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pair:
 
 
 def thumbnails(service: PageCaseService, case: Case, most: int = 64) -> list[Pair]:
-    """Samples with a kept picture, those at full quality first; one line in the log for the page."""
+    """The samples that have a picture, confirmation samples first; logged as one entry."""
     kept = sorted(
         (one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence"
     )[:most]
@@ -74,7 +74,7 @@ class CapturedFace:
 
 
 def captured_faces(service: PageCaseService, case: Case, most: int = 64) -> list[CapturedFace]:
-    """Faces of the captured images that count; one line in the log for the page."""
+    """Faces of the captured images that count; logged as one entry."""
     images = case.sighting.images if case.sighting else ()
     faces = [
         CapturedFace(one, _blurred(service, one.face_sha256)) for one in images if one.face_sha256
@@ -89,7 +89,7 @@ def _blurred(service: PageCaseService, sha256: str) -> Markup:
 
 
 def _captured(service: PageCaseService, sha256: str) -> Markup:
-    """An image as somebody captured it, in any of the formats in which faces are looked for."""
+    """A captured image, in any of the formats in which faces are searched."""
     from face_index.faces.capture_faces import pixels_of
 
     return pixels_uri(pixels_of(service.case_store.kept(sha256, "captured")), _WHOLE)
@@ -98,7 +98,7 @@ def _captured(service: PageCaseService, sha256: str) -> Markup:
 def picture_response(
     request: Request, service: PageCaseService, case: Case, sha256: str, back: str
 ) -> Response:
-    """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
+    """One picture unblurred, as JSON for the page's script or as a page; logged first."""
     named = {
         one
         for sample in case.samples
@@ -120,7 +120,7 @@ def picture_response(
 
 
 def allowed_now(service: PageCaseService, case: Case) -> str | None:
-    """What allows the use today, though it did not when the case was opened; None if nothing does or the person is gone."""
+    """The terms or licence that allow the use today; None if there are none."""
     try:
         identity = service.vault.find(case.identity_id)
     except UnknownIdentity:
@@ -128,7 +128,7 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
     if identity.consent.terms == Terms.PERMITTED:
         return str(identity.consent.terms)
     checkpoint, day = case.checkpoint, service.clock().date()
-    # Of what was sent to the gate only the sender says whose it is.
+    # Only the sender of an upload says whose it is.
     creator = None if checkpoint.hub == service.settings.web.hub_name else checkpoint.creator
     licence = covering_licence(
         service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
@@ -137,7 +137,7 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
 
 
 def page_words(language: str) -> dict[str, dict[str, str]]:
-    """Words for outcomes, standings, decisions and notices, short enough for tables and forms."""
+    """The labels of outcomes, statuses, decisions and notices, short enough for tables."""
     t: Translate = translations(language).gettext
     return {
         **words_of(report_translations(language).gettext),
@@ -168,7 +168,7 @@ def page_words(language: str) -> dict[str, dict[str, str]]:
 
 
 def case_facts(case: Case, language: str) -> dict[str, Any]:
-    """What templates need to put a case into words."""
+    """The values with which templates describe a case."""
     translate: Translate = report_translations(language).gettext
     words = page_words(language)
     if case.sighting is not None:

@@ -1,4 +1,4 @@
-"""Registering a likeness: consent in plain words first, then photos that are checked one by one and kept nowhere."""
+"""Registering a likeness: the consent first, then photos, which are checked one by one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ask_for_consent(request: Request, context: Context, session: Mine) -> Respon
 
 @router.post("/likeness/new")
 def agree(request: Request, context: Context, session: Mine, form: Posted) -> Response:
-    """Note the consent; nothing else is taken before it."""
+    """Store the consent; nothing else is accepted before it."""
     try:
         draft = _draft(context, form)
     except (FormRefused, NameRefused, ConsentMissing) as error:
@@ -75,7 +75,7 @@ def ask_for_photos(request: Request, context: Context, session: Mine) -> Respons
 def check_photo(
     request: Request, context: Context, session: Mine, form: PostedWithFiles
 ) -> Response:
-    """What is to be said of one photo by itself, as JSON; it is looked at in memory and forgotten."""
+    """Check a single photo in memory; the answer is JSON, and nothing is stored."""
     if context.drafts.of(session.account.account_id, context.clock()) is None:
         raise FormRefused("no-consent")
     context.rate_limiter.check(_CHECKS_PER_MINUTE, "check", session.account.account_id)
@@ -94,7 +94,7 @@ def check_photo(
 
 @router.post("/likeness/new/photos")
 def submit(request: Request, context: Context, session: Mine, form: PostedWithFiles) -> Response:
-    """Make the template and submit it with the papers; what is refused says why, photo by photo."""
+    """Enrol the person with photos and documents; a refusal says why for each photo."""
     account = session.account
     draft = context.drafts.of(account.account_id, context.clock())
     if draft is None:
@@ -106,7 +106,8 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
         documents, draft = _papers(form, draft)
         if (
             not draft.keep_photos
-        ):  # whoever decides must see the face once; copies go with the decision
+            # The approver must see the face once; these copies are deleted after the decision.
+        ):
             documents += [Document("photo", one.data) for one in photos[:4]]
         registration = Registration(
             name=draft.name,
@@ -140,7 +141,7 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
 
 
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
-    """Why a photo is refused, without what only the command line can do."""
+    """Why a photo is refused, without advice that only the command line can follow."""
     if refusal is None:
         return None
     t = translations(language).gettext
@@ -154,7 +155,7 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
 
 
 def checked_document(sent: list[SentFile], missing: str) -> SentFile:
-    """The one paper of a field, by its first bytes a PDF, JPEG or PNG; raises FormRefused."""
+    """The document of a field, if it begins like a PDF, JPEG or PNG; raises FormRefused."""
     if not sent:
         raise FormRefused(missing)
     if media_type_of(sent[0].data) is None:
@@ -163,7 +164,7 @@ def checked_document(sent: list[SentFile], missing: str) -> SentFile:
 
 
 def media_type_of(data: bytes) -> str | None:
-    """What a paper is by its first bytes; None for anything but PDF, JPEG and PNG."""
+    """The media type of a document by its first bytes; None for any but PDF, JPEG and PNG."""
     return next((kind for start, kind in _DOCUMENT_STARTS.items() if data.startswith(start)), None)
 
 
@@ -199,7 +200,7 @@ def _draft(context: AppContext, form: Form) -> Draft:
 
 
 def last_day(form: Form, today: date) -> date:
-    """The last day of a consent; raises FormRefused outside tomorrow and five years."""
+    """The last day of a consent, from tomorrow to five years ahead; raises FormRefused."""
     day = day_in(form, "expires_on")
     if not today < day <= today + timedelta(days=MOST_DAYS):
         raise FormRefused("no-date", "expires_on")
@@ -277,7 +278,8 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
         )
         if problem.report.people:
             sentence = t(
-                "These photos show %(people)s people who do not look alike. Choose photos of one person only."
+                "These photos show %(people)s people who do not look alike. Choose photos of one "
+                "person only."
             )
         facts = {
             "count": problem.report.accepted,
@@ -303,7 +305,7 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
 
 
 def proof_words(t: Translate) -> dict[str, str]:
-    """What papers are called."""
+    """The labels of documents of identity."""
     return {
         "passport": t("passport"),
         "identity card": t("identity card"),

@@ -1,4 +1,4 @@
-"""Files that name a registered minor: what waits for a look, and what those who looked say."""
+"""Files that name a registered minor, and the decisions of those who examined them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MOST = 200
 
 @router.get("")
 def listed(request: Request, context: Context, session: Decider) -> Response:
-    """What waits first, the likeliest likeness first, then what was settled."""
+    """Undecided files first, the most likely likeness first, then the decided ones."""
     return _page(request, context, session)
 
 
 @router.post("/{key}")
 def look(request: Request, key: str, context: Context, session: Decider, form: Posted) -> Response:
-    """Note who looked and what they say; nothing is sampled by that alone."""
+    """Record who examined a file and what they decided; this alone does not sample anything."""
     account = session.account
     try:
         if not form.text("reason"):
@@ -59,7 +59,7 @@ def look(request: Request, key: str, context: Context, session: Decider, form: P
 
 
 def waiting_for_a_look(service: PageCaseService) -> int:
-    """How many held files nobody has settled."""
+    """How many held files nobody has decided about."""
     held, minors = _held(service)
     return sum(not one.settled for one in held.all(minors.ids))
 

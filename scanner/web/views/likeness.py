@@ -1,4 +1,4 @@
-"""A registered likeness: where it stands, what was searched, terms, licences, matches, and the way out."""
+"""A registered likeness: its status, coverage, terms, licences, matches, and withdrawal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
 
 
-# What a licence can name; anything else would allow nothing, in silence.
+# The values that a licence can name; any other would silently allow nothing.
 _VALUES = {
     LicenceKind.UPLOADER: r"[a-z0-9][\w.-]*:\S.{0,200}",
     LicenceKind.MODEL: r"[0-9a-fA-F]{64}",
@@ -43,13 +43,13 @@ _VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A likeness as its holder sees it first.
+    """A likeness as its holder sees it.
 
     Attributes:
-        identity: None once it was erased.
-        receipt: of the erasure.
-        searched_since: when somebody approved it, UTC; None while it waits.
-        earlier: files that were examined before that, and so not compared with this face.
+        identity: None after it was erased.
+        receipt: the receipt of the erasure.
+        searched_since: when it was approved, UTC; None while it waits.
+        earlier: files examined before that, and so not compared with this face.
     """
 
     identity_id: str
@@ -67,7 +67,7 @@ class Standing:
 
 @router.get("/likeness")
 def overview(request: Request, context: Context, session: Mine) -> Response:
-    """Everyone this account acts for; whoever is alone goes to their own page."""
+    """Everyone that this account acts for."""
     ids = list(context.accounts.identities_of(session.account.account_id))
     with context.services.acquire(session.account.actor) as service:
         standings = [
@@ -88,7 +88,7 @@ def show(request: Request, identity_id: str, context: Context, session: Mine) ->
 def renew(
     request: Request, identity_id: str, context: Context, session: Mine, form: PostedWithFiles
 ) -> Response:
-    """A newer consent, with another last day or other terms."""
+    """Record a newer consent, with another last day or other terms."""
     try:
         with context.services.acquire(session.account.actor) as service:
             identity = own_identity(context, session, service, identity_id)
@@ -152,7 +152,7 @@ def end_licence(
     licence_id: str,
     context: Context,
     session: Mine,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
     with context.services.acquire(session.account.actor) as service:
         own_identity(context, session, service, identity_id)
@@ -172,8 +172,8 @@ def ask_to_withdraw(
 
 
 @router.post("/likeness/{identity_id}/withdraw")
-def withdraw(identity_id: str, context: Context, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
-    """Erase at once; the page after it shows the receipt."""
+def withdraw(identity_id: str, context: Context, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checks the form
+    """Erase the person at once; the page that follows shows the receipt."""
     with context.services.acquire(session.account.actor) as service:
         identity = own_identity(context, session, service, identity_id)
         if identity.status == Status.ACTIVE:
@@ -187,7 +187,7 @@ def withdraw(identity_id: str, context: Context, session: Mine, form: Posted) ->
 
 @router.get("/likeness/{identity_id}/receipt.json")
 def receipt(identity_id: str, context: Context, session: Mine) -> Response:
-    """The signed erasure receipt, as `portrait-scanner receipt` checks it."""
+    """The signed erasure receipt, which `portrait-scanner receipt` checks."""
     if identity_id not in context.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     with context.services.acquire(session.account.actor) as service:
@@ -205,7 +205,7 @@ def receipt(identity_id: str, context: Context, session: Mine) -> Response:
 def own_identity(
     context: AppContext, session: Session, service: PageCaseService, identity_id: str
 ) -> Identity:
-    """An identity that this account acts for; anyone else's is as little there as one that never was."""
+    """An identity that this account acts for; raises NotThere for any other, as for none."""
     if identity_id not in context.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     try:
@@ -221,7 +221,7 @@ def receipt_of(service: PageCaseService, identity_id: str) -> dict[str, Any] | N
 
 
 def standing_of(service: PageCaseService, identity_id: str) -> Standing | None:
-    """Where a likeness stands; None if there is no trace of it."""
+    """The status of a likeness; None if there is no trace of it."""
     known = service.case_store.summaries(identity_id)
     cases = tuple(case for case in reversed(known) if case.status != CaseStatus.SUPERSEDED)
     try:

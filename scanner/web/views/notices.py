@@ -1,4 +1,4 @@
-"""Notices to hubs and statements of reasons to uploaders: drafted from a confirmed case, and followed until answered."""
+"""Notices to hubs and statements of reasons: drafted from a confirmed case and tracked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from scanner.web.views.review import find_case
 
 router = APIRouter(include_in_schema=False)
 Writer = Annotated[Session, requires_permission(Permission.NOTICES, Permission.STATEMENTS)]
-# In the order in which it usually goes on; what ends a notice comes last.
+# Next states in their usual order; the one that cancels a notice comes last.
 _FOLLOWING = {
     state: sorted(
         following,
@@ -77,7 +77,7 @@ _KINDS = {
 
 @router.get("/notices")
 def listed(request: Request, context: Context, session: Writer) -> Response:
-    """Every notice with its clock; what is overdue first."""
+    """All notices with their deadlines, overdue ones first."""
     now = context.clock()
     with context.services.acquire(session.account.actor) as service:
         found = [
@@ -105,7 +105,7 @@ def listed(request: Request, context: Context, session: Writer) -> Response:
 
 @router.get("/notices/{notice_id}.{form}")
 def rendered(notice_id: str, form: str, context: Context, session: Writer) -> Response:
-    """A drafted notice as PDF, DOCX or text, as often as it is needed."""
+    """A drafted notice as PDF, DOCX or text."""
     if form not in _KINDS:
         raise NotThere("no such form of a notice")
     with context.services.acquire(session.account.actor) as service:
@@ -126,7 +126,10 @@ def rendered(notice_id: str, form: str, context: Context, session: Writer) -> Re
 def note_event(
     request: Request, notice_id: str, context: Context, session: Writer, form: Posted
 ) -> Response:
-    """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
+    """Record that a notice was sent, acknowledged, answered and so on.
+
+    The legal deadline runs from when it was sent.
+    """
     with context.services.acquire(session.account.actor) as service:
         try:
             known = tracked(service.case_store, notice_id)
@@ -159,7 +162,7 @@ def note_event(
 
 @router.get("/cases/{case_id}/notices/new")
 def choose(request: Request, case_id: str, context: Context, session: Writer) -> Response:
-    """Which notice, then its fields; what the case knows is filled in."""
+    """Choose a notice and fill in its fields; the values that the case has are filled in."""
     return _page(request, context, session, case_id, Form({}))
 
 
@@ -167,7 +170,7 @@ def choose(request: Request, case_id: str, context: Context, session: Writer) ->
 def draft(
     request: Request, case_id: str, context: Context, session: Writer, form: Posted
 ) -> Response:
-    """Draft a notice and note it in the case's log; the tracker then has it in every form."""
+    """Draft a notice and record it in the case; the tracker then has it in every format."""
     try:
         name = _chosen(session.account, form.text("kind", 60))
         given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
@@ -253,7 +256,7 @@ def _page(
 
 
 def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
-    """What case and account say of each field that they know, to be shown as it will be filled in."""
+    """The values that the case and the account have for the fields of a notice."""
     facts = {
         f"checkpoint.{name}": getattr(case.checkpoint, name)
         for name in ("listing_url", "file", "sha256", "hub", "creator", "title")

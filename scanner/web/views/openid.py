@@ -1,7 +1,7 @@
-"""Signing in with an organisation's account (OpenID Connect, authorization code with PKCE), through Authlib.
+"""Signing in with an organisation's account (OpenID Connect, code flow with PKCE).
 
-Nobody gets an account this way: the provider says who somebody is, an invitation says what they may do. Its `sub` is
-bound to the account at the first time, for which the address must be verified.
+Nobody gets an account this way: the provider says who somebody is, an invitation says what they
+may do. The subject is bound to the account at the first sign-in, which needs a verified address.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from scanner.web.errors import NotThere, OpenIdRefused
 from scanner.web.views.signing_in import start_session
 
 router = APIRouter(include_in_schema=False, prefix="/sign-in/openid")
-# Authentication methods (RFC 8176) that are a second factor, or stronger than one.
+# Authentication methods (RFC 8176) that are a second factor or stronger.
 _SECOND_FACTORS = frozenset({"mfa", "otp", "hwk", "sms", "fpt", "face", "iris", "swk"})
 
 
 @router.get("")
 async def send_on(request: Request) -> Response:
-    """On to the provider, with state and nonce in a signed cookie of ten minutes."""
+    """Redirect to the provider, with state and nonce in a signed cookie of ten minutes."""
     context = app_context_of(request)
     try:
         answer: Response = await _client(context).authorize_redirect(
@@ -41,7 +41,7 @@ async def send_on(request: Request) -> Response:
 
 @router.get("/back")
 async def come_back(request: Request) -> Response:
-    """Check the provider's word, and sign in whoever it belongs to."""
+    """Check the provider's answer, and sign in the account that it names."""
     context = app_context_of(request)
     context.rate_limiter.check(20, "openid", request.client.host if request.client else "")
     try:

@@ -1,4 +1,4 @@
-"""One's own account: language and mails, password, second factor, sessions, tokens, and its end."""
+"""One's own account: language and mails, password, second factor, sessions, tokens, deletion."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def set_preferences(request: Request, context: Context, session: Mine, form: Pos
 
 @router.post("/account/password")
 def set_password(request: Request, context: Context, session: Mine, form: Posted) -> Response:
-    """The present password first; every other session ends, and API tokens unless somebody says that they stay."""
+    """Set a new password, for which the present one is needed.
+
+    All other sessions end, and API tokens unless their owner keeps them.
+    """
     context.rate_limiter.check(10, "password", session.account.account_id)
     try:
         if (
@@ -81,14 +84,18 @@ def show_second_factor(request: Request, context: Context, session: StartedSessi
 def turn_on_second_factor(
     request: Request, context: Context, session: StartedSession, form: PostedOpenly
 ) -> Response:
-    """Count it from the first right code on, and show recovery codes; the session gets a new secret."""
+    """Turn the second factor on with a right code, and show the recovery codes.
+
+    The session gets a new secret.
+    """
     context.rate_limiter.check(20, "code", session.account.account_id)
     if not context.second_factors.confirm(session.account.account_id, form.text("code", 20)):
         return _second_factor_page(request, context, session, AccountRefused("wrong-code"))
     context.sessions.end_all(session.account.account_id)
     context.accounts.lockout.forget_devices(
         session.account.account_id
-    )  # they were known by the password alone
+        # They became known with the password alone.
+    )
     account = context.accounts.get(session.account.account_id)
     note_change(context, account, "account second factor on", account.actor)
     secret = context.sessions.begin(
@@ -106,7 +113,7 @@ def turn_on_second_factor(
 def turn_off_second_factor(
     request: Request, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """Rights holders may do without one; it takes a last code."""
+    """Turn the second factor off, with a last code; only rights holders may."""
     context.rate_limiter.check(20, "code", session.account.account_id)
     if not context.second_factors.check(
         session.account.account_id, form.text("code", 20), device_of(request)
@@ -121,7 +128,7 @@ def turn_off_second_factor(
 def make_recovery_codes(
     request: Request, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """New ones in place of those before; it takes a code."""
+    """Replace the recovery codes; needs a code."""
     context.rate_limiter.check(20, "code", session.account.account_id)
     if not context.second_factors.check(
         session.account.account_id, form.text("code", 20), device_of(request)
@@ -133,7 +140,7 @@ def make_recovery_codes(
 
 @router.post("/account/sessions/end")
 def end_sessions(context: Context, session: Mine, form: Posted) -> Response:
-    """One session, or all others."""
+    """End one session, or all others."""
     if wanted := form.text("session"):
         context.sessions.end(session.account.account_id, wanted)
     else:
@@ -164,7 +171,7 @@ def revoke_token(context: Context, session: Mine, form: Posted) -> Response:
 
 @router.post("/account/delete")
 def delete(request: Request, context: Context, session: Mine, form: Posted) -> Response:
-    """End the account; a registered likeness is withdrawn on its own page first."""
+    """Delete the account; a registered likeness must be withdrawn first, on its own page."""
     account = session.account
     if (
         account.has_password

@@ -1,4 +1,4 @@
-"""A case as the person it is about sees it: what is known, how sure it is, and what they can do."""
+"""A case as the person in it sees it: what is known, how sure it is, what they can do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from scanner.web.views.likeness import own_identity
 router = APIRouter(include_in_schema=False, prefix="/likeness/{identity_id}/cases/{case_id}")
 Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
 _SENT = frozenset(NoticeState) - {NoticeState.DRAFTED, NoticeState.CANCELLED}
-# What a person may take away: decisions stand, whatever they were.
+# Cases whose evidence the person may download: decisions stand, whatever they were.
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED, CaseStatus.APPEALED)
 
 
@@ -48,7 +48,7 @@ def show(
 def show_picture(
     request: Request, identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """One picture as it is; each time is in the log."""
+    """One picture unblurred; each time is logged."""
     with context.services.acquire(session.account.actor) as service:
         case = _own(context, session, service, identity_id, case_id)
         return picture_response(
@@ -66,9 +66,9 @@ def ask_for_report(
     case_id: str,
     context: Context,
     session: Mine,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """Ask the reviewers for a report; the case then stands higher in their queue."""
+    """Ask the reviewers for a report, which raises the case in their queue."""
     with context.services.acquire(session.account.actor) as service:
         case = _own(context, session, service, identity_id, case_id)
         if not any(entry.kind == "request" for entry in case.entries):
@@ -80,7 +80,7 @@ def ask_for_report(
 def tell(
     request: Request, identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """Add what the person has to say: an appeal against a decision, or a correction."""
+    """Add a statement of the person: an appeal against a decision, or a correction."""
     try:
         text = form.text("text", 4_000)
         if not text:
@@ -110,7 +110,7 @@ def report(
 @router.post("/bundle")
 def bundle(
     identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
-) -> Response:  # noqa: ARG001  checked
+) -> Response:  # noqa: ARG001  checks the form
     with context.services.acquire(session.account.actor) as service:
         return bundle_response(
             service, _decided(_own(context, session, service, identity_id, case_id))

@@ -1,4 +1,7 @@
-"""People who wait to be let into the gallery: papers, consent, look-alikes; approved by somebody other than who brought them."""
+"""Registrations that wait for approval: documents, consent, look-alikes.
+
+Somebody other than the submitter approves them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _LARGEST = 420
 
 @router.get("")
 def listed(request: Request, context: Context, session: Decider) -> Response:
-    """Who waits first, then everyone registered."""
+    """Waiting registrations first, then everyone registered."""
     wanted = request.query_params.get("q", "")[:200].casefold()
     with context.services.acquire(session.account.actor) as service:
         people = [
@@ -71,9 +74,9 @@ def read_document(
     document_id: str,
     context: Context,
     session: Decider,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """A paper as a file to look at; who read it is in the log."""
+    """A document as a file; who read it is logged."""
     with context.services.acquire(session.account.actor) as service:
         _identity(service, identity_id)
         try:
@@ -93,9 +96,9 @@ def compare(
     identity_id: str,
     context: Context,
     session: Decider,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """Photos beside the papers that are pictures; each look is in the log."""
+    """Photos beside the documents that are pictures; each time is logged."""
     actor, now = session.account.actor, context.clock()
     with context.services.acquire(actor) as service:
         identity = _identity(service, identity_id)
@@ -121,7 +124,7 @@ def compare(
 
 
 def _shown(data: bytes) -> Markup | None:
-    """A sent picture as a data URI, decoded within the limits of photos and encoded anew; None if it is none."""
+    """A picture as a data URI, decoded within the limits of photos; None if it is not a picture."""
     try:
         pixels = photo_from("", data).pixels
     except PhotoRefused:
@@ -166,7 +169,7 @@ def approve(
 def reject(
     request: Request, identity_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """Refuse and erase; the reason stays, without the name."""
+    """Reject and erase a registration; the reason is kept, without the name."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
@@ -181,20 +184,23 @@ def reject(
 
 
 def _brought(context: AppContext, account: Account, identity: Identity) -> bool:
-    """Whether somebody brought a registration, by whatever name they had then, or acts for the person."""
+    """Whether an account submitted a registration, under any of its names, or acts for the person."""
     acting = {one.account_id for one in context.accounts.acting_for(identity.identity_id)}
     own = {account.email, holder_actor(account.account_id)}
     return account.account_id in acting or identity.submitted_by.strip().casefold() in own
 
 
 def _as_shown_to(context: AppContext, account: Account, identity: Identity) -> Identity:
-    """A registration without what would tell whoever brought it that the face is somebody's who is registered."""
+    """A registration as an account may see it.
+
+    Its submitter must not learn that the face is that of somebody who is registered.
+    """
     hidden = identity.status == Status.CONFLICT and _brought(context, account, identity)
     return replace(identity, status=Status.PENDING) if hidden else identity
 
 
 def _has_looked(service: PageCaseService, identity_id: str, actor: str) -> bool:
-    """Whether somebody opened every paper that was sent, as the audit log knows."""
+    """Whether somebody has opened every document, according to the audit log."""
     read = {
         entry.details.get("document_sha256")
         for entry in service.vault.audit.about(identity_id)

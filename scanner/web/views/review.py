@@ -1,4 +1,4 @@
-"""The reviewers' queue and a case's page: look, decide with a reason, note, export."""
+"""The review queue and the page of a case: examine, decide with a reason, note, export."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _PAGE_SIZE = 50
 
 @router.get("")
 def queue(request: Request, context: Context, session: Reader) -> Response:
-    """What waits, most urgent first; filters are in the address, so that a view can be kept."""
+    """The queue, most urgent first; the address holds the filters, so that it can be bookmarked."""
     return _queue_page(request, context, session)
 
 
 @router.post("/bulk")
 def decide_many(request: Request, context: Context, session: Decider, form: Posted) -> Response:
-    """One decision with one reason for several cases; each gets its own line in its log and in the audit log.
+    """Make one decision with one reason for several cases, each logged in its own entry.
 
-    None is confirmed so: whoever confirms has looked at the pictures of that case.
+    None can be confirmed this way: that needs a look at the pictures of the case.
     """
     refused: list[str] = []
     try:
@@ -82,7 +82,7 @@ def show(request: Request, case_id: str, context: Context, session: Reader) -> R
 def show_picture(
     request: Request, case_id: str, context: Context, session: Viewer, form: Posted
 ) -> Response:
-    """One picture as it is; each time is in the log."""
+    """One picture unblurred; each time is logged."""
     with context.services.acquire(session.account.actor) as service:
         case = find_case(service, case_id)
         return picture_response(
@@ -94,7 +94,7 @@ def show_picture(
 def decide(
     request: Request, case_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """A decision under the reviewer's name; with four eyes, two people must confirm."""
+    """Record a decision under the reviewer's name; with four eyes two people must confirm."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
@@ -112,7 +112,7 @@ def decide(
 def add_entry(
     request: Request, case_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """A note, a correction, or an appeal that came in by another way."""
+    """Add a note, a correction, or an appeal that arrived by another way."""
     try:
         if not form.text("text"):
             raise FormRefused("no-reason")
@@ -133,7 +133,7 @@ def add_entry(
 def report(
     request: Request, case_id: str, kind: str, context: Context, session: Exporter
 ) -> Response:
-    """The report as HTML or PDF; `?redacted=yes`, or anything but `no`, is the copy for a hub."""
+    """The report as HTML or PDF; `?redacted=yes`, or any value but `no`, gives the hub's copy."""
     with context.services.acquire(session.account.actor) as service:
         case = find_case(service, case_id)
         redacted = request.query_params.get("redacted", "no") != "no"
@@ -143,7 +143,7 @@ def report(
 @router.post("/{case_id}/bundle")
 def bundle(
     request: Request, case_id: str, context: Context, session: Exporter, form: Posted
-) -> Response:  # noqa: ARG001  checked
+) -> Response:  # noqa: ARG001  checks the form
     try:
         with context.services.acquire(session.account.actor) as service:
             return bundle_response(service, find_case(service, case_id))
@@ -152,7 +152,7 @@ def bundle(
 
 
 def find_case(service: PageCaseService, case_id: str) -> Case:
-    """The case of exactly that id; raises NotThere."""
+    """The case of exactly this id; raises NotThere."""
     try:
         case = service.case(case_id)
     except UnknownCase as error:

@@ -1,4 +1,4 @@
-"""Scans: what was asked for and how far it is; new ones of a folder, a bucket, a hub, an address, a hash or a file."""
+"""Scans: their progress and results, and new ones of files, folders, buckets and hubs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def listed(request: Request, context: Context, session: Reader) -> Response:
 
 @router.post("")
 def begin(request: Request, context: Context, session: Writer, form: Posted) -> Response:
-    """Take in a scan of what was typed: an address, a SHA-256, a hub, or a folder among those that may be scanned."""
+    """Request a scan of an address, a SHA-256, a hub, or an allowed folder or bucket."""
     try:
         job_request = job_request_of(
             form.text("target", 2_000), session.account.account_id, context.settings.web.scan_roots
@@ -60,7 +60,7 @@ def begin(request: Request, context: Context, session: Writer, form: Posted) -> 
 
 @router.post("/file")
 async def send_file(request: Request, context: Context, session: Writer) -> Response:
-    """A file, streamed to disk as the API does; the page's script sends it, with the form's token in a header."""
+    """Receive a file, streamed to disk; the page's script sends it with the token in a header."""
     require_same_origin(request)
     if not has_form_token(request, session):
         raise FormExpired("this page is older than your sign-in")
@@ -87,7 +87,7 @@ async def send_file(request: Request, context: Context, session: Writer) -> Resp
 
 @router.get("/{job_id}")
 def show(request: Request, job_id: str, context: Context, session: Reader) -> Response:
-    """One scan with its results; filters are in the address."""
+    """One scan with its results; the address holds the filters."""
     job = context.jobs.get(job_id)
     scan = _serializer(context, session).scan(job)
     wanted = {name: request.query_params.get(name, "")[:200] for name in ("outcome", "q")}
@@ -142,7 +142,7 @@ def results(job_id: str, context: Context, session: Reader) -> Response:
 
 
 @router.post("/{job_id}/cancel")
-def cancel(job_id: str, context: Context, session: Writer, form: Posted) -> Response:  # noqa: ARG001  checked
+def cancel(job_id: str, context: Context, session: Writer, form: Posted) -> Response:  # noqa: ARG001  checks the form
     cancel_job(context.jobs, context.uploads, job_id)
     return redirect(f"/scans/{job_id}", "cancelled")
 
@@ -151,7 +151,7 @@ def cancel(job_id: str, context: Context, session: Writer, form: Posted) -> Resp
 async def follow(
     job_id: str, request: Request, context: Context, session: Reader
 ) -> EventSourceResponse:
-    """How far a scan is, until it or the session ends."""
+    """The progress of a scan as server-sent events, until it or the session ends."""
     await run_in_threadpool(context.jobs.get, job_id)
 
     async def events() -> AsyncIterator[dict[str, str]]:
@@ -192,7 +192,7 @@ _COLUMNS = (
 
 
 def job_request_of(target: str, account_id: str, roots: tuple[str, ...]) -> JobRequest:
-    """What somebody typed, as an job_request; raises FormRefused for a place that nobody allowed."""
+    """The request for a target that somebody typed; raises FormRefused if it is not allowed."""
     if not target:
         raise FormRefused("no-answer", "target")
     if re.fullmatch(r"[0-9a-fA-F]{64}", target):

@@ -27,7 +27,7 @@ _MAILS_PER_ADDRESS = 2
 
 @router.get("/")
 def front(request: Request) -> Response:
-    """On to the page of whoever is signed in."""
+    """Redirect to the first page of the account."""
     session = session_of(request)
     return redirect(
         "/sign-in" if session is None else missing_step(session) or home_of(session.account)
@@ -41,7 +41,11 @@ def ask_to_sign_in(request: Request, context: Context) -> Response:
 
 @router.post("/sign-in")
 def sign_in(request: Request, context: Context, form: PostedOpenly) -> Response:
-    """Check address and password; says the same of a wrong, a locked and a disabled account, in the same time."""
+    """Check address and password.
+
+    The answer is the same, and takes the same time, for a wrong password and for an account that is
+    locked or disabled.
+    """
     context.rate_limiter.check(_TRIES_PER_MINUTE, "sign-in", _address(request))
     account = context.accounts.authenticate(
         form.text("email", 300), form.secret("password"), device_of(request)
@@ -49,7 +53,8 @@ def sign_in(request: Request, context: Context, form: PostedOpenly) -> Response:
     if account is None:
         t = translations(language_of(request)).gettext
         wrong = t(
-            "Address or password is wrong. After several wrong tries an account is locked for a quarter of an hour."
+            "Address or password is wrong. After several wrong tries an account is locked for a "
+            "quarter of an hour."
         )
         return _sign_in_page(request, context, wrong, 401, form.text("email", 300))
     return start_session(request, context, account, second_factor=False, onward=form.text("next"))
@@ -68,7 +73,7 @@ def ask_for_code(request: Request, session: StartedSession) -> Response:
 def give_code(
     request: Request, context: Context, session: StartedSession, form: PostedOpenly
 ) -> Response:
-    """Check a one-time code; the session that then begins has another secret."""
+    """Check a one-time code; the session that follows has a new secret."""
     context.rate_limiter.check(_TRIES_PER_MINUTE, "code", session.account.account_id)
     if not context.second_factors.check(
         session.account.account_id, form.text("code", 20), device_of(request)
@@ -86,7 +91,7 @@ def sign_out(
     request: Request,
     context: Context,
     session: StartedSession,
-    form: PostedOpenly,  # noqa: ARG001  checked
+    form: PostedOpenly,  # noqa: ARG001  checks the form
 ) -> Response:
     context.sessions.end(session.account.account_id, session.session_id)
     response = redirect("/sign-in", "signed-out")
@@ -141,7 +146,7 @@ def ask_to_sign_up(request: Request, context: Context) -> Response:
 
 @router.post("/sign-up")
 def sign_up(request: Request, context: Context, form: PostedOpenly) -> Response:
-    """Mail a link; whether there is an account already is told to the address alone."""
+    """Mail a link; only the owner of the address learns whether there is an account."""
     if not context.settings.web.open_sign_up:
         raise NotThere("accounts are opened by invitation here")
     return _mail_link(request, context, form, "sign-up")
@@ -169,7 +174,7 @@ def _mail_link(request: Request, context: AppContext, form: Form, reason: str) -
         )
     context.rate_limiter.check(_MAILS_PER_ADDRESS, "mail to", email)
     response = redirect("/sign-in", "mailed")
-    # After the answer, whose time must not tell whether there is an account.
+    # Sent after the answer, whose time must not reveal whether there is an account.
     response.background = BackgroundTask(
         _send_what_fits, context, email, language_of(request), reason
     )
@@ -198,7 +203,7 @@ def _send_link(
 def start_session(
     request: Request, context: AppContext, account: Account, *, second_factor: bool, onward: str
 ) -> Response:
-    """A new session for whoever gave the right secret; what the browser held before counts no more."""
+    """Start a new session, and end the one that the browser had before."""
     old = session_of(request)
     if old is not None:
         context.sessions.end(old.account.account_id, old.session_id)

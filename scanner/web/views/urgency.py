@@ -1,4 +1,4 @@
-"""Which case a person should look at first. Points, so that the page can say why."""
+"""The order of the review queue, as points, so that the page can say why."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Queued:
     """A case in the queue.
 
     Attributes:
-        points: higher comes first; 0 for what nobody waits for.
+        points: higher comes first; 0 for decided cases.
         asked: the person asked for a report.
-        days: since it was opened.
+        days: the age of the case.
     """
 
     case: CaseSummary
@@ -35,10 +35,10 @@ class Queued:
 
 
 def queue_of(cases: list[CaseSummary], now: datetime) -> list[Queued]:
-    """Cases by urgency, then by age: what waits before what is decided.
+    """Cases by urgency, then by age; undecided ones first.
 
-    An appeal holds somebody's content down or up; a match harms more than a possible one; what many download spreads;
-    flagged samples mean sexual use; whoever waits long comes up.
+    Points are given for an appeal, which keeps content up or down; for a match over a possible one;
+    for downloads, since the harm spreads; for flagged samples, which mean sexual use; for age.
     """
     queued = [_queued(case, now) for case in cases]
     return sorted(queued, key=lambda one: (-one.points, one.case.opened_at))
