@@ -100,11 +100,11 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
     ):
         app.include_router(pages.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
-    app.add_exception_handler(WebError, _told)
+    app.add_exception_handler(WebError, _web_error)
     for expected in (FaceIndexError, ReportError, ScanError):
-        app.add_exception_handler(expected, _told_on_page)
-    app.add_exception_handler(HTTPException, _told_by_framework)
-    app.add_exception_handler(RequestValidationError, _not_understood)
+        app.add_exception_handler(expected, _package_error)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
     if settings.web.oidc is not None:
         app.add_middleware(
             SessionMiddleware,
@@ -115,25 +115,27 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
             same_site="lax",
             https_only=settings.web.secure,
         )
-    app.add_exception_handler(Exception, _failed)
+    app.add_exception_handler(Exception, _program_error)
     app.middleware("http")(_with_headers(settings))
     # FastAPI's documented way to change the schema.
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi_schema(app)  # type: ignore[method-assign]
     return app
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _openapi_schema(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI schema, with refusals described as problem documents."""
     if app.openapi_schema is None:
         app.openapi_schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        for item in app.openapi_schema["paths"].values():
-            for operation in item.values():
-                for status, answer in operation["responses"].items():
-                    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        for path in app.openapi_schema["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    schema = (
+                        response.get("content", {}).get("application/json", {}).get("schema", {})
+                    )
                     if str(status) >= "400" and schema.get("$ref", "").endswith("/Problem"):
-                        answer["content"] = {"application/problem+json": {"schema": schema}}
+                        response["content"] = {"application/problem+json": {"schema": schema}}
     return app.openapi_schema
 
 
@@ -160,10 +162,10 @@ def _add_headers(response: Response, settings: Settings) -> None:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _web_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, WebError):
         raise error
-    if not _is_for_programs(request):
+    if not _expects_json(request):
         if isinstance(error, StepMissing):
             return redirect(error.path)
         if isinstance(error, SignedOut):
@@ -177,7 +179,7 @@ async def _told(request: Request, error: Exception) -> Response:
     return _problem(error.status, error.code, str(error), headers)
 
 
-def _is_for_programs(request: Request) -> bool:
+def _expects_json(request: Request) -> bool:
     """Whether a request expects JSON: the API, monitoring, and the scripts of our own pages."""
     programs = ("/api/", "/healthz", "/readyz", "/metrics")
     return request.url.path.startswith(programs) or "application/json" in request.headers.get(
@@ -191,17 +193,17 @@ def _error_page(request: Request, error: Exception, status: int) -> Response:
     )
 
 
-async def _told_on_page(request: Request, error: Exception) -> Response:
+async def _package_error(request: Request, error: Exception) -> Response:
     """Answer an error of another package that no page has handled."""
-    if _is_for_programs(request):
+    if _expects_json(request):
         return _problem(409, "refused", str(error), {})
     return await run_in_threadpool(_error_page, request, error, 409)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _program_error(request: Request, error: Exception) -> Response:
     """Answer a program error without saying what it was; Starlette writes it to the log."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    if _is_for_programs(request):
+    if _expects_json(request):
         response: Response = _problem(
             500, "failed", "this is a mistake of the program's; it was written to its log", {}
         )
@@ -215,22 +217,23 @@ async def _failed(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _told_by_framework(request: Request, error: Exception) -> Response:
+async def _framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    if not _is_for_programs(request):
+    if not _expects_json(request):
         problem = NotThere("") if error.status_code == HTTPStatus.NOT_FOUND else error
         return await run_in_threadpool(_error_page, request, problem, error.status_code)
     return _problem(error.status_code, "http", str(error.detail), dict(error.headers or {}))
 
 
-async def _not_understood(_: Request, error: Exception) -> Response:
+async def _validation_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    told = "; ".join(
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    detail = "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors()
     )
-    return _problem(422, "not-valid", told[:500], {})
+    return _problem(422, "not-valid", detail[:500], {})
 
 
 def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> JSONResponse:

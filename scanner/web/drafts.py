@@ -37,7 +37,7 @@ class Drafts:
         self._store = store
 
     def keep(self, account_id: str, draft: Draft, now: datetime) -> None:
-        told = {
+        document = {
             "name": draft.name,
             "consent": draft.consent.to_json(),
             "keep_photos": draft.keep_photos,
@@ -45,7 +45,7 @@ class Drafts:
         }
         row = {
             "account_id": account_id,
-            "consent": json.dumps(told, ensure_ascii=False),
+            "consent": json.dumps(document, ensure_ascii=False),
             "created_at": now.isoformat(),
         }
         with self._store.transaction() as db:
@@ -57,10 +57,13 @@ class Drafts:
         for row in self._store.db.table("drafts").rows_where(
             "account_id = ? and created_at > ?", [account_id, oldest]
         ):
-            told = json.loads(row["consent"])
-            born = date.fromisoformat(told["born_on"]) if told["born_on"] else None
+            document = json.loads(row["consent"])
+            born = date.fromisoformat(document["born_on"]) if document["born_on"] else None
             return Draft(
-                told["name"], consent_from_json(told["consent"]), born, told["keep_photos"]
+                document["name"],
+                consent_from_json(document["consent"]),
+                born,
+                document["keep_photos"],
             )
         return None
 

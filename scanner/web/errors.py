@@ -128,6 +128,8 @@ class TooManyRequests(WebError):
 class GateRefused(WebError):
     """The gate does not accept a file or a scan; the HTTP status says why."""
 
-    def __init__(self, status: int, code: str, told: str, retry_after_s: int | None = None) -> None:
-        super().__init__(told)
+    def __init__(
+        self, status: int, code: str, detail: str, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(detail)
         self.status, self.code, self.retry_after_s = status, code, retry_after_s

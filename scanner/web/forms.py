@@ -23,11 +23,11 @@ from scanner.web.auth.sessions import Session
 from scanner.web.dependencies import SignedIn, app_context_of
 from scanner.web.errors import FormExpired, FormRefused
 
-MOST_TEXT_BYTES = 128_000
-MOST_FORM_BYTES = 200_000_000
-MOST_FILES = 60
-MOST_FILE_BYTES = 64_000_000
-LONGEST_S = 600.0
+MAX_TEXT_BYTES = 128_000
+MAX_FORM_BYTES = 200_000_000
+MAX_FILES = 60
+MAX_FILE_BYTES = 64_000_000
+MAX_UPLOAD_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Form:
     fields: Mapping[str, list[str]]
     files: Mapping[str, list[SentFile]] = field(default_factory=dict)
 
-    def text(self, name: str, longest: int = 4_000) -> str:
+    def text(self, name: str, max_length: int = 4_000) -> str:
         """A field, stripped; "" if it is missing. Raises FormRefused if it is too long."""
-        told = self.fields.get(name, [""])[-1].replace("\r\n", "\n").strip()
-        if len(told) > longest:
+        text = self.fields.get(name, [""])[-1].replace("\r\n", "\n").strip()
+        if len(text) > max_length:
             raise FormRefused("too-long", name)
-        return told
+        return text
 
     def secret(self, name: str) -> str:
         """A field exactly as it was typed."""
@@ -73,24 +73,24 @@ class _InMemory(MultiPartParser):
     The token is the first field of every form.
     """
 
-    spool_max_size = MOST_FORM_BYTES
+    spool_max_size = MAX_FORM_BYTES
     may_come: Callable[[str], bool]
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
-        told = next(
+        token = next(
             (value for name, value in self.items if name == "csrf" and isinstance(value, str)), ""
         )
-        if self._current_part.file is not None and not self.may_come(told):
-            raise _too_old()
+        if self._current_part.file is not None and not self.accepts_files(token):
+            raise _form_expired()
 
 
 async def posted(request: Request, session: SignedIn) -> Form:
     """The form of an account that is signed in; raises FormExpired, FormRefused."""
     require_same_origin(request)
-    form = await _read_text(request)
+    form = await _read_urlencoded(request)
     if not has_form_token(request, session, form.secret("csrf")):
-        raise _too_old()
+        raise _form_expired()
     return form
 
 
@@ -103,35 +103,35 @@ async def posted_with_files(request: Request, session: SignedIn) -> AsyncIterato
         FormExpired, FormRefused, GateRefused.
     """
     require_same_origin(request)
-    if _kind(request) != "multipart/form-data":
+    if _media_type(request) != "multipart/form-data":
         yield await posted(request, session)
         return
     async with app_context_of(request).photo_slots.acquire(session.account.account_id):
         try:
-            async with asyncio.timeout(LONGEST_S):
-                form = await _read_parts(
-                    request, lambda told: has_form_token(request, session, told)
+            async with asyncio.timeout(MAX_UPLOAD_S):
+                form = await _read_multipart(
+                    request, lambda token: has_form_token(request, session, token)
                 )
         except TimeoutError:
             raise FormRefused("too-slow", "form") from None
         if not has_form_token(request, session, form.secret("csrf")):
-            raise _too_old()
+            raise _form_expired()
         yield form
 
 
 async def posted_openly(request: Request) -> Form:
     """The form of a browser that is not signed in yet; raises FormExpired, FormRefused."""
     require_same_origin(request)
-    return await _read_text(request)
+    return await _read_urlencoded(request)
 
 
-def has_form_token(request: Request, session: Session, told: str = "") -> bool:
+def has_form_token(request: Request, session: Session, token: str = "") -> bool:
     """Whether a request carries the form token of the session, in a header or as `token`."""
-    token = request.headers.get("x-csrf") or told
+    token = request.headers.get("x-csrf") or token
     return hmac.compare_digest(token.encode(), session.csrf.encode())
 
 
-def _too_old() -> FormExpired:
+def _form_expired() -> FormExpired:
     return FormExpired(
         "this form is older than your sign-in; go back, load the page again and repeat it"
     )
@@ -148,29 +148,29 @@ def require_same_origin(request: Request) -> None:
         raise FormExpired("this request did not come from a page of this site")
 
 
-def _kind(request: Request) -> str:
+def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip()
 
 
-async def _read_text(request: Request) -> Form:
-    if _kind(request) != "application/x-www-form-urlencoded":
+async def _read_urlencoded(request: Request) -> Form:
+    if _media_type(request) != "application/x-www-form-urlencoded":
         raise FormRefused("unreadable", "form")
-    body = b"".join([chunk async for chunk in _within(request, MOST_TEXT_BYTES)])
+    body = b"".join([chunk async for chunk in _limited(request, MAX_TEXT_BYTES)])
     try:
         return Form(parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=500))
     except ValueError as error:
         raise FormRefused("unreadable", "form") from error
 
 
-async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form:
+async def _read_multipart(request: Request, may_come: Callable[[str], bool]) -> Form:
     parser = _InMemory(
         request.headers,
-        _within(request, MOST_FORM_BYTES),
-        max_files=MOST_FILES,
+        _limited(request, MAX_FORM_BYTES),
+        max_files=MAX_FILES,
         max_fields=200,
-        max_part_size=MOST_TEXT_BYTES,
+        max_part_size=MAX_TEXT_BYTES,
     )
-    parser.may_come = may_come
+    parser.accepts_files = may_come
     try:
         parts = await parser.parse()
     except (MultiPartException, KeyError, UnicodeError, LookupError) as error:
@@ -180,7 +180,7 @@ async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form
     try:
         for name, value in parts.multi_items():
             if isinstance(value, UploadFile):
-                sent.setdefault(name, []).append(await _file(value))
+                sent.setdefault(name, []).append(await _sent_file(value))
             else:
                 fields.setdefault(name, []).append(value)
     finally:
@@ -188,21 +188,21 @@ async def _read_parts(request: Request, may_come: Callable[[str], bool]) -> Form
     return Form(fields, sent)
 
 
-async def _file(part: UploadFile) -> SentFile:
+async def _sent_file(part: UploadFile) -> SentFile:
     from scanner.web.queue.uploads import safe_name
 
-    if (part.size or 0) > MOST_FILE_BYTES:
+    if (part.size or 0) > MAX_FILE_BYTES:
         raise FormRefused("too-large", part.filename or "")
     return SentFile(safe_name(part.filename) if part.filename else "", await part.read())
 
 
-async def _within(request: Request, most_bytes: int) -> AsyncGenerator[bytes, None]:
-    if int(request.headers.get("content-length") or 0) > most_bytes:
+async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    if int(request.headers.get("content-length") or 0) > max_bytes:
         raise FormRefused("too-large", "form")
     seen = 0
     async for chunk in request.stream():
         seen += len(chunk)
-        if seen > most_bytes:
+        if seen > max_bytes:
             raise FormRefused("too-large", "form")
         yield chunk
 

@@ -80,13 +80,15 @@ def home_of(account: Account) -> str:
     )
 
 
-def render_page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+def render_page(
+    request: Request, template: str, status: int = 200, **template_values: Any
+) -> HTMLResponse:
     """Render a template as a response."""
     language = language_of(request)
     session = session_of(request)
     t = translations(language).gettext
     done = done_sentences(t).get(request.query_params.get("done", ""))
-    shown = {
+    values = {
         "language": language,
         "languages": LANGUAGES,
         "session": session,
@@ -94,14 +96,14 @@ def render_page(request: Request, template: str, status: int = 200, **facts: Any
         "csrf": session.csrf if session else "",
         "menu": menu_of(session.account, t) if session else [],
         "path": request.url.path,
-        "here": _without_language(request),
+        "page_address": _without_language(request),
         "done": done,
         "problem": None,
         "role_words": role_words(t),
         "static": static_path,
         "host": request.url.hostname,
     }
-    html = environment(language).get_template(template).render({**shown, **facts})
+    html = environment(language).get_template(template).render({**values, **template_values})
     # With no-referrer browsers would send `Origin: null` with forms, which does not say where the
     # form comes from.
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "same-origin"}
@@ -122,13 +124,9 @@ def error_text(request: Request, error: Exception) -> str:
     return problem_sentence(error, translations(language_of(request)).gettext)
 
 
-def whole_number(told_as: str | None) -> int | None:
+def whole_number(text: str | None) -> int | None:
     """A number of a query parameter; None if it is not a number that a database accepts."""
-    return (
-        int(told_as)
-        if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16
-        else None
-    )
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _without_language(request: Request) -> str:
@@ -144,7 +142,7 @@ def _without_language(request: Request) -> str:
 @cache
 def environment(language: str) -> Environment:
     """Jinja2 with the catalogue of a language; an undefined name in a template is an error."""
-    made = Environment(
+    env = Environment(
         loader=PackageLoader("scanner.web"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -153,17 +151,17 @@ def environment(language: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.filters["day"] = lambda value: str(value)[:10]
-    made.filters["minute"] = _minute
-    made.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
-    made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
-    made.filters["size"] = _size
-    made.filters["short"] = lambda name: (
+    env.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    env.filters["day"] = lambda value: str(value)[:10]
+    env.filters["minute"] = _minute
+    env.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
+    env.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
+    env.filters["size"] = _size
+    env.filters["short"] = lambda name: (
         f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
         # The name of a scan by SHA-256 is the hash.
     )
-    return made
+    return env
 
 
 def _minute(value: str | datetime | float | None) -> str:

@@ -21,15 +21,15 @@ class RequestSlots:
 
     def __init__(self, count: int, wait_s: float, per_sender: int | None = None) -> None:
         self._free, self._wait_s, self._per_sender = asyncio.Semaphore(count), wait_s, per_sender
-        self._of = Counter[str]()
+        self._held = Counter[str]()
 
     @asynccontextmanager
     async def acquire(self, sender: str = "") -> AsyncIterator[None]:
         """Hold a slot for as long as the context lasts; raises GateRefused."""
         busy = GateRefused(503, "busy", "too many uploads at once; try again in a minute", 60)
-        if self._per_sender is not None and self._of[sender] >= self._per_sender:
+        if self._per_sender is not None and self._held[sender] >= self._per_sender:
             raise busy
-        self._of[sender] += 1
+        self._held[sender] += 1
         try:
             try:
                 async with asyncio.timeout(self._wait_s):
@@ -41,6 +41,6 @@ class RequestSlots:
             finally:
                 self._free.release()
         finally:
-            self._of[sender] -= 1
-            if not self._of[sender]:
-                del self._of[sender]
+            self._held[sender] -= 1
+            if not self._held[sender]:
+                del self._held[sender]

@@ -175,10 +175,10 @@ def licences_are_not_told(db: Database) -> None:
         db.query("select job_id, result from jobs where instr(result, 'licence ') > 0")
     ):
         rows = [
-            {**one, "authorised": without_licensee(one["authorised"])}
-            if one.get("authorised")
-            else one
-            for one in json.loads(row["result"])
+            {**finding, "authorised": without_licensee(finding["authorised"])}
+            if finding.get("authorised")
+            else finding
+            for finding in json.loads(row["result"])
         ]
         db.execute(
             "update jobs set result = ? where job_id = ?",
@@ -203,16 +203,16 @@ class WebStore:
     @property
     def db(self) -> Database:
         """The connection of this thread."""
-        known: Database | None = getattr(self._own, "db", None)
-        if known is None:
-            known = Database(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
-            known.execute("pragma journal_mode = wal")
-            known.execute("pragma synchronous = full")
-            known.execute("pragma secure_delete = on")
-            self._own.db = known
+        db: Database | None = getattr(self._own, "db", None)
+        if db is None:
+            db = Database(sqlite3.connect(self.path, timeout=30, check_same_thread=False))
+            db.execute("pragma journal_mode = wal")
+            db.execute("pragma synchronous = full")
+            db.execute("pragma secure_delete = on")
+            self._own.db = db
             with self._lock:
-                self._open.append(known)
-        return known
+                self._open.append(db)
+        return db
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:

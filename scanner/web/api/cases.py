@@ -95,14 +95,20 @@ def list_cases(
 ) -> CaseList:
     """Cases, newest first."""
     with context.services.acquire(token.account.actor) as service:
-        found = list(reversed(service.case_store.summaries()))
-    wanted = [one for one in found if status in (None, one.status) and sha256 in (None, one.sha256)]
+        summaries = list(reversed(service.case_store.summaries()))
+    matching = [
+        summary
+        for summary in summaries
+        if status in (None, summary.status) and sha256 in (None, summary.sha256)
+    ]
     if before is not None:
-        ids = [one.case_id for one in wanted]
-        wanted = wanted[ids.index(before) + 1 :] if before in ids else []
-    shown = wanted[:limit]
-    following = shown[-1].case_id if len(wanted) > limit else None
-    return CaseList(cases=[_document(context, token, one) for one in shown], next=following)
+        ids = [summary.case_id for summary in matching]
+        matching = matching[ids.index(before) + 1 :] if before in ids else []
+    page = matching[:limit]
+    following = page[-1].case_id if len(matching) > limit else None
+    return CaseList(
+        cases=[_case_document(context, token, summary) for summary in page], next=following
+    )
 
 
 @router.get("/{case_id}", response_model=CaseDocument, responses=_REFUSALS_AND_404)
@@ -111,11 +117,13 @@ def show_case(
 ) -> CaseDocument:
     """One case as it stands."""
     with context.services.acquire(token.account.actor) as service:
-        case = _case(service, case_id)
-        found = next(
-            one for one in service.case_store.summaries(case.identity_id) if one.case_id == case_id
+        case = _find_case(service, case_id)
+        summary = next(
+            known
+            for known in service.case_store.summaries(case.identity_id)
+            if known.case_id == case_id
         )
-    return _document(context, token, found)
+    return _case_document(context, token, summary)
 
 
 @router.post(
@@ -129,47 +137,47 @@ def show_case(
 )
 def draft_statement(
     case_id: CaseId,
-    asked: StatementRequest,
+    statement: StatementRequest,
     context: Context,
     token: Annotated[Token, requires_scope(Scope.STATEMENTS)],
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
     with context.services.acquire(token.account.actor) as service:
-        case = service.exported(_case(service, case_id).case_id)
+        case = service.exported(_find_case(service, case_id).case_id)
         try:
-            made = draft_notice(
+            draft = draft_notice(
                 STATEMENT,
                 case,
-                _given(asked.fields),
+                _limited_fields(statement.fields),
                 context.clock(),
-                asked.language,
+                statement.language,
                 service.vault.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error
         except (NoticeIncomplete, NoticeRefused) as error:
             raise GateRefused(422, "incomplete", str(error)) from error
-        notice_id = record_draft(service.case_store, made, token.account.name, context.clock())
+        notice_id = record_draft(service.case_store, draft, token.account.name, context.clock())
         service.note_notice(
             case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT
         )
     return StatementDocument(
-        notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made)
+        notice_id=notice_id, case_id=case_id, language=draft.language, text=as_text(draft)
     )
 
 
-def _given(fields: Mapping[str, str]) -> dict[str, str]:
+def _limited_fields(fields: Mapping[str, str]) -> dict[str, str]:
     return {name[:60]: value[:4_000] for name, value in list(fields.items())[:60]}
 
 
-def _case(service: PageCaseService, case_id: str) -> Case:
+def _find_case(service: PageCaseService, case_id: str) -> Case:
     try:
         return service.case(case_id)
     except UnknownCase as error:
         raise NotThere(f"no case has the id {case_id!r}") from error
 
 
-def _document(context: AppContext, token: Token, case: CaseSummary) -> CaseDocument:
+def _case_document(context: AppContext, token: Token, case: CaseSummary) -> CaseDocument:
     fields = {
         name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)
     }

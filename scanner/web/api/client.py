@@ -18,9 +18,9 @@ from typing import Any, Self
 
 import httpx
 
-_MOST_TRIES = 5
-_LONGEST_WAIT_S = 60.0
-_SOON = (429, 503)
+_MAX_TRIES = 5
+_MAX_WAIT_S = 60.0
+_RETRY_STATUS = (429, 503)
 ENDED = ("finished", "failed", "cancelled")
 
 
@@ -89,7 +89,7 @@ class Gate:
                     data={"listing": json.dumps(dict(listing or {}))},
                 )
 
-        return self._asked(send)
+        return self._requested(send)
 
     def scan_url(
         self,
@@ -139,7 +139,7 @@ class Gate:
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a scan."""
-        return self._asked(
+        return self._requested(
             lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers)
         )
 
@@ -162,13 +162,13 @@ class Gate:
         """Draft the statement of reasons of a confirmed case."""
         body = {"fields": dict(fields), "language": language}
         url = f"{self._url}/api/v1/cases/{case_id}/statement"
-        return self._asked(lambda: self._client.post(url, json=body, headers=self._headers))
+        return self._requested(lambda: self._client.post(url, json=body, headers=self._headers))
 
     def _scan(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
-        told = {name: value for name, value in body.items() if value is not None}
-        return self._asked(
+        document = {name: value for name, value in body.items() if value is not None}
+        return self._requested(
             lambda: self._client.post(
-                f"{self._url}/api/v1/scans", json=told, headers=self._with(key)
+                f"{self._url}/api/v1/scans", json=document, headers=self._with(key)
             )
         )
 
@@ -182,7 +182,7 @@ class Gate:
                 return
 
     def _get(self, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        return self._asked(
+        return self._requested(
             lambda: self._client.get(
                 f"{self._url}/api/v1/{path}", params=params or {}, headers=self._headers
             )
@@ -191,20 +191,22 @@ class Gate:
     def _with(self, key: str | None) -> dict[str, str]:
         return {**self._headers, "Idempotency-Key": key} if key else self._headers
 
-    def _asked(self, ask: Any) -> dict[str, Any]:
-        for tried in range(_MOST_TRIES):
-            answer: httpx.Response = ask()
-            if answer.status_code not in _SOON or tried + 1 == _MOST_TRIES:
+    def _requested(self, send: Any) -> dict[str, Any]:
+        for attempt in range(_MAX_TRIES):
+            answer: httpx.Response = send()
+            if answer.status_code not in _RETRY_STATUS or attempt + 1 == _MAX_TRIES:
                 break
-            time.sleep(min(float(answer.headers.get("Retry-After") or 1.0), _LONGEST_WAIT_S))
+            time.sleep(min(float(answer.headers.get("Retry-After") or 1.0), _MAX_WAIT_S))
         if answer.is_success:
             return dict(answer.json())
         try:
-            told = answer.json()
+            problem = answer.json()
         except ValueError:
-            told = {}
+            problem = {}
         raise GateError(
-            answer.status_code, told.get("code", "http"), told.get("detail", answer.reason_phrase)
+            answer.status_code,
+            problem.get("code", "http"),
+            problem.get("detail", answer.reason_phrase),
         )
 
 

@@ -26,7 +26,7 @@ from scanner.web.queue.outbox import must_be_postable
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanDocument, ScanSerializer, VerdictDocument
 
-_MOST_JSON_BYTES = 100_000
+_MAX_JSON_BYTES = 100_000
 JobId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
 ]
@@ -115,16 +115,16 @@ async def ask_for_scan(
     somebody was found in them; else 202. By SHA-256 an account asks about what it sent, or what a crawled listing names.
     """
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
-        job_request = await _order_of_document(request, token.account.account_id)
+        job_request = await _request_from_json(request, token.account.account_id)
         job_id = None
     else:
         job_id = new_job_id()
-        job_request = await _order_of_upload(request, context, token, job_id, webhook)
+        job_request = await _request_from_upload(request, context, token, job_id, webhook)
     try:
         if job_request.webhook:
-            _must_be_postable(context, job_request.webhook)
+            _require_postable(context, job_request.webhook)
         return await run_in_threadpool(
-            _take_in, context, token, job_request, idempotency_key, job_id, response
+            _submit, context, token, job_request, idempotency_key, job_id, response
         )
     except BaseException:
         if job_request.kind == JobKind.UPLOAD:
@@ -141,11 +141,11 @@ def list_scans(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ScanList:
     """The account's scans, newest first."""
-    found = context.jobs.newest(token.account.account_id, state, before, limit)
+    jobs = context.jobs.newest(token.account.account_id, state, before, limit)
     serializer = _serializer(context, token)
     return ScanList(
-        scans=[serializer.scan(job) for job in found],
-        next=found[-1].job_id if len(found) == limit else None,
+        scans=[serializer.scan(job) for job in jobs],
+        next=jobs[-1].job_id if len(jobs) == limit else None,
     )
 
 
@@ -154,7 +154,7 @@ def show_scan(
     job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
 ) -> ScanDocument:
     """One scan as it stands."""
-    return _serializer(context, token).scan(_own(context, token, job_id))
+    return _serializer(context, token).scan(_own_job(context, token, job_id))
 
 
 @router.delete("/scans/{job_id}", response_model=ScanDocument, responses=_REFUSALS_AND_404)
@@ -162,7 +162,7 @@ def cancel_scan(
     job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_WRITE)]
 ) -> ScanDocument:
     """Take a scan back; one that has ended stays as it is."""
-    _own(context, token, job_id)
+    _own_job(context, token, job_id)
     return _serializer(context, token).scan(cancel_job(context.jobs, context.uploads, job_id))
 
 
@@ -184,7 +184,7 @@ async def follow_scan(
     token: Annotated[Token, requires_scope(Scope.SCANS_READ)],
 ) -> EventSourceResponse:
     """Progress as server-sent events, until the scan or the token ends."""
-    await run_in_threadpool(_own, context, token, job_id)
+    await run_in_threadpool(_own_job, context, token, job_id)
 
     async def events() -> AsyncIterator[dict[str, str]]:
         last = ""
@@ -237,7 +237,7 @@ def _serializer(context: AppContext, token: Token) -> ScanSerializer:
     )
 
 
-def _own(context: AppContext, token: Token, job_id: str) -> Job:
+def _own_job(context: AppContext, token: Token, job_id: str) -> Job:
     """A scan of the token's account; raises NotThere for another account's, as for none."""
     job = context.jobs.get(job_id)
     if job.account_id != token.account.account_id:
@@ -245,7 +245,7 @@ def _own(context: AppContext, token: Token, job_id: str) -> Job:
     return job
 
 
-def _take_in(
+def _submit(
     context: AppContext,
     token: Token,
     job_request: JobRequest,
@@ -264,45 +264,56 @@ def _take_in(
     return _serializer(context, token).scan(job)
 
 
-async def _order_of_document(request: Request, account_id: str) -> JobRequest:
+async def _request_from_json(request: Request, account_id: str) -> JobRequest:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_JSON_BYTES:
+        if len(body) > _MAX_JSON_BYTES:
             raise GateRefused(413, "too-large", "the JSON document is longer than 100 kB")
     try:
-        asked = ScanRequest.model_validate_json(bytes(body))
+        document = ScanRequest.model_validate_json(bytes(body))
     except ValidationError as error:
-        raise GateRefused(422, "not-valid", _told(error)) from error
-    if (asked.url is None) == (asked.sha256 is None):
+        raise GateRefused(422, "not-valid", _error_detail(error)) from error
+    if (document.url is None) == (document.sha256 is None):
         raise GateRefused(422, "not-valid", "give one of `url` and `sha256`")
-    declared = asked.listing.model_dump(exclude_defaults=True) if asked.listing else {}
-    if asked.url is not None:
+    declared = document.listing.model_dump(exclude_defaults=True) if document.listing else {}
+    if document.url is not None:
         try:
-            refuse_credentials(asked.url)
+            refuse_credentials(document.url)
         except HubError as error:
             raise GateRefused(422, "not-valid", f"url: {error}") from error
         return JobRequest(
-            account_id, JobKind.URL, asked.url, asked.url, declared=declared, webhook=asked.webhook
+            account_id,
+            JobKind.URL,
+            document.url,
+            document.url,
+            declared=declared,
+            webhook=document.webhook,
         )
-    sha256 = str(asked.sha256).lower()
+    sha256 = str(document.sha256).lower()
     return JobRequest(
-        account_id, JobKind.SHA256, sha256, sha256, sha256, declared=declared, webhook=asked.webhook
+        account_id,
+        JobKind.SHA256,
+        sha256,
+        sha256,
+        sha256,
+        declared=declared,
+        webhook=document.webhook,
     )
 
 
-async def _order_of_upload(
+async def _request_from_upload(
     request: Request, context: AppContext, token: Token, job_id: str, webhook: str | None
 ) -> JobRequest:
     upload = await context.uploads.receive(request, job_id)
     try:
-        told = DeclaredListing.model_validate(
+        listing = DeclaredListing.model_validate(
             json.loads(upload.declared) if upload.declared else {}
         )
     except (ValueError, RecursionError) as error:
         context.uploads.discard(str(upload.path))
-        raise GateRefused(422, "not-valid", f"listing: {_told(error)}") from error
-    declared = told.model_dump(exclude_defaults=True)
+        raise GateRefused(422, "not-valid", f"listing: {_error_detail(error)}") from error
+    declared = listing.model_dump(exclude_defaults=True)
     return JobRequest(
         token.account.account_id,
         JobKind.UPLOAD,
@@ -315,7 +326,7 @@ async def _order_of_upload(
     )
 
 
-def _must_be_postable(context: AppContext, url: str) -> None:
+def _require_postable(context: AppContext, url: str) -> None:
     """Refuse at once what the outbox would refuse later; names are resolved again when posting."""
     if context.settings.webhook_secret is None:
         raise GateRefused(
@@ -329,9 +340,10 @@ def _must_be_postable(context: AppContext, url: str) -> None:
         raise GateRefused(422, "webhook-refused", f"webhook: {error}") from error
 
 
-def _told(error: Exception) -> str:
+def _error_detail(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
         )[:500]
     return str(error)[:300]

@@ -106,12 +106,12 @@ class Accounts:
         """Create an account; raises AccountRefused, PasswordRefused."""
         roles = list(roles)
         address = checked_email(email)
-        secret = None if password is None else hashed(password, address, name)
+        password_hash = None if password is None else hashed(password, address, name)
         with self._store.transaction() as db:
             if self.by_email(address):
                 raise AccountRefused("taken")
-            told = _checked_name(name)
-            self._must_be_the_only_one_called(told, roles)
+            full_name = _checked_name(name)
+            self._require_unique_name(full_name, roles)
             account_id = uuid.uuid4().hex
             db.table("invitations").delete_where(
                 "email = ?",
@@ -122,9 +122,9 @@ class Accounts:
                 {
                     "account_id": account_id,
                     "email": address,
-                    "name": told,
+                    "name": full_name,
                     "roles": _joined(roles),
-                    "password": secret,
+                    "password": password_hash,
                     "totp": None,
                     "totp_on": 0,
                     "totp_step": 0,
@@ -193,7 +193,7 @@ class Accounts:
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
         """Replace the roles of an account; raises AccountRefused."""
         roles = list(roles)
-        self._must_be_the_only_one_called(self.get(account_id).name, roles, but=account_id)
+        self._require_unique_name(self.get(account_id).name, roles, but=account_id)
         self._set(account_id, roles=_joined(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
@@ -209,15 +209,15 @@ class Accounts:
         """
         for row in self._store.db.table("accounts").rows_where("openid = ?", [subject]):
             return _account(row)
-        known = self.by_email(verified_email) if verified_email else None
-        if known is None:
+        account = self.by_email(verified_email) if verified_email else None
+        if account is None:
             return None
         with self._store.transaction() as db:
             bound = db.conn.execute(
                 "update accounts set openid = ? where account_id = ? and openid is null",
-                [subject, known.account_id],
+                [subject, account.account_id],
             ).rowcount
-        return known if bound else None
+        return account if bound else None
 
     def set_disabled(self, account_id: str, disabled: bool) -> None:
         self._set(account_id, disabled=int(disabled))
@@ -337,11 +337,11 @@ class Accounts:
         )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
-    def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
+    def _require_unique_name(self, name: str, roles: Iterable[Role], but: str = "") -> None:
         """Raise AccountRefused if two members of staff would share a name, which signs decisions."""
         if STAFF & set(roles) and any(
-            one.is_staff and one.account_id != but and same_person(one.name, name)
-            for one in self.all()
+            account.is_staff and account.account_id != but and same_person(account.name, name)
+            for account in self.all()
         ):
             raise AccountRefused("name-taken")
 
@@ -362,17 +362,17 @@ def checked_email(email: str) -> str:
 
 
 def _checked_name(name: str) -> str:
-    told = " ".join(name.split())
-    if not told or len(told) > 120 or not told.isprintable():
+    plain = " ".join(name.split())
+    if not plain or len(plain) > 120 or not plain.isprintable():
         raise AccountRefused("no-name")
-    return told
+    return plain
 
 
 def _joined(roles: Iterable[Role]) -> str:
-    told = sorted({str(Role(role)) for role in roles})
-    if not told:
+    names = sorted({str(Role(role)) for role in roles})
+    if not names:
         raise AccountRefused("no-role")
-    return " ".join(told)
+    return " ".join(names)
 
 
 def _invitation(row: Mapping[str, Any]) -> Invitation:

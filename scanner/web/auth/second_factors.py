@@ -80,18 +80,18 @@ class SecondFactors:
         Each code counts once (RFC 6238, 5.2). Wrong codes lock the account as wrong passwords do.
         """
         row = self._row(account_id)
-        told = _with_hyphens(code)
-        step = step_of(self._secret(row), told, self._clock()) if row["totp"] else None
+        typed = _with_hyphens(code)
+        step = step_of(self._secret(row), typed, self._clock()) if row["totp"] else None
         fresh = step is not None and step > row["totp_step"]
-        recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, told)
+        recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, typed)
         if not self._lockout.counted(row, device, right=fresh or recovers, last=False):
             return False
-        first = (
-            self._use_up(account_id, told) if recovers else self._use_step(account_id, step or 0)
+        unused = (
+            self._use_up(account_id, typed) if recovers else self._use_step(account_id, step or 0)
         )
-        if first:
+        if unused:
             self._lockout.passed(account_id, device)
-        return first
+        return unused
 
     def remove(self, account_id: str) -> None:
         with self._store.transaction() as db:

@@ -189,11 +189,11 @@ class Sessions:
     def is_token_valid(self, token: Token) -> bool:
         """Whether a token that was read earlier is still valid."""
         rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
-        known = [self._token(row) for row in rows]
+        tokens = [self._token(row) for row in rows]
         return (
-            bool(known)
-            and not known[0].account.disabled
-            and known[0].expires_on >= self._clock().date()
+            bool(tokens)
+            and not tokens[0].account.disabled
+            and tokens[0].expires_on >= self._clock().date()
         )
 
     def tokens_of(self, account_id: str) -> list[Token]:

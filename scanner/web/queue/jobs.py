@@ -19,7 +19,7 @@ from typing import Any
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.store import WebStore
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 
 
 class JobState(StrEnum):
@@ -102,9 +102,9 @@ class JobRequest:
     def digest(self) -> str:
         """SHA-256 of what is requested: reusing an idempotency key for another digest is an error."""
         source = self.sha256 if self.kind in SENT else self.source
-        told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
+        parts = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
         return hashlib.sha256(
-            json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
+            json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()
         ).hexdigest()
 
 
@@ -112,9 +112,9 @@ class Jobs:
     """The queue; web processes add jobs, the worker takes them."""
 
     def __init__(
-        self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000
+        self, store: WebStore, clock: Callable[[], datetime], max_waiting: int = 10_000
     ) -> None:
-        self._store, self._clock, self._most_waiting = store, clock, most_waiting
+        self._store, self._clock, self._max_waiting = store, clock, max_waiting
 
     def submit(
         self,
@@ -145,13 +145,13 @@ class Jobs:
                             "this Idempotency-Key was used for another request",
                         )
                     return self.get(row["job_id"]), False
-            if known is None and self.count(JobState.QUEUED) >= self._most_waiting:
+            if known is None and self.count(JobState.QUEUED) >= self._max_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
-            made, now = job_id or new_job_id(), self._clock().isoformat()
+            new_id, now = job_id or new_job_id(), self._clock().isoformat()
             state = JobState.QUEUED if known is None else JobState.FINISHED
             db.table("jobs").insert(
                 {
-                    "job_id": made,
+                    "job_id": new_id,
                     "account_id": request.account_id,
                     "kind": str(request.kind),
                     "source": request.source,
@@ -166,7 +166,7 @@ class Jobs:
                     "done": len(known or ()),
                     "total": None,
                     "doing": "",
-                    "result": _kept(known or []),
+                    "result": _stored_rows(known or []),
                     "problem": None,
                     "created_at": now,
                     "started_at": None,
@@ -179,11 +179,11 @@ class Jobs:
                         "account_id": request.account_id,
                         "key": key,
                         "request_sha256": request.digest,
-                        "job_id": made,
+                        "job_id": new_id,
                         "created_at": self._clock().isoformat(),
                     }
                 )
-        return self.get(made), True
+        return self.get(new_id), True
 
     def get(self, job_id: str) -> Job:
         """The job of an id; raises NotThere."""
@@ -288,8 +288,8 @@ class Jobs:
                 "state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1
             ):
                 now = self._clock().isoformat()
-                if row["attempts"] >= MOST_ATTEMPTS:
-                    problem = f"the worker died {MOST_ATTEMPTS} times over it"
+                if row["attempts"] >= MAX_ATTEMPTS:
+                    problem = f"the worker died {MAX_ATTEMPTS} times over it"
                     changes = {
                         "state": str(JobState.FAILED),
                         "problem": problem,
@@ -333,7 +333,7 @@ class Jobs:
                 "where job_id = ? and state = ?",
                 [
                     str(state),
-                    _kept(rows),
+                    _stored_rows(rows),
                     scan_id,
                     problem,
                     self._clock().isoformat(),
@@ -354,7 +354,7 @@ class Jobs:
             db.table("idempotency").delete_where("created_at < ?", [day])
 
 
-def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
+def _stored_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as they are stored: without names, which must disappear when the person withdraws."""
     return json.dumps(
         [

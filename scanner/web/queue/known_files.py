@@ -32,7 +32,7 @@ _PRIVATE = (
     "folder",
     "url",
 )  # hubs whose listings are not public: the operator's folders, and addresses in requests
-_SETTLED = (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+_NOT_ACTED_ON = (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
 def is_listed(crawl_path: Path, sha256: str) -> bool:
@@ -76,34 +76,35 @@ class KnownFiles:
         if job_request.sha256 is None:
             return None
         by_hash = job_request.kind != JobKind.UPLOAD
-        sent = (
+        upload = (
             self._jobs.sent_by(job_request.account_id, job_request.sha256)
             if by_hash
             else job_request
         )
-        listed = by_hash and is_listed(self._settings.crawl_path, job_request.sha256)
-        if sent is None and not listed:
+        is_public = by_hash and is_listed(self._settings.crawl_path, job_request.sha256)
+        if upload is None and not is_public:
             return None
         judged = self._judged(job_request.sha256)
         if (
-            found := self._found(
+            found := self._finding(
                 judged, job_request.account_id, "" if by_hash else job_request.name
             )
         ) is not None:
             return None if job_request.declared else found
-        if sent is None or listed or (by_hash and job_request.declared):
+        if upload is None or is_public or (by_hash and job_request.declared):
             return None  # only the worker reads what a hub says now
-        said = _said(listing_to_dict(listing_of(sent, "", self._settings.web.hub_name)), 0)
-        same = next(
-            (one.rows for one in judged if _said(one.listing, one.file_number) == said), None
+        asked = _asked_of(listing_to_dict(listing_of(upload, "", self._settings.web.hub_name)), 0)
+        known_rows = next(
+            (item.rows for item in judged if _asked_of(item.listing, item.file_number) == asked),
+            None,
         )
         if (
-            same is None
-            or not self._is_answer(same)
-            or (job_request.declared and shows_somebody(same))
+            known_rows is None
+            or not self._is_answer(known_rows)
+            or (job_request.declared and shows_somebody(known_rows))
         ):
             return None
-        return same
+        return known_rows
 
     def rows_of(self, sha256: str, account_id: str) -> list[dict[str, Any]] | None:
         """The newest rows about these bytes, whatever was asked; each row says what that was.
@@ -111,14 +112,16 @@ class KnownFiles:
         Of other accounts' uploads only a finding is returned, to accounts that may ask about the
         bytes.
         """
-        sent = self._jobs.sent_by(account_id, sha256)
-        if sent is None and not is_listed(self._settings.crawl_path, sha256):
+        upload = self._jobs.sent_by(account_id, sha256)
+        if upload is None and not is_listed(self._settings.crawl_path, sha256):
             return None
         judged = self._judged(sha256)
-        if (found := self._found(judged, account_id)) is not None:
+        if (found := self._finding(judged, account_id)) is not None:
             return found
-        own = next((one.rows for one in judged if self._is_theirs(one, account_id)), None)
-        return own if own is not None and self._is_answer(own) else None
+        own_rows = next(
+            (item.rows for item in judged if self._is_requested_by(item, account_id)), None
+        )
+        return own_rows if own_rows is not None and self._is_answer(own_rows) else None
 
     def _judged(self, sha256: str) -> list[JudgedItem]:
         """All verdicts on these bytes for the present gallery and settings, newest first.
@@ -136,7 +139,7 @@ class KnownFiles:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
             return self._scan_store.judged(sha256, fingerprint)
 
-    def _found(
+    def _finding(
         self, judged: Sequence[JudgedItem], account_id: str, name: str = ""
     ) -> list[dict[str, Any]] | None:
         """The newest rows with a finding whose case is open or confirmed; None if there are none.
@@ -145,17 +148,21 @@ class KnownFiles:
             name: the name that the requester gives the file. The name and listing of another sender
                 are not revealed.
         """
-        for one in judged:
-            cases = self._cases(one.rows)
-            open_ids = {case_id for case_id, case in cases.items() if case.status not in _SETTLED}
-            finds = any(row.get("case_id") in open_ids for row in one.rows if shows_somebody([row]))
-            if finds and self._is_answer(one.rows):
-                theirs = self._is_theirs(one, account_id)
-                rows = one.rows if theirs else [{**row, "asked": None} for row in one.rows]
+        for item in judged:
+            cases = self._cases(item.rows)
+            open_ids = {
+                case_id for case_id, case in cases.items() if case.status not in _NOT_ACTED_ON
+            }
+            has_finding = any(
+                row.get("case_id") in open_ids for row in item.rows if shows_somebody([row])
+            )
+            if has_finding and self._is_answer(item.rows):
+                is_theirs = self._is_requested_by(item, account_id)
+                rows = item.rows if is_theirs else [{**row, "asked": None} for row in item.rows]
                 return (
                     rows
-                    if theirs and not name
-                    else _renamed(one, rows, name or str(one.rows[0]["sha256"]))
+                    if is_theirs and not name
+                    else _renamed(item, rows, name or str(item.rows[0]["sha256"]))
                 )
         return None
 
@@ -167,24 +174,22 @@ class KnownFiles:
         """
         if not rows or any(row["outcome"] == Outcome.FAILED or row["authorised"] for row in rows):
             return False
-        if any(
-            row["reason"] == NEEDS_A_LOOK and self._was_looked_at(row["sha256"]) for row in rows
-        ):
+        if any(row["reason"] == NEEDS_A_LOOK and self._was_examined(row["sha256"]) for row in rows):
             return False  # it may be sampled now
         return all(one.status != CaseStatus.AUTHORISED for one in self._cases(rows).values())
 
-    def _was_looked_at(self, sha256: str) -> bool:
+    def _was_examined(self, sha256: str) -> bool:
         with self._lock:
             return self._scan_store is not None and self._scan_store.held_looks_at(sha256)
 
     def _cases(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Standing]:
         return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})
 
-    def _is_theirs(self, one: JudgedItem, account_id: str) -> bool:
+    def _is_requested_by(self, judged: JudgedItem, account_id: str) -> bool:
         """Whether the account requested the scan, or the listing is public."""
-        if not one.listing.get("declared") and one.listing["hub"] not in _PRIVATE:
+        if not judged.listing.get("declared") and judged.listing["hub"] not in _PRIVATE:
             return True
-        job = self._jobs.find(one.target.removeprefix(JOB_TARGET))
+        job = self._jobs.find(judged.target.removeprefix(JOB_TARGET))
         return job is not None and job.account_id == account_id
 
 
@@ -193,13 +198,13 @@ def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
 
 
-def _renamed(one: JudgedItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _renamed(judged: JudgedItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Rows with another name for the file; members of an archive keep theirs behind it."""
-    before = one.listing["files"][one.file_number]["name"]
-    return [{**row, "file": name + row["file"].removeprefix(before)} for row in rows]
+    old_name = judged.listing["files"][judged.file_number]["name"]
+    return [{**row, "file": name + row["file"].removeprefix(old_name)} for row in rows]
 
 
-def _said(listing: Mapping[str, Any], file_number: int) -> list[Any]:
+def _asked_of(listing: Mapping[str, Any], file_number: int) -> list[Any]:
     """Everything in a listing that changes what is asked of the file, or forbids sampling."""
     words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
     file = listing["files"][file_number]["name"]

@@ -51,16 +51,16 @@ class Outbox:
         if self._settings.web.smtp_url is not None:
             self._add("mail", address, subject, text, digest=digest)
 
-    def once(self, what: str, work: Callable[[], None]) -> bool:
+    def once(self, name: str, action: Callable[[], None]) -> bool:
         """Run an action unless one with this name ran before; True if it ran now."""
         with self._store.transaction() as db:
-            new = db.conn.execute(
+            is_new = db.conn.execute(
                 "insert or ignore into told (what, at) values (?, ?)",
-                [what, self._clock().isoformat()],
+                [name, self._clock().isoformat()],
             ).rowcount
-            if new:
-                work()
-        return bool(new)
+            if is_new:
+                action()
+        return bool(is_new)
 
     def send_due(self) -> int:
         """Try every message that is due; how many were delivered."""
@@ -190,10 +190,10 @@ class Outbox:
         )
         message["Auto-Submitted"] = "auto-generated"
         message.set_content("\n\n---\n\n".join(row["body"] for row in group))
-        place = urlsplit(secret.get_secret_value())
+        server_url = urlsplit(secret.get_secret_value())
         context = ssl.create_default_context()
-        host, port = place.hostname or "localhost", place.port
-        if place.scheme == "smtps":
+        host, port = server_url.hostname or "localhost", server_url.port
+        if server_url.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
                 host, port or 465, timeout=_TIMEOUT_S, context=context
             )
@@ -201,11 +201,11 @@ class Outbox:
             server = smtplib.SMTP(host, port or 587, timeout=_TIMEOUT_S)
         with server:
             server.ehlo()
-            if place.scheme == "smtp" and server.has_extn("starttls"):
+            if server_url.scheme == "smtp" and server.has_extn("starttls"):
                 server.starttls(context=context)
                 server.ehlo()
-            if place.username:
-                server.login(unquote(place.username), unquote(place.password or ""))
+            if server_url.username:
+                server.login(unquote(server_url.username), unquote(server_url.password or ""))
             server.send_message(message, to_addrs=[group[0]["address"]])
 
 

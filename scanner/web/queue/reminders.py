@@ -77,14 +77,14 @@ class Reminders:
                 "A likeness you registered may have been found: in a public model, or in images "
                 "of an account. Sign in to see it: %(url)s"
             )
-            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(
-                f"case {case.case_id}", account, t("Your face may have been found"), text, place
+            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._notify(
+                f"case {case.case_id}", account, t("Your face may have been found"), text, path
             )
         for account in self._staff(Permission.CASES_DECIDE):
             t = translations(account.language).gettext
             text = t("A new case waits for a reviewer's decision: %(url)s")
-            count += self._tell(
+            count += self._notify(
                 f"review {case.case_id}",
                 account,
                 t("A case waits for review"),
@@ -92,19 +92,19 @@ class Reminders:
                 f"/cases/{case.case_id}",
             )
         if self._webhook is not None:
-            place = f"{self._url}/cases/{case.case_id}"
-            told = {
+            path = f"{self._url}/cases/{case.case_id}"
+            document = {
                 "event": "case.opened",
                 "case": {
                     "case_id": case.case_id,
                     "outcome": case.outcome,
                     "opened_at": case.opened_at,
-                    "url": place,
+                    "url": path,
                 },
             }
             webhook = self._webhook
             count += self._outbox.once(
-                f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told)
+                f"webhook {case.case_id}", lambda: self._outbox.post(webhook, document)
             )
         return count
 
@@ -115,9 +115,9 @@ class Reminders:
             text = t(
                 "A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s"
             )
-            what = f"decided {case.case_id} {review.number}"
-            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(what, account, t("A case of yours was decided"), text, place)
+            name = f"decided {case.case_id} {review.number}"
+            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._notify(name, account, t("A case of yours was decided"), text, path)
         return count
 
     def _registration(self, identity: Identity, fresh: str) -> int:
@@ -126,9 +126,9 @@ class Reminders:
             for account in self._staff(Permission.REGISTRATIONS):
                 t = translations(account.language).gettext
                 text = t("Somebody registered a likeness and waits for your check: %(url)s")
-                place = f"/registrations/{identity.identity_id}"
-                count += self._tell(
-                    f"waits {identity.identity_id}", account, t("A registration waits"), text, place
+                path = f"/registrations/{identity.identity_id}"
+                count += self._notify(
+                    f"waits {identity.identity_id}", account, t("A registration waits"), text, path
                 )
         elif identity.status == Status.ACTIVE and self._approved_since(identity, fresh):
             for account in self._accounts.acting_for(identity.identity_id):
@@ -137,13 +137,13 @@ class Reminders:
                     "Your registration was checked and approved. What is searched and found is "
                     "here: %(url)s"
                 )
-                place = f"/likeness/{identity.identity_id}"
-                count += self._tell(
+                path = f"/likeness/{identity.identity_id}"
+                count += self._notify(
                     f"approved {identity.identity_id}",
                     account,
                     t("The search has begun"),
                     text,
-                    place,
+                    path,
                 )
         return count
 
@@ -171,10 +171,10 @@ class Reminders:
                 "A consent you gave ends on %(day)s. What is stored is erased after that day. "
                 "Renew or withdraw it here: %(url)s"
             )
-            what = f"consent {identity.identity_id} {last} {min(due)}"
-            place = f"/likeness/{identity.identity_id}"
-            count += self._tell(
-                what, account, t("Your consent is about to end"), text, place, day=str(last)
+            name = f"consent {identity.identity_id} {last} {min(due)}"
+            path = f"/likeness/{identity.identity_id}"
+            count += self._notify(
+                name, account, t("Your consent is about to end"), text, path, day=str(last)
             )
         return count
 
@@ -195,25 +195,25 @@ class Reminders:
                 "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: "
                 "%(url)s"
             )
-            what = (
+            name = (
                 f"notice {notice.notice_id} {notice.due.isoformat()} "
                 f"{'overdue' if overdue else 'soon'}"
             )
-            told = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
-            count += self._tell(what, account, subject, text, "/notices", **told)
+            facts = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
+            count += self._notify(name, account, subject, text, "/notices", **facts)
         return count
 
     def _staff(self, permission: Permission) -> Iterable[Account]:
         return [one for one in self._accounts.all() if one.may(permission) and not one.disabled]
 
-    def _tell(
-        self, what: str, account: Account, subject: str, text: str, place: str, **facts: str
+    def _notify(
+        self, name: str, account: Account, subject: str, text: str, path: str, **facts: str
     ) -> int:
         if account.notify == "never":
             return 0
-        filled = text % {**facts, "url": self._url + place}
+        filled = text % {**facts, "url": self._url + path}
         digest = account.notify == "daily"
         return self._outbox.once(
-            f"{what} {account.account_id}",
+            f"{name} {account.account_id}",
             lambda: self._outbox.mail(account.email, subject, filled, digest=digest),
         )

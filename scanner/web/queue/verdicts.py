@@ -19,7 +19,13 @@ from scanner.web.queue.jobs import Job, JobKind, JobState
 SNAPSHOT_FACT = "watched"
 
 # The first of these among all files and persons is the outcome of a scan.
-_WORST = (Outcome.MATCH, Outcome.POSSIBLE, Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.CLEAR)
+_WORST_FIRST = (
+    Outcome.MATCH,
+    Outcome.POSSIBLE,
+    Outcome.FAILED,
+    Outcome.INCONCLUSIVE,
+    Outcome.CLEAR,
+)
 _ACTION = {
     Outcome.MATCH: "block",
     Outcome.POSSIBLE: "review",
@@ -176,19 +182,21 @@ class ScanSerializer:
             )
         cases = self.standings.of({row["case_id"] for row in rows if row.get("case_id")})
         findings = [self._finding(row, cases) for row in rows]
-        counted = [_counted(finding) for finding in findings]
-        outcome = next(one for one in _WORST if one in counted)
+        outcomes = [_effective_outcome(finding) for finding in findings]
+        outcome = next(effective for effective in _WORST_FIRST if effective in outcomes)
         scores = [
             finding.score or 0.0
-            for finding, one in zip(findings, counted, strict=True)
-            if one == outcome
+            for finding, effective in zip(findings, outcomes, strict=True)
+            if effective == outcome
         ]
         unsearched = any(row["reason"] == NOBODY_REGISTERED for row in rows)
         versions = [
             row["gallery_version"] for row in rows if row.get("gallery_version") is not None
         ]
         if not self.with_names:
-            findings = _without_what_is_none([_discreet(one) for one in findings])
+            findings = _merge_lines_without_finding(
+                [_without_details(effective) for effective in findings]
+            )
         return VerdictDocument(
             outcome=outcome,
             action="review" if unsearched else _ACTION[outcome],
@@ -233,7 +241,7 @@ class ScanSerializer:
         )
 
 
-def _counted(finding: FindingDocument) -> Outcome:
+def _effective_outcome(finding: FindingDocument) -> Outcome:
     """The outcome that counts: a use that is authorised or rejected needs no action."""
     settled = finding.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
     return Outcome.CLEAR if finding.authorised or settled else Outcome(finding.outcome)
@@ -241,56 +249,67 @@ def _counted(finding: FindingDocument) -> Outcome:
 
 # Reasons of files without a finding. A score, a number of samples or a reason with numbers would
 # reveal how close the file comes to somebody.
-_SAID_OF_NOTHING = {
+_REASON_WITHOUT_FINDING = {
     Outcome.CLEAR: "nobody who is registered was found in it",
     Outcome.INCONCLUSIVE: NEEDS_A_LOOK,  # too few faces, or a held file: callers cannot distinguish the two
 }
 
 
-def _discreet(finding: FindingDocument) -> FindingDocument:
+def _without_details(finding: FindingDocument) -> FindingDocument:
     """A finding for readers who may not know whom a file shows, nor how close it comes to somebody."""
-    counted = _counted(finding)
-    nothing: dict[str, Any] = {"score": None, "threshold": None, "lift": None, "authorised": None}
-    if counted in _SAID_OF_NOTHING:
+    outcome = _effective_outcome(finding)
+    no_numbers: dict[str, Any] = {
+        "score": None,
+        "threshold": None,
+        "lift": None,
+        "authorised": None,
+    }
+    if outcome in _REASON_WITHOUT_FINDING:
         reason = (
-            _SAID_OF_NOTHING[counted] if finding.reason != NOBODY_REGISTERED else NOBODY_REGISTERED
+            _REASON_WITHOUT_FINDING[outcome]
+            if finding.reason != NOBODY_REGISTERED
+            else NOBODY_REGISTERED
         )
-        allowed = finding.authorised or finding.case_status == CaseStatus.AUTHORISED
-        hidden: dict[str, Any] = {"case_id": None, "case_status": None} if allowed else {}
-        if counted == Outcome.INCONCLUSIVE:
+        is_authorised = finding.authorised or finding.case_status == CaseStatus.AUTHORISED
+        hidden: dict[str, Any] = {"case_id": None, "case_status": None} if is_authorised else {}
+        if outcome == Outcome.INCONCLUSIVE:
             hidden["asked"] = None
         return finding.model_copy(
             update={
-                **nothing,
+                **no_numbers,
                 **hidden,
-                "outcome": counted,
+                "outcome": outcome,
                 "samples": None,
                 "reason": reason,
                 "identity_name": None,
             }
         )
     if (
-        counted == Outcome.POSSIBLE and finding.case_id is None
+        outcome == Outcome.POSSIBLE and finding.case_id is None
         # Found by its words alone, and these reveal who is registered.
     ):
-        return finding.model_copy(update={**nothing, "reason": "a person must look at its listing"})
-    return finding.model_copy(update=nothing) if counted == Outcome.FAILED else finding
+        return finding.model_copy(
+            update={**no_numbers, "reason": "a person must look at its listing"}
+        )
+    return finding.model_copy(update=no_numbers) if outcome == Outcome.FAILED else finding
 
 
-def _without_what_is_none(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
+def _merge_lines_without_finding(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
     """One line for each file without a finding, and none beside one: their number would reveal
     something.
     """
-    told = {
-        (one.file, one.sha256) for one in findings if one.outcome != Outcome.CLEAR or one.case_id
+    with_finding = {
+        (finding.file, finding.sha256)
+        for finding in findings
+        if finding.outcome != Outcome.CLEAR or finding.case_id
     }
     kept: dict[Any, FindingDocument] = {}
-    for number, one in enumerate(findings):
-        place = (one.file, one.sha256)
-        if one.outcome != Outcome.CLEAR or one.case_id:
-            kept[number] = one
-        elif place not in told:
-            kept.setdefault(place, one)
+    for number, finding in enumerate(findings):
+        file = (finding.file, finding.sha256)
+        if finding.outcome != Outcome.CLEAR or finding.case_id:
+            kept[number] = finding
+        elif file not in with_finding:
+            kept.setdefault(file, finding)
     return list(kept.values())
 
 

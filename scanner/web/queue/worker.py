@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 _IDLE_S = 0.3
 _PROGRESS_EVERY_S = 0.5
 _TRY_AGAIN_S = 10.0
-_LOOK_AGAIN_S = 60.0
+_SNAPSHOT_RETRY_S = 60.0
 
 
 class _Cancelled(Exception):
@@ -81,7 +81,7 @@ class Worker:
         self.outbox = Outbox(settings, self.store, clock)
         self.delivery = Delivery(settings, self.store, self.outbox, clock)
         self._scan_session: ScanSession | None = None
-        self._look_again_at = float("-inf")
+        self._retry_at = float("-inf")
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -110,7 +110,7 @@ class Worker:
             self.jobs.put_back_what_ran()
             delivery.start()
             while not self._stop.is_set() and alive():
-                self._note_whom_we_look_for()
+                self._store_snapshot()
                 job = self.jobs.claim()
                 if job is None:
                     self._stop.wait(_IDLE_S)
@@ -136,18 +136,18 @@ class Worker:
             self._scan_session = ScanSession(self.settings, self.clock)
         return self._scan_session
 
-    def _note_whom_we_look_for(self) -> None:
+    def _store_snapshot(self) -> None:
         """Store the gallery version and settings in use, so that the gate can answer known files.
 
         This happens from the start on, not only after the first job. If it fails, the log says why,
         the
         gate answers 202, and it is tried again after a minute.
         """
-        if time.monotonic() < self._look_again_at:
+        if time.monotonic() < self._retry_at:
             return
         try:
-            watch = self.scan_session.watch
-            told = f"{watch.gallery_version} {self.scan_session.fingerprint_of(watch)}"
+            snapshot = self.scan_session.watch
+            fact = f"{snapshot.gallery_version} {self.scan_session.fingerprint_of(snapshot)}"
         except (
             CrawlError,
             ScanError,
@@ -156,16 +156,18 @@ class Worker:
             OSError,
             sqlite3.OperationalError,
         ) as error:
-            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+            self._retry_at = time.monotonic() + _SNAPSHOT_RETRY_S
             log.error("nobody can be looked for: %s", sentence_of(error))  # noqa: TRY400  the text says what to do
             self.store.forget_fact(SNAPSHOT_FACT)
             return
-        if self.store.fact(SNAPSHOT_FACT) != told:
-            self.store.set_fact(SNAPSHOT_FACT, told)
+        if self.store.fact(SNAPSHOT_FACT) != fact:
+            self.store.set_fact(SNAPSHOT_FACT, fact)
 
     def _work(self, job: Job) -> None:
         try:
-            rows, scan_id = self._captured(job) if job.kind == JobKind.CAPTURE else self._scan(job)
+            rows, scan_id = (
+                self._search_captures(job) if job.kind == JobKind.CAPTURE else self._scan(job)
+            )
         except _Cancelled:
             log.info("job %s was cancelled", job.job_id)
             return
@@ -176,7 +178,7 @@ class Worker:
             self._stop.wait(_TRY_AGAIN_S)
             return
         except (CrawlError, ScanError, FaceIndexError, ReportError) as error:
-            self.jobs.finish(job.job_id, [], None, str(error), self._tell_webhook)
+            self.jobs.finish(job.job_id, [], None, str(error), self._post_result)
             return
         except (OSError, sqlite3.OperationalError) as error:
             if getattr(error, "errno", None) in (
@@ -190,7 +192,7 @@ class Worker:
                     [],
                     None,
                     (getattr(error, "strerror", None) or "the file cannot be opened")[:300],
-                    self._tell_webhook,
+                    self._post_result,
                 )
                 return
             # A full disk or a locked file says nothing about the job: it is queued again a few
@@ -207,49 +209,58 @@ class Worker:
                 f"a mistake of the program's ({type(error).__name__}); its log has more under job "
                 f"{job.job_id}"
             )
-            self.jobs.finish(job.job_id, [], None, problem, self._tell_webhook)
+            self.jobs.finish(job.job_id, [], None, problem, self._post_result)
             return
         # Before the job ends: later requests must get the same answer.
-        self._note_whom_we_look_for()
-        self.jobs.finish(job.job_id, rows, scan_id, None, self._tell_webhook)
+        self._store_snapshot()
+        self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
 
     def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
-            return _told(run_scan(scan_session, [job.source], progress))
+            return _rows_of_result(run_scan(scan_session, [job.source], progress))
         listings = (with_declared(one, job.declared) for one in self._listings(job))
         target = f"{JOB_TARGET}{job.job_id}"
-        return _told(scan_listings(scan_session, target, listings, progress, brought=True))
+        return _rows_of_result(
+            scan_listings(scan_session, target, listings, progress, brought=True)
+        )
 
-    def _captured(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
+    def _search_captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         """Take in an upload, if there is one, and judge what is new among all captures."""
         scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
-        captures, sent, own = (
+        captures, capture, own_keys = (
             Captures(scan_session.crawl, self.settings.captures_path),
             None,
             set[str](),
         )
         if job.source:
-            sent = taken_in(self.settings, self.clock, Path(job.source), job.name, job.declared)
-            own = {subject_of(page, sent.name)[0] for page in captures.pages(sent.capture_id)}
-        asker = job.declared.get("login")
-        for done, one in enumerate(judge_captures(scan_session, captures, asker=asker), 1):
-            progress.step(done, None, one.name)
-            if not one.known or one.key in own:
-                rows += rows_of(one, scan_session.case_store)
-        if sent and (sent.problem or sent.notes or not rows):
-            reason = (
-                sent.problem
-                or "; ".join(sent.notes)
-                or f"{sent.pages} pages were read; no image of theirs shows a face to search"
+            capture = take_in_upload(
+                self.settings, self.clock, Path(job.source), job.name, job.declared
             )
-            about = {**_NOBODY, "file": sent.name, "sha256": sent.capture_id, "reason": reason}
+            own_keys = {
+                subject_of(page, capture.name)[0] for page in captures.pages(capture.capture_id)
+            }
+        asker = job.declared.get("login")
+        for done, subject in enumerate(judge_captures(scan_session, captures, asker=asker), 1):
+            progress.step(done, None, subject.name)
+            if not subject.known or subject.key in own_keys:
+                rows += rows_of(subject, scan_session.case_store)
+        if capture and (capture.problem or capture.notes or not rows):
+            reason = (
+                capture.problem
+                or "; ".join(capture.notes)
+                or f"{capture.pages} pages were read; no image of theirs shows a face to search"
+            )
+            row = {**_NO_CASE, "file": capture.name, "sha256": capture.capture_id, "reason": reason}
             rows.insert(
                 0,
-                {**about, "outcome": str(Outcome.FAILED if sent.problem else Outcome.INCONCLUSIVE)},
+                {
+                    **row,
+                    "outcome": str(Outcome.FAILED if capture.problem else Outcome.INCONCLUSIVE),
+                },
             )
         return rows, None
 
@@ -274,7 +285,7 @@ class Worker:
             f"nobody lists a file with the SHA-256 {job.source}; send the file or its address"
         )
 
-    def _tell_webhook(self, job: Job) -> None:
+    def _post_result(self, job: Job) -> None:
         if job.webhook is None:
             return
         standings = CaseStandings(self.settings)
@@ -287,7 +298,7 @@ class Worker:
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
 
-_NOBODY: dict[str, Any] = {
+_NO_CASE: dict[str, Any] = {
     "outcome": "failed",
     "case_id": None,
     "score": None,
@@ -298,41 +309,41 @@ _NOBODY: dict[str, Any] = {
 }
 
 
-def _told(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
+def _rows_of_result(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
     rows = list(result.rows)
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
-        rows.append({**_NOBODY, "file": result.scan.target, "sha256": None, "reason": reason})
+        rows.append({**_NO_CASE, "file": result.scan.target, "sha256": None, "reason": reason})
     return rows, result.scan.scan_id
 
 
-def taken_in(
-    settings: Settings, clock: Clock, sent: Path, name: str, told: Mapping[str, Any]
+def take_in_upload(
+    settings: Settings, clock: Clock, upload: Path, name: str, declared: Mapping[str, Any]
 ) -> CaptureRow:
     """Take in an uploaded file under its own name, on which its format may depend."""
-    taking = Intake(settings, clock)
+    intake = Intake(settings, clock)
     try:
-        with tempfile.TemporaryDirectory(dir=sent.parent) as folder:
-            place = Path(folder) / name
-            place.hardlink_to(sent)
-            by, login = told.get("by", settings.operator), told.get("login")
-            return taking.take_one(place, by, told.get("made_with"), login=login).capture
+        with tempfile.TemporaryDirectory(dir=upload.parent) as folder:
+            path = Path(folder) / name
+            path.hardlink_to(upload)
+            by, login = declared.get("by", settings.operator), declared.get("login")
+            return intake.take_one(path, by, declared.get("made_with"), login=login).capture
     finally:
-        taking.close()
+        intake.close()
 
 
-def rows_of(one: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
+def rows_of(subject: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
     """A judged account or capture as rows of a scan: one per case, or one without a case."""
     shared = {
-        **_NOBODY,
-        "file": one.name,
+        **_NO_CASE,
+        "file": subject.name,
         "sha256": None,
-        "outcome": one.outcome,
-        "samples": one.images,
-        "reason": one.reason,
-        "authorised": "; ".join(one.authorised) or None,
+        "outcome": subject.outcome,
+        "samples": subject.images,
+        "reason": subject.reason,
+        "authorised": "; ".join(subject.authorised) or None,
     }
-    cases = [case_store.case(case_id) for case_id in one.cases]
+    cases = [case_store.case(case_id) for case_id in subject.cases]
     return [
         {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}
         for case in cases
