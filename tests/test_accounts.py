@@ -197,7 +197,7 @@ class TestInvitations:
         self, accounts: Accounts, sessions: Sessions, ann: Account
     ) -> None:
         before = sessions.begin(ann, second_factor=True)
-        token = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
+        token = tokens.issue(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
         accounts.accept(accounts.invite(ann.email, ann.roles, "Ann"), "", "another long passphrase")
         assert sessions.session(before) is None
         assert sessions.token(token) is None
@@ -246,7 +246,7 @@ class TestTokens:
     def test_one_has_its_scopes_until_its_last_day(
         self, sessions: Sessions, ann: Account, clock: Clock
     ) -> None:
-        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
+        secret = tokens.issue(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
         token = sessions.token(secret)
         assert token is not None
         assert token.scopes == (Scope.SCANS_READ,)
@@ -257,8 +257,8 @@ class TestTokens:
         self, accounts: Accounts, sessions: Sessions, ann: Account
     ) -> None:
         with pytest.raises(AccountRefused):
-            sessions.issue_token(accounts.create("r@x.example", "R", [Role.REVIEWER], None), "x", [Scope.SCANS_WRITE], date(2026, 12, 1))  # fmt: skip
-        secret = sessions.issue_token(
+            tokens.issue(accounts.create("r@x.example", "R", [Role.REVIEWER], None), "x", [Scope.SCANS_WRITE], date(2026, 12, 1))  # fmt: skip
+        secret = tokens.issue(
             ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1)
         )
         accounts.set_roles(ann.account_id, [Role.AUDITOR])
@@ -269,10 +269,10 @@ class TestTokens:
     def test_it_can_be_revoked_by_its_account_only(
         self, accounts: Accounts, sessions: Sessions, ann: Account
     ) -> None:
-        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
-        [token] = sessions.tokens_of(ann.account_id)
+        secret = tokens.issue(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
+        [token] = tokens.of_account(ann.account_id)
         bob = accounts.create("bob@x.example", "Bob", [Role.OPERATOR], None)
         with pytest.raises(NotThere):
-            sessions.revoke_token(bob.account_id, token.token_id)
-        sessions.revoke_token(ann.account_id, token.token_id)
+            tokens.revoke(bob.account_id, token.token_id)
+        tokens.revoke(ann.account_id, token.token_id)
         assert sessions.token(secret) is None

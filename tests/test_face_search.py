@@ -30,7 +30,7 @@ from scanner.miniature.portraits import draw_photo
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
-from scanner.web.queue.worker import rows_of
+from scanner.web.queue.capture_jobs import rows_of
 from tests.conftest import PHOTO, Silent, prototypes_of
 from tests.registering import release_all
 from tests.test_cli import run

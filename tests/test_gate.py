@@ -58,7 +58,7 @@ def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> di
     account = app_context.accounts.by_email(email) or app_context.accounts.create(
         email, email, [Role.OPERATOR], None
     )
-    secret = app_context.sessions.issue_token(account, "test", scopes, FAR)
+    secret = app_context.tokens.issue(account, "test", scopes, FAR)
     app_context.close()
     return {"Authorization": f"Bearer {secret}"}
 

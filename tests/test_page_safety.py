@@ -399,7 +399,7 @@ class TestAdministrators:
 
     def test_open_invitations_are_listed_and_taken_back(self, site: Site) -> None:
         admin = site.browser("ada", Role.ADMIN)
-        link = site.app_context.accounts.invite("Rita@example.org", [Role.REVIEWER], "ada")
+        link = site.app_context.invitations.create("Rita@example.org", [Role.REVIEWER], "ada")
         page = admin.get("/accounts").text
         assert "rita@example.org" in page
         assert link not in page
@@ -411,7 +411,7 @@ class TestAdministrators:
 
     def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
         rita = site.account("rita", Role.REVIEWER)
-        token = site.app_context.sessions.issue_token(
+        token = site.app_context.tokens.issue(
             rita, "x", [Scope.CASES_READ], site.app_context.clock().date()
         )
         browser, admin = site.browser("rita"), site.browser("ada", Role.ADMIN)
@@ -419,8 +419,8 @@ class TestAdministrators:
             form = {"csrf": admin.csrf, "change": change}  # type: ignore[attr-defined]
             assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
         assert browser.get("/cases").status_code == 303
-        assert site.app_context.sessions.token(token) is None
-        link = site.app_context.accounts.invite(rita.email, rita.roles, "the person")
+        assert site.app_context.tokens.find(token) is None
+        link = site.app_context.invitations.create(rita.email, rita.roles, "the person")
         new = {"password": "another set of words", "again": "another set of words"}
         assert site.stranger.post(f"/invitation/{link}", data=new, headers=OWN).status_code == 303
         vault = open_vault(site.settings)
@@ -449,7 +449,7 @@ class TestLeaving:
     def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
         account = site.account("olga", Role.OPERATOR)
         sessions = site.app_context.sessions
-        secret = sessions.issue_token(
+        secret = tokens.issue(
             account, "x", [Scope.SCANS_READ], site.app_context.clock().date()
         )
         job, _ = site.app_context.jobs.submit(
@@ -457,8 +457,8 @@ class TestLeaving:
         )
         revoke = threading.Timer(
             1.0,
-            lambda: sessions.revoke_token(
-                account.account_id, sessions.tokens_of(account.account_id)[0].token_id
+            lambda: tokens.revoke(
+                account.account_id, tokens.of_account(account.account_id)[0].token_id
             ),
         )
         revoke.start()

@@ -152,7 +152,7 @@ class TestSigningIn:
         self, browser: Browser, served: Served
     ) -> None:
         app_context = AppContext(Settings(home=served.home))
-        secret = app_context.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
+        secret = app_context.invitations.create("ada@example.org", [Role.ADMIN], "the command line")
         app_context.close()
         context = browser.new_context(locale="en")
         page = context.new_page()

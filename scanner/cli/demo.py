@@ -83,7 +83,7 @@ def _serve(settings: Settings, port: int) -> NoReturn:
 
     url = f"http://127.0.0.1:{port}"
     app_context = AppContext(settings)
-    secret = app_context.accounts.invite(
+    secret = app_context.invitations.create(
         "demo@example.org", [Role.LEGAL, Role.OPERATOR, Role.ADMIN], settings.operator
     )
     app_context.close()

@@ -154,7 +154,7 @@ def invite(
         vault = open_vault(app_context.settings)
         identity_id = vault.find(identity).identity_id
         vault.close()
-    secret = app_context.accounts.invite(email, roles, app_context.settings.operator, identity_id)
+    secret = app_context.invitations.create(email, roles, app_context.settings.operator, identity_id)
     link = f"{app_context.settings.web.url}/invitation/{secret}"
     app_context.close()
     if as_json:
@@ -180,7 +180,7 @@ def listed(context: typer.Context, as_json: JsonFlag = False) -> None:
                     "token_id": token.token_id, "name": token.name, "scopes": list(token.scopes),
                     "expires_on": token.expires_on, "used_at": token.used_at,
                 }
-                for token in app_context.sessions.tokens_of(one.account_id)
+                for token in app_context.tokens.of_account(one.account_id)
             ],
         }
         for one in app_context.accounts.all()
@@ -228,7 +228,7 @@ def token(
     last_day = (
         day_of(expires, "--expires") if expires else app_context.clock().date() + timedelta(days=90)
     )
-    secret = app_context.sessions.issue_token(
+    secret = app_context.tokens.issue(
         account, name, [Scope(one) for one in scope], last_day
     )
     app_context.close()
@@ -247,7 +247,7 @@ def revoke(
 ) -> None:
     """End a token now."""
     app_context = _app_context(context)
-    app_context.sessions.revoke_token(_account(app_context, email).account_id, token_id)
+    app_context.tokens.revoke(_account(app_context, email).account_id, token_id)
     app_context.close()
     typer.echo(f"Token {token_id} has ended.")
 

@@ -54,7 +54,24 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
+_ROUTES = (
+    gate,
+    cases,
+    operations,
+    signing_in,
+    openid,
+    own_account,
+    enrolling,
+    likeness,
+    own_cases,
+    review,
+    captures,
+    held_files,
+    notices,
+    scans,
+    registrations,
+    administration,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,25 +97,8 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         separate_input_output_schemas=False,
     )
-    app.include_router(gate.router)
-    app.include_router(cases.router)
-    app.include_router(operations.router)
-    for pages in (
-        signing_in,
-        openid,
-        own_account,
-        enrolling,
-        likeness,
-        own_cases,
-        review,
-        captures,
-        held_files,
-        notices,
-        scans,
-        registrations,
-        administration,
-    ):
-        app.include_router(pages.router)
+    for module in _ROUTES:
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
     app.add_exception_handler(WebError, _web_error)
     for expected in (FaceIndexError, ReportError, ScanError):
@@ -131,9 +131,8 @@ def _openapi_schema(app: FastAPI) -> dict[str, Any]:
         for path in app.openapi_schema["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    schema = (
-                        response.get("content", {}).get("application/json", {}).get("schema", {})
-                    )
+                    content = response.get("content", {})
+                    schema = content.get("application/json", {}).get("schema", {})
                     if str(status) >= "400" and schema.get("$ref", "").endswith("/Problem"):
                         response["content"] = {"application/problem+json": {"schema": schema}}
     return app.openapi_schema
@@ -145,10 +144,8 @@ def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
     ) -> Response:
         response = await call_next(request)
         if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
-            response.headers["Cache-Control"] = (
-                # The address of a static file contains its hash.
-                "public, max-age=31536000, immutable"
-            )
+            # The address of a static file contains its hash.
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         _add_headers(response, settings)
         return response
 
@@ -181,10 +178,9 @@ async def _web_error(request: Request, error: Exception) -> Response:
 
 def _expects_json(request: Request) -> bool:
     """Whether a request expects JSON: the API, monitoring, and the scripts of our own pages."""
-    programs = ("/api/", "/healthz", "/readyz", "/metrics")
-    return request.url.path.startswith(programs) or "application/json" in request.headers.get(
-        "accept", ""
-    )
+    if request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
+        return True
+    return "application/json" in request.headers.get("accept", "")
 
 
 def _error_page(request: Request, error: Exception, status: int) -> Response:
@@ -209,11 +205,8 @@ async def _program_error(request: Request, error: Exception) -> Response:
         )
     else:
         response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
-    _add_headers(
-        response,
-        app_context_of(request).settings,
-        # Starlette answers this error outside of the middleware that adds the headers.
-    )
+    # Starlette answers this error outside of the middleware that adds the headers.
+    _add_headers(response, app_context_of(request).settings)
     return response
 
 

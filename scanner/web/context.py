@@ -1,4 +1,4 @@
-"""What every request works with: the stores and services of the web app, opened once per process."""
+"""The stores and services that requests work with, opened once per process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 from scanner.factories import Clock, utc_now
 from scanner.settings import Settings
 from scanner.web.auth.accounts import Accounts
+from scanner.web.auth.invitations import Invitations
 from scanner.web.auth.second_factors import SecondFactors
 from scanner.web.auth.sessions import Sessions
+from scanner.web.auth.tokens import Tokens
 from scanner.web.drafts import Drafts
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
@@ -34,10 +36,12 @@ class AppContext:
         self.settings, self.clock = settings, clock
         self.store = WebStore(settings.web_path)
         self.accounts = Accounts(self.store, clock)
+        self.invitations = Invitations(self.store, self.accounts, clock)
         self.second_factors = SecondFactors(
             self.store, web_key(settings.web_key_path), clock, self.accounts.lockout
         )
         self.sessions = Sessions(self.store, self.accounts, clock)
+        self.tokens = Tokens(self.store, self.accounts, clock)
         self.jobs = Jobs(self.store, clock, settings.web.most_waiting_jobs)
         self.standings = CaseStandings(settings)
         self.known_files = KnownFiles(settings, self.store, self.standings, self.jobs)

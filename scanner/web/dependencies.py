@@ -10,7 +10,8 @@ from fastapi.security import HTTPBearer
 
 from scanner.web.auth.access import Permission, Scope
 from scanner.web.auth.authentication import missing_step, session_cookie
-from scanner.web.auth.sessions import Session, Token
+from scanner.web.auth.sessions import Session
+from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.errors import Forbidden, SignedOut, StepMissing
 
@@ -88,7 +89,7 @@ def _scope_check(scope: Scope) -> Callable[..., Token]:
 
     def check(request: Request, credentials: Any = Depends(BEARER)) -> Token:  # noqa: B008  FastAPI's way
         context = app_context_of(request)
-        token = context.sessions.token(credentials.credentials) if credentials else None
+        token = context.tokens.find(credentials.credentials) if credentials else None
         if token is None:
             context.rate_limiter.check(
                 WRONG_TOKENS_PER_MINUTE, "wrong", request.client.host if request.client else ""

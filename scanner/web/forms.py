@@ -12,6 +12,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated
 from urllib.parse import parse_qs
 
@@ -22,6 +23,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from scanner.web.auth.sessions import Session
 from scanner.web.dependencies import SignedIn, app_context_of
 from scanner.web.errors import FormExpired, FormRefused
+from scanner.web.queue.uploads import safe_name
 
 MAX_TEXT_BYTES = 128_000
 MAX_FORM_BYTES = 200_000_000
@@ -56,6 +58,13 @@ class Form:
         """A field exactly as it was typed."""
         return self.fields.get(name, [""])[-1]
 
+    def day(self, name: str) -> date:
+        """A field as a date; raises FormRefused."""
+        try:
+            return date.fromisoformat(self.text(name, 10))
+        except ValueError as error:
+            raise FormRefused("no-date", name) from error
+
     def all(self, name: str) -> list[str]:
         return list(self.fields.get(name, []))
 
@@ -64,7 +73,7 @@ class Form:
 
     def sent(self, name: str) -> list[SentFile]:
         """The files of a field; an empty choice gives none."""
-        return [one for one in self.files.get(name, []) if one.data or one.name]
+        return [file for file in self.files.get(name, []) if file.data or file.name]
 
 
 class _InMemory(MultiPartParser):
@@ -74,7 +83,7 @@ class _InMemory(MultiPartParser):
     """
 
     spool_max_size = MAX_FORM_BYTES
-    may_come: Callable[[str], bool]
+    accepts_files: Callable[[str], bool]
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
@@ -162,7 +171,7 @@ async def _read_urlencoded(request: Request) -> Form:
         raise FormRefused("unreadable", "form") from error
 
 
-async def _read_multipart(request: Request, may_come: Callable[[str], bool]) -> Form:
+async def _read_multipart(request: Request, accepts_files: Callable[[str], bool]) -> Form:
     parser = _InMemory(
         request.headers,
         _limited(request, MAX_FORM_BYTES),
@@ -170,27 +179,25 @@ async def _read_multipart(request: Request, may_come: Callable[[str], bool]) -> 
         max_fields=200,
         max_part_size=MAX_TEXT_BYTES,
     )
-    parser.accepts_files = may_come
+    parser.accepts_files = accepts_files
     try:
         parts = await parser.parse()
     except (MultiPartException, KeyError, UnicodeError, LookupError) as error:
         raise FormRefused("unreadable", "form") from error
     fields: dict[str, list[str]] = {}
-    sent: dict[str, list[SentFile]] = {}
+    files: dict[str, list[SentFile]] = {}
     try:
         for name, value in parts.multi_items():
             if isinstance(value, UploadFile):
-                sent.setdefault(name, []).append(await _sent_file(value))
+                files.setdefault(name, []).append(await _sent_file(value))
             else:
                 fields.setdefault(name, []).append(value)
     finally:
         await parts.close()
-    return Form(fields, sent)
+    return Form(fields, files)
 
 
 async def _sent_file(part: UploadFile) -> SentFile:
-    from scanner.web.queue.uploads import safe_name
-
     if (part.size or 0) > MAX_FILE_BYTES:
         raise FormRefused("too-large", part.filename or "")
     return SentFile(safe_name(part.filename) if part.filename else "", await part.read())
@@ -199,10 +206,10 @@ async def _sent_file(part: UploadFile) -> SentFile:
 async def _limited(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     if int(request.headers.get("content-length") or 0) > max_bytes:
         raise FormRefused("too-large", "form")
-    seen = 0
+    size_bytes = 0
     async for chunk in request.stream():
-        seen += len(chunk)
-        if seen > max_bytes:
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
             raise FormRefused("too-large", "form")
         yield chunk
 

@@ -135,6 +135,9 @@ def _refused(t: Translate) -> dict[str, str]:
             "You took this in or corrected it. Somebody else must look at the pages and release "
             "what they may show."
         ),
+        "submitted-it": t(
+            "You submitted this registration or act for the person: somebody else must decide."
+        ),
         "captured-meanwhile": t(
             "This changed meanwhile, or somebody decided already. Look at it again."
         ),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
@@ -22,42 +23,39 @@ from scanner.web.messages import done_sentences, problem_sentence
 from scanner.web.translation import LANGUAGES, language_of, set_language, translations
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src "
-    "'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# The entries of the menu, in order, with the permissions that show them.
-_MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
-    ("/likeness", "Likeness", (Permission.LIKENESS,)),
-    ("/cases", "Cases", (Permission.CASES_READ,)),
-    ("/captures", "Captures", (Permission.CASES_READ,)),
-    ("/held", "Held files", (Permission.CASES_DECIDE,)),
-    ("/notices", "Notices", (Permission.NOTICES,)),
-    ("/scans", "Scans", (Permission.SCANS_READ,)),
-    ("/registrations", "Registrations", (Permission.REGISTRATIONS,)),
-    ("/transparency", "Transparency", (Permission.TRANSPARENCY,)),
-    ("/accounts", "Accounts", (Permission.ACCOUNTS,)),
-    ("/audit", "Audit log", (Permission.AUDIT,)),
-)
+# The pages of the menu, in order, with the permission that each needs.
+_MENU = {
+    "/likeness": Permission.LIKENESS,
+    "/cases": Permission.CASES_READ,
+    "/captures": Permission.CASES_READ,
+    "/held": Permission.CASES_DECIDE,
+    "/notices": Permission.NOTICES,
+    "/scans": Permission.SCANS_READ,
+    "/registrations": Permission.REGISTRATIONS,
+    "/transparency": Permission.TRANSPARENCY,
+    "/accounts": Permission.ACCOUNTS,
+    "/audit": Permission.AUDIT,
+}
 
 
 def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
     """The menu of an account: paths and labels."""
-    words = {
-        "Likeness": t("Likeness"),
-        "Cases": t("Cases"),
-        "Captures": t("Captures"),
-        "Held files": t("Held files"),
-        "Notices": t("Notices"),
-        "Scans": t("Scans"),
-        "Registrations": t("Registrations"),
-        "Transparency": t("Transparency"),
-        "Accounts": t("Accounts"),
-        "Audit log": t("Audit log"),
+    labels = {
+        "/likeness": t("Likeness"),
+        "/cases": t("Cases"),
+        "/captures": t("Captures"),
+        "/held": t("Held files"),
+        "/notices": t("Notices"),
+        "/scans": t("Scans"),
+        "/registrations": t("Registrations"),
+        "/transparency": t("Transparency"),
+        "/accounts": t("Accounts"),
+        "/audit": t("Audit log"),
     }
-    return [
-        (path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)
-    ]
+    return [(path, labels[path]) for path, needed in _MENU.items() if account.may(needed)]
 
 
 def role_words(t: Translate) -> dict[str, str]:
@@ -75,15 +73,24 @@ def role_words(t: Translate) -> dict[str, str]:
 
 def home_of(account: Account) -> str:
     """The first page that an account may open."""
-    return next(
-        (path for path, _, needed in _MENU if account.permissions & set(needed)), "/account"
-    )
+    return next((path for path, needed in _MENU.items() if account.may(needed)), "/account")
 
 
 def render_page(
-    request: Request, template: str, status: int = 200, **template_values: Any
+    request: Request,
+    template: str,
+    status: int = 200,
+    *,
+    problem: Exception | str | None = None,
+    **template_values: Any,
 ) -> HTMLResponse:
-    """Render a template as a response."""
+    """Render a template as a response.
+
+    Args:
+        problem: what the page says first; an exception, which refused a form, makes the status 422.
+    """
+    if isinstance(problem, Exception):
+        status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, error_text(request, problem)
     language = language_of(request)
     session = session_of(request)
     t = translations(language).gettext
@@ -98,7 +105,7 @@ def render_page(
         "path": request.url.path,
         "page_address": _without_language(request),
         "done": done,
-        "problem": None,
+        "problem": problem,
         "role_words": role_words(t),
         "static": static_path,
         "host": request.url.hostname,
@@ -115,8 +122,8 @@ def render_page(
 
 def redirect(path: str, done: str = "") -> RedirectResponse:
     """Redirect the browser after a form; `done` selects the message that the next page shows."""
-    mark = "&" if "?" in path else "?"
-    return RedirectResponse(f"{path}{mark}done={done}" if done else path, 303)
+    separator = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{separator}done={done}" if done else path, 303)
 
 
 def error_text(request: Request, error: Exception) -> str:
@@ -157,11 +164,13 @@ def environment(language: str) -> Environment:
     env.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
     env.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
     env.filters["size"] = _size
-    env.filters["short"] = lambda name: (
-        f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
-        # The name of a scan by SHA-256 is the hash.
-    )
+    env.filters["short"] = _short
     return env
+
+
+def _short(name: str) -> str:
+    """The name of a scan; a scan by SHA-256 has the hash as its name."""
+    return f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
 
 
 def _minute(value: str | datetime | float | None) -> str:

@@ -28,14 +28,21 @@ class PageCaseService(CaseService):
         return ScanStore(self.settings.scans_path, any_thread=True)
 
     def viewing(self, case: Case) -> Viewing:
-        """How many pictures of a case its reviewer has opened; exporting a report does not count."""
+        """How many pictures of a case the reviewer has opened; exported reports do not count."""
         log = self.vault.audit.about(case.identity_id)
         return viewing_of(case, log, self.actor, self.vault.login, exports_count=False)
 
-    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which must not be logged
+    # The callers pass the reviewer's name as the actor; the log must hold the account instead.
+    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002
         super()._note(event, case, self.actor, **details)
 
-    def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  as above
+    def _note_change(
+        self,
+        event: str,
+        case: Case,
+        actor: str,  # noqa: ARG002
+        **details: object,
+    ) -> None:
         super()._note_change(event, case, self.actor, **details)
 
     def close(self) -> None:

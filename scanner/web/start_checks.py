@@ -19,12 +19,11 @@ def check_at_start(settings: Settings) -> Iterator[str]:
     Raises:
         SettingsInvalid: a setting can never work.
     """
-    _must_be_postable(settings)
+    _check_case_webhook(settings)
     if settings.webhook_secret is None:
         yield (
             "Callers of the gate cannot have answers posted: set PORTRAIT_SCANNER_WEBHOOK_SECRET, "
-            "with which every "
-            "webhook is signed."
+            "with which every webhook is signed."
         )
     for root in settings.web.scan_roots:
         if "://" not in root and not Path(root).expanduser().is_dir():
@@ -36,12 +35,11 @@ def check_at_start(settings: Settings) -> Iterator[str]:
         if authority.certificates is not None and not authority.certificates.expanduser().is_file():
             yield (
                 f"timestamp_authorities: {authority.name} has no file {authority.certificates}; "
-                "its timestamps are not "
-                "kept until it is there."
+                "its timestamps are not kept until it is there."
             )
 
 
-def _must_be_postable(settings: Settings) -> None:
+def _check_case_webhook(settings: Settings) -> None:
     if settings.web.case_webhook is None:
         return
     try:

@@ -216,7 +216,7 @@ class WebStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Database]:
-        """Write everything inside or nothing; other writers are waited for before anything is read."""
+        """Commit everything inside or nothing; waits for other writers before it begins."""
         db = self.db
         if db.conn.in_transaction:
             yield db
@@ -244,8 +244,7 @@ class WebStore:
             db.table("facts").delete_where("name = ?", [name])
 
     def empty_log(self) -> None:
-        """Write the log back into the database and truncate it, so that no deleted name stays in
-        it.
+        """Write the log back and truncate it, so that it keeps no deleted name.
 
         If the database is busy, a later call does it.
         """

@@ -17,7 +17,7 @@ from reports.notices.rendering import as_text
 from reports.notices.tracker import record_draft
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
-from scanner.web.auth.sessions import Token
+from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.errors import GateRefused, NotThere

@@ -17,22 +17,23 @@ from crawlers.errors import DestinationRefused, HubError
 from crawlers.http.destinations import refuse_credentials
 from scanner.web.api.schemas import DeclaredListing, Problem, ScanRequest, Sha256
 from scanner.web.auth.access import Scope
-from scanner.web.auth.sessions import Token
+from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.errors import GateRefused, NotThere
+from scanner.web.queue.documents import ScanDocument, VerdictDocument
 from scanner.web.queue.jobs import Job, JobKind, JobRequest, JobState, new_job_id
 from scanner.web.queue.outbox import must_be_postable
 from scanner.web.queue.uploads import cancel_job
-from scanner.web.queue.verdicts import ScanDocument, ScanSerializer, VerdictDocument
+from scanner.web.queue.verdicts import ScanSerializer
 
 _MAX_JSON_BYTES = 100_000
 JobId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
 ]
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": told}
-    for status, told in (
+    status: {"model": Problem, "description": description}
+    for status, description in (
         (400, "Not understood."),
         (401, "No token, or one that has ended."),
         (403, "The token lacks the scope."),
@@ -71,6 +72,21 @@ _BODY = {
 }
 _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)  # type: ignore[index]
 
+# The descriptions that docs/openapi.json publishes.
+_SCAN_DESCRIPTION = """\
+Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
+
+Answers 200 with the verdict where the same was asked of the same bytes before, \
+for the people registered now, or where
+somebody was found in them; else 202. \
+By SHA-256 an account asks about what it sent, or what a crawled listing names."""
+_VERDICT_DESCRIPTION = """\
+The verdict on bytes that were judged before, as `asked` in each finding says; \
+never starts a scan.
+
+Answers about what this account sent, or what a crawled listing names; \
+all else is as little known as any bytes."""
+
 router = APIRouter(prefix="/api/v1", tags=["gate"])
 
 
@@ -90,6 +106,7 @@ class ScanList(BaseModel):
         200: {"model": ScanDocument, "description": "Judged before: the verdict is here."},
     },
     openapi_extra=_BODY,
+    description=_SCAN_DESCRIPTION,
 )
 async def ask_for_scan(
     request: Request,
@@ -109,11 +126,7 @@ async def ask_for_scan(
         str | None, Query(max_length=1_000, description="For plain bytes: the file's name.")
     ] = None,
 ) -> ScanDocument:
-    """Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
-
-    Answers 200 with the verdict where the same was asked of the same bytes before, for the people registered now, or where
-    somebody was found in them; else 202. By SHA-256 an account asks about what it sent, or what a crawled listing names.
-    """
+    """Request a scan of an upload, an address or a SHA-256."""
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
         job_request = await _request_from_json(request, token.account.account_id)
         job_id = None
@@ -189,7 +202,7 @@ async def follow_scan(
     async def events() -> AsyncIterator[dict[str, str]]:
         last = ""
         while not await request.is_disconnected():
-            if not await run_in_threadpool(context.sessions.is_token_valid, token):
+            if not await run_in_threadpool(context.tokens.is_valid, token):
                 return
             job = await run_in_threadpool(context.jobs.get, job_id)
             document = (
@@ -215,14 +228,12 @@ async def follow_scan(
             "description": "Not judged for the people registered now: ask for a scan.",
         },
     },
+    description=_VERDICT_DESCRIPTION,
 )
 def known_verdict(
     sha256: Sha256, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
 ) -> VerdictDocument:
-    """The verdict on bytes that were judged before, as `asked` in each finding says; never starts a scan.
-
-    Answers about what this account sent, or what a crawled listing names; all else is as little known as any bytes.
-    """
+    """The existing verdict on bytes that the account may ask about."""
     rows = context.known_files.rows_of(sha256.lower(), token.account.account_id)
     if rows is None:
         raise NotThere(

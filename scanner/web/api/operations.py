@@ -14,7 +14,7 @@ from scanner.casework.statistics import transparency
 from scanner.scanning.scan_store import ScanStore
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
-from scanner.web.auth.sessions import Token
+from scanner.web.auth.tokens import Token
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.queue.health import delivery_is_running, worker_is_running
 from scanner.web.queue.jobs import JobState
@@ -30,7 +30,7 @@ class Health(BaseModel):
 
     status: str
     worker: bool | None = None
-    delivery: bool | None = None
+    messenger: bool | None = None
 
 
 @router.get("/healthz", response_model=Health)
@@ -39,16 +39,24 @@ async def alive() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
+@router.get(
+    "/readyz",
+    response_model=Health,
+    responses={503: {"model": Health}},
+    description=(
+        "The database can be written, a worker holds its lock, and its messenger was at the mails "
+        "and webhooks lately."
+    ),
+)
 def ready(context: Context, response: Response) -> Health:
-    """The database can be written, a worker holds its lock, and its messenger was at the mails and webhooks lately."""
+    """Check the database, the worker and its delivery thread."""
     context.store.set_fact("ready", context.clock().isoformat())
     worker = worker_is_running(context.settings)
     delivery = worker and delivery_is_running(context.store, context.clock())
     if not delivery:
         response.status_code = 503
     status = "ok" if delivery else "no mail or webhook is sent" if worker else "no worker runs"
-    return Health(status=status, worker=worker, delivery=delivery)
+    return Health(status=status, worker=worker, messenger=delivery)
 
 
 @router.get(
@@ -56,7 +64,10 @@ def ready(context: Context, response: Response) -> Health:
     response_class=Response,
     responses={**_REFUSALS, 200: {"content": {"text/plain": {}}}},
 )
-def metrics(context: Context, token: Annotated[Token, requires_scope(Scope.METRICS)]) -> Response:  # noqa: ARG001  only the scope counts
+def metrics(
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.METRICS)],  # noqa: ARG001  only the scope counts
+) -> Response:
     """Counts for Prometheus."""
     registry = CollectorRegistry()
     jobs = Gauge("portrait_scanner_jobs", "Jobs by state.", ["state"], registry=registry)
@@ -67,11 +78,7 @@ def metrics(context: Context, token: Annotated[Token, requires_scope(Scope.METRI
         "Mails and webhooks not delivered yet.",
         registry=registry,
     )
-    waiting.set(
-        context.store.db.execute("select count(*) from messages where sent_at is null").fetchone()[
-            0
-        ]
-    )
+    waiting.set(context.store.db.table("messages").count_where("sent_at is null"))
     uploads = Gauge(
         "portrait_scanner_upload_bytes",
         "Bytes of uploads that wait for the worker.",
@@ -93,10 +100,8 @@ def month_counts(
     token: Annotated[Token, requires_scope(Scope.TRANSPARENCY)],  # noqa: ARG001
 ) -> dict[str, Any]:
     """Counts of a month, as `portrait-scanner transparency` gives them: nobody's name."""
-    service, scan_store = (
-        CaseService(context.settings, context.clock),
-        ScanStore(context.settings.scans_path),
-    )
+    service = CaseService(context.settings, context.clock)
+    scan_store = ScanStore(context.settings.scans_path)
     try:
         return transparency(service, scan_store, month)
     finally:

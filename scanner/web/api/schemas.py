@@ -12,9 +12,17 @@ HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+", max_len
 
 
 class DeclaredListing(BaseModel):
-    """What a hub says of a file it was sent; as shown on the case, and used to find triggers, licences and minors."""
+    """What a hub declares about a file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "description": (
+                "What a hub says of a file it was sent; as shown on the case, and used to find "
+                "triggers, licences and minors."
+            )
+        },
+    )
 
     id: Word | None = None
     title: Word | None = None

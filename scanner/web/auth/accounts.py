@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,19 +13,17 @@ from face_index.vault.logins import same_person
 from scanner.web.auth.access import Permission, Role, permissions_of
 from scanner.web.auth.lockout import Lockout
 from scanner.web.auth.passwords import fits, hashed
-from scanner.web.errors import AccountRefused, LinkExpired
+from scanner.web.errors import AccountRefused
 from scanner.web.store import WebStore
 from scanner.web.translation import LANGUAGES
 
-INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
 # Plain addresses only: in any other the mail library would decode RFC 2047 words, which may contain
 # whole headers.
 _ATOM = r"[a-z0-9!#$%&'*+/^_`{|}~-]+"
-_EMAIL = re.compile(
-    rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
-)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +73,6 @@ def holder_actor(account_id: str) -> str:
     return f"holder {account_id[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A link that opens an account, or sets a new password if there is one."""
-
-    email: str
-    roles: tuple[Role, ...]
-    identity_id: str | None
-    invited_by: str
-    expires_at: datetime
-
-
 class Accounts:
     """The accounts in web.db, without their second factors."""
 
@@ -113,17 +98,14 @@ class Accounts:
             full_name = _checked_name(name)
             self._require_unique_name(full_name, roles)
             account_id = uuid.uuid4().hex
-            db.table("invitations").delete_where(
-                "email = ?",
-                [address],
-                # An earlier link must not change the new account.
-            )
+            # An earlier link must not change the new account.
+            db.table("invitations").delete_where("email = ?", [address])
             db.table("accounts").insert(
                 {
                     "account_id": account_id,
                     "email": address,
                     "name": full_name,
-                    "roles": _joined(roles),
+                    "roles": joined_roles(roles),
                     "password": password_hash,
                     "totp": None,
                     "totp_on": 0,
@@ -162,23 +144,18 @@ class Accounts:
         Args:
             device: the secret of a known browser, see `Lockout`.
         """
-        rows = list(
-            self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]])
-        )
-        fit = fits(rows[0]["password"] if rows else None, password)
-        if not rows:
-            self._store.set_fact(
-                "last wrong address",
-                self._now(),
-                # This takes as long as counting a failure.
-            )
+        address = email.strip().lower()[:255]
+        rows = self._store.db.table("accounts").rows_where("email = ?", [address])
+        row = next(iter(rows), None)
+        is_right = fits(row["password"] if row else None, password)
+        if row is None:
+            # This takes as long as counting a failure.
+            self._store.set_fact("last wrong address", self._now())
             return None
         # With a second factor only a right code resets the count: passwords and codes share it.
-        return (
-            _account(rows[0])
-            if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"])
-            else None
-        )
+        is_last = not row["totp_on"]
+        is_accepted = self.lockout.counted(row, device, right=is_right, last=is_last)
+        return _account(row) if is_accepted else None
 
     def set_password(self, account_id: str, password: str) -> None:
         """Set a new password and unlock the account; raises PasswordRefused."""
@@ -194,7 +171,7 @@ class Accounts:
         """Replace the roles of an account; raises AccountRefused."""
         roles = list(roles)
         self._require_unique_name(self.get(account_id).name, roles, but=account_id)
-        self._set(account_id, roles=_joined(roles))
+        self._set(account_id, roles=joined_roles(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
         """Set the language and when mails are sent; raises AccountRefused."""
@@ -241,76 +218,6 @@ class Accounts:
             ):
                 db.table(table).delete_where("account_id = ?", [account_id])
 
-    def invite(
-        self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None
-    ) -> str:
-        """Create an invitation that is valid for a week; its secret. Only the hash is stored."""
-        address, secret = checked_email(email), secrets.token_urlsafe(32)
-        with self._store.transaction() as db:
-            db.table("invitations").delete_where("expires_at < ?", [self._clock().timestamp()])
-            db.table("invitations").insert(
-                {
-                    "invitation_sha256": _sha256(secret),
-                    "email": address,
-                    "roles": _joined(roles),
-                    "identity_id": identity_id,
-                    "invited_by": by,
-                    "expires_at": self._clock().timestamp() + INVITATION_S,
-                }
-            )
-        return secret
-
-    def invitation(self, secret: str) -> Invitation:
-        """The invitation of a secret; raises LinkExpired."""
-        for row in self._store.db.table("invitations").rows_where(
-            "invitation_sha256 = ?", [_sha256(secret)]
-        ):
-            if row["expires_at"] > self._clock().timestamp():
-                return _invitation(row)
-        raise LinkExpired("this link has been used or has expired; ask for a new one")
-
-    def open_invitations(self) -> list[Invitation]:
-        """Unused invitations that have not expired, the newest of each address; oldest first."""
-        now = self._clock().timestamp()
-        rows = self._store.db.table("invitations").rows_where(
-            "expires_at > ?", [now], order_by="expires_at"
-        )
-        return list({row["email"]: _invitation(row) for row in rows}.values())
-
-    def end_invitations(self, email: str) -> int:
-        """Delete the unused invitations of an address; how many there were."""
-        with self._store.transaction() as db:
-            return int(
-                db.conn.execute(
-                    "delete from invitations where email = ?", [email.strip().lower()]
-                ).rowcount
-            )
-
-    def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
-        """Open the account of an invitation, or set its password if there is one.
-
-        The invitation can be used once.
-
-        Raises:
-            LinkExpired, PasswordRefused, AccountRefused.
-        """
-        with self._store.transaction() as db:
-            invitation = self.invitation(secret)
-            account = self.by_email(invitation.email)
-            if account is None:
-                account = self.create(invitation.email, name, invitation.roles, password, language)
-            else:
-                if account.disabled:
-                    raise LinkExpired("this link has been used or has expired; ask for a new one")
-                self.set_password(account.account_id, password)
-                # Somebody else may have had access to the account: end everything that signs in.
-                for table in ("sessions", "tokens", "devices"):
-                    db.table(table).delete_where("account_id = ?", [account.account_id])
-            db.table("invitations").delete_where("email = ?", [invitation.email])
-            if invitation.identity_id:
-                self.give_mandate(account.account_id, invitation.identity_id, "self")
-        return self.get(account.account_id)
-
     def give_mandate(self, account_id: str, identity_id: str, capacity: str) -> None:
         """Let an account act for an identity, as "self" or "agent"."""
         row = {
@@ -332,17 +239,17 @@ class Accounts:
     def acting_for(self, identity_id: str) -> list[Account]:
         """The enabled accounts that act for an identity."""
         query = (
-            "select a.* from accounts a join mandates m using (account_id) where m.identity_id = "
-            "? and not a.disabled"
+            "select a.* from accounts a join mandates m using (account_id) "
+            "where m.identity_id = ? and not a.disabled"
         )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
     def _require_unique_name(self, name: str, roles: Iterable[Role], but: str = "") -> None:
-        """Raise AccountRefused if two members of staff would share a name, which signs decisions."""
-        if STAFF & set(roles) and any(
-            account.is_staff and account.account_id != but and same_person(account.name, name)
-            for account in self.all()
-        ):
+        """Raise AccountRefused if two members of staff would share a name: it signs decisions."""
+        if not STAFF & set(roles):
+            return
+        others = (one for one in self.all() if one.is_staff and one.account_id != but)
+        if any(same_person(other.name, name) for other in others):
             raise AccountRefused("name-taken")
 
     def _set(self, account_id: str, **fields: Any) -> None:
@@ -368,26 +275,17 @@ def _checked_name(name: str) -> str:
     return plain
 
 
-def _joined(roles: Iterable[Role]) -> str:
+def joined_roles(roles: Iterable[Role]) -> str:
+    """Roles as they are stored; raises AccountRefused if there are none."""
     names = sorted({str(Role(role)) for role in roles})
     if not names:
         raise AccountRefused("no-role")
     return " ".join(names)
 
 
-def _invitation(row: Mapping[str, Any]) -> Invitation:
-    until = datetime.fromtimestamp(row["expires_at"], UTC)
-    return Invitation(
-        row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"], until
-    )
-
-
-def _roles(text: str) -> tuple[Role, ...]:
-    return tuple(Role(one) for one in text.split())
-
-
-def _sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def roles_of(text: str) -> tuple[Role, ...]:
+    """Roles from their stored form."""
+    return tuple(Role(name) for name in text.split())
 
 
 def _account(row: dict[str, Any]) -> Account:
@@ -395,7 +293,7 @@ def _account(row: dict[str, Any]) -> Account:
         row["account_id"],
         row["email"],
         row["name"],
-        _roles(row["roles"]),
+        roles_of(row["roles"]),
         row["password"] is not None,
         bool(row["totp_on"]),
         row["language"],

@@ -18,7 +18,7 @@ from scanner.web.store import WebStore
 FAILURES_UNTIL_LOCKED = 8
 LOCKED_S = 15 * 60.0
 DEVICE_S = 90 * 24 * 3600.0
-MOST_DEVICES = 5  # per account: each has its own count
+MAX_DEVICES = 5  # per account: each has its own count
 
 
 class Lockout:
@@ -37,8 +37,8 @@ class Lockout:
         Args:
             account: a row of the table of accounts.
         """
-        known = self._known(account["account_id"], device)
-        return float((known or account)["locked_until"]) > self._now()
+        row = self._known(account["account_id"], device) or account
+        return float(row["locked_until"]) > self._now()
 
     def counted(self, account: dict[str, Any], device: str, *, right: bool, last: bool) -> bool:
         """Whether a secret is right and no lock is active; a wrong one is counted.
@@ -57,19 +57,16 @@ class Lockout:
     def failed(self, account_id: str, device: str) -> None:
         """Count one wrong try."""
         with self._store.transaction() as db:
-            known = self._known(account_id, device)
-            table, key = (
-                ("devices", _key(account_id, device)) if known else ("accounts", account_id)
-            )
-            failures = (
-                known or next(iter(db.table("accounts").rows_where("account_id = ?", [account_id])))
-            )["failures"] + 1
-            locked = failures >= FAILURES_UNTIL_LOCKED
-            changes = (
-                {"failures": 0, "locked_until": self._now() + LOCKED_S}
-                if locked
-                else {"failures": failures}
-            )
+            row = self._known(account_id, device)
+            if row is not None:
+                table, key = "devices", _key(account_id, device)
+            else:
+                [row] = db.table("accounts").rows_where("account_id = ?", [account_id])
+                table, key = "accounts", account_id
+            failures = row["failures"] + 1
+            changes = {"failures": failures}
+            if failures >= FAILURES_UNTIL_LOCKED:
+                changes = {"failures": 0, "locked_until": self._now() + LOCKED_S}
             db.table(table).update(key, changes)
 
     def passed(self, account_id: str, device: str) -> None:
@@ -91,12 +88,12 @@ class Lockout:
         with self._store.transaction() as db:
             db.table("devices").delete_where("seen_at < ?", [self._now() - DEVICE_S])
             kept = (
-                "select device_sha256 from devices where account_id = ? order by seen_at desc "
-                "limit ?"
+                "select device_sha256 from devices where account_id = ? "
+                "order by seen_at desc limit ?"
             )
             db.table("devices").delete_where(
                 f"account_id = ? and device_sha256 not in ({kept})",
-                [account_id, account_id, MOST_DEVICES - 1],
+                [account_id, account_id, MAX_DEVICES - 1],
             )
             db.table("devices").insert(
                 {

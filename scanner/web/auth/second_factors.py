@@ -20,19 +20,15 @@ from scanner.web.errors import AccountRefused
 from scanner.web.store import WebStore
 
 RECOVERY_CODES = 10
+_RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
 
 
 def _with_hyphens(code: str) -> str:
     """A recovery code in its printed form, however it was typed; anything else stripped."""
     plain = re.sub(r"[\s-]", "", code).upper()
-    return (
-        "-".join((plain[:4], plain[4:8], plain[8:]))
-        if re.fullmatch(r"[A-Z2-7]{12}", plain)
-        else code.strip()
-    )
-
-
-_RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
+    if re.fullmatch(r"[A-Z2-7]{12}", plain):
+        return "-".join((plain[:4], plain[4:8], plain[8:]))
+    return code.strip()
 
 
 class SecondFactors:
@@ -100,10 +96,10 @@ class SecondFactors:
 
     def new_recovery_codes(self, account_id: str) -> list[str]:
         """Ten new recovery codes that replace the old ones; only their keyed hashes are stored."""
-        plain = [
-            base64.b32encode(secrets.token_bytes(10)).decode()[:12] for _ in range(RECOVERY_CODES)
+        codes = [
+            _with_hyphens(base64.b32encode(secrets.token_bytes(10)).decode()[:12])
+            for _ in range(RECOVERY_CODES)
         ]
-        codes = ["-".join((one[:4], one[4:8], one[8:])) for one in plain]
         with self._store.transaction() as db:
             db.table("recovery_codes").delete_where("account_id = ?", [account_id])
             db.table("recovery_codes").insert_all(
@@ -120,12 +116,8 @@ class SecondFactors:
     def _is_recovery_code(self, account_id: str, code: str) -> bool:
         if not _RECOVERY_CODE.fullmatch(code):
             return False
-        return (
-            self._store.db.table("recovery_codes").count_where(
-                "code_hmac = ?", [self._hmac(account_id, code)]
-            )
-            == 1
-        )
+        codes = self._store.db.table("recovery_codes")
+        return codes.count_where("code_hmac = ?", [self._hmac(account_id, code)]) == 1
 
     def _use_up(self, account_id: str, code: str) -> bool:
         query = "delete from recovery_codes where code_hmac = ?"

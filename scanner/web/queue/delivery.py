@@ -62,7 +62,10 @@ class Delivery:
         )
 
     def run(self, stop: Event) -> None:
-        """Run the steps until `stop` is set; /readyz answers 503 if no round succeeds for a while."""
+        """Run the steps until `stop` is set.
+
+        /readyz answers 503 if no round succeeds for a while.
+        """
         while not stop.is_set():
             for step in self._steps:
                 self._try(step)
@@ -93,9 +96,8 @@ class Delivery:
     def _remind(self) -> None:
         """Put due reminders into the outbox; reads nothing if nobody can receive them."""
         web = self.settings.web
-        if (
-            web.smtp_url is None and web.case_webhook is None
-        ) or not self.settings.vault_path.exists():
+        has_recipient = web.smtp_url is not None or web.case_webhook is not None
+        if not has_recipient or not self.settings.vault_path.exists():
             return
         service = CaseService(self.settings, self.clock)
         try:

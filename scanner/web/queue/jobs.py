@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5
 
 
 class JobState(StrEnum):
-    """The state of a job."""
+    """Where a job stands."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -100,12 +100,11 @@ class JobRequest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is requested: reusing an idempotency key for another digest is an error."""
+        """SHA-256 of what is requested; an idempotency key is valid for one digest only."""
         source = self.sha256 if self.kind in SENT else self.source
         parts = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
-        return hashlib.sha256(
-            json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()
-        ).hexdigest()
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Jobs:
@@ -187,25 +186,23 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         """The job of an id; raises NotThere."""
-        if (found := self.find(job_id)) is None:
+        job = self.find(job_id)
+        if job is None:
             raise NotThere(f"no job has the id {job_id!r}")
-        return found
+        return job
 
     def find(self, job_id: str) -> Job | None:
         """The job of an id; None if there is none, or none any more."""
-        return next(
-            (_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])),
-            None,
-        )
+        rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
+        return next(map(_job, rows), None)
 
     def sent_by(self, account_id: str, sha256: str) -> Job | None:
-        """The newest upload of these bytes by an account; None if there is none or it was deleted."""
-        where, values = (
+        """The newest upload of these bytes by an account; None if there is none any more."""
+        rows = self._store.db.table("jobs").rows_where(
             "account_id = ? and sha256 = ? and kind = ?",
             [account_id, sha256, str(JobKind.UPLOAD)],
-        )
-        rows = self._store.db.table("jobs").rows_where(
-            where, values, order_by="rowid desc", limit=1
+            order_by="rowid desc",
+            limit=1,
         )
         return next(map(_job, rows), None)
 
@@ -215,11 +212,7 @@ class Jobs:
         return all(JobState(row["state"]) in ENDED for row in rows)
 
     def count(self, state: JobState) -> int:
-        return int(
-            self._store.db.execute(
-                "select count(*) from jobs where state = ?", [str(state)]
-            ).fetchone()[0]
-        )
+        return int(self._store.db.table("jobs").count_where("state = ?", [str(state)]))
 
     def newest(
         self,
@@ -244,9 +237,7 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job; a running one stops at its next step, and one that has ended stays as it
-        is.
-        """
+        """Cancel a job; a running job stops at its next step, an ended one is not changed."""
         with self._store.transaction() as db:
             db.execute(
                 "update jobs set state = ?, finished_at = ? where job_id = ? and state in (?, ?)",

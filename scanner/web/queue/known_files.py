@@ -28,10 +28,8 @@ from scanner.web.store import WebStore
 
 # The target of a scan in the store of scans, before the id of its job.
 JOB_TARGET = "job "
-_PRIVATE = (
-    "folder",
-    "url",
-)  # hubs whose listings are not public: the operator's folders, and addresses in requests
+# Hubs whose listings are not public: the operator's folders, and addresses in requests.
+_PRIVATE = ("folder", "url")
 _NOT_ACTED_ON = (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
@@ -42,15 +40,12 @@ def is_listed(crawl_path: Path, sha256: str) -> bool:
     query = (
         "select 1 from files f join presence p using (hub, listing_id) where f.sha256 = ? limit 1"
     )
-    with closing(
-        sqlite3.connect(f"{crawl_path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
-    ) as db:
-        tables = {
-            name for (name,) in db.execute("select name from sqlite_master where type = 'table'")
-        }
-        return {"files", "presence"} <= tables and db.execute(
-            query, [sha256]
-        ).fetchone() is not None
+    uri = f"{crawl_path.resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=5)) as db:
+        rows = db.execute("select name from sqlite_master where type = 'table'")
+        if not {"files", "presence"} <= {name for (name,) in rows}:
+            return False
+        return db.execute(query, [sha256]).fetchone() is not None
 
 
 class KnownFiles:
@@ -85,12 +80,10 @@ class KnownFiles:
         if upload is None and not is_public:
             return None
         judged = self._judged(job_request.sha256)
-        if (
-            found := self._finding(
-                judged, job_request.account_id, "" if by_hash else job_request.name
-            )
-        ) is not None:
-            return None if job_request.declared else found
+        name = "" if by_hash else job_request.name
+        finding = self._finding(judged, job_request.account_id, name)
+        if finding is not None:
+            return None if job_request.declared else finding
         if upload is None or is_public or (by_hash and job_request.declared):
             return None  # only the worker reads what a hub says now
         asked = _asked_of(listing_to_dict(listing_of(upload, "", self._settings.web.hub_name)), 0)
@@ -116,17 +109,17 @@ class KnownFiles:
         if upload is None and not is_listed(self._settings.crawl_path, sha256):
             return None
         judged = self._judged(sha256)
-        if (found := self._finding(judged, account_id)) is not None:
-            return found
+        if (finding := self._finding(judged, account_id)) is not None:
+            return finding
         own_rows = next(
             (item.rows for item in judged if self._is_requested_by(item, account_id)), None
         )
         return own_rows if own_rows is not None and self._is_answer(own_rows) else None
 
     def _judged(self, sha256: str) -> list[JudgedItem]:
-        """All verdicts on these bytes for the present gallery and settings, newest first.
+        """All verdicts on these bytes with the present gallery and settings, newest first.
 
-        The worker stores the present gallery version and settings whenever they change.
+        The worker stores what is present in SNAPSHOT_FACT whenever it changes.
         """
         fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None:
@@ -176,7 +169,7 @@ class KnownFiles:
             return False
         if any(row["reason"] == NEEDS_A_LOOK and self._was_examined(row["sha256"]) for row in rows):
             return False  # it may be sampled now
-        return all(one.status != CaseStatus.AUTHORISED for one in self._cases(rows).values())
+        return all(case.status != CaseStatus.AUTHORISED for case in self._cases(rows).values())
 
     def _was_examined(self, sha256: str) -> bool:
         with self._lock:

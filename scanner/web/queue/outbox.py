@@ -45,9 +45,7 @@ class Outbox:
         self._add("webhook", url, "", json.dumps(document, ensure_ascii=False), job_id=job_id)
 
     def mail(self, address: str, subject: str, text: str, *, digest: bool = False) -> None:
-        """Queue a mail, to be sent at once or in a daily digest; does nothing without a mail
-        server.
-        """
+        """Queue a mail, to be sent at once or in a daily digest; needs a mail server."""
         if self._settings.web.smtp_url is not None:
             self._add("mail", address, subject, text, digest=digest)
 

@@ -42,13 +42,8 @@ class Reminders:
         url: str,
         webhook: str | None,
     ) -> None:
-        self._service, self._accounts, self._outbox, self._url, self._webhook = (
-            service,
-            accounts,
-            outbox,
-            url,
-            webhook,
-        )
+        self._service, self._accounts, self._outbox = service, accounts, outbox
+        self._url, self._webhook = url, webhook
 
     def send(self) -> int:
         """Put due reminders into the outbox; how many."""
@@ -204,7 +199,11 @@ class Reminders:
         return count
 
     def _staff(self, permission: Permission) -> Iterable[Account]:
-        return [one for one in self._accounts.all() if one.may(permission) and not one.disabled]
+        return [
+            account
+            for account in self._accounts.all()
+            if account.may(permission) and not account.disabled
+        ]
 
     def _notify(
         self, name: str, account: Account, subject: str, text: str, path: str, **facts: str

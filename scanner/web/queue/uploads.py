@@ -192,5 +192,5 @@ def safe_name(name: str) -> str:
 
 
 def _cut(text: str, max_bytes: int) -> str:
-    """Cut a text to a number of bytes: file systems count bytes, and a Chinese character has three."""
+    """Cut a text to a number of bytes, in which file systems count; "中" has three."""
     return text.encode()[:max_bytes].decode("utf-8", "ignore")

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field
-
 from reports.cases.case_store import CaseStore, Standing
 from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
+from scanner.web.queue.documents import FindingDocument, ScanDocument, VerdictDocument
 from scanner.web.queue.jobs import Job, JobKind, JobState
 
 # The fact in web.db with the gallery version and the fingerprint that the worker scans with.
@@ -33,101 +32,6 @@ _ACTION = {
     Outcome.INCONCLUSIVE: "review",
     Outcome.CLEAR: "allow",
 }
-
-
-class AskedDocument(BaseModel):
-    """What the samples were asked for: a verdict holds for these words and this base model, and for no others."""
-
-    triggers: list[str] = Field(description="Words that stood in the prompts.")
-    triggers_left_out: list[str] = Field(
-        default_factory=list,
-        description=(
-            "Words that were told and not asked, since there were too many: nothing is known of "
-            "them."
-        ),
-    )
-    words_tried: list[str] = Field(
-        description="Words that were tried because no trigger was known."
-    )
-    base_model: str | None = Field(
-        description="What the file was drawn with; none if no base model is known for it."
-    )
-
-
-class FindingDocument(BaseModel):
-    """One file and one person, or one file and nobody."""
-
-    file: str = Field(description="The file's name, of an archive with the member's.")
-    sha256: str | None = Field(description="Lower-case hex; none for what could not be read.")
-    outcome: Outcome
-    case_id: str | None = Field(
-        description="The case that was opened; none where nothing was found or the use is authorised."
-    )
-    case_status: str | None = Field(
-        description="draft until a person decided: confirmed, rejected and so on."
-    )
-    identity_name: str | None = Field(description="Only with the scope names:read.")
-    score: float | None = Field(
-        description=(
-            "Cosine of the samples' mean face to the template, -1 to 1. Of what is no finding "
-            "only with names:read."
-        )
-    )
-    threshold: float | None = Field(
-        description="The score that holds the configured false positive rate; as `score`."
-    )
-    lift: float | None = Field(
-        description="Score minus that of the controls without the file; as `score`."
-    )
-    authorised: str | None = Field(
-        description="What allows this use, in words; none if nothing does. Only with the scope names:read."
-    )
-    samples: int | None = Field(
-        description="How many were made; of what is no finding only with names:read."
-    )
-    asked: AskedDocument | None = Field(
-        None,
-        description="What was asked of the file; none where nothing was, or where another sender asked.",
-    )
-    reason: str
-
-
-class VerdictDocument(BaseModel):
-    """What is known about a file."""
-
-    outcome: Outcome = Field(
-        description="The worst of the findings; authorised ones count as clear."
-    )
-    action: str = Field(
-        description="block, review or allow: what the outcome suggests; a person decides."
-    )
-    label: str | None = Field(
-        description="real-person-likeness where somebody was found, for a moderation queue."
-    )
-    priority: int = Field(description="0 to 100, for sorting a queue.")
-    gallery_version: int | None
-    findings: list[FindingDocument]
-    reasons: list[str]
-
-
-class ScanDocument(BaseModel):
-    """One scan that was asked for."""
-
-    job_id: str
-    state: JobState
-    kind: str
-    name: str
-    sha256: str | None
-    size_bytes: int | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    done: int = Field(description="Files judged so far.")
-    total: int | None = Field(description="Files there are; none while listing goes on.")
-    doing: str
-    problem: str | None = Field(description="Why it failed.")
-    verdict: VerdictDocument | None = Field(description="Once finished.")
-    url: str = Field(description="Where to ask again.")
 
 
 class CaseStandings:
@@ -195,7 +99,7 @@ class ScanSerializer:
         ]
         if not self.with_names:
             findings = _merge_lines_without_finding(
-                [_without_details(effective) for effective in findings]
+                [_without_details(finding) for finding in findings]
             )
         return VerdictDocument(
             outcome=outcome,
@@ -243,20 +147,21 @@ class ScanSerializer:
 
 def _effective_outcome(finding: FindingDocument) -> Outcome:
     """The outcome that counts: a use that is authorised or rejected needs no action."""
-    settled = finding.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
-    return Outcome.CLEAR if finding.authorised or settled else Outcome(finding.outcome)
+    is_settled = finding.case_status in (CaseStatus.REJECTED, CaseStatus.AUTHORISED)
+    return Outcome.CLEAR if finding.authorised or is_settled else Outcome(finding.outcome)
 
 
 # Reasons of files without a finding. A score, a number of samples or a reason with numbers would
 # reveal how close the file comes to somebody.
 _REASON_WITHOUT_FINDING = {
     Outcome.CLEAR: "nobody who is registered was found in it",
-    Outcome.INCONCLUSIVE: NEEDS_A_LOOK,  # too few faces, or a held file: callers cannot distinguish the two
+    # Too few faces, or a held file: callers cannot distinguish the two.
+    Outcome.INCONCLUSIVE: NEEDS_A_LOOK,
 }
 
 
 def _without_details(finding: FindingDocument) -> FindingDocument:
-    """A finding for readers who may not know whom a file shows, nor how close it comes to somebody."""
+    """A finding for readers who may not know whom a file shows, or how close it comes."""
     outcome = _effective_outcome(finding)
     no_numbers: dict[str, Any] = {
         "score": None,
@@ -284,10 +189,8 @@ def _without_details(finding: FindingDocument) -> FindingDocument:
                 "identity_name": None,
             }
         )
-    if (
-        outcome == Outcome.POSSIBLE and finding.case_id is None
-        # Found by its words alone, and these reveal who is registered.
-    ):
+    # Found by its words alone, and these reveal who is registered.
+    if outcome == Outcome.POSSIBLE and finding.case_id is None:
         return finding.model_copy(
             update={**no_numbers, "reason": "a person must look at its listing"}
         )
@@ -295,8 +198,9 @@ def _without_details(finding: FindingDocument) -> FindingDocument:
 
 
 def _merge_lines_without_finding(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
-    """One line for each file without a finding, and none beside one: their number would reveal
-    something.
+    """Keep one line for each file without a finding, and none beside a finding.
+
+    The number of these lines would reveal how many people a file was compared with in detail.
     """
     with_finding = {
         (finding.file, finding.sha256)

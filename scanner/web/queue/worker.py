@@ -11,64 +11,41 @@ import logging
 import os
 import signal
 import sqlite3
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from crawlers.captures.capture_store import CaptureRow, Captures
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, listings_of
 from crawlers.sweeps.inquiries import Inquiries
 from face_index.errors import FaceIndexError
-from reports.cases.case_store import CaseStore
 from reports.errors import ReportError
-from scanner.captures.filing import JudgedSubject, judge_captures
-from scanner.captures.intake import Intake
-from scanner.captures.subjects import subject_of
 from scanner.errors import FleetUnreachable, ScanError, sentence_of
 from scanner.factories import Clock, utc_now
-from scanner.identification.verdict import Outcome
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
+from scanner.web.queue.capture_jobs import ROW_WITHOUT_CASE, capture_rows
 from scanner.web.queue.declared_files import listing_of, with_declared
 from scanner.web.queue.delivery import Delivery
+from scanner.web.queue.health import worker_lock
 from scanner.web.queue.jobs import SENT, Job, JobKind, Jobs
 from scanner.web.queue.known_files import JOB_TARGET
 from scanner.web.queue.outbox import Outbox
+from scanner.web.queue.progress import JobCancelled, JobProgress
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
 from scanner.web.store import WebStore
 
 log = logging.getLogger(__name__)
 
 _IDLE_S = 0.3
-_PROGRESS_EVERY_S = 0.5
 _TRY_AGAIN_S = 10.0
 _SNAPSHOT_RETRY_S = 60.0
-
-
-class _Cancelled(Exception):
-    """The job was cancelled."""
-
-
-class _Progress:
-    """Stores the progress of a job, at most twice a second; raises _Cancelled."""
-
-    def __init__(self, jobs: Jobs, job_id: str) -> None:
-        self._jobs, self._job_id, self._last = jobs, job_id, 0.0
-
-    def step(self, done: int, total: int | None, doing: str) -> None:
-        if time.monotonic() - self._last < _PROGRESS_EVERY_S and done != total:
-            return
-        self._last = time.monotonic()
-        if not self._jobs.progress(self._job_id, done, total, doing):
-            raise _Cancelled
 
 
 class Worker:
@@ -90,7 +67,7 @@ class Worker:
 
     def run(self, alive: Callable[[], bool] = lambda: True) -> None:
         """Run jobs until `stop` is called, or `alive` says that the parent process has ended."""
-        lock = FileLock(self.settings.web_path.with_name("worker.lock"))
+        lock = worker_lock(self.settings)
         while not self._stop.is_set() and alive():
             try:
                 lock.acquire(timeout=1.0)
@@ -103,10 +80,8 @@ class Worker:
             target=self.delivery.run, args=(self._stop,), name="messenger", daemon=True
         )
         try:
-            self.store.forget_fact(
-                SNAPSHOT_FACT
-                # The previous worker may have had other settings.
-            )
+            # The previous worker may have had other settings.
+            self.store.forget_fact(SNAPSHOT_FACT)
             self.jobs.put_back_what_ran()
             delivery.start()
             while not self._stop.is_set() and alive():
@@ -117,10 +92,8 @@ class Worker:
                 elif not job.ended:
                     self._work(job)
                     if job.kind in SENT and job.source and self.jobs.has_ended(job.job_id):
-                        Path(job.source).unlink(
-                            missing_ok=True
-                            # The store of checkpoints has the file now.
-                        )
+                        # The store of checkpoints or captures has the file now.
+                        Path(job.source).unlink(missing_ok=True)
         finally:
             self._stop.set()
             delivery.join(timeout=15.0)
@@ -139,9 +112,8 @@ class Worker:
     def _store_snapshot(self) -> None:
         """Store the gallery version and settings in use, so that the gate can answer known files.
 
-        This happens from the start on, not only after the first job. If it fails, the log says why,
-        the
-        gate answers 202, and it is tried again after a minute.
+        This happens from the start on, not only after the first job. If it fails, the log says
+        why, the gate answers 202, and it is tried again after a minute.
         """
         if time.monotonic() < self._retry_at:
             return
@@ -165,10 +137,8 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         try:
-            rows, scan_id = (
-                self._search_captures(job) if job.kind == JobKind.CAPTURE else self._scan(job)
-            )
-        except _Cancelled:
+            rows, scan_id = self._captures(job) if job.kind == JobKind.CAPTURE else self._scan(job)
+        except JobCancelled:
             log.info("job %s was cancelled", job.job_id)
             return
         except FleetUnreachable as error:
@@ -202,8 +172,7 @@ class Worker:
             self.jobs.put_back_what_ran()
             self._stop.wait(_TRY_AGAIN_S)
             return
-        # The outermost frame: an error in one job must not end the worker.
-        except Exception as error:
+        except Exception as error:  # an error in one job must not end the worker
             log.exception("job %s", job.job_id)
             problem = (
                 f"a mistake of the program's ({type(error).__name__}); its log has more under job "
@@ -216,53 +185,20 @@ class Worker:
         self.jobs.finish(job.job_id, rows, scan_id, None, self._post_result)
 
     def _scan(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
-        scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
+        scan_session, progress = self.scan_session, JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
         if job.kind == JobKind.TARGET:
             return _rows_of_result(run_scan(scan_session, [job.source], progress))
-        listings = (with_declared(one, job.declared) for one in self._listings(job))
+        listings = (with_declared(listing, job.declared) for listing in self._listings(job))
         target = f"{JOB_TARGET}{job.job_id}"
         return _rows_of_result(
             scan_listings(scan_session, target, listings, progress, brought=True)
         )
 
-    def _search_captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
-        """Take in an upload, if there is one, and judge what is new among all captures."""
-        scan_session, progress = self.scan_session, _Progress(self.jobs, job.job_id)
+    def _captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
+        progress = JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
-        rows: list[dict[str, Any]] = []
-        captures, capture, own_keys = (
-            Captures(scan_session.crawl, self.settings.captures_path),
-            None,
-            set[str](),
-        )
-        if job.source:
-            capture = take_in_upload(
-                self.settings, self.clock, Path(job.source), job.name, job.declared
-            )
-            own_keys = {
-                subject_of(page, capture.name)[0] for page in captures.pages(capture.capture_id)
-            }
-        asker = job.declared.get("login")
-        for done, subject in enumerate(judge_captures(scan_session, captures, asker=asker), 1):
-            progress.step(done, None, subject.name)
-            if not subject.known or subject.key in own_keys:
-                rows += rows_of(subject, scan_session.case_store)
-        if capture and (capture.problem or capture.notes or not rows):
-            reason = (
-                capture.problem
-                or "; ".join(capture.notes)
-                or f"{capture.pages} pages were read; no image of theirs shows a face to search"
-            )
-            row = {**_NO_CASE, "file": capture.name, "sha256": capture.capture_id, "reason": reason}
-            rows.insert(
-                0,
-                {
-                    **row,
-                    "outcome": str(Outcome.FAILED if capture.problem else Outcome.INCONCLUSIVE),
-                },
-            )
-        return rows, None
+        return capture_rows(self.scan_session, job, progress), None
 
     def _listings(self, job: Job) -> Iterable[Listing]:
         if job.kind == JobKind.URL:
@@ -273,14 +209,14 @@ class Worker:
             )
             return [listing_of(job, job.job_id, self.settings.web.hub_name)]
         holders = Inquiries(self.scan_session.crawl).holders(job.source)
-        for known in holders:
-            files = tuple(file for file in known.files if file.sha256 == job.source and file.url)
+        for listing in holders:
+            files = tuple(file for file in listing.files if file.sha256 == job.source and file.url)
             if files:
-                return [replace(known, files=files[:1])]
+                return [replace(listing, files=files[:1])]
         # Another account's upload is treated like bytes that were never sent.
-        sent = self.jobs.sent_by(job.account_id, job.source)
-        if (sent or holders) and self.scan_session.acquisition.checkpoints.path_of(job.source):
-            return [listing_of(sent or job, job.job_id, self.settings.web.hub_name)]
+        upload = self.jobs.sent_by(job.account_id, job.source)
+        if (upload or holders) and self.scan_session.acquisition.checkpoints.path_of(job.source):
+            return [listing_of(upload or job, job.job_id, self.settings.web.hub_name)]
         raise CrawlError(
             f"nobody lists a file with the SHA-256 {job.source}; send the file or its address"
         )
@@ -298,56 +234,14 @@ class Worker:
         self.outbox.post(job.webhook, {"event": "scan.ended", "scan": document}, job.job_id)
 
 
-_NO_CASE: dict[str, Any] = {
-    "outcome": "failed",
-    "case_id": None,
-    "score": None,
-    "threshold": None,
-    "lift": None,
-    "authorised": None,
-    "samples": 0,
-}
-
-
 def _rows_of_result(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
     rows = list(result.rows)
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
-        rows.append({**_NO_CASE, "file": result.scan.target, "sha256": None, "reason": reason})
+        rows.append(
+            {**ROW_WITHOUT_CASE, "file": result.scan.target, "sha256": None, "reason": reason}
+        )
     return rows, result.scan.scan_id
-
-
-def take_in_upload(
-    settings: Settings, clock: Clock, upload: Path, name: str, declared: Mapping[str, Any]
-) -> CaptureRow:
-    """Take in an uploaded file under its own name, on which its format may depend."""
-    intake = Intake(settings, clock)
-    try:
-        with tempfile.TemporaryDirectory(dir=upload.parent) as folder:
-            path = Path(folder) / name
-            path.hardlink_to(upload)
-            by, login = declared.get("by", settings.operator), declared.get("login")
-            return intake.take_one(path, by, declared.get("made_with"), login=login).capture
-    finally:
-        intake.close()
-
-
-def rows_of(subject: JudgedSubject, case_store: CaseStore) -> list[dict[str, Any]]:
-    """A judged account or capture as rows of a scan: one per case, or one without a case."""
-    shared = {
-        **_NO_CASE,
-        "file": subject.name,
-        "sha256": None,
-        "outcome": subject.outcome,
-        "samples": subject.images,
-        "reason": subject.reason,
-        "authorised": "; ".join(subject.authorised) or None,
-    }
-    cases = [case_store.case(case_id) for case_id in subject.cases]
-    return [
-        {**shared, "case_id": case.case_id, "score": case.score, "threshold": case.threshold}
-        for case in cases
-    ] or [shared]
 
 
 def work(settings: Settings) -> None:

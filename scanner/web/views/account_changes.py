@@ -21,9 +21,8 @@ def note_change(
         by: the actor who made the change.
     """
     with context.services.acquire(by) as service:
-        service.vault.note(
-            event, "vault", by, context.clock(), account=account.account_id, **details
-        )
+        now = context.clock()
+        service.vault.note(event, "vault", by, now, account=account.account_id, **details)
     t = translations(account.language).gettext
     sentence = _sentences(t).get(event)
     if sentence is not None:

@@ -16,15 +16,16 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import AccountRefused, NotThere
 from scanner.web.forms import Form, Posted
-from scanner.web.rendering import error_text, redirect, render_page, whole_number
+from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.translation import language_of, translations
 from scanner.web.views.account_changes import note_change
-from scanner.web.views.case_views import page_words
+from scanner.web.views.case_views import notice_titles, page_words
 
 router = APIRouter(include_in_schema=False)
 Admin = Annotated[Session, requires_permission(Permission.ACCOUNTS)]
 _PAGE_SIZE = 100
-_STATES = {
+# The events of the audit log, by the change that the form asks for.
+_CHANGES = {
     "disable": "account disabled",
     "enable": "account enabled",
     "sign-out": "account signed out",
@@ -46,20 +47,16 @@ def invite(request: Request, context: Context, session: Admin, form: Posted) -> 
     email = form.text("email", 300)
     try:
         roles = _roles(form)
-        if (
-            context.accounts.by_email(email) is not None
-            # The link would set a password that an administrator knows.
-        ):
+        # The link would set a password that an administrator knows.
+        if context.accounts.by_email(email) is not None:
             raise AccountRefused("taken")
-        secret = context.accounts.invite(email, roles, session.account.actor)
+        secret = context.invitations.create(email, roles, session.account.actor)
     except AccountRefused as error:
         return _accounts_page(request, context, session, error)
     link = f"{context.settings.web.url}/invitation/{secret}"
-    about = (
-        {"email": checked_email(email)} if STAFF & set(roles) else {}
-        # The address of a rights holder must not be logged.
-    )
-    _log(context, session, "account invited", roles=sorted(roles), **about)
+    # The address of a rights holder must not be logged.
+    address = {"email": checked_email(email)} if STAFF & set(roles) else {}
+    _log(context, session, "account invited", roles=sorted(roles), **address)
     t = translations(language_of(request)).gettext
     text = t("You are invited to portrait-scanner. Open your account within a week: %(link)s")
     if context.settings.web.smtp_url is None:
@@ -71,13 +68,18 @@ def invite(request: Request, context: Context, session: Admin, form: Posted) -> 
 @router.post("/accounts/invitations/end")
 def end_invitation(context: Context, session: Admin, form: Posted) -> Response:
     """Delete the unused invitations of an address."""
-    if context.accounts.end_invitations(form.text("email", 300)):
+    if context.invitations.end(form.text("email", 300)):
         _log(context, session, "invitation taken back")
     return redirect("/accounts", "ended")
 
 
 @router.get("/accounts/{account_id}")
-def show(request: Request, account_id: str, context: Context, session: Admin) -> Response:  # noqa: ARG001  checks the permission
+def show(
+    request: Request,
+    account_id: str,
+    context: Context,
+    session: Admin,  # noqa: ARG001  checks the permission
+) -> Response:
     return _account_page(request, context, account_id)
 
 
@@ -107,17 +109,17 @@ def set_state(
     change = form.text("change")
     try:
         account = _other(context, session, account_id)
-        if change not in _STATES:
+        if change not in _CHANGES:
             raise AccountRefused("no-such-choice")
         if change in ("disable", "enable"):
             context.accounts.set_disabled(account.account_id, disabled=change == "disable")
         elif change == "second-factor":
             context.second_factors.remove(account.account_id)
         if change != "enable":
-            context.sessions.sign_out_everywhere(account.account_id)
+            _sign_out_everywhere(context, account.account_id)
     except AccountRefused as error:
         return _account_page(request, context, account_id, error)
-    note_change(context, account, _STATES[change], session.account.actor)
+    note_change(context, account, _CHANGES[change], session.account.actor)
     return redirect(f"/accounts/{account_id}", "saved")
 
 
@@ -128,12 +130,14 @@ def audit(
     session: Annotated[Session, requires_permission(Permission.AUDIT)],
 ) -> Response:
     """The audit log; the hash chain is checked on request."""
-    shown = {
+    filters = {
         name: request.query_params.get(name, "")[:200] for name in ("actor", "event", "subject")
     }
     before = request.query_params.get("before", "")
     with context.services.acquire(session.account.actor) as service:
-        entries = service.vault.audit.found(**shown, before=whole_number(before), limit=_PAGE_SIZE)
+        entries = service.vault.audit.found(
+            **filters, before=whole_number(before), limit=_PAGE_SIZE
+        )
         problems = service.vault.audit.problems() if request.query_params.get("check") else None
         head = service.vault.audit.head
     following = entries[-1].number if len(entries) == _PAGE_SIZE else None
@@ -141,7 +145,7 @@ def audit(
         request,
         "audit.html",
         entries=entries,
-        shown=shown,
+        filters=filters,
         following=following,
         problems=problems,
         head=head,
@@ -156,18 +160,17 @@ def month_counts(
 ) -> Response:
     """The counts of a month, without names."""
     wanted = request.query_params.get("month", "")
-    month = (
-        wanted if re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted) else f"{context.clock():%Y-%m}"
-    )
+    is_month = re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", wanted)
+    month = wanted if is_month else f"{context.clock():%Y-%m}"
     with context.services.acquire(session.account.actor) as service:
         counts = transparency(service, service.scan_store, month)
     if request.query_params.get("as") == "json":
-        return JSONResponse(
-            counts,
-            headers={"Content-Disposition": f'attachment; filename="transparency-{month}.json"'},
-        )
-    words = page_words(language_of(request))
-    said = {
+        name = f"transparency-{month}.json"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return JSONResponse(counts, headers=headers)
+    language = language_of(request)
+    words = page_words(language)
+    decisions = {
         **words["status"],
         "confirm": words["status"]["confirmed"],
         "reject": words["status"]["rejected"],
@@ -178,13 +181,14 @@ def month_counts(
         counts=counts,
         month=month,
         outcomes=words["outcome"],
-        decisions=said,
+        decisions=decisions,
         states=words["notice"],
+        titles=notice_titles(language),
     )
 
 
 def _roles(form: Form) -> list[Role]:
-    roles = [Role(one) for one in form.all("role") if one in list(Role)]
+    roles = [Role(name) for name in form.all("role") if name in list(Role)]
     if not roles:
         raise AccountRefused("no-role")
     return roles
@@ -195,6 +199,12 @@ def _other(context: AppContext, session: Session, account_id: str) -> Account:
     if account_id == session.account.account_id:
         raise AccountRefused("own-account")
     return _account(context, account_id)
+
+
+def _sign_out_everywhere(context: AppContext, account_id: str) -> None:
+    context.sessions.end_all(account_id)
+    context.tokens.revoke_all(account_id)
+    context.accounts.lockout.forget_devices(account_id)
 
 
 def _account(context: AppContext, account_id: str) -> Account:
@@ -219,13 +229,12 @@ def _accounts_page(
     return render_page(
         request,
         "accounts.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         accounts=context.accounts.all(),
-        invitations=context.accounts.open_invitations(),
+        invitations=context.invitations.unused(),
         roles=list(Role),
         link=link,
-        own=session.account.account_id,
+        own_account_id=session.account.account_id,
     )
 
 
@@ -236,11 +245,10 @@ def _account_page(
     return render_page(
         request,
         "person_account.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         person=account,
         roles=list(Role),
         sessions=context.sessions.sessions_of(account_id),
-        tokens=context.sessions.tokens_of(account_id),
+        tokens=context.tokens.of_account(account_id),
         locked=account.locked_until > context.clock().timestamp(),
     )

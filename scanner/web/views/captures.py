@@ -29,13 +29,13 @@ from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, has_form_token, require_same_origin
 from scanner.web.queue.health import worker_is_running
 from scanner.web.queue.jobs import JobKind, JobRequest, JobState, new_job_id
-from scanner.web.rendering import error_text, redirect, render_page, whole_number
+from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import page_words
 
 router = APIRouter(include_in_schema=False, prefix="/captures")
 Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
-Taker = Annotated[Session, requires_permission(Permission.CAPTURES)]
+Editor = Annotated[Session, requires_permission(Permission.CAPTURES)]
 Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
 _PAGE_SIZE = 50
 # The fields that people may correct; text, links and images stay as they were read.
@@ -50,7 +50,7 @@ _TEXTS = (
     "published_at",
 )
 _ACCOUNT = ("platform", "account_name", "account_id", "account_url")
-_MOST_SHOWN = 200
+_MAX_PAGES = 200
 
 
 @router.get("")
@@ -60,7 +60,7 @@ def listed(request: Request, context: Context, session: Reader) -> Response:
 
 
 @router.post("/file")
-async def send(request: Request, context: Context, session: Taker) -> Response:
+async def send(request: Request, context: Context, session: Editor) -> Response:
     """Receive a capture, streamed to disk; the worker seals and reads it and searches its faces."""
     require_same_origin(request)
     if not has_form_token(request, session):
@@ -90,16 +90,21 @@ async def send(request: Request, context: Context, session: Taker) -> Response:
 
 
 @router.post("/judge")
-def judge(request: Request, context: Context, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checks the form
+def judge(
+    request: Request,
+    context: Context,
+    session: Editor,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     """Search the faces again where something has changed."""
     return redirect(f"/scans/{_search_again(request, context, session)}", "queued")
 
 
 def _search_again(request: Request, context: AppContext, session: Session) -> str:
     """The id of the job that searches all changed captures; a queued one is used again."""
-    for waiting in context.jobs.newest(None, JobState.QUEUED, None, _PAGE_SIZE):
-        if waiting.kind == JobKind.CAPTURE and not waiting.source:
-            return waiting.job_id
+    for job in context.jobs.newest(None, JobState.QUEUED, None, _PAGE_SIZE):
+        if job.kind == JobKind.CAPTURE and not job.source:
+            return job.job_id
     name = translations(language_of(request)).gettext("Captured pages and pictures")
     job_request = JobRequest(
         session.account.account_id,
@@ -118,7 +123,7 @@ def show(request: Request, capture_id: str, context: Context, session: Reader) -
 
 @router.post("/{capture_id}/pages/{number}")
 def correct(
-    request: Request, capture_id: str, number: int, context: Context, session: Taker, form: Posted
+    request: Request, capture_id: str, number: int, context: Context, session: Editor, form: Posted
 ) -> Response:
     """Correct what was read of a page; the earlier values are kept."""
     try:
@@ -126,7 +131,7 @@ def correct(
             context.services.acquire(session.account.actor) as service,
             _captures(context) as captures,
         ):
-            pages = captures.pages(_named(captures, capture_id))
+            pages = captures.pages(_existing_id(captures, capture_id))
             if not 0 < number <= len(pages):
                 raise NotThere("no such page of a capture")
             row, changes = pages[number - 1], _changes(form)
@@ -147,28 +152,25 @@ def correct(
 def release(
     request: Request, capture_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """Record a second person's decision about what a capture may show; the search continues then."""
+    """Record a second person's decision about what a capture may show; then search again."""
     try:
         with (
             context.services.acquire(session.account.actor) as service,
             _captures(context) as captures,
         ):
             releases = Releases(captures, service.scan_store, service.vault)
-            waiting = list(releases.waiting(_named(captures, capture_id)))
+            waiting = list(releases.waiting(_existing_id(captures, capture_id)))
             if not form.text("reason"):
                 raise FormRefused("no-reason")
-            one = next(
-                (one for one in waiting if one.subject.key == form.text("subject", 1_000)), None
-            )
-            if one is None or one.subject.version != form.text("version", 16):
+            key, version = form.text("subject", 1_000), form.text("version", 16)
+            item = next((item for item in waiting if item.subject.key == key), None)
+            if item is None or item.subject.version != version:
                 raise FormRefused("captured-meanwhile")
-            person = Person(
-                session.account.name, session.account.actor, (f"account {session.account.actor}",)
-            )
-            if not one.may_be_decided_by(person):
+            person = _person(session)
+            if not item.may_be_decided_by(person):
                 raise FormRefused("took-it-in")
             releases.decide(
-                one, person, form.text("decision"), form.text("reason", 1_000), context.clock()
+                item, person, form.text("decision"), form.text("reason", 1_000), context.clock()
             )
     except (FormRefused, ReleaseRefused) as error:
         return _page(request, context, session, capture_id, error)
@@ -178,7 +180,7 @@ def release(
 
 @router.post("/{capture_id}/remove")
 def remove(
-    request: Request, capture_id: str, context: Context, session: Taker, form: Posted
+    request: Request, capture_id: str, context: Context, session: Editor, form: Posted
 ) -> Response:
     """Delete a capture that was added by mistake; refused if a case rests on it."""
     try:
@@ -188,12 +190,19 @@ def remove(
             context.services.acquire(session.account.actor) as service,
             _captures(context) as captures,
         ):
-            service.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
+            service.remove_capture(
+                captures, _existing_id(captures, capture_id), form.text("reason")
+            )
     except UnknownCapture as error:
         raise NotThere("no such capture") from error  # somebody else removed it
     except (FormRefused, ReviewRefused) as error:
         return _page(request, context, session, capture_id, error)
     return redirect("/captures", "removed")
+
+
+def _person(session: Session) -> Person:
+    account = session.account
+    return Person(account.name, account.actor, (f"account {account.actor}",))
 
 
 @contextmanager
@@ -205,7 +214,7 @@ def _captures(context: AppContext) -> Iterator[Captures]:
         store.close()
 
 
-def _named(captures: Captures, capture_id: str) -> str:
+def _existing_id(captures: Captures, capture_id: str) -> str:
     """The id itself; raises NotThere if it is no full id of a capture."""
     if captures.known(capture_id) is None:
         raise NotThere("no such capture")
@@ -236,12 +245,13 @@ def _list_page(request: Request, context: AppContext, session: Session) -> Respo
     find = request.query_params.get("find", "").replace("\0", "").strip()[:200]
     with context.services.acquire(session.account.actor) as service, _captures(context) as captures:
         rows = list(islice(captures.all(find), start, start + _PAGE_SIZE + 1))
-        lines = list(overview(captures, rows[:_PAGE_SIZE], service.scan_store, service.case_store))
+        shown = rows[:_PAGE_SIZE]
+        overviews = list(overview(captures, shown, service.scan_store, service.case_store))
     return render_page(
         request,
         "captures.html",
         words=page_words(language_of(request)),
-        lines=lines,
+        rows=overviews,
         find=find,
         following=start + _PAGE_SIZE if len(rows) > _PAGE_SIZE else None,
         may_take=session.account.may(Permission.CAPTURES),
@@ -260,32 +270,29 @@ def _page(
 ) -> Response:
     """A capture with its pages; the values typed into a refused form stay in it."""
     with _captures(context) as captures:
-        row = captures.known(_named(captures, capture_id))
+        row = captures.known(_existing_id(captures, capture_id))
         pages = captures.pages(capture_id)
-        content = [
-            _content(captures, one, typed[1] if typed and typed[0] == one.number + 1 else None)
-            for one in pages[:_MOST_SHOWN]
+        contents = [
+            _content(captures, page, typed[1] if typed and typed[0] == page.number + 1 else None)
+            for page in pages[:_MAX_PAGES]
         ]
         with context.services.acquire(session.account.actor) as service:
             cases = service.case_store.resting_on(capture_id)
             waiting = list(
                 Releases(captures, service.scan_store, service.vault).waiting(capture_id)
             )
-    person = Person(
-        session.account.name, session.account.actor, (f"account {session.account.actor}",)
-    )
+    person = _person(session)
     return render_page(
         request,
         "capture.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         capture=row,
-        content=content,
-        more=max(0, len(pages) - _MOST_SHOWN),
+        pages=contents,
+        more=max(0, len(pages) - _MAX_PAGES),
         kinds=list(PageKind),
         cases=cases,
         may_take=session.account.may(Permission.CAPTURES),
-        waiting=[(one, one.may_be_decided_by(person)) for one in waiting],
+        waiting=[(item, item.may_be_decided_by(person)) for item in waiting],
         may_decide=session.account.may(Permission.CASES_DECIDE),
     )
 
@@ -294,7 +301,7 @@ def _content(captures: Captures, row: PageRow, typed: Form | None) -> dict[str, 
     images = captures.images(row.page_id)
     ties = [
         *ties_of_page(captures.store, row.facts),
-        *(tie for one in images for tie in ties_of_image(captures.store, one.provenance)),
+        *(tie for image in images for tie in ties_of_image(captures.store, image.provenance)),
     ]
     return {
         "row": row,

@@ -28,12 +28,14 @@ from reports.documents.words import (
     verbal_scale,
     words_of,
 )
+from reports.notices.drafting import template, template_names
 from scanner.web.errors import NotThere
 from scanner.web.rendering import render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import translations
 
 _THUMBNAIL, _WHOLE = 144, 768
+_CONFIRMATION = "evidence"  # the stage of sampling as it is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +49,15 @@ class Pair:
 
 def thumbnails(service: PageCaseService, case: Case, most: int = 64) -> list[Pair]:
     """The samples that have a picture, confirmation samples first; logged as one entry."""
-    kept = sorted(
-        (one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence"
-    )[:most]
+    kept = [sample for sample in case.samples if sample.image_sha256]
+    kept.sort(key=lambda sample: sample.stage != _CONFIRMATION)
     pairs = [
         Pair(
-            one,
-            _blurred(service, str(one.image_sha256)),
-            _blurred(service, one.control_sha256) if one.control_sha256 else None,
+            sample,
+            _blurred(service, str(sample.image_sha256)),
+            _blurred(service, sample.control_sha256) if sample.control_sha256 else None,
         )
-        for one in kept
+        for sample in kept[:most]
     ]
     if pairs:
         service.note_shown(
@@ -76,11 +77,12 @@ class CapturedFace:
 def captured_faces(service: PageCaseService, case: Case, most: int = 64) -> list[CapturedFace]:
     """Faces of the captured images that count; logged as one entry."""
     images = case.sighting.images if case.sighting else ()
-    faces = [
-        CapturedFace(one, _blurred(service, one.face_sha256)) for one in images if one.face_sha256
-    ][:most]
+    with_face = [image for image in images if image.face_sha256][:most]
+    faces = [CapturedFace(image, _blurred(service, str(image.face_sha256))) for image in with_face]
     if faces:
-        service.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
+        service.note_shown(
+            case, blurred=True, sha256=[str(image.face_sha256) for image in with_face]
+        )
     return faces
 
 
@@ -99,21 +101,18 @@ def picture_response(
     request: Request, service: PageCaseService, case: Case, sha256: str, back: str
 ) -> Response:
     """One picture unblurred, as JSON for the page's script or as a page; logged first."""
-    named = {
-        one
-        for sample in case.samples
-        for one in (sample.image_sha256, sample.control_sha256)
-        if one
-    }
     images = case.sighting.images if case.sighting else ()
-    named |= {one.face_sha256 for one in images if one.face_sha256}
-    captured = sha256 in {one.sha256 for one in images}
-    if sha256 not in named and not captured:
+    is_captured = sha256 in {image.sha256 for image in images}
+    kept = {image.face_sha256 for image in images}
+    for sample in case.samples:
+        kept |= {sample.image_sha256, sample.control_sha256}
+    if not is_captured and sha256 not in kept:
         raise NotThere("no such picture")
     service.note_shown(case, blurred=False, sha256=[sha256])
-    picture = (
-        _captured(service, sha256) if captured else picture_uri(service.case_store, sha256, _WHOLE)
-    )
+    if is_captured:
+        picture = _captured(service, sha256)
+    else:
+        picture = picture_uri(service.case_store, sha256, _WHOLE)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
     return render_page(request, "picture.html", picture=picture, back=back, case=case)
@@ -167,6 +166,14 @@ def page_words(language: str) -> dict[str, dict[str, str]]:
     }
 
 
+def notice_titles(language: str) -> dict[str, str]:
+    """The titles of all kinds of notice, by their names."""
+    titles = {name: template(name).title for name in template_names()}
+    return {
+        name: title.get(language) or next(iter(title.values())) for name, title in titles.items()
+    }
+
+
 def case_facts(case: Case, language: str) -> dict[str, Any]:
     """The values with which templates describe a case."""
     translate: Translate = report_translations(language).gettext
@@ -179,13 +186,14 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
             "more-samples": t("More captures are needed to say"),
             "authorised": t("Authorised: the person allows it"),
         }
+    confirmation = [sample for sample in case.samples if sample.stage == _CONFIRMATION]
     return {
         "words": words,
         "headline": headline(case, translate),
         "status_word": words["status"][case.status],
         "outcome_word": words["outcome"][case.outcome],
         "terms_word": words["terms"].get(case.terms, case.terms),
-        "event_word": lambda what: words["event"].get(what, what),
+        "event_word": lambda event: words["event"].get(event, event),
         "custody_word": lambda event: words["custody"].get(event, event),
         "entry_word": lambda entry: entry_word(entry, words),
         "entry_text": entry_text,
@@ -194,6 +202,6 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "lr_words": verbal_scale(case.log10_lr, translate),
         "plot": score_plot(case, plot_words(translate, captured=case.sighting is not None)),
         "training": training_facts(case.checkpoint.training, words),
-        "counted": sum(one.in_mean for one in case.samples if one.stage == "evidence"),
-        "faces": sum(one.face_found for one in case.samples if one.stage == "evidence"),
+        "counted": sum(sample.in_mean for sample in confirmation),
+        "faces": sum(sample.face_found for sample in confirmation),
     }

@@ -34,14 +34,13 @@ from scanner.web.errors import FormRefused
 from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
 from scanner.web.rendering import error_text, redirect, render_page
 from scanner.web.translation import language_of, translations
-from scanner.web.views.own_account import day_in
 
 router = APIRouter(include_in_schema=False)
 Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
-DAYS, MOST_DAYS = 730, 5 * 366
-MOST_PHOTOS = 40
+DEFAULT_DAYS, MAX_DAYS = 730, 5 * 366
+MAX_PHOTOS = 40
 _CHECKS_PER_MINUTE = 60
-_DOCUMENT_STARTS = {
+_MEDIA_TYPES = {
     b"%PDF-": "application/pdf",
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n": "image/png",
@@ -79,14 +78,13 @@ def check_photo(
     if context.drafts.of(session.account.account_id, context.clock()) is None:
         raise FormRefused("no-consent")
     context.rate_limiter.check(_CHECKS_PER_MINUTE, "check", session.account.account_id)
-    sent = form.sent("photo")[:1]
-    if not sent:
+    files = form.sent("photo")
+    if not files:
         raise FormRefused("no-photos")
+    photo = PhotoFile(files[0].name, files[0].data)
     with context.face_service.reader() as reader:
-        [seen] = open_faces(
-            reader, context.face_service.pack.bar, [PhotoFile(sent[0].name, sent[0].data)]
-        )
-    refusal = seen if isinstance(seen, Refusal) else None
+        [result] = open_faces(reader, context.face_service.pack.bar, [photo])
+    refusal = result if isinstance(result, Refusal) else None
     return JSONResponse(
         {"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))}
     )
@@ -100,15 +98,13 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
     if draft is None:
         return redirect("/likeness/new")
     try:
-        photos = [PhotoFile(one.name, one.data) for one in form.sent("photos")]
-        if not MIN_PHOTOS <= len(photos) <= MOST_PHOTOS:
+        photos = [PhotoFile(file.name, file.data) for file in form.sent("photos")]
+        if not MIN_PHOTOS <= len(photos) <= MAX_PHOTOS:
             raise FormRefused("no-photos")
-        documents, draft = _papers(form, draft)
-        if (
-            not draft.keep_photos
-            # The approver must see the face once; these copies are deleted after the decision.
-        ):
-            documents += [Document("photo", one.data) for one in photos[:4]]
+        documents, draft = _documents(form, draft)
+        # The approver must see the face once; these copies are deleted after the decision.
+        if not draft.keep_photos:
+            documents += [Document("photo", photo.data) for photo in photos[:4]]
         registration = Registration(
             name=draft.name,
             photos=photos,
@@ -129,15 +125,12 @@ def submit(request: Request, context: Context, session: Mine, form: PostedWithFi
     except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
         return _photos_page(request, draft, error)
     context.drafts.forget(account.account_id)
-    agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
+    is_agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
     context.accounts.give_mandate(
-        account.account_id, identity.identity_id, "agent" if agent else "self"
+        account.account_id, identity.identity_id, "agent" if is_agent else "self"
     )
-    some_left_out = identity.photo_count < len(photos)
-    return redirect(
-        f"/likeness/{identity.identity_id}",
-        "submitted-without-some" if some_left_out else "submitted",
-    )
+    done = "submitted-without-some" if identity.photo_count < len(photos) else "submitted"
+    return redirect(f"/likeness/{identity.identity_id}", done)
 
 
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
@@ -154,18 +147,18 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
     return refusal.text(language)
 
 
-def checked_document(sent: list[SentFile], missing: str) -> SentFile:
+def checked_document(files: list[SentFile], missing: str) -> SentFile:
     """The document of a field, if it begins like a PDF, JPEG or PNG; raises FormRefused."""
-    if not sent:
+    if not files:
         raise FormRefused(missing)
-    if media_type_of(sent[0].data) is None:
-        raise FormRefused("not-a-document", sent[0].name)
-    return sent[0]
+    if media_type_of(files[0].data) is None:
+        raise FormRefused("not-a-document", files[0].name)
+    return files[0]
 
 
 def media_type_of(data: bytes) -> str | None:
     """The media type of a document by its first bytes; None for any but PDF, JPEG and PNG."""
-    return next((kind for start, kind in _DOCUMENT_STARTS.items() if data.startswith(start)), None)
+    return next((kind for start, kind in _MEDIA_TYPES.items() if data.startswith(start)), None)
 
 
 def _draft(context: AppContext, form: Form) -> Draft:
@@ -180,12 +173,11 @@ def _draft(context: AppContext, form: Form) -> Draft:
     signer = name if signatory == Signatory.SELF else form.text("signed_by", 200)
     if not signer:
         raise FormRefused("no-answer", "signed_by")
-    born_on = day_in(form, "born_on") if form.text("born_on") else None
+    born_on = form.day("born_on") if form.text("born_on") else None
     if is_minor(born_on, today) and signatory != Signatory.GUARDIAN:
         raise ConsentMissing("under 18 a guardian consents")
-    places = tuple(
-        place.strip() for place in form.text("territories", 500).split(",") if place.strip()
-    )
+    names = (name.strip() for name in form.text("territories", 500).split(","))
+    territories = tuple(filter(None, names))
     consent = Consent(
         signer,
         today,
@@ -194,20 +186,20 @@ def _draft(context: AppContext, form: Form) -> Draft:
         CONSENT_TEXT_VERSION,
         terms,
         signatory=signatory,
-        territories=places or ("worldwide",),
+        territories=territories or ("worldwide",),
     )
     return Draft(name, consent, born_on, keep_photos=form.ticked("keep_photos"))
 
 
 def last_day(form: Form, today: date) -> date:
     """The last day of a consent, from tomorrow to five years ahead; raises FormRefused."""
-    day = day_in(form, "expires_on")
-    if not today < day <= today + timedelta(days=MOST_DAYS):
+    day = form.day("expires_on")
+    if not today < day <= today + timedelta(days=MAX_DAYS):
         raise FormRefused("no-date", "expires_on")
     return day
 
 
-def _papers(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
+def _documents(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
     kind = form.text("proof_kind")
     if kind not in PROOFS:
         raise FormRefused("no-such-choice")
@@ -228,41 +220,27 @@ def _consent_page(
 ) -> Response:
     today = context.clock().date()
     agent = Role.AGENT in session.account.roles
-    given = {
-        name: form.text(name)
-        for name in (
-            "name",
-            "signatory",
-            "signed_by",
-            "born_on",
-            "terms",
-            "territories",
-            "expires_on",
-        )
-    }
-    own_name = (
-        ""
-        if agent or context.accounts.identities_of(session.account.account_id)
-        else session.account.name
-    )
-    given = {
-        **given,
-        "name": given["name"] or own_name,
-        "terms": given["terms"] or str(Terms.PROHIBITED),
-        "signatory": given["signatory"] or str(Signatory.AGENT if agent else Signatory.SELF),
-        "expires_on": given["expires_on"] or (today + timedelta(days=DAYS)).isoformat(),
-        "signed_by": given["signed_by"] or (session.account.name if agent else ""),
+    account = session.account
+    is_first = not agent and not context.accounts.identities_of(account.account_id)
+    last = (today + timedelta(days=DEFAULT_DAYS)).isoformat()
+    values = {
+        "name": form.text("name") or (account.name if is_first else ""),
+        "signatory": form.text("signatory") or str(Signatory.AGENT if agent else Signatory.SELF),
+        "signed_by": form.text("signed_by") or (account.name if agent else ""),
+        "born_on": form.text("born_on"),
+        "terms": form.text("terms") or str(Terms.PROHIBITED),
+        "territories": form.text("territories"),
+        "expires_on": form.text("expires_on") or last,
     }
     return render_page(
         request,
         "consent.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
-        given=given,
+        problem=problem,
+        values=values,
         agent=agent,
         texts=CONSENT_TEXT,
         first=today + timedelta(days=1),
-        last=today + timedelta(days=MOST_DAYS),
+        last=today + timedelta(days=MAX_DAYS),
         today=today,
         keep_photos=form.ticked("keep_photos") or not form.fields,
     )
@@ -286,20 +264,20 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
             "needed": problem.report.needed,
             "people": len(problem.report.people),
         }
-        problem_told: str | None = sentence % facts
+        text = sentence % facts
     else:
-        problem_told = error_text(request, problem) if problem else None
-    if problem_told:
-        problem_told += " " + t("The files were not kept: choose photos and papers once more.")
+        text = error_text(request, problem) if problem else ""
+    if text:
+        text += " " + t("The files were not kept: choose photos and papers once more.")
     return render_page(
         request,
         "photos.html",
         422 if problem else 200,
         draft=draft,
-        problem=problem_told,
+        problem=text,
         verdicts=verdicts,
         needed=MIN_PHOTOS,
-        most=MOST_PHOTOS,
+        most=MAX_PHOTOS,
         proofs=proof_words(t),
     )
 
@@ -313,5 +291,15 @@ def proof_words(t: Translate) -> dict[str, str]:
     }
 
 
+def document_words(t: Translate) -> dict[str, str]:
+    """The labels of all documents of a registration."""
+    return {
+        **proof_words(t),
+        "photo": t("photo"),
+        "consent signed by guardian": t("consent signed by the guardian"),
+        "consent signed by agent": t("power of attorney of the agent"),
+    }
+
+
 def _verdicts(report: EnrolmentReport, language: str) -> list[tuple[str, str | None]]:
-    return [(one.name, refusal_sentence(one.refusal, language)) for one in report.photos]
+    return [(photo.name, refusal_sentence(photo.refusal, language)) for photo in report.photos]

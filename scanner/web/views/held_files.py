@@ -15,12 +15,12 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Posted
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
 
 router = APIRouter(include_in_schema=False, prefix="/held")
 Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
-_MOST = 200
+_MAX_SHOWN = 200
 
 
 @router.get("")
@@ -30,7 +30,9 @@ def listed(request: Request, context: Context, session: Decider) -> Response:
 
 
 @router.post("/{key}")
-def look(request: Request, key: str, context: Context, session: Decider, form: Posted) -> Response:
+def decide(
+    request: Request, key: str, context: Context, session: Decider, form: Posted
+) -> Response:
     """Record who examined a file and what they decided; this alone does not sample anything."""
     account = session.account
     try:
@@ -38,10 +40,10 @@ def look(request: Request, key: str, context: Context, session: Decider, form: P
             raise FormRefused("no-reason")
         with context.services.acquire(account.actor) as service:
             held, minors = _held(service)
-            known = next((one for one in held.all(minors.ids) if one.key == key), None)
-            if known is None:
+            file = next((file for file in held.all(minors.ids) if file.key == key), None)
+            if file is None:
                 raise FormRefused("captured-meanwhile")
-            if form.text("decision") == LookDecision.SOMEBODY_ELSE and not known.liftable:
+            if form.text("decision") == LookDecision.SOMEBODY_ELSE and not file.liftable:
                 raise FormRefused("names-itself")
             held.look(
                 key,
@@ -58,16 +60,15 @@ def look(request: Request, key: str, context: Context, session: Decider, form: P
     return redirect("/held", "noted")
 
 
-def waiting_for_a_look(service: PageCaseService) -> int:
+def undecided_count(service: PageCaseService) -> int:
     """How many held files nobody has decided about."""
     held, minors = _held(service)
-    return sum(not one.settled for one in held.all(minors.ids))
+    return sum(not file.settled for file in held.all(minors.ids))
 
 
 def _held(service: PageCaseService) -> tuple[HeldFiles, RegisteredMinors]:
-    return HeldFiles(service.scan_store, service.vault), RegisteredMinors(
-        service.vault, service.clock
-    )
+    minors = RegisteredMinors(service.vault, service.clock)
+    return HeldFiles(service.scan_store, service.vault), minors
 
 
 def _page(
@@ -75,14 +76,14 @@ def _page(
 ) -> Response:
     with context.services.acquire(session.account.actor) as service:
         held, minors = _held(service)
-        found = held.all(minors.ids)[:_MOST]
-        names = {one.identity_id: service.vault.find(one.identity_id).name for one in found}
+        files = held.all(minors.ids)[:_MAX_SHOWN]
+        names = {file.identity_id: service.vault.find(file.identity_id).name for file in files}
     return render_page(
         request,
         "held.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
-        found=[
-            (one, names[one.identity_id], has_looked(one, session.account.actor)) for one in found
+        problem=problem,
+        files=[
+            (file, names[file.identity_id], has_looked(file, session.account.actor))
+            for file in files
         ],
     )

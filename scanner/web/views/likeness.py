@@ -24,17 +24,16 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted, PostedWithFiles
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
-from scanner.web.views.enrolling import MOST_DAYS, checked_document, last_day
-from scanner.web.views.own_account import day_in
+from scanner.web.views.enrolling import MAX_DAYS, checked_document, last_day
 
 router = APIRouter(include_in_schema=False)
 Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
 
 
 # The values that a licence can name; any other would silently allow nothing.
-_VALUES = {
+_LICENCE_VALUES = {
     LicenceKind.UPLOADER: r"[a-z0-9][\w.-]*:\S.{0,200}",
     LicenceKind.MODEL: r"[0-9a-fA-F]{64}",
     LicenceKind.HUB: r"[a-z0-9][\w.-]*",
@@ -42,7 +41,7 @@ _VALUES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Likeness:
     """A likeness as its holder sees it.
 
     Attributes:
@@ -62,7 +61,7 @@ class Standing:
 
     @property
     def examined(self) -> int:
-        return sum(one.examined for one in self.coverage)
+        return sum(hub.examined for hub in self.coverage)
 
 
 @router.get("/likeness")
@@ -70,12 +69,10 @@ def overview(request: Request, context: Context, session: Mine) -> Response:
     """Everyone that this account acts for."""
     ids = list(context.accounts.identities_of(session.account.account_id))
     with context.services.acquire(session.account.actor) as service:
-        standings = [
-            one for one in (standing_of(service, identity_id) for identity_id in ids) if one
-        ]
+        likenesses = list(filter(None, (likeness_of(service, id_) for id_ in ids)))
     draft = context.drafts.of(session.account.account_id, context.clock())
     return render_page(
-        request, "likenesses.html", standings=standings, draft=draft, today=context.clock().date()
+        request, "likenesses.html", likenesses=likenesses, draft=draft, today=context.clock().date()
     )
 
 
@@ -126,9 +123,9 @@ def grant(
             kind, value = form.text("kind"), form.text("value", 300)
             if kind not in list(LicenceKind):
                 raise FormRefused("no-such-choice")
-            if not re.fullmatch(_VALUES[LicenceKind(kind)], value):
+            if not re.fullmatch(_LICENCE_VALUES[LicenceKind(kind)], value):
                 raise FormRefused("no-licence", "value")
-            until = day_in(form, "until")
+            until = form.day("until")
             if until < context.clock().date():
                 raise FormRefused("no-date", "until")
             grant_licence(
@@ -156,7 +153,9 @@ def end_licence(
 ) -> Response:
     with context.services.acquire(session.account.actor) as service:
         own_identity(context, session, service, identity_id)
-        if licence_id not in {one.licence_id for one in licences_of(service.vault, identity_id)}:
+        if licence_id not in {
+            licence.licence_id for licence in licences_of(service.vault, identity_id)
+        }:
             raise NotThere("no such licence")
         revoke_licence(service.vault, licence_id, session.account.actor, context.clock())
     return redirect(f"/likeness/{identity_id}", "ended")
@@ -172,16 +171,20 @@ def ask_to_withdraw(
 
 
 @router.post("/likeness/{identity_id}/withdraw")
-def withdraw(identity_id: str, context: Context, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checks the form
+def withdraw(
+    identity_id: str,
+    context: Context,
+    session: Mine,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     """Erase the person at once; the page that follows shows the receipt."""
     with context.services.acquire(session.account.actor) as service:
         identity = own_identity(context, session, service, identity_id)
+        now, actor = context.clock(), session.account.actor
         if identity.status == Status.ACTIVE:
-            service.vault.withdraw(identity_id, context.clock(), session.account.actor)
+            service.vault.withdraw(identity_id, now, actor)
         else:
-            service.vault.withdraw(
-                identity_id, context.clock(), session.account.actor, "withdrawn before approval"
-            )
+            service.vault.withdraw(identity_id, now, actor, "withdrawn before approval")
     return redirect(f"/likeness/{identity_id}")
 
 
@@ -191,12 +194,12 @@ def receipt(identity_id: str, context: Context, session: Mine) -> Response:
     if identity_id not in context.accounts.identities_of(session.account.account_id):
         raise NotThere("no such likeness")
     with context.services.acquire(session.account.actor) as service:
-        found = receipt_of(service, identity_id)
-    if found is None:
+        document = receipt_of(service, identity_id)
+    if document is None:
         raise NotThere("no such receipt")
     headers = {"Content-Disposition": f'attachment; filename="erasure-{identity_id[:8]}.json"'}
     return Response(
-        json.dumps(found, ensure_ascii=False, indent=2),
+        json.dumps(document, ensure_ascii=False, indent=2),
         media_type="application/json",
         headers=headers,
     )
@@ -220,24 +223,23 @@ def receipt_of(service: PageCaseService, identity_id: str) -> dict[str, Any] | N
     return next((json.loads(row["receipt"]) for row in rows), None)
 
 
-def standing_of(service: PageCaseService, identity_id: str) -> Standing | None:
+def likeness_of(service: PageCaseService, identity_id: str) -> Likeness | None:
     """The status of a likeness; None if there is no trace of it."""
-    known = service.case_store.summaries(identity_id)
-    cases = tuple(case for case in reversed(known) if case.status != CaseStatus.SUPERSEDED)
+    summaries = reversed(service.case_store.summaries(identity_id))
+    cases = tuple(case for case in summaries if case.status != CaseStatus.SUPERSEDED)
     try:
         identity = service.vault.find(identity_id)
     except UnknownIdentity:
-        gone = receipt_of(service, identity_id)
-        return Standing(identity_id, None, gone, cases) if gone else None
+        receipt = receipt_of(service, identity_id)
+        return Likeness(identity_id, None, receipt, cases) if receipt else None
     proofs = service.vault.proofs_of(identity_id)
     if identity.status != Status.ACTIVE or not proofs:
-        return Standing(identity_id, identity, None, cases)
+        return Likeness(identity_id, identity, None, cases)
     since = proofs[-1].checked_at.isoformat()
     coverage = tuple(service.scan_store.coverage(since))
-    earlier = sum(one.examined for one in service.scan_store.coverage("")) - sum(
-        one.examined for one in coverage
-    )
-    return Standing(identity_id, identity, None, cases, coverage, since, max(0, earlier))
+    ever = sum(hub.examined for hub in service.scan_store.coverage(""))
+    earlier = max(0, ever - sum(hub.examined for hub in coverage))
+    return Likeness(identity_id, identity, None, cases, coverage, since, earlier)
 
 
 def _page(
@@ -251,25 +253,24 @@ def _page(
         raise NotThere("no such likeness")
     today = context.clock().date()
     with context.services.acquire(session.account.actor) as service:
-        standing = standing_of(service, identity_id)
-        if standing is None:
+        likeness = likeness_of(service, identity_id)
+        if likeness is None:
             raise NotThere("no such likeness")
-        if standing.identity is None:
+        if likeness.identity is None:
             return render_page(
-                request, "erased.html", standing=standing, fingerprint=service.vault.fingerprint
+                request, "erased.html", likeness=likeness, fingerprint=service.vault.fingerprint
             )
         licences = licences_of(service.vault, identity_id)
     return render_page(
         request,
         "likeness.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
-        standing=standing,
-        identity=standing.identity,
+        problem=problem,
+        likeness=likeness,
+        identity=likeness.identity,
         licences=licences,
         today=today,
         texts=CONSENT_TEXT,
         tomorrow=today + timedelta(days=1),
-        last=today + timedelta(days=MOST_DAYS),
-        ends_soon=standing.identity.consent.expires_within(30, today),
+        last=today + timedelta(days=MAX_DAYS),
+        ends_soon=likeness.identity.consent.expires_within(30, today),
     )

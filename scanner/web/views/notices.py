@@ -33,25 +33,20 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Form, Posted
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.rendering import redirect, render_page
 from scanner.web.translation import language_of
-from scanner.web.views.case_views import page_words
+from scanner.web.views.case_views import notice_titles, page_words
 from scanner.web.views.downloads import attachment
 from scanner.web.views.review import find_case
 
 router = APIRouter(include_in_schema=False)
 Writer = Annotated[Session, requires_permission(Permission.NOTICES, Permission.STATEMENTS)]
 # Next states in their usual order; the one that cancels a notice comes last.
-_FOLLOWING = {
-    state: sorted(
-        following,
-        key=[
-            *(one for one in NoticeState if one != NoticeState.CANCELLED),
-            NoticeState.CANCELLED,
-        ].index,
-    )
-    for state, following in NEXT.items()
-}
+_ORDER = [
+    *(state for state in NoticeState if state != NoticeState.CANCELLED),
+    NoticeState.CANCELLED,
+]
+_FOLLOWING = {state: sorted(following, key=_ORDER.index) for state, following in NEXT.items()}
 _SIDES = {"right-holder": Permission.NOTICES, "operator": Permission.STATEMENTS}
 _LONG = frozenset(
     {
@@ -80,26 +75,29 @@ def listed(request: Request, context: Context, session: Writer) -> Response:
     """All notices with their deadlines, overdue ones first."""
     now = context.clock()
     with context.services.acquire(session.account.actor) as service:
-        found = [
-            one
-            for one in all_tracked(service.case_store)
-            if _may(session.account, template(one.template))
+        notices = [
+            notice
+            for notice in all_tracked(service.case_store)
+            if _may(session.account, template(notice.template))
         ]
-    found.sort(
-        key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at),
-        reverse=False,
+    notices.sort(
+        key=lambda notice: (
+            not notice.overdue(now),
+            notice.due is None,
+            notice.due or now,
+            notice.history[0].at,
+        )
     )
     language = language_of(request)
     words = page_words(language)
-    titles = {name: _title(template(name), language) for name in template_names()}
     return render_page(
         request,
         "notices.html",
-        notices=found,
+        notices=notices,
         now=now,
         words=words,
         following=_FOLLOWING,
-        titles=titles,
+        titles=notice_titles(language),
     )
 
 
@@ -110,16 +108,13 @@ def rendered(notice_id: str, form: str, context: Context, session: Writer) -> Re
         raise NotThere("no such form of a notice")
     with context.services.acquire(session.account.actor) as service:
         try:
-            made = drafted(service.case_store, notice_id)
+            draft = drafted(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
-    if not _may(session.account, made.template):
+    if not _may(session.account, draft.template):
         raise NotThere("no such notice")
-    return attachment(
-        _rendered(made, form),
-        f"{notice_id}.{made.template.name}.{made.language}.{form}",
-        _KINDS[form],
-    )
+    name = f"{notice_id}.{draft.template.name}.{draft.language}.{form}"
+    return attachment(_rendered(draft, form), name, _KINDS[form])
 
 
 @router.post("/notices/{notice_id}/events")
@@ -132,10 +127,10 @@ def note_event(
     """
     with context.services.acquire(session.account.actor) as service:
         try:
-            known = tracked(service.case_store, notice_id)
+            notice = tracked(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
-        if not _may(session.account, template(known.template)):
+        if not _may(session.account, template(notice.template)):
             raise NotThere("no such notice")
         try:
             record_event(
@@ -147,11 +142,9 @@ def note_event(
                 form.text("note"),
             )
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
-            return render_page(
-                request, "error.html", 422, problem=error_text(request, error), code=422
-            )
+            return render_page(request, "error.html", problem=error, code=422)
         service.note_notice(
-            service.case_store.case(known.case_id),
+            service.case_store.case(notice.case_id),
             "notice-marked",
             session.account.actor,
             notice=notice_id,
@@ -167,26 +160,25 @@ def choose(request: Request, case_id: str, context: Context, session: Writer) ->
 
 
 @router.post("/cases/{case_id}/notices")
-def draft(
+def draft_from_form(
     request: Request, case_id: str, context: Context, session: Writer, form: Posted
 ) -> Response:
     """Draft a notice and record it in the case; the tracker then has it in every format."""
     try:
         name = _chosen(session.account, form.text("kind", 60))
-        given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
-        given = {field: value for field, value in given.items() if value}
+        values = {field: value for field, value in _values(form, template(name)).items() if value}
         with context.services.acquire(session.account.actor) as service:
             case = service.exported(find_case(service, case_id).case_id)
-            made = draft_notice(
+            notice = draft_notice(
                 name,
                 case,
-                given,
+                values,
                 context.clock(),
                 form.text("language") or None,
                 service.vault.fingerprint,
             )
             notice_id = record_draft(
-                service.case_store, made, session.account.name, context.clock()
+                service.case_store, notice, session.account.name, context.clock()
             )
             service.note_notice(
                 case, "notice-drafted", session.account.actor, notice=notice_id, template=name
@@ -196,16 +188,14 @@ def draft(
     return redirect("/notices", "drafted")
 
 
-def _title(kind: Template, language: str) -> str:
-    return kind.title.get(language) or next(iter(kind.title.values()))
+def _values(form: Form, kind: Template) -> dict[str, str]:
+    return {field.name: form.text(f"field-{field.name}", 4_000) for field in kind.required}
 
 
-def _rendered(made: Draft, kind: str) -> bytes:
-    return {
-        "txt": lambda: as_text(made).encode(),
-        "docx": lambda: as_docx(made),
-        "pdf": lambda: as_pdf(made),
-    }[kind]()
+def _rendered(draft: Draft, form: str) -> bytes:
+    if form == "txt":
+        return as_text(draft).encode()
+    return as_docx(draft) if form == "docx" else as_pdf(draft)
 
 
 def _may(account: Account, kind: Template) -> bool:
@@ -229,33 +219,29 @@ def _page(
     kinds = [template(name) for name in template_names() if _may(session.account, template(name))]
     missing = set(problem.missing) if isinstance(problem, NoticeIncomplete) else set[str]()
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
-    kind = next((one for one in kinds if one.name == chosen), None)
+    kind = next((kind for kind in kinds if kind.name == chosen), None)
     language = form.text("language") or language_of(request)
     with context.services.acquire(session.account.actor) as service:
         case = find_case(service, case_id)
-    kinds = [one for one in kinds if one.fits(case)]
+    kinds = [kind for kind in kinds if kind.fits(case)]
     kind = kind if kind in kinds else None
-    kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
-    given = (
-        {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
-    )
+    kinds.sort(key=lambda kind: (kind.hub not in (None, case.checkpoint.hub), kind.name))
     return render_page(
         request,
         "notice_new.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         case=case,
         kinds=kinds,
         kind=kind,
-        given=given,
+        values=_values(form, kind) if kind else {},
         missing=missing,
-        long=_LONG,
+        long_fields=_LONG,
         draft_language=language if kind and language in kind.languages else "",
-        known=_known(case, kind, session.account) if kind else {},
+        suggestions=_suggestions(case, kind, session.account) if kind else {},
     )
 
 
-def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
+def _suggestions(case: Case, kind: Template, account: Account) -> dict[str, str]:
     """The values that the case and the account have for the fields of a notice."""
     facts = {
         f"checkpoint.{name}": getattr(case.checkpoint, name)
@@ -271,7 +257,7 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         if case.checkpoint.listing_url.startswith(("http://", "https://"))
         else ""
     )
-    said = {
+    own = {
         "right_holder": case.identity_name,
         "email": account.email,
         "signature": account.name,
@@ -279,6 +265,6 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         "platform": hub,
     }
     return {
-        one.name: str(facts.get(one.source or "") or said.get(one.name, ""))
-        for one in kind.required
+        field.name: str(facts.get(field.source or "") or own.get(field.name, ""))
+        for field in kind.required
     }

@@ -31,12 +31,12 @@ async def send_on(request: Request) -> Response:
     """Redirect to the provider, with state and nonce in a signed cookie of ten minutes."""
     context = app_context_of(request)
     try:
-        answer: Response = await _client(context).authorize_redirect(
+        response: Response = await _client(context).authorize_redirect(
             request, f"{context.settings.web.url}/sign-in/openid/back"
         )
     except (AuthlibBaseError, OSError, ValueError) as error:
         raise OpenIdRefused("no-answer") from error
-    return answer
+    return response
 
 
 @router.get("/back")
@@ -45,20 +45,20 @@ async def come_back(request: Request) -> Response:
     context = app_context_of(request)
     context.rate_limiter.check(20, "openid", request.client.host if request.client else "")
     try:
-        told = await _client(context).authorize_access_token(request)
-        claims: dict[str, Any] = dict(told["userinfo"])
+        tokens = await _client(context).authorize_access_token(request)
+        claims: dict[str, Any] = dict(tokens["userinfo"])
     except (AuthlibBaseError, JoseError, OSError, ValueError, KeyError) as error:
         raise OpenIdRefused("no-answer") from error
     request.session.clear()
     account = await run_in_threadpool(_account_of, context, claims)
-    second = bool(_SECOND_FACTORS & {str(one) for one in claims.get("amr") or ()})
-    return await run_in_threadpool(_admitted, request, context, account, second)
+    has_second_factor = bool(_SECOND_FACTORS & {str(one) for one in claims.get("amr") or ()})
+    return await run_in_threadpool(_admitted, request, context, account, has_second_factor)
 
 
 def _admitted(
     request: Request, context: AppContext, account: Account, second_factor: bool
 ) -> Response:
-    return start_session(request, context, account, second_factor=second_factor, onward="")
+    return start_session(request, context, account, second_factor=second_factor, next_path="")
 
 
 def _account_of(context: AppContext, claims: dict[str, Any]) -> Account:

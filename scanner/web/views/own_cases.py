@@ -17,7 +17,7 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import (
@@ -50,7 +50,7 @@ def show_picture(
 ) -> Response:
     """One picture unblurred; each time is logged."""
     with context.services.acquire(session.account.actor) as service:
-        case = _own(context, session, service, identity_id, case_id)
+        case = _own_case(context, session, service, identity_id, case_id)
         return picture_response(
             request,
             service,
@@ -70,7 +70,7 @@ def ask_for_report(
 ) -> Response:
     """Ask the reviewers for a report, which raises the case in their queue."""
     with context.services.acquire(session.account.actor) as service:
-        case = _own(context, session, service, identity_id, case_id)
+        case = _own_case(context, session, service, identity_id, case_id)
         if not any(entry.kind == "request" for entry in case.entries):
             service.note_request(case.case_id, session.account.name)
     return redirect(f"/likeness/{identity_id}/cases/{case_id}", "asked")
@@ -86,7 +86,7 @@ def tell(
         if not text:
             raise FormRefused("no-reason")
         with context.services.acquire(session.account.actor) as service:
-            case = _own(context, session, service, identity_id, case_id)
+            case = _own_case(context, session, service, identity_id, case_id)
             kind = (
                 "appeal"
                 if form.text("kind") == "appeal" and case.status in _DECIDED
@@ -103,21 +103,24 @@ def report(
     request: Request, identity_id: str, case_id: str, kind: str, context: Context, session: Mine
 ) -> Response:
     with context.services.acquire(session.account.actor) as service:
-        case = _decided(_own(context, session, service, identity_id, case_id))
+        case = _decided(_own_case(context, session, service, identity_id, case_id))
         return report_response(service, case, kind, language_of(request), redacted=False)
 
 
 @router.post("/bundle")
 def bundle(
-    identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
-) -> Response:  # noqa: ARG001  checks the form
+    identity_id: str,
+    case_id: str,
+    context: Context,
+    session: Mine,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     with context.services.acquire(session.account.actor) as service:
-        return bundle_response(
-            service, _decided(_own(context, session, service, identity_id, case_id))
-        )
+        case = _decided(_own_case(context, session, service, identity_id, case_id))
+        return bundle_response(service, case)
 
 
-def _own(
+def _own_case(
     context: AppContext, session: Session, service: PageCaseService, identity_id: str, case_id: str
 ) -> Case:
     own_identity(context, session, service, identity_id)
@@ -146,11 +149,13 @@ def _page(
 ) -> Response:
     language = language_of(request)
     with context.services.acquire(session.account.actor) as service:
-        case = _own(context, session, service, identity_id, case_id)
+        case = _own_case(context, session, service, identity_id, case_id)
         pairs, faces = thumbnails(service, case, most=12), captured_faces(service, case, most=24)
         allowed = allowed_now(service, case)
         states = {
-            one.state for one in all_tracked(service.case_store) if one.case_id == case.case_id
+            notice.state
+            for notice in all_tracked(service.case_store)
+            if notice.case_id == case.case_id
         }
     t = translations(language).gettext
     decided = case.status in _DECIDED
@@ -163,11 +168,10 @@ def _page(
     return render_page(
         request,
         "own_case.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         case=case,
         pairs=pairs,
-        shown_faces=faces,
+        captured_faces=faces,
         decided=decided,
         steps=steps,
         allowed_now=allowed,

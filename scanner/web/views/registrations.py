@@ -6,7 +6,7 @@ Somebody other than the submitter approves them.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
@@ -22,42 +22,41 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
+from scanner.web.translation import language_of, translations
 from scanner.web.views.downloads import attachment
-from scanner.web.views.enrolling import media_type_of
+from scanner.web.views.enrolling import document_words, media_type_of
 
 router = APIRouter(include_in_schema=False, prefix="/registrations")
 Decider = Annotated[Session, requires_permission(Permission.REGISTRATIONS)]
-_SHOWN = 500
-_LARGEST = 420
+_MAX_SHOWN = 500
+_PICTURE_PX = 420
 
 
 @router.get("")
 def listed(request: Request, context: Context, session: Decider) -> Response:
     """Waiting registrations first, then everyone registered."""
-    wanted = request.query_params.get("q", "")[:200].casefold()
+    query = request.query_params.get("q", "")[:200].casefold()
     with context.services.acquire(session.account.actor) as service:
         people = [
-            one
-            for one in service.vault.identities()
-            if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
+            person
+            for person in service.vault.identities()
+            if query in f"{person.name} {person.reference or ''} {person.identity_id}".casefold()
         ]
-    waiting = sorted(
-        (
-            _as_shown_to(context, session.account, one)
-            for one in people
-            if one.status != Status.ACTIVE
-        ),
-        key=lambda one: one.submitted_at,
-    )
-    active = [one for one in people if one.status == Status.ACTIVE]
+    waiting = [
+        _as_shown_to(context, session.account, person)
+        for person in people
+        if person.status != Status.ACTIVE
+    ]
+    waiting.sort(key=lambda person: person.submitted_at)
+    active = [person for person in people if person.status == Status.ACTIVE]
     return render_page(
         request,
         "registrations.html",
         waiting=waiting,
-        active=active[:_SHOWN],
-        more=max(0, len(active) - _SHOWN),
+        active=active[:_MAX_SHOWN],
+        more=max(0, len(active) - _MAX_SHOWN),
         q=request.query_params.get("q", "")[:200],
         today=context.clock().date(),
     )
@@ -102,34 +101,30 @@ def compare(
     actor, now = session.account.actor, context.clock()
     with context.services.acquire(actor) as service:
         identity = _identity(service, identity_id)
-        papers = [
-            (one, service.vault.read_document(identity_id, one.document_id, actor, now))
-            for one in service.vault.documents_of(identity_id)
+        documents = [
+            (document, service.vault.read_document(identity_id, document.document_id, actor, now))
+            for document in service.vault.documents_of(identity_id)
         ]
         photos = service.vault.show_photos(identity_id, actor, now)
     return render_page(
         request,
         "compare.html",
         identity=identity,
-        photos=[_shown(photo) for photo in photos],
-        papers=[
-            (
-                one.kind,
-                _shown(data) if media_type_of(data) != "application/pdf" else None,
-                one.document_id,
-            )
-            for one, data in papers
-        ],
+        photos=[_picture(photo) for photo in photos],
+        documents=[(document, _picture(data)) for document, data in documents],
+        document_words=_document_words(request),
     )
 
 
-def _shown(data: bytes) -> Markup | None:
-    """A picture as a data URI, decoded within the limits of photos; None if it is not a picture."""
+def _picture(data: bytes) -> Markup | None:
+    """A picture as a data URI, decoded within the limits of photos; None for anything else."""
+    if media_type_of(data) == "application/pdf":
+        return None
     try:
         pixels = photo_from("", data).pixels
     except PhotoRefused:
         return None
-    return pixels_uri(pixels, _LARGEST)
+    return pixels_uri(pixels, _PICTURE_PX)
 
 
 @router.post("/{identity_id}/approve")
@@ -140,25 +135,18 @@ def approve(
     try:
         with context.services.acquire(account.actor) as service:
             identity = _identity(service, identity_id)
-            if _brought(context, account, identity):
-                raise NotDecidable(
-                    "who brought a registration, or acts for the person, cannot approve it as well"
-                )
+            if _is_submitter(context, account, identity):
+                raise FormRefused("submitted-it")
             kind = form.text("proof", 100)
             if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
-            if not _has_looked(service, identity_id, account.actor):
+            if not _has_read_documents(service, identity_id, account.actor):
                 raise FormRefused("not-opened")
-            seen = next(
-                (one.sha256 for one in service.vault.documents_of(identity_id) if one.kind == kind),
-                None,
-            )
+            documents = service.vault.documents_of(identity_id)
+            sha256 = next((one.sha256 for one in documents if one.kind == kind), None)
+            proof = Proof(kind, sha256, account.actor, now)
             service.vault.approve(
-                identity.identity_id,
-                account.actor,
-                Proof(kind, seen, account.actor, now),
-                now,
-                form.text("reason"),
+                identity.identity_id, account.actor, proof, now, form.text("reason")
             )
     except (NotDecidable, FormRefused) as error:
         return _page(request, context, session, identity_id, error)
@@ -183,11 +171,14 @@ def reject(
     return redirect("/registrations", "rejected")
 
 
-def _brought(context: AppContext, account: Account, identity: Identity) -> bool:
-    """Whether an account submitted a registration, under any of its names, or acts for the person."""
-    acting = {one.account_id for one in context.accounts.acting_for(identity.identity_id)}
-    own = {account.email, holder_actor(account.account_id)}
-    return account.account_id in acting or identity.submitted_by.strip().casefold() in own
+def _is_submitter(context: AppContext, account: Account, identity: Identity) -> bool:
+    """Whether an account submitted a registration, by any of its names, or acts for the person."""
+    agents = context.accounts.acting_for(identity.identity_id)
+    names = {account.email, holder_actor(account.account_id)}
+    return (
+        any(agent.account_id == account.account_id for agent in agents)
+        or identity.submitted_by.strip().casefold() in names
+    )
 
 
 def _as_shown_to(context: AppContext, account: Account, identity: Identity) -> Identity:
@@ -195,18 +186,22 @@ def _as_shown_to(context: AppContext, account: Account, identity: Identity) -> I
 
     Its submitter must not learn that the face is that of somebody who is registered.
     """
-    hidden = identity.status == Status.CONFLICT and _brought(context, account, identity)
+    hidden = identity.status == Status.CONFLICT and _is_submitter(context, account, identity)
     return replace(identity, status=Status.PENDING) if hidden else identity
 
 
-def _has_looked(service: PageCaseService, identity_id: str, actor: str) -> bool:
+def _has_read_documents(service: PageCaseService, identity_id: str, actor: str) -> bool:
     """Whether somebody has opened every document, according to the audit log."""
     read = {
         entry.details.get("document_sha256")
         for entry in service.vault.audit.about(identity_id)
         if entry.event == "document read" and entry.actor == actor
     }
-    return {one.sha256 for one in service.vault.documents_of(identity_id)} <= read
+    return {document.sha256 for document in service.vault.documents_of(identity_id)} <= read
+
+
+def _document_words(request: Request) -> dict[str, str]:
+    return document_words(translations(language_of(request)).gettext)
 
 
 def _identity(service: PageCaseService, identity_id: str) -> Identity:
@@ -228,31 +223,31 @@ def _page(
 ) -> Response:
     with context.services.acquire(session.account.actor) as service:
         identity = _identity(service, identity_id)
-        own = _brought(context, session.account, identity)
-        alike = [] if own else service.vault.lookalikes_of(identity_id)
+        is_own = _is_submitter(context, session.account, identity)
+        alike = [] if is_own else service.vault.lookalikes_of(identity_id)
         if alike:
             service.vault.note(
                 "look-alikes shown", identity_id, session.account.actor, context.clock()
             )
-        facts = {
+        facts: dict[str, Any] = {
             "documents": service.vault.documents_of(identity_id),
             "lookalikes": alike,
-            "namesakes": [] if own else service.vault.namesakes_of(identity),
+            "namesakes": [] if is_own else service.vault.namesakes_of(identity),
             "consents": service.vault.consents_of(identity_id),
             "proofs": service.vault.proofs_of(identity_id),
         }
-    brought_by = [one.email for one in context.accounts.acting_for(identity_id)]
+    agents = [agent.email for agent in context.accounts.acting_for(identity_id)]
     today = context.clock().date()
     return render_page(
         request,
         "registration.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         identity=_as_shown_to(context, session.account, identity),
-        own=own,
-        brought_by=brought_by,
-        waits=identity.status != Status.ACTIVE,
-        minor=identity.is_minor(today),
+        is_own=is_own,
+        agents=agents,
+        document_words=_document_words(request),
+        is_waiting=identity.status != Status.ACTIVE,
+        is_minor=identity.is_minor(today),
         today=today,
         **facts,
     )

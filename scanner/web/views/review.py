@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -16,7 +17,7 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import error_text, redirect, render_page, whole_number
+from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import language_of
 from scanner.web.views.case_views import (
@@ -28,8 +29,8 @@ from scanner.web.views.case_views import (
     thumbnails,
 )
 from scanner.web.views.downloads import bundle_response, report_response
-from scanner.web.views.held_files import waiting_for_a_look
-from scanner.web.views.urgency import queue_of
+from scanner.web.views.held_files import undecided_count
+from scanner.web.views.urgency import QueuedCase, queue_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
 Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
@@ -67,7 +68,7 @@ def decide_many(request: Request, context: Context, session: Decider, form: Post
                 except (ReviewRefused, UnknownCase) as error:
                     refused.append(f"{case_id}: {error}")
     except FormRefused as error:
-        return _queue_page(request, context, session, error_text(request, error))
+        return _queue_page(request, context, session, error)
     if refused:
         return _queue_page(request, context, session, "; ".join(refused))
     return redirect("/cases", "decided")
@@ -142,8 +143,12 @@ def report(
 
 @router.post("/{case_id}/bundle")
 def bundle(
-    request: Request, case_id: str, context: Context, session: Exporter, form: Posted
-) -> Response:  # noqa: ARG001  checks the form
+    request: Request,
+    case_id: str,
+    context: Context,
+    session: Exporter,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     try:
         with context.services.acquire(session.account.actor) as service:
             return bundle_response(service, find_case(service, case_id))
@@ -163,52 +168,58 @@ def find_case(service: PageCaseService, case_id: str) -> Case:
 
 
 def _queue_page(
-    request: Request, context: AppContext, session: Session, problem: str | None = None
+    request: Request,
+    context: AppContext,
+    session: Session,
+    problem: Exception | str | None = None,
 ) -> Response:
-    told_by = request.query_params
-    shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
+    query = request.query_params
+    filters = {name: query.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
+    may_decide = session.account.may(Permission.CASES_DECIDE)
     with context.services.acquire(session.account.actor) as service:
         queued = queue_of(service.case_store.summaries(), context.clock())
-        registered = {one.identity_id for one in service.vault.identities()}
-        held = waiting_for_a_look(service) if session.account.may(Permission.CASES_DECIDE) else 0
-    hubs = sorted({one.case.hub for one in queued})
-    wanted = [
-        one
-        for one in queued
-        if _fits(one.status, one.case.outcome, one.case.hub, shown) and _says(one.case, shown["q"])
-    ]
-    start = whole_number(told_by.get("from")) or 0
+        registered = {identity.identity_id for identity in service.vault.identities()}
+        held_count = undecided_count(service) if may_decide else 0
+    matching = [item for item in queued if _matches(item, filters)]
+    start = whole_number(query.get("from")) or 0
     words = page_words(language_of(request))
     return render_page(
         request,
         "queue.html",
         422 if problem else 200,
         problem=problem,
-        queued=wanted[start : start + _PAGE_SIZE],
-        total=len(wanted),
+        queued=matching[start : start + _PAGE_SIZE],
+        total=len(matching),
         start=start,
-        following=start + _PAGE_SIZE if len(wanted) > start + _PAGE_SIZE else None,
-        shown=shown,
-        hubs=hubs,
+        following=start + _PAGE_SIZE if len(matching) > start + _PAGE_SIZE else None,
+        filters=filters,
+        hubs=sorted({item.case.hub for item in queued}),
         statuses=list(CaseStatus),
-        decisions=[one for one in Decision if one != Decision.CONFIRM],
+        decisions=[decision for decision in Decision if decision != Decision.CONFIRM],
         words=words,
         registered=registered,
-        may_decide=session.account.may(Permission.CASES_DECIDE),
-        held=held,
+        may_decide=may_decide,
+        held_count=held_count,
     )
 
 
-def _fits(status: str, outcome: str, hub: str, shown: dict[str, str]) -> bool:
-    by_status = status in OPEN if not shown["status"] else shown["status"] in ("all", status)
-    return by_status and shown["outcome"] in ("", outcome) and shown["hub"] in ("", hub)
-
-
-def _says(case: object, wanted: str) -> bool:
-    fields = ("case_id", "identity_name", "file", "title", "creator", "sha256")
-    return not wanted or any(
-        wanted.casefold() in str(getattr(case, name) or "").casefold() for name in fields
+def _matches(item: QueuedCase, filters: Mapping[str, str]) -> bool:
+    """Whether a case passes the filters; without a status only undecided cases do."""
+    case, status = item.case, filters["status"]
+    if status != "all" and not (item.status == status if status else item.status in OPEN):
+        return False
+    if filters["outcome"] not in ("", case.outcome) or filters["hub"] not in ("", case.hub):
+        return False
+    texts = (
+        case.case_id,
+        case.identity_name,
+        case.file,
+        case.title,
+        case.creator,
+        case.sha256,
     )
+    query = filters["q"].casefold()
+    return any(query in str(text or "").casefold() for text in texts)
 
 
 def _page(
@@ -222,28 +233,28 @@ def _page(
     with context.services.acquire(account.actor) as service:
         case = find_case(service, case_id)
         pairs, faces = thumbnails(service, case), captured_faces(service, case)
-        notices = [one for one in all_tracked(service.case_store) if one.case_id == case.case_id]
-        standing = {
-            "allowed_now": allowed_now(service, case),
-            "withdrawn": service.has_withdrawn(case),
-            "viewing": service.viewing(case),
-        }
+        notices = [
+            notice for notice in all_tracked(service.case_store) if notice.case_id == case.case_id
+        ]
+        allowed, withdrawn = allowed_now(service, case), service.has_withdrawn(case)
+        viewing = service.viewing(case)
         notes = [
             entry for entry in service.case_store.entries(case.case_id) if entry.kind == "note"
         ]
     return render_page(
         request,
         "case.html",
-        422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         case=case,
         pairs=pairs,
-        shown_faces=faces,
-        **standing,
+        captured_faces=faces,
+        allowed_now=allowed,
+        withdrawn=withdrawn,
+        viewing=viewing,
         notices=notices,
         notes=notes,
         now=context.clock(),
         decisions=list(Decision),
-        may={str(one) for one in account.permissions},
+        permissions={str(permission) for permission in account.permissions},
         **case_facts(case, language),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +27,12 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormExpired, FormRefused, WebError
 from scanner.web.forms import Posted, has_form_token, require_same_origin
+from scanner.web.queue.documents import FindingDocument, ScanDocument
 from scanner.web.queue.health import worker_is_running
 from scanner.web.queue.jobs import JobKind, JobRequest, JobState, new_job_id
 from scanner.web.queue.uploads import cancel_job
-from scanner.web.queue.verdicts import ScanDocument, ScanSerializer
-from scanner.web.rendering import error_text, redirect, render_page, whole_number
+from scanner.web.queue.verdicts import ScanSerializer
+from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.translation import language_of
 from scanner.web.views.case_views import page_words
 from scanner.web.views.downloads import attachment
@@ -90,19 +93,10 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
     """One scan with its results; the address holds the filters."""
     job = context.jobs.get(job_id)
     scan = _serializer(context, session).scan(job)
-    wanted = {name: request.query_params.get(name, "")[:200] for name in ("outcome", "q")}
+    filters = {name: request.query_params.get(name, "")[:200] for name in ("outcome", "q")}
     findings = scan.verdict.findings if scan.verdict else []
-    counts = {str(one): sum(finding.outcome == one for finding in findings) for one in Outcome}
-    shown = [
-        one
-        for one in findings
-        if wanted["outcome"] in ("", one.outcome)
-        and (
-            not wanted["q"]
-            or wanted["q"].casefold()
-            in f"{one.file} {one.identity_name} {one.sha256} {one.reason}".casefold()
-        )
-    ]
+    counts = Counter(str(finding.outcome) for finding in findings)
+    shown = [finding for finding in findings if _matches(finding, filters)]
     start = whole_number(request.query_params.get("from")) or 0
     return render_page(
         request,
@@ -112,11 +106,11 @@ def show(request: Request, job_id: str, context: Context, session: Reader) -> Re
         scan=scan,
         findings=shown[start : start + 200],
         total=len(shown),
-        counts=counts,
-        wanted=wanted,
+        counts={str(outcome): counts[outcome] for outcome in Outcome},
+        filters=filters,
         following=start + 200 if len(shown) > start + 200 else None,
         outcomes=list(Outcome),
-        told_to=context.outbox.messages_of_job(job_id),
+        messages=context.outbox.messages_of_job(job_id),
         captured=bool(job.sha256) and (context.settings.captures_path / str(job.sha256)).is_dir(),
         may_cancel=session.account.may(Permission.SCANS_WRITE),
         may_read=session.account.may(Permission.CASES_READ),
@@ -130,19 +124,24 @@ def results(job_id: str, context: Context, session: Reader) -> Response:
     scan = _serializer(context, session).scan(job)
     rows = [
         {
-            **one.model_dump(),
-            "identity": one.identity_name,
+            **finding.model_dump(),
+            "identity": finding.identity_name,
             "scan_id": job.scan_id,
             "target": job.name,
         }
-        for one in (scan.verdict.findings if scan.verdict else [])
+        for finding in (scan.verdict.findings if scan.verdict else [])
     ]
-    known = as_csv(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
-    return attachment(known, f"scan-{job.job_id}.csv", "text/csv; charset=utf-8")
+    table = as_csv(({name: row.get(name) for name in _COLUMNS} for row in rows), _COLUMNS)
+    return attachment(table, f"scan-{job.job_id}.csv", "text/csv; charset=utf-8")
 
 
 @router.post("/{job_id}/cancel")
-def cancel(job_id: str, context: Context, session: Writer, form: Posted) -> Response:  # noqa: ARG001  checks the form
+def cancel(
+    job_id: str,
+    context: Context,
+    session: Writer,  # noqa: ARG001  checks the permission
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     cancel_job(context.jobs, context.uploads, job_id)
     return redirect(f"/scans/{job_id}", "cancelled")
 
@@ -160,10 +159,8 @@ async def follow(
             if not await run_in_threadpool(context.sessions.is_valid, session):
                 return
             job = await run_in_threadpool(context.jobs.get, job_id)
-            told_now = JSONResponse(
-                {"state": job.state, "done": job.done, "total": job.total, "doing": job.doing}
-            ).body
-            data = bytes(told_now).decode()
+            progress = {name: getattr(job, name) for name in ("state", "done", "total", "doing")}
+            data = json.dumps(progress, ensure_ascii=False, separators=(",", ":"))
             if data != last:
                 yield {"event": "ended" if job.ended else "progress", "data": data}
                 last = data
@@ -209,21 +206,30 @@ def job_request_of(target: str, account_id: str, roots: tuple[str, ...]) -> JobR
     if name in REMOTE_HUBS and (not host or is_address(host)):
         return JobRequest(account_id, JobKind.TARGET, target, target)
     if is_storage(target):
-        plain = not re.search(r"/\.\.?(/|$)|%2e|[\\?#*\[]", target, re.IGNORECASE)
-        if plain and any(
-            target.startswith(root.rstrip("/") + "/") or target == root
-            for root in roots
-            if is_storage(root)
-        ):
-            return JobRequest(account_id, JobKind.TARGET, target, target)
-        raise FormRefused("outside", target)
+        if not _is_allowed_storage(target, [root for root in roots if is_storage(root)]):
+            raise FormRefused("outside", target)
+        return JobRequest(account_id, JobKind.TARGET, target, target)
     if "\0" in target or "/../" in f"{target}/":
         raise FormRefused("outside", target)
-    place = Path(target)
+    path = Path(target)
     allowed = [Path(root).resolve() for root in roots if not is_storage(root)]
-    if not place.is_absolute() or not any(place.resolve().is_relative_to(root) for root in allowed):
+    if not path.is_absolute() or not any(path.resolve().is_relative_to(root) for root in allowed):
         raise FormRefused("outside", target)
-    return JobRequest(account_id, JobKind.TARGET, str(place.resolve()), str(place))
+    return JobRequest(account_id, JobKind.TARGET, str(path.resolve()), str(path))
+
+
+def _is_allowed_storage(target: str, roots: Sequence[str]) -> bool:
+    """Whether a bucket or folder of a storage is one of the roots or below one."""
+    if re.search(r"/\.\.?(/|$)|%2e|[\\?#*\[]", target, re.IGNORECASE):
+        return False
+    return any(target == root or target.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _matches(finding: FindingDocument, filters: Mapping[str, str]) -> bool:
+    if filters["outcome"] not in ("", finding.outcome):
+        return False
+    text = f"{finding.file} {finding.identity_name} {finding.sha256} {finding.reason}"
+    return filters["q"].casefold() in text.casefold()
 
 
 def _serializer(context: AppContext, session: Session) -> ScanSerializer:
@@ -252,8 +258,7 @@ def _list_page(
         request,
         "scans.html",
         words=page_words(language_of(request)),
-        status=422 if problem else 200,
-        problem=error_text(request, problem) if problem else None,
+        problem=problem,
         scans=scans,
         state=state,
         states=list(JobState),

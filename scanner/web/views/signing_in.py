@@ -29,9 +29,9 @@ _MAILS_PER_ADDRESS = 2
 def front(request: Request) -> Response:
     """Redirect to the first page of the account."""
     session = session_of(request)
-    return redirect(
-        "/sign-in" if session is None else missing_step(session) or home_of(session.account)
-    )
+    if session is None:
+        return redirect("/sign-in")
+    return redirect(missing_step(session) or home_of(session.account))
 
 
 @router.get("/sign-in")
@@ -43,8 +43,8 @@ def ask_to_sign_in(request: Request, context: Context) -> Response:
 def sign_in(request: Request, context: Context, form: PostedOpenly) -> Response:
     """Check address and password.
 
-    The answer is the same, and takes the same time, for a wrong password and for an account that is
-    locked or disabled.
+    The answer is the same, and takes the same time, for a wrong password, a locked account and a
+    disabled account.
     """
     context.rate_limiter.check(_TRIES_PER_MINUTE, "sign-in", _address(request))
     account = context.accounts.authenticate(
@@ -52,21 +52,21 @@ def sign_in(request: Request, context: Context, form: PostedOpenly) -> Response:
     )
     if account is None:
         t = translations(language_of(request)).gettext
-        wrong = t(
+        problem = t(
             "Address or password is wrong. After several wrong tries an account is locked for a "
             "quarter of an hour."
         )
-        return _sign_in_page(request, context, wrong, 401, form.text("email", 300))
-    return start_session(request, context, account, second_factor=False, onward=form.text("next"))
+        return _sign_in_page(request, context, problem, 401, form.text("email", 300))
+    return start_session(
+        request, context, account, second_factor=False, next_path=form.text("next")
+    )
 
 
 @router.get("/sign-in/code")
 def ask_for_code(request: Request, session: StartedSession) -> Response:
-    return (
-        redirect("/")
-        if session.second_factor
-        else render_page(request, "code.html", onward=request.query_params.get("next", ""))
-    )
+    if session.second_factor:
+        return redirect("/")
+    return render_page(request, "code.html", next_path=request.query_params.get("next", ""))
 
 
 @router.post("/sign-in/code")
@@ -78,11 +78,11 @@ def give_code(
     if not context.second_factors.check(
         session.account.account_id, form.text("code", 20), device_of(request)
     ):
-        wrong = error_text(request, AccountRefused("wrong-code"))
-        return render_page(request, "code.html", 401, problem=wrong, onward=form.text("next"))
+        problem = error_text(request, AccountRefused("wrong-code"))
+        return render_page(request, "code.html", 401, problem=problem, next_path=form.text("next"))
     context.sessions.end(session.account.account_id, session.session_id)
     return start_session(
-        request, context, session.account, second_factor=True, onward=form.text("next")
+        request, context, session.account, second_factor=True, next_path=form.text("next")
     )
 
 
@@ -101,9 +101,11 @@ def sign_out(
 
 @router.get("/invitation/{secret}")
 def show_invitation(request: Request, secret: str, context: Context) -> Response:
-    invitation = context.accounts.invitation(secret)
-    known = context.accounts.by_email(invitation.email) is not None
-    return render_page(request, "invitation.html", invitation=invitation, known=known, name="")
+    invitation = context.invitations.find(secret)
+    has_account = context.accounts.by_email(invitation.email) is not None
+    return render_page(
+        request, "invitation.html", invitation=invitation, has_account=has_account, name=""
+    )
 
 
 @router.post("/invitation/{secret}")
@@ -111,21 +113,25 @@ def accept_invitation(
     request: Request, secret: str, context: Context, form: PostedOpenly
 ) -> Response:
     context.rate_limiter.check(_TRIES_PER_MINUTE, "invitation", _address(request))
-    invitation = context.accounts.invitation(secret)
-    known = context.accounts.by_email(invitation.email) is not None
+    invitation = context.invitations.find(secret)
+    has_account = context.accounts.by_email(invitation.email) is not None
     try:
         if form.secret("password") != form.secret("again"):
             raise PasswordRefused("different")
-        name = form.text("name", 200) or ("-" if known else "")
-        account = context.accounts.accept(
+        name = form.text("name", 200) or ("-" if has_account else "")
+        account = context.invitations.accept(
             secret, name, form.secret("password"), language_of(request)
         )
     except (PasswordRefused, AccountRefused) as error:
-        facts = {"invitation": invitation, "known": known, "name": form.text("name", 200)}
         return render_page(
-            request, "invitation.html", 422, problem=error_text(request, error), **facts
+            request,
+            "invitation.html",
+            problem=error,
+            invitation=invitation,
+            has_account=has_account,
+            name=form.text("name", 200),
         )
-    event = "account password changed" if known else "account opened"
+    event = "account password changed" if has_account else "account opened"
     note_change(
         context,
         account,
@@ -134,7 +140,7 @@ def accept_invitation(
         invited_by=invitation.invited_by,
         roles=sorted(account.roles),
     )
-    return start_session(request, context, account, second_factor=False, onward="")
+    return start_session(request, context, account, second_factor=False, next_path="")
 
 
 @router.get("/sign-up")
@@ -169,39 +175,38 @@ def _mail_link(request: Request, context: AppContext, form: Form, reason: str) -
             raise AccountRefused("no-mail")
         email = checked_email(form.text("email", 300))
     except AccountRefused as error:
-        return render_page(
-            request, "mailed_link.html", 422, problem=error_text(request, error), reason=reason
-        )
+        return render_page(request, "mailed_link.html", problem=error, reason=reason)
     context.rate_limiter.check(_MAILS_PER_ADDRESS, "mail to", email)
     response = redirect("/sign-in", "mailed")
     # Sent after the answer, whose time must not reveal whether there is an account.
     response.background = BackgroundTask(
-        _send_what_fits, context, email, language_of(request), reason
+        _mail_if_allowed, context, email, language_of(request), reason
     )
     return response
 
 
-def _send_what_fits(context: AppContext, email: str, language: str, reason: str) -> None:
+def _mail_if_allowed(context: AppContext, email: str, language: str, reason: str) -> None:
     account = context.accounts.by_email(email)
     if account is not None and not account.disabled:
-        _send_link(context, account.email, account.roles, account.language, known=True)
+        _send_link(context, account.email, account.roles, account.language, has_account=True)
     elif account is None and reason == "sign-up":
-        _send_link(context, email, (Role.RIGHTS_HOLDER,), language, known=False)
+        _send_link(context, email, (Role.RIGHTS_HOLDER,), language, has_account=False)
 
 
 def _send_link(
-    context: AppContext, email: str, roles: tuple[Role, ...], language: str, *, known: bool
+    context: AppContext, email: str, roles: tuple[Role, ...], language: str, *, has_account: bool
 ) -> None:
     t = translations(language).gettext
-    link = f"{context.settings.web.url}/invitation/{context.accounts.invite(email, roles, 'the person')}"
-    subject = t("Set a new password") if known else t("Open your account")
+    secret = context.invitations.create(email, roles, "the person")
+    link = f"{context.settings.web.url}/invitation/{secret}"
+    subject = t("Set a new password") if has_account else t("Open your account")
     text = t("Follow this link within a week: %(link)s") % {"link": link}
     more = t("If you did not ask for it, do nothing: without the link nothing changes.")
     context.outbox.mail(email, subject, f"{text}\n\n{more}\n")
 
 
 def start_session(
-    request: Request, context: AppContext, account: Account, *, second_factor: bool, onward: str
+    request: Request, context: AppContext, account: Account, *, second_factor: bool, next_path: str
 ) -> Response:
     """Start a new session, and end the one that the browser had before."""
     old = session_of(request)
@@ -211,12 +216,12 @@ def start_session(
     secret = context.sessions.begin(
         account, second_factor=second_factor, agent=agent, address=_address(request)
     )
-    begun_now = context.sessions.session(secret)
-    missing = missing_step(begun_now) if begun_now else None
-    onward = local_path(onward)
-    if missing == "/sign-in/code" and onward != "/":
-        missing = f"{missing}?next={quote(onward, safe='')}"
-    response = redirect(missing or (onward if onward != "/" else home_of(account)))
+    session = context.sessions.session(secret)
+    missing = missing_step(session) if session else None
+    next_path = local_path(next_path)
+    if missing == "/sign-in/code" and next_path != "/":
+        missing = f"{missing}?next={quote(next_path, safe='')}"
+    response = redirect(missing or (next_path if next_path != "/" else home_of(account)))
     set_session(request, response, secret)
     if missing is None:
         remember_device(request, response, account)
@@ -236,11 +241,11 @@ def _sign_in_page(
         "sign_in.html",
         status,
         problem=problem,
-        onward=request.query_params.get("next", ""),
+        next_path=request.query_params.get("next", ""),
         email=email,
         open_sign_up=web.open_sign_up,
         openid=web.oidc.name if web.oidc else None,
-        mails=web.smtp_url is not None,
+        can_mail=web.smtp_url is not None,
     )
 
 
