@@ -1,4 +1,7 @@
-"""What pages must refuse: strangers, other roles, other people's ids, other sites' forms, and what listings smuggle in."""
+"""What pages must refuse.
+
+Strangers, other roles, ids of others, forms of other sites, and markup in listings.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ OWN = {"Origin": HERE}
 
 
 class Site:
-    """The app on a home, with accounts and browsers."""
+    """The app of a home, with accounts and browsers."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -68,7 +71,7 @@ class Site:
         )
 
     def browser(self, name: str, *roles: Role, second_factor: bool = True) -> TestClient:
-        """A signed-in browser; `csrf` is its session's token."""
+        """A signed-in browser; `csrf` is the form token of its session."""
         secret = self.app_context.sessions.begin(
             self.account(name, *roles), second_factor=second_factor
         )
@@ -109,7 +112,7 @@ def routes(app: Any) -> list[APIRoute]:
 
 
 def checks_of(route: APIRoute) -> set[Any]:
-    """Every dependency of a route, those of its dependencies too."""
+    """Every dependency of a route, with the dependencies of these."""
     found, waiting = set[Any](), list(route.dependant.dependencies)
     while waiting:
         one = waiting.pop()
@@ -118,44 +121,79 @@ def checks_of(route: APIRoute) -> set[Any]:
     return found
 
 
-# Pages that need no account, or only one's own session; every other page asks for one of these permissions.
+# Pages that need no account, or only a session; every other page requires one of these permissions.
 OPEN = {
-    ("GET", "/"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/sign-in/openid"), ("GET", "/sign-in/openid/back"),
-    ("GET", "/invitation/{secret}"), ("POST", "/invitation/{secret}"), ("GET", "/sign-up"), ("POST", "/sign-up"),
-    ("GET", "/forgotten"), ("POST", "/forgotten"),
-}  # fmt: skip
+    ("GET", "/"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("GET", "/sign-in/openid"),
+    ("GET", "/sign-in/openid/back"),
+    ("GET", "/invitation/{secret}"),
+    ("POST", "/invitation/{secret}"),
+    ("GET", "/sign-up"),
+    ("POST", "/sign-up"),
+    ("GET", "/forgotten"),
+    ("POST", "/forgotten"),
+}
 HALF_SIGNED_IN = {
-    ("GET", "/sign-in/code"), ("POST", "/sign-in/code"), ("POST", "/sign-out"), ("GET", "/account/second-factor"),
+    ("GET", "/sign-in/code"),
+    ("POST", "/sign-in/code"),
+    ("POST", "/sign-out"),
+    ("GET", "/account/second-factor"),
     ("POST", "/account/second-factor"),
-}  # fmt: skip
+}
 OF_EVERYBODY = {
-    ("GET", "/account"), ("POST", "/account/preferences"), ("POST", "/account/password"), ("POST", "/account/second-factor/off"), ("POST", "/account/recovery-codes"),
-    ("POST", "/account/sessions/end"), ("POST", "/account/tokens"), ("POST", "/account/tokens/revoke"), ("POST", "/account/delete"),
-}  # fmt: skip
+    ("GET", "/account"),
+    ("POST", "/account/preferences"),
+    ("POST", "/account/password"),
+    ("POST", "/account/second-factor/off"),
+    ("POST", "/account/recovery-codes"),
+    ("POST", "/account/sessions/end"),
+    ("POST", "/account/tokens"),
+    ("POST", "/account/tokens/revoke"),
+    ("POST", "/account/delete"),
+}
 LETTERS = frozenset({Permission.NOTICES, Permission.STATEMENTS})
 BY_PREFIX = {
-    "/likeness": {Permission.LIKENESS}, "/registrations": {Permission.REGISTRATIONS}, "/accounts": {Permission.ACCOUNTS},
-    "/audit": {Permission.AUDIT}, "/transparency": {Permission.TRANSPARENCY}, "/notices": LETTERS,
-}  # fmt: skip
+    "/likeness": {Permission.LIKENESS},
+    "/registrations": {Permission.REGISTRATIONS},
+    "/accounts": {Permission.ACCOUNTS},
+    "/audit": {Permission.AUDIT},
+    "/transparency": {Permission.TRANSPARENCY},
+    "/notices": LETTERS,
+}
 ONE_BY_ONE = {
-    ("GET", "/cases"): {Permission.CASES_READ}, ("POST", "/cases/bulk"): {Permission.CASES_DECIDE},
-    ("GET", "/cases/{case_id}"): {Permission.CASES_READ}, ("POST", "/cases/{case_id}/pictures"): {Permission.IMAGES},
-    ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE}, ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
-    ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS}, ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
-    ("GET", "/cases/{case_id}/notices/new"): LETTERS, ("POST", "/cases/{case_id}/notices"): LETTERS,
-    ("GET", "/captures"): {Permission.CASES_READ}, ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
-    ("POST", "/captures/file"): {Permission.CAPTURES}, ("POST", "/captures/judge"): {Permission.CAPTURES},
-    ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES}, ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
+    ("GET", "/cases"): {Permission.CASES_READ},
+    ("POST", "/cases/bulk"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}"): {Permission.CASES_READ},
+    ("POST", "/cases/{case_id}/pictures"): {Permission.IMAGES},
+    ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE},
+    ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS},
+    ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
+    ("GET", "/cases/{case_id}/notices/new"): LETTERS,
+    ("POST", "/cases/{case_id}/notices"): LETTERS,
+    ("GET", "/captures"): {Permission.CASES_READ},
+    ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
+    ("POST", "/captures/file"): {Permission.CAPTURES},
+    ("POST", "/captures/judge"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
     ("POST", "/captures/{capture_id}/release"): {Permission.CASES_DECIDE},
-    ("GET", "/held"): {Permission.CASES_DECIDE}, ("POST", "/held/{key}"): {Permission.CASES_DECIDE},
-    ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE}, ("POST", "/scans/file"): {Permission.SCANS_WRITE},
-    ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
-    ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
-}  # fmt: skip
+    ("GET", "/held"): {Permission.CASES_DECIDE},
+    ("POST", "/held/{key}"): {Permission.CASES_DECIDE},
+    ("GET", "/scans"): {Permission.SCANS_READ},
+    ("POST", "/scans"): {Permission.SCANS_WRITE},
+    ("POST", "/scans/file"): {Permission.SCANS_WRITE},
+    ("GET", "/scans/{job_id}"): {Permission.SCANS_READ},
+    ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
+    ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ},
+    ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
+}
 
 
 def needed(method: str, path: str) -> frozenset[Permission] | None:
-    """What a page must ask for; None for what everybody may open."""
+    """The permissions that a page must require; None if everybody may open it."""
     if (method, path) in OPEN | HALF_SIGNED_IN | OF_EVERYBODY:
         return None
     prefix = next((one for one in BY_PREFIX if path == one or path.startswith(f"{one}/")), None)
@@ -181,8 +219,21 @@ class TestAuthorisation:
                         assert checks & {posted, posted_with_files}, (method, route.path)
 
     def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
-        """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
-        places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "capture_id": "0" * 64, "key": "0" * 16, "number": "1", "kind": "html", "secret": "x"}  # fmt: skip
+        """Every page is requested by every role, with ids that do not exist."""
+        places = {
+            "identity_id": "0" * 32,
+            "case_id": "0" * 16,
+            "job_id": "0" * 24,
+            "account_id": "0" * 32,
+            "document_id": "0" * 32,
+            "licence_id": "0" * 32,
+            "notice_id": "x-1",
+            "capture_id": "0" * 64,
+            "key": "0" * 16,
+            "number": "1",
+            "kind": "html",
+            "secret": "x",
+        }
         browsers: dict[Role | None, TestClient] = {
             role: demo_site.browser(str(role), role) for role in Role
         }
@@ -237,12 +288,20 @@ class TestAuthorisation:
             f"/cases/{case.case_id}/report.html",
         ):
             assert holder.get(f"/likeness/{other}{place}").status_code == 404, place
-            # A case of another's under one's own id is not there either.
+            # Another person's case is not found under one's own id either.
             assert (
                 not place.startswith("/cases")
                 or holder.get(f"/likeness/{mine}{place}").status_code == 404
             )
-        for place in ("/withdraw", "/consent", "/licences", f"/cases/{case.case_id}/pictures", f"/cases/{case.case_id}/ask", f"/cases/{case.case_id}/tell", f"/cases/{case.case_id}/bundle"):  # fmt: skip
+        for place in (
+            "/withdraw",
+            "/consent",
+            "/licences",
+            f"/cases/{case.case_id}/pictures",
+            f"/cases/{case.case_id}/ask",
+            f"/cases/{case.case_id}/tell",
+            f"/cases/{case.case_id}/bundle",
+        ):
             assert holder.post(f"/likeness/{other}{place}", data=form).status_code == 404, place
             assert (
                 not place.startswith("/cases")
@@ -262,7 +321,7 @@ class TestAuthorisation:
         )
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         assert half.get("/cases").headers["location"] == "/sign-in/code"
-        # Nobody replaces a second factor they have not shown.
+        # Nobody can replace a second factor that they have not shown.
         assert half.get("/account/second-factor").headers["location"].startswith("/sign-in")
 
 
@@ -427,8 +486,12 @@ class TestAdministrators:
         told = [entry for entry in vault.audit.entries() if entry.event.startswith("account")]
         vault.close()
         assert [entry.event for entry in told] == [
-            "account second factor off", "account signed out", "account disabled", "account enabled", "account password changed",
-        ]  # fmt: skip
+            "account second factor off",
+            "account signed out",
+            "account disabled",
+            "account enabled",
+            "account password changed",
+        ]
         assert {entry.details["account"] for entry in told} == {rita.account_id}
         assert {entry.actor for entry in told[:4]} == {"ada@example.org"}
 
@@ -448,10 +511,8 @@ class TestLeaving:
 
     def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
         account = site.account("olga", Role.OPERATOR)
-        sessions = site.app_context.sessions
-        secret = tokens.issue(
-            account, "x", [Scope.SCANS_READ], site.app_context.clock().date()
-        )
+        tokens = site.app_context.tokens
+        secret = tokens.issue(account, "x", [Scope.SCANS_READ], site.app_context.clock().date())
         job, _ = site.app_context.jobs.submit(
             JobRequest(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
         )
@@ -465,7 +526,7 @@ class TestLeaving:
         token = {"Authorization": f"Bearer {secret}"}
         answer = site.stranger.get(
             f"/api/v1/scans/{job.job_id}/events", headers=token
-        )  # returns once the stream ends
+        )  # returns once the stream has ended
         revoke.join()
         assert answer.text.count("event: progress") == 1
         assert "event: ended" not in answer.text
@@ -534,7 +595,7 @@ class TestRegistering:
 
 class TestSigningIn:
     def test_the_session_is_a_new_one_each_time(self, site: Site) -> None:
-        """Session fixation: what the browser brings along is never what it is signed in with."""
+        """Session fixation: the secret that a browser sends is never the one of its new session."""
         site.account("holder", Role.RIGHTS_HOLDER)
         planted = "a-session-that-an-attacker-knows"
         site.stranger.cookies.set("session", planted)
@@ -549,7 +610,7 @@ class TestSigningIn:
         site.stranger.cookies.set("session", first)
         again = site.stranger.post("/sign-in", data=credentials, headers=OWN)
         assert again.cookies["session"] != first
-        assert site.app_context.sessions.session(first) is None  # the one before has ended
+        assert site.app_context.sessions.session(first) is None  # the earlier one has ended
 
     def test_with_https_the_cookie_is_bound_to_this_host(self, tmp_path: Path) -> None:
         web = WebSettings.model_validate({"url": "https://scanner.example"})
@@ -627,9 +688,15 @@ class TestHostileWords:
         [case, *_] = case_store.cases()
         samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)
         checkpoint = replace(
-            case.checkpoint, title=HOSTILE, file=HOSTILE, creator=HOSTILE, listing_url="javascript:alert(3)", triggers=(HOSTILE,), hub=HOSTILE,
+            case.checkpoint,
+            title=HOSTILE,
+            file=HOSTILE,
+            creator=HOSTILE,
+            listing_url="javascript:alert(3)",
+            triggers=(HOSTILE,),
+            hub=HOSTILE,
             signals=(HOSTILE,),
-        )  # fmt: skip
+        )
         hostile = replace(
             case,
             case_id="f" * 16,
@@ -651,10 +718,14 @@ class TestHostileWords:
         )
         demo_site.app_context.jobs.submit(order)
         pages = [
-            reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
-            reviewer.get("/cases/" + "f" * 16 + "/report.html"), holder.get(f"/likeness/{case.identity_id}"),
+            reviewer.get("/cases?status=all"),
+            reviewer.get("/cases/" + "f" * 16),
+            reviewer.get("/scans"),
+            reviewer.get(f"/cases?q={HOSTILE}"),
+            reviewer.get("/cases/" + "f" * 16 + "/report.html"),
+            holder.get(f"/likeness/{case.identity_id}"),
             holder.get(f"/likeness/{case.identity_id}/cases/" + "f" * 16),
-        ]  # fmt: skip
+        ]
         for page in pages:
             assert page.status_code == 200, page.url
             assert "<script>alert" not in page.text, page.url
@@ -681,7 +752,20 @@ class TestHostileWords:
 
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
-        row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
+        row = {
+            "file": "=HYPERLINK(1)",
+            "sha256": None,
+            "outcome": "clear",
+            "identity": None,
+            "score": None,
+            "threshold": None,
+            "lift": None,
+            "samples": 0,
+            "reason": "+cmd",
+            "case_id": None,
+            "authorised": None,
+            "gallery_version": 1,
+        }
         job, _ = demo_site.app_context.jobs.submit(
             JobRequest("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
         )
@@ -699,7 +783,19 @@ class TestPlaces:
         assert job_request_of(str(inside), "a", roots).kind == JobKind.TARGET
         assert job_request_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
         assert job_request_of("AB" * 32, "a", roots).source == "ab" * 32
-        for told in ("/etc", f"{inside}/../..", f"{inside}/out", "in", "~", "s3://uploads/newer", "s3://other", "file:///etc", "liblib=/etc/passwd.csv", "", "civarchive=x"):  # fmt: skip
+        for told in (
+            "/etc",
+            f"{inside}/../..",
+            f"{inside}/out",
+            "in",
+            "~",
+            "s3://uploads/newer",
+            "s3://other",
+            "file:///etc",
+            "liblib=/etc/passwd.csv",
+            "",
+            "civarchive=x",
+        ):
             with pytest.raises(Exception, match=r"outside|no-answer"):
                 job_request_of(told, "a", roots)
 
@@ -745,7 +841,7 @@ class TestOpenId:
         assert openid_site.stranger.get("/scans").status_code == 200
         provider.claims["email"] = "renamed@example.org"
         assert self.come(openid_site).status_code == 303
-        # Another person at the provider cannot take the account over by taking its address.
+        # Another person at the provider cannot take over the account by taking its address.
         provider.claims |= {"sub": "43", "email": "olga@example.org"}
         assert self.come(openid_site).status_code == 403
 
@@ -753,7 +849,17 @@ class TestOpenId:
         openid_site.account("olga", Role.OPERATOR)
         assert self.come(openid_site).headers["location"] == "/account/second-factor"
 
-    @pytest.mark.parametrize("change", [{"email": "nobody@example.org"}, {"email_verified": False}, {"aud": "another"}, {"nonce": "old"}, {"iss": "https://evil.example"}, {"exp": 1}])  # fmt: skip
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"email": "nobody@example.org"},
+            {"email_verified": False},
+            {"aud": "another"},
+            {"nonce": "old"},
+            {"iss": "https://evil.example"},
+            {"exp": 1},
+        ],
+    )
     def test_a_word_that_does_not_hold_lets_nobody_in(
         self, openid_site: Site, provider: Any, change: dict[str, Any]
     ) -> None:

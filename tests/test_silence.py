@@ -1,4 +1,4 @@
-"""No failure is silent: each is a logged error and a sentence; settings that cannot work are refused at the start."""
+"""Every failure is logged with a sentence; settings that cannot work are refused at the start."""
 
 from __future__ import annotations
 
@@ -166,14 +166,23 @@ class TestStart:
     @pytest.mark.parametrize(
         ("told", "problem"),
         [
-            ({"web": {"case_webhook": "https://hooks.example/x"}}, "case_webhook needs webhook_secret"),
-            ({"web": {"smtp_url": "mail.example:587"}}, r"web\.smtp_url.*smtps://user:password@host"),
-            ({"web": {"smtp_url": "smtp://user:hunter2@mail.example:99999"}}, r"web\.smtp_url.*smtps://user:password@host"),
+            (
+                {"web": {"case_webhook": "https://hooks.example/x"}},
+                "case_webhook needs webhook_secret",
+            ),
+            (
+                {"web": {"smtp_url": "mail.example:587"}},
+                r"web\.smtp_url.*smtps://user:password@host",
+            ),
+            (
+                {"web": {"smtp_url": "smtp://user:hunter2@mail.example:99999"}},
+                r"web\.smtp_url.*smtps://user:password@host",
+            ),
             ({"web": {"open_sign_up": True}}, "open_sign_up mails links: set smtp_url too"),
             ({"fpir": 0.1}, r"possible_fpir \(0\.02\) is smaller than fpir \(0\.1\)"),
             ({"next_master_key": "x"}, "master_key, which is not set"),
         ],
-    )  # fmt: skip
+    )
     def test_settings_that_contradict_each_other_are_refused(
         self, told: dict[str, Any], problem: str, tmp_path: Path
     ) -> None:
@@ -213,8 +222,10 @@ class TestStart:
         )
         told = list(check_at_start(settings))
         assert [sentence.split(":")[0].split()[0] for sentence in told] == [
-            "Callers", "scan_roots", "timestamp_authorities"
-        ]  # fmt: skip
+            "Callers",
+            "scan_roots",
+            "timestamp_authorities",
+        ]
         whole = Settings(
             home=tmp_path, webhook_secret=SecretStr("s"), web=web(scan_roots=[str(tmp_path)])
         )
