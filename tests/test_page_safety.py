@@ -38,7 +38,7 @@ from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED
 from scanner.web.context import AppContext
 from scanner.web.dependencies import PermissionCheck, signed_in, started_session
 from scanner.web.errors import FormExpired, GateRefused
-from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
+from scanner.web.forms import _read_multipart, posted, posted_openly, posted_with_files
 from scanner.web.queue.jobs import JobKind, JobRequest
 from scanner.web.request_slots import RequestSlots
 from scanner.web.views.scans import job_request_of
@@ -415,7 +415,7 @@ class TestFormsWithFiles:
         headers = [(b"content-type", b"multipart/form-data; boundary=x")]
         request = Request({"type": "http", "headers": headers}, receive)
         with pytest.raises(FormExpired):
-            asyncio.run(_read_parts(request, lambda token: token == "right"))
+            asyncio.run(_read_multipart(request, lambda token: token == "right"))
         assert len(list(waiting)) == 64
 
     def test_the_token_may_come_in_a_header(self, site: Site) -> None:

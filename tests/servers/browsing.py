@@ -128,7 +128,7 @@ __all__ = [
     "User",
     "Users",
     "code_of",
-    "look",
+    "keep_picture",
     "open_browser",
     "serious_faults",
 ]
