@@ -366,7 +366,7 @@ class TestPages:
         place = f"/captures/{capture}"
         for browser in (first, second, reader):
             page = browser.get(place).text
-            assert "Somebody registered may be shown" in page
+            assert "may show somebody who is registered" in page
             assert "person-1" not in page + browser.get("/captures").text
         form = {
             "subject": one.key, "version": version_of(scan_session), "decision": "release", "reason": "an impostor",
@@ -394,7 +394,7 @@ class TestPages:
             {"login": "second@example.org"}
         ]
         assert judged(scan_session)[0].outcome == "match"
-        assert "Somebody registered may be shown" not in first.get(place).text
+        assert "may show somebody who is registered" not in first.get(place).text
         site.stranger.__exit__(None, None, None)
 
 

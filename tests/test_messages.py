@@ -176,7 +176,7 @@ class TestLinks:
         site.app_context.outbox.send_due()
         [mail] = mailbox.mails
         assert mail["To"] == "rita@example.org"
-        assert "second factor of your account was taken away" in mail.get_content()
+        assert "second factor of your account was removed" in mail.get_content()
         site.stranger.__exit__(None, None, None)
 
     def test_nobody_signs_up_where_accounts_are_by_invitation(self, settings: Settings) -> None:
@@ -273,8 +273,8 @@ class TestReminders:
             office.tell()
             told += [(hour, subject) for _, subject in subjects(mailbox)]
         assert told == [
-            (24, "The clock of a notice runs out soon"),
-            (50, "The clock of a notice has run out"),
+            (24, "The deadline of a notice is near"),
+            (50, "The deadline of a notice has passed"),
         ]
 
     def test_a_digest_is_one_mail_a_day(self, office: Office, mailbox: Mailbox) -> None:

@@ -172,11 +172,11 @@ class TestSigningIn:
         seen(page, "invitation")
         page.get_by_label("Your name").fill("Ada Byron")
         page.get_by_label("Password").first.fill(PASSWORD)
-        page.get_by_label("The same once more").fill(PASSWORD + "x")
+        page.get_by_label("Repeat the password").fill(PASSWORD + "x")
         press(page, "Open the account")
         expect(page.get_by_role("alert")).to_have_text("The two passwords are not the same.")
         page.get_by_label("Password").first.fill(PASSWORD)
-        page.get_by_label("The same once more").fill(PASSWORD)
+        page.get_by_label("Repeat the password").fill(PASSWORD)
         press(page, "Open the account")
         expect(page.get_by_role("heading", level=1)).to_have_text("Set up a second factor")
         page.goto(f"{served.url}/accounts")
@@ -188,7 +188,7 @@ class TestSigningIn:
         expect(page.get_by_role("heading", level=1)).to_have_text("Recovery codes")
         codes = page.locator("#codes").inner_text().split()
         seen(page, "recovery_codes")
-        page.get_by_role("link", name="I have kept them").click()
+        page.get_by_role("link", name="I have stored them").click()
         expect(page.get_by_role("status")).to_contain_text("The second factor is on")
         seen(page, "account")
         page.goto(f"{served.url}/accounts")
@@ -274,24 +274,24 @@ class TestOperator:
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "registration")
         page.get_by_label("What you saw").fill("passport")
-        page.get_by_label("Face, name and signature on photos and papers agree.").check()
+        page.get_by_label("Face, name and signature on photos and documents agree.").check()
         press(page, "Approve")
-        expect(page.get_by_role("alert")).to_contain_text("Look at photos and papers first")
-        press(page, "Compare photos and papers")
+        expect(page.get_by_role("alert")).to_contain_text("Open all photos and documents first")
+        press(page, "Compare photos and documents")
         expect(page.locator("main img")).to_have_count(6)  # five photos and the passport
         seen(page, "compare")
-        follow(page, page.get_by_role("link", name="Back, to decide"))
+        follow(page, page.get_by_role("link", name="Back to the decision"))
         with page.expect_download() as paper:
             press(page, "Open")
         assert Path(paper.value.path()).read_bytes().startswith(b"\x89PNG")
         page.get_by_label("What you saw").fill("passport")
-        page.get_by_label("Face, name and signature on photos and papers agree.").check()
+        page.get_by_label("Face, name and signature on photos and documents agree.").check()
         press(page, "Approve")
         expect(page.get_by_role("status")).to_contain_text("Approved")
         mine = holder.open("/likeness")
         follow(mine, mine.get_by_role("main").get_by_role("link", name=NAME))
         expect(
-            mine.get_by_text("Nothing was scanned yet since the search for this face began")
+            mine.get_by_text("Nothing has been scanned since the search for this face began")
         ).to_be_visible()
 
     def test_a_folder_is_scanned_with_progress_and_results(
@@ -441,7 +441,7 @@ class TestOthers:
     def test_an_auditor_reads_the_log_and_changes_nothing(self, users: Users) -> None:
         auditor = users.get("Uma Frey", Role.AUDITOR)
         page = auditor.open("/audit?check=yes")
-        expect(page.get_by_role("status")).to_have_text("The chain is whole.")
+        expect(page.get_by_role("status")).to_have_text("The chain is intact.")
         seen(page, "audit")
         page = auditor.open("/cases?status=all")
         follow(page, page.locator("table a").first)
@@ -540,7 +540,7 @@ class TestCaptures:
         expect(page.locator("tbody tr")).to_have_count(1)
         seen(page, "captures_found")
         expect(lawyer.open("/captures?find=nobody").get_by_role("main")).to_contain_text(
-            "Nothing captured has this"
+            "No capture contains this"
         )
         press(lawyer.open("/captures"), "Search again")
         expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)

@@ -120,7 +120,7 @@ class Reminders:
         if identity.status != Status.ACTIVE and identity.submitted_at.isoformat() >= fresh:
             for account in self._staff(Permission.REGISTRATIONS):
                 t = translations(account.language).gettext
-                text = t("Somebody registered a likeness and waits for your check: %(url)s")
+                text = t("A new registration waits for your check: %(url)s")
                 path = f"/registrations/{identity.identity_id}"
                 count += self._notify(
                     f"waits {identity.identity_id}", account, t("A registration waits"), text, path
@@ -129,8 +129,8 @@ class Reminders:
             for account in self._accounts.acting_for(identity.identity_id):
                 t = translations(account.language).gettext
                 text = t(
-                    "Your registration was checked and approved. What is searched and found is "
-                    "here: %(url)s"
+                    "Your registration was checked and approved. The page of your likeness shows "
+                    "what is searched and found: %(url)s"
                 )
                 path = f"/likeness/{identity.identity_id}"
                 count += self._notify(
@@ -163,7 +163,7 @@ class Reminders:
         for account in self._accounts.acting_for(identity.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A consent you gave ends on %(day)s. What is stored is erased after that day. "
+                "A consent of yours ends on %(day)s. The stored data is erased after that day. "
                 "Renew or withdraw it here: %(url)s"
             )
             name = f"consent {identity.identity_id} {last} {min(due)}"
@@ -182,13 +182,12 @@ class Reminders:
         for account in self._staff(Permission.NOTICES):
             t: Translate = translations(account.language).gettext
             subject = (
-                t("The clock of a notice has run out")
+                t("The deadline of a notice has passed")
                 if overdue
-                else t("The clock of a notice runs out soon")
+                else t("The deadline of a notice is near")
             )
             text = t(
-                "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: "
-                "%(url)s"
+                "Notice %(notice)s: the answer is due at %(due)s UTC. See the tracker: %(url)s"
             )
             name = (
                 f"notice {notice.notice_id} {notice.due.isoformat()} "

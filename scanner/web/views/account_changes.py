@@ -28,7 +28,7 @@ def note_change(
     if sentence is not None:
         advice = t(
             "If this is not what you wanted, set a new password with “forgotten password” and "
-            "tell whoever runs this site."
+            "tell the operator of this site."
         )
         context.outbox.mail(
             account.email,
@@ -41,10 +41,10 @@ def _sentences(t: Translate) -> dict[str, str]:
     return {
         "account password changed": t("Your password was changed."),
         "account second factor on": t("A second factor was set up for your account."),
-        "account second factor off": t("The second factor of your account was taken away."),
+        "account second factor off": t("The second factor of your account was removed."),
         "account roles changed": t("The roles of your account were changed."),
         "account disabled": t("Your account was disabled."),
         "account enabled": t("Your account was enabled."),
-        "account token made": t("An API token was made for your account."),
+        "account token made": t("An API token was created for your account."),
         "account deleted": t("Your account was deleted."),
     }

@@ -148,7 +148,7 @@ def page_words(language: str) -> dict[str, dict[str, str]]:
             "more-samples": t("more samples wanted"),
             "authorised": t("authorised use"),
             "appealed": t("appealed"),
-            "superseded": t("a later case took its place"),
+            "superseded": t("replaced by a later case"),
         },
         "decision": {
             "confirm": t("Confirm: this file reproduces the face"),

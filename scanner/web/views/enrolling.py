@@ -252,7 +252,7 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
     verdicts = _verdicts(problem.report, language) if isinstance(problem, EnrolmentRefused) else []
     if isinstance(problem, EnrolmentRefused):
         sentence = t(
-            "Only %(count)s of these photos can be used; %(needed)s are needed. Choose them anew."
+            "Only %(count)s of these photos can be used; %(needed)s are needed. Choose them again."
         )
         if problem.report.people:
             sentence = t(
@@ -268,7 +268,7 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
     else:
         text = error_text(request, problem) if problem else ""
     if text:
-        text += " " + t("The files were not kept: choose photos and papers once more.")
+        text += " " + t("The files were not kept: choose photos and documents again.")
     return render_page(
         request,
         "photos.html",

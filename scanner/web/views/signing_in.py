@@ -53,8 +53,8 @@ def sign_in(request: Request, context: Context, form: PostedOpenly) -> Response:
     if account is None:
         t = translations(language_of(request)).gettext
         problem = t(
-            "Address or password is wrong. After several wrong tries an account is locked for a "
-            "quarter of an hour."
+            "Address or password is wrong. After several wrong tries an account is locked for 15 "
+            "minutes."
         )
         return _sign_in_page(request, context, problem, 401, form.text("email", 300))
     return start_session(
