@@ -27,7 +27,8 @@ from scanner.scanning.scan import run_scan
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.worker import Worker
 from scanner.web.store import WebStore
 from tests.conftest import Silent

@@ -38,7 +38,7 @@ from scanner.web.app import create_app
 from scanner.web.auth.access import Role, Scope
 from scanner.web.context import AppContext
 from scanner.web.queue.declared_files import with_declared
-from scanner.web.queue.jobs import JobKind, JobRequest
+from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.supervision import WorkerProcess
 from scanner.web.queue.uploads import safe_name

@@ -29,7 +29,8 @@ from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.store import WebStore
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 

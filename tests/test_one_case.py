@@ -23,7 +23,8 @@ from scanner.miniature.world import ADAPTERS
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import KnownFiles
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
 from scanner.web.store import WebStore

@@ -39,7 +39,7 @@ from scanner.web.context import AppContext
 from scanner.web.dependencies import PermissionCheck, signed_in, started_session
 from scanner.web.errors import FormExpired, GateRefused
 from scanner.web.forms import _read_multipart, posted, posted_openly, posted_with_files
-from scanner.web.queue.jobs import JobKind, JobRequest
+from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.request_slots import RequestSlots
 from scanner.web.views.scans import job_request_of
 from tests.conftest import VERSION, prototypes_of

@@ -68,7 +68,7 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             "The consent does not allow this: check dates, age and the signed document."
         ),
     }
-    return next((told for kind, told in by_class.items() if isinstance(error, kind)), str(error))
+    return next((text for kind, text in by_class.items() if isinstance(error, kind)), str(error))
 
 
 def _unconfirmed(why: str, t: Translate) -> str:

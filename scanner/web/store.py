@@ -25,6 +25,30 @@ migrations = Migrations("web")
 
 @migrations()
 def accounts_sessions_tokens(db: Database) -> None:
+    _create_accounts(db)
+    _create_sessions_and_tokens(db)
+    db.table("invitations").create(
+        {
+            "invitation_sha256": str,
+            "email": str,
+            "roles": str,
+            "identity_id": str,
+            "invited_by": str,
+            "expires_at": float,
+        },
+        pk="invitation_sha256",
+    )
+    db.table("mandates").create(
+        {"account_id": str, "identity_id": str, "capacity": str, "since": str},
+        pk=("account_id", "identity_id"),
+    )
+    db.table("mandates").create_index(["identity_id"])
+    db.table("drafts").create(
+        {"account_id": str, "consent": str, "created_at": str}, pk="account_id"
+    )
+
+
+def _create_accounts(db: Database) -> None:
     db.table("accounts").create(
         {
             "account_id": str,
@@ -46,6 +70,9 @@ def accounts_sessions_tokens(db: Database) -> None:
         pk="account_id",
     )
     db.table("accounts").create_index(["email"], unique=True)
+
+
+def _create_sessions_and_tokens(db: Database) -> None:
     db.table("sessions").create(
         {
             "session_sha256": str,
@@ -74,25 +101,6 @@ def accounts_sessions_tokens(db: Database) -> None:
         pk="token_id",
     )
     db.table("tokens").create_index(["token_sha256"], unique=True)
-    db.table("invitations").create(
-        {
-            "invitation_sha256": str,
-            "email": str,
-            "roles": str,
-            "identity_id": str,
-            "invited_by": str,
-            "expires_at": float,
-        },
-        pk="invitation_sha256",
-    )
-    db.table("mandates").create(
-        {"account_id": str, "identity_id": str, "capacity": str, "since": str},
-        pk=("account_id", "identity_id"),
-    )
-    db.table("mandates").create_index(["identity_id"])
-    db.table("drafts").create(
-        {"account_id": str, "consent": str, "created_at": str}, pk="account_id"
-    )
 
 
 @migrations()

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import httpx
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.errors import DestinationRefused, HubError
-from crawlers.http.destinations import refuse_credentials
-from scanner.web.api.schemas import DeclaredListing, Problem, ScanRequest, Sha256
+from scanner.web.api.scan_requests import (
+    request_from_json,
+    request_from_upload,
+    require_postable,
+)
+from scanner.web.api.schemas import Problem, ScanRequest, Sha256
 from scanner.web.auth.access import Scope
 from scanner.web.auth.tokens import Token
 from scanner.web.context import AppContext
 from scanner.web.dependencies import Context, requires_scope
-from scanner.web.errors import GateRefused, NotThere
+from scanner.web.errors import NotThere
 from scanner.web.queue.documents import ScanDocument, VerdictDocument
-from scanner.web.queue.jobs import Job, JobKind, JobRequest, JobState, new_job_id
-from scanner.web.queue.outbox import must_be_postable
+from scanner.web.queue.job import Job, JobKind, JobRequest, JobState
+from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
 
-_MAX_JSON_BYTES = 100_000
 JobId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
 ]
@@ -128,14 +128,14 @@ async def ask_for_scan(
 ) -> ScanDocument:
     """Request a scan of an upload, an address or a SHA-256."""
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
-        job_request = await _request_from_json(request, token.account.account_id)
+        job_request = await request_from_json(request, token.account.account_id)
         job_id = None
     else:
         job_id = new_job_id()
-        job_request = await _request_from_upload(request, context, token, job_id, webhook)
+        job_request = await request_from_upload(request, context, token, job_id, webhook)
     try:
         if job_request.webhook:
-            _require_postable(context, job_request.webhook)
+            require_postable(context, job_request.webhook)
         return await run_in_threadpool(
             _submit, context, token, job_request, idempotency_key, job_id, response
         )
@@ -273,88 +273,3 @@ def _submit(
         response.status_code = 200
     response.headers["Location"] = f"/api/v1/scans/{job.job_id}"
     return _serializer(context, token).scan(job)
-
-
-async def _request_from_json(request: Request, account_id: str) -> JobRequest:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_JSON_BYTES:
-            raise GateRefused(413, "too-large", "the JSON document is longer than 100 kB")
-    try:
-        document = ScanRequest.model_validate_json(bytes(body))
-    except ValidationError as error:
-        raise GateRefused(422, "not-valid", _error_detail(error)) from error
-    if (document.url is None) == (document.sha256 is None):
-        raise GateRefused(422, "not-valid", "give one of `url` and `sha256`")
-    declared = document.listing.model_dump(exclude_defaults=True) if document.listing else {}
-    if document.url is not None:
-        try:
-            refuse_credentials(document.url)
-        except HubError as error:
-            raise GateRefused(422, "not-valid", f"url: {error}") from error
-        return JobRequest(
-            account_id,
-            JobKind.URL,
-            document.url,
-            document.url,
-            declared=declared,
-            webhook=document.webhook,
-        )
-    sha256 = str(document.sha256).lower()
-    return JobRequest(
-        account_id,
-        JobKind.SHA256,
-        sha256,
-        sha256,
-        sha256,
-        declared=declared,
-        webhook=document.webhook,
-    )
-
-
-async def _request_from_upload(
-    request: Request, context: AppContext, token: Token, job_id: str, webhook: str | None
-) -> JobRequest:
-    upload = await context.uploads.receive(request, job_id)
-    try:
-        listing = DeclaredListing.model_validate(
-            json.loads(upload.declared) if upload.declared else {}
-        )
-    except (ValueError, RecursionError) as error:
-        context.uploads.discard(str(upload.path))
-        raise GateRefused(422, "not-valid", f"listing: {_error_detail(error)}") from error
-    declared = listing.model_dump(exclude_defaults=True)
-    return JobRequest(
-        token.account.account_id,
-        JobKind.UPLOAD,
-        str(upload.path),
-        upload.name,
-        upload.sha256,
-        upload.size_bytes,
-        declared,
-        webhook or upload.webhook or None,
-    )
-
-
-def _require_postable(context: AppContext, url: str) -> None:
-    """Refuse at once what the outbox would refuse later; names are resolved again when posting."""
-    if context.settings.webhook_secret is None:
-        raise GateRefused(
-            422,
-            "no-webhook-secret",
-            "set webhook_secret on the server, so that receivers can check who posts",
-        )
-    try:
-        must_be_postable(url, context.settings.allowed_hosts)
-    except (DestinationRefused, httpx.InvalidURL) as error:
-        raise GateRefused(422, "webhook-refused", f"webhook: {error}") from error
-
-
-def _error_detail(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
-        )[:500]
-    return str(error)[:300]

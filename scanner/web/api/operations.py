@@ -17,7 +17,7 @@ from scanner.web.auth.access import Scope
 from scanner.web.auth.tokens import Token
 from scanner.web.dependencies import Context, requires_scope
 from scanner.web.queue.health import delivery_is_running, worker_is_running
-from scanner.web.queue.jobs import JobState
+from scanner.web.queue.job import JobState
 
 router = APIRouter(tags=["operations"])
 _REFUSALS: dict[int | str, dict[str, Any]] = {

@@ -16,7 +16,7 @@ from scanner.factories import Clock
 from scanner.identification.verdict import Outcome
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.queue.jobs import Job
+from scanner.web.queue.job import Job
 from scanner.web.queue.progress import JobProgress
 
 # The values of a row about a file or capture without a case.

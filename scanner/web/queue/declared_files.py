@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from crawlers.listing import Listing, RemoteFile, bare_listing
-from scanner.web.queue.jobs import Job, JobRequest
+from scanner.web.queue.job import Job, JobRequest
 
 
 def listing_of(upload: Job | JobRequest, listing_id: str, hub: str) -> Listing:

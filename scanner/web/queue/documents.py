@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from scanner.identification.verdict import Outcome
-from scanner.web.queue.jobs import JobState
+from scanner.web.queue.job import JobState
 
 
 class AskedDocument(BaseModel):

@@ -7,104 +7,17 @@ job ends in the same transaction that stores the messages about it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from scanner.web.errors import GateRefused, NotThere
+from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
 from scanner.web.store import WebStore
 
 MAX_ATTEMPTS = 5
-
-
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"  # it could not be scanned at all; `problem` says why
-    CANCELLED = "cancelled"
-
-
-class JobKind(StrEnum):
-    """What a job scans."""
-
-    UPLOAD = "upload"  # an uploaded file; `source` is its path
-    URL = "url"
-    SHA256 = "sha256"  # a file that has been crawled or sent before
-    TARGET = "target"  # a folder, a bucket or a hub
-    # An uploaded page or picture; without a source, captures are searched again.
-    CAPTURE = "capture"
-
-
-SENT = (JobKind.UPLOAD, JobKind.CAPTURE)
-ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One scan that was requested.
-
-    Attributes:
-        name: for people: the file's name, the address, the target.
-        declared: what the sender says about an upload: title, triggers, tags, uploader, page.
-        webhook: where the result is posted; None if it is polled.
-        done, total, doing: the progress; total is None while files are still being listed.
-        result: rows of the verdicts, once finished.
-    """
-
-    job_id: str
-    account_id: str
-    kind: JobKind
-    source: str
-    name: str
-    sha256: str | None
-    size_bytes: int | None
-    declared: dict[str, Any]
-    webhook: str | None
-    state: JobState
-    scan_id: str | None
-    attempts: int
-    done: int
-    total: int | None
-    doing: str
-    result: list[dict[str, Any]]
-    problem: str | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """A scan to be added to the queue."""
-
-    account_id: str
-    kind: JobKind
-    source: str
-    name: str
-    sha256: str | None = None
-    size_bytes: int | None = None
-    declared: Mapping[str, Any] | None = None
-    webhook: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what is requested; an idempotency key is valid for one digest only."""
-        source = self.sha256 if self.kind in SENT else self.source
-        parts = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
-        text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Jobs:
@@ -133,17 +46,9 @@ class Jobs:
             GateRefused: the key was used for another request, or the queue is full.
         """
         with self._store.transaction() as db:
-            if key is not None:
-                for row in db.table("idempotency").rows_where(
-                    "account_id = ? and key = ?", [request.account_id, key]
-                ):
-                    if row["request_sha256"] != request.digest:
-                        raise GateRefused(
-                            422,
-                            "idempotency-key-reused",
-                            "this Idempotency-Key was used for another request",
-                        )
-                    return self.get(row["job_id"]), False
+            existing = self._of_key(request, key) if key is not None else None
+            if existing is not None:
+                return existing, False
             if known is None and self.count(JobState.QUEUED) >= self._max_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
             new_id, now = job_id or new_job_id(), self._clock().isoformat()
@@ -183,6 +88,20 @@ class Jobs:
                     }
                 )
         return self.get(new_id), True
+
+    def _of_key(self, request: JobRequest, key: str) -> Job | None:
+        """The job of an idempotency key; raises GateRefused if it is another request's."""
+        rows = self._store.db.table("idempotency").rows_where(
+            "account_id = ? and key = ?", [request.account_id, key]
+        )
+        row = next(rows, None)
+        if row is None:
+            return None
+        if row["request_sha256"] != request.digest:
+            raise GateRefused(
+                422, "idempotency-key-reused", "this Idempotency-Key was used for another request"
+            )
+        return self.get(row["job_id"])
 
     def get(self, job_id: str) -> Job:
         """The job of an id; raises NotThere."""

@@ -22,7 +22,8 @@ from scanner.identification.verdict import NEEDS_A_LOOK, Outcome
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.settings import Settings
 from scanner.web.queue.declared_files import listing_of
-from scanner.web.queue.jobs import JobKind, JobRequest, Jobs
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings
 from scanner.web.store import WebStore
 

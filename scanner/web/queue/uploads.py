@@ -17,7 +17,8 @@ from streaming_form_data.targets import BaseTarget, ValueTarget
 from crawlers.checkpoints.checkpoint_store import files_still_there
 from scanner.settings import Settings
 from scanner.web.errors import GateRefused
-from scanner.web.queue.jobs import SENT, Job, Jobs
+from scanner.web.queue.job import SENT, Job
+from scanner.web.queue.jobs import Jobs
 from scanner.web.request_slots import RequestSlots
 
 MAX_NAME_BYTES = 200  # bytes of UTF-8

@@ -12,7 +12,7 @@ from reports.cases.review import CaseStatus
 from scanner.identification.verdict import NEEDS_A_LOOK, NOBODY_REGISTERED, Outcome
 from scanner.settings import Settings
 from scanner.web.queue.documents import FindingDocument, ScanDocument, VerdictDocument
-from scanner.web.queue.jobs import Job, JobKind, JobState
+from scanner.web.queue.job import Job, JobKind, JobState
 
 # The fact in web.db with the gallery version and the fingerprint that the worker scans with.
 SNAPSHOT_FACT = "watched"

@@ -34,7 +34,8 @@ from scanner.web.queue.capture_jobs import ROW_WITHOUT_CASE, capture_rows
 from scanner.web.queue.declared_files import listing_of, with_declared
 from scanner.web.queue.delivery import Delivery
 from scanner.web.queue.health import worker_lock
-from scanner.web.queue.jobs import SENT, Job, JobKind, Jobs
+from scanner.web.queue.job import SENT, Job, JobKind
+from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.known_files import JOB_TARGET
 from scanner.web.queue.outbox import Outbox
 from scanner.web.queue.progress import JobCancelled, JobProgress

@@ -28,7 +28,8 @@ from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
 from scanner.web.forms import Form, Posted, has_form_token, require_same_origin
 from scanner.web.queue.health import worker_is_running
-from scanner.web.queue.jobs import JobKind, JobRequest, JobState, new_job_id
+from scanner.web.queue.job import JobKind, JobRequest, JobState
+from scanner.web.queue.jobs import new_job_id
 from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import page_words

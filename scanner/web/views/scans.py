@@ -29,7 +29,8 @@ from scanner.web.errors import FormExpired, FormRefused, WebError
 from scanner.web.forms import Posted, has_form_token, require_same_origin
 from scanner.web.queue.documents import FindingDocument, ScanDocument
 from scanner.web.queue.health import worker_is_running
-from scanner.web.queue.jobs import JobKind, JobRequest, JobState, new_job_id
+from scanner.web.queue.job import JobKind, JobRequest, JobState
+from scanner.web.queue.jobs import new_job_id
 from scanner.web.queue.uploads import cancel_job
 from scanner.web.queue.verdicts import ScanSerializer
 from scanner.web.rendering import redirect, render_page, whole_number
