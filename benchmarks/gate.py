@@ -172,7 +172,7 @@ def main() -> None:
     )
     app_context = AppContext(Settings(home=home), lambda: datetime.now(UTC))
     account = app_context.accounts.create("bench@hub.example", "Bench", [Role.OPERATOR], None)
-    secret = app_context.sessions.issue_token(
+    secret = app_context.tokens.issue(
         account,
         "bench",
         [Scope.SCANS_READ, Scope.SCANS_WRITE],

@@ -1,4 +1,4 @@
-"""Accounts, sessions and tokens: what lets somebody in, and what does not."""
+"""Accounts, sessions, tokens and invitations: what signs somebody in, and what does not."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from babel.messages.pofile import read_po
 
 from scanner.web.auth.access import Role, Scope
 from scanner.web.auth.accounts import Account, Accounts
+from scanner.web.auth.invitations import Invitations
 from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED, LOCKED_S
 from scanner.web.auth.second_factors import SecondFactors
 from scanner.web.auth.sessions import IDLE_S, Sessions
+from scanner.web.auth.tokens import Tokens
 from scanner.web.errors import AccountRefused, LinkExpired, NotThere, PasswordRefused
 from scanner.web.store import WebStore, web_key
 from tests.conftest import NOON
@@ -60,6 +62,16 @@ def sessions(web_store: WebStore, accounts: Accounts, clock: Clock) -> Sessions:
 
 
 @pytest.fixture
+def tokens(web_store: WebStore, accounts: Accounts, clock: Clock) -> Tokens:
+    return Tokens(web_store, accounts, clock)
+
+
+@pytest.fixture
+def invitations(web_store: WebStore, accounts: Accounts, clock: Clock) -> Invitations:
+    return Invitations(web_store, accounts, clock)
+
+
+@pytest.fixture
 def ann(accounts: Accounts) -> Account:
     return accounts.create("Ann@Hub.example", "Ann", [Role.OPERATOR], PASSWORD)
 
@@ -90,7 +102,15 @@ class TestPasswords:
         assert accounts.authenticate("ann@hub.example", PASSWORD + "x") is None
         assert accounts.authenticate("bob@hub.example", PASSWORD) is None
 
-    @pytest.mark.parametrize(("password", "why"), [("short", "short"), ("a" * 20, "guessed"), ("x1" * 200, "long"), ("ann@hub.example", "guessed")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("password", "why"),
+        [
+            ("short", "short"),
+            ("a" * 20, "guessed"),
+            ("x1" * 200, "long"),
+            ("ann@hub.example", "guessed"),
+        ],
+    )
     def test_bad_ones_are_refused(
         self, accounts: Accounts, ann: Account, password: str, why: str
     ) -> None:
@@ -115,7 +135,7 @@ class TestPasswords:
             accounts.authenticate(ann.email, "a wrong password")
         assert accounts.authenticate(ann.email, PASSWORD) is None
         assert accounts.authenticate(ann.email, PASSWORD, device)
-        # Nor may that browser guess without end, nor one of another account's.
+        # Nor may that browser, or one of another account, guess without a limit.
         for _ in range(FAILURES_UNTIL_LOCKED):
             accounts.authenticate(ann.email, "a wrong password", device)
         assert accounts.authenticate(ann.email, PASSWORD, device) is None
@@ -148,7 +168,7 @@ class TestSecondFactor:
         code = pyotp.TOTP(factors.begin(ann.account_id)).at(NOON)
         assert factors.confirm(ann.account_id, code)
         assert not factors.check(ann.account_id, code)
-        assert accounts.one(ann.account_id).totp_on
+        assert accounts.get(ann.account_id).totp_on
 
     def test_it_cannot_be_replaced_while_it_is_on(
         self, factors: SecondFactors, ann: Account
@@ -179,36 +199,38 @@ class TestSecondFactor:
 
 
 class TestInvitations:
-    def test_one_opens_one_account_once(self, accounts: Accounts) -> None:
-        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann", identity_id="id-1")
-        account = accounts.accept(secret, "Eve", PASSWORD)
+    def test_one_opens_one_account_once(self, invitations: Invitations, accounts: Accounts) -> None:
+        secret = invitations.create("eve@law.example", [Role.LEGAL], "Ann", identity_id="id-1")
+        account = invitations.accept(secret, "Eve", PASSWORD)
         assert account.roles == (Role.LEGAL,)
         assert accounts.identities_of(account.account_id) == {"id-1": "self"}
         with pytest.raises(LinkExpired):
-            accounts.accept(secret, "Eve", PASSWORD)
+            invitations.accept(secret, "Eve", PASSWORD)
 
-    def test_an_old_one_is_refused(self, accounts: Accounts, clock: Clock) -> None:
-        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann")
+    def test_an_old_one_is_refused(self, invitations: Invitations, clock: Clock) -> None:
+        secret = invitations.create("eve@law.example", [Role.LEGAL], "Ann")
         clock.now += timedelta(days=8)
         with pytest.raises(LinkExpired):
-            accounts.accept(secret, "Eve", PASSWORD)
+            invitations.accept(secret, "Eve", PASSWORD)
 
     def test_a_new_password_ends_what_let_in_before(
-        self, accounts: Accounts, sessions: Sessions, ann: Account
+        self, invitations: Invitations, tokens: Tokens, sessions: Sessions, ann: Account
     ) -> None:
         before = sessions.begin(ann, second_factor=True)
-        token = sessions.issue_token(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
-        accounts.accept(accounts.invite(ann.email, ann.roles, "Ann"), "", "another long passphrase")
+        token = tokens.issue(ann, "gate", [Scope.SCANS_WRITE], date(2027, 1, 1))
+        invitations.accept(
+            invitations.create(ann.email, ann.roles, "Ann"), "", "another long passphrase"
+        )
         assert sessions.session(before) is None
-        assert sessions.token(token) is None
+        assert tokens.find(token) is None
 
     def test_a_link_from_before_an_account_was_made_changes_it_no_more(
-        self, accounts: Accounts
+        self, invitations: Invitations, accounts: Accounts
     ) -> None:
-        secret = accounts.invite("eve@law.example", [Role.LEGAL], "Ann")
+        secret = invitations.create("eve@law.example", [Role.LEGAL], "Ann")
         accounts.create("eve@law.example", "Eve", [Role.LEGAL], None)
         with pytest.raises(LinkExpired):
-            accounts.accept(secret, "Eve", PASSWORD)
+            invitations.accept(secret, "Eve", PASSWORD)
 
     def test_two_of_the_staff_have_two_names(self, accounts: Accounts, ann: Account) -> None:
         with pytest.raises(AccountRefused, match="name-taken"):
@@ -244,35 +266,38 @@ class TestSessions:
 
 class TestTokens:
     def test_one_has_its_scopes_until_its_last_day(
-        self, sessions: Sessions, ann: Account, clock: Clock
+        self, tokens: Tokens, ann: Account, clock: Clock
     ) -> None:
-        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
-        token = sessions.token(secret)
+        secret = tokens.issue(ann, "gate", [Scope.SCANS_READ], date(2026, 11, 24))
+        token = tokens.find(secret)
         assert token is not None
         assert token.scopes == (Scope.SCANS_READ,)
         clock.now += timedelta(days=2)
-        assert sessions.token(secret) is None
+        assert tokens.find(secret) is None
 
     def test_it_never_has_more_than_its_account(
-        self, accounts: Accounts, sessions: Sessions, ann: Account
+        self, tokens: Tokens, accounts: Accounts, ann: Account
     ) -> None:
         with pytest.raises(AccountRefused):
-            sessions.issue_token(accounts.create("r@x.example", "R", [Role.REVIEWER], None), "x", [Scope.SCANS_WRITE], date(2026, 12, 1))  # fmt: skip
-        secret = sessions.issue_token(
-            ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1)
-        )
+            tokens.issue(
+                accounts.create("r@x.example", "R", [Role.REVIEWER], None),
+                "x",
+                [Scope.SCANS_WRITE],
+                date(2026, 12, 1),
+            )
+        secret = tokens.issue(ann, "gate", [Scope.SCANS_WRITE, Scope.SCANS_READ], date(2026, 12, 1))
         accounts.set_roles(ann.account_id, [Role.AUDITOR])
-        token = sessions.token(secret)
+        token = tokens.find(secret)
         assert token is not None
         assert token.scopes == (Scope.SCANS_READ,)
 
     def test_it_can_be_revoked_by_its_account_only(
-        self, accounts: Accounts, sessions: Sessions, ann: Account
+        self, tokens: Tokens, accounts: Accounts, ann: Account
     ) -> None:
-        secret = sessions.issue_token(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
-        [token] = sessions.tokens_of(ann.account_id)
+        secret = tokens.issue(ann, "gate", [Scope.SCANS_READ], date(2026, 12, 1))
+        [token] = tokens.of_account(ann.account_id)
         bob = accounts.create("bob@x.example", "Bob", [Role.OPERATOR], None)
         with pytest.raises(NotThere):
-            sessions.revoke_token(bob.account_id, token.token_id)
-        sessions.revoke_token(ann.account_id, token.token_id)
-        assert sessions.token(secret) is None
+            tokens.revoke(bob.account_id, token.token_id)
+        tokens.revoke(ann.account_id, token.token_id)
+        assert tokens.find(secret) is None

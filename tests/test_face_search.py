@@ -30,7 +30,7 @@ from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.auth.access import Role
-from scanner.web.queue.worker import rows_of
+from scanner.web.queue.capture_jobs import rows_of
 from tests.conftest import PHOTO, Silent, prototypes_of
 from tests.opening import judge_captures, open_session
 from tests.registering import release_all
@@ -363,7 +363,7 @@ class TestPages:
         place = f"/captures/{capture}"
         for browser in (first, second, reader):
             page = browser.get(place).text
-            assert "Somebody registered may be shown" in page
+            assert "may show somebody who is registered" in page
             assert "person-1" not in page + browser.get("/captures").text
         form = {
             "subject": one.key, "version": version_of(scan_session), "decision": "release", "reason": "an impostor",
@@ -391,7 +391,7 @@ class TestPages:
             {"login": "second@example.org"}
         ]
         assert judged(scan_session)[0].outcome == "match"
-        assert "Somebody registered may be shown" not in first.get(place).text
+        assert "may show somebody who is registered" not in first.get(place).text
         site.stranger.__exit__(None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""Several first processes at one new home: one makes what must be made, the others wait for it."""
+"""Several first processes at a new home: one creates the databases, the others wait for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 PROCESSES, LINES = 10, 5
 
-# What a process does: it opens the store and writes lines of its own into it.
+# What a process does: open the store and write rows of its own.
 STORES = {
     "crawl.db": """
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -76,9 +76,13 @@ def work(home, me):
 """,
 }
 OWN_LINES = {
-    "crawl.db": "listings", "scans.db": "scans", "cases.db": "cases", "vault/vault.db": "audit", "web/web.db": "facts",
-}  # fmt: skip
-# Forked once everything is imported, so that they really begin at once, and on a slow machine too.
+    "crawl.db": "listings",
+    "scans.db": "scans",
+    "cases.db": "cases",
+    "vault/vault.db": "audit",
+    "web/web.db": "facts",
+}
+# Forked after all imports, so that they really begin at once, also on a slow machine.
 PROGRAM = """
 import hashlib, json, multiprocessing, sys, traceback
 from datetime import UTC, datetime
@@ -102,7 +106,7 @@ print(json.dumps([told.get() for _ in begun]))
 
 
 def together(work: str, home: Path, processes: int = PROCESSES) -> list[Any]:
-    """What each of several real processes says that do the same at once."""
+    """The output of several real processes that do the same at once."""
     command = [
         sys.executable,
         "-c",

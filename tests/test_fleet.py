@@ -26,7 +26,8 @@ from scanner.scanning.ray_workers import RayWorkerPool, settings_of_workers
 from scanner.scanning.scan import run_scan
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.queue.jobs import JobKind, Jobs, Order
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.worker import Worker
 from scanner.web.store import WebStore
 from tests.conftest import Silent
@@ -297,10 +298,10 @@ def test_the_worker_behind_the_pages_waits_for_a_cluster_that_is_gone(
     settings = settings_of(tmp_path / "home", cluster.address)
     worker = Worker(settings)
     sha256 = str(triage_file(upload).sha256)
-    order = Order(
+    order = JobRequest(
         "account", JobKind.UPLOAD, str(upload), "one.safetensors", sha256, upload.stat().st_size
     )
-    job, _ = worker.jobs.take_in(order)
+    job, _ = worker.jobs.submit(order)
     thread = threading.Thread(target=worker.run)
     thread.start()
     watching = Jobs(WebStore(settings.web_path), utc_now)

@@ -1,4 +1,4 @@
-"""The upload gate, over HTTP as a hub uses it: real server, real worker, the miniature world."""
+"""The upload gate over HTTP, as a hub uses it: real server, real worker, the miniature world."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from scanner.casework.confirmation import comparisons_of
 from scanner.miniature.world import load_world
 from scanner.settings import Settings, WebSettings
 from scanner.web.api.client import Gate, GateError, is_from_gate
-from scanner.web.api.declared_files import with_declared
-from scanner.web.api.uploads import safe_name
 from scanner.web.app import create_app
 from scanner.web.auth.access import Role, Scope
 from scanner.web.context import AppContext
-from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.queue.declared_files import with_declared
+from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.queue.outbox import WAITS_S, Outbox
 from scanner.web.queue.supervision import WorkerProcess
+from scanner.web.queue.uploads import safe_name
 from tests.conftest import raw_safetensors
 from tests.opening import open_service
 from tests.servers.gate import Served
@@ -53,12 +53,12 @@ LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portra
 
 
 def token_for(home: Path, *scopes: Scope, email: str = "gate@hub.example") -> dict[str, str]:
-    """Headers with a new token of an operator's."""
+    """Headers with a new token of an operator."""
     app_context = AppContext(Settings(home=home))
     account = app_context.accounts.by_email(email) or app_context.accounts.create(
         email, email, [Role.OPERATOR], None
     )
-    secret = app_context.sessions.issue_token(account, "test", scopes, FAR)
+    secret = app_context.tokens.issue(account, "test", scopes, FAR)
     app_context.close()
     return {"Authorization": f"Bearer {secret}"}
 
@@ -119,7 +119,8 @@ class TestScans:
         known = client.post("/api/v1/scans", json={"sha256": scan["sha256"].upper()})
         assert (known.status_code, known.json()["verdict"]["outcome"]) == (200, "match")
         assert client.get(f"/api/v1/verdicts/{scan['sha256']}").json()["findings"] == [finding]
-        # Offered elsewhere it is another listing of the same case, and nothing is sampled again.
+        # Offered on another hub it is another listing of the same case, and nothing is sampled
+        # again.
         again = client.post(
             "/api/v1/scans", json={"sha256": scan["sha256"], "listing": {"creator": "other"}}
         )
@@ -270,9 +271,14 @@ class TestHubsProgram:
 class TestCases:
     def test_names_are_for_who_may_read_them(self, served: Served) -> None:
         told = {
-            named: httpx.get(f"{served.url}/api/v1/cases", headers=token_for(served.home, *scopes)).json()["cases"][0]["identity_name"]
-            for named, scopes in ((False, [Scope.CASES_READ]), (True, [Scope.CASES_READ, Scope.NAMES_READ]))
-        }  # fmt: skip
+            named: httpx.get(
+                f"{served.url}/api/v1/cases", headers=token_for(served.home, *scopes)
+            ).json()["cases"][0]["identity_name"]
+            for named, scopes in (
+                (False, [Scope.CASES_READ]),
+                (True, [Scope.CASES_READ, Scope.NAMES_READ]),
+            )
+        }
         assert told[False] is None
         assert str(told[True]).startswith("person-")
 
@@ -311,7 +317,7 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
     copy = tmp_path / "home"
     shutil.copytree(home, copy)
     with serve_answers(receive) as hook:
-        # At another rate than the demo's, so that nothing is known already.
+        # Another rate than the demo's, so that no verdict is known.
         more = {"PORTRAIT_SCANNER_ALLOWED_HOSTS": "127.0.0.1", "PORTRAIT_SCANNER_FPIR": "0.002"}
         server = Served(copy, PORTRAIT_SCANNER_WEBHOOK_SECRET="s", **more)
         try:
@@ -342,7 +348,8 @@ def test_killed_under_load_every_accepted_scan_ends_once(home: Path, tmp_path: P
                 time.sleep(0.1)
         finally:
             server.kill()
-        # A webhook that was on its way when the server died may come again, under the same delivery id; none is lost.
+        # A webhook that was being delivered when the server died may arrive twice, with the same
+        # delivery id; none is lost.
         assert set(posts) == set(accepted)
         assert not list((copy / "web" / "uploads").glob("*"))
 
@@ -379,11 +386,12 @@ class TestProcesses:
     ) -> None:
         statuses = [
             httpx.post(
-                f"{served.url}/sign-in", data={"email": "x@example.org", "password": "x"},
+                f"{served.url}/sign-in",
+                data={"email": "x@example.org", "password": "x"},
                 headers={"Origin": served.url, "X-Forwarded-For": f"203.0.113.{number}"},
             ).status_code
             for number in range(22)
-        ]  # fmt: skip
+        ]
         assert (statuses[0], statuses[-1]) == (401, 429)
 
 
@@ -394,7 +402,7 @@ def small(tmp_path: Path) -> Iterator[TestClient]:
         {"max_upload_mb": 1, "most_waiting_jobs": 2, "requests_per_minute": 40}
     )
     settings = Settings(home=tmp_path / "home", web=web, webhook_secret=SecretStr("s"))
-    with TestClient(create_app(settings), headers=token_for(tmp_path / "home", *Scope)) as opened:  # fmt: skip
+    with TestClient(create_app(settings), headers=token_for(tmp_path / "home", *Scope)) as opened:
         yield opened
 
 
@@ -420,7 +428,16 @@ class TestLimits:
         assert statuses[0] == 200
         assert statuses[-1] == 429
 
-    @pytest.mark.parametrize("url", ["http://127.0.0.1/x", "http://169.254.169.254/latest", "http://[::1]/", "http://localhost:1/", "http://u:p@hub.example/"])  # fmt: skip
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://127.0.0.1/x",
+            "http://169.254.169.254/latest",
+            "http://[::1]/",
+            "http://localhost:1/",
+            "http://u:p@hub.example/",
+        ],
+    )
     def test_webhooks_into_the_own_network_are_refused(self, small: TestClient, url: str) -> None:
         answer = small.post("/api/v1/scans", json={"sha256": "ab" * 32, "webhook": url})
         assert (answer.status_code, answer.json()["code"]) == (422, "webhook-refused")
@@ -475,12 +492,12 @@ def test_webhooks_are_signed_and_tried_again(settings: Settings, tmp_path: Path)
         assert outbox.send_due() == 0
     assert len(seen) == 2
     assert seen[1][0] == signature_of(seen[1][1], "s3cret")
-    [told] = outbox.of_job("job-1")
+    [told] = outbox.messages_of_job("job-1")
     assert told["tries"] == 2
     app_context.close()
 
 
-# Every route of the API and the scope that opens it; what is not listed here is open to nobody.
+# Every route of the API and the scope that opens it; nobody may open any other.
 OPENED_BY = {
     ("POST", "/api/v1/scans"): Scope.SCANS_WRITE,
     ("GET", "/api/v1/scans"): Scope.SCANS_READ,
@@ -506,8 +523,8 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
             (method.upper(), path) for path, item in schema["paths"].items() for method in item
         }
         assert routes == set(OPENED_BY) | OPEN
-        order = Order("nobody", JobKind.SHA256, "ab" * 32, "x")
-        job = client.app.state.app_context.jobs.take_in(order)[0].job_id  # type: ignore[attr-defined]
+        order = JobRequest("nobody", JobKind.SHA256, "ab" * 32, "x")
+        job = client.app.state.app_context.jobs.submit(order)[0].job_id  # type: ignore[attr-defined]
         tokens = {scope: token_for(home, scope) for scope in Scope}
         for (method, path), needed in OPENED_BY.items():
             place = path.format(job_id=job, sha256="ab" * 32, month="2026-11", case_id="ab" * 8)
@@ -519,7 +536,7 @@ def test_every_route_is_closed_but_to_its_scope(tmp_path: Path) -> None:
 
 class TestSchema:
     def test_the_interface_is_the_published_one(self, settings: Settings) -> None:
-        """A change here is a change for every hub that uses it: write docs/openapi.json anew only where that is meant."""
+        """A change concerns every hub: write docs/openapi.json anew only on purpose."""
         schema = create_app(settings).openapi()
         schema["info"]["version"] = "*"
         published = json.loads(
@@ -545,8 +562,9 @@ class TestSchema:
                 def check(case: Any) -> None:
                     answer = case.call(headers=headers)
                     if answer.status_code == 503 and case.path == "/readyz":
-                        return  # no worker here
-                    # Rules a schema cannot tell ("one of url and sha256") are refused with 422; the matrix above tries without a token.
+                        return  # there is no worker
+                    # Rules that a schema cannot express ("one of url and sha256") are refused with
+                    # 422; requests without a token are tested above.
                     case.validate_response(
                         answer, excluded_checks=[positive_data_acceptance, ignored_auth]
                     )

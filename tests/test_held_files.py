@@ -29,8 +29,8 @@ from scanner.scanning.scan import run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.triage.header import triage_file
-from scanner.web.api.verdicts import Standings, Telling
 from scanner.web.auth.access import Role
+from scanner.web.queue.verdicts import CaseStandings, ScanSerializer
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_session
 from tests.servers.files import FileServer
@@ -94,9 +94,11 @@ def sent(
     rows = scan_listings(
         scan_session, f"job {number}", [listing], Silent(), brought=True
     ).to_json_rows()
-    standings = Standings(scan_session.settings)
+    standings = CaseStandings(scan_session.settings)
     document = (
-        Telling("https://gate", standings, with_names=False).verdict(rows).model_dump(mode="json")
+        ScanSerializer("https://gate", standings, with_names=False)
+        .verdict(rows)
+        .model_dump(mode="json")
     )
     standings.close()
     return document

@@ -1,4 +1,7 @@
-"""What somebody tries who may ask the gate and wants a `clear` that is not so, a licence that is not theirs, or a score to climb."""
+"""Attacks by callers of the gate.
+
+They want a false `clear`, a licence of somebody else, or scores with which to approach a face.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ CLOSEST = "the closest registered person scores 0.38, at most 0.41 with more sam
 
 
 def bare(path: Path) -> bytes:
-    """A file whose header tells no trigger."""
+    """A file whose header names no trigger."""
     from scanner.miniature.demo import with_another_header
 
     return with_another_header(path.read_bytes())
@@ -47,25 +50,47 @@ BYTES = bare(STYLE)
 
 
 def judged_by_words(judged: list[SamplingRequest]) -> Any:
-    """In place of sampling: the file draws the person to whoever asks with the trigger, and nobody else."""
+    """Replaces sampling: the file shows the person for prompts with the trigger only."""
 
     def judge(examiner: CheckpointExaminer, task: SamplingRequest) -> Examined:
         judged.append(task)
         method = {
-            "base_model": "Miniature", "base_model_sha256": None, "settings": {},
+            "base_model": "Miniature",
+            "base_model_sha256": None,
+            "settings": {},
             **comparison_record(examiner.pack, examiner.reader.version, examiner.snapshot, 0.5),
-        }  # fmt: skip
+        }
         record: dict[str, Any] = {
-            "outcome": "clear", "reason": CLOSEST, "best_score": 0.3826, "best_threshold": 0.5, "lift": 0.1,
-            "samples": 8, "denoiser_calls": 8, "found_trigger": None, "seconds": 0.1, "findings": [], "method": method,
+            "outcome": "clear",
+            "reason": CLOSEST,
+            "best_score": 0.3826,
+            "best_threshold": 0.5,
+            "lift": 0.1,
+            "samples": 8,
+            "denoiser_calls": 8,
+            "found_trigger": None,
+            "seconds": 0.1,
+            "findings": [],
+            "method": method,
             "all_samples": [],
-        }  # fmt: skip
+        }
         if TRIGGER in task.triggers:
             finding = {
-                "identity_id": examiner.snapshot.templates[0][0], "outcome": "match", "reason": "score 0.80 over the threshold 0.50",
-                "score": 0.8, "interval": [0.7, 0.9], "control_score": 0.0, "lift": 0.8, "runner_up": None, "log10_lr": None,
-                "concentration": 0.9, "share": 1.0, "threshold": 0.5, "possible_threshold": 0.4, "samples": [],
-            }  # fmt: skip
+                "identity_id": examiner.snapshot.templates[0][0],
+                "outcome": "match",
+                "reason": "score 0.80 over the threshold 0.50",
+                "score": 0.8,
+                "interval": [0.7, 0.9],
+                "control_score": 0.0,
+                "lift": 0.8,
+                "runner_up": None,
+                "log10_lr": None,
+                "concentration": 0.9,
+                "share": 1.0,
+                "threshold": 0.5,
+                "possible_threshold": 0.4,
+                "samples": [],
+            }
             record |= {
                 "outcome": "match",
                 "reason": finding["reason"],
@@ -79,7 +104,7 @@ def judged_by_words(judged: list[SamplingRequest]) -> Any:
 
 
 class Hub:
-    """The app and its worker, one step at a time."""
+    """The app and its worker, run step by step."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -127,7 +152,7 @@ class Hub:
     def ended(
         self, answer: httpx.Response, *, who: str = "gate", scopes: tuple[Scope, ...] = ()
     ) -> dict[str, Any]:
-        """The scan of an answer once the worker has gone through the queue."""
+        """The scan of an answer, after the worker has emptied the queue."""
         assert answer.status_code in (200, 202), answer.text
         self.work()
         place = f"/api/v1/scans/{answer.json()['job_id']}"
@@ -168,7 +193,7 @@ def action(scan: dict[str, Any]) -> tuple[str, str]:
 
 
 class TestMemory:
-    """A known answer counts only for the questions that were asked."""
+    """A known answer holds only for what was asked."""
 
     def test_bytes_sent_without_their_trigger_first_are_blocked_with_it(self, hub: Hub) -> None:
         assert action(hub.ended(hub.send())) == ("clear", "allow")
@@ -276,7 +301,7 @@ class TestMemory:
     def test_a_listing_that_changed_is_judged_again_by_a_scan_that_goes_on(
         self, settings: Settings, consent: Consent, judged: list[SamplingRequest], tmp_path: Path
     ) -> None:
-        """A hub with a gap is scanned on and on under one scan."""
+        """A hub with a gap is scanned again under the same scan."""
         from crawlers.errors import ListingIncomplete
 
         enrol(settings, consent)
@@ -330,7 +355,7 @@ class TestMemory:
 
 
 class TestLicences:
-    """Who declares an uploader has not proved to be them."""
+    """Declaring an uploader does not prove to be them."""
 
     @pytest.fixture
     def licensed(self, hub: Hub) -> Hub:
@@ -338,8 +363,15 @@ class TestLicences:
         hub_name = hub.settings.web.hub_name
         for value in (f"{hub_name}:friend", "url:friend", "civitai:friend"):
             grant_licence(
-                service.vault, "Mina Held", LicenceKind.UPLOADER, value, date(2089, 1, 1), note="", actor="olga", now=service.clock()
-            )  # fmt: skip
+                service.vault,
+                "Mina Held",
+                LicenceKind.UPLOADER,
+                value,
+                date(2089, 1, 1),
+                note="",
+                actor="olga",
+                now=service.clock(),
+            )
         service.close()
         return hub
 
@@ -377,8 +409,15 @@ class TestLicences:
         service = open_service(hub.settings)
         sha256 = sha256_of(BYTES)
         grant_licence(
-            service.vault, "Mina Held", LicenceKind.MODEL, sha256, date(2089, 1, 1), note="", actor="olga", now=service.clock()
-        )  # fmt: skip
+            service.vault,
+            "Mina Held",
+            LicenceKind.MODEL,
+            sha256,
+            date(2089, 1, 1),
+            note="",
+            actor="olga",
+            now=service.clock(),
+        )
         scan = hub.ended(hub.send({"triggers": [TRIGGER]}))
         assert action(scan) == ("clear", "allow")
         told = json.dumps(scan).lower()
@@ -410,7 +449,7 @@ class TestLicences:
 
 
 def crawled(hub: Hub, folder: Path, **said: Any) -> str:
-    """A public listing of the bytes in crawl.db; they lie in the store already."""
+    """A public listing of the bytes in crawl.db; the store of checkpoints has the file."""
     sha256 = sha256_of(BYTES)
     scan_session = open_session(hub.settings)
     file = RemoteFile("a.safetensors", "https://civitai.invalid/a", len(BYTES), sha256)
@@ -445,7 +484,7 @@ def without_asked(scan: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestScores:
-    """How close a file comes to somebody is told of findings, or to those who may know whom."""
+    """Only findings have scores, unless the caller may know whom a file shows."""
 
     def test_what_is_no_finding_has_no_number(self, hub: Hub) -> None:
         scan = hub.ended(hub.send())
@@ -454,9 +493,11 @@ class TestScores:
         assert [finding[name] for name in ("score", "threshold", "lift", "samples")] == [None] * 4
         assert not any(sign.isdigit() for sign in finding["reason"])
         places = (
-            f"/api/v1/scans/{scan['job_id']}", f"/api/v1/scans/{scan['job_id']}/events", "/api/v1/scans",
+            f"/api/v1/scans/{scan['job_id']}",
+            f"/api/v1/scans/{scan['job_id']}/events",
+            "/api/v1/scans",
             f"/api/v1/verdicts/{scan['sha256']}",
-        )  # fmt: skip
+        )
         for place in places:
             answer = hub.client.get(place, headers=hub.headers())
             assert answer.status_code == 200
@@ -524,8 +565,14 @@ class TestScores:
         from face_index.consent import Signatory
 
         scan_session = open_session(settings)
-        guardian = replace(consent, signatory=Signatory.GUARDIAN, document_sha256="ef" * 32, signed_on=date(2020, 1, 1), expires_on=date(2090, 1, 1))  # fmt: skip
-        version = scan_session.faces.reader.version
+        guardian = replace(
+            consent,
+            signatory=Signatory.GUARDIAN,
+            document_sha256="ef" * 32,
+            signed_on=date(2020, 1, 1),
+            expires_on=date(2090, 1, 1),
+        )
+        version = scan_session.reader.version
         born = date(scan_session.clock().year - 9, 3, 4)
         one = Submission(
             "Kit Young",
@@ -549,7 +596,7 @@ class TestScores:
 
 
 class TestOthersFiles:
-    """By hash alone an account asks about what it sent, or what everybody can see."""
+    """By hash an account may ask about what it sent and what everybody can see."""
 
     def test_anothers_upload_is_as_unknown_as_any_bytes(self, hub: Hub) -> None:
         sha256 = hub.ended(hub.send({"triggers": [TRIGGER]}))["sha256"]
@@ -561,9 +608,20 @@ class TestOthersFiles:
                 hub.ask(asked, who="thief", listing={"triggers": [TRIGGER]}), who="thief"
             )
             told[asked] = [
-                known.status_code, known.json(),
-                *({**one, "job_id": "", "url": "", "created_at": "", "started_at": "", "finished_at": ""} for one in (scan, declared)),
-            ]  # fmt: skip
+                known.status_code,
+                known.json(),
+                *(
+                    {
+                        **one,
+                        "job_id": "",
+                        "url": "",
+                        "created_at": "",
+                        "started_at": "",
+                        "finished_at": "",
+                    }
+                    for one in (scan, declared)
+                ),
+            ]
         assert json.dumps(told[sha256]).replace(sha256, "X") == json.dumps(told["ab" * 32]).replace(
             "ab" * 32, "X"
         )

@@ -31,7 +31,7 @@ WITHDRAWN = "person-107"
 
 
 @dataclass(frozen=True)
-class Made:
+class DrawnImage:
     """A home of version 0.1.0, what it gave out, and what it printed about both."""
 
     home: Path
@@ -67,7 +67,7 @@ class Made:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
+def made(tmp_path: Path) -> DrawnImage:
     folder = tmp_path / "moved elsewhere"
     with tarfile.open(ARCHIVE) as tar:
         tar.extractall(
@@ -78,7 +78,9 @@ def made(tmp_path: Path) -> Made:
         settings.write(
             "two_people = false\n"
         )  # whoever works alone sets this after an upgrade (CHANGELOG)
-    return Made(home, folder / "out", json.loads((folder / "printed.json").read_text("utf-8")))
+    return DrawnImage(
+        home, folder / "out", json.loads((folder / "printed.json").read_text("utf-8"))
+    )
 
 
 def the(names: tuple[str, ...], rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -86,7 +88,7 @@ def the(names: tuple[str, ...], rows: list[dict[str, Any]]) -> list[tuple[Any, .
     return [tuple(row[name] for name in names) for row in rows]
 
 
-def test_every_database_opens(made: Made) -> None:
+def test_every_database_opens(made: DrawnImage) -> None:
     made.must_be_sound()
     who = (
         "identity_id",
@@ -114,7 +116,7 @@ def test_every_database_opens(made: Made) -> None:
     assert status["people"] == made.printed["vault status"]["people"]
 
 
-def test_cases_captures_and_notices_are_listed_as_they_were(made: Made) -> None:
+def test_cases_captures_and_notices_are_listed_as_they_were(made: DrawnImage) -> None:
     about = (
         "case_id",
         "status",
@@ -152,7 +154,7 @@ def test_cases_captures_and_notices_are_listed_as_they_were(made: Made) -> None:
     assert made.ask("notice", "list") == made.printed["notice list"]
 
 
-def test_scans_are_told_as_they_were(made: Made) -> None:
+def test_scans_are_told_as_they_were(made: DrawnImage) -> None:
     about = (
         "file",
         "sha256",
@@ -182,7 +184,7 @@ def test_scans_are_told_as_they_were(made: Made) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_reports_of_its_cases_are_written(made: Made, language: str) -> None:
+def test_reports_of_its_cases_are_written(made: DrawnImage, language: str) -> None:
     for case in made.printed["cases"]["cases"]:
         pdf = language == "en" and case["case_id"] == made.confirmed and loads("libpango-1.0.so.0")
         told = made.ask(
@@ -205,7 +207,7 @@ def test_reports_of_its_cases_are_written(made: Made, language: str) -> None:
     made.must_be_sound()
 
 
-def test_its_bundle_verifies(made: Made) -> None:
+def test_its_bundle_verifies(made: DrawnImage) -> None:
     told = made.ask("verify", made.bundle, "--signer", made.signer)
     assert told["ok"]
     assert {one["item"] for one in made.printed["verify"]["items"]} <= {
@@ -220,14 +222,14 @@ def test_its_bundle_verifies(made: Made) -> None:
     assert not made.ask("verify", made.bundle, "--signer", made.signer, code=1)["ok"]
 
 
-def test_its_bundle_reproduces(made: Made) -> None:
+def test_its_bundle_reproduces(made: DrawnImage) -> None:
     told = made.ask("reproduce", made.bundle, "--checkpoint", MATCH, "--signer", made.signer)
     which = ("stage", "number", "control", "agrees")
     assert told["agrees"]
     assert the(which, told["samples"]) == the(which, made.printed["reproduce"]["samples"])
 
 
-def test_its_case_is_sealed_anew(made: Made) -> None:
+def test_its_case_is_sealed_anew(made: DrawnImage) -> None:
     told = made.ask("report", made.confirmed, "--out", made.out / "new", "--bundle", "--no-pdf")
     assert made.ask("verify", told["bundle"], "--signer", made.signer)["ok"]
     was, now = (
@@ -237,7 +239,7 @@ def test_its_case_is_sealed_anew(made: Made) -> None:
     assert now["samples"] == was["samples"]
 
 
-def test_its_cases_are_decided(made: Made) -> None:
+def test_its_cases_are_decided(made: DrawnImage) -> None:
     draft = next(
         one["case_id"] for one in made.printed["cases"]["cases"] if one["status"] == "draft"
     )
@@ -248,14 +250,14 @@ def test_its_cases_are_decided(made: Made) -> None:
     made.must_be_sound()
 
 
-def test_its_receipt_holds(made: Made) -> None:
+def test_its_receipt_holds(made: DrawnImage) -> None:
     receipt = made.out / f"erased-{WITHDRAWN}.json"
     made.run("receipt", receipt, "--fingerprint", made.signer)
     with pytest.raises(AssertionError, match="another vault signed it"):
         made.run("receipt", receipt, "--fingerprint", "ab" * 32)
 
 
-def test_its_backup_is_restored_and_the_erased_stay_erased(made: Made) -> None:
+def test_its_backup_is_restored_and_the_erased_stay_erased(made: DrawnImage) -> None:
     [backup] = (made.home / "vault" / "backups").glob("*.db")
     [told] = made.ask("vault", "status")["backups"]
     assert (Path(told["path"]), told["there"]) == (backup, True)
@@ -268,7 +270,7 @@ def test_its_backup_is_restored_and_the_erased_stay_erased(made: Made) -> None:
     made.must_be_sound()
 
 
-def test_a_scan_of_the_same_files_answers(made: Made) -> None:
+def test_a_scan_of_the_same_files_answers(made: DrawnImage) -> None:
     before = {one["file"]: one for one in made.printed["scan of a hub"]["results"]}
     for path in (MATCH, CLEAR):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == before[path.name]["sha256"]
@@ -286,7 +288,7 @@ def test_a_scan_of_the_same_files_answers(made: Made) -> None:
     made.must_be_sound()
 
 
-def test_its_captures_are_judged_anew(made: Made) -> None:
+def test_its_captures_are_judged_anew(made: DrawnImage) -> None:
     [account] = made.ask("captures", "judge")["judged"]
     [was] = made.printed["captures judge"]["judged"]
     assert (account["key"], account["images"], account["faces"]) == (

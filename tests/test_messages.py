@@ -1,4 +1,4 @@
-"""Mails, reminders and digests, through a real mail server on loopback; nothing in them that a stranger may not read."""
+"""Mails, reminders and digests, through a real mail server on loopback; they contain no name."""
 
 from __future__ import annotations
 
@@ -40,15 +40,20 @@ def mailbox() -> Iterator[Mailbox]:
 @pytest.fixture
 def mailing(tmp_path: Path, mailbox: Mailbox) -> Settings:
     web = WebSettings.model_validate(
-        {"url": "http://testserver", "smtp_url": SecretStr(mailbox.url), "mail_from": "scanner <noreply@hub.example>", "open_sign_up": True}
-    )  # fmt: skip
+        {
+            "url": "http://testserver",
+            "smtp_url": SecretStr(mailbox.url),
+            "mail_from": "scanner <noreply@hub.example>",
+            "open_sign_up": True,
+        }
+    )
     return Settings(
         home=tmp_path / "home", face_pack="miniature", web=web, allowed_hosts=("127.0.0.1",)
     )
 
 
 class Office:
-    """Everything that reminders look at, with a clock that can be set."""
+    """Everything that reminders read, with a clock that can be set."""
 
     def __init__(self, settings: Settings) -> None:
         self.clock = Clock()
@@ -171,7 +176,7 @@ class TestLinks:
         site.app_context.outbox.send_due()
         [mail] = mailbox.mails
         assert mail["To"] == "rita@example.org"
-        assert "second factor of your account was taken away" in mail.get_content()
+        assert "second factor of your account was removed" in mail.get_content()
         site.stranger.__exit__(None, None, None)
 
     def test_nobody_signs_up_where_accounts_are_by_invitation(self, settings: Settings) -> None:
@@ -202,8 +207,10 @@ class TestReminders:
         )
         office.tell()
         assert subjects(mailbox) == [
-            ("erika@example.org", "可能发现了您的面部"), ("erika@example.org", "查找已开始"), ("rita@example.org", "A case waits for review"),
-        ]  # fmt: skip
+            ("erika@example.org", "可能发现了您的面部"),
+            ("erika@example.org", "查找已开始"),
+            ("rita@example.org", "A case waits for review"),
+        ]
         told = "".join(mail.get_content() + str(mail) for mail in mailbox.mails)
         assert f"/cases/{case.case_id}" in told
         for secret in ("Erika", "Muster", case.checkpoint.file, case.checkpoint.title):
@@ -266,8 +273,8 @@ class TestReminders:
             office.tell()
             told += [(hour, subject) for _, subject in subjects(mailbox)]
         assert told == [
-            (24, "The clock of a notice runs out soon"),
-            (50, "The clock of a notice has run out"),
+            (24, "The deadline of a notice is near"),
+            (50, "The deadline of a notice has passed"),
         ]
 
     def test_a_digest_is_one_mail_a_day(self, office: Office, mailbox: Mailbox) -> None:
@@ -323,15 +330,23 @@ class TestReminders:
 
 @pytest.mark.parametrize(
     "email",
-    ["v@=?utf-8?q?evil=2etest=0d=0asubject=3a_x?=", "=?utf-8?q?a=0d=0ax?=@x.com", "a@b,c@d", "a b@c.d", "a@b..c", "a\r\nb@c.d", "\u202ea@b.c"],
-)  # fmt: skip
+    [
+        "v@=?utf-8?q?evil=2etest=0d=0asubject=3a_x?=",
+        "=?utf-8?q?a=0d=0ax?=@x.com",
+        "a@b,c@d",
+        "a b@c.d",
+        "a@b..c",
+        "a\r\nb@c.d",
+        "\u202ea@b.c",
+    ],
+)
 def test_an_address_that_could_carry_headers_is_none(
     mailing: Settings, mailbox: Mailbox, email: str
 ) -> None:
     site = Site(mailing)
     assert site.stranger.post("/sign-up", data={"email": email}, headers=OWN).status_code == 422
     assert site.app_context.outbox.send_due() == 0
-    # One that came in by another way stops nobody else's mail.
+    # A message with an address that no mail can be sent to does not stop the others.
     site.app_context.outbox.mail(email, "s", "t")
     site.app_context.outbox.mail("good@example.org", "s", "t")
     site.app_context.outbox.send_due()

@@ -28,7 +28,8 @@ from scanner.scanning.scan import result_of, run_scan
 from scanner.scanning.scan_store import ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.queue.jobs import JobKind, Jobs, Order
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
 from scanner.web.store import WebStore
 from tests.conftest import NOON, PHOTO, Silent, proof, prototypes_of
 from tests.opening import open_service, open_session
@@ -162,8 +163,8 @@ def test_no_name_and_no_word_of_theirs_stays(
     assert {("match", ADULT), ("match", ALLOWED)} <= told  # on the screen they have names
     report = write_report(scan_session, result, "en")
     store = WebStore(settings.web_path)
-    Jobs(store, lambda: NOON).take_in(
-        Order("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
+    Jobs(store, lambda: NOON).submit(
+        JobRequest("account", JobKind.TARGET, "folder", "folder"), known=list(result.to_json_rows())
     )
     export = settings.home / "verdicts.csv"
     export.write_bytes(as_csv(verdict_rows(scan_session.scan_store)))
@@ -287,8 +288,8 @@ def test_jobs_of_before_are_cleared(tmp_path: Path) -> None:
             "outcome": "match",
         }
     ]
-    job, _ = Jobs(store, lambda: NOON).take_in(
-        Order("account", JobKind.TARGET, "folder", "folder"), known=rows
+    job, _ = Jobs(store, lambda: NOON).submit(
+        JobRequest("account", JobKind.TARGET, "folder", "folder"), known=rows
     )
     store.db.execute("delete from _sqlite_migrations where name = 'licences_are_not_told'")
     store.db.conn.commit()

@@ -22,9 +22,10 @@ from scanner.miniature.world import ADAPTERS
 from scanner.scanning.scan_store import JudgedItem, ScanStore
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
-from scanner.web.api.known_files import KnownFiles
-from scanner.web.api.verdicts import WATCHED, Standings, Telling
-from scanner.web.queue.jobs import JobKind, Jobs, Order
+from scanner.web.queue.job import JobKind, JobRequest
+from scanner.web.queue.jobs import Jobs
+from scanner.web.queue.known_files import KnownFiles
+from scanner.web.queue.verdicts import SNAPSHOT_FACT, CaseStandings, ScanSerializer
 from scanner.web.store import WebStore
 from tests.cases import AT, make_case, reviewed
 from tests.conftest import NOON, proof
@@ -291,8 +292,8 @@ class TestGate:
     ) -> None:
         before = file_case(scan_session, verdict)
         after = file_case(scan_session, replace(verdict, outcome="possible"))
-        standings = Standings(scan_session.settings)
-        telling = Telling("https://gate.example", standings, with_names=False)
+        standings = CaseStandings(scan_session.settings)
+        telling = ScanSerializer("https://gate.example", standings, with_names=False)
         assert telling.verdict([row_of(before)]).action == "block"
         decide(scan_session, after, "reject")
         told = telling.verdict([row_of(before)])
@@ -314,14 +315,14 @@ class TestGate:
     ) -> None:
         case = decide(scan_session, file_case(scan_session, verdict), decision)
         store = WebStore(scan_session.settings.web_path)
-        store.set_fact(WATCHED, f"{scan_session.vault.gallery_version} fingerprint")
+        store.set_fact(SNAPSHOT_FACT, f"{scan_session.vault.gallery_version} fingerprint")
         listing = {"hub": "upload", "title": "a", "files": [{"name": "a"}], "declared": True}
         monkeypatch.setattr(
             ScanStore, "judged", lambda *_: [JudgedItem("job 1", listing, 0, [row_of(case)])]
         )
-        standings = Standings(scan_session.settings)
+        standings = CaseStandings(scan_session.settings)
         known = KnownFiles(scan_session.settings, store, standings, Jobs(store, lambda: NOON))
-        order = Order("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
+        order = JobRequest("somebody", JobKind.UPLOAD, "a", "a", "ab" * 32)
         assert (known.rows_for(order) is not None) == is_known
         for opened in (known, standings, store):
             opened.close()

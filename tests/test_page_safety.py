@@ -1,4 +1,7 @@
-"""What pages must refuse: strangers, other roles, other people's ids, other sites' forms, and what listings smuggle in."""
+"""What pages must refuse.
+
+Strangers, other roles, ids of others, forms of other sites, and markup in listings.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,15 @@ from scanner.factories import open_vault
 from scanner.settings import OpenIdProvider, Settings, WebSettings
 from scanner.web.app import create_app
 from scanner.web.auth.access import ALLOWED, Permission, Role, Scope
-from scanner.web.auth.authentication import Asking, begun, local_path, signed_in
+from scanner.web.auth.authentication import local_path
 from scanner.web.auth.lockout import FAILURES_UNTIL_LOCKED
 from scanner.web.context import AppContext
+from scanner.web.dependencies import PermissionCheck, signed_in, started_session
 from scanner.web.errors import FormExpired, GateRefused
-from scanner.web.forms import _read_parts, posted, posted_openly, posted_with_files
-from scanner.web.queue.jobs import JobKind, Order
+from scanner.web.forms import _read_multipart, posted, posted_openly, posted_with_files
+from scanner.web.queue.job import JobKind, JobRequest
 from scanner.web.request_slots import RequestSlots
-from scanner.web.views.scans import order_of
+from scanner.web.views.scans import job_request_of
 from tests.conftest import VERSION, prototypes_of
 from tests.opening import open_service
 from tests.servers.browsing import PASSWORD
@@ -47,7 +51,7 @@ OWN = {"Origin": HERE}
 
 
 class Site:
-    """The app on a home, with accounts and browsers."""
+    """The app of a home, with accounts and browsers."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -67,7 +71,7 @@ class Site:
         )
 
     def browser(self, name: str, *roles: Role, second_factor: bool = True) -> TestClient:
-        """A signed-in browser; `csrf` is its session's token."""
+        """A signed-in browser; `csrf` is the form token of its session."""
         secret = self.app_context.sessions.begin(
             self.account(name, *roles), second_factor=second_factor
         )
@@ -108,7 +112,7 @@ def routes(app: Any) -> list[APIRoute]:
 
 
 def checks_of(route: APIRoute) -> set[Any]:
-    """Every dependency of a route, those of its dependencies too."""
+    """Every dependency of a route, with the dependencies of these."""
     found, waiting = set[Any](), list(route.dependant.dependencies)
     while waiting:
         one = waiting.pop()
@@ -117,44 +121,79 @@ def checks_of(route: APIRoute) -> set[Any]:
     return found
 
 
-# Pages that need no account, or only one's own session; every other page asks for one of these permissions.
+# Pages that need no account, or only a session; every other page requires one of these permissions.
 OPEN = {
-    ("GET", "/"), ("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/sign-in/openid"), ("GET", "/sign-in/openid/back"),
-    ("GET", "/invitation/{secret}"), ("POST", "/invitation/{secret}"), ("GET", "/sign-up"), ("POST", "/sign-up"),
-    ("GET", "/forgotten"), ("POST", "/forgotten"),
-}  # fmt: skip
+    ("GET", "/"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("GET", "/sign-in/openid"),
+    ("GET", "/sign-in/openid/back"),
+    ("GET", "/invitation/{secret}"),
+    ("POST", "/invitation/{secret}"),
+    ("GET", "/sign-up"),
+    ("POST", "/sign-up"),
+    ("GET", "/forgotten"),
+    ("POST", "/forgotten"),
+}
 HALF_SIGNED_IN = {
-    ("GET", "/sign-in/code"), ("POST", "/sign-in/code"), ("POST", "/sign-out"), ("GET", "/account/second-factor"),
+    ("GET", "/sign-in/code"),
+    ("POST", "/sign-in/code"),
+    ("POST", "/sign-out"),
+    ("GET", "/account/second-factor"),
     ("POST", "/account/second-factor"),
-}  # fmt: skip
+}
 OF_EVERYBODY = {
-    ("GET", "/account"), ("POST", "/account/preferences"), ("POST", "/account/password"), ("POST", "/account/second-factor/off"), ("POST", "/account/recovery-codes"),
-    ("POST", "/account/sessions/end"), ("POST", "/account/tokens"), ("POST", "/account/tokens/revoke"), ("POST", "/account/delete"),
-}  # fmt: skip
+    ("GET", "/account"),
+    ("POST", "/account/preferences"),
+    ("POST", "/account/password"),
+    ("POST", "/account/second-factor/off"),
+    ("POST", "/account/recovery-codes"),
+    ("POST", "/account/sessions/end"),
+    ("POST", "/account/tokens"),
+    ("POST", "/account/tokens/revoke"),
+    ("POST", "/account/delete"),
+}
 LETTERS = frozenset({Permission.NOTICES, Permission.STATEMENTS})
 BY_PREFIX = {
-    "/likeness": {Permission.LIKENESS}, "/registrations": {Permission.REGISTRATIONS}, "/accounts": {Permission.ACCOUNTS},
-    "/audit": {Permission.AUDIT}, "/transparency": {Permission.TRANSPARENCY}, "/notices": LETTERS,
-}  # fmt: skip
+    "/likeness": {Permission.LIKENESS},
+    "/registrations": {Permission.REGISTRATIONS},
+    "/accounts": {Permission.ACCOUNTS},
+    "/audit": {Permission.AUDIT},
+    "/transparency": {Permission.TRANSPARENCY},
+    "/notices": LETTERS,
+}
 ONE_BY_ONE = {
-    ("GET", "/cases"): {Permission.CASES_READ}, ("POST", "/cases/bulk"): {Permission.CASES_DECIDE},
-    ("GET", "/cases/{case_id}"): {Permission.CASES_READ}, ("POST", "/cases/{case_id}/pictures"): {Permission.IMAGES},
-    ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE}, ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
-    ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS}, ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
-    ("GET", "/cases/{case_id}/notices/new"): LETTERS, ("POST", "/cases/{case_id}/notices"): LETTERS,
-    ("GET", "/captures"): {Permission.CASES_READ}, ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
-    ("POST", "/captures/file"): {Permission.CAPTURES}, ("POST", "/captures/judge"): {Permission.CAPTURES},
-    ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES}, ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
+    ("GET", "/cases"): {Permission.CASES_READ},
+    ("POST", "/cases/bulk"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}"): {Permission.CASES_READ},
+    ("POST", "/cases/{case_id}/pictures"): {Permission.IMAGES},
+    ("POST", "/cases/{case_id}/review"): {Permission.CASES_DECIDE},
+    ("POST", "/cases/{case_id}/entries"): {Permission.CASES_DECIDE},
+    ("GET", "/cases/{case_id}/report.{kind}"): {Permission.EXPORTS},
+    ("POST", "/cases/{case_id}/bundle"): {Permission.EXPORTS},
+    ("GET", "/cases/{case_id}/notices/new"): LETTERS,
+    ("POST", "/cases/{case_id}/notices"): LETTERS,
+    ("GET", "/captures"): {Permission.CASES_READ},
+    ("GET", "/captures/{capture_id}"): {Permission.CASES_READ},
+    ("POST", "/captures/file"): {Permission.CAPTURES},
+    ("POST", "/captures/judge"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/pages/{number}"): {Permission.CAPTURES},
+    ("POST", "/captures/{capture_id}/remove"): {Permission.CAPTURES},
     ("POST", "/captures/{capture_id}/release"): {Permission.CASES_DECIDE},
-    ("GET", "/held"): {Permission.CASES_DECIDE}, ("POST", "/held/{key}"): {Permission.CASES_DECIDE},
-    ("GET", "/scans"): {Permission.SCANS_READ}, ("POST", "/scans"): {Permission.SCANS_WRITE}, ("POST", "/scans/file"): {Permission.SCANS_WRITE},
-    ("GET", "/scans/{job_id}"): {Permission.SCANS_READ}, ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
-    ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ}, ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
-}  # fmt: skip
+    ("GET", "/held"): {Permission.CASES_DECIDE},
+    ("POST", "/held/{key}"): {Permission.CASES_DECIDE},
+    ("GET", "/scans"): {Permission.SCANS_READ},
+    ("POST", "/scans"): {Permission.SCANS_WRITE},
+    ("POST", "/scans/file"): {Permission.SCANS_WRITE},
+    ("GET", "/scans/{job_id}"): {Permission.SCANS_READ},
+    ("GET", "/scans/{job_id}/results.csv"): {Permission.SCANS_READ},
+    ("GET", "/scans/{job_id}/events"): {Permission.SCANS_READ},
+    ("POST", "/scans/{job_id}/cancel"): {Permission.SCANS_WRITE},
+}
 
 
 def needed(method: str, path: str) -> frozenset[Permission] | None:
-    """What a page must ask for; None for what everybody may open."""
+    """The permissions that a page must require; None if everybody may open it."""
     if (method, path) in OPEN | HALF_SIGNED_IN | OF_EVERYBODY:
         return None
     prefix = next((one for one in BY_PREFIX if path == one or path.startswith(f"{one}/")), None)
@@ -166,12 +205,12 @@ class TestAuthorisation:
         for route in routes(site.app):
             for method in route.methods:
                 checks = checks_of(route)
-                asked = [one for one in checks if isinstance(one, Asking)]
+                asked = [one for one in checks if isinstance(one, PermissionCheck)]
                 wanted = needed(method, route.path)
                 told = frozenset(permission for one in asked for permission in one.permissions)
                 assert told == (wanted or frozenset()), (method, route.path)
                 if (method, route.path) in HALF_SIGNED_IN:
-                    assert begun in checks
+                    assert started_session in checks
                 elif (method, route.path) not in OPEN:
                     assert signed_in in checks, (method, route.path)
                 if method != "GET" and route.path not in ("/scans/file", "/captures/file"):
@@ -180,8 +219,21 @@ class TestAuthorisation:
                         assert checks & {posted, posted_with_files}, (method, route.path)
 
     def test_every_page_answers_every_role_by_the_table(self, demo_site: Site) -> None:
-        """Denied unless listed: asked over HTTP, with ids that lead nowhere."""
-        places = {"identity_id": "0" * 32, "case_id": "0" * 16, "job_id": "0" * 24, "account_id": "0" * 32, "document_id": "0" * 32, "licence_id": "0" * 32, "notice_id": "x-1", "capture_id": "0" * 64, "key": "0" * 16, "number": "1", "kind": "html", "secret": "x"}  # fmt: skip
+        """Every page is requested by every role, with ids that do not exist."""
+        places = {
+            "identity_id": "0" * 32,
+            "case_id": "0" * 16,
+            "job_id": "0" * 24,
+            "account_id": "0" * 32,
+            "document_id": "0" * 32,
+            "licence_id": "0" * 32,
+            "notice_id": "x-1",
+            "capture_id": "0" * 64,
+            "key": "0" * 16,
+            "number": "1",
+            "kind": "html",
+            "secret": "x",
+        }
         browsers: dict[Role | None, TestClient] = {
             role: demo_site.browser(str(role), role) for role in Role
         }
@@ -236,12 +288,20 @@ class TestAuthorisation:
             f"/cases/{case.case_id}/report.html",
         ):
             assert holder.get(f"/likeness/{other}{place}").status_code == 404, place
-            # A case of another's under one's own id is not there either.
+            # Another person's case is not found under one's own id either.
             assert (
                 not place.startswith("/cases")
                 or holder.get(f"/likeness/{mine}{place}").status_code == 404
             )
-        for place in ("/withdraw", "/consent", "/licences", f"/cases/{case.case_id}/pictures", f"/cases/{case.case_id}/ask", f"/cases/{case.case_id}/tell", f"/cases/{case.case_id}/bundle"):  # fmt: skip
+        for place in (
+            "/withdraw",
+            "/consent",
+            "/licences",
+            f"/cases/{case.case_id}/pictures",
+            f"/cases/{case.case_id}/ask",
+            f"/cases/{case.case_id}/tell",
+            f"/cases/{case.case_id}/bundle",
+        ):
             assert holder.post(f"/likeness/{other}{place}", data=form).status_code == 404, place
             assert (
                 not place.startswith("/cases")
@@ -261,7 +321,7 @@ class TestAuthorisation:
         )
         half = site.browser("rita", Role.REVIEWER, second_factor=False)
         assert half.get("/cases").headers["location"] == "/sign-in/code"
-        # Nobody replaces a second factor they have not shown.
+        # Nobody can replace a second factor that they have not shown.
         assert half.get("/account/second-factor").headers["location"].startswith("/sign-in")
 
 
@@ -355,7 +415,7 @@ class TestFormsWithFiles:
         headers = [(b"content-type", b"multipart/form-data; boundary=x")]
         request = Request({"type": "http", "headers": headers}, receive)
         with pytest.raises(FormExpired):
-            asyncio.run(_read_parts(request, lambda token: token == "right"))
+            asyncio.run(_read_multipart(request, lambda token: token == "right"))
         assert len(list(waiting)) == 64
 
     def test_the_token_may_come_in_a_header(self, site: Site) -> None:
@@ -367,21 +427,21 @@ class TestFormsWithFiles:
 
     def test_one_sender_holds_two_slots_at_most(self) -> None:
         async def ask() -> list[str]:
-            slots, told = RequestSlots(3, wait_s=0.01, each=2), []
-            async with slots.one("ann"), slots.one("ann"):
+            slots, told = RequestSlots(3, wait_s=0.01, per_sender=2), []
+            async with slots.acquire("ann"), slots.acquire("ann"):
                 for sender in ("ann", "bob"):
                     try:
-                        async with slots.one(sender):
+                        async with slots.acquire(sender):
                             told.append("in")
                     except GateRefused as error:
                         told.append(error.code)
-                async with slots.one("bob"):
+                async with slots.acquire("bob"):
                     try:
-                        async with slots.one("bob"):
+                        async with slots.acquire("bob"):
                             told.append("in")
                     except GateRefused as error:
                         told.append(error.code)
-            async with slots.one("ann"):
+            async with slots.acquire("ann"):
                 return told
 
         assert asyncio.run(ask()) == ["busy", "in", "busy"]
@@ -398,7 +458,7 @@ class TestAdministrators:
 
     def test_open_invitations_are_listed_and_taken_back(self, site: Site) -> None:
         admin = site.browser("ada", Role.ADMIN)
-        link = site.app_context.accounts.invite("Rita@example.org", [Role.REVIEWER], "ada")
+        link = site.app_context.invitations.create("Rita@example.org", [Role.REVIEWER], "ada")
         page = admin.get("/accounts").text
         assert "rita@example.org" in page
         assert link not in page
@@ -410,7 +470,7 @@ class TestAdministrators:
 
     def test_what_was_done_to_an_account_is_in_the_log_under_its_id(self, site: Site) -> None:
         rita = site.account("rita", Role.REVIEWER)
-        token = site.app_context.sessions.issue_token(
+        token = site.app_context.tokens.issue(
             rita, "x", [Scope.CASES_READ], site.app_context.clock().date()
         )
         browser, admin = site.browser("rita"), site.browser("ada", Role.ADMIN)
@@ -418,16 +478,20 @@ class TestAdministrators:
             form = {"csrf": admin.csrf, "change": change}  # type: ignore[attr-defined]
             assert admin.post(f"/accounts/{rita.account_id}/state", data=form).status_code == 303
         assert browser.get("/cases").status_code == 303
-        assert site.app_context.sessions.token(token) is None
-        link = site.app_context.accounts.invite(rita.email, rita.roles, "the person")
+        assert site.app_context.tokens.find(token) is None
+        link = site.app_context.invitations.create(rita.email, rita.roles, "the person")
         new = {"password": "another set of words", "again": "another set of words"}
         assert site.stranger.post(f"/invitation/{link}", data=new, headers=OWN).status_code == 303
         vault = open_vault(site.settings)
         told = [entry for entry in vault.audit.entries() if entry.event.startswith("account")]
         vault.close()
         assert [entry.event for entry in told] == [
-            "account second factor off", "account signed out", "account disabled", "account enabled", "account password changed",
-        ]  # fmt: skip
+            "account second factor off",
+            "account signed out",
+            "account disabled",
+            "account enabled",
+            "account password changed",
+        ]
         assert {entry.details["account"] for entry in told} == {rita.account_id}
         assert {entry.actor for entry in told[:4]} == {"ada@example.org"}
 
@@ -447,24 +511,22 @@ class TestLeaving:
 
     def test_a_stream_of_events_ends_with_its_token(self, site: Site) -> None:
         account = site.account("olga", Role.OPERATOR)
-        sessions = site.app_context.sessions
-        secret = sessions.issue_token(
-            account, "x", [Scope.SCANS_READ], site.app_context.clock().date()
-        )
-        job, _ = site.app_context.jobs.take_in(
-            Order(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
+        tokens = site.app_context.tokens
+        secret = tokens.issue(account, "x", [Scope.SCANS_READ], site.app_context.clock().date())
+        job, _ = site.app_context.jobs.submit(
+            JobRequest(account.account_id, JobKind.SHA256, "0" * 64, "0" * 64, "0" * 64)
         )
         revoke = threading.Timer(
             1.0,
-            lambda: sessions.revoke_token(
-                account.account_id, sessions.tokens_of(account.account_id)[0].token_id
+            lambda: tokens.revoke(
+                account.account_id, tokens.of_account(account.account_id)[0].token_id
             ),
         )
         revoke.start()
         token = {"Authorization": f"Bearer {secret}"}
         answer = site.stranger.get(
             f"/api/v1/scans/{job.job_id}/events", headers=token
-        )  # returns once the stream ends
+        )  # returns once the stream has ended
         revoke.join()
         assert answer.text.count("event: progress") == 1
         assert "event: ended" not in answer.text
@@ -533,7 +595,7 @@ class TestRegistering:
 
 class TestSigningIn:
     def test_the_session_is_a_new_one_each_time(self, site: Site) -> None:
-        """Session fixation: what the browser brings along is never what it is signed in with."""
+        """Session fixation: the secret that a browser sends is never the one of its new session."""
         site.account("holder", Role.RIGHTS_HOLDER)
         planted = "a-session-that-an-attacker-knows"
         site.stranger.cookies.set("session", planted)
@@ -548,7 +610,7 @@ class TestSigningIn:
         site.stranger.cookies.set("session", first)
         again = site.stranger.post("/sign-in", data=credentials, headers=OWN)
         assert again.cookies["session"] != first
-        assert site.app_context.sessions.session(first) is None  # the one before has ended
+        assert site.app_context.sessions.session(first) is None  # the earlier one has ended
 
     def test_with_https_the_cookie_is_bound_to_this_host(self, tmp_path: Path) -> None:
         web = WebSettings.model_validate({"url": "https://scanner.example"})
@@ -626,9 +688,15 @@ class TestHostileWords:
         [case, *_] = case_store.cases()
         samples = tuple(replace(one, prompt=HOSTILE) for one in case.samples)
         checkpoint = replace(
-            case.checkpoint, title=HOSTILE, file=HOSTILE, creator=HOSTILE, listing_url="javascript:alert(3)", triggers=(HOSTILE,), hub=HOSTILE,
+            case.checkpoint,
+            title=HOSTILE,
+            file=HOSTILE,
+            creator=HOSTILE,
+            listing_url="javascript:alert(3)",
+            triggers=(HOSTILE,),
+            hub=HOSTILE,
             signals=(HOSTILE,),
-        )  # fmt: skip
+        )
         hostile = replace(
             case,
             case_id="f" * 16,
@@ -645,15 +713,19 @@ class TestHostileWords:
             demo_site.account("victim").account_id, case.identity_id, "self"
         )
         reviewer = demo_site.browser("legal", Role.LEGAL)
-        order = Order(
+        order = JobRequest(
             "nobody", JobKind.URL, "https://x.example", HOSTILE, declared={"title": HOSTILE}
         )
-        demo_site.app_context.jobs.take_in(order)
+        demo_site.app_context.jobs.submit(order)
         pages = [
-            reviewer.get("/cases?status=all"), reviewer.get("/cases/" + "f" * 16), reviewer.get("/scans"), reviewer.get(f"/cases?q={HOSTILE}"),
-            reviewer.get("/cases/" + "f" * 16 + "/report.html"), holder.get(f"/likeness/{case.identity_id}"),
+            reviewer.get("/cases?status=all"),
+            reviewer.get("/cases/" + "f" * 16),
+            reviewer.get("/scans"),
+            reviewer.get(f"/cases?q={HOSTILE}"),
+            reviewer.get("/cases/" + "f" * 16 + "/report.html"),
+            holder.get(f"/likeness/{case.identity_id}"),
             holder.get(f"/likeness/{case.identity_id}/cases/" + "f" * 16),
-        ]  # fmt: skip
+        ]
         for page in pages:
             assert page.status_code == 200, page.url
             assert "<script>alert" not in page.text, page.url
@@ -680,9 +752,22 @@ class TestHostileWords:
 
     def test_a_spreadsheet_gets_no_formula(self, demo_site: Site) -> None:
         operator = demo_site.browser("operator", Role.OPERATOR)
-        row = {"file": "=HYPERLINK(1)", "sha256": None, "outcome": "clear", "identity": None, "score": None, "threshold": None, "lift": None, "samples": 0, "reason": "+cmd", "case_id": None, "authorised": None, "gallery_version": 1}  # fmt: skip
-        job, _ = demo_site.app_context.jobs.take_in(
-            Order("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
+        row = {
+            "file": "=HYPERLINK(1)",
+            "sha256": None,
+            "outcome": "clear",
+            "identity": None,
+            "score": None,
+            "threshold": None,
+            "lift": None,
+            "samples": 0,
+            "reason": "+cmd",
+            "case_id": None,
+            "authorised": None,
+            "gallery_version": 1,
+        }
+        job, _ = demo_site.app_context.jobs.submit(
+            JobRequest("x", JobKind.SHA256, "ab" * 32, "x"), known=[row]
         )
         table = operator.get(f"/scans/{job.job_id}/results.csv").text
         assert "'=HYPERLINK" in table
@@ -695,12 +780,24 @@ class TestPlaces:
         inside.mkdir()
         (inside / "out").symlink_to("/etc")
         roots = (str(inside), "s3://uploads/new")
-        assert order_of(str(inside), "a", roots).kind == JobKind.TARGET
-        assert order_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
-        assert order_of("AB" * 32, "a", roots).source == "ab" * 32
-        for told in ("/etc", f"{inside}/../..", f"{inside}/out", "in", "~", "s3://uploads/newer", "s3://other", "file:///etc", "liblib=/etc/passwd.csv", "", "civarchive=x"):  # fmt: skip
+        assert job_request_of(str(inside), "a", roots).kind == JobKind.TARGET
+        assert job_request_of("s3://uploads/new/one", "a", roots).kind == JobKind.TARGET
+        assert job_request_of("AB" * 32, "a", roots).source == "ab" * 32
+        for told in (
+            "/etc",
+            f"{inside}/../..",
+            f"{inside}/out",
+            "in",
+            "~",
+            "s3://uploads/newer",
+            "s3://other",
+            "file:///etc",
+            "liblib=/etc/passwd.csv",
+            "",
+            "civarchive=x",
+        ):
             with pytest.raises(Exception, match=r"outside|no-answer"):
-                order_of(told, "a", roots)
+                job_request_of(told, "a", roots)
 
 
 class TestOpenId:
@@ -744,7 +841,7 @@ class TestOpenId:
         assert openid_site.stranger.get("/scans").status_code == 200
         provider.claims["email"] = "renamed@example.org"
         assert self.come(openid_site).status_code == 303
-        # Another person at the provider cannot take the account over by taking its address.
+        # Another person at the provider cannot take over the account by taking its address.
         provider.claims |= {"sub": "43", "email": "olga@example.org"}
         assert self.come(openid_site).status_code == 403
 
@@ -752,7 +849,17 @@ class TestOpenId:
         openid_site.account("olga", Role.OPERATOR)
         assert self.come(openid_site).headers["location"] == "/account/second-factor"
 
-    @pytest.mark.parametrize("change", [{"email": "nobody@example.org"}, {"email_verified": False}, {"aud": "another"}, {"nonce": "old"}, {"iss": "https://evil.example"}, {"exp": 1}])  # fmt: skip
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"email": "nobody@example.org"},
+            {"email_verified": False},
+            {"aud": "another"},
+            {"nonce": "old"},
+            {"iss": "https://evil.example"},
+            {"exp": 1},
+        ],
+    )
     def test_a_word_that_does_not_hold_lets_nobody_in(
         self, openid_site: Site, provider: Any, change: dict[str, Any]
     ) -> None:
@@ -782,7 +889,7 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
     client = TestClient(
         site.app, base_url=HERE, cookies=browser.cookies, raise_server_exceptions=False
     )
-    monkeypatch.setattr(site.app_context.services, "one", None)
+    monkeypatch.setattr(site.app_context.services, "acquire", None)
     answer = client.get("/likeness")
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -793,8 +900,12 @@ def test_a_page_of_a_mistake_has_the_headers_of_all_others(
 def test_progress_is_told_no_longer_than_a_session_lasts(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, _ = site.app_context.jobs.take_in(Order("x", JobKind.SHA256, "ab" * 32, "x"))
-    browser, lives, asked = site.browser("olga", Role.OPERATOR), site.app_context.sessions.lives, []
+    job, _ = site.app_context.jobs.submit(JobRequest("x", JobKind.SHA256, "ab" * 32, "x"))
+    browser, lives, asked = (
+        site.browser("olga", Role.OPERATOR),
+        site.app_context.sessions.is_valid,
+        [],
+    )
 
     def ends_after_the_first_look(session: Any) -> bool:
         if asked:
@@ -802,7 +913,7 @@ def test_progress_is_told_no_longer_than_a_session_lasts(
         asked.append(session)
         return bool(lives(session))
 
-    monkeypatch.setattr(site.app_context.sessions, "lives", ends_after_the_first_look)
+    monkeypatch.setattr(site.app_context.sessions, "is_valid", ends_after_the_first_look)
     assert (
         "progress" in browser.get(f"/scans/{job.job_id}/events").text
     )  # it returns: the job has not ended

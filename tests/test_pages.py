@@ -1,4 +1,4 @@
-"""The pages, in a real browser, from registration to erasure on the miniature world: as each kind of person uses them."""
+"""The pages in a real browser, from registration to erasure, as each role uses them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tests.conftest import bytes_below
 from tests.servers.browsing import (
     PASSWORD,
     PHONE,
-    Visitor,
-    Visitors,
+    User,
+    Users,
     code_of,
-    look,
+    keep_picture,
     open_browser,
     serious_faults,
 )
@@ -40,15 +40,22 @@ from tests.servers.gate import Served
 NAME = "Lin Yue"
 SEED = 101
 FIELDS = {
-    "recipient": "The Hub", "right_holder": NAME, "agent": "none", "email": "li.na@example.org", "urls": "https://hub.example/models/1",
-    "ground": "likeness", "request": "delete it", "fair_use": "no parody", "signature": "Li Na",
-}  # fmt: skip
+    "recipient": "The Hub",
+    "right_holder": NAME,
+    "agent": "none",
+    "email": "li.na@example.org",
+    "urls": "https://hub.example/models/1",
+    "ground": "likeness",
+    "request": "delete it",
+    "fair_use": "no parody",
+    "signature": "Li Na",
+}
 LIKENESS = next(file for file in load_world().files if file.file == "ohwx_portrait_v1.safetensors")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lies on the visitors' and the operator's disks."""
+    """The files on the disks of users and the operator."""
     place = tmp_path_factory.mktemp("pages")
     draw_photos(SEED, 5, place / "photos")
     draw_photos(102, 1, place / "stranger")
@@ -62,8 +69,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Served]:
     server = Served(
-        folder / "home", PORTRAIT_SCANNER_WEB__SCAN_ROOTS=json.dumps([str(folder / "uploads")]), PORTRAIT_SCANNER_FOUR_EYES="true"
-    )  # fmt: skip
+        folder / "home",
+        PORTRAIT_SCANNER_WEB__SCAN_ROOTS=json.dumps([str(folder / "uploads")]),
+        PORTRAIT_SCANNER_FOUR_EYES="true",
+    )
     server.start()
     yield server
     server.kill()
@@ -76,30 +85,30 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def visitors(browser: Browser, served: Served) -> Iterator[Visitors]:
-    people = Visitors(browser, served.home, served.url)
+def users(browser: Browser, served: Served) -> Iterator[Users]:
+    people = Users(browser, served.home, served.url)
     yield people
     people.close()
 
 
 @pytest.fixture
-def holder(visitors: Visitors) -> Visitor:
-    return visitors.one(NAME, Role.RIGHTS_HOLDER)
+def holder(users: Users) -> User:
+    return users.get(NAME, Role.RIGHTS_HOLDER)
 
 
 @pytest.fixture
-def operator(visitors: Visitors) -> Visitor:
-    return visitors.one("Olga Park", Role.OPERATOR)
+def operator(users: Users) -> User:
+    return users.get("Olga Park", Role.OPERATOR)
 
 
 @pytest.fixture
-def reviewer(visitors: Visitors) -> Visitor:
-    return visitors.one("Rita Mann", Role.REVIEWER)
+def reviewer(users: Users) -> User:
+    return users.get("Rita Mann", Role.REVIEWER)
 
 
 @pytest.fixture
-def lawyer(visitors: Visitors) -> Visitor:
-    return visitors.one("Li Na", Role.LEGAL)
+def lawyer(users: Users) -> User:
+    return users.get("Li Na", Role.LEGAL)
 
 
 def press(page: Page, name: str) -> None:
@@ -112,13 +121,13 @@ def follow(page: Page, link: Locator) -> None:
 
 
 def seen(page: Page, name: str) -> None:
-    """Nothing serious to say against it, and a picture for whoever looks."""
-    look(page, name)
+    """Check a page for serious accessibility faults, and keep a picture of it if LOOK is set."""
+    keep_picture(page, name)
     assert serious_faults(page) == []
 
 
 def open_pairs(page: Page, wanted: int) -> None:
-    """Look at samples that count, each beside its control."""
+    """Open counted samples, each beside its control."""
     counted = (
         page.locator(".pairs li")
         .filter(has_not_text="not counted")
@@ -140,7 +149,10 @@ def saved_page(folder: Path, name: str, seed: int) -> Path:
             f'<img src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
         )
     path = folder / name
-    from_where = f"<!-- Page saved with SingleFile\n url: https://social.example/{name}\n saved date: Mon Nov 23 2026 -->"
+    from_where = (
+        f"<!-- Page saved with SingleFile\n url: https://social.example/{name}\n saved date: Mon "
+        "Nov 23 2026 -->"
+    )
     path.write_text(
         f"<html>{from_where}<head><title>{name}</title></head><body>{''.join(pictures)}</body></html>"
     )
@@ -152,7 +164,7 @@ class TestSigningIn:
         self, browser: Browser, served: Served
     ) -> None:
         app_context = AppContext(Settings(home=served.home))
-        secret = app_context.accounts.invite("ada@example.org", [Role.ADMIN], "the command line")
+        secret = app_context.invitations.create("ada@example.org", [Role.ADMIN], "the command line")
         app_context.close()
         context = browser.new_context(locale="en")
         page = context.new_page()
@@ -160,11 +172,11 @@ class TestSigningIn:
         seen(page, "invitation")
         page.get_by_label("Your name").fill("Ada Byron")
         page.get_by_label("Password").first.fill(PASSWORD)
-        page.get_by_label("The same once more").fill(PASSWORD + "x")
+        page.get_by_label("Repeat the password").fill(PASSWORD + "x")
         press(page, "Open the account")
         expect(page.get_by_role("alert")).to_have_text("The two passwords are not the same.")
         page.get_by_label("Password").first.fill(PASSWORD)
-        page.get_by_label("The same once more").fill(PASSWORD)
+        page.get_by_label("Repeat the password").fill(PASSWORD)
         press(page, "Open the account")
         expect(page.get_by_role("heading", level=1)).to_have_text("Set up a second factor")
         page.goto(f"{served.url}/accounts")
@@ -176,7 +188,7 @@ class TestSigningIn:
         expect(page.get_by_role("heading", level=1)).to_have_text("Recovery codes")
         codes = page.locator("#codes").inner_text().split()
         seen(page, "recovery_codes")
-        page.get_by_role("link", name="I have kept them").click()
+        page.get_by_role("link", name="I have stored them").click()
         expect(page.get_by_role("status")).to_contain_text("The second factor is on")
         seen(page, "account")
         page.goto(f"{served.url}/accounts")
@@ -203,7 +215,7 @@ class TestSigningIn:
 
 class TestRightsHolder:
     def test_consent_comes_before_photos_and_each_photo_is_told_at_once(
-        self, holder: Visitor, folder: Path
+        self, holder: User, folder: Path
     ) -> None:
         page = holder.open("/likeness")
         expect(page.get_by_text("Nobody is registered from this account yet.")).to_be_visible()
@@ -227,10 +239,8 @@ class TestRightsHolder:
         expect(page.get_by_text("You sent 5 usable photos")).to_be_visible()
         seen(page, "likeness_waiting")
 
-    def test_too_few_usable_photos_are_told_one_by_one(
-        self, visitors: Visitors, folder: Path
-    ) -> None:
-        page = visitors.one("Ben Okri", Role.RIGHTS_HOLDER).open("/likeness/new")
+    def test_too_few_usable_photos_are_told_one_by_one(self, users: Users, folder: Path) -> None:
+        page = users.get("Ben Okri", Role.RIGHTS_HOLDER).open("/likeness/new")
         page.get_by_label("I have read this and I agree.").check()
         press(page, "Agree and go on")
         page.locator("#photos").set_input_files(
@@ -244,48 +254,48 @@ class TestRightsHolder:
         expect(page.locator("main")).to_contain_text("no face was found")
 
     def test_a_paper_that_is_none_is_refused_and_nothing_is_registered(
-        self, visitors: Visitors, folder: Path
+        self, users: Users, folder: Path
     ) -> None:
-        visitor = visitors.one("Ben Okri", Role.RIGHTS_HOLDER)
-        page = visitor.open("/likeness/new/photos")
+        user = users.get("Ben Okri", Role.RIGHTS_HOLDER)
+        page = user.open("/likeness/new/photos")
         page.locator("#photos").set_input_files(sorted((folder / "photos").iterdir())[:3])
         page.get_by_label("A copy of it").set_input_files(LIKENESS.path)
         press(page, "Submit")
         expect(page.get_by_role("alert")).to_contain_text("Send the document as PDF, JPEG or PNG.")
-        expect(visitor.open("/likeness").get_by_text("Nobody is registered")).to_be_visible()
+        expect(user.open("/likeness").get_by_text("Nobody is registered")).to_be_visible()
 
 
 class TestOperator:
     def test_somebody_else_looks_at_the_paper_and_approves(
-        self, operator: Visitor, holder: Visitor
+        self, operator: User, holder: User
     ) -> None:
         page = operator.open("/registrations")
         seen(page, "registrations")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         seen(page, "registration")
         page.get_by_label("What you saw").fill("passport")
-        page.get_by_label("Face, name and signature on photos and papers agree.").check()
+        page.get_by_label("Face, name and signature on photos and documents agree.").check()
         press(page, "Approve")
-        expect(page.get_by_role("alert")).to_contain_text("Look at photos and papers first")
-        press(page, "Compare photos and papers")
+        expect(page.get_by_role("alert")).to_contain_text("Open all photos and documents first")
+        press(page, "Compare photos and documents")
         expect(page.locator("main img")).to_have_count(6)  # five photos and the passport
         seen(page, "compare")
-        follow(page, page.get_by_role("link", name="Back, to decide"))
+        follow(page, page.get_by_role("link", name="Back to the decision"))
         with page.expect_download() as paper:
             press(page, "Open")
         assert Path(paper.value.path()).read_bytes().startswith(b"\x89PNG")
         page.get_by_label("What you saw").fill("passport")
-        page.get_by_label("Face, name and signature on photos and papers agree.").check()
+        page.get_by_label("Face, name and signature on photos and documents agree.").check()
         press(page, "Approve")
         expect(page.get_by_role("status")).to_contain_text("Approved")
         mine = holder.open("/likeness")
         follow(mine, mine.get_by_role("main").get_by_role("link", name=NAME))
         expect(
-            mine.get_by_text("Nothing was scanned yet since the search for this face began")
+            mine.get_by_text("Nothing has been scanned since the search for this face began")
         ).to_be_visible()
 
     def test_a_folder_is_scanned_with_progress_and_results(
-        self, operator: Visitor, folder: Path
+        self, operator: User, folder: Path
     ) -> None:
         page = operator.open("/scans")
         seen(page, "scans_empty")
@@ -304,7 +314,7 @@ class TestOperator:
         assert NAME in Path(table.value.path()).read_text("utf-8-sig")
         seen(operator.open("/scans"), "scans")
 
-    def test_a_file_sent_from_the_browser_is_known_at_once(self, operator: Visitor) -> None:
+    def test_a_file_sent_from_the_browser_is_known_at_once(self, operator: User) -> None:
         page = operator.open("/scans")
         page.get_by_label("Or a file from your computer").set_input_files(LIKENESS.path)
         press(page, "Send and scan")
@@ -313,7 +323,7 @@ class TestOperator:
 
 class TestMatch:
     def test_the_person_sees_it_blurred_and_a_picture_only_when_they_ask(
-        self, holder: Visitor, served: Served
+        self, holder: User, served: Served
     ) -> None:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
@@ -326,7 +336,7 @@ class TestMatch:
         first.get_by_role("button").click()
         expect(first.get_by_role("button")).to_have_attribute("aria-pressed", "true")
         assert first.locator("img").get_attribute("src") != before
-        first.get_by_role("button").click()  # hidden again, without another look
+        first.get_by_role("button").click()  # hidden again; this is not logged
         expect(first.locator("img")).to_have_attribute("src", str(before))
         press(page, "Ask for a report")
         expect(page.get_by_role("status")).to_contain_text("The report was asked for")
@@ -338,7 +348,7 @@ class TestMatch:
         assert len(shown[0].details["sha256"]) == 1
         assert [entry for entry in entries if entry.event == "pictures-shown-blurred"]
 
-    def test_two_reviewers_confirm_with_a_reason(self, reviewer: Visitor, lawyer: Visitor) -> None:
+    def test_two_reviewers_confirm_with_a_reason(self, reviewer: User, lawyer: User) -> None:
         page = reviewer.open("/cases")
         expect(page.get_by_text("report asked for")).to_be_visible()
         seen(page, "queue")
@@ -372,9 +382,7 @@ class TestMatch:
         press(second, "Decide")
         expect(second.get_by_role("status")).to_contain_text("The decision is recorded.")
 
-    def test_the_lawyer_notes_exports_and_drafts_a_notice(
-        self, lawyer: Visitor, folder: Path
-    ) -> None:
+    def test_the_lawyer_notes_exports_and_drafts_a_notice(self, lawyer: User, folder: Path) -> None:
         page = lawyer.open("/cases?status=all")
         follow(page, page.locator("table a").first)
         page.get_by_text("Add a note, a correction or an appeal").click()
@@ -386,7 +394,7 @@ class TestMatch:
             page.get_by_role("link", name="HTML").click()
         html = Path(report.value.path()).read_text("utf-8")
         assert "one face throughout" in html
-        assert "talk to the hub first" not in html  # a note is no part of the report
+        assert "talk to the hub first" not in html  # a note is not part of the report
         with page.expect_download(timeout=60_000) as bundle:
             press(page, "Evidence bundle (zip)")
         with zipfile.ZipFile(bundle.value.path()) as archive:
@@ -398,7 +406,7 @@ class TestMatch:
         press(page, "Draft")
         expect(page.get_by_role("alert")).to_contain_text(
             "Still missing"
-        )  # what nobody filled in is named
+        )  # a missing field is named
         page.get_by_label("Kind of notice").select_option("eu-dsa-16")
         expect(page).to_have_url(re.compile("kind=eu-dsa-16"))
         for name, value in FIELDS.items():
@@ -416,7 +424,7 @@ class TestMatch:
         expect(tracker.locator("table")).to_contain_text("sent")
         seen(tracker, "notices")
 
-    def test_the_person_takes_the_report_with_them(self, holder: Visitor) -> None:
+    def test_the_person_takes_the_report_with_them(self, holder: User) -> None:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))
         follow(page, page.locator("a.card").first)
@@ -430,10 +438,10 @@ class TestMatch:
 
 
 class TestOthers:
-    def test_an_auditor_reads_the_log_and_changes_nothing(self, visitors: Visitors) -> None:
-        auditor = visitors.one("Uma Frey", Role.AUDITOR)
+    def test_an_auditor_reads_the_log_and_changes_nothing(self, users: Users) -> None:
+        auditor = users.get("Uma Frey", Role.AUDITOR)
         page = auditor.open("/audit?check=yes")
-        expect(page.get_by_role("status")).to_have_text("The chain is whole.")
+        expect(page.get_by_role("status")).to_have_text("The chain is intact.")
         seen(page, "audit")
         page = auditor.open("/cases?status=all")
         follow(page, page.locator("table a").first)
@@ -441,8 +449,8 @@ class TestOthers:
         expect(page.get_by_role("button", name="Decide")).to_have_count(0)
         seen(auditor.open("/transparency"), "transparency")
 
-    def test_an_administrator_invites_and_disables(self, visitors: Visitors) -> None:
-        admin = visitors.one("Ann Min", Role.ADMIN)
+    def test_an_administrator_invites_and_disables(self, users: Users) -> None:
+        admin = users.get("Ann Min", Role.ADMIN)
         page = admin.open("/accounts")
         page.get_by_text("Invite somebody").click()
         page.get_by_label("E-mail address").fill("new@example.org")
@@ -453,14 +461,14 @@ class TestOthers:
         seen(page, "person_account")
         press(page, "Disable")
         expect(page.get_by_text("disabled")).to_be_visible()
-        out = visitors.one("Ben Okri").page
-        out.goto(f"{visitors.url}/likeness")
+        out = users.get("Ben Okri").page
+        out.goto(f"{users.url}/likeness")
         expect(out).to_have_url(re.compile("/sign-in"))
 
 
 class TestChinese:
-    def test_on_a_phone_in_chinese(self, visitors: Visitors) -> None:
-        phone = visitors.one(
+    def test_on_a_phone_in_chinese(self, users: Users) -> None:
+        phone = users.get(
             NAME, Role.RIGHTS_HOLDER, language="zh-CN", viewport=PHONE, color_scheme="dark"
         )
         phone.context.add_cookies([{"name": "language", "value": "zh-CN", "url": phone.url}])
@@ -484,17 +492,17 @@ class TestChinese:
             ("Li Na", Role.LEGAL, "/captures"),
             ("Olga Park", Role.OPERATOR, "/registrations"),
         ):
-            one = visitors.one(name, role, language="zh-CN")
+            one = users.get(name, role, language="zh-CN")
             one.context.add_cookies([{"name": "language", "value": "zh-CN", "url": one.url}])
             seen(one.open(path), f"zh_{path.split('?')[0].strip('/')}")
-        page = visitors.one("Rita Mann", Role.REVIEWER, language="zh-CN").open("/cases?status=all")
+        page = users.get("Rita Mann", Role.REVIEWER, language="zh-CN").open("/cases?status=all")
         follow(page, page.locator("table a").first)
         seen(page, "zh_case")
 
 
 class TestCaptures:
     def test_a_saved_page_is_taken_in_searched_released_and_corrected(
-        self, lawyer: Visitor, reviewer: Visitor, folder: Path
+        self, lawyer: User, reviewer: User, folder: Path
     ) -> None:
         page = lawyer.open("/captures")
         seen(page, "captures_empty")
@@ -507,7 +515,7 @@ class TestCaptures:
         follow(page, page.get_by_role("link", name="account.html"))
         expect(page.get_by_role("button", name="Release")).to_have_count(
             0
-        )  # whoever took it in cannot
+        )  # whoever added it cannot
         self.release(reviewer, lawyer, "account.html")
         page = lawyer.open("/captures")
         follow(page, page.get_by_role("link", name="account.html"))
@@ -532,7 +540,7 @@ class TestCaptures:
         expect(page.locator("tbody tr")).to_have_count(1)
         seen(page, "captures_found")
         expect(lawyer.open("/captures?find=nobody").get_by_role("main")).to_contain_text(
-            "Nothing captured has this"
+            "No capture contains this"
         )
         press(lawyer.open("/captures"), "Search again")
         expect(page.locator("table")).to_contain_text("小王 · wechat", timeout=60_000)
@@ -540,10 +548,10 @@ class TestCaptures:
         queue = lawyer.open("/cases?status=superseded")
         expect(queue.locator("table tbody tr")).to_have_count(
             1
-        )  # the case of the page alone gave way to the account's
+        )  # the case of the account replaces the case of the page
 
-    def release(self, reviewer: Visitor, lawyer: Visitor, name: str) -> None:
-        """Somebody else releases what waits, and the search of everything goes on."""
+    def release(self, reviewer: User, lawyer: User, name: str) -> None:
+        """Another person releases what waits, and everything is searched again."""
         page = reviewer.open("/captures")
         expect(page.locator("table")).to_contain_text("waits for a second person", timeout=60_000)
         follow(page, page.get_by_role("link", name=name))
@@ -555,7 +563,7 @@ class TestCaptures:
         follow(page, page.locator("table tbody a").first)
         expect(page.locator("table .tag.bad").first).to_have_text("match", timeout=90_000)
 
-    def test_what_was_sent_by_mistake_is_removed(self, lawyer: Visitor, folder: Path) -> None:
+    def test_what_was_sent_by_mistake_is_removed(self, lawyer: User, folder: Path) -> None:
         page = lawyer.open("/captures")
         page.get_by_label("A capture").set_input_files(
             saved_page(folder, "private.html", 3_000_001)
@@ -573,7 +581,7 @@ class TestCaptures:
 
 class TestWithdrawal:
     def test_two_clicks_and_a_signed_receipt(
-        self, holder: Visitor, served: Served, folder: Path
+        self, holder: User, served: Served, folder: Path
     ) -> None:
         page = holder.open("/likeness")
         follow(page, page.get_by_role("main").get_by_role("link", name=NAME))

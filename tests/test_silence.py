@@ -1,4 +1,4 @@
-"""No failure is silent: each is a logged error and a sentence; settings that cannot work are refused at the start."""
+"""Every failure is logged with a sentence; settings that cannot work are refused at the start."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from scanner.cli.app import app
 from scanner.clock import utc_now
 from scanner.errors import SettingsInvalid, first_line, sentence_of
 from scanner.settings import Settings, TimestampAuthority, WebSettings, load_settings
-from scanner.web.api.operations import DELIVERY
-from scanner.web.api.verdicts import WATCHED
 from scanner.web.queue.delivery import Delivery
+from scanner.web.queue.health import DELIVERY_FACT
 from scanner.web.queue.outbox import WAITS_S, Outbox
+from scanner.web.queue.verdicts import SNAPSHOT_FACT
 from scanner.web.queue.worker import Worker
 from scanner.web.start_checks import check_at_start
 from scanner.web.store import WebStore
@@ -89,14 +89,14 @@ class TestDelivery:
             "what ended long ago is not deleted: unexpected KeyError: 'uploads'; it is tried again"
         ]
         assert "_fails" in caplog.text  # the traceback
-        assert store.fact(DELIVERY) is None  # /readyz says so after a while
+        assert store.fact(DELIVERY_FACT) is None  # /readyz says so after a while
 
     def test_what_went_well_is_noted(self, settings: Settings, store: WebStore) -> None:
         stop = threading.Event()
         delivery = Delivery(settings, store, Outbox(settings, store, utc_now), utc_now)
         thread = threading.Thread(target=delivery.run, args=(stop,))
         thread.start()
-        until(lambda: store.fact(DELIVERY) is not None)
+        until(lambda: store.fact(DELIVERY_FACT) is not None)
         stop.set()
         thread.join()
 
@@ -166,14 +166,23 @@ class TestStart:
     @pytest.mark.parametrize(
         ("told", "problem"),
         [
-            ({"web": {"case_webhook": "https://hooks.example/x"}}, "case_webhook needs webhook_secret"),
-            ({"web": {"smtp_url": "mail.example:587"}}, r"web\.smtp_url.*smtps://user:password@host"),
-            ({"web": {"smtp_url": "smtp://user:hunter2@mail.example:99999"}}, r"web\.smtp_url.*smtps://user:password@host"),
+            (
+                {"web": {"case_webhook": "https://hooks.example/x"}},
+                "case_webhook needs webhook_secret",
+            ),
+            (
+                {"web": {"smtp_url": "mail.example:587"}},
+                r"web\.smtp_url.*smtps://user:password@host",
+            ),
+            (
+                {"web": {"smtp_url": "smtp://user:hunter2@mail.example:99999"}},
+                r"web\.smtp_url.*smtps://user:password@host",
+            ),
             ({"web": {"open_sign_up": True}}, "open_sign_up mails links: set smtp_url too"),
             ({"fpir": 0.1}, r"possible_fpir \(0\.02\) is smaller than fpir \(0\.1\)"),
             ({"next_master_key": "x"}, "master_key, which is not set"),
         ],
-    )  # fmt: skip
+    )
     def test_settings_that_contradict_each_other_are_refused(
         self, told: dict[str, Any], problem: str, tmp_path: Path
     ) -> None:
@@ -213,8 +222,10 @@ class TestStart:
         )
         told = list(check_at_start(settings))
         assert [sentence.split(":")[0].split()[0] for sentence in told] == [
-            "Callers", "scan_roots", "timestamp_authorities"
-        ]  # fmt: skip
+            "Callers",
+            "scan_roots",
+            "timestamp_authorities",
+        ]
         whole = Settings(
             home=tmp_path, webhook_secret=SecretStr("s"), web=web(scan_roots=[str(tmp_path)])
         )
@@ -244,7 +255,7 @@ class TestGateFromTheStart:
     def test_known_files_are_answered_before_the_first_job(self, settings: Settings) -> None:
         store = WebStore(settings.web_path)
         with_pack = settings.model_copy(update={"face_pack": "miniature"})
-        self.run_worker(with_pack, lambda _: store.fact(WATCHED) is not None)
+        self.run_worker(with_pack, lambda _: store.fact(SNAPSHOT_FACT) is not None)
 
     def test_a_missing_face_pack_is_said_and_the_worker_goes_on(
         self, settings: Settings, caplog: pytest.LogCaptureFixture

@@ -77,7 +77,7 @@ def invite(
         if identity is not None:
             with vault_of(settings) as vault:
                 identity_id = vault.find(identity).identity_id
-        secret = app_context.accounts.invite(email, roles, settings.operator, identity_id)
+        secret = app_context.invitations.create(email, roles, settings.operator, identity_id)
     link = f"{settings.web.url}/invitation/{secret}"
     if as_json:
         print_json({"link": link})
@@ -130,7 +130,7 @@ def _document(app_context: AppContext, account: Account) -> dict[str, Any]:
                 "expires_on": token.expires_on,
                 "used_at": token.used_at,
             }
-            for token in app_context.sessions.tokens_of(account.account_id)
+            for token in app_context.tokens.of_account(account.account_id)
         ],
     }
 
@@ -160,7 +160,7 @@ def token(
         account = _account(app_context, email)
         default_day = app_context.clock().date() + timedelta(days=TOKEN_DAYS)
         last_day = date_from(expires, "--expires") if expires else default_day
-        secret = app_context.sessions.issue_token(account, name, scopes, last_day)
+        secret = app_context.tokens.issue(account, name, scopes, last_day)
     if as_json:
         print_json({"token": secret, "expires_on": last_day})
     else:
@@ -176,7 +176,7 @@ def revoke(
 ) -> None:
     """End a token now."""
     with app_context_of(settings_of(context)) as app_context:
-        app_context.sessions.revoke_token(_account(app_context, email).account_id, token_id)
+        app_context.tokens.revoke(_account(app_context, email).account_id, token_id)
     print_line(f"Token {token_id} has ended.")
 
 

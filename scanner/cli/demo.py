@@ -92,7 +92,7 @@ def _serve(flags: Flags, settings: Settings, port: int) -> NoReturn:
     url = f"http://127.0.0.1:{port}"
     with app_context_of(settings) as app_context:
         roles = [Role.LEGAL, Role.OPERATOR, Role.ADMIN]
-        secret = app_context.accounts.invite("demo@example.org", roles, settings.operator)
+        secret = app_context.invitations.create("demo@example.org", roles, settings.operator)
     typer.echo(f"\nOpen an account for the pages with this link: {url}/invitation/{secret}")
     sys.stdout.flush()
     # The server replaces this process: it does not need the models that the demo loaded.

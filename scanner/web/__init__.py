@@ -1,1 +1,1 @@
-"""The web app: pages for rights holders, reviewers and operators, and the API of the upload gate."""
+"""The web app: pages for rights holders, reviewers and operators, and the API for hubs."""

@@ -1,4 +1,4 @@
-"""The web app: routes, and every error as a problem document (RFC 9457)."""
+"""The web app: its routes, and every error as a page or a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from scanner.errors import ScanError
 from scanner.settings import Settings
 from scanner.web.api import cases, gate, operations
 from scanner.web.auth.authentication import sign_in_path
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import app_context_of
 from scanner.web.errors import NotThere, ProgramFailed, SignedOut, StepMissing, WebError
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import error_text, redirect, render_page
 from scanner.web.store import web_key
 from scanner.web.views import (
     administration,
@@ -45,7 +46,7 @@ from scanner.web.views import (
     signing_in,
 )
 
-# Pages say for themselves what they need more than this; JSON may be taken for nothing else by any browser.
+# A page adds what it needs to these; JSON must not be interpreted as anything else.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -53,13 +54,30 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
+_ROUTES = (
+    gate,
+    cases,
+    operations,
+    signing_in,
+    openid,
+    own_account,
+    enrolling,
+    likeness,
+    own_cases,
+    review,
+    captures,
+    held_files,
+    notices,
+    scans,
+    registrations,
+    administration,
+)
 
 log = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
-    """The app on one home folder; opens web.db, loads no model."""
+    """Build the app for one home folder. It opens web.db when it starts, and loads no model."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -74,48 +92,49 @@ def create_app(settings: Settings, clock: Clock = utc_now) -> FastAPI:
         version=version("portrait-scanner"),
         description="Tells whose face a public image model was trained to reproduce.",
         lifespan=lifespan,
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from another site
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         separate_input_output_schemas=False,
     )
-    app.include_router(gate.router)
-    app.include_router(cases.router)
-    app.include_router(operations.router)
-    for pages in (
-        signing_in, openid, own_account, enrolling, likeness, own_cases, review, captures, held_files, notices, scans, registrations, administration,
-    ):  # fmt: skip
-        app.include_router(pages.router)
+    for module in _ROUTES:
+        app.include_router(module.router)
     app.mount("/static", StaticFiles(packages=[("scanner.web", "static")]))
-    app.add_exception_handler(WebError, _told)
+    app.add_exception_handler(WebError, _web_error)
     for expected in (FaceIndexError, ReportError, ScanError):
-        app.add_exception_handler(expected, _told_on_page)
-    app.add_exception_handler(HTTPException, _told_by_framework)
-    app.add_exception_handler(RequestValidationError, _not_understood)
+        app.add_exception_handler(expected, _package_error)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
     if settings.web.oidc is not None:
         app.add_middleware(
-            SessionMiddleware, secret_key=web_key(settings.web_key_path).hex(), session_cookie="openid", max_age=600,
-            path="/sign-in/openid", same_site="lax", https_only=settings.web.secure,
-        )  # fmt: skip
-    app.add_exception_handler(Exception, _failed)
+            SessionMiddleware,
+            secret_key=web_key(settings.web_key_path).hex(),
+            session_cookie="openid",
+            max_age=600,
+            path="/sign-in/openid",
+            same_site="lax",
+            https_only=settings.web.secure,
+        )
+    app.add_exception_handler(Exception, _program_error)
     app.middleware("http")(_with_headers(settings))
-    # FastAPI's own way to change the schema.
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    # FastAPI's documented way to change the schema.
+    app.openapi = lambda: _openapi_schema(app)  # type: ignore[method-assign]
     return app
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI schema, with refusals as the problem documents that they are."""
+def _openapi_schema(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI schema, with refusals described as problem documents."""
     if app.openapi_schema is None:
         app.openapi_schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
-        for item in app.openapi_schema["paths"].values():
-            for operation in item.values():
-                for status, answer in operation["responses"].items():
-                    schema = answer.get("content", {}).get("application/json", {}).get("schema", {})
+        for path in app.openapi_schema["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    content = response.get("content", {})
+                    schema = content.get("application/json", {}).get("schema", {})
                     if str(status) >= "400" and schema.get("$ref", "").endswith("/Problem"):
-                        answer["content"] = {"application/problem+json": {"schema": schema}}
+                        response["content"] = {"application/problem+json": {"schema": schema}}
     return app.openapi_schema
 
 
@@ -125,9 +144,8 @@ def _with_headers(settings: Settings) -> Callable[..., Awaitable[Response]]:
     ) -> Response:
         response = await call_next(request)
         if request.url.path.startswith("/static/") and response.status_code == HTTPStatus.OK:
-            response.headers["Cache-Control"] = (
-                "public, max-age=31536000, immutable"  # its address holds its hash
-            )
+            # The address of a static file contains its hash.
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         _add_headers(response, settings)
         return response
 
@@ -141,14 +159,14 @@ def _add_headers(response: Response, settings: Settings) -> None:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _web_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, WebError):
         raise error
-    if not _is_for_programs(request):
+    if not _expects_json(request):
         if isinstance(error, StepMissing):
-            return go(error.path)
+            return redirect(error.path)
         if isinstance(error, SignedOut):
-            return go(sign_in_path(request))
+            return redirect(sign_in_path(request.method, request.url.path, request.url.query))
         return await run_in_threadpool(_error_page, request, error, error.status)
     headers = {}
     if retry := getattr(error, "retry_after_s", None):
@@ -158,60 +176,65 @@ async def _told(request: Request, error: Exception) -> Response:
     return _problem(error.status, error.code, str(error), headers)
 
 
-def _is_for_programs(request: Request) -> bool:
-    """Whether a request is for JSON: the API and what machines ask, and our own pages' scripts."""
-    programs = ("/api/", "/healthz", "/readyz", "/metrics")
-    return request.url.path.startswith(programs) or "application/json" in request.headers.get(
-        "accept", ""
-    )
+def _expects_json(request: Request) -> bool:
+    """Whether a request expects JSON: the API, monitoring, and the scripts of our own pages."""
+    if request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
+        return True
+    return "application/json" in request.headers.get("accept", "")
 
 
 def _error_page(request: Request, error: Exception, status: int) -> Response:
-    return page(request, "error.html", status, problem=told(request, error), code=status)
+    return render_page(
+        request, "error.html", status, problem=error_text(request, error), code=status
+    )
 
 
-async def _told_on_page(request: Request, error: Exception) -> Response:
-    """What the packages below refuse, where a page did not expect it."""
-    if _is_for_programs(request):
+async def _package_error(request: Request, error: Exception) -> Response:
+    """Answer an error of another package that no page has handled."""
+    if _expects_json(request):
         return _problem(409, "refused", str(error), {})
     return await run_in_threadpool(_error_page, request, error, 409)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    """A mistake of ours: it goes to the log whole (Starlette raises it on), and says nothing of itself outside."""
+async def _program_error(request: Request, error: Exception) -> Response:
+    """Answer a program error without saying what it was; Starlette writes it to the log."""
     log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
-    if _is_for_programs(request):
+    if _expects_json(request):
         response: Response = _problem(
             500, "failed", "this is a mistake of the program's; it was written to its log", {}
         )
     else:
         response = await run_in_threadpool(_error_page, request, ProgramFailed(), 500)
-    _add_headers(
-        response, app_context_of(request).settings
-    )  # Starlette answers outside all middleware here
+    # Starlette answers this error outside of the middleware that adds the headers.
+    _add_headers(response, app_context_of(request).settings)
     return response
 
 
-async def _told_by_framework(request: Request, error: Exception) -> Response:
+async def _framework_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    if not _is_for_programs(request):
+    if not _expects_json(request):
         problem = NotThere("") if error.status_code == HTTPStatus.NOT_FOUND else error
         return await run_in_threadpool(_error_page, request, problem, error.status_code)
     return _problem(error.status_code, "http", str(error.detail), dict(error.headers or {}))
 
 
-async def _not_understood(_: Request, error: Exception) -> Response:
+async def _validation_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    told = "; ".join(
-        f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
+    detail = "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors()
     )
-    return _problem(422, "not-valid", told[:500], {})
+    return _problem(422, "not-valid", detail[:500], {})
 
 
 def _problem(status: int, code: str, detail: str, headers: dict[str, str]) -> JSONResponse:
     body: dict[str, Any] = {
-        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail,
-    }  # fmt: skip
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
     return JSONResponse(body, status, headers, media_type="application/problem+json")

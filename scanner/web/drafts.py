@@ -1,4 +1,4 @@
-"""A registration on its way: the consent that was given, before there is a photo. One per account, for a day."""
+"""Registrations that have a consent and no photos yet: one per account, kept for a day."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody agreed to on the first page.
+    """The consent of a registration that is not complete.
 
     Attributes:
-        born_on: only kept until photos were sent, to know whether a guardian is needed.
+        born_on: kept until the photos arrive, to know whether a guardian must sign.
     """
 
     name: str
@@ -26,39 +26,44 @@ class Draft:
     keep_photos: bool
 
     def signed(self, document_sha256: str | None) -> Draft:
-        """With the document that was signed."""
+        """The draft with the SHA-256 of the signed document."""
         return replace(self, consent=replace(self.consent, document_sha256=document_sha256))
 
 
 class Drafts:
-    """Drafts in web.db."""
+    """The drafts in web.db."""
 
     def __init__(self, store: WebStore) -> None:
         self._store = store
 
     def keep(self, account_id: str, draft: Draft, now: datetime) -> None:
-        told = {
-            "name": draft.name, "consent": draft.consent.to_json(), "keep_photos": draft.keep_photos,
+        document = {
+            "name": draft.name,
+            "consent": draft.consent.to_json(),
+            "keep_photos": draft.keep_photos,
             "born_on": draft.born_on.isoformat() if draft.born_on else None,
-        }  # fmt: skip
+        }
         row = {
             "account_id": account_id,
-            "consent": json.dumps(told, ensure_ascii=False),
+            "consent": json.dumps(document, ensure_ascii=False),
             "created_at": now.isoformat(),
         }
         with self._store.transaction() as db:
             db.table("drafts").upsert(row, pk="account_id")
 
     def of(self, account_id: str, now: datetime) -> Draft | None:
-        """The draft of an account; None if there is none of today."""
+        """The draft of an account; None if there is none or it is older than a day."""
         oldest = (now - KEPT).isoformat()
         for row in self._store.db.table("drafts").rows_where(
             "account_id = ? and created_at > ?", [account_id, oldest]
         ):
-            told = json.loads(row["consent"])
-            born = date.fromisoformat(told["born_on"]) if told["born_on"] else None
+            document = json.loads(row["consent"])
+            born = date.fromisoformat(document["born_on"]) if document["born_on"] else None
             return Draft(
-                told["name"], consent_from_json(told["consent"]), born, told["keep_photos"]
+                document["name"],
+                consent_from_json(document["consent"]),
+                born,
+                document["keep_photos"],
             )
         return None
 
@@ -68,6 +73,6 @@ class Drafts:
         self._store.empty_log()
 
     def forget_old(self, now: datetime) -> None:
-        """Delete what nobody went on with."""
+        """Delete the drafts that have expired."""
         with self._store.transaction() as db:
             db.table("drafts").delete_where("created_at <= ?", [(now - KEPT).isoformat()])

@@ -1,33 +1,36 @@
-"""What can go wrong between a browser and the program; scanner.web.app turns each into a page or a JSON problem.
+"""Errors of the web app; scanner.web.app turns each into a page or a problem document.
 
 WebError
 ├── PasswordRefused     a new password is too short, too long or easily guessed
-├── AccountRefused      an account cannot be made or changed so
-├── LinkExpired         an invitation or a link from a mail is no longer good
+├── AccountRefused      an account cannot be created or changed this way
+├── LinkExpired         an invitation or a mailed link has been used or has expired
 ├── SignedOut           nobody is signed in
-├── Forbidden           somebody is, and may not
-├── NotThere            no such thing, or none that this person may see: the same answer, so that ids cannot be tried
-├── FormExpired         the form's token does not fit: an old page, or another site's request
-├── FormRefused         a form cannot be read, or a field of it is not as it must be
-├── StepMissing         somebody must give a code, or set one up, before anything else
-├── ProgramFailed       a mistake of ours
-├── OpenIdRefused       an OpenID provider's word lets nobody in
-├── TooManyRequests     come again later
-└── GateRefused         a file or a scan that the gate does not take as it came
+├── Forbidden           the account lacks the permission
+├── NotThere            not found, or not visible to this account: ids cannot be probed
+├── FormExpired         the form's token is wrong: an old page, or another site's request
+├── FormRefused         a form cannot be read, or a field is not valid
+├── StepMissing         a one-time code must be entered or set up first
+├── ProgramFailed       an error of the program
+├── OpenIdRefused       an OpenID provider's answer does not sign anybody in
+├── TooManyRequests     a rate limit is exceeded
+└── GateRefused         the gate does not accept a file or a scan
 """
 
 from __future__ import annotations
 
 
 class WebError(Exception):
-    """Root of the errors of the web app; `status` is HTTP's, `code` is stable and for programs."""
+    """Root of the errors of the web app.
+
+    `status` is the HTTP status; `code` is stable and meant for programs.
+    """
 
     status = 400
     code = "bad-request"
 
 
 class PasswordRefused(WebError):
-    """A new password is not taken; `why` is short, long or guessed."""
+    """A new password is refused; `why` is short, long or guessed."""
 
     code = "password-refused"
 
@@ -37,7 +40,7 @@ class PasswordRefused(WebError):
 
 
 class AccountRefused(WebError):
-    """An account cannot be made or changed so; `why` is a word that the page puts into a sentence."""
+    """An account cannot be created or changed; `why` is a key of the messages of pages."""
 
     code = "account-refused"
 
@@ -47,7 +50,7 @@ class AccountRefused(WebError):
 
 
 class LinkExpired(WebError):
-    """An invitation or a link from a mail is no longer good."""
+    """An invitation or a mailed link has been used or has expired."""
 
     status, code = 410, "link-expired"
 
@@ -59,25 +62,25 @@ class SignedOut(WebError):
 
 
 class Forbidden(WebError):
-    """Somebody is signed in, and may not."""
+    """The account lacks the permission."""
 
     status, code = 403, "forbidden"
 
 
 class NotThere(WebError):
-    """No such thing, or none that this person may see."""
+    """Not found, or not visible to this account."""
 
     status, code = 404, "not-found"
 
 
 class FormExpired(WebError):
-    """The form's token does not fit."""
+    """The form's token is wrong."""
 
     status, code = 403, "form-expired"
 
 
 class FormRefused(WebError):
-    """A form or a field cannot be taken; `why` is a word that the page puts into a sentence, `field` names it."""
+    """A form or its `field` is refused; `why` is a key of the messages of pages."""
 
     status, code = 422, "form-refused"
 
@@ -87,7 +90,7 @@ class FormRefused(WebError):
 
 
 class StepMissing(WebError):
-    """Somebody must go to `path` before anything else."""
+    """Another page, at `path`, must be completed first."""
 
     status, code = 403, "step-missing"
 
@@ -97,13 +100,13 @@ class StepMissing(WebError):
 
 
 class ProgramFailed(WebError):
-    """A mistake of ours; what it was is in the log and nowhere else."""
+    """An error of the program; the details are in the log only."""
 
     status, code = 500, "failed"
 
 
 class OpenIdRefused(WebError):
-    """An OpenID provider did not answer as it must, or knows nobody who has an account here."""
+    """An OpenID provider gave no valid answer, or nobody with that address has an account."""
 
     status, code = 403, "openid-refused"
 
@@ -113,7 +116,7 @@ class OpenIdRefused(WebError):
 
 
 class TooManyRequests(WebError):
-    """Come again later."""
+    """A rate limit is exceeded."""
 
     status, code = 429, "too-many-requests"
 
@@ -123,8 +126,10 @@ class TooManyRequests(WebError):
 
 
 class GateRefused(WebError):
-    """A file or a scan that the gate does not take as it came, with the HTTP status that says why."""
+    """The gate does not accept a file or a scan; the HTTP status says why."""
 
-    def __init__(self, status: int, code: str, told: str, retry_after_s: int | None = None) -> None:
-        super().__init__(told)
+    def __init__(
+        self, status: int, code: str, detail: str, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(detail)
         self.status, self.code, self.retry_after_s = status, code, retry_after_s

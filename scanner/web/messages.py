@@ -1,4 +1,4 @@
-"""What went wrong and what was done, in words for people; programs get codes."""
+"""Texts about errors and completed actions for people; programs get codes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scanner.web.errors import (
 
 
 def problem_sentence(error: Exception, t: Translate) -> str:
-    """An error as a sentence that says what to do next; what has no sentence of its own says what it said."""
+    """An error as a sentence that says what to do next; its own text if there is no other."""
     match error:
         case PasswordRefused():
             return _password(error.why, t)
@@ -31,7 +31,8 @@ def problem_sentence(error: Exception, t: Translate) -> str:
             return _unconfirmed(error.why, t)
         case OpenIdRefused(why="nobody"):
             return t(
-                "Nobody here has an account with that address. Ask an administrator for an invitation first."
+                "There is no account with that address. Ask an administrator for an invitation "
+                "first."
             )
         case OpenIdRefused():
             return t(
@@ -40,32 +41,34 @@ def problem_sentence(error: Exception, t: Translate) -> str:
         case NoticeIncomplete():
             return t("Still missing: %(fields)s.") % {"fields": "; ".join(error.labels)}
         case GateRefused(code="busy"):
-            return t("Many people send something large just now. Try again in a minute.")
+            return t("There are too many large uploads at the moment. Try again in a minute.")
         case TooManyRequests():
             return t("Too many tries. Wait a minute and try again.")
     by_class = {
-        LinkExpired: t("This link was used already or has ended. Ask for a new one."),
+        LinkExpired: t("This link was used already or has expired. Ask for a new one."),
         Forbidden: t("Your account may not do this."),
         ProgramFailed: t(
-            "This is a mistake of the program's. It was written to its log; try again later, or tell whoever runs this site."
+            "The program failed. The error is in its log; try again later, or tell the operator "
+            "of this site."
         ),
         NotThere: t("There is no such page, or none that you may see."),
         UnknownCase: t("There is no such page, or none that you may see."),
         CaseAltered: t(
-            "This case is not what the audit log vouches for: somebody changed it outside this program. Nothing of it is shown, decided or exported. Tell whoever runs this site; portrait-scanner vault check says what differs."
+            "This case does not agree with the audit log: somebody changed it outside of this "
+            "program. It is not shown, decided or exported. Tell the operator of this site; "
+            "portrait-scanner vault check says what differs."
         ),
         UnknownIdentity: t("There is no such page, or none that you may see."),
         FormExpired: t(
-            "This form is not from this page or is too old. Go back, load the page again and repeat it."
+            "This form has expired or is not from this site. Go back, reload the page and repeat "
+            "it."
         ),
-        NameRefused: t(
-            "This name cannot be taken. Write it with letters, not longer than 200 signs."
-        ),
+        NameRefused: t("This name is not valid. Write it with letters, in at most 200 characters."),
         ConsentMissing: t(
             "The consent does not allow this: check dates, age and the signed document."
         ),
     }
-    return next((told for kind, told in by_class.items() if isinstance(error, kind)), str(error))
+    return next((text for kind, text in by_class.items() if isinstance(error, kind)), str(error))
 
 
 def _unconfirmed(why: str, t: Translate) -> str:
@@ -73,16 +76,17 @@ def _unconfirmed(why: str, t: Translate) -> str:
         "withdrawn": t("This person has withdrawn: no case about them is confirmed."),
         "unseen": t("Open the pictures first, at least three pairs: nothing is confirmed unseen."),
         "same-words": t(
-            "These words were used for a confirmation already. Say in your own what you saw in this case."
+            "This reason was used for another confirmation. Say in your own words what you saw in "
+            "this case."
         ),
     }[why]
 
 
 def _password(why: str, t: Translate) -> str:
     return {
-        "short": t("The password is too short: take at least 12 signs."),
-        "long": t("The password is too long: take at most 200 signs."),
-        "guessed": t("This password is easily guessed. Take another one."),
+        "short": t("The password is too short: use at least 12 characters."),
+        "long": t("The password is too long: use at most 200 characters."),
+        "guessed": t("This password is easily guessed. Use another one."),
         "different": t("The two passwords are not the same."),
         "wrong": t("The present password is wrong."),
     }[why]
@@ -91,82 +95,96 @@ def _password(why: str, t: Translate) -> str:
 def _refused(t: Translate) -> dict[str, str]:
     return {
         "taken": t(
-            "There is an account with this address already. Its owner sets a new password with “forgotten password”."
+            "There is an account with this address already. Its owner sets a new password with "
+            "“forgotten password”."
         ),
         "name-taken": t(
-            "Somebody who works here has this name already. Add something that tells the two apart: names sign decisions."
+            "A member of staff has this name already. Add something that distinguishes the two: "
+            "names sign decisions."
         ),
         "no-address": t("This is not an e-mail address."),
-        "no-name": t("Say your name, in at most 120 signs."),
+        "no-name": t("Enter your name, in at most 120 characters."),
         "no-role": t("Choose at least one role."),
         "no-such-choice": t("Choose one of the answers."),
         "no-such-scope": t("Choose what the token may do."),
         "no-such-token": t("Give the token a name and a last day within a year."),
         "second-factor-on": t("A second factor is set up already."),
-        "wrong-code": t("This code does not fit. Codes change every 30 seconds and count once."),
+        "wrong-code": t(
+            "This code is not valid. Codes change every 30 seconds and can be used once."
+        ),
         "too-long": t("One of the answers is too long."),
         "too-slow": t("The files took too long to arrive. Send fewer or smaller ones."),
-        "too-large": t("What was sent is too large."),
-        "unreadable": t("The form could not be read. Load the page again and repeat it."),
-        "no-consent": t("Read the consent and tick the box, if you agree."),
+        "too-large": t("The form is too large."),
+        "unreadable": t("The form could not be read. Reload the page and repeat it."),
+        "no-consent": t("Read the consent and tick the box if you agree."),
         "no-answer": t("One of the answers is missing."),
         "no-date": t("Write the date as YYYY-MM-DD."),
         "no-number": t("Write the price as a number."),
         "no-licence": t(
-            "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 signs, a hub by its name."
+            "Write an uploader as hub:account (civitai:somebody), a file as its SHA-256 of 64 "
+            "characters, a hub by its name."
         ),
-        "not-opened": t("Look at photos and papers first: nobody is approved unseen."),
+        "not-opened": t("Open all photos and documents first: nobody is approved unseen."),
         "no-document": t("The signed document is missing."),
         "no-proof": t("Send a copy of a document that shows who you are."),
         "no-photos": t("Choose at least three photos."),
-        "no-reason": t("Say why; the reason stays in the record."),
+        "no-reason": t("Give a reason; it stays in the record."),
         "no-cases": t("Tick at least one case."),
-        "names-itself": t("The file itself names the child: it stays held."),
+        "names-itself": t("The file itself names the child, so it stays held."),
         "took-it-in": t(
-            "You took this in or corrected it. Somebody else must look at the pages and release what they may show."
+            "You added or corrected this. Somebody else must look at the pages and release what "
+            "they may show."
+        ),
+        "submitted-it": t(
+            "You submitted this registration or act for the person: somebody else must decide."
         ),
         "captured-meanwhile": t(
-            "This changed meanwhile, or somebody decided already. Look at it again."
+            "This has changed meanwhile, or somebody has decided already. Look at it again."
         ),
-        "one-by-one": t("A case is confirmed on its own page, after its pictures were opened."),
+        "one-by-one": t(
+            "A case can be confirmed on its own page only, after its pictures were opened."
+        ),
         "not-a-document": t("Send the document as PDF, JPEG or PNG."),
         "outside": t("No hub, address, hash or folder of this name may be scanned from here."),
         "acts-for": t(
-            "You act for somebody who is registered here, and nobody else does. Withdraw them first, on the page Likeness."
+            "You act for somebody who is registered here, and nobody else does. Withdraw them "
+            "first, on the page Likeness."
         ),
         "own-account": t("You cannot do this to your own account."),
         "no-mail": t(
-            "No mail server is set up, so no link can be sent. Ask whoever runs this site for an invitation."
+            "No mail server is set up, so no link can be sent. Ask the operator of this site for "
+            "an invitation."
         ),
     }
 
 
 def done_sentences(t: Translate) -> dict[str, str]:
-    """What a page says after a form, by the word in its address."""
+    """The texts that a page shows after a form, by the word in its address."""
     return {
         "saved": t("Saved."),
-        "password": t("The password was changed. Everywhere else you are signed out."),
+        "password": t("The password was changed. You are signed out everywhere else."),
         "second-factor": t("The second factor is on. From now on you are asked for a code."),
         "second-factor-off": t("The second factor is off."),
         "ended": t("Ended."),
         "signed-out": t("You are signed out."),
         "mailed": t("A link was sent, if the address may have one."),
-        "agreed": t("Your consent is noted. Now choose photos."),
+        "agreed": t("Your consent is recorded. Now choose photos."),
         "submitted": t("Thank you. Somebody checks who you are; then the search begins."),
         "submitted-without-some": t(
-            "Thank you. Photos that show another person than the others, or cannot be used, were left out. Somebody checks who you are; then the search begins."
+            "Thank you. Photos that cannot be used, or that show another person than the others, "
+            "were left out. Somebody checks who you are; then the search begins."
         ),
         "asked": t("The report was asked for. You see it here once it is reviewed."),
-        "licence": t("The licence was added. It counts from now on."),
-        "renewed": t("The new consent is noted."),
+        "licence": t("The licence was added. It is valid from now on."),
+        "renewed": t("The new consent is recorded."),
         "decided": t("The decision is recorded."),
         "noted": t("Added to the record."),
         "drafted": t("The notice was drafted. Read it before you send it."),
-        "queued": t("The scan was taken in."),
-        "cancelled": t("The scan was taken back."),
-        "invited": t("The invitation was mailed. It is good for a week and counts once."),
+        "queued": t("The scan was queued."),
+        "cancelled": t("The scan was cancelled."),
+        "invited": t("The invitation was mailed. It is valid for a week and can be used once."),
         "approved": t("Approved: the search begins with the next scan."),
-        "rejected": t("Rejected, and everything of it erased."),
+        "rejected": t("Rejected; all its data was erased."),
         "deleted": t("The account was deleted."),
         "removed": t("The capture was removed."),
     }

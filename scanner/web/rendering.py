@@ -1,4 +1,4 @@
-"""Pages: Jinja2 templates with the visitor's language, menu and form token, under a strict content security policy."""
+"""Pages: Jinja2 templates in the reader's language, under a strict content security policy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
 
@@ -17,70 +18,101 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
-from scanner.web.auth.authentication import language_of, set_language, visiting
+from scanner.web.dependencies import session_of
 from scanner.web.messages import done_sentences, problem_sentence
-from scanner.web.translation import LANGUAGES, translations
+from scanner.web.translation import LANGUAGES, language_of, set_language, translations
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# What the menu shows, in this order, to whoever may see it.
-_MENU: tuple[tuple[str, str, tuple[Permission, ...]], ...] = (
-    ("/likeness", "Likeness", (Permission.LIKENESS,)),
-    ("/cases", "Cases", (Permission.CASES_READ,)),
-    ("/captures", "Captures", (Permission.CASES_READ,)),
-    ("/held", "Held files", (Permission.CASES_DECIDE,)),
-    ("/notices", "Notices", (Permission.NOTICES,)),
-    ("/scans", "Scans", (Permission.SCANS_READ,)),
-    ("/registrations", "Registrations", (Permission.REGISTRATIONS,)),
-    ("/transparency", "Transparency", (Permission.TRANSPARENCY,)),
-    ("/accounts", "Accounts", (Permission.ACCOUNTS,)),
-    ("/audit", "Audit log", (Permission.AUDIT,)),
-)
+# The pages of the menu, in order, with the permission that each needs.
+_MENU = {
+    "/likeness": Permission.LIKENESS,
+    "/cases": Permission.CASES_READ,
+    "/captures": Permission.CASES_READ,
+    "/held": Permission.CASES_DECIDE,
+    "/notices": Permission.NOTICES,
+    "/scans": Permission.SCANS_READ,
+    "/registrations": Permission.REGISTRATIONS,
+    "/transparency": Permission.TRANSPARENCY,
+    "/accounts": Permission.ACCOUNTS,
+    "/audit": Permission.AUDIT,
+}
 
 
 def menu_of(account: Account, t: Translate) -> list[tuple[str, str]]:
-    """Paths and words of what an account may open."""
-    words = {
-        "Likeness": t("Likeness"), "Cases": t("Cases"), "Captures": t("Captures"), "Held files": t("Held files"), "Notices": t("Notices"), "Scans": t("Scans"),
-        "Registrations": t("Registrations"), "Transparency": t("Transparency"), "Accounts": t("Accounts"),
-        "Audit log": t("Audit log"),
-    }  # fmt: skip
-    return [
-        (path, words[name]) for path, name, needed in _MENU if account.permissions & set(needed)
-    ]
+    """The menu of an account: paths and labels."""
+    labels = {
+        "/likeness": t("Likeness"),
+        "/cases": t("Cases"),
+        "/captures": t("Captures"),
+        "/held": t("Held files"),
+        "/notices": t("Notices"),
+        "/scans": t("Scans"),
+        "/registrations": t("Registrations"),
+        "/transparency": t("Transparency"),
+        "/accounts": t("Accounts"),
+        "/audit": t("Audit log"),
+    }
+    return [(path, labels[path]) for path, needed in _MENU.items() if account.may(needed)]
 
 
 def role_words(t: Translate) -> dict[str, str]:
-    """What roles are called."""
+    """The labels of roles."""
     return {
-        "rights-holder": t("rights holder"), "agent": t("agent"), "reviewer": t("reviewer"), "legal": t("legal"),
-        "operator": t("operator"), "auditor": t("auditor"), "admin": t("administrator"),
-    }  # fmt: skip
+        "rights-holder": t("rights holder"),
+        "agent": t("agent"),
+        "reviewer": t("reviewer"),
+        "legal": t("legal"),
+        "operator": t("operator"),
+        "auditor": t("auditor"),
+        "admin": t("administrator"),
+    }
 
 
 def home_of(account: Account) -> str:
-    """The first page an account may open."""
-    return next(
-        (path for path, _, needed in _MENU if account.permissions & set(needed)), "/account"
-    )
+    """The first page that an account may open."""
+    return next((path for path, needed in _MENU.items() if account.may(needed)), "/account")
 
 
-def page(request: Request, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
-    """A page as a response."""
+def render_page(
+    request: Request,
+    template: str,
+    status: int = 200,
+    *,
+    problem: Exception | str | None = None,
+    **template_values: Any,
+) -> HTMLResponse:
+    """Render a template as a response.
+
+    Args:
+        problem: what the page says first; an exception, which refused a form, makes the status 422.
+    """
+    if isinstance(problem, Exception):
+        status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, error_text(request, problem)
     language = language_of(request)
-    session = visiting(request)
+    session = session_of(request)
     t = translations(language).gettext
     done = done_sentences(t).get(request.query_params.get("done", ""))
-    shown = {
-        "language": language, "languages": LANGUAGES, "session": session, "account": session.account if session else None,
-        "csrf": session.csrf if session else "", "menu": menu_of(session.account, t) if session else [],
-        "path": request.url.path, "here": _without_language(request), "done": done, "problem": None,
-        "role_words": role_words(t), "static": static_path, "host": request.url.hostname,
-    }  # fmt: skip
-    html = environment(language).get_template(template).render({**shown, **facts})
-    # With no-referrer browsers would send `Origin: null` with forms, which tells nothing of where they come from.
+    values = {
+        "language": language,
+        "languages": LANGUAGES,
+        "session": session,
+        "account": session.account if session else None,
+        "csrf": session.csrf if session else "",
+        "menu": menu_of(session.account, t) if session else [],
+        "path": request.url.path,
+        "page_address": _without_language(request),
+        "done": done,
+        "problem": problem,
+        "role_words": role_words(t),
+        "static": static_path,
+        "host": request.url.hostname,
+    }
+    html = environment(language).get_template(template).render({**values, **template_values})
+    # With no-referrer browsers would send `Origin: null` with forms, which does not say where the
+    # form comes from.
     headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "same-origin"}
     response = HTMLResponse(html, status, headers=headers)
     if request.query_params.get("lang") in LANGUAGES:
@@ -88,24 +120,20 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> HT
     return response
 
 
-def go(path: str, done: str = "") -> RedirectResponse:
-    """Send the browser on after a form, with a word of what was done."""
-    mark = "&" if "?" in path else "?"
-    return RedirectResponse(f"{path}{mark}done={done}" if done else path, 303)
+def redirect(path: str, done: str = "") -> RedirectResponse:
+    """Redirect the browser after a form; `done` selects the message that the next page shows."""
+    separator = "&" if "?" in path else "?"
+    return RedirectResponse(f"{path}{separator}done={done}" if done else path, 303)
 
 
-def told(request: Request, error: Exception) -> str:
-    """An error in the visitor's words."""
+def error_text(request: Request, error: Exception) -> str:
+    """The text of an error in the reader's language."""
     return problem_sentence(error, translations(language_of(request)).gettext)
 
 
-def whole_number(told_as: str | None) -> int | None:
-    """A number out of an address; None for anything that is none, or none that a database takes."""
-    return (
-        int(told_as)
-        if told_as and told_as.isascii() and told_as.isdigit() and len(told_as) < 16
-        else None
-    )
+def whole_number(text: str | None) -> int | None:
+    """A number of a query parameter; None if it is not a number that a database accepts."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _without_language(request: Request) -> str:
@@ -120,26 +148,29 @@ def _without_language(request: Request) -> str:
 
 @cache
 def environment(language: str) -> Environment:
-    """Jinja2 with that language's words; an unknown name in a template is an error."""
-    made = Environment(
+    """Jinja2 with the catalogue of a language; an undefined name in a template is an error."""
+    env = Environment(
         loader=PackageLoader("scanner.web"),
         autoescape=True,
         undefined=StrictUndefined,
-        auto_reload=False,  # a program that runs does not take up templates of a newer one
+        auto_reload=False,  # a running program must not load the templates of a newer version
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
-    made.filters["day"] = lambda value: str(value)[:10]
-    made.filters["minute"] = _minute
-    made.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
-    made.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
-    made.filters["size"] = _size
-    made.filters["short"] = lambda name: (
-        f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
-    )  # a scan by hash
-    return made
+    env.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    env.filters["day"] = lambda value: str(value)[:10]
+    env.filters["minute"] = _minute
+    env.filters["score"] = lambda value: "–" if value is None else f"{round(value, 2) + 0.0:.2f}"
+    env.filters["whole"] = lambda value: "–" if value is None else f"{value:,}"
+    env.filters["size"] = _size
+    env.filters["short"] = _short
+    return env
+
+
+def _short(name: str) -> str:
+    """The name of a scan; a scan by SHA-256 has the hash as its name."""
+    return f"{name[:12]}…" if re.fullmatch("[0-9a-f]{64}", name) else name
 
 
 def _minute(value: str | datetime | float | None) -> str:
@@ -172,5 +203,5 @@ def _static_versions() -> Mapping[str, str]:
 
 
 def static_path(name: str) -> str:
-    """The address of a file of ours; it changes with its content, so that browsers may keep it."""
+    """The address of a static file; it changes with the content, so that browsers may cache it."""
     return f"/static/{name}?v={_static_versions()[name]}"

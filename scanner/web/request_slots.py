@@ -1,4 +1,4 @@
-"""How many large requests are read at a time, by everybody and by one sender; the others wait, and are then told to come again."""
+"""A limit on how many large requests are read at a time, in total and per sender."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from scanner.web.errors import GateRefused
 
 
 class RequestSlots:
-    """A number of slots.
+    """A number of slots; a request waits for one, and is refused if none becomes free.
 
     Args:
-        count: requests at a time.
-        wait_s: how long another one waits for its turn.
-        each: of them one sender's at most; None for any number.
+        count: requests that are read at a time.
+        wait_s: how long another request waits for a slot.
+        per_sender: slots that one sender may hold; None for no limit.
     """
 
-    def __init__(self, count: int, wait_s: float, each: int | None = None) -> None:
-        self._free, self._wait_s, self._each = asyncio.Semaphore(count), wait_s, each
-        self._of = Counter[str]()
+    def __init__(self, count: int, wait_s: float, per_sender: int | None = None) -> None:
+        self._free, self._wait_s, self._per_sender = asyncio.Semaphore(count), wait_s, per_sender
+        self._held = Counter[str]()
 
     @asynccontextmanager
-    async def one(self, sender: str = "") -> AsyncIterator[None]:
-        """A slot for as long as the context lasts; raises GateRefused."""
+    async def acquire(self, sender: str = "") -> AsyncIterator[None]:
+        """Hold a slot for as long as the context lasts; raises GateRefused."""
         busy = GateRefused(503, "busy", "too many uploads at once; try again in a minute", 60)
-        if self._each is not None and self._of[sender] >= self._each:
+        if self._per_sender is not None and self._held[sender] >= self._per_sender:
             raise busy
-        self._of[sender] += 1
+        self._held[sender] += 1
         try:
             try:
                 async with asyncio.timeout(self._wait_s):
@@ -41,6 +41,6 @@ class RequestSlots:
             finally:
                 self._free.release()
         finally:
-            self._of[sender] -= 1
-            if not self._of[sender]:
-                del self._of[sender]
+            self._held[sender] -= 1
+            if not self._held[sender]:
+                del self._held[sender]

@@ -1,4 +1,4 @@
-"""Open desks for pages: vault, docket and ledger stay open between requests, each used by one thread at a time."""
+"""Case services and the face reader that pages share, opened once and reused between requests."""
 
 from __future__ import annotations
 
@@ -22,39 +22,49 @@ from scanner.settings import Settings
 
 
 class PageCaseService(CaseService):
-    """A case desk with the scan ledger beside it."""
+    """A case service with the store of scans, for one request at a time."""
 
     @cached_property
     def scan_store(self) -> ScanStore:
         return ScanStore(self.settings.scans_path, any_thread=True)
 
     def viewing(self, case: Case) -> Viewing:
-        """How many of a case's pictures were opened on its page: a report that was saved is not yet looked at."""
+        """How many pictures of a case the reviewer has opened; exported reports do not count."""
         log = self.vault.audit.about(case.identity_id)
         return viewing_of(case, log, self.actor, self.vault.login, exports_count=False)
 
-    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  a name, which the log must not hold
+    # The callers pass the reviewer's name as the actor; the log must hold the account instead.
+    def _note(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002
         super()._note(event, case, self.actor, **details)
 
-    def _note_change(self, event: str, case: Case, actor: str, **details: object) -> None:  # noqa: ARG002  the same
+    def _note_change(
+        self,
+        event: str,
+        case: Case,
+        actor: str,  # noqa: ARG002
+        **details: object,
+    ) -> None:
         super()._note_change(event, case, self.actor, **details)
 
     def close(self) -> None:
         super().close()
-        if "ledger" in self.__dict__:
+        if "scan_store" in self.__dict__:
             self.scan_store.close()
 
 
 class ServicePool:
-    """A pool; one whose request failed is closed, since its key may have been changed meanwhile."""
+    """A pool of case services.
+
+    The service of a request that failed is closed: the key of the vault may have changed meanwhile.
+    """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings, self._clock = settings, clock
         self._free: queue.LifoQueue[PageCaseService] = queue.LifoQueue()
 
     @contextmanager
-    def one(self, actor: str) -> Iterator[PageCaseService]:
-        """A desk for one request of somebody's."""
+    def acquire(self, actor: str) -> Iterator[PageCaseService]:
+        """Lend a service to one request of an actor."""
         try:
             service = self._free.get_nowait()
         except queue.Empty:
@@ -74,7 +84,7 @@ class ServicePool:
 
 
 class FaceService:
-    """The face reader of this process, loaded with the first photo that somebody checks; one photo at a time."""
+    """The face reader of this process, loaded when the first photo is checked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,11 +100,11 @@ class FaceService:
 
     @contextmanager
     def reader(self) -> Iterator[FaceReader]:
-        """The reader, for oneself."""
+        """The reader; only one request uses it at a time."""
         with self._lock:
             yield self._reader
 
     def registrar(self, vault: Vault, reader: FaceReader) -> Registrar:
-        """Whoever registers people in this vault with this reader."""
+        """A registrar of people for this vault and this reader."""
         calibration = open_calibration(self._settings, self.pack, reader.version)
         return Registrar(vault, reader, self.pack.bar, calibration)

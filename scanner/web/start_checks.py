@@ -1,4 +1,4 @@
-"""What `serve` checks of its settings before it listens, so that nothing fails for the first time when it is used."""
+"""What `serve` checks in its settings before it listens, so that errors show at the start."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from scanner.web.queue.outbox import must_be_postable
 
 
 def check_at_start(settings: Settings) -> Iterator[str]:
-    """Sentences about what will not work as it is set, and what to do; the pages work without it.
+    """Warnings about settings that will not work, with what to do; the pages work without them.
 
     Raises:
-        SettingsInvalid: a setting that could never work.
+        SettingsInvalid: a setting can never work.
     """
-    _must_be_postable(settings)
+    _check_case_webhook(settings)
     if settings.webhook_secret is None:
         yield (
-            "Callers of the gate cannot have answers posted: set PORTRAIT_SCANNER_WEBHOOK_SECRET, with which every "
-            "webhook is signed."
+            "Callers of the gate cannot have answers posted: set PORTRAIT_SCANNER_WEBHOOK_SECRET, "
+            "with which every webhook is signed."
         )
     for root in settings.web.scan_roots:
         if "://" not in root and not Path(root).expanduser().is_dir():
-            yield f"scan_roots: there is no folder {root}; nothing of it can be scanned until it is there."
+            yield (
+                f"scan_roots: there is no folder {root}; nothing of it can be scanned until it is "
+                "there."
+            )
     for authority in settings.timestamp_authorities:
         if authority.certificates is not None and not authority.certificates.expanduser().is_file():
             yield (
-                f"timestamp_authorities: {authority.name} has no file {authority.certificates}; its timestamps are not "
-                "kept until it is there."
+                f"timestamp_authorities: {authority.name} has no file {authority.certificates}; "
+                "its timestamps are not kept until it is there."
             )
 
 
-def _must_be_postable(settings: Settings) -> None:
+def _check_case_webhook(settings: Settings) -> None:
     if settings.web.case_webhook is None:
         return
     try:

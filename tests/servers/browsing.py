@@ -1,4 +1,4 @@
-"""A real browser on the real server: Debian's Chromium, driven by Playwright, checked by axe-core."""
+"""A real browser on the real server: Chromium, driven by Playwright, checked by axe-core."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from scanner.web.context import AppContext
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PASSWORD = "violet kettle seven lanterns"
-# Where to put a picture of every page, for whoever wants to look at them: LOOK=folder make test
+# A folder for a picture of every page: LOOK=folder make test
 LOOK = os.environ.get("LOOK")
 
 
 @contextmanager
 def open_browser(*arguments: str) -> Iterator[Browser]:
-    """Headless Chromium; skips where none is installed."""
+    """Headless Chromium; skips the test if it is not installed."""
     found = (
         shutil.which("chromium")
         or shutil.which("chromium-browser")
@@ -48,8 +48,8 @@ def open_browser(*arguments: str) -> Iterator[Browser]:
 
 
 @dataclass
-class Visitor:
-    """Somebody with an account and a browser of their own."""
+class User:
+    """Somebody with an account and a browser."""
 
     email: str
     context: BrowserContext
@@ -64,15 +64,18 @@ class Visitor:
         return self.page
 
 
-class Visitors:
-    """Makes accounts in a home and signs their browsers in, without the pages for it: those have a test of their own."""
+class Users:
+    """Creates accounts in a home and signs their browsers in without the pages.
+
+    The pages for signing in have tests of their own.
+    """
 
     def __init__(self, browser: Browser, home: Path, url: str) -> None:
         self.browser, self.home, self.url = browser, home, url
-        self._known: dict[str, Visitor] = {}
+        self._known: dict[str, User] = {}
 
-    def one(self, name: str, *roles: Role, language: str = "en", **options: Any) -> Visitor:
-        """A browser of that person's; the same one when asked again for the same language and screen."""
+    def get(self, name: str, *roles: Role, language: str = "en", **options: Any) -> User:
+        """The browser of a person; the same one for the same language and screen."""
         key = f"{name} {language} {options}"
         if key not in self._known:
             email = f"{name.lower().replace(' ', '.')}@example.org"
@@ -87,7 +90,7 @@ class Visitors:
             )
             context.set_default_timeout(20_000)
             context.add_cookies([{"name": "session", "value": secret, "url": self.url}])
-            self._known[key] = Visitor(email, context, context.new_page(), self.url)
+            self._known[key] = User(email, context, context.new_page(), self.url)
         return self._known[key]
 
     def close(self) -> None:
@@ -100,15 +103,15 @@ def code_of(secret: str) -> str:
     return pyotp.TOTP(secret).now()
 
 
-def look(page: Page, name: str) -> None:
-    """Keep a picture of the page where LOOK asks for it."""
+def keep_picture(page: Page, name: str) -> None:
+    """Store a picture of the page if LOOK is set."""
     if LOOK:
         Path(LOOK).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{LOOK}/{name}.png", full_page=True)
 
 
 def serious_faults(page: Page) -> list[str]:
-    """What axe-core finds serious or critical on a page, in words."""
+    """The serious and critical faults that axe-core finds on a page."""
     found = Axe().run(page).response["violations"]
     return [
         f"{page.url}: {one['id']}: {node['target']} {node['html'][:160]}"
@@ -122,10 +125,10 @@ __all__ = [
     "DESKTOP",
     "PASSWORD",
     "PHONE",
-    "Visitor",
-    "Visitors",
+    "User",
+    "Users",
     "code_of",
-    "look",
+    "keep_picture",
     "open_browser",
     "serious_faults",
 ]

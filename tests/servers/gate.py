@@ -16,7 +16,7 @@ from tests.servers.serving import free_port
 
 
 class Served:
-    """The server as a process group of its own, so that it can be killed whole.
+    """The server in a process group of its own, so that it can be killed with its children.
 
     Args:
         web: environment variables.
@@ -26,9 +26,12 @@ class Served:
         self.port = free_port()
         self.home, self.url = home, f"http://127.0.0.1:{self.port}"
         self._environment = {
-            **os.environ, "PORTRAIT_SCANNER_FACE_PACK": "miniature", "PORTRAIT_SCANNER_WEB__URL": self.url, "OMP_NUM_THREADS": "1",
+            **os.environ,
+            "PORTRAIT_SCANNER_FACE_PACK": "miniature",
+            "PORTRAIT_SCANNER_WEB__URL": self.url,
+            "OMP_NUM_THREADS": "1",
             **web,
-        }  # fmt: skip
+        }
 
     def start(self) -> None:
         command = [

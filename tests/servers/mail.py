@@ -1,4 +1,4 @@
-"""A mail server on loopback that keeps what it is given."""
+"""A mail server on loopback that keeps its mails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers.serving import free_port
 
 @dataclass
 class Mailbox:
-    """What came; `refuse` answers that many mails with a temporary failure first."""
+    """The mails received; the first `refuse` ones get a temporary failure."""
 
     url: str = ""
     mails: list[EmailMessage] = field(default_factory=list)
@@ -38,7 +38,7 @@ def serve_mail() -> Iterator[Mailbox]:
     box = Mailbox()
     controller = Controller(
         box, hostname="127.0.0.1", port=free_port()
-    )  # it connects to itself, so 0 will not do
+    )  # it connects to itself, which port 0 does not allow
     controller.start()
     box.url = f"smtp://127.0.0.1:{controller.port}"
     try:

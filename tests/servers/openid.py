@@ -1,4 +1,7 @@
-"""An OpenID provider on loopback that says yes to everybody: discovery, keys, codes with PKCE, signed ID tokens."""
+"""An OpenID provider on loopback that accepts everybody.
+
+It has discovery, keys, codes with PKCE and signed ID tokens.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ CLIENT, SECRET = "portrait-scanner", "a secret of the provider's"
 
 @dataclass
 class Provider:
-    """What it will say; `url` once it is served."""
+    """The claims that it returns; `url` is set once it is served."""
 
     claims: dict[str, Any]
     url: str = ""
@@ -47,10 +50,13 @@ class Provider:
     async def discovery(self, _: Request) -> Response:
         return JSONResponse(
             {
-                "issuer": self.url, "authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token",
-                "jwks_uri": f"{self.url}/keys", "id_token_signing_alg_values_supported": ["RS256"],
+                "issuer": self.url,
+                "authorization_endpoint": f"{self.url}/authorize",
+                "token_endpoint": f"{self.url}/token",
+                "jwks_uri": f"{self.url}/keys",
+                "id_token_signing_alg_values_supported": ["RS256"],
             }
-        )  # fmt: skip
+        )
 
     async def keys(self, _: Request) -> Response:
         return JSONResponse({"keys": [self.key.as_dict(private=False)]})

@@ -1,1 +1,1 @@
-"""The API for hubs: the upload gate, cases, and what machines ask."""
+"""The API for hubs: the upload gate, cases, and monitoring."""

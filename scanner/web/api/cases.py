@@ -1,11 +1,11 @@
-"""Cases and statements of reasons for a hub's own moderation tools: /api/v1/cases."""
+"""Cases and statements of reasons for the moderation tools of hubs: /api/v1/cases."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from reports.cases.case import Case
@@ -17,20 +17,19 @@ from reports.notices.rendering import as_text
 from reports.notices.tracker import record_draft
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
-from scanner.web.auth.sessions import Token
-from scanner.web.auth.tokens import requires
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.auth.tokens import Token
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_scope
 from scanner.web.errors import GateRefused, NotThere
 from scanner.web.service_pool import PageCaseService
 
 router = APIRouter(prefix="/api/v1/cases", tags=["cases"])
-Here = Annotated[AppContext, Depends(app_context_of)]
 CaseId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$")]
 STATEMENT = "eu-dsa-17"
-_SAYS_NO: dict[int | str, dict[str, Any]] = {
+_REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem} for status in (401, 403, 422, 429)
 }
-_GONE: dict[int | str, dict[str, Any]] = {**_SAYS_NO, 404: {"model": Problem}}
+_REFUSALS_AND_404: dict[int | str, dict[str, Any]] = {**_REFUSALS, 404: {"model": Problem}}
 
 
 class CaseDocument(BaseModel):
@@ -68,8 +67,12 @@ class StatementRequest(BaseModel):
 
     language: str = Field("en", pattern=r"^(en|zh-CN)$")
     fields: dict[str, str] = Field(
-        default_factory=dict, description="platform, recipient, restriction, scope, ground, redress and so on; what is missing is named."
-    )  # fmt: skip
+        default_factory=dict,
+        description=(
+            "platform, recipient, restriction, scope, ground, redress and so on; what is missing "
+            "is named."
+        ),
+    )
 
 
 class StatementDocument(BaseModel):
@@ -81,84 +84,100 @@ class StatementDocument(BaseModel):
     text: str
 
 
-@router.get("", response_model=CaseList, responses=_SAYS_NO)
+@router.get("", response_model=CaseList, responses=_REFUSALS)
 def list_cases(
-    here: Here,
-    token: Annotated[Token, requires(Scope.CASES_READ)],
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.CASES_READ)],
     status: CaseStatus | None = None,
     sha256: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
     before: Annotated[str | None, Query(pattern=r"^[0-9a-f]{16}$")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> CaseList:
     """Cases, newest first."""
-    with here.services.one(token.account.actor) as service:
-        found = list(reversed(service.case_store.summaries()))
-    wanted = [one for one in found if status in (None, one.status) and sha256 in (None, one.sha256)]
+    with context.services.acquire(token.account.actor) as service:
+        summaries = list(reversed(service.case_store.summaries()))
+    matching = [
+        summary
+        for summary in summaries
+        if status in (None, summary.status) and sha256 in (None, summary.sha256)
+    ]
     if before is not None:
-        ids = [one.case_id for one in wanted]
-        wanted = wanted[ids.index(before) + 1 :] if before in ids else []
-    shown = wanted[:limit]
-    following = shown[-1].case_id if len(wanted) > limit else None
-    return CaseList(cases=[_document(here, token, one) for one in shown], next=following)
+        ids = [summary.case_id for summary in matching]
+        matching = matching[ids.index(before) + 1 :] if before in ids else []
+    page = matching[:limit]
+    following = page[-1].case_id if len(matching) > limit else None
+    return CaseList(
+        cases=[_case_document(context, token, summary) for summary in page], next=following
+    )
 
 
-@router.get("/{case_id}", response_model=CaseDocument, responses=_GONE)
+@router.get("/{case_id}", response_model=CaseDocument, responses=_REFUSALS_AND_404)
 def show_case(
-    case_id: CaseId, here: Here, token: Annotated[Token, requires(Scope.CASES_READ)]
+    case_id: CaseId, context: Context, token: Annotated[Token, requires_scope(Scope.CASES_READ)]
 ) -> CaseDocument:
     """One case as it stands."""
-    with here.services.one(token.account.actor) as service:
-        case = _case(service, case_id)
-        found = next(
-            one for one in service.case_store.summaries(case.identity_id) if one.case_id == case_id
+    with context.services.acquire(token.account.actor) as service:
+        case = _find_case(service, case_id)
+        summary = next(
+            known
+            for known in service.case_store.summaries(case.identity_id)
+            if known.case_id == case_id
         )
-    return _document(here, token, found)
+    return _case_document(context, token, summary)
 
 
-@router.post("/{case_id}/statement", status_code=201, response_model=StatementDocument, responses={**_GONE, 409: {"model": Problem, "description": "Nobody confirmed the case."}})  # fmt: skip
+@router.post(
+    "/{case_id}/statement",
+    status_code=201,
+    response_model=StatementDocument,
+    responses={
+        **_REFUSALS_AND_404,
+        409: {"model": Problem, "description": "Nobody confirmed the case."},
+    },
+)
 def draft_statement(
     case_id: CaseId,
-    asked: StatementRequest,
-    here: Here,
-    token: Annotated[Token, requires(Scope.STATEMENTS)],
+    statement: StatementRequest,
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.STATEMENTS)],
 ) -> StatementDocument:
     """Draft the statement of reasons for a confirmed case; it is noted in the case's log."""
-    with here.services.one(token.account.actor) as service:
-        case = service.exported(_case(service, case_id).case_id)
+    with context.services.acquire(token.account.actor) as service:
+        case = service.exported(_find_case(service, case_id).case_id)
         try:
-            made = draft_notice(
+            draft = draft_notice(
                 STATEMENT,
                 case,
-                _given(asked.fields),
-                here.clock(),
-                asked.language,
+                _limited_fields(statement.fields),
+                context.clock(),
+                statement.language,
                 service.vault.fingerprint,
             )
         except NotReviewed as error:
             raise GateRefused(409, "not-confirmed", str(error)) from error
         except (NoticeIncomplete, NoticeRefused) as error:
             raise GateRefused(422, "incomplete", str(error)) from error
-        notice_id = record_draft(service.case_store, made, token.account.name, here.clock())
+        notice_id = record_draft(service.case_store, draft, token.account.name, context.clock())
         service.note_notice(
             case, "notice-drafted", token.account.actor, notice=notice_id, template=STATEMENT
         )
     return StatementDocument(
-        notice_id=notice_id, case_id=case_id, language=made.language, text=as_text(made)
+        notice_id=notice_id, case_id=case_id, language=draft.language, text=as_text(draft)
     )
 
 
-def _given(fields: Mapping[str, str]) -> dict[str, str]:
+def _limited_fields(fields: Mapping[str, str]) -> dict[str, str]:
     return {name[:60]: value[:4_000] for name, value in list(fields.items())[:60]}
 
 
-def _case(service: PageCaseService, case_id: str) -> Case:
+def _find_case(service: PageCaseService, case_id: str) -> Case:
     try:
         return service.case(case_id)
     except UnknownCase as error:
         raise NotThere(f"no case has the id {case_id!r}") from error
 
 
-def _document(here: AppContext, token: Token, case: CaseSummary) -> CaseDocument:
+def _case_document(context: AppContext, token: Token, case: CaseSummary) -> CaseDocument:
     fields = {
         name: getattr(case, name) for name in CaseDocument.model_fields if hasattr(case, name)
     }
@@ -168,5 +187,5 @@ def _document(here: AppContext, token: Token, case: CaseSummary) -> CaseDocument
         hidden |= {"score": None, "threshold": None}
     return CaseDocument(
         **{**fields, **hidden},
-        url=f"{here.settings.web.url}/cases/{case.case_id}",
+        url=f"{context.settings.web.url}/cases/{case.case_id}",
     )

@@ -1,7 +1,7 @@
-"""A thin client of the gate's API for hubs' own programs; loads nothing but httpx.
+"""A small client of the gate's API for programs of hubs; it imports only httpx.
 
 with Gate("https://scanner.example", "psk_...") as gate:
-    scan = gate.scan_file(path, listing={"creator": "somebody", "triggers": ["ohwx"]}, key=upload_id)
+    scan = gate.scan_file(path, listing={"triggers": ["ohwx"]}, key=upload_id)
     print(gate.wait(scan["job_id"])["verdict"]["action"])
 """
 
@@ -18,14 +18,14 @@ from typing import Any, Self
 
 import httpx
 
-_MOST_TRIES = 5
-_LONGEST_WAIT_S = 60.0
-_SOON = (429, 503)
+_MAX_TRIES = 5
+_MAX_WAIT_S = 60.0
+_RETRY_STATUS = (429, 503)
 ENDED = ("finished", "failed", "cancelled")
 
 
 class GateError(Exception):
-    """The gate said no: `status` is HTTP's, `code` is stable, the text is for people."""
+    """The gate refused a request: `status` is the HTTP status, `code` is stable."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(f"{status} {code}: {detail}")
@@ -33,12 +33,12 @@ class GateError(Exception):
 
 
 class Gate:
-    """One gate and one token. Answers are the API's JSON documents as dicts; docs/gate.md describes them.
+    """One gate and one token. Answers are JSON documents as dicts; docs/gate.md describes them.
 
     Args:
-        url: as people reach it, without a path.
-        token: of `portrait-scanner account token`.
-        client: an httpx client of one's own, for proxies or certificates.
+        url: the gate's address, without a path.
+        token: a token of `portrait-scanner account token`.
+        client: an httpx client with proxies or certificates of its own.
     """
 
     def __init__(self, url: str, token: str, client: httpx.Client | None = None) -> None:
@@ -66,26 +66,30 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Send a file, streamed from disk; the scan, with its verdict where the bytes are known.
+        """Send a file, streamed from disk; the scan, with its verdict if the bytes are known.
 
         Args:
-            listing: what the hub says of it: title, creator, triggers, tags, minor and so on.
+            listing: what the hub says about the file: title, creator, triggers, tags, minor and so
+                on.
             webhook: where the ended scan is posted.
             key: idempotency key: the same key and file give the same scan.
 
         Raises:
-            GateError: refused; 429 and 503 were tried again first.
+            GateError: refused; after 429 and 503 the request is repeated first.
         """
         params = {"webhook": webhook} if webhook else {}
 
         def send() -> httpx.Response:
             with Path(path).open("rb") as file:
                 return self._client.post(
-                    f"{self._url}/api/v1/scans", params=params, headers=self._with(key), files={"file": (Path(path).name, file)},
+                    f"{self._url}/api/v1/scans",
+                    params=params,
+                    headers=self._with(key),
+                    files={"file": (Path(path).name, file)},
                     data={"listing": json.dumps(dict(listing or {}))},
-                )  # fmt: skip
+                )
 
-        return self._asked(send)
+        return self._requested(send)
 
     def scan_url(
         self,
@@ -94,7 +98,7 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Have the gate download a file from a public address."""
+        """Make the gate download a file from a public address."""
         return self._scan(
             {"url": url, "listing": dict(listing) if listing else None, "webhook": webhook}, key
         )
@@ -106,18 +110,18 @@ class Gate:
         webhook: str | None = None,
         key: str | None = None,
     ) -> dict[str, Any]:
-        """Ask about a file that was sent or crawled before; the verdict at once where it stands."""
+        """Ask about a file that was sent or crawled before."""
         return self._scan(
             {"sha256": sha256, "listing": dict(listing) if listing else None, "webhook": webhook},
             key,
         )
 
     def scan(self, job_id: str) -> dict[str, Any]:
-        """A scan as it stands."""
+        """A scan in its present state."""
         return self._get(f"scans/{job_id}")
 
     def wait(self, job_id: str, timeout_s: float = 3600.0, every_s: float = 2.0) -> dict[str, Any]:
-        """The scan once it has ended; raises TimeoutError."""
+        """Wait until a scan has ended; raises TimeoutError."""
         last = time.monotonic() + timeout_s
         while True:
             scan = self.scan(job_id)
@@ -134,13 +138,13 @@ class Gate:
         yield from self._pages("scans", {"state": state} if state else {})
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Take a scan back."""
-        return self._asked(
+        """Cancel a scan."""
+        return self._requested(
             lambda: self._client.delete(f"{self._url}/api/v1/scans/{job_id}", headers=self._headers)
         )
 
     def verdict(self, sha256: str) -> dict[str, Any] | None:
-        """The verdict on known bytes; None if they were not judged for the people registered now."""
+        """The verdict on known bytes; None if there is none for the people registered now."""
         try:
             return self._get(f"verdicts/{sha256}")
         except GateError as error:
@@ -158,13 +162,13 @@ class Gate:
         """Draft the statement of reasons of a confirmed case."""
         body = {"fields": dict(fields), "language": language}
         url = f"{self._url}/api/v1/cases/{case_id}/statement"
-        return self._asked(lambda: self._client.post(url, json=body, headers=self._headers))
+        return self._requested(lambda: self._client.post(url, json=body, headers=self._headers))
 
     def _scan(self, body: dict[str, Any], key: str | None) -> dict[str, Any]:
-        told = {name: value for name, value in body.items() if value is not None}
-        return self._asked(
+        document = {name: value for name, value in body.items() if value is not None}
+        return self._requested(
             lambda: self._client.post(
-                f"{self._url}/api/v1/scans", json=told, headers=self._with(key)
+                f"{self._url}/api/v1/scans", json=document, headers=self._with(key)
             )
         )
 
@@ -178,7 +182,7 @@ class Gate:
                 return
 
     def _get(self, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        return self._asked(
+        return self._requested(
             lambda: self._client.get(
                 f"{self._url}/api/v1/{path}", params=params or {}, headers=self._headers
             )
@@ -187,24 +191,30 @@ class Gate:
     def _with(self, key: str | None) -> dict[str, str]:
         return {**self._headers, "Idempotency-Key": key} if key else self._headers
 
-    def _asked(self, ask: Any) -> dict[str, Any]:
-        for tried in range(_MOST_TRIES):
-            answer: httpx.Response = ask()
-            if answer.status_code not in _SOON or tried + 1 == _MOST_TRIES:
+    def _requested(self, send: Any) -> dict[str, Any]:
+        for attempt in range(_MAX_TRIES):
+            answer: httpx.Response = send()
+            if answer.status_code not in _RETRY_STATUS or attempt + 1 == _MAX_TRIES:
                 break
-            time.sleep(min(float(answer.headers.get("Retry-After") or 1.0), _LONGEST_WAIT_S))
+            time.sleep(min(float(answer.headers.get("Retry-After") or 1.0), _MAX_WAIT_S))
         if answer.is_success:
             return dict(answer.json())
         try:
-            told = answer.json()
+            problem = answer.json()
         except ValueError:
-            told = {}
+            problem = {}
         raise GateError(
-            answer.status_code, told.get("code", "http"), told.get("detail", answer.reason_phrase)
+            answer.status_code,
+            problem.get("code", "http"),
+            problem.get("detail", answer.reason_phrase),
         )
 
 
 def is_from_gate(body: bytes, signature: str, secret: str) -> bool:
-    """Whether a webhook's body was signed with our secret: `signature` is its X-Portrait-Scanner-Signature header."""
+    """Whether the body of a webhook was signed with the secret.
+
+    Args:
+        signature: the header X-Portrait-Scanner-Signature.
+    """
     mac = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(f"sha256={mac}", signature)

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import httpx
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.errors import DestinationRefused, HubError
-from crawlers.http.destinations import refuse_credentials
-from scanner.web.api.schemas import DeclaredListing, Problem, ScanRequest, Sha256
-from scanner.web.api.verdicts import ScanDocument, Telling, VerdictDocument
+from scanner.web.api.scan_requests import (
+    request_from_json,
+    request_from_upload,
+    require_postable,
+)
+from scanner.web.api.schemas import Problem, ScanRequest, Sha256
 from scanner.web.auth.access import Scope
-from scanner.web.auth.sessions import Token
-from scanner.web.auth.tokens import requires
-from scanner.web.context import AppContext, app_context_of
-from scanner.web.errors import GateRefused, NotThere
-from scanner.web.queue.jobs import Job, JobKind, JobState, Order, new_job_id
-from scanner.web.queue.outbox import must_be_postable
+from scanner.web.auth.tokens import Token
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_scope
+from scanner.web.errors import NotThere
+from scanner.web.queue.documents import ScanDocument, VerdictDocument
+from scanner.web.queue.job import Job, JobKind, JobRequest, JobState
+from scanner.web.queue.jobs import new_job_id
+from scanner.web.queue.uploads import cancel_job
+from scanner.web.queue.verdicts import ScanSerializer
 
-_MOST_JSON_BYTES = 100_000
 JobId = Annotated[
     str, Path(pattern=r"^[0-9a-f]{24}$", description="As the scan's answer named it.")
 ]
-_SAYS_NO: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": told}
-    for status, told in (
-        (400, "Not understood."), (401, "No token, or one that has ended."), (403, "The token lacks the scope."),
-        (413, "Larger than is taken."), (422, "Understood, and not possible so."),
-        (429, "Too many requests; see Retry-After."), (503, "Full or busy; see Retry-After."), (507, "The disk is full."),
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in (
+        (400, "Not understood."),
+        (401, "No token, or one that has ended."),
+        (403, "The token lacks the scope."),
+        (413, "Larger than is taken."),
+        (422, "Understood, and not possible so."),
+        (429, "Too many requests; see Retry-After."),
+        (503, "Full or busy; see Retry-After."),
+        (507, "The disk is full."),
     )
-}  # fmt: skip
-_GONE: dict[int | str, dict[str, Any]] = {
-    **_SAYS_NO,
+}
+_REFUSALS_AND_404: dict[int | str, dict[str, Any]] = {
+    **_REFUSALS,
     404: {"model": Problem, "description": "No such scan of this account's."},
 }
 _BODY = {
@@ -65,8 +72,22 @@ _BODY = {
 }
 _BODY["requestBody"]["content"]["application/json"]["schema"].pop("$defs", None)  # type: ignore[index]
 
+# The descriptions that docs/openapi.json publishes.
+_SCAN_DESCRIPTION = """\
+Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
+
+Answers 200 with the verdict where the same was asked of the same bytes before, \
+for the people registered now, or where
+somebody was found in them; else 202. \
+By SHA-256 an account asks about what it sent, or what a crawled listing names."""
+_VERDICT_DESCRIPTION = """\
+The verdict on bytes that were judged before, as `asked` in each finding says; \
+never starts a scan.
+
+Answers about what this account sent, or what a crawled listing names; \
+all else is as little known as any bytes."""
+
 router = APIRouter(prefix="/api/v1", tags=["gate"])
-Here = Annotated[AppContext, Depends(app_context_of)]
 
 
 class ScanList(BaseModel):
@@ -76,12 +97,22 @@ class ScanList(BaseModel):
     next: str | None
 
 
-@router.post("/scans", status_code=202, response_model=ScanDocument, responses={**_SAYS_NO, 200: {"model": ScanDocument, "description": "Judged before: the verdict is here."}}, openapi_extra=_BODY)  # fmt: skip
+@router.post(
+    "/scans",
+    status_code=202,
+    response_model=ScanDocument,
+    responses={
+        **_REFUSALS,
+        200: {"model": ScanDocument, "description": "Judged before: the verdict is here."},
+    },
+    openapi_extra=_BODY,
+    description=_SCAN_DESCRIPTION,
+)
 async def ask_for_scan(
     request: Request,
     response: Response,
-    here: Here,
-    token: Annotated[Token, requires(Scope.SCANS_WRITE)],
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.SCANS_WRITE)],
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -95,77 +126,88 @@ async def ask_for_scan(
         str | None, Query(max_length=1_000, description="For plain bytes: the file's name.")
     ] = None,
 ) -> ScanDocument:
-    """Have a file scanned: sent as a form or as plain bytes, or named by address or SHA-256 in JSON.
-
-    Answers 200 with the verdict where the same was asked of the same bytes before, for the people registered now, or where
-    somebody was found in them; else 202. By SHA-256 an account asks about what it sent, or what a crawled listing names.
-    """
+    """Request a scan of an upload, an address or a SHA-256."""
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
-        order = await _order_of_document(request, token.account.account_id)
+        job_request = await request_from_json(request, token.account.account_id)
         job_id = None
     else:
         job_id = new_job_id()
-        order = await _order_of_upload(request, here, token, job_id, webhook)
+        job_request = await request_from_upload(request, context, token, job_id, webhook)
     try:
-        if order.webhook:
-            _must_be_postable(here, order.webhook)
+        if job_request.webhook:
+            require_postable(context, job_request.webhook)
         return await run_in_threadpool(
-            _take_in, here, token, order, idempotency_key, job_id, response
+            _submit, context, token, job_request, idempotency_key, job_id, response
         )
     except BaseException:
-        if order.kind == JobKind.UPLOAD:
-            here.forget_upload(order.source)
+        if job_request.kind == JobKind.UPLOAD:
+            context.uploads.discard(job_request.source)
         raise
 
 
-@router.get("/scans", response_model=ScanList, responses=_SAYS_NO)
+@router.get("/scans", response_model=ScanList, responses=_REFUSALS)
 def list_scans(
-    here: Here,
-    token: Annotated[Token, requires(Scope.SCANS_READ)],
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.SCANS_READ)],
     state: JobState | None = None,
     before: Annotated[str | None, Query(pattern=r"^[0-9a-f]{24}$")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ScanList:
     """The account's scans, newest first."""
-    found = here.jobs.newest(token.account.account_id, state, before, limit)
-    telling = _telling(here, token)
+    jobs = context.jobs.newest(token.account.account_id, state, before, limit)
+    serializer = _serializer(context, token)
     return ScanList(
-        scans=[telling.scan(job) for job in found],
-        next=found[-1].job_id if len(found) == limit else None,
+        scans=[serializer.scan(job) for job in jobs],
+        next=jobs[-1].job_id if len(jobs) == limit else None,
     )
 
 
-@router.get("/scans/{job_id}", response_model=ScanDocument, responses=_GONE)
+@router.get("/scans/{job_id}", response_model=ScanDocument, responses=_REFUSALS_AND_404)
 def show_scan(
-    job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
+    job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
 ) -> ScanDocument:
     """One scan as it stands."""
-    return _telling(here, token).scan(_own(here, token, job_id))
+    return _serializer(context, token).scan(_own_job(context, token, job_id))
 
 
-@router.delete("/scans/{job_id}", response_model=ScanDocument, responses=_GONE)
+@router.delete("/scans/{job_id}", response_model=ScanDocument, responses=_REFUSALS_AND_404)
 def cancel_scan(
-    job_id: JobId, here: Here, token: Annotated[Token, requires(Scope.SCANS_WRITE)]
+    job_id: JobId, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_WRITE)]
 ) -> ScanDocument:
     """Take a scan back; one that has ended stays as it is."""
-    _own(here, token, job_id)
-    return _telling(here, token).scan(here.cancel(job_id))
+    _own_job(context, token, job_id)
+    return _serializer(context, token).scan(cancel_job(context.jobs, context.uploads, job_id))
 
 
-@router.get("/scans/{job_id}/events", response_class=EventSourceResponse, responses={**_GONE, 200: {"content": {"text/event-stream": {}}, "description": "`progress` events, the last one `ended`; each holds a scan."}})  # fmt: skip
+@router.get(
+    "/scans/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={
+        **_REFUSALS_AND_404,
+        200: {
+            "content": {"text/event-stream": {}},
+            "description": "`progress` events, the last one `ended`; each holds a scan.",
+        },
+    },
+)
 async def follow_scan(
-    job_id: JobId, request: Request, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
+    job_id: JobId,
+    request: Request,
+    context: Context,
+    token: Annotated[Token, requires_scope(Scope.SCANS_READ)],
 ) -> EventSourceResponse:
     """Progress as server-sent events, until the scan or the token ends."""
-    await run_in_threadpool(_own, here, token, job_id)
+    await run_in_threadpool(_own_job, context, token, job_id)
 
     async def events() -> AsyncIterator[dict[str, str]]:
         last = ""
         while not await request.is_disconnected():
-            if not await run_in_threadpool(here.sessions.still_good, token):
+            if not await run_in_threadpool(context.tokens.is_valid, token):
                 return
-            job = await run_in_threadpool(here.jobs.one, job_id)
-            document = (await run_in_threadpool(_telling(here, token).scan, job)).model_dump_json()
+            job = await run_in_threadpool(context.jobs.get, job_id)
+            document = (
+                await run_in_threadpool(_serializer(context, token).scan, job)
+            ).model_dump_json()
             if document != last:
                 yield {"event": "ended" if job.ended else "progress", "data": document}
                 last = document
@@ -176,114 +218,58 @@ async def follow_scan(
     return EventSourceResponse(events())
 
 
-@router.get("/verdicts/{sha256}", response_model=VerdictDocument, responses={**_SAYS_NO, 404: {"model": Problem, "description": "Not judged for the people registered now: ask for a scan."}})  # fmt: skip
+@router.get(
+    "/verdicts/{sha256}",
+    response_model=VerdictDocument,
+    responses={
+        **_REFUSALS,
+        404: {
+            "model": Problem,
+            "description": "Not judged for the people registered now: ask for a scan.",
+        },
+    },
+    description=_VERDICT_DESCRIPTION,
+)
 def known_verdict(
-    sha256: Sha256, here: Here, token: Annotated[Token, requires(Scope.SCANS_READ)]
+    sha256: Sha256, context: Context, token: Annotated[Token, requires_scope(Scope.SCANS_READ)]
 ) -> VerdictDocument:
-    """The verdict on bytes that were judged before, as `asked` in each finding says; never starts a scan.
-
-    Answers about what this account sent, or what a crawled listing names; all else is as little known as any bytes.
-    """
-    rows = here.known.rows_of(sha256.lower(), token.account.account_id)
+    """The existing verdict on bytes that the account may ask about."""
+    rows = context.known_files.rows_of(sha256.lower(), token.account.account_id)
     if rows is None:
         raise NotThere(
             "these bytes were not judged for the people who are registered now; ask for a scan"
         )
-    return _telling(here, token).verdict(rows)
+    return _serializer(context, token).verdict(rows)
 
 
-def _telling(here: AppContext, token: Token) -> Telling:
-    return Telling(
-        here.settings.web.url, here.standings, with_names=Scope.NAMES_READ in token.scopes
+def _serializer(context: AppContext, token: Token) -> ScanSerializer:
+    return ScanSerializer(
+        context.settings.web.url, context.standings, with_names=Scope.NAMES_READ in token.scopes
     )
 
 
-def _own(here: AppContext, token: Token, job_id: str) -> Job:
-    """A scan of this account's; another's is as little there as one that never was."""
-    job = here.jobs.one(job_id)
+def _own_job(context: AppContext, token: Token, job_id: str) -> Job:
+    """A scan of the token's account; raises NotThere for another account's, as for none."""
+    job = context.jobs.get(job_id)
     if job.account_id != token.account.account_id:
         raise NotThere(f"no job has the id {job_id!r}")
     return job
 
 
-def _take_in(
-    here: AppContext,
+def _submit(
+    context: AppContext,
     token: Token,
-    order: Order,
+    job_request: JobRequest,
     key: str | None,
     job_id: str | None,
     response: Response,
 ) -> ScanDocument:
-    job, new = here.jobs.take_in(order, key, job_id, here.known.rows_for(order))
-    if order.kind == JobKind.UPLOAD and (not new or job.ended):
-        here.forget_upload(order.source)
+    job, new = context.jobs.submit(
+        job_request, key, job_id, context.known_files.rows_for(job_request)
+    )
+    if job_request.kind == JobKind.UPLOAD and (not new or job.ended):
+        context.uploads.discard(job_request.source)
     if job.ended:
         response.status_code = 200
     response.headers["Location"] = f"/api/v1/scans/{job.job_id}"
-    return _telling(here, token).scan(job)
-
-
-async def _order_of_document(request: Request, account_id: str) -> Order:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_JSON_BYTES:
-            raise GateRefused(413, "too-large", "the JSON document is longer than 100 kB")
-    try:
-        asked = ScanRequest.model_validate_json(bytes(body))
-    except ValidationError as error:
-        raise GateRefused(422, "not-valid", _told(error)) from error
-    if (asked.url is None) == (asked.sha256 is None):
-        raise GateRefused(422, "not-valid", "give one of `url` and `sha256`")
-    declared = asked.listing.model_dump(exclude_defaults=True) if asked.listing else {}
-    if asked.url is not None:
-        try:
-            refuse_credentials(asked.url)
-        except HubError as error:
-            raise GateRefused(422, "not-valid", f"url: {error}") from error
-        return Order(
-            account_id, JobKind.URL, asked.url, asked.url, declared=declared, webhook=asked.webhook
-        )
-    sha256 = str(asked.sha256).lower()
-    return Order(
-        account_id, JobKind.SHA256, sha256, sha256, sha256, declared=declared, webhook=asked.webhook
-    )
-
-
-async def _order_of_upload(
-    request: Request, here: AppContext, token: Token, job_id: str, webhook: str | None
-) -> Order:
-    upload = await here.receiver.receive(request, job_id)
-    try:
-        told = DeclaredListing.model_validate(
-            json.loads(upload.declared) if upload.declared else {}
-        )
-    except (ValueError, RecursionError) as error:
-        here.forget_upload(str(upload.path))
-        raise GateRefused(422, "not-valid", f"listing: {_told(error)}") from error
-    declared = told.model_dump(exclude_defaults=True)
-    return Order(
-        token.account.account_id, JobKind.UPLOAD, str(upload.path), upload.name, upload.sha256, upload.size_bytes, declared, webhook or upload.webhook or None,
-    )  # fmt: skip
-
-
-def _must_be_postable(here: AppContext, url: str) -> None:
-    """Refuse at once what the outbox would refuse later; names are resolved again when it is posted."""
-    if here.settings.webhook_secret is None:
-        raise GateRefused(
-            422,
-            "no-webhook-secret",
-            "set webhook_secret on the server, so that receivers can check who posts",
-        )
-    try:
-        must_be_postable(url, here.settings.allowed_hosts)
-    except (DestinationRefused, httpx.InvalidURL) as error:
-        raise GateRefused(422, "webhook-refused", f"webhook: {error}") from error
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors()
-        )[:500]
-    return str(error)[:300]
+    return _serializer(context, token).scan(job)

@@ -1,4 +1,4 @@
-"""What the API takes, checked (pydantic), and how it says no (RFC 9457)."""
+"""What the API accepts, validated with pydantic, and its problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+", max_len
 
 
 class DeclaredListing(BaseModel):
-    """What a hub says of a file it was sent; as shown on the case, and used to find triggers, licences and minors."""
+    """What a hub declares about a file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "description": (
+                "What a hub says of a file it was sent; as shown on the case, and used to find "
+                "triggers, licences and minors."
+            )
+        },
+    )
 
     id: Word | None = None
     title: Word | None = None

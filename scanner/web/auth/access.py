@@ -1,4 +1,4 @@
-"""Who may do what: roles, what each is allowed, and the scopes of API tokens."""
+"""Roles, what each role may do, and the scopes of API tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What an account is for; one account may have several."""
+    """What an account is for; an account may have several roles."""
 
     RIGHTS_HOLDER = "rights-holder"
     AGENT = "agent"
@@ -19,19 +19,20 @@ class Role(StrEnum):
 
 
 class Permission(StrEnum):
-    """What a page or an API route asks for."""
+    """What a page or an API route requires."""
 
-    LIKENESS = "likeness"  # one's own identities, or one's clients'; which ones is checked at each
+    # One's own identities, or one's clients'; each page checks which ones.
+    LIKENESS = "likeness"
     CASES_READ = "cases:read"
     CASES_DECIDE = "cases:decide"
-    IMAGES = "images"  # see a picture as it is; logged each time
+    IMAGES = "images"  # see a picture unblurred; each time is logged
     EXPORTS = "exports"
     NOTICES = "notices"
     STATEMENTS = "statements"  # statements of reasons to uploaders
     REGISTRATIONS = "registrations"
     SCANS_READ = "scans:read"
     SCANS_WRITE = "scans:write"
-    CAPTURES = "captures"  # take captures in, correct them, remove them
+    CAPTURES = "captures"  # add, correct and remove captures
     TRANSPARENCY = "transparency"
     METRICS = "metrics"
     AUDIT = "audit"
@@ -43,36 +44,61 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
     Role.AGENT: frozenset({Permission.LIKENESS}),
     Role.REVIEWER: frozenset(
         {
-            Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
+            Permission.CASES_READ,
+            Permission.CASES_DECIDE,
+            Permission.IMAGES,
+            Permission.EXPORTS,
+            Permission.SCANS_READ,
             Permission.CAPTURES,
         }
     ),
     Role.LEGAL: frozenset(
         {
-            Permission.CASES_READ, Permission.CASES_DECIDE, Permission.IMAGES, Permission.EXPORTS, Permission.SCANS_READ,
-            Permission.NOTICES, Permission.STATEMENTS, Permission.TRANSPARENCY, Permission.CAPTURES,
+            Permission.CASES_READ,
+            Permission.CASES_DECIDE,
+            Permission.IMAGES,
+            Permission.EXPORTS,
+            Permission.SCANS_READ,
+            Permission.NOTICES,
+            Permission.STATEMENTS,
+            Permission.TRANSPARENCY,
+            Permission.CAPTURES,
         }
     ),
     Role.OPERATOR: frozenset(
         {
-            Permission.SCANS_READ, Permission.SCANS_WRITE, Permission.CASES_READ, Permission.STATEMENTS, Permission.REGISTRATIONS,
-            Permission.TRANSPARENCY, Permission.METRICS,
+            Permission.SCANS_READ,
+            Permission.SCANS_WRITE,
+            Permission.CASES_READ,
+            Permission.STATEMENTS,
+            Permission.REGISTRATIONS,
+            Permission.TRANSPARENCY,
+            Permission.METRICS,
         }
     ),
     Role.AUDITOR: frozenset(
-        {Permission.CASES_READ, Permission.SCANS_READ, Permission.TRANSPARENCY, Permission.METRICS, Permission.AUDIT}
+        {
+            Permission.CASES_READ,
+            Permission.SCANS_READ,
+            Permission.TRANSPARENCY,
+            Permission.METRICS,
+            Permission.AUDIT,
+        }
     ),
-    Role.ADMIN: frozenset({Permission.ACCOUNTS, Permission.AUDIT, Permission.METRICS, Permission.TRANSPARENCY}),
-}  # fmt: skip
+    Role.ADMIN: frozenset(
+        {Permission.ACCOUNTS, Permission.AUDIT, Permission.METRICS, Permission.TRANSPARENCY}
+    ),
+}
 
 
 class Scope(StrEnum):
-    """What an API token may be used for; never more than its account may do."""
+    """What an API token may be used for; it never has more permissions than its account."""
 
     SCANS_WRITE = "scans:write"
     SCANS_READ = "scans:read"
     CASES_READ = "cases:read"
-    NAMES_READ = "names:read"  # answers name the person; without it they carry the case's id only
+    # Answers name the person; without this scope they contain the case id only.
+    NAMES_READ = "names:read"
     STATEMENTS = "statements"
     TRANSPARENCY = "transparency"
     METRICS = "metrics"
@@ -90,7 +116,7 @@ NEEDED_FOR: Mapping[Scope, Permission] = {
 
 
 def permissions_of(roles: Iterable[Role]) -> frozenset[Permission]:
-    """Everything that somebody with these roles may do."""
+    """The permissions of an account with these roles."""
     return frozenset(permission for role in roles for permission in ALLOWED[role])
 
 

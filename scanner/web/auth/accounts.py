@@ -1,32 +1,29 @@
-"""Accounts: who may sign in, with what, and for whom they act."""
+"""Accounts: who may sign in, with which password, and for which identities they act."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from face_index.vault.logins import same_person
-from reports.documents.translation import LANGUAGES
 from scanner.web.auth.access import Permission, Role, permissions_of
 from scanner.web.auth.lockout import Lockout
 from scanner.web.auth.passwords import fits, hashed
-from scanner.web.errors import AccountRefused, LinkExpired
+from scanner.web.errors import AccountRefused
 from scanner.web.store import WebStore
+from scanner.web.translation import LANGUAGES
 
-INVITATION_S = 7 * 24 * 3600.0
 NOTIFY = ("at-once", "daily", "never")
 STAFF = frozenset(Role) - {Role.RIGHTS_HOLDER, Role.AGENT}
-# Plain addresses only: the mail library would decode RFC 2047 words, and with them whole headers, in anything else.
+# Plain addresses only: in any other the mail library would decode RFC 2047 words, which may contain
+# whole headers.
 _ATOM = r"[a-z0-9!#$%&'*+/^_`{|}~-]+"
-_EMAIL = re.compile(
-    rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
-)
+_LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_EMAIL = re.compile(rf"(?=[^@]{{1,64}}@.{{1,190}}$){_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +31,8 @@ class Account:
     """One account.
 
     Attributes:
-        email: lower case; what somebody signs in with.
-        name: as decisions and notices carry it.
+        email: in lower case; used to sign in.
+        name: the name that decisions and notices carry.
         notify: when mails are sent: one of NOTIFY.
     """
 
@@ -61,7 +58,10 @@ class Account:
 
     @property
     def actor(self) -> str:
-        """What the audit log calls them: it outlives a rights holder, and must not hold their name or address."""
+        """The account's name in the audit log.
+
+        The log outlives a rights holder, and must not contain their name or address.
+        """
         return self.email if self.is_staff else holder_actor(self.account_id)
 
     def may(self, permission: Permission) -> bool:
@@ -69,23 +69,12 @@ class Account:
 
 
 def holder_actor(account_id: str) -> str:
-    """What the audit log calls a rights holder or agent."""
+    """The name of a rights holder or agent in the audit log."""
     return f"holder {account_id[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A link that lets somebody open an account, or set a new password where there is one."""
-
-    email: str
-    roles: tuple[Role, ...]
-    identity_id: str | None
-    invited_by: str
-    expires_at: datetime
-
-
 class Accounts:
-    """Everything about accounts in web.db but their second factors."""
+    """The accounts in web.db, without their second factors."""
 
     def __init__(self, store: WebStore, clock: Callable[[], datetime]) -> None:
         self._store, self._clock = store, clock
@@ -99,31 +88,41 @@ class Accounts:
         password: str | None,
         language: str = "en",
     ) -> Account:
-        """Raises AccountRefused, PasswordRefused."""
+        """Create an account; raises AccountRefused, PasswordRefused."""
         roles = list(roles)
         address = checked_email(email)
-        secret = None if password is None else hashed(password, address, name)
+        password_hash = None if password is None else hashed(password, address, name)
         with self._store.transaction() as db:
             if self.by_email(address):
                 raise AccountRefused("taken")
-            told = _checked_name(name)
-            self._must_be_the_only_one_called(told, roles)
+            full_name = _checked_name(name)
+            self._require_unique_name(full_name, roles)
             account_id = uuid.uuid4().hex
-            db.table("invitations").delete_where(
-                "email = ?", [address]
-            )  # a link from before must not change it later
+            # An earlier link must not change the new account.
+            db.table("invitations").delete_where("email = ?", [address])
             db.table("accounts").insert(
                 {
-                    "account_id": account_id, "email": address, "name": told, "roles": _joined(roles),
-                    "password": secret, "totp": None, "totp_on": 0, "totp_step": 0, "language": language,
-                    "notify": NOTIFY[0], "openid": None,
-                    "created_at": self._clock().isoformat(), "disabled": 0, "failures": 0, "locked_until": 0.0,
+                    "account_id": account_id,
+                    "email": address,
+                    "name": full_name,
+                    "roles": joined_roles(roles),
+                    "password": password_hash,
+                    "totp": None,
+                    "totp_on": 0,
+                    "totp_step": 0,
+                    "language": language,
+                    "notify": NOTIFY[0],
+                    "openid": None,
+                    "created_at": self._clock().isoformat(),
+                    "disabled": 0,
+                    "failures": 0,
+                    "locked_until": 0.0,
                 }
-            )  # fmt: skip
-        return self.one(account_id)
+            )
+        return self.get(account_id)
 
-    def one(self, account_id: str) -> Account:
-        """Raises AccountRefused."""
+    def get(self, account_id: str) -> Account:
+        """The account of an id; raises AccountRefused."""
         for row in self._store.db.table("accounts").rows_where("account_id = ?", [account_id]):
             return _account(row)
         raise AccountRefused("unknown")
@@ -138,30 +137,29 @@ class Accounts:
         ]
 
     def authenticate(self, email: str, password: str, device: str = "") -> Account | None:
-        """Whose address and password these are; None for wrong ones, a locked and a disabled account alike.
+        """The account with this address and password.
+
+        None for a wrong password, a locked account and a disabled account alike.
 
         Args:
-            device: the secret of the browser that asks, see Lockout.
+            device: the secret of a known browser, see `Lockout`.
         """
-        rows = list(
-            self._store.db.table("accounts").rows_where("email = ?", [email.strip().lower()[:255]])
-        )
-        fit = fits(rows[0]["password"] if rows else None, password)
-        if not rows:
-            self._store.set_fact(
-                "last wrong address", self._now()
-            )  # as long as counting a failure takes
+        address = email.strip().lower()[:255]
+        rows = self._store.db.table("accounts").rows_where("email = ?", [address])
+        row = next(iter(rows), None)
+        is_right = fits(row["password"] if row else None, password)
+        if row is None:
+            # This takes as long as counting a failure.
+            self._store.set_fact("last wrong address", self._now())
             return None
-        # With a second factor only a right code forgets wrong tries: both count together.
-        return (
-            _account(rows[0])
-            if self.lockout.counted(rows[0], device, right=fit, last=not rows[0]["totp_on"])
-            else None
-        )
+        # With a second factor only a right code resets the count: passwords and codes share it.
+        is_last = not row["totp_on"]
+        is_accepted = self.lockout.counted(row, device, right=is_right, last=is_last)
+        return _account(row) if is_accepted else None
 
     def set_password(self, account_id: str, password: str) -> None:
-        """Raises PasswordRefused."""
-        account = self.one(account_id)
+        """Set a new password and unlock the account; raises PasswordRefused."""
+        account = self.get(account_id)
         self._set(
             account_id,
             password=hashed(password, account.email, account.name),
@@ -170,36 +168,39 @@ class Accounts:
         )
 
     def set_roles(self, account_id: str, roles: Iterable[Role]) -> None:
-        """Raises AccountRefused."""
+        """Replace the roles of an account; raises AccountRefused."""
         roles = list(roles)
-        self._must_be_the_only_one_called(self.one(account_id).name, roles, but=account_id)
-        self._set(account_id, roles=_joined(roles))
+        self._require_unique_name(self.get(account_id).name, roles, but=account_id)
+        self._set(account_id, roles=joined_roles(roles))
 
     def set_preferences(self, account_id: str, language: str, notify: str) -> None:
-        """Raises AccountRefused."""
+        """Set the language and when mails are sent; raises AccountRefused."""
         if language not in LANGUAGES or notify not in NOTIFY:
             raise AccountRefused("no-such-choice")
         self._set(account_id, language=language, notify=notify)
 
     def by_openid(self, subject: str, verified_email: str | None) -> Account | None:
-        """Whose account an OpenID provider's word is: bound to its `sub` at the first time, found by verified address then."""
+        """The account of an OpenID subject.
+
+        At the first sign-in the account is found by its verified address and bound to the subject.
+        """
         for row in self._store.db.table("accounts").rows_where("openid = ?", [subject]):
             return _account(row)
-        known = self.by_email(verified_email) if verified_email else None
-        if known is None:
+        account = self.by_email(verified_email) if verified_email else None
+        if account is None:
             return None
         with self._store.transaction() as db:
             bound = db.conn.execute(
                 "update accounts set openid = ? where account_id = ? and openid is null",
-                [subject, known.account_id],
+                [subject, account.account_id],
             ).rowcount
-        return known if bound else None
+        return account if bound else None
 
     def set_disabled(self, account_id: str, disabled: bool) -> None:
         self._set(account_id, disabled=int(disabled))
 
     def delete(self, account_id: str) -> None:
-        """Erase an account with its sessions, tokens and mandates; what it decided stays in the records under its name."""
+        """Delete an account with its sessions, tokens and mandates; decisions keep its name."""
         with self._store.transaction() as db:
             [[email]] = db.execute(
                 "select email from accounts where account_id = ?", [account_id]
@@ -217,70 +218,6 @@ class Accounts:
             ):
                 db.table(table).delete_where("account_id = ?", [account_id])
 
-    def invite(
-        self, email: str, roles: Iterable[Role], by: str, identity_id: str | None = None
-    ) -> str:
-        """The secret of a new invitation, good for a week; only its hash is kept."""
-        address, secret = checked_email(email), secrets.token_urlsafe(32)
-        with self._store.transaction() as db:
-            db.table("invitations").delete_where("expires_at < ?", [self._clock().timestamp()])
-            db.table("invitations").insert(
-                {
-                    "invitation_sha256": _sha256(secret), "email": address, "roles": _joined(roles), "identity_id": identity_id,
-                    "invited_by": by, "expires_at": self._clock().timestamp() + INVITATION_S,
-                }
-            )  # fmt: skip
-        return secret
-
-    def invitation(self, secret: str) -> Invitation:
-        """Raises LinkExpired."""
-        for row in self._store.db.table("invitations").rows_where(
-            "invitation_sha256 = ?", [_sha256(secret)]
-        ):
-            if row["expires_at"] > self._clock().timestamp():
-                return _invitation(row)
-        raise LinkExpired("this link has been used or has expired; ask for a new one")
-
-    def open_invitations(self) -> list[Invitation]:
-        """Those that nobody has used and that have not expired, the newest link of each address; oldest first."""
-        now = self._clock().timestamp()
-        rows = self._store.db.table("invitations").rows_where(
-            "expires_at > ?", [now], order_by="expires_at"
-        )
-        return list({row["email"]: _invitation(row) for row in rows}.values())
-
-    def end_invitations(self, email: str) -> int:
-        """Take every unused link for an address back; how many there were."""
-        with self._store.transaction() as db:
-            return int(
-                db.conn.execute(
-                    "delete from invitations where email = ?", [email.strip().lower()]
-                ).rowcount
-            )
-
-    def accept(self, secret: str, name: str, password: str, language: str = "en") -> Account:
-        """Open the account that an invitation is for, or set its password where there is one; the link is used up.
-
-        Raises:
-            LinkExpired, PasswordRefused, AccountRefused.
-        """
-        with self._store.transaction() as db:
-            invitation = self.invitation(secret)
-            account = self.by_email(invitation.email)
-            if account is None:
-                account = self.create(invitation.email, name, invitation.roles, password, language)
-            else:
-                if account.disabled:
-                    raise LinkExpired("this link has been used or has expired; ask for a new one")
-                self.set_password(account.account_id, password)
-                # Whoever needed this link may have lost the account to somebody: all that lets in ends.
-                for table in ("sessions", "tokens", "devices"):
-                    db.table(table).delete_where("account_id = ?", [account.account_id])
-            db.table("invitations").delete_where("email = ?", [invitation.email])
-            if invitation.identity_id:
-                self.give_mandate(account.account_id, invitation.identity_id, "self")
-        return self.one(account.account_id)
-
     def give_mandate(self, account_id: str, identity_id: str, capacity: str) -> None:
         """Let an account act for an identity, as "self" or "agent"."""
         row = {
@@ -293,23 +230,26 @@ class Accounts:
             db.table("mandates").upsert(row, pk=("account_id", "identity_id"))
 
     def identities_of(self, account_id: str) -> dict[str, str]:
-        """Identity ids that an account acts for, with the capacity it does so in, in the order they came."""
+        """The identity ids that an account acts for, with its capacity, oldest first."""
         rows = self._store.db.table("mandates").rows_where(
             "account_id = ?", [account_id], order_by="since"
         )
         return {row["identity_id"]: row["capacity"] for row in rows}
 
     def acting_for(self, identity_id: str) -> list[Account]:
-        """Accounts that act for an identity."""
-        query = "select a.* from accounts a join mandates m using (account_id) where m.identity_id = ? and not a.disabled"
+        """The enabled accounts that act for an identity."""
+        query = (
+            "select a.* from accounts a join mandates m using (account_id) "
+            "where m.identity_id = ? and not a.disabled"
+        )
         return [_account(row) for row in self._store.db.query(query, [identity_id])]
 
-    def _must_be_the_only_one_called(self, name: str, roles: Iterable[Role], but: str = "") -> None:
-        """Raise AccountRefused where two of the staff would share a name: it signs decisions, and two must be two."""
-        if STAFF & set(roles) and any(
-            one.is_staff and one.account_id != but and same_person(one.name, name)
-            for one in self.all()
-        ):
+    def _require_unique_name(self, name: str, roles: Iterable[Role], but: str = "") -> None:
+        """Raise AccountRefused if two members of staff would share a name: it signs decisions."""
+        if not STAFF & set(roles):
+            return
+        others = (one for one in self.all() if one.is_staff and one.account_id != but)
+        if any(same_person(other.name, name) for other in others):
             raise AccountRefused("name-taken")
 
     def _set(self, account_id: str, **fields: Any) -> None:
@@ -329,36 +269,36 @@ def checked_email(email: str) -> str:
 
 
 def _checked_name(name: str) -> str:
-    told = " ".join(name.split())
-    if not told or len(told) > 120 or not told.isprintable():
+    plain = " ".join(name.split())
+    if not plain or len(plain) > 120 or not plain.isprintable():
         raise AccountRefused("no-name")
-    return told
+    return plain
 
 
-def _joined(roles: Iterable[Role]) -> str:
-    told = sorted({str(Role(role)) for role in roles})
-    if not told:
+def joined_roles(roles: Iterable[Role]) -> str:
+    """Roles as they are stored; raises AccountRefused if there are none."""
+    names = sorted({str(Role(role)) for role in roles})
+    if not names:
         raise AccountRefused("no-role")
-    return " ".join(told)
+    return " ".join(names)
 
 
-def _invitation(row: Mapping[str, Any]) -> Invitation:
-    until = datetime.fromtimestamp(row["expires_at"], UTC)
-    return Invitation(
-        row["email"], _roles(row["roles"]), row["identity_id"], row["invited_by"], until
-    )
-
-
-def _roles(text: str) -> tuple[Role, ...]:
-    return tuple(Role(one) for one in text.split())
-
-
-def _sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def roles_of(text: str) -> tuple[Role, ...]:
+    """Roles from their stored form."""
+    return tuple(Role(name) for name in text.split())
 
 
 def _account(row: dict[str, Any]) -> Account:
     return Account(
-        row["account_id"], row["email"], row["name"], _roles(row["roles"]), row["password"] is not None, bool(row["totp_on"]),
-        row["language"], row["notify"], row["created_at"], bool(row["disabled"]), row["locked_until"],
-    )  # fmt: skip
+        row["account_id"],
+        row["email"],
+        row["name"],
+        roles_of(row["roles"]),
+        row["password"] is not None,
+        bool(row["totp_on"]),
+        row["language"],
+        row["notify"],
+        row["created_at"],
+        bool(row["disabled"]),
+        row["locked_until"],
+    )

@@ -1,7 +1,8 @@
-"""How often a password or a code may be tried: strangers share one count, each browser that the owner uses has its own.
+"""Limits on wrong passwords and codes; each known browser of an account has its own count.
 
-So nobody who merely knows an address can keep its owner out: wrong tries from elsewhere lock an account for unknown
-browsers alone (OWASP, "Slow down online guessing attacks with device cookies").
+Wrong tries from elsewhere lock an account for unknown browsers only, so that nobody who merely
+knows an address can lock its owner out (OWASP, "Slow down online guessing attacks with device
+cookies").
 """
 
 from __future__ import annotations
@@ -17,29 +18,34 @@ from scanner.web.store import WebStore
 FAILURES_UNTIL_LOCKED = 8
 LOCKED_S = 15 * 60.0
 DEVICE_S = 90 * 24 * 3600.0
-MOST_DEVICES = 5  # of one account: each has a count of its own
+MAX_DEVICES = 5  # per account: each has its own count
 
 
 class Lockout:
     """Counts of wrong tries in web.db.
 
-    `device` is everywhere the secret that a browser was given when somebody signed in with it, "" for a stranger's.
+    `device` is the secret that a browser was given when somebody signed in with it, and "" for an
+    unknown browser.
     """
 
     def __init__(self, store: WebStore, clock: Callable[[], datetime]) -> None:
         self._store, self._clock = store, clock
 
     def is_locked(self, account: dict[str, Any], device: str) -> bool:
-        """Whether nothing is to be tried now.
+        """Whether no try is allowed at the moment.
 
         Args:
             account: a row of the table of accounts.
         """
-        known = self._known(account["account_id"], device)
-        return float((known or account)["locked_until"]) > self._now()
+        row = self._known(account["account_id"], device) or account
+        return float(row["locked_until"]) > self._now()
 
     def counted(self, account: dict[str, Any], device: str, *, right: bool, last: bool) -> bool:
-        """Whether a secret was right and counts now; a wrong one is counted. `last`: nothing more will be asked for."""
+        """Whether a secret is right and no lock is active; a wrong one is counted.
+
+        Args:
+            last: no further secret will be asked for, so a right one resets the count.
+        """
         if account["disabled"] or self.is_locked(account, device):
             return False
         if not right:
@@ -51,23 +57,20 @@ class Lockout:
     def failed(self, account_id: str, device: str) -> None:
         """Count one wrong try."""
         with self._store.transaction() as db:
-            known = self._known(account_id, device)
-            table, key = (
-                ("devices", _key(account_id, device)) if known else ("accounts", account_id)
-            )
-            failures = (
-                known or next(iter(db.table("accounts").rows_where("account_id = ?", [account_id])))
-            )["failures"] + 1
-            locked = failures >= FAILURES_UNTIL_LOCKED
-            changes = (
-                {"failures": 0, "locked_until": self._now() + LOCKED_S}
-                if locked
-                else {"failures": failures}
-            )
+            row = self._known(account_id, device)
+            if row is not None:
+                table, key = "devices", _key(account_id, device)
+            else:
+                [row] = db.table("accounts").rows_where("account_id = ?", [account_id])
+                table, key = "accounts", account_id
+            failures = row["failures"] + 1
+            changes = {"failures": failures}
+            if failures >= FAILURES_UNTIL_LOCKED:
+                changes = {"failures": 0, "locked_until": self._now() + LOCKED_S}
             db.table(table).update(key, changes)
 
     def passed(self, account_id: str, device: str) -> None:
-        """Forget the wrong tries of whoever gave everything that was asked."""
+        """Reset the count after everything that was asked for was right."""
         clean = {"failures": 0, "locked_until": 0.0}
         with self._store.transaction() as db:
             if self._known(account_id, device):
@@ -76,7 +79,7 @@ class Lockout:
                 db.table("accounts").update(account_id, clean)
 
     def trust(self, account_id: str, device: str) -> str:
-        """Remember the browser that somebody signed in with; the secret it is to keep."""
+        """Make a browser known to an account; the secret that it must keep."""
         if self._known(account_id, device):
             with self._store.transaction() as db:
                 db.table("devices").update(_key(account_id, device), {"seen_at": self._now()})
@@ -84,21 +87,27 @@ class Lockout:
         secret = secrets.token_urlsafe(24)
         with self._store.transaction() as db:
             db.table("devices").delete_where("seen_at < ?", [self._now() - DEVICE_S])
-            kept = "select device_sha256 from devices where account_id = ? order by seen_at desc limit ?"
+            kept = (
+                "select device_sha256 from devices where account_id = ? "
+                "order by seen_at desc limit ?"
+            )
             db.table("devices").delete_where(
                 f"account_id = ? and device_sha256 not in ({kept})",
-                [account_id, account_id, MOST_DEVICES - 1],
+                [account_id, account_id, MAX_DEVICES - 1],
             )
             db.table("devices").insert(
                 {
-                    "device_sha256": _key(account_id, secret), "account_id": account_id, "failures": 0, "locked_until": 0.0,
+                    "device_sha256": _key(account_id, secret),
+                    "account_id": account_id,
+                    "failures": 0,
+                    "locked_until": 0.0,
                     "seen_at": self._now(),
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def forget_devices(self, account_id: str) -> None:
-        """Treat every browser as a stranger's again."""
+        """Make every browser unknown again."""
         with self._store.transaction() as db:
             db.table("devices").delete_where("account_id = ?", [account_id])
 

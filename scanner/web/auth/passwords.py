@@ -13,10 +13,11 @@ from scanner.web.errors import PasswordRefused
 
 SHORTEST, LONGEST = 12, 200
 ISSUER = "portrait-scanner"
-# RFC 9106's second recommended option: 64 MiB, 3 passes, 4 lanes. Two at a time: a flood of logins must not eat the memory.
+# RFC 9106's second recommended option: 64 MiB, 3 passes, 4 lanes. At most two run at a time, so
+# that many sign-ins do not exhaust the memory.
 _HASHER = argon2.PasswordHasher()
 _ONE_OF_TWO = threading.BoundedSemaphore(2)
-# Verified where there is no account, so that the time taken does not tell whether there is one.
+# Verified if there is no account, so that the time taken does not reveal whether there is one.
 _NOBODYS = _HASHER.hash("nobody has this password")
 
 
@@ -24,7 +25,7 @@ def hashed(password: str, *known: str) -> str:
     """The Argon2id hash of a new password.
 
     Args:
-        known: what must not be the password: address and name.
+        known: what the password must not be: address and name.
 
     Raises:
         PasswordRefused: too short, too long, or easily guessed.
@@ -41,7 +42,7 @@ def hashed(password: str, *known: str) -> str:
 
 
 def fits(stored: str | None, password: str) -> bool:
-    """Whether a password is the one of that hash; takes the same time without a hash."""
+    """Whether a password matches the hash; takes the same time if there is no hash."""
     plain = unicodedata.normalize("NFKC", password[:LONGEST])
     with _ONE_OF_TWO:
         try:
@@ -52,7 +53,7 @@ def fits(stored: str | None, password: str) -> bool:
 
 
 def step_of(secret: str, code: str, now: datetime) -> int | None:
-    """The 30-second step that a code belongs to, the one before and after included; None if it fits none."""
+    """The 30-second step of a code, if it is this one, the one before or after; else None."""
     digits = "".join(sign for sign in code if sign.isdecimal())
     totp = pyotp.TOTP(secret)
     present = totp.timecode(now)
@@ -63,5 +64,5 @@ def step_of(secret: str, code: str, now: datetime) -> int | None:
 
 
 def provisioning_uri(secret: str, email: str) -> str:
-    """What an authenticator's camera reads."""
+    """The address that an authenticator app scans as a QR code."""
     return str(pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER))

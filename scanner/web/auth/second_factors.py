@@ -1,4 +1,4 @@
-"""Second factors: one-time codes of an authenticator app (TOTP, RFC 6238), and recovery codes for whoever lost it."""
+"""Second factors: one-time codes of an authenticator app (TOTP, RFC 6238) and recovery codes."""
 
 from __future__ import annotations
 
@@ -20,26 +20,22 @@ from scanner.web.errors import AccountRefused
 from scanner.web.store import WebStore
 
 RECOVERY_CODES = 10
+_RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
 
 
 def _with_hyphens(code: str) -> str:
-    """A recovery code as it was printed, however somebody typed it; anything else as it is."""
+    """A recovery code in its printed form, however it was typed; anything else stripped."""
     plain = re.sub(r"[\s-]", "", code).upper()
-    return (
-        "-".join((plain[:4], plain[4:8], plain[8:]))
-        if re.fullmatch(r"[A-Z2-7]{12}", plain)
-        else code.strip()
-    )
-
-
-_RECOVERY_CODE = re.compile(r"[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}")
+    if re.fullmatch(r"[A-Z2-7]{12}", plain):
+        return "-".join((plain[:4], plain[4:8], plain[8:]))
+    return code.strip()
 
 
 class SecondFactors:
     """The second factors of accounts in web.db.
 
     Args:
-        key: seals their secrets.
+        key: seals the secrets.
         lockout: counts wrong codes together with wrong passwords.
     """
 
@@ -49,7 +45,11 @@ class SecondFactors:
         self._store, self._key, self._clock, self._lockout = store, key, clock, lockout
 
     def begin(self, account_id: str) -> str:
-        """A new secret, base32; it counts once a code of it was given. Raises AccountRefused while one counts."""
+        """A new secret, base32, that takes effect with its first right code.
+
+        Raises:
+            AccountRefused: a second factor is set up already.
+        """
         if self._row(account_id)["totp_on"]:
             raise AccountRefused("second-factor-on")
         secret = pyotp.random_base32()
@@ -59,32 +59,35 @@ class SecondFactors:
         return secret
 
     def pending(self, account_id: str) -> str | None:
-        """The secret that waits for its first code."""
+        """The secret that has not been confirmed with a code yet."""
         row = self._row(account_id)
         return self._secret(row) if row["totp"] and not row["totp_on"] else None
 
     def confirm(self, account_id: str, code: str) -> bool:
-        """Turn it on with a first code of the app."""
+        """Turn the second factor on if the code is right."""
         if not self.check(account_id, code):
             return False
         self._set(account_id, totp_on=1)
         return True
 
     def check(self, account_id: str, code: str, device: str = "") -> bool:
-        """Whether a code fits; each counts once (RFC 6238, 5.2), a recovery code too, and wrong ones lock as passwords do."""
+        """Whether a one-time code or a recovery code is right.
+
+        Each code counts once (RFC 6238, 5.2). Wrong codes lock the account as wrong passwords do.
+        """
         row = self._row(account_id)
-        told = _with_hyphens(code)
-        step = step_of(self._secret(row), told, self._clock()) if row["totp"] else None
+        typed = _with_hyphens(code)
+        step = step_of(self._secret(row), typed, self._clock()) if row["totp"] else None
         fresh = step is not None and step > row["totp_step"]
-        recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, told)
+        recovers = not fresh and bool(row["totp_on"]) and self._is_recovery_code(account_id, typed)
         if not self._lockout.counted(row, device, right=fresh or recovers, last=False):
             return False
-        first = (
-            self._use_up(account_id, told) if recovers else self._use_step(account_id, step or 0)
+        unused = (
+            self._use_up(account_id, typed) if recovers else self._use_step(account_id, step or 0)
         )
-        if first:
+        if unused:
             self._lockout.passed(account_id, device)
-        return first
+        return unused
 
     def remove(self, account_id: str) -> None:
         with self._store.transaction() as db:
@@ -92,11 +95,11 @@ class SecondFactors:
             self._set(account_id, totp=None, totp_on=0, totp_step=0)
 
     def new_recovery_codes(self, account_id: str) -> list[str]:
-        """Ten codes that count once each, in place of the ones before; only keyed hashes of them are kept."""
-        plain = [
-            base64.b32encode(secrets.token_bytes(10)).decode()[:12] for _ in range(RECOVERY_CODES)
+        """Ten new recovery codes that replace the old ones; only their keyed hashes are stored."""
+        codes = [
+            _with_hyphens(base64.b32encode(secrets.token_bytes(10)).decode()[:12])
+            for _ in range(RECOVERY_CODES)
         ]
-        codes = ["-".join((one[:4], one[4:8], one[8:])) for one in plain]
         with self._store.transaction() as db:
             db.table("recovery_codes").delete_where("account_id = ?", [account_id])
             db.table("recovery_codes").insert_all(
@@ -113,12 +116,8 @@ class SecondFactors:
     def _is_recovery_code(self, account_id: str, code: str) -> bool:
         if not _RECOVERY_CODE.fullmatch(code):
             return False
-        return (
-            self._store.db.table("recovery_codes").count_where(
-                "code_hmac = ?", [self._hmac(account_id, code)]
-            )
-            == 1
-        )
+        codes = self._store.db.table("recovery_codes")
+        return codes.count_where("code_hmac = ?", [self._hmac(account_id, code)]) == 1
 
     def _use_up(self, account_id: str, code: str) -> bool:
         query = "delete from recovery_codes where code_hmac = ?"

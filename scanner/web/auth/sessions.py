@@ -1,35 +1,31 @@
-"""Sessions of browsers and tokens of programs; of either only a hash is kept."""
+"""Sessions of browsers; only the hashes of their secrets are stored."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from scanner.web.auth.access import Scope, scopes_for
 from scanner.web.auth.accounts import Account, Accounts
-from scanner.web.errors import AccountRefused, NotThere
 from scanner.web.store import WebStore
 
 IDLE_S = 12 * 3600.0
 LONGEST_S = 7 * 24 * 3600.0
-_SEEN_EVERY_S = 60.0  # a write for every request would be one too many
-TOKEN_PREFIX = "psk_"  # noqa: S105  not a secret
-LONGEST_TOKEN_DAYS = 366
+_SEEN_EVERY_S = 60.0  # a write at every request would be too many
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One browser that is signed in.
+    """A browser that is signed in.
 
     Attributes:
-        session_id: the hash under which it is kept; names it where sessions are listed.
-        csrf: what every form of this session carries.
-        second_factor: a one-time code was given, or the OpenID provider asked for a second factor.
-        agent, address: as the browser told, so that people recognise it.
+        session_id: the hash of the secret; identifies the session in lists.
+        csrf: the token that every form of this session carries.
+        second_factor: a one-time code was entered, or the OpenID provider required a second factor.
+        agent, address: the browser's, so that people recognise the session.
     """
 
     session_id: str
@@ -42,21 +38,8 @@ class Session:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One API token."""
-
-    token_id: str
-    account: Account
-    name: str
-    scopes: tuple[Scope, ...]
-    created_at: str
-    expires_on: date
-    used_at: str | None
-
-
 class Sessions:
-    """Sessions and tokens in web.db."""
+    """The sessions in web.db."""
 
     def __init__(self, store: WebStore, accounts: Accounts, clock: Callable[[], datetime]) -> None:
         self._store, self._accounts, self._clock = store, accounts, clock
@@ -64,7 +47,10 @@ class Sessions:
     def begin(
         self, account: Account, *, second_factor: bool, agent: str = "", address: str = ""
     ) -> str:
-        """A new session's secret, for the cookie; never one that the browser brought along (session fixation)."""
+        """Start a session; its secret, for the cookie.
+
+        It is never a secret that the browser sent, which would allow session fixation.
+        """
         secret, now = secrets.token_urlsafe(32), self._clock().timestamp()
         with self._store.transaction() as db:
             db.table("sessions").delete_where(
@@ -72,15 +58,20 @@ class Sessions:
             )
             db.table("sessions").insert(
                 {
-                    "session_sha256": _sha256(secret), "account_id": account.account_id, "csrf": secrets.token_urlsafe(24),
-                    "created_at": now, "seen_at": now, "second_factor": int(second_factor), "agent": agent[:200],
+                    "session_sha256": _sha256(secret),
+                    "account_id": account.account_id,
+                    "csrf": secrets.token_urlsafe(24),
+                    "created_at": now,
+                    "seen_at": now,
+                    "second_factor": int(second_factor),
+                    "agent": agent[:200],
                     "address": address[:60],
                 }
-            )  # fmt: skip
+            )
         return secret
 
     def session(self, secret: str) -> Session | None:
-        """The session of a cookie; None if it ended, was revoked, or its account may not sign in."""
+        """The session of a secret; None if it has ended or its account is disabled."""
         now = self._clock().timestamp()
         for row in self._store.db.table("sessions").rows_where(
             "session_sha256 = ?", [_sha256(secret)]
@@ -95,7 +86,7 @@ class Sessions:
         return None
 
     def sessions_of(self, account_id: str) -> list[Session]:
-        """Newest first."""
+        """The sessions of an account, newest first."""
         rows = self._store.db.table("sessions").rows_where(
             "account_id = ? and seen_at >= ?",
             [account_id, self._clock().timestamp() - IDLE_S],
@@ -110,100 +101,30 @@ class Sessions:
             )
 
     def end_all(self, account_id: str, but: str = "") -> None:
-        """Sign out everywhere, or everywhere else."""
+        """End all sessions of an account, except the session `but`."""
         with self._store.transaction() as db:
             db.table("sessions").delete_where(
                 "account_id = ? and session_sha256 <> ?", [account_id, but]
             )
 
-    def revoke_all_tokens(self, account_id: str) -> None:
-        with self._store.transaction() as db:
-            db.table("tokens").delete_where("account_id = ?", [account_id])
-
-    def lives(self, session: Session) -> bool:
-        """Whether a session that was read before still counts."""
+    def is_valid(self, session: Session) -> bool:
+        """Whether a session that was read earlier is still valid."""
         rows = self._store.db.table("sessions").rows_where(
             "session_sha256 = ?", [session.session_id]
         )
-        return any(not self._accounts.one(row["account_id"]).disabled for row in rows)
-
-    def issue_token(
-        self, account: Account, name: str, scopes: Iterable[Scope], expires_on: date
-    ) -> str:
-        """A new token's secret, shown once.
-
-        Raises:
-            AccountRefused: a scope that the account does not have, no name, or a day too far off.
-        """
-        wanted, today = tuple(dict.fromkeys(scopes)), self._clock().date()
-        if not wanted or not set(wanted) <= set(scopes_for(account.roles)):
-            raise AccountRefused("no-such-scope")
-        if not name.strip() or not today <= expires_on <= today + timedelta(
-            days=LONGEST_TOKEN_DAYS
-        ):
-            raise AccountRefused("no-such-token")
-        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
-        with self._store.transaction() as db:
-            db.table("tokens").insert(
-                {
-                    "token_id": secrets.token_hex(6), "token_sha256": _sha256(secret), "account_id": account.account_id,
-                    "name": name.strip()[:80], "scopes": " ".join(wanted), "created_at": self._clock().isoformat(),
-                    "expires_on": expires_on.isoformat(), "used_at": None,
-                }
-            )  # fmt: skip
-        return secret
-
-    def token(self, secret: str) -> Token | None:
-        """The token of a request; None if it ended, was revoked, or its account may not sign in."""
-        for row in self._store.db.table("tokens").rows_where("token_sha256 = ?", [_sha256(secret)]):
-            token = self._token(row)
-            if token.account.disabled or token.expires_on < self._clock().date():
-                return None
-            today = self._clock().date().isoformat()
-            if row["used_at"] != today:  # once a day is enough to tell a token that nobody uses
-                with self._store.transaction() as db:
-                    db.table("tokens").update(row["token_id"], {"used_at": today})
-            return token
-        return None
-
-    def still_good(self, token: Token) -> bool:
-        """Whether a token that was read before still counts."""
-        rows = self._store.db.table("tokens").rows_where("token_id = ?", [token.token_id])
-        known = [self._token(row) for row in rows]
-        return (
-            bool(known)
-            and not known[0].account.disabled
-            and known[0].expires_on >= self._clock().date()
-        )
-
-    def tokens_of(self, account_id: str) -> list[Token]:
-        rows = self._store.db.table("tokens").rows_where(
-            "account_id = ?", [account_id], order_by="created_at desc"
-        )
-        return [self._token(row) for row in rows]
-
-    def revoke_token(self, account_id: str, token_id: str) -> None:
-        """Raises NotThere."""
-        with self._store.transaction() as db:
-            gone = db.conn.execute(
-                "delete from tokens where account_id = ? and token_id = ?", [account_id, token_id]
-            ).rowcount
-        if not gone:
-            raise NotThere("no such token")
+        return any(not self._accounts.get(row["account_id"]).disabled for row in rows)
 
     def _session(self, row: dict[str, Any]) -> Session:
         return Session(
-            row["session_sha256"], self._accounts.one(row["account_id"]), row["csrf"], row["created_at"], row["seen_at"],
-            bool(row["second_factor"]), row["agent"], row["address"],
-        )  # fmt: skip
-
-    def _token(self, row: dict[str, Any]) -> Token:
-        account = self._accounts.one(row["account_id"])
-        may = set(scopes_for(account.roles))  # roles may have been taken away since
-        return Token(
-            row["token_id"], account, row["name"], tuple(Scope(one) for one in row["scopes"].split() if Scope(one) in may),
-            row["created_at"], date.fromisoformat(row["expires_on"]), row["used_at"],
-        )  # fmt: skip
+            row["session_sha256"],
+            self._accounts.get(row["account_id"]),
+            row["csrf"],
+            row["created_at"],
+            row["seen_at"],
+            bool(row["second_factor"]),
+            row["agent"],
+            row["address"],
+        )
 
 
 def _sha256(secret: str) -> str:

@@ -1,4 +1,7 @@
-"""The worker's thread that sends mails and webhooks, reminds people and deletes what is over; a long scan delays none."""
+"""The thread of the worker that sends messages, reminds people and deletes old data.
+
+It is a thread of its own, so that a long scan does not delay it.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from scanner.casework.service import CaseService
 from scanner.clock import Clock
 from scanner.errors import sentence_of
 from scanner.settings import Settings
-from scanner.web.api.operations import DELIVERY
 from scanner.web.auth.accounts import Accounts
 from scanner.web.drafts import Drafts
+from scanner.web.queue.health import DELIVERY_FACT
 from scanner.web.queue.jobs import Jobs
 from scanner.web.queue.outbox import Outbox
 from scanner.web.queue.reminders import Reminders
@@ -33,11 +36,11 @@ _ORPHAN_S = 24 * 3600.0
 
 @dataclass(slots=True)
 class _Step:
-    """One thing to do every so often.
+    """A task that is repeated.
 
     Attributes:
-        fails: what is said where it fails, the error's sentence behind it.
-        problem: that sentence, while it fails.
+        fails: what is logged if it fails, before the text of the error.
+        problem: the text that was logged, as long as it fails.
     """
 
     do: Callable[[], object]
@@ -48,7 +51,7 @@ class _Step:
 
 
 class Delivery:
-    """Does its steps until it is told to stop; one that fails keeps no other from being done."""
+    """Runs its steps until it is stopped; a step that fails does not stop the others."""
 
     def __init__(self, settings: Settings, store: WebStore, outbox: Outbox, clock: Clock) -> None:
         self.settings, self.store, self.outbox, self.clock = settings, store, outbox, clock
@@ -59,7 +62,10 @@ class Delivery:
         )
 
     def run(self, stop: Event) -> None:
-        """Go round until `stop` is set; /readyz answers 503 where no round went well for a while."""
+        """Run the steps until `stop` is set.
+
+        /readyz answers 503 if no round succeeds for a while.
+        """
         while not stop.is_set():
             for step in self._steps:
                 self._try(step)
@@ -73,9 +79,9 @@ class Delivery:
         step.due = time.monotonic() + step.every_s
         try:
             step.do()
-        except Exception as error:  # the thread outlives whatever a step meets
+        except Exception as error:  # the thread must survive any error of a step
             problem = f"{step.fails}: {sentence_of(error)}"
-            if problem != step.problem:  # the same each second would fill the disk
+            if problem != step.problem:  # the same text every second would fill the disk
                 log.exception("%s; it is tried again", problem)
             step.problem = problem
         else:
@@ -83,16 +89,15 @@ class Delivery:
 
     def _note_success(self) -> None:
         try:
-            self.store.set_fact(DELIVERY, self.clock().isoformat())
+            self.store.set_fact(DELIVERY_FACT, self.clock().isoformat())
         except Exception:
             log.exception("the time of the last round cannot be written")
 
     def _remind(self) -> None:
-        """Put into the outbox what people are to be told; nothing is read where nobody could be told."""
+        """Put due reminders into the outbox; reads nothing if nobody can receive them."""
         web = self.settings.web
-        if (
-            web.smtp_url is None and web.case_webhook is None
-        ) or not self.settings.vault_path.exists():
+        has_recipient = web.smtp_url is not None or web.case_webhook is not None
+        if not has_recipient or not self.settings.vault_path.exists():
             return
         service = CaseService(self.settings, self.clock)
         try:
@@ -102,7 +107,7 @@ class Delivery:
             service.close()
 
     def _tidy(self) -> None:
-        """Forget what ended long ago, and uploads that belong to no job that waits."""
+        """Delete expired data, and uploads of jobs that have ended."""
         jobs = Jobs(self.store, self.clock)
         oldest = self.clock() - timedelta(days=self.settings.web.retention_days)
         jobs.forget_before(oldest.isoformat())
@@ -110,7 +115,7 @@ class Delivery:
         for path, _, modified in files_still_there(self.settings.uploads_path):
             if time.time() - modified <= _ORPHAN_S:
                 continue
-            if path.is_dir():  # of a worker that was killed while it took a capture in
+            if path.is_dir():  # left by a worker that was killed while it read a capture
                 shutil.rmtree(path, ignore_errors=True)
             elif jobs.has_ended(path.stem):
                 path.unlink(missing_ok=True)

@@ -1,204 +1,137 @@
-"""Scans that the web takes in, as a queue in web.db that outlives every process.
+"""The queue of scans in web.db, which survives every process.
 
-queued -> running -> finished | failed, or cancelled. A worker holds a lock on the home while it lives; the one that
-gets the lock puts what a dead one was doing back into the queue. A job ends in one transaction with what is to be told.
+queued -> running -> finished | failed, or cancelled. A worker holds a lock on the home while it
+runs; the next one to get the lock puts the running jobs of its predecessor back into the queue. A
+job ends in the same transaction that stores the messages about it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from scanner.web.errors import GateRefused, NotThere
+from scanner.web.queue.job import ENDED, Job, JobKind, JobRequest, JobState
 from scanner.web.store import WebStore
 
-MOST_ATTEMPTS = 5
-
-
-class JobState(StrEnum):
-    """Where a job stands."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"  # it could not be scanned at all; `problem` says why
-    CANCELLED = "cancelled"
-
-
-class JobKind(StrEnum):
-    """What a job scans."""
-
-    UPLOAD = "upload"  # a file that was sent; `source` is its place
-    URL = "url"
-    SHA256 = "sha256"  # a file that the crawler knows
-    TARGET = "target"  # a folder, a bucket or a hub
-    CAPTURE = "capture"  # a captured page or picture that was sent; without one, what was captured before is judged again
-
-
-SENT = (JobKind.UPLOAD, JobKind.CAPTURE)
-ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One scan that was asked for.
-
-    Attributes:
-        name: what people call it: the file's name, the address, the target.
-        declared: what the hub says of an upload: title, triggers, tags, uploader, page.
-        webhook: where the result is posted, with the secret that signs it; None to ask for it.
-        done, total, doing: how far it is; total is None while listing goes on.
-        result: rows of the verdicts, once finished.
-    """
-
-    job_id: str
-    account_id: str
-    kind: JobKind
-    source: str
-    name: str
-    sha256: str | None
-    size_bytes: int | None
-    declared: dict[str, Any]
-    webhook: str | None
-    state: JobState
-    scan_id: str | None
-    attempts: int
-    done: int
-    total: int | None
-    doing: str
-    result: list[dict[str, Any]]
-    problem: str | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-
-    @property
-    def ended(self) -> bool:
-        return self.state in ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A scan to be taken in."""
-
-    account_id: str
-    kind: JobKind
-    source: str
-    name: str
-    sha256: str | None = None
-    size_bytes: int | None = None
-    declared: Mapping[str, Any] | None = None
-    webhook: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of what was asked for: the same key with another digest is a mistake of the caller's."""
-        source = self.sha256 if self.kind in SENT else self.source
-        told = [str(self.kind), source, self.name, self.declared or {}, self.webhook]
-        return hashlib.sha256(
-            json.dumps(told, sort_keys=True, ensure_ascii=False).encode()
-        ).hexdigest()
+MAX_ATTEMPTS = 5
 
 
 class Jobs:
-    """The queue; web processes add, the worker takes."""
+    """The queue; web processes add jobs, the worker takes them."""
 
     def __init__(
-        self, store: WebStore, clock: Callable[[], datetime], most_waiting: int = 10_000
+        self, store: WebStore, clock: Callable[[], datetime], max_waiting: int = 10_000
     ) -> None:
-        self._store, self._clock, self._most_waiting = store, clock, most_waiting
+        self._store, self._clock, self._max_waiting = store, clock, max_waiting
 
-    def take_in(
+    def submit(
         self,
-        order: Order,
+        request: JobRequest,
         key: str | None = None,
         job_id: str | None = None,
         known: list[dict[str, Any]] | None = None,
     ) -> tuple[Job, bool]:
-        """The job of an order and whether it is new: with an idempotency key the same order gives the same job.
+        """The job of a request, and whether it is new.
+
+        With an idempotency key the same request gives the same job.
 
         Args:
-            known: rows of the verdict, where these bytes were judged already: the job is finished at once.
+            known: rows of the verdict if these bytes have one already: the job is finished at once.
 
         Raises:
-            GateRefused: the key was used for something else, or the queue is full.
+            GateRefused: the key was used for another request, or the queue is full.
         """
         with self._store.transaction() as db:
-            if key is not None:
-                for row in db.table("idempotency").rows_where(
-                    "account_id = ? and key = ?", [order.account_id, key]
-                ):
-                    if row["request_sha256"] != order.digest:
-                        raise GateRefused(
-                            422,
-                            "idempotency-key-reused",
-                            "this Idempotency-Key was used for another request",
-                        )
-                    return self.one(row["job_id"]), False
-            if known is None and self.count(JobState.QUEUED) >= self._most_waiting:
+            existing = self._of_key(request, key) if key is not None else None
+            if existing is not None:
+                return existing, False
+            if known is None and self.count(JobState.QUEUED) >= self._max_waiting:
                 raise GateRefused(503, "queue-full", "the queue is full; try again later", 60)
-            made, now = job_id or new_job_id(), self._clock().isoformat()
+            new_id, now = job_id or new_job_id(), self._clock().isoformat()
             state = JobState.QUEUED if known is None else JobState.FINISHED
             db.table("jobs").insert(
                 {
-                    "job_id": made, "account_id": order.account_id, "kind": str(order.kind), "source": order.source,
-                    "name": order.name, "sha256": order.sha256, "size_bytes": order.size_bytes,
-                    "declared": json.dumps(order.declared or {}, ensure_ascii=False), "webhook": order.webhook,
-                    "state": str(state), "scan_id": None, "attempts": 0, "done": len(known or ()), "total": None, "doing": "",
-                    "result": _kept(known or []), "problem": None, "created_at": now,
-                    "started_at": None, "finished_at": None if known is None else now,
+                    "job_id": new_id,
+                    "account_id": request.account_id,
+                    "kind": str(request.kind),
+                    "source": request.source,
+                    "name": request.name,
+                    "sha256": request.sha256,
+                    "size_bytes": request.size_bytes,
+                    "declared": json.dumps(request.declared or {}, ensure_ascii=False),
+                    "webhook": request.webhook,
+                    "state": str(state),
+                    "scan_id": None,
+                    "attempts": 0,
+                    "done": len(known or ()),
+                    "total": None,
+                    "doing": "",
+                    "result": _stored_rows(known or []),
+                    "problem": None,
+                    "created_at": now,
+                    "started_at": None,
+                    "finished_at": None if known is None else now,
                 }
-            )  # fmt: skip
+            )
             if key is not None:
                 db.table("idempotency").insert(
                     {
-                        "account_id": order.account_id, "key": key, "request_sha256": order.digest, "job_id": made,
+                        "account_id": request.account_id,
+                        "key": key,
+                        "request_sha256": request.digest,
+                        "job_id": new_id,
                         "created_at": self._clock().isoformat(),
                     }
-                )  # fmt: skip
-        return self.one(made), True
+                )
+        return self.get(new_id), True
 
-    def one(self, job_id: str) -> Job:
-        """Raises NotThere."""
-        if (found := self.find(job_id)) is None:
+    def _of_key(self, request: JobRequest, key: str) -> Job | None:
+        """The job of an idempotency key; raises GateRefused if it is another request's."""
+        rows = self._store.db.table("idempotency").rows_where(
+            "account_id = ? and key = ?", [request.account_id, key]
+        )
+        row = next(rows, None)
+        if row is None:
+            return None
+        if row["request_sha256"] != request.digest:
+            raise GateRefused(
+                422, "idempotency-key-reused", "this Idempotency-Key was used for another request"
+            )
+        return self.get(row["job_id"])
+
+    def get(self, job_id: str) -> Job:
+        """The job of an id; raises NotThere."""
+        job = self.find(job_id)
+        if job is None:
             raise NotThere(f"no job has the id {job_id!r}")
-        return found
+        return job
 
     def find(self, job_id: str) -> Job | None:
-        """The job of that id; None where there is none, or none any more."""
-        return next(
-            (_job(row) for row in self._store.db.table("jobs").rows_where("job_id = ?", [job_id])),
-            None,
-        )
+        """The job of an id; None if there is none, or none any more."""
+        rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
+        return next(map(_job, rows), None)
 
     def sent_by(self, account_id: str, sha256: str) -> Job | None:
-        """The newest upload of these bytes by an account; None if it never sent them, or so long ago that it is forgotten."""
-        where, values = (
+        """The newest upload of these bytes by an account; None if there is none any more."""
+        rows = self._store.db.table("jobs").rows_where(
             "account_id = ? and sha256 = ? and kind = ?",
             [account_id, sha256, str(JobKind.UPLOAD)],
-        )
-        rows = self._store.db.table("jobs").rows_where(
-            where, values, order_by="rowid desc", limit=1
+            order_by="rowid desc",
+            limit=1,
         )
         return next(map(_job, rows), None)
 
     def has_ended(self, job_id: str) -> bool:
-        """Whether no job of that id waits or runs."""
+        """Whether no job of that id is queued or running."""
         rows = self._store.db.table("jobs").rows_where("job_id = ?", [job_id])
         return all(JobState(row["state"]) in ENDED for row in rows)
 
     def count(self, state: JobState) -> int:
-        return int(
-            self._store.db.execute(
-                "select count(*) from jobs where state = ?", [str(state)]
-            ).fetchone()[0]
-        )
+        return int(self._store.db.table("jobs").count_where("state = ?", [str(state)]))
 
     def newest(
         self,
@@ -207,7 +140,7 @@ class Jobs:
         before: str | None = None,
         limit: int = 50,
     ) -> list[Job]:
-        """Newest first; `before` is the id of the job that the page before ended with."""
+        """Jobs, newest first; `before` is the id of the last job of the previous page."""
         where, values = ["1 = 1"], list[Any]()
         for clause, value in (
             ("account_id = ?", account_id),
@@ -223,7 +156,7 @@ class Jobs:
         return [_job(row) for row in rows]
 
     def cancel(self, job_id: str) -> Job:
-        """Take a job out of the queue, or have the worker stop it at its next step. One that ended stays as it is."""
+        """Cancel a job; a running job stops at its next step, an ended one is not changed."""
         with self._store.transaction() as db:
             db.execute(
                 "update jobs set state = ?, finished_at = ? where job_id = ? and state in (?, ?)",
@@ -235,10 +168,10 @@ class Jobs:
                     str(JobState.RUNNING),
                 ],
             )
-        return self.one(job_id)
+        return self.get(job_id)
 
     def put_back_what_ran(self) -> int:
-        """For the worker that just got the lock: what a dead one was doing waits again. How many."""
+        """Queue the jobs of a dead worker again, after its lock was taken over; how many."""
         with self._store.transaction() as db:
             return int(
                 db.conn.execute(
@@ -248,7 +181,7 @@ class Jobs:
             )
 
     def put_back(self, job_id: str) -> None:
-        """Have a running job wait again for a reason that is not its own; the try does not count."""
+        """Queue a running job again for a reason outside of it; the attempt does not count."""
         with self._store.transaction() as db:
             db.conn.execute(
                 "update jobs set state = ?, attempts = attempts - 1 where job_id = ? and state = ?",
@@ -256,14 +189,17 @@ class Jobs:
             )
 
     def claim(self) -> Job | None:
-        """The oldest job that waits, now running; None if none does. What killed its worker too often is given up."""
+        """Take the oldest queued job; None if there is none.
+
+        A job whose worker has died too often fails instead.
+        """
         with self._store.transaction() as db:
             for row in db.table("jobs").rows_where(
                 "state = ?", [str(JobState.QUEUED)], order_by="rowid", limit=1
             ):
                 now = self._clock().isoformat()
-                if row["attempts"] >= MOST_ATTEMPTS:
-                    problem = f"the worker died {MOST_ATTEMPTS} times over it"
+                if row["attempts"] >= MAX_ATTEMPTS:
+                    problem = f"the worker died {MAX_ATTEMPTS} times over it"
                     changes = {
                         "state": str(JobState.FAILED),
                         "problem": problem,
@@ -277,11 +213,11 @@ class Jobs:
                         "started_at": started,
                     }
                 db.table("jobs").update(row["job_id"], changes)
-                return self.one(row["job_id"])
+                return self.get(row["job_id"])
         return None
 
     def progress(self, job_id: str, done: int, total: int | None, doing: str) -> bool:
-        """Note how far a job is; False if it was cancelled."""
+        """Store the progress of a job; False if it was cancelled."""
         with self._store.transaction() as db:
             query = "update jobs set done = ?, total = ?, doing = ? where job_id = ? and state = ?"
             return bool(
@@ -291,21 +227,31 @@ class Jobs:
             )
 
     def finish(
-        self, job_id: str, rows: Sequence[Mapping[str, Any]], scan_id: str | None, problem: str | None,
+        self,
+        job_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        scan_id: str | None,
+        problem: str | None,
         also: Callable[[Job], None],
-    ) -> Job:  # fmt: skip
-        """End a job once, and in the same transaction what is to be told of it; one that was cancelled stays so."""
+    ) -> Job:
+        """End a job, and call `also` in the same transaction; a cancelled job stays cancelled."""
         state = JobState.FAILED if problem else JobState.FINISHED
         with self._store.transaction() as db:
             changed = db.conn.execute(
-                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = ?, doing = '' "
+                "update jobs set state = ?, result = ?, scan_id = ?, problem = ?, finished_at = "
+                "?, doing = '' "
                 "where job_id = ? and state = ?",
                 [
-                    str(state), _kept(rows), scan_id, problem, self._clock().isoformat(), job_id,
+                    str(state),
+                    _stored_rows(rows),
+                    scan_id,
+                    problem,
+                    self._clock().isoformat(),
+                    job_id,
                     str(JobState.RUNNING),
                 ],
-            ).rowcount  # fmt: skip
-            job = self.one(job_id)
+            ).rowcount
+            job = self.get(job_id)
             if changed:
                 also(job)
         return job
@@ -318,8 +264,8 @@ class Jobs:
             db.table("idempotency").delete_where("created_at < ?", [day])
 
 
-def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as they are kept: without the person's name, which must go when they withdraw; the case knows it."""
+def _stored_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as they are stored: without names, which must disappear when the person withdraws."""
     return json.dumps(
         [
             {name: value for name, value in row.items() if name not in ("identity", "identity_id")}
@@ -330,7 +276,7 @@ def _kept(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def new_job_id() -> str:
-    """An id that nobody guesses."""
+    """An id that cannot be guessed."""
     return secrets.token_hex(12)
 
 
@@ -338,7 +284,10 @@ def _job(row: dict[str, Any]) -> Job:
     fields = {name: row[name] for name in Job.__slots__}
     return Job(
         **{
-            **fields, "kind": JobKind(row["kind"]), "state": JobState(row["state"]), "declared": json.loads(row["declared"]),
+            **fields,
+            "kind": JobKind(row["kind"]),
+            "state": JobState(row["state"]),
+            "declared": json.loads(row["declared"]),
             "result": json.loads(row["result"]),
         }
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""What is to be told: mails and webhooks, kept in web.db until they were delivered, with waits that grow."""
+"""Mails and webhooks, stored in web.db until they are delivered, with growing intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scanner.web.store import WebStore
 
 log = logging.getLogger(__name__)
 
-# After the last one a message is given up; its problem stays on record.
+# After the last interval a message is given up; its problem stays on record.
 WAITS_S = (10.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0, 86400.0)
 DIGEST_HOUR_UTC = 7
 _AT_ONCE = 8
@@ -35,33 +35,33 @@ _TIMEOUT_S = 10.0
 
 
 class Outbox:
-    """Messages in web.db, and sending them."""
+    """The messages in web.db, and their delivery."""
 
     def __init__(self, settings: Settings, store: WebStore, clock: Callable[[], datetime]) -> None:
         self._settings, self._store, self._clock = settings, store, clock
 
     def post(self, url: str, document: dict[str, Any], job_id: str | None = None) -> None:
-        """Have a document posted to a webhook."""
+        """Queue a document for a webhook."""
         self._add("webhook", url, "", json.dumps(document, ensure_ascii=False), job_id=job_id)
 
     def mail(self, address: str, subject: str, text: str, *, digest: bool = False) -> None:
-        """Have a mail sent: at once, or with others of its kind once a day. Does nothing where no server is configured."""
+        """Queue a mail, to be sent at once or in a daily digest; needs a mail server."""
         if self._settings.web.smtp_url is not None:
             self._add("mail", address, subject, text, digest=digest)
 
-    def tell_once(self, what: str, work: Callable[[], None]) -> bool:
-        """Do something unless it was done before under that name; True if it was done now."""
+    def once(self, name: str, action: Callable[[], None]) -> bool:
+        """Run an action unless one with this name ran before; True if it ran now."""
         with self._store.transaction() as db:
-            new = db.conn.execute(
+            is_new = db.conn.execute(
                 "insert or ignore into told (what, at) values (?, ?)",
-                [what, self._clock().isoformat()],
+                [name, self._clock().isoformat()],
             ).rowcount
-            if new:
-                work()
-        return bool(new)
+            if is_new:
+                action()
+        return bool(is_new)
 
     def send_due(self) -> int:
-        """Try everything whose time has come; how many messages were delivered."""
+        """Try every message that is due; how many were delivered."""
         now = self._clock().timestamp()
         rows = list(
             self._store.db.table("messages").rows_where(
@@ -80,8 +80,8 @@ class Outbox:
             len(group) for group, problem in zip(groups, problems, strict=True) if problem is None
         )
 
-    def of_job(self, job_id: str) -> list[dict[str, Any]]:
-        """What was to be told of a job, and what became of it."""
+    def messages_of_job(self, job_id: str) -> list[dict[str, Any]]:
+        """The messages about a job, and what became of them."""
         rows = self._store.db.table("messages").rows_where(
             "job_id = ?", [job_id], order_by="created_at"
         )
@@ -107,19 +107,29 @@ class Outbox:
         with self._store.transaction() as db:
             db.table("messages").insert(
                 {
-                    "message_id": uuid.uuid4().hex, "kind": kind, "address": address, "subject": subject, "body": body,
-                    "digest": int(digest), "tries": 0, "next_at": due.timestamp(), "sent_at": None, "problem": None,
-                    "job_id": job_id, "created_at": now.isoformat(),
+                    "message_id": uuid.uuid4().hex,
+                    "kind": kind,
+                    "address": address,
+                    "subject": subject,
+                    "body": body,
+                    "digest": int(digest),
+                    "tries": 0,
+                    "next_at": due.timestamp(),
+                    "sent_at": None,
+                    "problem": None,
+                    "job_id": job_id,
+                    "created_at": now.isoformat(),
                 }
-            )  # fmt: skip
+            )
 
     def _note(self, row: dict[str, Any], problem: str | None) -> None:
         now = self._clock()
         if problem is None:
-            # What was told need not be kept; that and when it was told does.
+            # The text is deleted after delivery; the record of the delivery stays.
             changes: dict[str, Any] = {"sent_at": now.isoformat(), "problem": None, "body": ""}
         elif row["tries"] >= len(WAITS_S):
-            # Addresses and answers may hold a secret or a name: web.db says more.
+            # Addresses and answers may contain a secret or a name, so the log has no details;
+            # web.db has them.
             log.error(
                 "%s %s is given up after %d tries", row["kind"], row["message_id"], row["tries"] + 1
             )
@@ -130,7 +140,7 @@ class Outbox:
             db.table("messages").update(row["message_id"], {**changes, "tries": row["tries"] + 1})
 
     def _deliver(self, group: list[dict[str, Any]]) -> str | None:
-        """Send one webhook, one mail or one digest; what went wrong, None if nothing did."""
+        """Send one webhook, one mail or one digest; the problem, None if there is none."""
         try:
             if group[0]["kind"] == "webhook":
                 self._post(group[0])
@@ -147,7 +157,8 @@ class Outbox:
             headers[SIGNATURE_HEADER] = signature_of(
                 body, self._settings.webhook_secret.get_secret_value()
             )
-        # The address came from whoever called the API: it is judged as a stranger's, at every redirect again.
+        # The address came from a caller of the API: it is checked like any untrusted one, also at
+        # redirects.
         transport = Transport(
             attempts=1,
             timeout_s=_TIMEOUT_S,
@@ -177,10 +188,10 @@ class Outbox:
         )
         message["Auto-Submitted"] = "auto-generated"
         message.set_content("\n\n---\n\n".join(row["body"] for row in group))
-        place = urlsplit(secret.get_secret_value())
+        server_url = urlsplit(secret.get_secret_value())
         context = ssl.create_default_context()
-        host, port = place.hostname or "localhost", place.port
-        if place.scheme == "smtps":
+        host, port = server_url.hostname or "localhost", server_url.port
+        if server_url.scheme == "smtps":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
                 host, port or 465, timeout=_TIMEOUT_S, context=context
             )
@@ -188,20 +199,20 @@ class Outbox:
             server = smtplib.SMTP(host, port or 587, timeout=_TIMEOUT_S)
         with server:
             server.ehlo()
-            if place.scheme == "smtp" and server.has_extn("starttls"):
+            if server_url.scheme == "smtp" and server.has_extn("starttls"):
                 server.starttls(context=context)
                 server.ehlo()
-            if place.username:
-                server.login(unquote(place.username), unquote(place.password or ""))
+            if server_url.username:
+                server.login(unquote(server_url.username), unquote(server_url.password or ""))
             server.send_message(message, to_addrs=[group[0]["address"]])
 
 
 def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
-    """Refuse an address that nothing could be posted to; names are resolved again when something is posted.
+    """Refuse an address that nothing can be posted to; names are resolved again when posting.
 
     Raises:
-        DestinationRefused: not http(s), or an address of one's own network that is not allowed.
-        httpx.InvalidURL: no address.
+        DestinationRefused: not http(s), or an address of the own network that is not allowed.
+        httpx.InvalidURL: not an address.
     """
     place = httpx.URL(url)
     destinations = Destinations(tuple(allowed_hosts))
@@ -213,7 +224,7 @@ def must_be_postable(url: str, allowed_hosts: Sequence[str]) -> None:
 
 
 def _grouped(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    """Messages that go out together: the digests of one address are one mail, all else goes alone."""
+    """Messages that are sent together: the digests of an address as one mail, others alone."""
     digests: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["digest"]:

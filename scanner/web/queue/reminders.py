@@ -1,4 +1,4 @@
-"""Who is told what: new and decided cases, registrations, consents that end, notices whose clock runs out. Each is told once."""
+"""Reminders about cases, registrations, consents and the deadlines of notices; each sent once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from scanner.web.translation import translations
 
 CONSENT_REMINDERS_DAYS = (30, 7)
 DEADLINE_REMINDER = timedelta(hours=24)
-# What is older was told when it was new, or happened before anybody could be told.
+# Older events were reported when they were new, or happened before reports could be sent.
 _FRESH = timedelta(days=2)
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED)
 
 
 class Reminders:
-    """Looks through cases, people and notices; a mail names nobody and no file, since strangers may read it.
+    """Finds what people must be told about.
+
+    A mail names no person and no file, since others may read it.
 
     Args:
-        url: of the web app; links begin with it.
-        webhook: where new cases are posted as well; None for nowhere.
+        url: the address of the web app, with which links begin.
+        webhook: where new cases are also posted; None for nowhere.
     """
 
     def __init__(
@@ -40,16 +42,11 @@ class Reminders:
         url: str,
         webhook: str | None,
     ) -> None:
-        self._service, self._accounts, self._outbox, self._url, self._webhook = (
-            service,
-            accounts,
-            outbox,
-            url,
-            webhook,
-        )
+        self._service, self._accounts, self._outbox = service, accounts, outbox
+        self._url, self._webhook = url, webhook
 
     def send(self) -> int:
-        """Put what is due into the outbox; how many messages."""
+        """Put due reminders into the outbox; how many."""
         fresh = (self._service.clock() - _FRESH).isoformat()
         count = 0
         for case in self._service.case_store.summaries():
@@ -72,16 +69,17 @@ class Reminders:
         for account in self._accounts.acting_for(case.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A likeness you registered may have been found: in a public model, or in images of an account. Sign in to see it: %(url)s"
+                "A likeness you registered may have been found: in a public model, or in images "
+                "of an account. Sign in to see it: %(url)s"
             )
-            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(
-                f"case {case.case_id}", account, t("Your face may have been found"), text, place
+            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._notify(
+                f"case {case.case_id}", account, t("Your face may have been found"), text, path
             )
         for account in self._staff(Permission.CASES_DECIDE):
             t = translations(account.language).gettext
             text = t("A new case waits for a reviewer's decision: %(url)s")
-            count += self._tell(
+            count += self._notify(
                 f"review {case.case_id}",
                 account,
                 t("A case waits for review"),
@@ -89,19 +87,19 @@ class Reminders:
                 f"/cases/{case.case_id}",
             )
         if self._webhook is not None:
-            place = f"{self._url}/cases/{case.case_id}"
-            told = {
+            path = f"{self._url}/cases/{case.case_id}"
+            document = {
                 "event": "case.opened",
                 "case": {
                     "case_id": case.case_id,
                     "outcome": case.outcome,
                     "opened_at": case.opened_at,
-                    "url": place,
+                    "url": path,
                 },
             }
             webhook = self._webhook
-            count += self._outbox.tell_once(
-                f"webhook {case.case_id}", lambda: self._outbox.post(webhook, told)
+            count += self._outbox.once(
+                f"webhook {case.case_id}", lambda: self._outbox.post(webhook, document)
             )
         return count
 
@@ -112,9 +110,9 @@ class Reminders:
             text = t(
                 "A reviewer has decided about a case of yours. Sign in to see what and why: %(url)s"
             )
-            what = f"decided {case.case_id} {review.number}"
-            place = f"/likeness/{case.identity_id}/cases/{case.case_id}"
-            count += self._tell(what, account, t("A case of yours was decided"), text, place)
+            name = f"decided {case.case_id} {review.number}"
+            path = f"/likeness/{case.identity_id}/cases/{case.case_id}"
+            count += self._notify(name, account, t("A case of yours was decided"), text, path)
         return count
 
     def _registration(self, identity: Identity, fresh: str) -> int:
@@ -122,29 +120,30 @@ class Reminders:
         if identity.status != Status.ACTIVE and identity.submitted_at.isoformat() >= fresh:
             for account in self._staff(Permission.REGISTRATIONS):
                 t = translations(account.language).gettext
-                text = t("Somebody registered a likeness and waits for your check: %(url)s")
-                place = f"/registrations/{identity.identity_id}"
-                count += self._tell(
-                    f"waits {identity.identity_id}", account, t("A registration waits"), text, place
+                text = t("A new registration waits for your check: %(url)s")
+                path = f"/registrations/{identity.identity_id}"
+                count += self._notify(
+                    f"waits {identity.identity_id}", account, t("A registration waits"), text, path
                 )
         elif identity.status == Status.ACTIVE and self._approved_since(identity, fresh):
             for account in self._accounts.acting_for(identity.identity_id):
                 t = translations(account.language).gettext
                 text = t(
-                    "Your registration was checked and approved. What is searched and found is here: %(url)s"
+                    "Your registration was checked and approved. The page of your likeness shows "
+                    "what is searched and found: %(url)s"
                 )
-                place = f"/likeness/{identity.identity_id}"
-                count += self._tell(
+                path = f"/likeness/{identity.identity_id}"
+                count += self._notify(
                     f"approved {identity.identity_id}",
                     account,
                     t("The search has begun"),
                     text,
-                    place,
+                    path,
                 )
         return count
 
     def _approved_since(self, identity: Identity, fresh: str) -> bool:
-        # Proofs are sealed: they are only opened for who came lately.
+        # Proofs are sealed: they are opened for recent registrations only.
         if (
             identity.submitted_at.isoformat()
             < (self._service.clock() - timedelta(days=60)).isoformat()
@@ -164,12 +163,13 @@ class Reminders:
         for account in self._accounts.acting_for(identity.identity_id):
             t = translations(account.language).gettext
             text = t(
-                "A consent you gave ends on %(day)s. What is stored is erased after that day. Renew or withdraw it here: %(url)s"
+                "A consent of yours ends on %(day)s. The stored data is erased after that day. "
+                "Renew or withdraw it here: %(url)s"
             )
-            what = f"consent {identity.identity_id} {last} {min(due)}"
-            place = f"/likeness/{identity.identity_id}"
-            count += self._tell(
-                what, account, t("Your consent is about to end"), text, place, day=str(last)
+            name = f"consent {identity.identity_id} {last} {min(due)}"
+            path = f"/likeness/{identity.identity_id}"
+            count += self._notify(
+                name, account, t("Your consent is about to end"), text, path, day=str(last)
             )
         return count
 
@@ -182,29 +182,36 @@ class Reminders:
         for account in self._staff(Permission.NOTICES):
             t: Translate = translations(account.language).gettext
             subject = (
-                t("The clock of a notice has run out")
+                t("The deadline of a notice has passed")
                 if overdue
-                else t("The clock of a notice runs out soon")
+                else t("The deadline of a notice is near")
             )
             text = t(
-                "Notice %(notice)s: the answer was or is due at %(due)s UTC. See the tracker: %(url)s"
+                "Notice %(notice)s: the answer is due at %(due)s UTC. See the tracker: %(url)s"
             )
-            what = f"notice {notice.notice_id} {notice.due.isoformat()} {'overdue' if overdue else 'soon'}"
-            told = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
-            count += self._tell(what, account, subject, text, "/notices", **told)
+            name = (
+                f"notice {notice.notice_id} {notice.due.isoformat()} "
+                f"{'overdue' if overdue else 'soon'}"
+            )
+            facts = {"notice": notice.notice_id, "due": f"{notice.due:%Y-%m-%d %H:%M}"}
+            count += self._notify(name, account, subject, text, "/notices", **facts)
         return count
 
     def _staff(self, permission: Permission) -> Iterable[Account]:
-        return [one for one in self._accounts.all() if one.may(permission) and not one.disabled]
+        return [
+            account
+            for account in self._accounts.all()
+            if account.may(permission) and not account.disabled
+        ]
 
-    def _tell(
-        self, what: str, account: Account, subject: str, text: str, place: str, **facts: str
+    def _notify(
+        self, name: str, account: Account, subject: str, text: str, path: str, **facts: str
     ) -> int:
         if account.notify == "never":
             return 0
-        filled = text % {**facts, "url": self._url + place}
+        filled = text % {**facts, "url": self._url + path}
         digest = account.notify == "daily"
-        return self._outbox.tell_once(
-            f"{what} {account.account_id}",
+        return self._outbox.once(
+            f"{name} {account.account_id}",
             lambda: self._outbox.mail(account.email, subject, filled, digest=digest),
         )

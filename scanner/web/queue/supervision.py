@@ -1,4 +1,4 @@
-"""The worker's process beside `serve`: started, started again when it dies, ended with the server."""
+"""The worker process beside `serve`: started with it, restarted if it dies, stopped with it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-_WELL_S = 300.0  # a worker that lived so long did not die of how it was started
+_WELL_S = 300.0  # a worker that ran this long was started correctly
 
 
 class WorkerProcess:
-    """A command that runs until it is told to stop; deaths in a row are waited out longer each time.
+    """A command that is restarted until it is stopped, after a growing wait if it keeps dying.
 
     Args:
-        command: what to run; it ends by itself at SIGTERM.
+        command: the command to run; it must end at SIGTERM.
     """
 
     def __init__(self, command: Sequence[str], first_wait_s: float = FIRST_WAIT_S) -> None:
@@ -35,8 +35,8 @@ class WorkerProcess:
         return self._process.pid
 
     def stop(self) -> None:
-        """End the process, and wait until it has ended."""
-        with self._lock:  # the watcher starts none after this
+        """Stop the process and wait until it has ended."""
+        with self._lock:  # the watcher starts no process after this
             self._ended.set()
             self._process.send_signal(signal.SIGTERM)
         self._process.wait()
@@ -62,7 +62,7 @@ class WorkerProcess:
                     return
                 try:
                     self._process = self._started()
-                except OSError:  # no memory or no process to be had now: the next round tries again
+                except OSError:  # out of memory or processes: the next round tries again
                     log.exception("the worker cannot be started now")
 
     def _started(self) -> subprocess.Popen[bytes]:

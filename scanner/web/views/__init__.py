@@ -1,1 +1,1 @@
-"""Pages, one file a kind of work; every route says who may open it."""
+"""Pages, one module per kind of work; every route names the permission that it requires."""

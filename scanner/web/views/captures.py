@@ -1,4 +1,4 @@
-"""Captured pages and pictures in the browser: send one, see what was read of it, correct that, search again."""
+"""Captured pages and pictures: send one, see and correct what was read, search again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -21,25 +21,25 @@ from reports.errors import ReviewRefused
 from scanner.captures.overview import overview
 from scanner.captures.releases import Person, Releases
 from scanner.errors import ReleaseRefused
-from scanner.web.api.operations import worker_lives
 from scanner.web.auth.access import Permission
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormExpired, FormRefused, NotThere
-from scanner.web.forms import Form, Posted, fits_session, must_be_from_here
-from scanner.web.queue.jobs import JobKind, JobState, Order, new_job_id
-from scanner.web.rendering import go, page, told, whole_number
-from scanner.web.translation import translations
+from scanner.web.forms import Form, Posted, has_form_token, require_same_origin
+from scanner.web.queue.health import worker_is_running
+from scanner.web.queue.job import JobKind, JobRequest, JobState
+from scanner.web.queue.jobs import new_job_id
+from scanner.web.rendering import redirect, render_page, whole_number
+from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import page_words
 
 router = APIRouter(include_in_schema=False, prefix="/captures")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Reader = Annotated[Session, asks(Permission.CASES_READ)]
-Taker = Annotated[Session, asks(Permission.CAPTURES)]
-Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
-_A_PAGE = 50
-# What people correct; text, links and images stay as they were read.
+Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
+Editor = Annotated[Session, requires_permission(Permission.CAPTURES)]
+Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
+_PAGE_SIZE = 50
+# The fields that people may correct; text, links and images stay as they were read.
 _TEXTS = (
     "title",
     "platform",
@@ -51,27 +51,29 @@ _TEXTS = (
     "published_at",
 )
 _ACCOUNT = ("platform", "account_name", "account_id", "account_url")
-_MOST_SHOWN = 200
+_MAX_PAGES = 200
 
 
 @router.get("")
-def listed(request: Request, here: Here, session: Reader) -> Response:
-    """Everything captured, newest first."""
-    return _list_page(request, here, session)
+def listed(request: Request, context: Context, session: Reader) -> Response:
+    """All captures, newest first."""
+    return _list_page(request, context, session)
 
 
 @router.post("/file")
-async def send(request: Request, here: Here, session: Taker) -> Response:
-    """A capture, streamed to disk; the worker seals and reads it, and searches the faces in it."""
-    must_be_from_here(request)
-    if not fits_session(request, session):
+async def send(request: Request, context: Context, session: Editor) -> Response:
+    """Receive a capture, streamed to disk; the worker seals and reads it and searches its faces."""
+    require_same_origin(request)
+    if not has_form_token(request, session):
         raise FormExpired("this page is older than your sign-in")
     job_id = new_job_id()
-    upload = await here.receiver.receive(request, job_id, "made_with")
+    upload = await context.uploads.receive(request, job_id, "made_with")
     declared = {
-        "by": session.account.name, "login": session.account.actor, "made_with": upload.declared[:200] or None,
-    }  # fmt: skip
-    order = Order(
+        "by": session.account.name,
+        "login": session.account.actor,
+        "made_with": upload.declared[:200] or None,
+    }
+    job_request = JobRequest(
         session.account.account_id,
         JobKind.CAPTURE,
         str(upload.path),
@@ -81,48 +83,56 @@ async def send(request: Request, here: Here, session: Taker) -> Response:
         declared,
     )
     try:
-        job, _ = await run_in_threadpool(here.jobs.take_in, order, None, job_id)
+        job, _ = await run_in_threadpool(context.jobs.submit, job_request, None, job_id)
     except BaseException:
-        here.forget_upload(order.source)
+        context.uploads.discard(job_request.source)
         raise
     return JSONResponse({"path": f"/scans/{job.job_id}"})
 
 
 @router.post("/judge")
-def judge(request: Request, here: Here, session: Taker, form: Posted) -> Response:  # noqa: ARG001  checked
-    """Search the faces again where something changed."""
-    return go(f"/scans/{_search_again(request, here, session)}", "queued")
+def judge(
+    request: Request,
+    context: Context,
+    session: Editor,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
+    """Search the faces again where something has changed."""
+    return redirect(f"/scans/{_search_again(request, context, session)}", "queued")
 
 
-def _search_again(request: Request, here: AppContext, session: Session) -> str:
-    """The job that searches everything captured where something changed: one serves all who ask."""
-    for waiting in here.jobs.newest(None, JobState.QUEUED, None, _A_PAGE):
-        if waiting.kind == JobKind.CAPTURE and not waiting.source:
-            return waiting.job_id
+def _search_again(request: Request, context: AppContext, session: Session) -> str:
+    """The id of the job that searches all changed captures; a queued one is used again."""
+    for job in context.jobs.newest(None, JobState.QUEUED, None, _PAGE_SIZE):
+        if job.kind == JobKind.CAPTURE and not job.source:
+            return job.job_id
     name = translations(language_of(request)).gettext("Captured pages and pictures")
-    order = Order(
+    job_request = JobRequest(
         session.account.account_id,
         JobKind.CAPTURE,
         "",
         name,
         declared={"login": session.account.actor},
     )
-    return here.jobs.take_in(order)[0].job_id
+    return context.jobs.submit(job_request)[0].job_id
 
 
 @router.get("/{capture_id}")
-def show(request: Request, capture_id: str, here: Here, session: Reader) -> Response:
-    return _page(request, here, session, capture_id)
+def show(request: Request, capture_id: str, context: Context, session: Reader) -> Response:
+    return _page(request, context, session, capture_id)
 
 
 @router.post("/{capture_id}/pages/{number}")
 def correct(
-    request: Request, capture_id: str, number: int, here: Here, session: Taker, form: Posted
+    request: Request, capture_id: str, number: int, context: Context, session: Editor, form: Posted
 ) -> Response:
-    """Correct what was read of a page; what was read before stays beside it."""
+    """Correct what was read of a page; the earlier values are kept."""
     try:
-        with here.services.one(session.account.actor) as service, _captures(here) as captures:
-            pages = captures.pages(_named(captures, capture_id))
+        with (
+            context.services.acquire(session.account.actor) as service,
+            _captures(context) as captures,
+        ):
+            pages = captures.pages(_existing_id(captures, capture_id))
             if not 0 < number <= len(pages):
                 raise NotThere("no such page of a capture")
             row, changes = pages[number - 1], _changes(form)
@@ -135,66 +145,78 @@ def correct(
         problem = (
             error if isinstance(error, FormRefused) else FormRefused("no-date", "published_at")
         )
-        return _page(request, here, session, capture_id, problem, (number, form))
-    return go(f"/captures/{capture_id}", "saved")
+        return _page(request, context, session, capture_id, problem, (number, form))
+    return redirect(f"/captures/{capture_id}", "saved")
 
 
 @router.post("/{capture_id}/release")
 def release(
-    request: Request, capture_id: str, here: Here, session: Decider, form: Posted
+    request: Request, capture_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """A second person's decision about what a capture may show; the search then goes on by itself."""
+    """Record a second person's decision about what a capture may show; then search again."""
     try:
-        with here.services.one(session.account.actor) as service, _captures(here) as captures:
+        with (
+            context.services.acquire(session.account.actor) as service,
+            _captures(context) as captures,
+        ):
             releases = Releases(captures, service.scan_store, service.vault)
-            waiting = list(releases.waiting(_named(captures, capture_id)))
+            waiting = list(releases.waiting(_existing_id(captures, capture_id)))
             if not form.text("reason"):
                 raise FormRefused("no-reason")
-            one = next(
-                (one for one in waiting if one.subject.key == form.text("subject", 1_000)), None
-            )
-            if one is None or one.subject.version != form.text("version", 16):
+            key, version = form.text("subject", 1_000), form.text("version", 16)
+            item = next((item for item in waiting if item.subject.key == key), None)
+            if item is None or item.subject.version != version:
                 raise FormRefused("captured-meanwhile")
-            person = Person(
-                session.account.name, session.account.actor, (f"account {session.account.actor}",)
-            )
-            if not one.may_be_decided_by(person):
+            person = _person(session)
+            if not item.may_be_decided_by(person):
                 raise FormRefused("took-it-in")
             releases.decide(
-                one, person, form.text("decision"), form.text("reason", 1_000), here.clock()
+                item, person, form.text("decision"), form.text("reason", 1_000), context.clock()
             )
     except (FormRefused, ReleaseRefused) as error:
-        return _page(request, here, session, capture_id, error)
-    _search_again(request, here, session)
-    return go(f"/captures/{capture_id}", "decided")
+        return _page(request, context, session, capture_id, error)
+    _search_again(request, context, session)
+    return redirect(f"/captures/{capture_id}", "decided")
 
 
 @router.post("/{capture_id}/remove")
-def remove(request: Request, capture_id: str, here: Here, session: Taker, form: Posted) -> Response:
-    """Delete what was taken in by mistake; refused where a case rests on it."""
+def remove(
+    request: Request, capture_id: str, context: Context, session: Editor, form: Posted
+) -> Response:
+    """Delete a capture that was added by mistake; refused if a case rests on it."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service, _captures(here) as captures:
-            service.remove_capture(captures, _named(captures, capture_id), form.text("reason"))
+        with (
+            context.services.acquire(session.account.actor) as service,
+            _captures(context) as captures,
+        ):
+            service.remove_capture(
+                captures, _existing_id(captures, capture_id), form.text("reason")
+            )
     except UnknownCapture as error:
         raise NotThere("no such capture") from error  # somebody else removed it
     except (FormRefused, ReviewRefused) as error:
-        return _page(request, here, session, capture_id, error)
-    return go("/captures", "removed")
+        return _page(request, context, session, capture_id, error)
+    return redirect("/captures", "removed")
+
+
+def _person(session: Session) -> Person:
+    account = session.account
+    return Person(account.name, account.actor, (f"account {account.actor}",))
 
 
 @contextmanager
-def _captures(here: AppContext) -> Iterator[Captures]:
-    store = CrawlStore(here.settings.crawl_path)
+def _captures(context: AppContext) -> Iterator[Captures]:
+    store = CrawlStore(context.settings.crawl_path)
     try:
-        yield Captures(store, here.settings.captures_path)
+        yield Captures(store, context.settings.captures_path)
     finally:
         store.close()
 
 
-def _named(captures: Captures, capture_id: str) -> str:
-    """The id itself; raises NotThere for one that is no capture's, or the beginning of one."""
+def _existing_id(captures: Captures, capture_id: str) -> str:
+    """The id itself; raises NotThere if it is no full id of a capture."""
     if captures.known(capture_id) is None:
         raise NotThere("no such capture")
     return capture_id
@@ -209,7 +231,7 @@ def _changes(form: Form) -> dict[str, object]:
 
 
 def _price(text: str) -> float | None:
-    """A price as people write it, 1299, 1,299.50 or 9,90; raises FormRefused."""
+    """A price as people write it: 1299, 1,299.50 or 9,90; raises FormRefused."""
     if not text:
         return None
     if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
@@ -219,59 +241,77 @@ def _price(text: str) -> float | None:
     return float(text.replace(",", "."))
 
 
-def _list_page(request: Request, here: AppContext, session: Session) -> Response:
+def _list_page(request: Request, context: AppContext, session: Session) -> Response:
     start = whole_number(request.query_params.get("from")) or 0
     find = request.query_params.get("find", "").replace("\0", "").strip()[:200]
-    with here.services.one(session.account.actor) as service, _captures(here) as captures:
-        rows = list(islice(captures.all(find), start, start + _A_PAGE + 1))
-        lines = list(overview(captures, rows[:_A_PAGE], service.scan_store, service.case_store))
-    return page(
-        request, "captures.html", words=page_words(language_of(request)), lines=lines, find=find, following=start + _A_PAGE if len(rows) > _A_PAGE else None,
-        may_take=session.account.may(Permission.CAPTURES), worker=worker_lives(here), most_mb=here.settings.web.max_upload_mb,
-    )  # fmt: skip
+    with context.services.acquire(session.account.actor) as service, _captures(context) as captures:
+        rows = list(islice(captures.all(find), start, start + _PAGE_SIZE + 1))
+        shown = rows[:_PAGE_SIZE]
+        overviews = list(overview(captures, shown, service.scan_store, service.case_store))
+    return render_page(
+        request,
+        "captures.html",
+        words=page_words(language_of(request)),
+        rows=overviews,
+        find=find,
+        following=start + _PAGE_SIZE if len(rows) > _PAGE_SIZE else None,
+        may_take=session.account.may(Permission.CAPTURES),
+        worker=worker_is_running(context.settings),
+        most_mb=context.settings.web.max_upload_mb,
+    )
 
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     capture_id: str,
     problem: Exception | None = None,
     typed: tuple[int, Form] | None = None,
 ) -> Response:
-    """A capture with its pages; what was typed into a refused form stays in it."""
-    with _captures(here) as captures:
-        row = captures.known(_named(captures, capture_id))
+    """A capture with its pages; the values typed into a refused form stay in it."""
+    with _captures(context) as captures:
+        row = captures.known(_existing_id(captures, capture_id))
         pages = captures.pages(capture_id)
-        content = [
-            _content(captures, one, typed[1] if typed and typed[0] == one.number + 1 else None)
-            for one in pages[:_MOST_SHOWN]
+        contents = [
+            _content(captures, page, typed[1] if typed and typed[0] == page.number + 1 else None)
+            for page in pages[:_MAX_PAGES]
         ]
-        with here.services.one(session.account.actor) as service:
+        with context.services.acquire(session.account.actor) as service:
             cases = service.case_store.resting_on(capture_id)
             waiting = list(
                 Releases(captures, service.scan_store, service.vault).waiting(capture_id)
             )
-    person = Person(
-        session.account.name, session.account.actor, (f"account {session.account.actor}",)
+    person = _person(session)
+    return render_page(
+        request,
+        "capture.html",
+        problem=problem,
+        capture=row,
+        pages=contents,
+        more=max(0, len(pages) - _MAX_PAGES),
+        kinds=list(PageKind),
+        cases=cases,
+        may_take=session.account.may(Permission.CAPTURES),
+        waiting=[(item, item.may_be_decided_by(person)) for item in waiting],
+        may_decide=session.account.may(Permission.CASES_DECIDE),
     )
-    return page(
-        request, "capture.html", 422 if problem else 200, problem=told(request, problem) if problem else None, capture=row, content=content,
-        more=max(0, len(pages) - _MOST_SHOWN), kinds=list(PageKind), cases=cases, may_take=session.account.may(Permission.CAPTURES),
-        waiting=[(one, one.may_be_decided_by(person)) for one in waiting], may_decide=session.account.may(Permission.CASES_DECIDE),
-    )  # fmt: skip
 
 
 def _content(captures: Captures, row: PageRow, typed: Form | None) -> dict[str, object]:
     images = captures.images(row.page_id)
     ties = [
         *ties_of_page(captures.store, row.facts),
-        *(tie for one in images for tie in ties_of_image(captures.store, one.provenance)),
+        *(tie for image in images for tie in ties_of_image(captures.store, image.provenance)),
     ]
     return {
-        "row": row, "facts": row.facts, "images": images, "ties": list(dict.fromkeys(ties)),
+        "row": row,
+        "facts": row.facts,
+        "images": images,
+        "ties": list(dict.fromkeys(ties)),
         "typed": {
             name: typed.fields.get(name, [""])[-1] if typed else getattr(row.facts, name)
             for name in (*_TEXTS, "price", "kind")
-        }, "refused": typed is not None,
-    }  # fmt: skip
+        },
+        "refused": typed is not None,
+    }

@@ -1,4 +1,4 @@
-"""What pages show of a case: words, plot, and pictures that are grey and blurred until somebody asks."""
+"""What pages show of a case: texts, the plot, and pictures, blurred until they are opened."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ from reports.documents.words import (
     verbal_scale,
     words_of,
 )
+from reports.notices.drafting import template, template_names
 from scanner.web.errors import NotThere
-from scanner.web.rendering import page
+from scanner.web.rendering import render_page
 from scanner.web.service_pool import PageCaseService
 from scanner.web.translation import translations
 
 _THUMBNAIL, _WHOLE = 144, 768
+_CONFIRMATION = "evidence"  # the stage of sampling as it is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +48,16 @@ class Pair:
 
 
 def thumbnails(service: PageCaseService, case: Case, most: int = 64) -> list[Pair]:
-    """Samples with a kept picture, those at full quality first; one line in the log for the page."""
-    kept = sorted(
-        (one for one in case.samples if one.image_sha256), key=lambda one: one.stage != "evidence"
-    )[:most]
+    """The samples that have a picture, confirmation samples first; logged as one entry."""
+    kept = [sample for sample in case.samples if sample.image_sha256]
+    kept.sort(key=lambda sample: sample.stage != _CONFIRMATION)
     pairs = [
         Pair(
-            one,
-            _blurred(service, str(one.image_sha256)),
-            _blurred(service, one.control_sha256) if one.control_sha256 else None,
+            sample,
+            _blurred(service, str(sample.image_sha256)),
+            _blurred(service, sample.control_sha256) if sample.control_sha256 else None,
         )
-        for one in kept
+        for sample in kept[:most]
     ]
     if pairs:
         service.note_shown(
@@ -74,13 +75,14 @@ class CapturedFace:
 
 
 def captured_faces(service: PageCaseService, case: Case, most: int = 64) -> list[CapturedFace]:
-    """Faces of the captured images that count; one line in the log for the page."""
+    """Faces of the captured images that count; logged as one entry."""
     images = case.sighting.images if case.sighting else ()
-    faces = [
-        CapturedFace(one, _blurred(service, one.face_sha256)) for one in images if one.face_sha256
-    ][:most]
+    with_face = [image for image in images if image.face_sha256][:most]
+    faces = [CapturedFace(image, _blurred(service, str(image.face_sha256))) for image in with_face]
     if faces:
-        service.note_shown(case, blurred=True, sha256=[str(one.image.face_sha256) for one in faces])
+        service.note_shown(
+            case, blurred=True, sha256=[str(image.face_sha256) for image in with_face]
+        )
     return faces
 
 
@@ -89,7 +91,7 @@ def _blurred(service: PageCaseService, sha256: str) -> Markup:
 
 
 def _captured(service: PageCaseService, sha256: str) -> Markup:
-    """An image as somebody captured it, in any of the formats in which faces are looked for."""
+    """A captured image, in any of the formats in which faces are searched."""
     from face_index.faces.capture_faces import pixels_of
 
     return pixels_uri(pixels_of(service.case_store.kept(sha256, "captured")), _WHOLE)
@@ -98,29 +100,26 @@ def _captured(service: PageCaseService, sha256: str) -> Markup:
 def picture_response(
     request: Request, service: PageCaseService, case: Case, sha256: str, back: str
 ) -> Response:
-    """One picture as it is, as JSON for the page's script or as a page of its own; logged first."""
-    named = {
-        one
-        for sample in case.samples
-        for one in (sample.image_sha256, sample.control_sha256)
-        if one
-    }
+    """One picture unblurred, as JSON for the page's script or as a page; logged first."""
     images = case.sighting.images if case.sighting else ()
-    named |= {one.face_sha256 for one in images if one.face_sha256}
-    captured = sha256 in {one.sha256 for one in images}
-    if sha256 not in named and not captured:
+    is_captured = sha256 in {image.sha256 for image in images}
+    kept = {image.face_sha256 for image in images}
+    for sample in case.samples:
+        kept |= {sample.image_sha256, sample.control_sha256}
+    if not is_captured and sha256 not in kept:
         raise NotThere("no such picture")
     service.note_shown(case, blurred=False, sha256=[sha256])
-    picture = (
-        _captured(service, sha256) if captured else picture_uri(service.case_store, sha256, _WHOLE)
-    )
+    if is_captured:
+        picture = _captured(service, sha256)
+    else:
+        picture = picture_uri(service.case_store, sha256, _WHOLE)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"picture": str(picture)})
-    return page(request, "picture.html", picture=picture, back=back, case=case)
+    return render_page(request, "picture.html", picture=picture, back=back, case=case)
 
 
 def allowed_now(service: PageCaseService, case: Case) -> str | None:
-    """What allows the use today, though it did not when the case was opened; None if nothing does or the person is gone."""
+    """The terms or licence that allow the use today; None if there are none."""
     try:
         identity = service.vault.find(case.identity_id)
     except UnknownIdentity:
@@ -128,7 +127,7 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
     if identity.consent.terms == Terms.PERMITTED:
         return str(identity.consent.terms)
     checkpoint, day = case.checkpoint, service.clock().date()
-    # Of what was sent to the gate only the sender says whose it is.
+    # Only the sender of an upload says whose it is.
     creator = None if checkpoint.hub == service.settings.web.hub_name else checkpoint.creator
     licence = covering_licence(
         service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
@@ -137,43 +136,64 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
 
 
 def page_words(language: str) -> dict[str, dict[str, str]]:
-    """Words for outcomes, standings, decisions and notices, short enough for tables and forms."""
+    """The labels of outcomes, statuses, decisions and notices, short enough for tables."""
     t: Translate = translations(language).gettext
     return {
         **words_of(report_translations(language).gettext),
         "status": {
-            "draft": t("waits for review"), "second-review": t("waits for a second reviewer"), "confirmed": t("confirmed"),
-            "rejected": t("rejected"), "more-samples": t("more samples wanted"), "authorised": t("authorised use"),
-            "appealed": t("appealed"), "superseded": t("a later case took its place"),
+            "draft": t("waits for review"),
+            "second-review": t("waits for a second reviewer"),
+            "confirmed": t("confirmed"),
+            "rejected": t("rejected"),
+            "more-samples": t("more samples wanted"),
+            "authorised": t("authorised use"),
+            "appealed": t("appealed"),
+            "superseded": t("replaced by a later case"),
         },
         "decision": {
-            "confirm": t("Confirm: this file reproduces the face"), "reject": t("Reject: it does not"),
-            "more-samples": t("More samples are needed to say"), "authorised": t("Authorised: the person allows it"),
+            "confirm": t("Confirm: this file reproduces the face"),
+            "reject": t("Reject: it does not"),
+            "more-samples": t("More samples are needed to say"),
+            "authorised": t("Authorised: the person allows it"),
         },
         "outcome": {
-            "match": t("match"), "possible": t("possible"), "clear": t("clear"), "inconclusive": t("inconclusive"),
+            "match": t("match"),
+            "possible": t("possible"),
+            "clear": t("clear"),
+            "inconclusive": t("inconclusive"),
             "failed": t("failed"),
         },
-    }  # fmt: skip
+    }
+
+
+def notice_titles(language: str) -> dict[str, str]:
+    """The titles of all kinds of notice, by their names."""
+    titles = {name: template(name).title for name in template_names()}
+    return {
+        name: title.get(language) or next(iter(title.values())) for name, title in titles.items()
+    }
 
 
 def case_facts(case: Case, language: str) -> dict[str, Any]:
-    """What templates need to put a case into words."""
+    """The values with which templates describe a case."""
     translate: Translate = report_translations(language).gettext
     words = page_words(language)
     if case.sighting is not None:
         t = translations(language).gettext
         words["decision"] = {
-            "confirm": t("Confirm: these images show the person"), "reject": t("Reject: they do not"),
-            "more-samples": t("More captures are needed to say"), "authorised": t("Authorised: the person allows it"),
-        }  # fmt: skip
+            "confirm": t("Confirm: these images show the person"),
+            "reject": t("Reject: they do not"),
+            "more-samples": t("More captures are needed to say"),
+            "authorised": t("Authorised: the person allows it"),
+        }
+    confirmation = [sample for sample in case.samples if sample.stage == _CONFIRMATION]
     return {
         "words": words,
         "headline": headline(case, translate),
         "status_word": words["status"][case.status],
         "outcome_word": words["outcome"][case.outcome],
         "terms_word": words["terms"].get(case.terms, case.terms),
-        "event_word": lambda what: words["event"].get(what, what),
+        "event_word": lambda event: words["event"].get(event, event),
         "custody_word": lambda event: words["custody"].get(event, event),
         "entry_word": lambda entry: entry_word(entry, words),
         "entry_text": entry_text,
@@ -182,6 +202,6 @@ def case_facts(case: Case, language: str) -> dict[str, Any]:
         "lr_words": verbal_scale(case.log10_lr, translate),
         "plot": score_plot(case, plot_words(translate, captured=case.sighting is not None)),
         "training": training_facts(case.checkpoint.training, words),
-        "counted": sum(one.in_mean for one in case.samples if one.stage == "evidence"),
-        "faces": sum(one.face_found for one in case.samples if one.stage == "evidence"),
+        "counted": sum(sample.in_mean for sample in confirmation),
+        "faces": sum(sample.face_found for sample in confirmation),
     }

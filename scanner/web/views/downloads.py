@@ -20,7 +20,7 @@ _MEDIA = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
 def report_response(
     service: PageCaseService, case: Case, kind: str, language: str, *, redacted: bool
 ) -> Response:
-    """The report of a case as a file to save; `kind` is html or pdf."""
+    """The report of a case as a file; `kind` is html or pdf."""
     if kind not in _MEDIA:
         raise NotThere("no such report")
     with tempfile.TemporaryDirectory(prefix="portrait-scanner-") as folder:
@@ -32,7 +32,7 @@ def report_response(
 
 
 def bundle_response(service: PageCaseService, case: Case) -> Response:
-    """The sealed evidence of a case as a zip archive; it is made in a folder that goes with the answer."""
+    """The sealed evidence of a case as a zip archive, from a folder that is deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="portrait-scanner-"))
     try:
         bundle = service.write_bundle(case.case_id, folder / "out", with_weights=False, pdf=True)
@@ -47,7 +47,7 @@ def bundle_response(service: PageCaseService, case: Case) -> Response:
 
 
 def attachment(data: bytes, name: str, media_type: str) -> Response:
-    """Bytes that a browser saves and never opens in our pages' place."""
+    """A file that browsers save and never show in place of a page."""
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Security-Policy": "sandbox; default-src 'none'",

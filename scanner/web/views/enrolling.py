@@ -1,4 +1,4 @@
-"""Registering a likeness: consent in plain words first, then photos that are checked one by one and kept nowhere."""
+"""Registering a likeness: the consent first, then photos, which are checked one by one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from datetime import date, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from face_index.consent import (
@@ -26,23 +26,21 @@ from face_index.vault import Document
 from face_index.vault.records import checked_name
 from reports.documents.words import Translate
 from scanner.web.auth.access import Permission, Role
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.drafts import Draft
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Form, Posted, PostedWithFiles, SentFile
-from scanner.web.rendering import go, page, told
-from scanner.web.translation import translations
-from scanner.web.views.own_account import day_in
+from scanner.web.rendering import error_text, redirect, render_page
+from scanner.web.translation import language_of, translations
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[AppContext, Depends(app_context_of)]
-Mine = Annotated[Session, asks(Permission.LIKENESS)]
-DAYS, MOST_DAYS = 730, 5 * 366
-MOST_PHOTOS = 40
+Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
+DEFAULT_DAYS, MAX_DAYS = 730, 5 * 366
+MAX_PHOTOS = 40
 _CHECKS_PER_MINUTE = 60
-_DOCUMENT_STARTS = {
+_MEDIA_TYPES = {
     b"%PDF-": "application/pdf",
     b"\xff\xd8\xff": "image/jpeg",
     b"\x89PNG\r\n": "image/png",
@@ -51,84 +49,92 @@ PROOFS = ("passport", "identity card", "driving licence")
 
 
 @router.get("/likeness/new")
-def ask_for_consent(request: Request, here: Here, session: Mine) -> Response:
-    return _consent_page(request, here, session, Form({}))
+def ask_for_consent(request: Request, context: Context, session: Mine) -> Response:
+    return _consent_page(request, context, session, Form({}))
 
 
 @router.post("/likeness/new")
-def agree(request: Request, here: Here, session: Mine, form: Posted) -> Response:
-    """Note the consent; nothing else is taken before it."""
+def agree(request: Request, context: Context, session: Mine, form: Posted) -> Response:
+    """Store the consent; nothing else is accepted before it."""
     try:
-        draft = _draft(here, form)
+        draft = _draft(context, form)
     except (FormRefused, NameRefused, ConsentMissing) as error:
-        return _consent_page(request, here, session, form, error)
-    here.drafts.keep(session.account.account_id, draft, here.clock())
-    return go("/likeness/new/photos", "agreed")
+        return _consent_page(request, context, session, form, error)
+    context.drafts.keep(session.account.account_id, draft, context.clock())
+    return redirect("/likeness/new/photos", "agreed")
 
 
 @router.get("/likeness/new/photos")
-def ask_for_photos(request: Request, here: Here, session: Mine) -> Response:
-    draft = here.drafts.of(session.account.account_id, here.clock())
-    return go("/likeness/new") if draft is None else _photos_page(request, draft)
+def ask_for_photos(request: Request, context: Context, session: Mine) -> Response:
+    draft = context.drafts.of(session.account.account_id, context.clock())
+    return redirect("/likeness/new") if draft is None else _photos_page(request, draft)
 
 
 @router.post("/likeness/new/check")
-def check_photo(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
-    """What is to be said of one photo by itself, as JSON; it is looked at in memory and forgotten."""
-    if here.drafts.of(session.account.account_id, here.clock()) is None:
+def check_photo(
+    request: Request, context: Context, session: Mine, form: PostedWithFiles
+) -> Response:
+    """Check a single photo in memory; the answer is JSON, and nothing is stored."""
+    if context.drafts.of(session.account.account_id, context.clock()) is None:
         raise FormRefused("no-consent")
-    here.must_be_within(_CHECKS_PER_MINUTE, "check", session.account.account_id)
-    sent = form.sent("photo")[:1]
-    if not sent:
+    context.rate_limiter.check(_CHECKS_PER_MINUTE, "check", session.account.account_id)
+    files = form.sent("photo")
+    if not files:
         raise FormRefused("no-photos")
-    with here.faces.reader() as reader:
-        [seen] = open_faces(reader, here.faces.pack.bar, [PhotoFile(sent[0].name, sent[0].data)])
-    refusal = seen if isinstance(seen, Refusal) else None
+    photo = PhotoFile(files[0].name, files[0].data)
+    with context.face_service.reader() as reader:
+        [result] = open_faces(reader, context.face_service.pack.bar, [photo])
+    refusal = result if isinstance(result, Refusal) else None
     return JSONResponse(
         {"accepted": refusal is None, "reason": refusal_sentence(refusal, language_of(request))}
     )
 
 
 @router.post("/likeness/new/photos")
-def submit(request: Request, here: Here, session: Mine, form: PostedWithFiles) -> Response:
-    """Make the template and submit it with the papers; what is refused says why, photo by photo."""
+def submit(request: Request, context: Context, session: Mine, form: PostedWithFiles) -> Response:
+    """Enrol the person with photos and documents; a refusal says why for each photo."""
     account = session.account
-    draft = here.drafts.of(account.account_id, here.clock())
+    draft = context.drafts.of(account.account_id, context.clock())
     if draft is None:
-        return go("/likeness/new")
+        return redirect("/likeness/new")
     try:
-        photos = [PhotoFile(one.name, one.data) for one in form.sent("photos")]
-        if not MIN_PHOTOS <= len(photos) <= MOST_PHOTOS:
+        photos = [PhotoFile(file.name, file.data) for file in form.sent("photos")]
+        if not MIN_PHOTOS <= len(photos) <= MAX_PHOTOS:
             raise FormRefused("no-photos")
-        documents, draft = _papers(form, draft)
-        if (
-            not draft.keep_photos
-        ):  # whoever decides must see the face once; copies go with the decision
-            documents += [Document("photo", one.data) for one in photos[:4]]
+        documents, draft = _documents(form, draft)
+        # The approver must see the face once; these copies are deleted after the decision.
+        if not draft.keep_photos:
+            documents += [Document("photo", photo.data) for photo in photos[:4]]
         registration = Registration(
-            name=draft.name, photos=photos, consent=draft.consent, submitted_by=account.actor, born_on=draft.born_on,
-            keep_photos=draft.keep_photos, documents=documents, shares_name=True,
-        )  # fmt: skip
-        with here.services.one(account.actor) as service, here.faces.reader() as reader:
-            identity, _ = here.faces.registrar(service.vault, reader).register(
-                registration, here.clock()
+            name=draft.name,
+            photos=photos,
+            consent=draft.consent,
+            submitted_by=account.actor,
+            born_on=draft.born_on,
+            keep_photos=draft.keep_photos,
+            documents=documents,
+            shares_name=True,
+        )
+        with (
+            context.services.acquire(account.actor) as service,
+            context.face_service.reader() as reader,
+        ):
+            identity, _ = context.face_service.registrar(service.vault, reader).register(
+                registration, context.clock()
             )
     except (EnrolmentRefused, FormRefused, ConsentMissing) as error:
         return _photos_page(request, draft, error)
-    here.drafts.forget(account.account_id)
-    agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
-    here.accounts.give_mandate(
-        account.account_id, identity.identity_id, "agent" if agent else "self"
+    context.drafts.forget(account.account_id)
+    is_agent = Role.AGENT in account.roles and draft.consent.signatory == Signatory.AGENT
+    context.accounts.give_mandate(
+        account.account_id, identity.identity_id, "agent" if is_agent else "self"
     )
-    some_left_out = identity.photo_count < len(photos)
-    return go(
-        f"/likeness/{identity.identity_id}",
-        "submitted-without-some" if some_left_out else "submitted",
-    )
+    done = "submitted-without-some" if identity.photo_count < len(photos) else "submitted"
+    return redirect(f"/likeness/{identity.identity_id}", done)
 
 
 def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
-    """Why a photo is refused, without what only the command line can do."""
+    """Why a photo is refused, without advice that only the command line can follow."""
     if refusal is None:
         return None
     t = translations(language).gettext
@@ -141,22 +147,22 @@ def refusal_sentence(refusal: Refusal | None, language: str) -> str | None:
     return refusal.text(language)
 
 
-def checked_document(sent: list[SentFile], missing: str) -> SentFile:
-    """The one paper of a field, by its first bytes a PDF, JPEG or PNG; raises FormRefused."""
-    if not sent:
+def checked_document(files: list[SentFile], missing: str) -> SentFile:
+    """The document of a field, if it begins like a PDF, JPEG or PNG; raises FormRefused."""
+    if not files:
         raise FormRefused(missing)
-    if media_type_of(sent[0].data) is None:
-        raise FormRefused("not-a-document", sent[0].name)
-    return sent[0]
+    if media_type_of(files[0].data) is None:
+        raise FormRefused("not-a-document", files[0].name)
+    return files[0]
 
 
 def media_type_of(data: bytes) -> str | None:
-    """What a paper is by its first bytes; None for anything but PDF, JPEG and PNG."""
-    return next((kind for start, kind in _DOCUMENT_STARTS.items() if data.startswith(start)), None)
+    """The media type of a document by its first bytes; None for any but PDF, JPEG and PNG."""
+    return next((kind for start, kind in _MEDIA_TYPES.items() if data.startswith(start)), None)
 
 
-def _draft(here: AppContext, form: Form) -> Draft:
-    today = here.clock().date()
+def _draft(context: AppContext, form: Form) -> Draft:
+    today = context.clock().date()
     name = checked_name(form.text("name", 300))
     if not form.ticked("agree"):
         raise FormRefused("no-consent")
@@ -167,28 +173,33 @@ def _draft(here: AppContext, form: Form) -> Draft:
     signer = name if signatory == Signatory.SELF else form.text("signed_by", 200)
     if not signer:
         raise FormRefused("no-answer", "signed_by")
-    born_on = day_in(form, "born_on") if form.text("born_on") else None
+    born_on = form.day("born_on") if form.text("born_on") else None
     if is_minor(born_on, today) and signatory != Signatory.GUARDIAN:
         raise ConsentMissing("under 18 a guardian consents")
-    places = tuple(
-        place.strip() for place in form.text("territories", 500).split(",") if place.strip()
-    )
+    names = (name.strip() for name in form.text("territories", 500).split(","))
+    territories = tuple(filter(None, names))
     consent = Consent(
-        signer, today, last_day(form, today), None, CONSENT_TEXT_VERSION, terms, signatory=signatory,
-        territories=places or ("worldwide",),
-    )  # fmt: skip
+        signer,
+        today,
+        last_day(form, today),
+        None,
+        CONSENT_TEXT_VERSION,
+        terms,
+        signatory=signatory,
+        territories=territories or ("worldwide",),
+    )
     return Draft(name, consent, born_on, keep_photos=form.ticked("keep_photos"))
 
 
 def last_day(form: Form, today: date) -> date:
-    """The last day of a consent; raises FormRefused outside tomorrow and five years."""
-    day = day_in(form, "expires_on")
-    if not today < day <= today + timedelta(days=MOST_DAYS):
+    """The last day of a consent, from tomorrow to five years ahead; raises FormRefused."""
+    day = form.day("expires_on")
+    if not today < day <= today + timedelta(days=MAX_DAYS):
         raise FormRefused("no-date", "expires_on")
     return day
 
 
-def _papers(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
+def _documents(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
     kind = form.text("proof_kind")
     if kind not in PROOFS:
         raise FormRefused("no-such-choice")
@@ -202,41 +213,37 @@ def _papers(form: Form, draft: Draft) -> tuple[list[Document], Draft]:
 
 def _consent_page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     form: Form,
     problem: Exception | None = None,
 ) -> Response:
-    today = here.clock().date()
+    today = context.clock().date()
     agent = Role.AGENT in session.account.roles
-    given = {
-        name: form.text(name)
-        for name in (
-            "name",
-            "signatory",
-            "signed_by",
-            "born_on",
-            "terms",
-            "territories",
-            "expires_on",
-        )
+    account = session.account
+    is_first = not agent and not context.accounts.identities_of(account.account_id)
+    last = (today + timedelta(days=DEFAULT_DAYS)).isoformat()
+    values = {
+        "name": form.text("name") or (account.name if is_first else ""),
+        "signatory": form.text("signatory") or str(Signatory.AGENT if agent else Signatory.SELF),
+        "signed_by": form.text("signed_by") or (account.name if agent else ""),
+        "born_on": form.text("born_on"),
+        "terms": form.text("terms") or str(Terms.PROHIBITED),
+        "territories": form.text("territories"),
+        "expires_on": form.text("expires_on") or last,
     }
-    own_name = (
-        ""
-        if agent or here.accounts.identities_of(session.account.account_id)
-        else session.account.name
-    )
-    given = {
-        **given, "name": given["name"] or own_name, "terms": given["terms"] or str(Terms.PROHIBITED),
-        "signatory": given["signatory"] or str(Signatory.AGENT if agent else Signatory.SELF),
-        "expires_on": given["expires_on"] or (today + timedelta(days=DAYS)).isoformat(),
-        "signed_by": given["signed_by"] or (session.account.name if agent else ""),
-    }  # fmt: skip
-    return page(
-        request, "consent.html", 422 if problem else 200, problem=told(request, problem) if problem else None, given=given,
-        agent=agent, texts=CONSENT_TEXT, first=today + timedelta(days=1), last=today + timedelta(days=MOST_DAYS), today=today,
+    return render_page(
+        request,
+        "consent.html",
+        problem=problem,
+        values=values,
+        agent=agent,
+        texts=CONSENT_TEXT,
+        first=today + timedelta(days=1),
+        last=today + timedelta(days=MAX_DAYS),
+        today=today,
         keep_photos=form.ticked("keep_photos") or not form.fields,
-    )  # fmt: skip
+    )
 
 
 def _photos_page(request: Request, draft: Draft, problem: Exception | None = None) -> Response:
@@ -245,28 +252,38 @@ def _photos_page(request: Request, draft: Draft, problem: Exception | None = Non
     verdicts = _verdicts(problem.report, language) if isinstance(problem, EnrolmentRefused) else []
     if isinstance(problem, EnrolmentRefused):
         sentence = t(
-            "Only %(count)s of these photos can be used; %(needed)s are needed. Choose them anew."
+            "Only %(count)s of these photos can be used; %(needed)s are needed. Choose them again."
         )
         if problem.report.people:
             sentence = t(
-                "These photos show %(people)s people who do not look alike. Choose photos of one person only."
+                "These photos show %(people)s people who do not look alike. Choose photos of one "
+                "person only."
             )
         facts = {
-            "count": problem.report.accepted, "needed": problem.report.needed, "people": len(problem.report.people)
-        }  # fmt: skip
-        problem_told: str | None = sentence % facts
+            "count": problem.report.accepted,
+            "needed": problem.report.needed,
+            "people": len(problem.report.people),
+        }
+        text = sentence % facts
     else:
-        problem_told = told(request, problem) if problem else None
-    if problem_told:
-        problem_told += " " + t("The files were not kept: choose photos and papers once more.")
-    return page(
-        request, "photos.html", 422 if problem else 200, draft=draft, problem=problem_told, verdicts=verdicts,
-        needed=MIN_PHOTOS, most=MOST_PHOTOS, proofs=proof_words(t),
-    )  # fmt: skip
+        text = error_text(request, problem) if problem else ""
+    if text:
+        text += " " + t("The files were not kept: choose photos and documents again.")
+    return render_page(
+        request,
+        "photos.html",
+        422 if problem else 200,
+        draft=draft,
+        problem=text,
+        verdicts=verdicts,
+        needed=MIN_PHOTOS,
+        most=MAX_PHOTOS,
+        proofs=proof_words(t),
+    )
 
 
 def proof_words(t: Translate) -> dict[str, str]:
-    """What papers are called."""
+    """The labels of documents of identity."""
     return {
         "passport": t("passport"),
         "identity card": t("identity card"),
@@ -274,5 +291,15 @@ def proof_words(t: Translate) -> dict[str, str]:
     }
 
 
+def document_words(t: Translate) -> dict[str, str]:
+    """The labels of all documents of a registration."""
+    return {
+        **proof_words(t),
+        "photo": t("photo"),
+        "consent signed by guardian": t("consent signed by the guardian"),
+        "consent signed by agent": t("power of attorney of the agent"),
+    }
+
+
 def _verdicts(report: EnrolmentReport, language: str) -> list[tuple[str, str | None]]:
-    return [(one.name, refusal_sentence(one.refusal, language)) for one in report.photos]
+    return [(photo.name, refusal_sentence(photo.refusal, language)) for photo in report.photos]

@@ -1,48 +1,49 @@
-"""Files that name a registered minor: what waits for a look, and what those who looked say."""
+"""Files that name a registered minor, and the decisions of those who examined them."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from scanner.errors import LookRefused
 from scanner.scanning.held_files import HeldFiles, LookDecision, has_looked
 from scanner.triage.minors import RegisteredMinors
 from scanner.web.auth.access import Permission
-from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
 
 router = APIRouter(include_in_schema=False, prefix="/held")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
-_MOST = 200
+Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
+_MAX_SHOWN = 200
 
 
 @router.get("")
-def listed(request: Request, here: Here, session: Decider) -> Response:
-    """What waits first, the likeliest likeness first, then what was settled."""
-    return _page(request, here, session)
+def listed(request: Request, context: Context, session: Decider) -> Response:
+    """Undecided files first, the most likely likeness first, then the decided ones."""
+    return _page(request, context, session)
 
 
 @router.post("/{key}")
-def look(request: Request, key: str, here: Here, session: Decider, form: Posted) -> Response:
-    """Note who looked and what they say; nothing is sampled by that alone."""
+def decide(
+    request: Request, key: str, context: Context, session: Decider, form: Posted
+) -> Response:
+    """Record who examined a file and what they decided; this alone does not sample anything."""
     account = session.account
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(account.actor) as service:
+        with context.services.acquire(account.actor) as service:
             held, minors = _held(service)
-            known = next((one for one in held.all(minors.ids) if one.key == key), None)
-            if known is None:
+            file = next((file for file in held.all(minors.ids) if file.key == key), None)
+            if file is None:
                 raise FormRefused("captured-meanwhile")
-            if form.text("decision") == LookDecision.SOMEBODY_ELSE and not known.liftable:
+            if form.text("decision") == LookDecision.SOMEBODY_ELSE and not file.liftable:
                 raise FormRefused("names-itself")
             held.look(
                 key,
@@ -51,34 +52,38 @@ def look(request: Request, key: str, here: Here, session: Decider, form: Posted)
                 account.actor,
                 form.text("decision"),
                 form.text("reason", 1_000),
-                here.clock(),
+                context.clock(),
                 service.vault.login,
             )
     except (FormRefused, LookRefused) as error:
-        return _page(request, here, session, error)
-    return go("/held", "noted")
+        return _page(request, context, session, error)
+    return redirect("/held", "noted")
 
 
-def waiting_for_a_look(service: PageCaseService) -> int:
-    """How many held files nobody has settled."""
+def undecided_count(service: PageCaseService) -> int:
+    """How many held files nobody has decided about."""
     held, minors = _held(service)
-    return sum(not one.settled for one in held.all(minors.ids))
+    return sum(not file.settled for file in held.all(minors.ids))
 
 
 def _held(service: PageCaseService) -> tuple[HeldFiles, RegisteredMinors]:
-    return HeldFiles(service.scan_store, service.vault), RegisteredMinors(
-        service.vault, service.clock
-    )
+    minors = RegisteredMinors(service.vault, service.clock)
+    return HeldFiles(service.scan_store, service.vault), minors
 
 
 def _page(
-    request: Request, here: AppContext, session: Session, problem: Exception | None = None
+    request: Request, context: AppContext, session: Session, problem: Exception | None = None
 ) -> Response:
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         held, minors = _held(service)
-        found = held.all(minors.ids)[:_MOST]
-        names = {one.identity_id: service.vault.find(one.identity_id).name for one in found}
-    return page(
-        request, "held.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        found=[(one, names[one.identity_id], has_looked(one, session.account.actor)) for one in found],
-    )  # fmt: skip
+        files = held.all(minors.ids)[:_MAX_SHOWN]
+        names = {file.identity_id: service.vault.find(file.identity_id).name for file in files}
+    return render_page(
+        request,
+        "held.html",
+        problem=problem,
+        files=[
+            (file, names[file.identity_id], has_looked(file, session.account.actor))
+            for file in files
+        ],
+    )

@@ -1,10 +1,10 @@
-"""Notices to hubs and statements of reasons to uploaders: drafted from a confirmed case, and followed until answered."""
+"""Notices to hubs and statements of reasons: drafted from a confirmed case and tracked."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.errors import NoticeIncomplete, NoticeRefused, NotReviewed, ReportError, UnknownNotice
@@ -28,30 +28,25 @@ from reports.notices.tracker import (
 )
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Form, Posted
-from scanner.web.rendering import go, page, told
-from scanner.web.views.case_views import page_words
+from scanner.web.rendering import redirect, render_page
+from scanner.web.translation import language_of
+from scanner.web.views.case_views import notice_titles, page_words
 from scanner.web.views.downloads import attachment
-from scanner.web.views.review import case_named
+from scanner.web.views.review import find_case
 
 router = APIRouter(include_in_schema=False)
-Here = Annotated[AppContext, Depends(app_context_of)]
-Writer = Annotated[Session, asks(Permission.NOTICES, Permission.STATEMENTS)]
-# In the order in which it usually goes on; what ends a notice comes last.
-_FOLLOWING = {
-    state: sorted(
-        following,
-        key=[
-            *(one for one in NoticeState if one != NoticeState.CANCELLED),
-            NoticeState.CANCELLED,
-        ].index,
-    )
-    for state, following in NEXT.items()
-}
+Writer = Annotated[Session, requires_permission(Permission.NOTICES, Permission.STATEMENTS)]
+# Next states in their usual order; the one that cancels a notice comes last.
+_ORDER = [
+    *(state for state in NoticeState if state != NoticeState.CANCELLED),
+    NoticeState.CANCELLED,
+]
+_FOLLOWING = {state: sorted(following, key=_ORDER.index) for state, following in NEXT.items()}
 _SIDES = {"right-holder": Permission.NOTICES, "operator": Permission.STATEMENTS}
 _LONG = frozenset(
     {
@@ -76,63 +71,66 @@ _KINDS = {
 
 
 @router.get("/notices")
-def listed(request: Request, here: Here, session: Writer) -> Response:
-    """Every notice with its clock; what is overdue first."""
-    now = here.clock()
-    with here.services.one(session.account.actor) as service:
-        found = [
-            one
-            for one in all_tracked(service.case_store)
-            if _may(session.account, template(one.template))
+def listed(request: Request, context: Context, session: Writer) -> Response:
+    """All notices with their deadlines, overdue ones first."""
+    now = context.clock()
+    with context.services.acquire(session.account.actor) as service:
+        notices = [
+            notice
+            for notice in all_tracked(service.case_store)
+            if _may(session.account, template(notice.template))
         ]
-    found.sort(
-        key=lambda one: (not one.overdue(now), one.due is None, one.due or now, one.history[0].at),
-        reverse=False,
+    notices.sort(
+        key=lambda notice: (
+            not notice.overdue(now),
+            notice.due is None,
+            notice.due or now,
+            notice.history[0].at,
+        )
     )
     language = language_of(request)
     words = page_words(language)
-    titles = {name: _title(template(name), language) for name in template_names()}
-    return page(
+    return render_page(
         request,
         "notices.html",
-        notices=found,
+        notices=notices,
         now=now,
         words=words,
         following=_FOLLOWING,
-        titles=titles,
+        titles=notice_titles(language),
     )
 
 
 @router.get("/notices/{notice_id}.{form}")
-def rendered(notice_id: str, form: str, here: Here, session: Writer) -> Response:
-    """A drafted notice as PDF, DOCX or text, as often as it is needed."""
+def rendered(notice_id: str, form: str, context: Context, session: Writer) -> Response:
+    """A drafted notice as PDF, DOCX or text."""
     if form not in _KINDS:
         raise NotThere("no such form of a notice")
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         try:
-            made = drafted(service.case_store, notice_id)
+            draft = drafted(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
-    if not _may(session.account, made.template):
+    if not _may(session.account, draft.template):
         raise NotThere("no such notice")
-    return attachment(
-        _rendered(made, form),
-        f"{notice_id}.{made.template.name}.{made.language}.{form}",
-        _KINDS[form],
-    )
+    name = f"{notice_id}.{draft.template.name}.{draft.language}.{form}"
+    return attachment(_rendered(draft, form), name, _KINDS[form])
 
 
 @router.post("/notices/{notice_id}/events")
 def note_event(
-    request: Request, notice_id: str, here: Here, session: Writer, form: Posted
+    request: Request, notice_id: str, context: Context, session: Writer, form: Posted
 ) -> Response:
-    """Sent, acknowledged, removed and so on; the law's clock runs from when it was sent."""
-    with here.services.one(session.account.actor) as service:
+    """Record that a notice was sent, acknowledged, answered and so on.
+
+    The legal deadline runs from when it was sent.
+    """
+    with context.services.acquire(session.account.actor) as service:
         try:
-            known = tracked(service.case_store, notice_id)
+            notice = tracked(service.case_store, notice_id)
         except UnknownNotice as error:
             raise NotThere("no such notice") from error
-        if not _may(session.account, template(known.template)):
+        if not _may(session.account, template(notice.template)):
             raise NotThere("no such notice")
         try:
             record_event(
@@ -140,59 +138,64 @@ def note_event(
                 notice_id,
                 form.text("event", 40),
                 session.account.name,
-                here.clock(),
+                context.clock(),
                 form.text("note"),
             )
         except (NoticeRefused, NotReviewed, UnknownNotice) as error:
-            return page(request, "error.html", 422, problem=told(request, error), code=422)
+            return render_page(request, "error.html", problem=error, code=422)
         service.note_notice(
-            service.case_store.case(known.case_id), "notice-marked", session.account.actor, notice=notice_id, state=form.text("event", 40)
-        )  # fmt: skip
-    return go("/notices", "noted")
+            service.case_store.case(notice.case_id),
+            "notice-marked",
+            session.account.actor,
+            notice=notice_id,
+            state=form.text("event", 40),
+        )
+    return redirect("/notices", "noted")
 
 
 @router.get("/cases/{case_id}/notices/new")
-def choose(request: Request, case_id: str, here: Here, session: Writer) -> Response:
-    """Which notice, then its fields; what the case knows is filled in."""
-    return _page(request, here, session, case_id, Form({}))
+def choose(request: Request, case_id: str, context: Context, session: Writer) -> Response:
+    """Choose a notice and fill in its fields; the values that the case has are filled in."""
+    return _page(request, context, session, case_id, Form({}))
 
 
 @router.post("/cases/{case_id}/notices")
-def draft(request: Request, case_id: str, here: Here, session: Writer, form: Posted) -> Response:
-    """Draft a notice and note it in the case's log; the tracker then has it in every form."""
+def draft_from_form(
+    request: Request, case_id: str, context: Context, session: Writer, form: Posted
+) -> Response:
+    """Draft a notice and record it in the case; the tracker then has it in every format."""
     try:
         name = _chosen(session.account, form.text("kind", 60))
-        given = {one.name: form.text(f"field-{one.name}", 4_000) for one in template(name).required}
-        given = {field: value for field, value in given.items() if value}
-        with here.services.one(session.account.actor) as service:
-            case = service.exported(case_named(service, case_id).case_id)
-            made = draft_notice(
+        values = {field: value for field, value in _values(form, template(name)).items() if value}
+        with context.services.acquire(session.account.actor) as service:
+            case = service.exported(find_case(service, case_id).case_id)
+            notice = draft_notice(
                 name,
                 case,
-                given,
-                here.clock(),
+                values,
+                context.clock(),
                 form.text("language") or None,
                 service.vault.fingerprint,
             )
-            notice_id = record_draft(service.case_store, made, session.account.name, here.clock())
+            notice_id = record_draft(
+                service.case_store, notice, session.account.name, context.clock()
+            )
             service.note_notice(
                 case, "notice-drafted", session.account.actor, notice=notice_id, template=name
             )
     except (ReportError, FormRefused) as error:
-        return _page(request, here, session, case_id, form, error)
-    return go("/notices", "drafted")
+        return _page(request, context, session, case_id, form, error)
+    return redirect("/notices", "drafted")
 
 
-def _title(kind: Template, language: str) -> str:
-    return kind.title.get(language) or next(iter(kind.title.values()))
+def _values(form: Form, kind: Template) -> dict[str, str]:
+    return {field.name: form.text(f"field-{field.name}", 4_000) for field in kind.required}
 
 
-def _rendered(made: Draft, kind: str) -> bytes:
-    return {
-        "txt": lambda: as_text(made).encode(),
-        "docx": lambda: as_docx(made),
-        "pdf": lambda: as_pdf(made),
-    }[kind]()
+def _rendered(draft: Draft, form: str) -> bytes:
+    if form == "txt":
+        return as_text(draft).encode()
+    return as_docx(draft) if form == "docx" else as_pdf(draft)
 
 
 def _may(account: Account, kind: Template) -> bool:
@@ -207,7 +210,7 @@ def _chosen(account: Account, name: str) -> str:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     case_id: str,
     form: Form,
@@ -216,25 +219,30 @@ def _page(
     kinds = [template(name) for name in template_names() if _may(session.account, template(name))]
     missing = set(problem.missing) if isinstance(problem, NoticeIncomplete) else set[str]()
     chosen = form.text("kind", 60) or request.query_params.get("kind", "")
-    kind = next((one for one in kinds if one.name == chosen), None)
+    kind = next((kind for kind in kinds if kind.name == chosen), None)
     language = form.text("language") or language_of(request)
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
-    kinds = [one for one in kinds if one.fits(case)]
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
+    kinds = [kind for kind in kinds if kind.fits(case)]
     kind = kind if kind in kinds else None
-    kinds.sort(key=lambda one: (one.hub not in (None, case.checkpoint.hub), one.name))
-    given = (
-        {one.name: form.text(f"field-{one.name}", 4_000) for one in kind.required} if kind else {}
+    kinds.sort(key=lambda kind: (kind.hub not in (None, case.checkpoint.hub), kind.name))
+    return render_page(
+        request,
+        "notice_new.html",
+        problem=problem,
+        case=case,
+        kinds=kinds,
+        kind=kind,
+        values=_values(form, kind) if kind else {},
+        missing=missing,
+        long_fields=_LONG,
+        draft_language=language if kind and language in kind.languages else "",
+        suggestions=_suggestions(case, kind, session.account) if kind else {},
     )
-    return page(
-        request, "notice_new.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        kinds=kinds, kind=kind, given=given, missing=missing, long=_LONG, draft_language=language if kind and language in kind.languages else "",
-        known=_known(case, kind, session.account) if kind else {},
-    )  # fmt: skip
 
 
-def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
-    """What case and account say of each field that they know, to be shown as it will be filled in."""
+def _suggestions(case: Case, kind: Template, account: Account) -> dict[str, str]:
+    """The values that the case and the account have for the fields of a notice."""
     facts = {
         f"checkpoint.{name}": getattr(case.checkpoint, name)
         for name in ("listing_url", "file", "sha256", "hub", "creator", "title")
@@ -249,11 +257,14 @@ def _known(case: Case, kind: Template, account: Account) -> dict[str, str]:
         if case.checkpoint.listing_url.startswith(("http://", "https://"))
         else ""
     )
-    said = {
-        "right_holder": case.identity_name, "email": account.email, "signature": account.name, "recipient": hub,
+    own = {
+        "right_holder": case.identity_name,
+        "email": account.email,
+        "signature": account.name,
+        "recipient": hub,
         "platform": hub,
-    }  # fmt: skip
+    }
     return {
-        one.name: str(facts.get(one.source or "") or said.get(one.name, ""))
-        for one in kind.required
+        field.name: str(facts.get(field.source or "") or own.get(field.name, ""))
+        for field in kind.required
     }

@@ -1,25 +1,25 @@
-"""A case as the person it is about sees it: what is known, how sure it is, and what they can do."""
+"""A case as the person in it sees it: what is known, how sure it is, what they can do."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.cases.review import CaseStatus
 from reports.errors import UnknownCase
 from reports.notices.tracker import NoticeState, all_tracked
 from scanner.web.auth.access import Permission
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
-from scanner.web.translation import translations
+from scanner.web.translation import language_of, translations
 from scanner.web.views.case_views import (
     allowed_now,
     captured_faces,
@@ -28,28 +28,29 @@ from scanner.web.views.case_views import (
     thumbnails,
 )
 from scanner.web.views.downloads import bundle_response, report_response
-from scanner.web.views.likeness import owned
+from scanner.web.views.likeness import own_identity
 
 router = APIRouter(include_in_schema=False, prefix="/likeness/{identity_id}/cases/{case_id}")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Mine = Annotated[Session, asks(Permission.LIKENESS)]
+Mine = Annotated[Session, requires_permission(Permission.LIKENESS)]
 _SENT = frozenset(NoticeState) - {NoticeState.DRAFTED, NoticeState.CANCELLED}
-# What a person may take away: decisions stand, whatever they were.
+# Cases whose evidence the person may download: decisions stand, whatever they were.
 _DECIDED = (CaseStatus.CONFIRMED, CaseStatus.REJECTED, CaseStatus.AUTHORISED, CaseStatus.APPEALED)
 
 
 @router.get("")
-def show(request: Request, identity_id: str, case_id: str, here: Here, session: Mine) -> Response:
-    return _page(request, here, session, identity_id, case_id)
+def show(
+    request: Request, identity_id: str, case_id: str, context: Context, session: Mine
+) -> Response:
+    return _page(request, context, session, identity_id, case_id)
 
 
 @router.post("/pictures")
 def show_picture(
-    request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted
+    request: Request, identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """One picture as it is; each time is in the log."""
-    with here.services.one(session.account.actor) as service:
-        case = _own(here, session, service, identity_id, case_id)
+    """One picture unblurred; each time is logged."""
+    with context.services.acquire(session.account.actor) as service:
+        case = _own_case(context, session, service, identity_id, case_id)
         return picture_response(
             request,
             service,
@@ -63,29 +64,29 @@ def show_picture(
 def ask_for_report(
     identity_id: str,
     case_id: str,
-    here: Here,
+    context: Context,
     session: Mine,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """Ask the reviewers for a report; the case then stands higher in their queue."""
-    with here.services.one(session.account.actor) as service:
-        case = _own(here, session, service, identity_id, case_id)
+    """Ask the reviewers for a report, which raises the case in their queue."""
+    with context.services.acquire(session.account.actor) as service:
+        case = _own_case(context, session, service, identity_id, case_id)
         if not any(entry.kind == "request" for entry in case.entries):
             service.note_request(case.case_id, session.account.name)
-    return go(f"/likeness/{identity_id}/cases/{case_id}", "asked")
+    return redirect(f"/likeness/{identity_id}/cases/{case_id}", "asked")
 
 
 @router.post("/tell")
 def tell(
-    request: Request, identity_id: str, case_id: str, here: Here, session: Mine, form: Posted
+    request: Request, identity_id: str, case_id: str, context: Context, session: Mine, form: Posted
 ) -> Response:
-    """Add what the person has to say: an appeal against a decision, or a correction."""
+    """Add a statement of the person: an appeal against a decision, or a correction."""
     try:
         text = form.text("text", 4_000)
         if not text:
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
-            case = _own(here, session, service, identity_id, case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = _own_case(context, session, service, identity_id, case_id)
             kind = (
                 "appeal"
                 if form.text("kind") == "appeal" and case.status in _DECIDED
@@ -93,31 +94,36 @@ def tell(
             )
             service.amend(case.case_id, kind, session.account.name, text)
     except FormRefused as error:
-        return _page(request, here, session, identity_id, case_id, error)
-    return go(f"/likeness/{identity_id}/cases/{case_id}", "noted")
+        return _page(request, context, session, identity_id, case_id, error)
+    return redirect(f"/likeness/{identity_id}/cases/{case_id}", "noted")
 
 
 @router.get("/report.{kind}")
 def report(
-    request: Request, identity_id: str, case_id: str, kind: str, here: Here, session: Mine
+    request: Request, identity_id: str, case_id: str, kind: str, context: Context, session: Mine
 ) -> Response:
-    with here.services.one(session.account.actor) as service:
-        case = _decided(_own(here, session, service, identity_id, case_id))
+    with context.services.acquire(session.account.actor) as service:
+        case = _decided(_own_case(context, session, service, identity_id, case_id))
         return report_response(service, case, kind, language_of(request), redacted=False)
 
 
 @router.post("/bundle")
-def bundle(identity_id: str, case_id: str, here: Here, session: Mine, form: Posted) -> Response:  # noqa: ARG001  checked
-    with here.services.one(session.account.actor) as service:
-        return bundle_response(
-            service, _decided(_own(here, session, service, identity_id, case_id))
-        )
+def bundle(
+    identity_id: str,
+    case_id: str,
+    context: Context,
+    session: Mine,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
+    with context.services.acquire(session.account.actor) as service:
+        case = _decided(_own_case(context, session, service, identity_id, case_id))
+        return bundle_response(service, case)
 
 
-def _own(
-    here: AppContext, session: Session, service: PageCaseService, identity_id: str, case_id: str
+def _own_case(
+    context: AppContext, session: Session, service: PageCaseService, identity_id: str, case_id: str
 ) -> Case:
-    owned(here, session, service, identity_id)
+    own_identity(context, session, service, identity_id)
     try:
         case = service.case(case_id)
     except UnknownCase as error:
@@ -135,28 +141,41 @@ def _decided(case: Case) -> Case:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     identity_id: str,
     case_id: str,
     problem: Exception | None = None,
 ) -> Response:
     language = language_of(request)
-    with here.services.one(session.account.actor) as service:
-        case = _own(here, session, service, identity_id, case_id)
+    with context.services.acquire(session.account.actor) as service:
+        case = _own_case(context, session, service, identity_id, case_id)
         pairs, faces = thumbnails(service, case, most=12), captured_faces(service, case, most=24)
         allowed = allowed_now(service, case)
         states = {
-            one.state for one in all_tracked(service.case_store) if one.case_id == case.case_id
+            notice.state
+            for notice in all_tracked(service.case_store)
+            if notice.case_id == case.case_id
         }
     t = translations(language).gettext
     decided = case.status in _DECIDED
     steps = [
-        (t("found"), True), (t("decided by a person"), decided), (t("notice sent to the hub"), bool(states & _SENT)),
+        (t("found"), True),
+        (t("decided by a person"), decided),
+        (t("notice sent to the hub"), bool(states & _SENT)),
         (t("removed"), NoticeState.REMOVED in states),
-    ]  # fmt: skip
-    return page(
-        request, "own_case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case,
-        pairs=pairs, shown_faces=faces, decided=decided, steps=steps, allowed_now=allowed, in_a_year=here.clock().date() + timedelta(days=365), asked=any(entry.kind == "request" for entry in case.entries),
+    ]
+    return render_page(
+        request,
+        "own_case.html",
+        problem=problem,
+        case=case,
+        pairs=pairs,
+        captured_faces=faces,
+        decided=decided,
+        steps=steps,
+        allowed_now=allowed,
+        in_a_year=context.clock().date() + timedelta(days=365),
+        asked=any(entry.kind == "request" for entry in case.entries),
         **case_facts(case, language),
-    )  # fmt: skip
+    )

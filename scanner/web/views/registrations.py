@@ -1,11 +1,14 @@
-"""People who wait to be let into the gallery: papers, consent, look-alikes; approved by somebody other than who brought them."""
+"""Registrations that wait for approval: documents, consent, look-alikes.
+
+Somebody other than the submitter approves them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
 from face_index.errors import FaceIndexError, NotDecidable, UnknownIdentity
@@ -14,63 +17,70 @@ from face_index.identity import Identity, Proof, Status
 from reports.documents.pictures import pixels_uri
 from scanner.web.auth.access import Permission
 from scanner.web.auth.accounts import Account, holder_actor
-from scanner.web.auth.authentication import asks
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told
+from scanner.web.rendering import redirect, render_page
 from scanner.web.service_pool import PageCaseService
+from scanner.web.translation import language_of, translations
 from scanner.web.views.downloads import attachment
-from scanner.web.views.enrolling import media_type_of
+from scanner.web.views.enrolling import document_words, media_type_of
 
 router = APIRouter(include_in_schema=False, prefix="/registrations")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Decider = Annotated[Session, asks(Permission.REGISTRATIONS)]
-_SHOWN = 500
-_LARGEST = 420
+Decider = Annotated[Session, requires_permission(Permission.REGISTRATIONS)]
+_MAX_SHOWN = 500
+_PICTURE_PX = 420
 
 
 @router.get("")
-def listed(request: Request, here: Here, session: Decider) -> Response:
-    """Who waits first, then everyone registered."""
-    wanted = request.query_params.get("q", "")[:200].casefold()
-    with here.services.one(session.account.actor) as service:
+def listed(request: Request, context: Context, session: Decider) -> Response:
+    """Waiting registrations first, then everyone registered."""
+    query = request.query_params.get("q", "")[:200].casefold()
+    with context.services.acquire(session.account.actor) as service:
         people = [
-            one
-            for one in service.vault.identities()
-            if wanted in f"{one.name} {one.reference or ''} {one.identity_id}".casefold()
+            person
+            for person in service.vault.identities()
+            if query in f"{person.name} {person.reference or ''} {person.identity_id}".casefold()
         ]
-    waiting = sorted(
-        (_as_shown_to(here, session.account, one) for one in people if one.status != Status.ACTIVE),
-        key=lambda one: one.submitted_at,
+    waiting = [
+        _as_shown_to(context, session.account, person)
+        for person in people
+        if person.status != Status.ACTIVE
+    ]
+    waiting.sort(key=lambda person: person.submitted_at)
+    active = [person for person in people if person.status == Status.ACTIVE]
+    return render_page(
+        request,
+        "registrations.html",
+        waiting=waiting,
+        active=active[:_MAX_SHOWN],
+        more=max(0, len(active) - _MAX_SHOWN),
+        q=request.query_params.get("q", "")[:200],
+        today=context.clock().date(),
     )
-    active = [one for one in people if one.status == Status.ACTIVE]
-    return page(
-        request, "registrations.html", waiting=waiting, active=active[:_SHOWN], more=max(0, len(active) - _SHOWN),
-        q=request.query_params.get("q", "")[:200], today=here.clock().date(),
-    )  # fmt: skip
 
 
 @router.get("/{identity_id}")
-def show(request: Request, identity_id: str, here: Here, session: Decider) -> Response:
-    return _page(request, here, session, identity_id)
+def show(request: Request, identity_id: str, context: Context, session: Decider) -> Response:
+    return _page(request, context, session, identity_id)
 
 
 @router.post("/{identity_id}/documents/{document_id}")
 def read_document(
     identity_id: str,
     document_id: str,
-    here: Here,
+    context: Context,
     session: Decider,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """A paper as a file to look at; who read it is in the log."""
-    with here.services.one(session.account.actor) as service:
+    """A document as a file; who read it is logged."""
+    with context.services.acquire(session.account.actor) as service:
         _identity(service, identity_id)
         try:
             data = service.vault.read_document(
-                identity_id, document_id, session.account.actor, here.clock()
+                identity_id, document_id, session.account.actor, context.clock()
             )
         except UnknownIdentity as error:
             raise NotThere("no such document") from error
@@ -83,106 +93,115 @@ def read_document(
 def compare(
     request: Request,
     identity_id: str,
-    here: Here,
+    context: Context,
     session: Decider,
-    form: Posted,  # noqa: ARG001  checked
+    form: Posted,  # noqa: ARG001  checks the form
 ) -> Response:
-    """Photos beside the papers that are pictures; each look is in the log."""
-    actor, now = session.account.actor, here.clock()
-    with here.services.one(actor) as service:
+    """Photos beside the documents that are pictures; each time is logged."""
+    actor, now = session.account.actor, context.clock()
+    with context.services.acquire(actor) as service:
         identity = _identity(service, identity_id)
-        papers = [
-            (one, service.vault.read_document(identity_id, one.document_id, actor, now))
-            for one in service.vault.documents_of(identity_id)
+        documents = [
+            (document, service.vault.read_document(identity_id, document.document_id, actor, now))
+            for document in service.vault.documents_of(identity_id)
         ]
         photos = service.vault.show_photos(identity_id, actor, now)
-    return page(
-        request, "compare.html", identity=identity, photos=[_shown(photo) for photo in photos],
-        papers=[(one.kind, _shown(data) if media_type_of(data) != "application/pdf" else None, one.document_id) for one, data in papers],
-    )  # fmt: skip
+    return render_page(
+        request,
+        "compare.html",
+        identity=identity,
+        photos=[_picture(photo) for photo in photos],
+        documents=[(document, _picture(data)) for document, data in documents],
+        document_words=_document_words(request),
+    )
 
 
-def _shown(data: bytes) -> Markup | None:
-    """A sent picture as a data URI, decoded within the limits of photos and encoded anew; None if it is none."""
+def _picture(data: bytes) -> Markup | None:
+    """A picture as a data URI, decoded within the limits of photos; None for anything else."""
+    if media_type_of(data) == "application/pdf":
+        return None
     try:
         pixels = photo_from("", data).pixels
     except PhotoRefused:
         return None
-    return pixels_uri(pixels, _LARGEST)
+    return pixels_uri(pixels, _PICTURE_PX)
 
 
 @router.post("/{identity_id}/approve")
 def approve(
-    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+    request: Request, identity_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    account, now = session.account, here.clock()
+    account, now = session.account, context.clock()
     try:
-        with here.services.one(account.actor) as service:
+        with context.services.acquire(account.actor) as service:
             identity = _identity(service, identity_id)
-            if _brought(here, account, identity):
-                raise NotDecidable(
-                    "who brought a registration, or acts for the person, cannot approve it as well"
-                )
+            if _is_submitter(context, account, identity):
+                raise FormRefused("submitted-it")
             kind = form.text("proof", 100)
             if not kind or not form.ticked("compared"):
                 raise FormRefused("no-answer", "proof")
-            if not _has_looked(service, identity_id, account.actor):
+            if not _has_read_documents(service, identity_id, account.actor):
                 raise FormRefused("not-opened")
-            seen = next(
-                (one.sha256 for one in service.vault.documents_of(identity_id) if one.kind == kind),
-                None,
-            )
+            documents = service.vault.documents_of(identity_id)
+            sha256 = next((one.sha256 for one in documents if one.kind == kind), None)
+            proof = Proof(kind, sha256, account.actor, now)
             service.vault.approve(
-                identity.identity_id,
-                account.actor,
-                Proof(kind, seen, account.actor, now),
-                now,
-                form.text("reason"),
+                identity.identity_id, account.actor, proof, now, form.text("reason")
             )
     except (NotDecidable, FormRefused) as error:
-        return _page(request, here, session, identity_id, error)
-    return go("/registrations", "approved")
+        return _page(request, context, session, identity_id, error)
+    return redirect("/registrations", "approved")
 
 
 @router.post("/{identity_id}/reject")
 def reject(
-    request: Request, identity_id: str, here: Here, session: Decider, form: Posted
+    request: Request, identity_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """Refuse and erase; the reason stays, without the name."""
+    """Reject and erase a registration; the reason is kept, without the name."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
+        with context.services.acquire(session.account.actor) as service:
             _identity(service, identity_id)
             service.vault.reject(
-                identity_id, session.account.actor, form.text("reason"), here.clock()
+                identity_id, session.account.actor, form.text("reason"), context.clock()
             )
     except (FaceIndexError, FormRefused) as error:
-        return _page(request, here, session, identity_id, error)
-    return go("/registrations", "rejected")
+        return _page(request, context, session, identity_id, error)
+    return redirect("/registrations", "rejected")
 
 
-def _brought(here: AppContext, account: Account, identity: Identity) -> bool:
-    """Whether somebody brought a registration, by whatever name they had then, or acts for the person."""
-    acting = {one.account_id for one in here.accounts.acting_for(identity.identity_id)}
-    own = {account.email, holder_actor(account.account_id)}
-    return account.account_id in acting or identity.submitted_by.strip().casefold() in own
+def _is_submitter(context: AppContext, account: Account, identity: Identity) -> bool:
+    """Whether an account submitted a registration, by any of its names, or acts for the person."""
+    agents = context.accounts.acting_for(identity.identity_id)
+    names = {account.email, holder_actor(account.account_id)}
+    return (
+        any(agent.account_id == account.account_id for agent in agents)
+        or identity.submitted_by.strip().casefold() in names
+    )
 
 
-def _as_shown_to(here: AppContext, account: Account, identity: Identity) -> Identity:
-    """A registration without what would tell whoever brought it that the face is somebody's who is registered."""
-    hidden = identity.status == Status.CONFLICT and _brought(here, account, identity)
+def _as_shown_to(context: AppContext, account: Account, identity: Identity) -> Identity:
+    """A registration as an account may see it.
+
+    Its submitter must not learn that the face is that of somebody who is registered.
+    """
+    hidden = identity.status == Status.CONFLICT and _is_submitter(context, account, identity)
     return replace(identity, status=Status.PENDING) if hidden else identity
 
 
-def _has_looked(service: PageCaseService, identity_id: str, actor: str) -> bool:
-    """Whether somebody opened every paper that was sent, as the audit log knows."""
+def _has_read_documents(service: PageCaseService, identity_id: str, actor: str) -> bool:
+    """Whether somebody has opened every document, according to the audit log."""
     read = {
         entry.details.get("document_sha256")
         for entry in service.vault.audit.about(identity_id)
         if entry.event == "document read" and entry.actor == actor
     }
-    return {one.sha256 for one in service.vault.documents_of(identity_id)} <= read
+    return {document.sha256 for document in service.vault.documents_of(identity_id)} <= read
+
+
+def _document_words(request: Request) -> dict[str, str]:
+    return document_words(translations(language_of(request)).gettext)
 
 
 def _identity(service: PageCaseService, identity_id: str) -> Identity:
@@ -197,29 +216,38 @@ def _identity(service: PageCaseService, identity_id: str) -> Identity:
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     identity_id: str,
     problem: Exception | None = None,
 ) -> Response:
-    with here.services.one(session.account.actor) as service:
+    with context.services.acquire(session.account.actor) as service:
         identity = _identity(service, identity_id)
-        own = _brought(here, session.account, identity)
-        alike = [] if own else service.vault.lookalikes_of(identity_id)
+        is_own = _is_submitter(context, session.account, identity)
+        alike = [] if is_own else service.vault.lookalikes_of(identity_id)
         if alike:
             service.vault.note(
-                "look-alikes shown", identity_id, session.account.actor, here.clock()
+                "look-alikes shown", identity_id, session.account.actor, context.clock()
             )
-        facts = {
+        facts: dict[str, Any] = {
             "documents": service.vault.documents_of(identity_id),
             "lookalikes": alike,
-            "namesakes": [] if own else service.vault.namesakes_of(identity),
+            "namesakes": [] if is_own else service.vault.namesakes_of(identity),
             "consents": service.vault.consents_of(identity_id),
             "proofs": service.vault.proofs_of(identity_id),
         }
-    brought_by = [one.email for one in here.accounts.acting_for(identity_id)]
-    today = here.clock().date()
-    return page(
-        request, "registration.html", 422 if problem else 200, problem=told(request, problem) if problem else None,
-        identity=_as_shown_to(here, session.account, identity), own=own, brought_by=brought_by, waits=identity.status != Status.ACTIVE, minor=identity.is_minor(today), today=today, **facts,
-    )  # fmt: skip
+    agents = [agent.email for agent in context.accounts.acting_for(identity_id)]
+    today = context.clock().date()
+    return render_page(
+        request,
+        "registration.html",
+        problem=problem,
+        identity=_as_shown_to(context, session.account, identity),
+        is_own=is_own,
+        agents=agents,
+        document_words=_document_words(request),
+        is_waiting=identity.status != Status.ACTIVE,
+        is_minor=identity.is_minor(today),
+        today=today,
+        **facts,
+    )

@@ -1,23 +1,25 @@
-"""The reviewers' queue and a case's page: look, decide with a reason, note, export."""
+"""The review queue and the page of a case: examine, decide with a reason, note, export."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from reports.cases.case import Case
 from reports.cases.review import OPEN, CaseStatus, Decision
 from reports.errors import ReportError, ReviewRefused, UnknownCase
 from reports.notices.tracker import all_tracked
 from scanner.web.auth.access import Permission
-from scanner.web.auth.authentication import asks, language_of
 from scanner.web.auth.sessions import Session
-from scanner.web.context import AppContext, app_context_of
+from scanner.web.context import AppContext
+from scanner.web.dependencies import Context, requires_permission
 from scanner.web.errors import FormRefused, NotThere
 from scanner.web.forms import Posted
-from scanner.web.rendering import go, page, told, whole_number
+from scanner.web.rendering import redirect, render_page, whole_number
 from scanner.web.service_pool import PageCaseService
+from scanner.web.translation import language_of
 from scanner.web.views.case_views import (
     allowed_now,
     captured_faces,
@@ -27,29 +29,28 @@ from scanner.web.views.case_views import (
     thumbnails,
 )
 from scanner.web.views.downloads import bundle_response, report_response
-from scanner.web.views.held_files import waiting_for_a_look
-from scanner.web.views.urgency import queue_of
+from scanner.web.views.held_files import undecided_count
+from scanner.web.views.urgency import QueuedCase, queue_of
 
 router = APIRouter(include_in_schema=False, prefix="/cases")
-Here = Annotated[AppContext, Depends(app_context_of)]
-Reader = Annotated[Session, asks(Permission.CASES_READ)]
-Decider = Annotated[Session, asks(Permission.CASES_DECIDE)]
-Viewer = Annotated[Session, asks(Permission.IMAGES)]
-Exporter = Annotated[Session, asks(Permission.EXPORTS)]
-_A_PAGE = 50
+Reader = Annotated[Session, requires_permission(Permission.CASES_READ)]
+Decider = Annotated[Session, requires_permission(Permission.CASES_DECIDE)]
+Viewer = Annotated[Session, requires_permission(Permission.IMAGES)]
+Exporter = Annotated[Session, requires_permission(Permission.EXPORTS)]
+_PAGE_SIZE = 50
 
 
 @router.get("")
-def queue(request: Request, here: Here, session: Reader) -> Response:
-    """What waits, most urgent first; filters are in the address, so that a view can be kept."""
-    return _queue_page(request, here, session)
+def queue(request: Request, context: Context, session: Reader) -> Response:
+    """The queue, most urgent first; the address holds the filters, so that it can be bookmarked."""
+    return _queue_page(request, context, session)
 
 
 @router.post("/bulk")
-def decide_many(request: Request, here: Here, session: Decider, form: Posted) -> Response:
-    """One decision with one reason for several cases; each gets its own line in its log and in the audit log.
+def decide_many(request: Request, context: Context, session: Decider, form: Posted) -> Response:
+    """Make one decision with one reason for several cases, each logged in its own entry.
 
-    None is confirmed so: whoever confirms has looked at the pictures of that case.
+    None can be confirmed this way: that needs a look at the pictures of the case.
     """
     refused: list[str] = []
     try:
@@ -60,62 +61,64 @@ def decide_many(request: Request, here: Here, session: Decider, form: Posted) ->
             raise FormRefused("no-reason")
         if form.text("decision") == Decision.CONFIRM:
             raise FormRefused("one-by-one")
-        with here.services.one(session.account.actor) as service:
+        with context.services.acquire(session.account.actor) as service:
             for case_id in ids[:200]:
                 try:
                     service.review(case_id, session.account.name, form.text("decision"), reason)
                 except (ReviewRefused, UnknownCase) as error:
                     refused.append(f"{case_id}: {error}")
     except FormRefused as error:
-        return _queue_page(request, here, session, told(request, error))
+        return _queue_page(request, context, session, error)
     if refused:
-        return _queue_page(request, here, session, "; ".join(refused))
-    return go("/cases", "decided")
+        return _queue_page(request, context, session, "; ".join(refused))
+    return redirect("/cases", "decided")
 
 
 @router.get("/{case_id}")
-def show(request: Request, case_id: str, here: Here, session: Reader) -> Response:
-    return _page(request, here, session, case_id)
+def show(request: Request, case_id: str, context: Context, session: Reader) -> Response:
+    return _page(request, context, session, case_id)
 
 
 @router.post("/{case_id}/pictures")
 def show_picture(
-    request: Request, case_id: str, here: Here, session: Viewer, form: Posted
+    request: Request, case_id: str, context: Context, session: Viewer, form: Posted
 ) -> Response:
-    """One picture as it is; each time is in the log."""
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
+    """One picture unblurred; each time is logged."""
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
         return picture_response(
             request, service, case, form.text("sha256", 64), f"/cases/{case_id}"
         )
 
 
 @router.post("/{case_id}/review")
-def decide(request: Request, case_id: str, here: Here, session: Decider, form: Posted) -> Response:
-    """A decision under the reviewer's name; with four eyes, two people must confirm."""
+def decide(
+    request: Request, case_id: str, context: Context, session: Decider, form: Posted
+) -> Response:
+    """Record a decision under the reviewer's name; with four eyes two people must confirm."""
     try:
         if not form.text("reason"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
-            case = case_named(service, case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = find_case(service, case_id)
             service.review(
                 case.case_id, session.account.name, form.text("decision"), form.text("reason")
             )
     except (FormRefused, ReviewRefused) as error:
-        return _page(request, here, session, case_id, error)
-    return go(f"/cases/{case_id}", "decided")
+        return _page(request, context, session, case_id, error)
+    return redirect(f"/cases/{case_id}", "decided")
 
 
 @router.post("/{case_id}/entries")
 def add_entry(
-    request: Request, case_id: str, here: Here, session: Decider, form: Posted
+    request: Request, case_id: str, context: Context, session: Decider, form: Posted
 ) -> Response:
-    """A note, a correction, or an appeal that came in by another way."""
+    """Add a note, a correction, or an appeal that arrived by another way."""
     try:
         if not form.text("text"):
             raise FormRefused("no-reason")
-        with here.services.one(session.account.actor) as service:
-            case = case_named(service, case_id)
+        with context.services.acquire(session.account.actor) as service:
+            case = find_case(service, case_id)
             if form.text("kind") == "note":
                 service.note(case.case_id, session.account.name, form.text("text"))
             else:
@@ -123,30 +126,38 @@ def add_entry(
                     case.case_id, form.text("kind"), session.account.name, form.text("text")
                 )
     except (FormRefused, ReviewRefused) as error:
-        return _page(request, here, session, case_id, error)
-    return go(f"/cases/{case_id}", "noted")
+        return _page(request, context, session, case_id, error)
+    return redirect(f"/cases/{case_id}", "noted")
 
 
 @router.get("/{case_id}/report.{kind}")
-def report(request: Request, case_id: str, kind: str, here: Here, session: Exporter) -> Response:
-    """The report as HTML or PDF; `?redacted=yes`, or anything but `no`, is the copy for a hub."""
-    with here.services.one(session.account.actor) as service:
-        case = case_named(service, case_id)
+def report(
+    request: Request, case_id: str, kind: str, context: Context, session: Exporter
+) -> Response:
+    """The report as HTML or PDF; `?redacted=yes`, or any value but `no`, gives the hub's copy."""
+    with context.services.acquire(session.account.actor) as service:
+        case = find_case(service, case_id)
         redacted = request.query_params.get("redacted", "no") != "no"
         return report_response(service, case, kind, language_of(request), redacted=redacted)
 
 
 @router.post("/{case_id}/bundle")
-def bundle(request: Request, case_id: str, here: Here, session: Exporter, form: Posted) -> Response:  # noqa: ARG001  checked
+def bundle(
+    request: Request,
+    case_id: str,
+    context: Context,
+    session: Exporter,
+    form: Posted,  # noqa: ARG001  checks the form
+) -> Response:
     try:
-        with here.services.one(session.account.actor) as service:
-            return bundle_response(service, case_named(service, case_id))
+        with context.services.acquire(session.account.actor) as service:
+            return bundle_response(service, find_case(service, case_id))
     except ReportError as error:
-        return _page(request, here, session, case_id, error)
+        return _page(request, context, session, case_id, error)
 
 
-def case_named(service: PageCaseService, case_id: str) -> Case:
-    """The case of exactly that id; raises NotThere."""
+def find_case(service: PageCaseService, case_id: str) -> Case:
+    """The case of exactly this id; raises NotThere."""
     try:
         case = service.case(case_id)
     except UnknownCase as error:
@@ -157,64 +168,93 @@ def case_named(service: PageCaseService, case_id: str) -> Case:
 
 
 def _queue_page(
-    request: Request, here: AppContext, session: Session, problem: str | None = None
+    request: Request,
+    context: AppContext,
+    session: Session,
+    problem: Exception | str | None = None,
 ) -> Response:
-    told_by = request.query_params
-    shown = {name: told_by.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
-    with here.services.one(session.account.actor) as service:
-        queued = queue_of(service.case_store.summaries(), here.clock())
-        registered = {one.identity_id for one in service.vault.identities()}
-        held = waiting_for_a_look(service) if session.account.may(Permission.CASES_DECIDE) else 0
-    hubs = sorted({one.case.hub for one in queued})
-    wanted = [
-        one
-        for one in queued
-        if _fits(one.status, one.case.outcome, one.case.hub, shown) and _says(one.case, shown["q"])
-    ]
-    start = whole_number(told_by.get("from")) or 0
+    query = request.query_params
+    filters = {name: query.get(name, "")[:200] for name in ("status", "outcome", "hub", "q")}
+    may_decide = session.account.may(Permission.CASES_DECIDE)
+    with context.services.acquire(session.account.actor) as service:
+        queued = queue_of(service.case_store.summaries(), context.clock())
+        registered = {identity.identity_id for identity in service.vault.identities()}
+        held_count = undecided_count(service) if may_decide else 0
+    matching = [item for item in queued if _matches(item, filters)]
+    start = whole_number(query.get("from")) or 0
     words = page_words(language_of(request))
-    return page(
-        request, "queue.html", 422 if problem else 200, problem=problem, queued=wanted[start : start + _A_PAGE], total=len(wanted),
-        start=start, following=start + _A_PAGE if len(wanted) > start + _A_PAGE else None, shown=shown, hubs=hubs,
-        statuses=list(CaseStatus), decisions=[one for one in Decision if one != Decision.CONFIRM], words=words, registered=registered,
-        may_decide=session.account.may(Permission.CASES_DECIDE), held=held,
-    )  # fmt: skip
-
-
-def _fits(status: str, outcome: str, hub: str, shown: dict[str, str]) -> bool:
-    by_status = status in OPEN if not shown["status"] else shown["status"] in ("all", status)
-    return by_status and shown["outcome"] in ("", outcome) and shown["hub"] in ("", hub)
-
-
-def _says(case: object, wanted: str) -> bool:
-    fields = ("case_id", "identity_name", "file", "title", "creator", "sha256")
-    return not wanted or any(
-        wanted.casefold() in str(getattr(case, name) or "").casefold() for name in fields
+    return render_page(
+        request,
+        "queue.html",
+        422 if problem else 200,
+        problem=problem,
+        queued=matching[start : start + _PAGE_SIZE],
+        total=len(matching),
+        start=start,
+        following=start + _PAGE_SIZE if len(matching) > start + _PAGE_SIZE else None,
+        filters=filters,
+        hubs=sorted({item.case.hub for item in queued}),
+        statuses=list(CaseStatus),
+        decisions=[decision for decision in Decision if decision != Decision.CONFIRM],
+        words=words,
+        registered=registered,
+        may_decide=may_decide,
+        held_count=held_count,
     )
+
+
+def _matches(item: QueuedCase, filters: Mapping[str, str]) -> bool:
+    """Whether a case passes the filters; without a status only undecided cases do."""
+    case, status = item.case, filters["status"]
+    if status != "all" and not (item.status == status if status else item.status in OPEN):
+        return False
+    if filters["outcome"] not in ("", case.outcome) or filters["hub"] not in ("", case.hub):
+        return False
+    texts = (
+        case.case_id,
+        case.identity_name,
+        case.file,
+        case.title,
+        case.creator,
+        case.sha256,
+    )
+    query = filters["q"].casefold()
+    return any(query in str(text or "").casefold() for text in texts)
 
 
 def _page(
     request: Request,
-    here: AppContext,
+    context: AppContext,
     session: Session,
     case_id: str,
     problem: Exception | None = None,
 ) -> Response:
     language, account = language_of(request), session.account
-    with here.services.one(account.actor) as service:
-        case = case_named(service, case_id)
+    with context.services.acquire(account.actor) as service:
+        case = find_case(service, case_id)
         pairs, faces = thumbnails(service, case), captured_faces(service, case)
-        notices = [one for one in all_tracked(service.case_store) if one.case_id == case.case_id]
-        standing = {
-            "allowed_now": allowed_now(service, case),
-            "withdrawn": service.has_withdrawn(case),
-            "viewing": service.viewing(case),
-        }
+        notices = [
+            notice for notice in all_tracked(service.case_store) if notice.case_id == case.case_id
+        ]
+        allowed, withdrawn = allowed_now(service, case), service.has_withdrawn(case)
+        viewing = service.viewing(case)
         notes = [
             entry for entry in service.case_store.entries(case.case_id) if entry.kind == "note"
         ]
-    return page(
-        request, "case.html", 422 if problem else 200, problem=told(request, problem) if problem else None, case=case, pairs=pairs, shown_faces=faces,
-        **standing, notices=notices, notes=notes, now=here.clock(), decisions=list(Decision), may={str(one) for one in account.permissions},
+    return render_page(
+        request,
+        "case.html",
+        problem=problem,
+        case=case,
+        pairs=pairs,
+        captured_faces=faces,
+        allowed_now=allowed,
+        withdrawn=withdrawn,
+        viewing=viewing,
+        notices=notices,
+        notes=notes,
+        now=context.clock(),
+        decisions=list(Decision),
+        permissions={str(permission) for permission in account.permissions},
         **case_facts(case, language),
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""Which case a person should look at first. Points, so that the page can say why."""
+"""The order of the review queue, as points, so that the page can say why."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BY_STATUS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Queued:
+class QueuedCase:
     """A case in the queue.
 
     Attributes:
-        points: higher comes first; 0 for what nobody waits for.
+        points: higher comes first; 0 for decided cases.
         asked: the person asked for a report.
-        days: since it was opened.
+        days: the age of the case.
     """
 
     case: CaseSummary
@@ -34,23 +34,23 @@ class Queued:
     days: int
 
 
-def queue_of(cases: list[CaseSummary], now: datetime) -> list[Queued]:
-    """Cases by urgency, then by age: what waits before what is decided.
+def queue_of(cases: list[CaseSummary], now: datetime) -> list[QueuedCase]:
+    """Cases by urgency, then by age; undecided ones first.
 
-    An appeal holds somebody's content down or up; a match harms more than a possible one; what many download spreads;
-    flagged samples mean sexual use; whoever waits long comes up.
+    Points are given for an appeal, which keeps content up or down; for a match over a possible one;
+    for downloads, since the harm spreads; for flagged samples, which mean sexual use; for age.
     """
     queued = [_queued(case, now) for case in cases]
-    return sorted(queued, key=lambda one: (-one.points, one.case.opened_at))
+    return sorted(queued, key=lambda item: (-item.points, item.case.opened_at))
 
 
-def _queued(case: CaseSummary, now: datetime) -> Queued:
+def _queued(case: CaseSummary, now: datetime) -> QueuedCase:
     status = case.status
     days = max(0, (now - datetime.fromisoformat(case.opened_at)).days)
     asked = any(entry.kind == "request" for entry in case.entries)
     if status not in OPEN:
-        return Queued(case, status, 0, asked, days)
+        return QueuedCase(case, status, 0, asked, days)
     points = 1 + _BY_STATUS[CaseStatus(status)] + (30 if case.outcome == "match" else 10)
     points += round(3 * math.log10(1 + (case.downloads or 0))) + min(days, 20)
     points += (15 if case.flagged else 0) + (15 if asked else 0)
-    return Queued(case, status, points, asked, days)
+    return QueuedCase(case, status, points, asked, days)
