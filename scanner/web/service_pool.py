@@ -16,17 +16,34 @@ from reports.cases.case import Case
 from scanner.casework.confirmation import Viewing, viewing_of
 from scanner.casework.service import CaseService
 from scanner.clock import Clock
-from scanner.factories import open_calibration, open_pack, open_reader
+from scanner.factories import (
+    case_rules,
+    open_calibration,
+    open_case_store,
+    open_pack,
+    open_reader,
+    open_vault,
+)
 from scanner.scanning.scan_store import ScanStore
 from scanner.settings import Settings
 
 
 class PageCaseService(CaseService):
-    """A case service with the store of scans, for one request at a time."""
+    """A case service with the store of scans, for one request at a time.
+
+    Attributes:
+        hub_name: of the gate's own hub.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        vault = open_vault(settings, any_thread=True)
+        case_store = open_case_store(settings, vault, clock, any_thread=True)
+        super().__init__(vault, case_store, case_rules(settings), clock)
+        self.hub_name, self._scans_path = settings.web.hub_name, settings.scans_path
 
     @cached_property
     def scan_store(self) -> ScanStore:
-        return ScanStore(self.settings.scans_path, any_thread=True)
+        return ScanStore(self._scans_path, any_thread=True)
 
     def viewing(self, case: Case) -> Viewing:
         """How many pictures of a case the reviewer has opened; exported reports do not count."""
@@ -68,7 +85,7 @@ class ServicePool:
         try:
             service = self._free.get_nowait()
         except queue.Empty:
-            service = PageCaseService(self._settings, self._clock, any_thread=True)
+            service = PageCaseService(self._settings, self._clock)
         service.actor = actor
         service.vault.login = (f"account {actor}",)
         try:

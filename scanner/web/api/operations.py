@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -9,9 +10,9 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.casework.service import CaseService
 from scanner.casework.statistics import transparency
-from scanner.scanning.scan_store import ScanStore
+from scanner.factories import open_case_service, open_scan_store
+from scanner.scanning.verdict_table import verdict_rows
 from scanner.web.api.schemas import Problem
 from scanner.web.auth.access import Scope
 from scanner.web.auth.tokens import Token
@@ -100,10 +101,9 @@ def month_counts(
     token: Annotated[Token, requires_scope(Scope.TRANSPARENCY)],  # noqa: ARG001
 ) -> dict[str, Any]:
     """Counts of a month, as `portrait-scanner transparency` gives them: nobody's name."""
-    service = CaseService(context.settings, context.clock)
-    scan_store = ScanStore(context.settings.scans_path)
-    try:
-        return transparency(service, scan_store, month)
-    finally:
-        service.close()
-        scan_store.close()
+    settings = context.settings
+    with (
+        open_case_service(settings, context.clock) as service,
+        closing(open_scan_store(settings)) as scan_store,
+    ):
+        return transparency(service, verdict_rows(scan_store), month)

@@ -9,11 +9,11 @@ from typing import Any
 
 from crawlers.captures.capture_store import CaptureRow, Captures
 from reports.cases.case_store import CaseStore
-from scanner.captures.intake import Intake
 from scanner.captures.subjects import subject_of
 from scanner.clock import Clock
+from scanner.factories import open_capture_search, open_intake
 from scanner.identification.verdict import Outcome
-from scanner.records import CaptureVerdict, judge_captures
+from scanner.records import CaptureVerdict
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
 from scanner.web.queue.job import Job
@@ -32,10 +32,9 @@ ROW_WITHOUT_CASE: dict[str, Any] = {
 
 
 def capture_rows(
-    scan_session: ScanSession, job: Job, progress: JobProgress
+    scan_session: ScanSession, settings: Settings, job: Job, progress: JobProgress
 ) -> list[dict[str, Any]]:
     """Take in an upload, if there is one, and judge what is new among all captures."""
-    settings = scan_session.settings
     captures = Captures(scan_session.crawl, settings.captures_path)
     capture: CaptureRow | None = None
     own_keys: set[str] = set()
@@ -48,7 +47,8 @@ def capture_rows(
         }
     asker = job.declared.get("login")
     rows: list[dict[str, Any]] = []
-    for done, subject in enumerate(judge_captures(scan_session, captures, asker=asker), 1):
+    search = open_capture_search(settings, scan_session)
+    for done, subject in enumerate(search.run(asker=asker), 1):
         progress.step(done, None, subject.name)
         if not subject.known or subject.key in own_keys:
             rows += rows_of(subject, scan_session.case_store)
@@ -74,15 +74,14 @@ def take_in_upload(
     settings: Settings, clock: Clock, upload: Path, name: str, declared: Mapping[str, Any]
 ) -> CaptureRow:
     """Take in an uploaded file under its own name, on which its format may depend."""
-    intake = Intake(settings, clock)
-    try:
-        with tempfile.TemporaryDirectory(dir=upload.parent) as folder:
-            path = Path(folder) / name
-            path.hardlink_to(upload)
-            by, login = declared.get("by", settings.operator), declared.get("login")
-            return intake.take_one(path, by, declared.get("made_with"), login=login).capture
-    finally:
-        intake.close()
+    with (
+        open_intake(settings, clock) as intake,
+        tempfile.TemporaryDirectory(dir=upload.parent) as folder,
+    ):
+        path = Path(folder) / name
+        path.hardlink_to(upload)
+        by, login = declared.get("by", settings.operator), declared.get("login")
+        return intake.take_one(path, by, declared.get("made_with"), login=login).capture
 
 
 def rows_of(subject: CaptureVerdict, case_store: CaseStore) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from datetime import timedelta
 from threading import Event
 
 from crawlers.checkpoints.checkpoint_store import files_still_there
-from scanner.casework.service import CaseService
 from scanner.clock import Clock
 from scanner.errors import sentence_of
+from scanner.factories import open_case_service
 from scanner.settings import Settings
 from scanner.web.auth.accounts import Accounts
 from scanner.web.drafts import Drafts
@@ -99,12 +99,9 @@ class Delivery:
         has_recipient = web.smtp_url is not None or web.case_webhook is not None
         if not has_recipient or not self.settings.vault_path.exists():
             return
-        service = CaseService(self.settings, self.clock)
-        try:
+        with open_case_service(self.settings, self.clock) as service:
             accounts = Accounts(self.store, self.clock)
             Reminders(service, accounts, self.outbox, web.url, web.case_webhook).send()
-        finally:
-            service.close()
 
     def _tidy(self) -> None:
         """Delete expired data, and uploads of jobs that have ended."""

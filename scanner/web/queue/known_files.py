@@ -11,10 +11,10 @@ import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crawlers.listing import listing_to_dict
 from face_index.vault.state import gallery_version_of
 from reports.cases.case_store import Standing
 from reports.cases.review import CaseStatus
@@ -47,6 +47,18 @@ def is_listed(crawl_path: Path, sha256: str) -> bool:
         if not {"files", "presence"} <= {name for (name,) in rows}:
             return False
         return db.execute(query, [sha256]).fetchone() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownItem:
+    """One examined file of one listing, with its rows as the queue stores them."""
+
+    item: JudgedItem
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def listing(self) -> Listing:
+        return self.item.listing
 
 
 class KnownFiles:
@@ -87,9 +99,13 @@ class KnownFiles:
             return None if job_request.declared else finding
         if upload is None or is_public or (by_hash and job_request.declared):
             return None  # only the worker reads what a hub says now
-        asked = _asked_of(listing_to_dict(listing_of(upload, "", self._settings.web.hub_name)), 0)
+        asked = _asked_of(listing_of(upload, "", self._settings.web.hub_name), 0)
         known_rows = next(
-            (item.rows for item in judged if _asked_of(item.listing, item.file_number) == asked),
+            (
+                item.rows
+                for item in judged
+                if _asked_of(item.listing, item.item.file_number) == asked
+            ),
             None,
         )
         if (
@@ -98,7 +114,7 @@ class KnownFiles:
             or (job_request.declared and shows_somebody(known_rows))
         ):
             return None
-        return known_rows
+        return list(known_rows)
 
     def rows_of(self, sha256: str, account_id: str) -> list[dict[str, Any]] | None:
         """The newest rows about these bytes, whatever was asked; each row says what that was.
@@ -115,9 +131,11 @@ class KnownFiles:
         own_rows = next(
             (item.rows for item in judged if self._is_requested_by(item, account_id)), None
         )
-        return own_rows if own_rows is not None and self._is_answer(own_rows) else None
+        if own_rows is None or not self._is_answer(own_rows):
+            return None
+        return list(own_rows)
 
-    def _judged(self, sha256: str) -> list[JudgedItem]:
+    def _judged(self, sha256: str) -> list[_KnownItem]:
         """All verdicts on these bytes with the present gallery and settings, newest first.
 
         The worker stores what is present in SNAPSHOT_FACT whenever it changes.
@@ -125,16 +143,17 @@ class KnownFiles:
         fact = self._store.fact(SNAPSHOT_FACT)
         if fact is None:
             return []
-        version, fingerprint = fact.split()
+        version, search_key = fact.split()
         if int(version) != gallery_version_of(self._settings.vault_path):
             return []
         with self._lock:
             if self._scan_store is None:
                 self._scan_store = ScanStore(self._settings.scans_path, any_thread=True)
-            return self._scan_store.judged(sha256, fingerprint)
+            items = self._scan_store.judged(sha256, search_key)
+        return [_KnownItem(item, tuple(row.to_json() for row in item.rows)) for item in items]
 
     def _finding(
-        self, judged: Sequence[JudgedItem], account_id: str, name: str = ""
+        self, judged: Sequence[_KnownItem], account_id: str, name: str = ""
     ) -> list[dict[str, Any]] | None:
         """The newest rows with a finding whose case is open or confirmed; None if there are none.
 
@@ -152,7 +171,9 @@ class KnownFiles:
             )
             if has_finding and self._is_answer(item.rows):
                 is_theirs = self._is_requested_by(item, account_id)
-                rows = item.rows if is_theirs else [{**row, "asked": None} for row in item.rows]
+                rows = list(item.rows)
+                if not is_theirs:
+                    rows = [{**row, "asked": None} for row in rows]
                 return (
                     rows
                     if is_theirs and not name
@@ -174,16 +195,16 @@ class KnownFiles:
 
     def _was_examined(self, sha256: str) -> bool:
         with self._lock:
-            return self._scan_store is not None and self._scan_store.held_looks_at(sha256)
+            return self._scan_store is not None and self._scan_store.held.was_looked_at(sha256)
 
     def _cases(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Standing]:
         return self._standings.of({row["case_id"] for row in rows if row.get("case_id")})
 
-    def _is_requested_by(self, judged: JudgedItem, account_id: str) -> bool:
+    def _is_requested_by(self, judged: _KnownItem, account_id: str) -> bool:
         """Whether the account requested the scan, or the listing is public."""
-        if not judged.listing.get("declared") and judged.listing["hub"] not in _PRIVATE:
+        if not judged.listing.declared and judged.listing.hub not in _PRIVATE:
             return True
-        job = self._jobs.find(judged.target.removeprefix(JOB_TARGET))
+        job = self._jobs.find(judged.item.target.removeprefix(JOB_TARGET))
         return job is not None and job.account_id == account_id
 
 
@@ -192,20 +213,19 @@ def shows_somebody(rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(row["outcome"] in (Outcome.MATCH, Outcome.POSSIBLE) for row in rows)
 
 
-def _renamed(judged: JudgedItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _renamed(judged: _KnownItem, rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """Rows with another name for the file; members of an archive keep theirs behind it."""
-    old_name = judged.listing["files"][judged.file_number]["name"]
+    old_name = judged.listing.files[judged.item.file_number].name
     return [{**row, "file": name + row["file"].removeprefix(old_name)} for row in rows]
 
 
-def _asked_of(listing: Mapping[str, Any], file_number: int) -> list[Any]:
+def _asked_of(listing: Listing, file_number: int) -> list[Any]:
     """Everything in a listing that changes what is asked of the file, or forbids sampling."""
-    words = [list(listing.get(name) or ()) for name in ("triggers", "tags")]
-    file = listing["files"][file_number]["name"]
     return [
-        listing["title"],
-        listing.get("base_model"),
-        bool(listing.get("minor_flag")),
-        *words,
-        file,
+        listing.title,
+        listing.base_model,
+        listing.minor_flag,
+        listing.triggers,
+        listing.tags,
+        listing.files[file_number].name,
     ]

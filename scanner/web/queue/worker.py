@@ -27,6 +27,7 @@ from face_index.errors import FaceIndexError
 from reports.errors import ReportError
 from scanner.clock import Clock, utc_now
 from scanner.errors import FleetUnreachable, ScanError, sentence_of
+from scanner.factories import open_scan_session
 from scanner.scanning.scan import ScanResult, run_scan, scan_listings
 from scanner.scanning.session import ScanSession
 from scanner.settings import Settings
@@ -107,7 +108,7 @@ class Worker:
     def scan_session(self) -> ScanSession:
         """The session, opened once; base models are loaded with the first file that needs one."""
         if self._scan_session is None:
-            self._scan_session = ScanSession(self.settings, self.clock)
+            self._scan_session = open_scan_session(self.settings, self.clock)
         return self._scan_session
 
     def _store_snapshot(self) -> None:
@@ -119,8 +120,8 @@ class Worker:
         if time.monotonic() < self._retry_at:
             return
         try:
-            snapshot = self.scan_session.watch
-            fact = f"{snapshot.gallery_version} {self.scan_session.fingerprint_of(snapshot)}"
+            snapshot = self.scan_session.take_snapshot()
+            fact = f"{snapshot.gallery_version} {self.scan_session.search_key(snapshot)}"
         except (
             CrawlError,
             ScanError,
@@ -199,7 +200,7 @@ class Worker:
     def _captures(self, job: Job) -> tuple[list[dict[str, Any]], str | None]:
         progress = JobProgress(self.jobs, job.job_id)
         progress.step(0, None, job.name)
-        return capture_rows(self.scan_session, job, progress), None
+        return capture_rows(self.scan_session, self.settings, job, progress), None
 
     def _listings(self, job: Job) -> Iterable[Listing]:
         if job.kind == JobKind.URL:
@@ -236,7 +237,7 @@ class Worker:
 
 
 def _rows_of_result(result: ScanResult) -> tuple[list[dict[str, Any]], str]:
-    rows = list(result.rows)
+    rows = result.to_json_rows()
     for gap in result.gaps:
         reason = f"listings may be missing: {gap}; scan it again"
         rows.append(

@@ -159,7 +159,7 @@ def release(
             context.services.acquire(session.account.actor) as service,
             _captures(context) as captures,
         ):
-            releases = Releases(captures, service.scan_store, service.vault)
+            releases = Releases(captures, service.scan_store.captures, service.vault)
             waiting = list(releases.waiting(_existing_id(captures, capture_id)))
             if not form.text("reason"):
                 raise FormRefused("no-reason")
@@ -247,7 +247,7 @@ def _list_page(request: Request, context: AppContext, session: Session) -> Respo
     with context.services.acquire(session.account.actor) as service, _captures(context) as captures:
         rows = list(islice(captures.all(find), start, start + _PAGE_SIZE + 1))
         shown = rows[:_PAGE_SIZE]
-        overviews = list(overview(captures, shown, service.scan_store, service.case_store))
+        overviews = list(overview(captures, shown, service.scan_store.captures, service.case_store))
     return render_page(
         request,
         "captures.html",
@@ -280,7 +280,7 @@ def _page(
         with context.services.acquire(session.account.actor) as service:
             cases = service.case_store.resting_on(capture_id)
             waiting = list(
-                Releases(captures, service.scan_store, service.vault).waiting(capture_id)
+                Releases(captures, service.scan_store.captures, service.vault).waiting(capture_id)
             )
     person = _person(session)
     return render_page(

@@ -128,7 +128,7 @@ def allowed_now(service: PageCaseService, case: Case) -> str | None:
         return str(identity.consent.terms)
     checkpoint, day = case.checkpoint, service.clock().date()
     # Only the sender of an upload says whose it is.
-    creator = None if checkpoint.hub == service.settings.web.hub_name else checkpoint.creator
+    creator = None if checkpoint.hub == service.hub_name else checkpoint.creator
     licence = covering_licence(
         service.vault, case.identity_id, checkpoint.hub, creator, checkpoint.sha256, day
     )

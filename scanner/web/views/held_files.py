@@ -68,7 +68,7 @@ def undecided_count(service: PageCaseService) -> int:
 
 def _held(service: PageCaseService) -> tuple[HeldFiles, RegisteredMinors]:
     minors = RegisteredMinors(service.vault, service.clock)
-    return HeldFiles(service.scan_store, service.vault), minors
+    return HeldFiles(service.scan_store.held, service.vault), minors
 
 
 def _page(

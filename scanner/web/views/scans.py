@@ -19,7 +19,7 @@ from crawlers.errors import HubError
 from crawlers.http.destinations import is_address, refuse_credentials
 from crawlers.hubs.catalog import REMOTE_HUBS
 from crawlers.hubs.storage import is_storage
-from scanner.casework.statistics import as_csv
+from scanner.casework.exports import as_csv
 from scanner.identification.verdict import Outcome
 from scanner.web.auth.access import Permission
 from scanner.web.auth.sessions import Session
