@@ -87,7 +87,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Strand:
+class Partition:
     """A part of a hub that is read from its beginning to its end beside the others.
 
     Attributes:
@@ -126,10 +126,10 @@ class Hub(Protocol):
 
     name: str
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
         """The parts that together are everything, or everything that changed since then."""
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages from a cursor on, from the beginning without one.
 
         The last page is the one at which the hub says that its list ends. An error ends the stream
@@ -139,15 +139,15 @@ class Hub(Protocol):
     def complete(self, listing: Listing) -> Listing:
         """A listing whose `complete` is False, with what only a further request tells; raises HubError."""
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         """What has become of one listing; raises HubError if that cannot be told now."""
 
 
-class OneStrand:
+class SinglePartition:
     """What hubs share that are read in one go and hold nothing back."""
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return (Strand(since=since),)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return (Partition(since=since),)
 
     def complete(self, listing: Listing) -> Listing:
         return listing
@@ -170,8 +170,8 @@ def listings_of(hub: Hub) -> Iterator[Listing]:
     """
     seen: set[str] = set()
     gaps: list[str] = []
-    for strand in hub.strands():
-        for page in hub.pages(strand):
+    for partition in hub.partitions():
+        for page in hub.pages(partition):
             gaps += [page.gap] if page.gap else []
             for listing in page.listings:
                 if listing.listing_id not in seen:

@@ -19,7 +19,7 @@ import brotli
 import zstandard
 from PIL import Image
 
-from crawlers.captures.pages.page import Limits, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Limits, Reading
 from crawlers.captures.reading import read_capture
 
 PAGE, IMAGE = "https://site.example/p/1", "https://site.example/i/1.png"
@@ -219,5 +219,5 @@ def read_at(path: Path, limits: Limits | None = None) -> Reading:
     return reading
 
 
-def images_of(page: SavedPage) -> list[bytes]:
+def images_of(page: CapturedPage) -> list[bytes]:
     return [_IMAGES[image.path] for image in page.images]

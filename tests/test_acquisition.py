@@ -37,7 +37,7 @@ from crawlers.errors import (
     NotWeights,
 )
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.listing import Listing, RemoteFile, bare_listing
 from crawlers.sweeps.acquisition import Acquisition
 from crawlers.sweeps.crawl_store import CrawlStore

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawlers.captures.capture_store import Captures, ImageRow
+from crawlers.captures.capture_store import CaptureStore, ImageRow
 from crawlers.captures.images.pictures import copies_among, look_at
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.locks import alone, shared
@@ -190,7 +190,7 @@ class TestScreenshots:
                     belongs=True,
                 )
             )
-        captures = Captures(None, folder)
+        captures = CaptureStore(None, folder)
         captures.image_path = lambda sha256: folder / sha256  # type: ignore[method-assign]
         shown = frozenset(row.sha256 for row in rows[len(pictures) :])
         subject = Subject(
@@ -285,7 +285,7 @@ def taken(captured_home: Path) -> dict[str, Any]:
     scan_session = ScanSession(settings)
     release_all(scan_session)
     judged = list(
-        judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path))
+        judge_captures(scan_session, CaptureStore(scan_session.crawl, settings.captures_path))
     )
     scan_session.close()
     return {**told, "judged": json.loads(json.dumps([asdict(one) for one in judged]))}
@@ -450,7 +450,7 @@ class TestIntake:
     def test_a_file_that_wants_too_much_is_refused_and_the_next_one_read(
         self, tmp_path: Path
     ) -> None:
-        captures = Captures(None, tmp_path / "captures")
+        captures = CaptureStore(None, tmp_path / "captures")
         (tmp_path / "long.warc.gz").write_bytes(
             gzip.compress(b"WARC/1.1\r\nX: " + b"y" * 450_000_000, 1)
         )
@@ -526,7 +526,7 @@ class TestIntake:
             taking.close()
             scan_session = ScanSession(settings)
             release_all(scan_session)
-            list(judge_captures(scan_session, Captures(scan_session.crawl, settings.captures_path)))
+            list(judge_captures(scan_session, CaptureStore(scan_session.crawl, settings.captures_path)))
             cases = [case for case in scan_session.case_store.cases() if case.sighting is not None]
             scan_session.close()
             return cases
@@ -647,7 +647,7 @@ class TestIntake:
         capture_id = taking.take_one(tmp_path / "shot.png", "olga").capture.capture_id
         with monkeypatch.context() as broken:
             broken.setattr(
-                Captures, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+                CaptureStore, "_delete_what_left", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
             )
             with pytest.raises(KeyboardInterrupt):
                 taking.captures.forget(capture_id)

@@ -12,7 +12,7 @@ import pytest
 
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import REMOTE_HUBS, HubRegistry
+from crawlers.hubs.registry import REMOTE_HUBS, HubRegistry
 from tests.servers.civitai import model
 from tests.servers.serving import Answer, as_json, serve_answers
 from tests.test_cli import run
@@ -94,12 +94,12 @@ def test_the_token_goes_where_it_was_crawled_and_to_no_other_host(hub: str) -> N
     transport = Transport(destinations=Destinations(), obey_robots=True)
     sent: dict[str, Any] = {}
     transport.send_token_to = lambda url, token: sent.update({url: token})  # type: ignore[method-assign]
-    door = HubRegistry(transport, dict.fromkeys(REMOTE_HUBS, "secret"))
+    registry = HubRegistry(transport, dict.fromkeys(REMOTE_HUBS, "secret"))
     others = [f"{name}=https://other.example" for name in REMOTE_HUBS if name != hub]
-    door.admit(
+    registry.admit(
         hub, [f"{hub}=https://mine.example LORA", hub, "lookup:civitai", "/some/folder", *others]
     )
     assert sent == {REMOTE_HUBS[hub].address: "secret", "https://mine.example": "secret"}
-    door.admit("liblib", [f"{hub}=https://mine.example"])
+    registry.admit("liblib", [f"{hub}=https://mine.example"])
     assert len(sent) == 2
     transport.close()

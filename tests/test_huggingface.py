@@ -18,7 +18,7 @@ from crawlers.errors import HubError
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs.huggingface import HuggingFaceHub
-from crawlers.listing import Presence, Strand, listings_of
+from crawlers.listing import Partition, Presence, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.query import likely
 from crawlers.sweeps.sweep import sweep
@@ -103,7 +103,7 @@ def test_gated_and_odd_repositories_are_noted_and_cost_no_other(
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: HuggingFaceServer, client: Transport) -> None:
-    lora = Strand("filter=lora")
+    lora = Partition("filter=lora")
     first = next(HuggingFaceHub(client, hub.url).pages(lora))
     rest = list(HuggingFaceHub(client, hub.url).pages(lora, first.cursor))
     assert next(listing.listing_id for page in rest for listing in page.listings) == "maker/lora-2"
@@ -169,12 +169,12 @@ def test_what_became_of_a_repository(hub: HuggingFaceServer, client: Transport) 
     looked = HuggingFaceHub(client, hub.url)
     names = ("maker/lora-0", "maker/lora-1", "maker/lora-2", "maker/never")
     expected = [Presence.LISTED, Presence.LISTED, Presence.TAKEN_DOWN, Presence.GONE]
-    assert [looked.look(name) for name in names] == expected
+    assert [looked.check_presence(name) for name in names] == expected
 
 
 def test_something_else_than_a_list_is_an_error(client: Transport, hub: HuggingFaceServer) -> None:
     with pytest.raises(HubError):
-        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Strand("filter=lora")))
+        list(HuggingFaceHub(client, f"{hub.url}/nowhere").pages(Partition("filter=lora")))
 
 
 def test_the_real_client_takes_this_server_for_the_hub(

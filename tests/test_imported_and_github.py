@@ -17,10 +17,10 @@ import pytest
 
 from crawlers.errors import HubError, UnknownHub
 from crawlers.http.transport import Transport
-from crawlers.hubs.catalog import HubRegistry
 from crawlers.hubs.github import GitHubHub
 from crawlers.hubs.imported import ImportedHub
-from crawlers.listing import Presence, Strand, listings_of
+from crawlers.hubs.registry import HubRegistry
+from crawlers.listing import Partition, Presence, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
@@ -77,20 +77,20 @@ class TestImported:
     def test_odd_entries_are_noted_and_odd_files_told(self, tmp_path: Path) -> None:
         path = tmp_path / "a.json"
         path.write_text('[{"tags": ["x"]}, {"id": 7, "downloads": "many"}]')
-        [page] = ImportedHub(path).pages(Strand())
+        [page] = ImportedHub(path).pages(Partition())
         assert [one.listing_id for one in page.listings] == ["7"]
         assert "entry 1" in page.notes[0]
         for text in ("not json", "[1, 2]"):
             path.write_text(text)
             with pytest.raises(HubError):
-                list(ImportedHub(path).pages(Strand()))
+                list(ImportedHub(path).pages(Partition()))
 
     def test_it_is_reached_by_its_name(self, tmp_path: Path, transport: Transport) -> None:
         path = tmp_path / "list.csv"
         path.write_text("id,title\n1,a\n2,b\n")
         hub = HubRegistry(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
-        assert (hub.look("1"), hub.look("9")) == (Presence.LISTED, Presence.GONE)
+        assert (hub.check_presence("1"), hub.check_presence("9")) == (Presence.LISTED, Presence.GONE)
         with pytest.raises(HubError, match="built in"):
             HubRegistry(transport).open(f"folder={path}")
         with pytest.raises(UnknownHub):
@@ -213,21 +213,21 @@ def test_a_search_of_more_than_can_be_seen_goes_through_the_years(
 ) -> None:
     monkeypatch.setitem(SIZE, "repositories", 2_500)
     hub = GitHubHub(transport, api, ["lora in:name,topics"])
-    [strand] = hub.strands()
-    found = [listing.listing_id for page in hub.pages(strand) for listing in page.listings]
+    [partition] = hub.partitions()
+    found = [listing.listing_id for page in hub.pages(partition) for listing in page.listings]
     assert len(found) == len(set(found)) == 2_500
     since = datetime(2026, 11, 1, tzinfo=UTC)
-    next(hub.pages(Strand(strand.name, since)))
+    next(hub.pages(Partition(partition.name, since)))
     assert "pushed:>=2026-11-01" in SEARCHED[-1]
 
 
 def test_a_github_sweep_goes_on_at_its_cursor(api: str, transport: Transport) -> None:
     hub = GitHubHub(transport, api)
-    strand = hub.strands()[0]
-    first = next(hub.pages(strand))
-    rest = list(hub.pages(strand, first.cursor))
+    partition = hub.partitions()[0]
+    first = next(hub.pages(partition))
+    rest = list(hub.pages(partition, first.cursor))
     assert sum(len(page.listings) for page in [first, *rest]) == 120
-    assert (hub.look("maker/person-1-face"), hub.look("maker/gone")) == (
+    assert (hub.check_presence("maker/person-1-face"), hub.check_presence("maker/gone")) == (
         Presence.LISTED,
         Presence.GONE,
     )

@@ -20,7 +20,7 @@ from crawlers.checkpoints.checkpoint_store import CheckpointStore
 from crawlers.http.destinations import Destinations
 from crawlers.http.transport import Transport
 from crawlers.hubs.modelscope import ModelScopeHub
-from crawlers.listing import Presence, Strand
+from crawlers.listing import Partition, Presence
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.sweep import sweep
 from tests.conftest import NOON
@@ -176,24 +176,24 @@ def test_every_repository_is_listed_with_hashes(
 def test_a_search_larger_than_can_be_seen_is_told(hub: FakeModelScope, client: Transport) -> None:
     files = hub.models["maker/lora-0"]
     hub.models = {f"maker/lora-{number}": files for number in range(3_200)}
-    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
+    first = next(ModelScopeHub(client, hub.url).pages(Partition("lora")))
     assert "3,200 repositories, 3,000 can be seen" in first.notes[0]
-    last = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), "30"))
+    last = next(ModelScopeHub(client, hub.url).pages(Partition("lora"), "30"))
     assert last.cursor is None
 
 
 def test_what_became_of_a_repository(hub: FakeModelScope, client: Transport) -> None:
     looked = ModelScopeHub(client, hub.url)
-    assert (looked.look("maker/lora-0"), looked.look("maker/never")) == (
+    assert (looked.check_presence("maker/lora-0"), looked.check_presence("maker/never")) == (
         Presence.LISTED,
         Presence.GONE,
     )
 
 
 def test_a_stopped_sweep_goes_on_at_its_cursor(hub: FakeModelScope, client: Transport) -> None:
-    first = next(ModelScopeHub(client, hub.url).pages(Strand("lora")))
+    first = next(ModelScopeHub(client, hub.url).pages(Partition("lora")))
     assert first.cursor == "2"
-    rest = next(ModelScopeHub(client, hub.url).pages(Strand("lora"), first.cursor))
+    rest = next(ModelScopeHub(client, hub.url).pages(Partition("lora"), first.cursor))
     assert rest.listings[0].listing_id == "maker/lora-100"
 
 

@@ -25,7 +25,7 @@ from crawlers.hubs.github import GitHubHub
 from crawlers.hubs.huggingface import HuggingFaceHub
 from crawlers.hubs.imported import ImportedHub
 from crawlers.hubs.modelscope import ModelScopeHub
-from crawlers.listing import Strand, listings_of
+from crawlers.listing import Partition, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import EventKind
 from crawlers.sweeps.query import search
@@ -117,7 +117,7 @@ def _read_from_every_hub(document: Any) -> None:
     hubs = [CivitaiHub(client), HuggingFaceHub(client), ModelScopeHub(client), GitHubHub(client)]
     for hub in hubs:
         try:
-            for number, page in enumerate(hub.pages(Strand("lora"))):
+            for number, page in enumerate(hub.pages(Partition("lora"))):
                 for listing in page.listings:
                     assert isinstance(listing.listing_id, str)
                 if number > 3:
@@ -307,7 +307,7 @@ class TestExports:
     ) -> None:
         assert len(self.read(tmp_path, b"title,creator\nsame,one\nsame,two\n")) == 2
         (tmp_path / "b.csv").write_text("id,title\n1,a\n1,b\n")
-        [page] = ImportedHub(tmp_path / "b.csv").pages(Strand())
+        [page] = ImportedHub(tmp_path / "b.csv").pages(Partition())
         assert (len(page.listings), "was there before" in page.notes[0]) == (1, True)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from crawlers.captures.pages.addresses import data_of, joined, keys_of, srcset_of
 from crawlers.captures.pages.facts import same_image
-from crawlers.captures.pages.page import Format, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Format, Reading
 from crawlers.captures.pages.styles import custom_urls, style_urls
 from crawlers.captures.reading import captures_in, left_out_of, read_capture
 
@@ -46,7 +46,7 @@ def read(path: Path) -> Reading:
 
 def saved(
     folder: Path, html: str, files: dict[str, bytes] | None = None, name: str = "page.html"
-) -> SavedPage:
+) -> CapturedPage:
     """A page saved with its folder, as it is read."""
     for place, data in (files or {}).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def saved(
 
 def captured(
     folder: Path, html: str, images: dict[str, bytes], media_type: str = "image/png"
-) -> SavedPage:
+) -> CapturedPage:
     """The page https://site.example/a/page as browsers' developer tools export it."""
     answers: list[tuple[str, str, bytes]] = [
         ("https://site.example/a/page", "text/html", html.encode())
@@ -74,7 +74,7 @@ def captured(
     return page
 
 
-def shown(page: SavedPage) -> list[tuple[str, bytes]]:
+def shown(page: CapturedPage) -> list[tuple[str, bytes]]:
     return [(image.alt, image.path.read_bytes()) for image in page.images]
 
 
@@ -156,7 +156,7 @@ class TestFolder:
 
 
 class TestSingleFile:
-    def page(self, folder: Path, body: str, style: str = "") -> SavedPage:
+    def page(self, folder: Path, body: str, style: str = "") -> CapturedPage:
         head = "<!--\n Page saved with SingleFile \n url: https://site.example/u \n saved date: Sun Mar 01 2026\n-->"
         html = f"<!DOCTYPE html> <html>{head}<meta charset=utf-8><title>T</title><style>{style}</style></head><body>{body}</body></html>"
         return saved(folder, html)
@@ -211,7 +211,7 @@ class TestSingleFile:
         assert [data[:99] for _, data in shown(page)] == [photo(1)[:99], photo(2)[:99]]
         assert "after" in page.text
 
-    def archive(self, path: Path, members: dict[str, bytes]) -> SavedPage | None:
+    def archive(self, path: Path, members: dict[str, bytes]) -> CapturedPage | None:
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in members.items():

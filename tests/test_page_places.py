@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crawlers.captures.formats.files import told_by_comment
 from crawlers.captures.formats.own_folders import own_folders
-from crawlers.captures.pages.page import Format, Reading, SavedPage
+from crawlers.captures.pages.page import CapturedPage, Format, Reading
 from crawlers.captures.pages.styles import imported_urls, style_images
 from crawlers.captures.reading import captures_in, left_out_of, parts_beside, read_capture
 from tests.test_page_images import captured, inline, photo, read, saved, shown
@@ -51,7 +51,7 @@ WORDS = [
 
 def kept(
     folder: Path, html: str, files: dict[str, bytes], name: str = "page.html"
-) -> tuple[SavedPage, list[str]]:
+) -> tuple[CapturedPage, list[str]]:
     """A page saved with other files, as it is read, and the names of all captures there."""
     for place, data in {name: html.encode(), **files}.items():
         (folder / "in" / place).parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from crawlers.errors import HubRefused, HubUnreachable, RobotsDisallow
 from crawlers.http.destinations import Destinations, shown
 from crawlers.http.robots import Robots
 from crawlers.http.transport import USER_AGENT, Transport
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from scanner.network import keep_token, open_hubs, open_transport, token_of
 from scanner.settings import Settings
 from tests.conftest import NOON
@@ -92,7 +92,7 @@ class TestTokens:
                 f"civitai={civitai.replace('127.0.0.1', 'localhost')}"
             )
             transport.destinations.allow(civitai.replace("127.0.0.1", "localhost"))
-            list(hub.pages(hub.strands()[0]))
+            list(hub.pages(hub.partitions()[0]))
             with pytest.raises(HubRefused):
                 transport.get(f"{stranger}/x")
             transport.close()

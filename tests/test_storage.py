@@ -19,7 +19,7 @@ from crawlers.checkpoints.ranged_reads import source_of
 from crawlers.errors import HubUnreachable, NotWeights
 from crawlers.http.transport import Transport
 from crawlers.hubs import storage
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import StorageHub
 from crawlers.listing import RemoteFile, listings_of
 from crawlers.sweeps.crawl_store import CrawlStore
@@ -114,8 +114,8 @@ def test_only_what_is_newer_is_listed(bucket: Callable[[str, bytes], None]) -> N
         (datetime.now(UTC) - timedelta(hours=1), 1),
         (datetime.now(UTC) + timedelta(hours=1), 0),
     ):
-        [strand] = hub.strands(since)
-        assert sum(len(page.listings) for page in hub.pages(strand)) == count
+        [partition] = hub.partitions(since)
+        assert sum(len(page.listings) for page in hub.pages(partition)) == count
 
 
 def test_a_copy_that_broke_off_goes_on_and_an_altered_object_begins_anew(
@@ -153,7 +153,7 @@ def test_what_cannot_be_reached_says_so(
         read_header(source_of(transport, "s3://uploads/nothing.safetensors"))
     with pytest.raises(HubUnreachable, match="s3://missing-bucket"):
         list(
-            StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").strands()[0])
+            StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").partitions()[0])
         )
 
 

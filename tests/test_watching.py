@@ -335,8 +335,8 @@ def read_so_far(home: Path) -> int:
 def test_a_folder_of_today_is_a_hub_too(tmp_path: Path, store: CrawlStore) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"x")
     hub = FolderHub(tmp_path)
-    [strand] = hub.strands(datetime.fromtimestamp(time.time() + 60, NOON.tzinfo))
-    assert [listing for page in hub.pages(strand) for listing in page.listings] == []
+    [partition] = hub.partitions(datetime.fromtimestamp(time.time() + 60, NOON.tzinfo))
+    assert [listing for page in hub.pages(partition) for listing in page.listings] == []
 
 
 def test_many_threads_may_ask_one_client(transport: Transport, file_server: FileServer) -> None:

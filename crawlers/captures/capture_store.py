@@ -27,7 +27,7 @@ from crawlers.captures.pages.facts import (
     facts_from_dict,
     well_formed,
 )
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 from crawlers.errors import UnknownCapture
 from crawlers.sweeps.crawl_store import CrawlStore
 
@@ -107,7 +107,7 @@ class ImageRow:
     belongs: bool
 
 
-class Captures:
+class CaptureStore:
     """The captures of one home."""
 
     def __init__(self, store: CrawlStore | None, folder: Path) -> None:
@@ -197,7 +197,7 @@ class Captures:
     def add(
         self,
         capture: CaptureRow,
-        pages: list[tuple[SavedPage, PageFacts, tuple[str, ...]]],
+        pages: list[tuple[CapturedPage, PageFacts, tuple[str, ...]]],
         images: Sequence[Sequence[ImageRow]],
     ) -> bool:
         """Remember a capture with all its pages and images, or nothing; whether it was not known before."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from crawlers.captures.capture_store import CaptureRow
 from crawlers.captures.pages.facts import PageFacts, PageKind
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 from crawlers.listing import Listing, RemoteFile
 from crawlers.words import (
     NO_PERSON_WORDS,
@@ -53,7 +53,7 @@ def sells_likeness(facts: PageFacts) -> tuple[str, ...]:
     return tuple(told)
 
 
-def listing_for_sale(page: SavedPage, facts: PageFacts, capture: CaptureRow) -> Listing | None:
+def listing_for_sale(page: CapturedPage, facts: PageFacts, capture: CaptureRow) -> Listing | None:
     """An offer as a listing of its platform; None if it sells nothing of the kind."""
     if facts.kind != PageKind.OFFER or not sells_likeness(facts):
         return None

@@ -11,6 +11,7 @@ from typing import Any
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.listing import Listing, RemoteFile, hex_digest
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
@@ -86,3 +87,12 @@ def _mirrors(file: dict[str, Any]) -> list[RemoteFile]:
         for one in live
     ]
     return found or [RemoteFile(name, "", size_bytes, sha256)]
+
+
+HUB = HubDescription(
+    name=CivArchive.name,
+    addresses=(DEFAULT_HOST,),
+    build=None,
+    types="",
+    token_setting="civarchive_token",  # noqa: S106  the name of a setting
+)

@@ -20,14 +20,15 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.hashes import is_of_nothing
 from crawlers.http.transport import Transport
 from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.repeated_requests import ask_until_believed
 from crawlers.listing import (
     Listing,
-    OneStrand,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
+    SinglePartition,
     hex_digest,
     presence_of_status,
 )
@@ -50,7 +51,7 @@ _WEIGHTS = ("Model", "Pruned Model")
 _HOST = re.compile(r"^(?:[a-z]+:)?//[^/?#]*", re.IGNORECASE)
 
 
-class CivitaiHub(OneStrand):
+class CivitaiHub(SinglePartition):
     """All versions of all models of the types that can carry a likeness.
 
     Args:
@@ -72,16 +73,16 @@ class CivitaiHub(OneStrand):
         self._lock = threading.Lock()
         self._seen = self._mature = 0
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
         """Months, where the hub has more than a page and takes cursors of our own; the newest is read last."""
         if since is not None:
-            return (Strand(_moment(since), since, last=True),)
+            return (Partition(_moment(since), since, last=True),)
         today = datetime.now(UTC).date()
         first, _ = self._believed(None, None, "")
         following = cursor_of(first)
         # Where its cursors are not dates as we write them, they are only followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
-            return (Strand(),)
+            return (Partition(),)
         months = [
             OPENED,
             *(first for first in _firsts_of_months(OPENED, today)),
@@ -90,11 +91,11 @@ class CivitaiHub(OneStrand):
         try:
             months = months[: self._last_with_models(months) + 1]
         except HubRefused:
-            return (Strand(),)
+            return (Partition(),)
         # Models that were changed before the hub's first month are listed as well.
         starts = ["", *(_moment(month) for month in months[1:])]
-        closed = [Strand(f"{start}..{end}") for start, end in pairwise(starts)]
-        return (*closed, Strand(starts[-1], last=True))
+        closed = [Partition(f"{start}..{end}") for start, end in pairwise(starts)]
+        return (*closed, Partition(starts[-1], last=True))
 
     def _last_with_models(self, months: Sequence[date]) -> int:
         """The last month from which on the hub lists a model; that there is one ends no month before it.
@@ -112,9 +113,9 @@ class CivitaiHub(OneStrand):
             probe = (models_at + none_at) // 2
         return models_at
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of models; the cursor is the hub's own, or the moment at which the strand begins."""
-        start, _, end = strand.name.partition("..")
+        start, _, end = partition.name.partition("..")
         begin = f"{start}|0" if start else None
         cursor = cursor or begin
         repeats, asked = 0, set[str | None]()
@@ -184,7 +185,7 @@ class CivitaiHub(OneStrand):
                     f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})"
                 )
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
         try:
             version = self._json(f"/api/v1/model-versions/{listing_id}", {})
@@ -315,3 +316,15 @@ def _firsts_of_months(start: date, end: date) -> Iterator[date]:
         if day >= end - timedelta(days=1):
             return
         yield day
+
+
+HUB = HubDescription(
+    name=CivitaiHub.name,
+    addresses=(
+        DEFAULT_HOST,
+        "https://civitai.red",
+    ),
+    build=CivitaiHub,
+    types="LORA, LoCon, DoRA, TextualInversion, Checkpoint",
+    token_setting="civitai_token",  # noqa: S106  the name of a setting
+)

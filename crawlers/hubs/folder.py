@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, bare_listing
+from crawlers.listing import (
+    Listing,
+    Page,
+    Partition,
+    Presence,
+    RemoteFile,
+    SinglePartition,
+    bare_listing,
+)
 
 # Also those of weights and archives that are not read here: they are listed, and fail by name.
 CHECKPOINT_ENDINGS = frozenset(
@@ -30,7 +38,7 @@ CHECKPOINT_ENDINGS = frozenset(
 PAGE_SIZE = 1_000
 
 
-class FolderHub(OneStrand):
+class FolderHub(SinglePartition):
     """Every checkpoint below a folder, in the order of its names; a single file is a folder of one."""
 
     name = "folder"
@@ -38,7 +46,7 @@ class FolderHub(OneStrand):
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of 1,000 files; the cursor is the last path of the page before."""
         if self._root.is_file():
             yield Page((listing_of(self._root),), None)
@@ -55,7 +63,7 @@ class FolderHub(OneStrand):
         ]
         gap = f"{', '.join(closed[:3])} cannot be read" if closed else None
         left = sorted(path for path in paths if cursor is None or path > cursor)
-        since = strand.since.timestamp() if strand.since else 0.0
+        since = partition.since.timestamp() if partition.since else 0.0
         if gap is not None and not left:
             yield Page((), None, gap=gap)
         while left:
@@ -71,7 +79,7 @@ class FolderHub(OneStrand):
                 gap=gap if not left else None,
             )
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         return Presence.LISTED if Path(listing_id).is_file() else Presence.GONE
 
 

@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
 from crawlers.listing import (
     Listing,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
     hex_digest,
     presence_of_status,
 )
@@ -55,17 +56,17 @@ class GitHubHub:
         self._transport, self._host = transport, host.rstrip("/")
         self._searches = tuple(searches) or SEARCHES
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return tuple(Strand(search, since) for search in self._searches)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return tuple(Partition(search, since) for search in self._searches)
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of repositories; the cursor is a stretch of days of creation and the page in it."""
         today = datetime.now(UTC).date()
         stretch, _, number = (cursor or f"{OPENED}..{today}|1").partition("|")
         start, end = (date.fromisoformat(day) for day in stretch.split(".."))
         page = int(number)
         while True:
-            found, gap = self._believed(strand, start, end, page)
+            found, gap = self._believed(partition, start, end, page)
             notes: list[str] = []
             total, items = count_of(found.get("total_count")) or 0, objects_of(found.get("items"))
             if page == 1 and total > MOST_RESULTS and start < end:
@@ -73,11 +74,11 @@ class GitHubHub:
                 continue
             if page == 1 and total > MOST_RESULTS:
                 notes.append(
-                    f"{total:,} repositories of {start} are found by {strand.name!r}, {MOST_RESULTS:,} can be seen"
+                    f"{total:,} repositories of {start} are found by {partition.name!r}, {MOST_RESULTS:,} can be seen"
                 )
             if 0 < len(items) < min(PAGE_SIZE, total - (page - 1) * PAGE_SIZE):
                 notes.append(
-                    f"page {page} of {strand.name!r}, {start}..{end}, shows only {len(items)} repositories"
+                    f"page {page} of {partition.name!r}, {start}..{end}, shows only {len(items)} repositories"
                 )
             listings = [listing for entry in items for listing in self._readable(entry, notes)]
             if items and page * PAGE_SIZE < min(total, MOST_RESULTS):
@@ -90,7 +91,7 @@ class GitHubHub:
                 return
 
     def _believed(
-        self, strand: Strand, start: date, end: date, page: int
+        self, partition: Partition, start: date, end: date, page: int
     ) -> tuple[dict[str, Any], str | None]:
         """A page of a search, and why listings may be missing from it where it was asked for in vain.
 
@@ -113,10 +114,12 @@ class GitHubHub:
                 else None
             )
 
-        found, why_not = ask_until_believed(lambda: self._search(strand, start, end, page), doubt)
+        found, why_not = ask_until_believed(
+            lambda: self._search(partition, start, end, page), doubt
+        )
         return (
             found,
-            why_not and f"the search {strand.name!r} of {start}..{end}, page {page}, {why_not}",
+            why_not and f"the search {partition.name!r} of {start}..{end}, page {page}, {why_not}",
         )
 
     def complete(self, listing: Listing) -> Listing:
@@ -174,17 +177,17 @@ class GitHubHub:
         gaps.append(f"it has more releases than the {len(releases):,} that were read")
         return releases
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         try:
             self._json(f"/repos/{quote(listing_id)}")
         except HubRefused as error:
             return presence_of_status(error)
         return Presence.LISTED
 
-    def _search(self, strand: Strand, start: date, end: date, page: int) -> dict[str, Any]:
-        words = f"{strand.name} created:{start}..{end}"
-        if strand.since is not None:
-            words += f" pushed:>={strand.since.date()}"
+    def _search(self, partition: Partition, start: date, end: date, page: int) -> dict[str, Any]:
+        words = f"{partition.name} created:{start}..{end}"
+        if partition.since is not None:
+            words += f" pushed:>={partition.since.date()}"
         found = self._json(
             f"/search/repositories?q={quote(words)}&sort=updated&per_page={PAGE_SIZE}&page={page}"
         )
@@ -266,3 +269,15 @@ def _from_release(one: dict[str, Any]) -> RemoteFile:
     return RemoteFile(
         str(one["name"]), str(one["browser_download_url"]), count_of(one.get("size")), sha256
     )
+
+
+HUB = HubDescription(
+    name=GitHubHub.name,
+    addresses=(
+        DEFAULT_HOST,
+        "https://github.com",
+    ),
+    build=GitHubHub,
+    types="a repository search",
+    token_setting="github_token",  # noqa: S106  the name of a setting
+)

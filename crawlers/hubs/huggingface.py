@@ -18,14 +18,15 @@ import httpx
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
 from crawlers.listing import (
     Listing,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
     hex_digest,
     presence_of_status,
 )
@@ -63,21 +64,21 @@ class HuggingFaceHub:
         self._transport, self._host = transport, host.rstrip("/")
         self._searches = tuple(f"filter={quote(tag)}" for tag in tags) or SEARCHES
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return tuple(Strand(search, since) for search in self._searches)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return tuple(Partition(search, since) for search in self._searches)
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of repositories; the cursor is path and query of the page."""
-        first = f"{_list_of(strand, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
+        first = f"{_list_of(partition, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
         cursor = cursor or first
         seen: set[str] = set()
         while cursor is not None:
             found, following, gap = self._believed(cursor, given=cursor != first)
             seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
-            if gap is not None and isinstance(found, list) and self._ends_with(strand, seen):
+            if gap is not None and isinstance(found, list) and self._ends_with(partition, seen):
                 gap = None
             # Newest change first: what is added meanwhile only repeats others.
-            since = strand.since
+            since = partition.since
             if since is not None and any(_is_older(entry, since) for entry in objects_of(found)):
                 gap = following = None
             notes: list[str] = []
@@ -119,10 +120,12 @@ class HuggingFaceHub:
             why_not and f"{self._host}{cursor} {why_not}",
         )
 
-    def _ends_with(self, strand: Strand, seen: set[str]) -> bool:
+    def _ends_with(self, partition: Partition, seen: set[str]) -> bool:
         """Whether the list, read from its other end, begins with one of these repositories."""
         try:
-            found, _ = self._transport.get_document(f"{self._host}{_list_of(strand, -1)}&limit=1")
+            found, _ = self._transport.get_document(
+                f"{self._host}{_list_of(partition, -1)}&limit=1"
+            )
         except HubError:
             return False
         return any(entry.get("id") in seen for entry in objects_of(found)[:1])
@@ -137,7 +140,7 @@ class HuggingFaceHub:
         entry = {**json.loads(listing.raw), **details, "id": listing.listing_id}
         return self._listing(entry, complete=True)
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         try:
             self._details(listing_id)
         except HubRefused as error:
@@ -229,10 +232,10 @@ class HuggingFaceHub:
         )
 
 
-def _list_of(strand: Strand, direction: int) -> str:
+def _list_of(partition: Partition, direction: int) -> str:
     """The list of a strand: from its beginning for 1, from its end for -1."""
-    order = ("createdAt", direction) if strand.since is None else ("lastModified", -direction)
-    return f"/api/models?{strand.name}&sort={order[0]}&direction={order[1]}"
+    order = ("createdAt", direction) if partition.since is None else ("lastModified", -direction)
+    return f"/api/models?{partition.name}&sort={order[0]}&direction={order[1]}"
 
 
 def _is_older(entry: Any, since: datetime) -> bool:
@@ -240,3 +243,12 @@ def _is_older(entry: Any, since: datetime) -> bool:
         return datetime.fromisoformat(entry["lastModified"]) < since
     except (KeyError, TypeError, ValueError):
         return False
+
+
+HUB = HubDescription(
+    name=HuggingFaceHub.name,
+    addresses=(DEFAULT_HOST,),
+    build=HuggingFaceHub,
+    types="a tag: lora, textual_inversion",
+    token_setting="huggingface_token",  # noqa: S106  the name of a setting
+)

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from crawlers.errors import HubError
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
+from crawlers.listing import (
+    Listing,
+    Page,
+    Partition,
+    Presence,
+    RemoteFile,
+    SinglePartition,
+    hex_digest,
+)
 from crawlers.values import count_of, mended, text_of
 
 # Our word for each column, and the words under which exports have it.
@@ -37,7 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 PAGE_SIZE = 1_000
 
 
-class ImportedHub(OneStrand):
+class ImportedHub(SinglePartition):
     """The listings in one exported file.
 
     Args:
@@ -47,7 +55,7 @@ class ImportedHub(OneStrand):
     def __init__(self, path: Path, name: str = "imported") -> None:
         self._path, self.name = path, name
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:  # noqa: ARG002  exports are read whole
         """Pages of 1,000 lines, all of them whatever they say of dates; the cursor is the number of the line before."""
         lines = list(enumerate(_rows(self._path), 1))
         gap = (
@@ -82,14 +90,14 @@ class ImportedHub(OneStrand):
             if not more:
                 return
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         """Not in a newer export: nobody can be asked, so it is taken to be gone once two exports lack it."""
         return Presence.LISTED if listing_id in self._ids else Presence.GONE
 
     @cached_property
     def _ids(self) -> frozenset[str]:
         return frozenset(
-            listing.listing_id for page in self.pages(Strand()) for listing in page.listings
+            listing.listing_id for page in self.pages(Partition()) for listing in page.listings
         )
 
     def _listing(self, number: int, row: dict[str, Any], notes: list[str]) -> Listing | None:

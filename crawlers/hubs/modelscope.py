@@ -14,15 +14,16 @@ from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
+from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.modelscope_files import RepositoryFiles, files_of
 from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
 from crawlers.listing import (
     Listing,
     Page,
+    Partition,
     Presence,
     RemoteFile,
-    Strand,
     hex_digest,
     presence_of_status,
 )
@@ -48,15 +49,15 @@ class ModelScopeHub:
         self._transport, self._host = transport, host.rstrip("/")
         self._words = tuple(words) or SEARCHES
 
-    def strands(self, since: datetime | None = None) -> tuple[Strand, ...]:
-        return tuple(Strand(words, since) for words in self._words)
+    def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
+        return tuple(Partition(words, since) for words in self._words)
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of repositories; the cursor is the page's number."""
         page, most = int(cursor or 1), 0
-        order = "" if strand.since is None else "&sort=last_modified"
+        order = "" if partition.since is None else "&sort=last_modified"
         while True:
-            place = f"/openapi/v1/models?search={quote(strand.name)}&page_number={page}&page_size={PAGE_SIZE}{order}"
+            place = f"/openapi/v1/models?search={quote(partition.name)}&page_number={page}&page_size={PAGE_SIZE}{order}"
             found, gap = self._believed(place, page, most)
             models, size = objects_of(found.get("models")), _size_of(found)
             notes: list[str] = []
@@ -64,11 +65,11 @@ class ModelScopeHub:
             most = max(most, count_of(found.get("total_count")) or 0)
             if page == 1 and most > MOST_RESULTS:
                 notes.append(
-                    f"the search {strand.name!r} finds {most:,} repositories, {MOST_RESULTS:,} can be seen"
+                    f"the search {partition.name!r} finds {most:,} repositories, {MOST_RESULTS:,} can be seen"
                 )
             if 0 < len(models) < min(size, most - (page - 1) * size):
                 notes.append(
-                    f"page {page} of the search {strand.name!r} shows only {len(models)} repositories"
+                    f"page {page} of the search {partition.name!r} shows only {len(models)} repositories"
                 )
             listings = [listing for entry in models for listing in self._readable(entry, notes)]
             more = (
@@ -77,7 +78,7 @@ class ModelScopeHub:
                 and page * size < most
                 and page * PAGE_SIZE < MOST_RESULTS
             )
-            if strand.since is not None and _are_older(models, strand.since):
+            if partition.since is not None and _are_older(models, partition.since):
                 more = False
             page += 1
             yield Page(tuple(listings), str(page) if more else None, tuple(notes), gap)
@@ -112,7 +113,7 @@ class ModelScopeHub:
         found = files_of(lambda path: self._data(path, "Data"), listing.listing_id)
         return self._listing(json.loads(listing.raw)["model"], found)
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         try:
             self._data(f"/openapi/v1/models/{quote(listing_id)}", "data")
         except HubRefused as error:
@@ -211,3 +212,15 @@ def _are_older(models: list[dict[str, Any]], since: datetime) -> bool:
         return bool(moments) and moments == sorted(moments, reverse=True) and moments[-1] < since
     except (ValueError, TypeError):
         return False
+
+
+HUB = HubDescription(
+    name=ModelScopeHub.name,
+    addresses=(
+        DEFAULT_HOST,
+        "https://modelscope.ai",
+    ),
+    build=ModelScopeHub,
+    types="words to search",
+    token_setting="modelscope_token",  # noqa: S106  the name of a setting
+)

@@ -19,7 +19,15 @@ from fsspec.spec import AbstractFileSystem
 
 from crawlers.errors import HubError, HubUnreachable
 from crawlers.hubs.folder import is_checkpoint
-from crawlers.listing import Listing, OneStrand, Page, Presence, RemoteFile, Strand, hex_digest
+from crawlers.listing import (
+    Listing,
+    Page,
+    Partition,
+    Presence,
+    RemoteFile,
+    SinglePartition,
+    hex_digest,
+)
 
 PROTOCOLS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "oss", "sftp", "webdav+http", "webdav+https")
 PAGE_SIZE = 1_000
@@ -31,7 +39,7 @@ def is_storage(place: str) -> bool:
     return place.partition("://")[0] in PROTOCOLS and "://" in place
 
 
-class StorageHub(OneStrand):
+class StorageHub(SinglePartition):
     """Every checkpoint below an address, in the order of its keys."""
 
     name = "storage"
@@ -43,7 +51,7 @@ class StorageHub(OneStrand):
             )
         self._place, self._protocol = place.rstrip("/"), place.partition("://")[0]
 
-    def pages(self, strand: Strand, cursor: str | None = None) -> Iterator[Page]:
+    def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
         """Pages of 1,000 objects; the cursor is the last key of the page before."""
         with _told(self._place):
             filesystem, root = _open_at(self._place)
@@ -61,11 +69,11 @@ class StorageHub(OneStrand):
             there = [
                 self._listing(key, found[key])
                 for key in part
-                if not _is_older(found[key], strand.since)
+                if not _is_older(found[key], partition.since)
             ]
             yield Page(tuple(there), part[-1] if keys else None)
 
-    def look(self, listing_id: str) -> Presence:
+    def check_presence(self, listing_id: str) -> Presence:
         with _told(listing_id):
             filesystem, path = _open_at(listing_id)
             filesystem.invalidate_cache()

@@ -21,7 +21,7 @@ from crawlers.errors import (
 )
 from crawlers.hashes import weights_hash_of
 from crawlers.http.destinations import must_be_remote
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile
 from crawlers.sweeps.crawl_store import CrawlStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from crawlers.listing import Page, Strand
+from crawlers.listing import Page, Partition
 from crawlers.sweeps.crawl_store import CrawlStore
 
 # A sweep of which only gaps are left is gone on with for so long; after that all is read anew.
@@ -15,11 +15,11 @@ _ENDED = "not done and gap is not null and cursor is gap_cursor"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStrand:
+class OpenPartition:
     """A strand that was not read to its end, and the cursor from which it is gone on with."""
 
     number: int
-    strand: Strand
+    partition: Partition
     cursor: str | None
 
 
@@ -50,7 +50,7 @@ def add_sweep(
     store: CrawlStore,
     place: str,
     hub: str,
-    strands: tuple[Strand, ...],
+    partitions: tuple[Partition, ...],
     since: datetime | None,
     now: datetime,
 ) -> int:
@@ -61,14 +61,14 @@ def add_sweep(
              "pages": 0, "listings": 0, "since": since.isoformat() if since else None}
         ).last_pk  # fmt: skip
         store.db.table("strands").insert_all(
-            {"sweep_id": sweep_id, "number": number, "name": strand.name, "last": strand.last, "cursor": None,
+            {"sweep_id": sweep_id, "number": number, "name": partition.name, "last": partition.last, "cursor": None,
              "pages": 0, "done": 0, "gap": None, "gap_cursor": None}
-            for number, strand in enumerate(strands)
+            for number, partition in enumerate(partitions)
         )  # fmt: skip
     return int(sweep_id or 0)
 
 
-def open_strands(store: CrawlStore, sweep_id: int, *, last: bool) -> list[OpenStrand]:
+def open_partitions(store: CrawlStore, sweep_id: int, *, last: bool) -> list[OpenPartition]:
     """What is left to read of a sweep; a gap at which a strand ended is asked for again."""
     row = store.db.execute("select since from sweeps where sweep_id = ?", [sweep_id]).fetchone()
     since = datetime.fromisoformat(row[0]) if row[0] else None
@@ -78,7 +78,8 @@ def open_strands(store: CrawlStore, sweep_id: int, *, last: bool) -> list[OpenSt
     where = "sweep_id = ? and last = ? and not done"
     rows = store.db.table("strands").rows_where(where, [sweep_id, last], order_by="number")
     return [
-        OpenStrand(one["number"], Strand(one["name"], since, last), one["cursor"]) for one in rows
+        OpenPartition(one["number"], Partition(one["name"], since, last), one["cursor"])
+        for one in rows
     ]
 
 

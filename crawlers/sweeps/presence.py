@@ -68,7 +68,9 @@ def _asked_about(
     """What the hub says has become of listings, in the order of the rows."""
     for start in range(0, len(rows), _AT_ONCE):
         part = rows[start : start + _AT_ONCE]
-        for row, asked in [(row, pool.submit(hub.look, row["listing_id"])) for row in part]:
+        for row, asked in [
+            (row, pool.submit(hub.check_presence, row["listing_id"])) for row in part
+        ]:
             try:
                 presence = asked.result()
             except (HubError, *ODD_SHAPES) as error:

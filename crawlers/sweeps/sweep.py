@@ -20,7 +20,7 @@ from crawlers.errors import HubError
 from crawlers.listing import Hub, Listing, Page
 from crawlers.sweeps.crawl_store import CrawlStore
 from crawlers.sweeps.events import Event
-from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_strands, open_sweep
+from crawlers.sweeps.partitions import add_sweep, advance, gaps_of, open_partitions, open_sweep
 from crawlers.sweeps.presence import WORKERS, Workers, vanished
 from crawlers.sweeps.versions import Known
 from crawlers.values import ODD_SHAPES
@@ -108,7 +108,7 @@ def _begin(
 ) -> SweepStep:
     sweep_id = open_sweep(store, place, since, now)
     if sweep_id is None:
-        return SweepStep(add_sweep(store, place, hub.name, hub.strands(since), since, now), 0, 0)
+        return SweepStep(add_sweep(store, place, hub.name, hub.partitions(since), since, now), 0, 0)
     query = "select pages, listings from sweeps where sweep_id = ?"
     pages, listings = store.db.execute(query, [sweep_id]).fetchone()
     return SweepStep(sweep_id, pages, listings, before=listings)
@@ -137,7 +137,7 @@ class _Pass:
     def read(self, pool: ThreadPoolExecutor, workers: int) -> Iterator[SweepStep]:
         """Read all strands to their ends, those that come last after the others."""
         for last in (False, True):
-            left = deque(self._strands(last))
+            left = deque(self._partitions(last))
             active = 0
             while self._owners or left:
                 while left and active < workers and self._failed is None:
@@ -153,9 +153,9 @@ class _Pass:
             if self._failed is not None:
                 raise self._failed
 
-    def _strands(self, last: bool) -> Iterator[_Reading]:
-        for one in open_strands(self.store, self.step.sweep_id, last=last):
-            yield _Reading(one.number, iter(self.hub.pages(one.strand, one.cursor)), one.cursor)
+    def _partitions(self, last: bool) -> Iterator[_Reading]:
+        for one in open_partitions(self.store, self.step.sweep_id, last=last):
+            yield _Reading(one.number, iter(self.hub.pages(one.partition, one.cursor)), one.cursor)
 
     def _ask_for_page(self, pool: ThreadPoolExecutor, reading: _Reading) -> None:
         reading.page, reading.fresh, reading.unchanged, reading.notes = None, [], [], []

@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.capture_store import CaptureStore, PageRow
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of
@@ -36,7 +36,7 @@ _TEXT_CHARS = 2_000
 
 def sighted_case(
     scan_session: ScanSession,
-    captures: Captures,
+    captures: CaptureStore,
     sighting: Sighting,
     found: SightedIdentity,
     ties: list[tuple[Tie, str]],
@@ -93,7 +93,7 @@ def method_of(scan_session: ScanSession, watch: Watch, found: SightedIdentity) -
 
 def _sighting(
     scan_session: ScanSession,
-    captures: Captures,
+    captures: CaptureStore,
     sighting: Sighting,
     found: SightedIdentity,
     ties: list[tuple[Tie, str]],
@@ -132,7 +132,7 @@ def _page(page: PageRow) -> SightedPage:
 
 def _image(
     scan_session: ScanSession,
-    captures: Captures,
+    captures: CaptureStore,
     one: SeenImage,
     subject: Subject,
     numbers: dict[str, int],

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import shared
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie, strongest, ties_of_image, ties_of_page
@@ -69,7 +69,7 @@ class JudgedSubject:
 
 def judge_captures(
     scan_session: ScanSession,
-    captures: Captures,
+    captures: CaptureStore,
     step: Callable[[str], None] = lambda _: None,
     asker: str | None = None,
 ) -> Iterator[JudgedSubject]:
@@ -131,7 +131,7 @@ def _must_be_judged_again(known: dict[str, Any], why_not: str | None, decision: 
     return bool(known["authorised"]) or (known["held"] and decided)
 
 
-def _not_to_be_searched(subject: Subject, captures: Captures, decision: str | None) -> str | None:
+def _not_to_be_searched(subject: Subject, captures: CaptureStore, decision: str | None) -> str | None:
     """Why pictures are not searched, or not yet; None where they are."""
     match source_of(subject, captures):
         case Source.NONE:
@@ -170,7 +170,7 @@ _LISTS = ("cases", "identities", "authorised", "ties")
 
 def _filed(
     scan_session: ScanSession,
-    captures: Captures,
+    captures: CaptureStore,
     watch: Watch,
     sighting: Sighting,
     decision: str | None,
@@ -222,7 +222,7 @@ def _told_of_nobody(sighting: Sighting) -> tuple[Outcome, str]:
     return Outcome.CLEAR, f"{NOBODY}; {sighting.faces} faces were searched"
 
 
-def _signs(scan_session: ScanSession, captures: Captures, subject: Subject) -> list[Tie]:
+def _signs(scan_session: ScanSession, captures: CaptureStore, subject: Subject) -> list[Tie]:
     """What pages, as they were read, and images point to."""
     found = [
         tie
@@ -313,7 +313,7 @@ def _is_within(one: Case, other: Case) -> bool:
     )
 
 
-def _ties(scan_session: ScanSession, captures: Captures, subject: Subject) -> list[tuple[Tie, str]]:
+def _ties(scan_session: ScanSession, captures: CaptureStore, subject: Subject) -> list[tuple[Tie, str]]:
     """What ties a subject's pages and images to checkpoints, with where that is written."""
     found: dict[Tie, str] = {}
     for page in subject.pages.values():

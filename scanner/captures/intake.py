@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawlers.captures.capture_store import CaptureRow, Captures
+from crawlers.captures.capture_store import CaptureRow, CaptureStore
 from crawlers.captures.locks import alone, shared
 from crawlers.captures.pages.facts import PageFacts, PageKind, well_formed
 from crawlers.captures.pages.page import Limits
@@ -59,7 +59,7 @@ class Intake:
         self.settings, self.clock, self._limits = settings, clock, limits or Limits()
         self.vault = open_vault(settings)
         self.store = CrawlStore(settings.crawl_path)
-        self.captures = Captures(self.store, settings.captures_path)
+        self.captures = CaptureStore(self.store, settings.captures_path)
         self._room = IsolatedReader()
         with suppress(CapturesBusy), alone(settings.captures_path, wait_s=0):
             self.captures.tidy()

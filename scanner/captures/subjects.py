@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crawlers.captures.capture_store import Captures, ImageRow, PageRow
+from crawlers.captures.capture_store import CaptureStore, ImageRow, PageRow
 from crawlers.captures.images.pictures import copies_among
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.pages.page import Format
@@ -140,7 +140,7 @@ class _Faces:
     unread: int = 0
 
 
-def subjects_of(captures: Captures, capture_id: str | None = None) -> Iterator[Subject]:
+def subjects_of(captures: CaptureStore, capture_id: str | None = None) -> Iterator[Subject]:
     """Everything that was taken in, by account where pages name one; only what one capture has a part in, where it is named."""
     groups: dict[str, tuple[str, tuple[str, str] | None, list[PageRow]]] = {}
     pages_there = captures.pages()
@@ -204,7 +204,7 @@ def subject_of(page: PageRow, file: str) -> tuple[str, str, tuple[str, str] | No
 
 def judge(
     subjects: Iterable[Subject],
-    captures: Captures,
+    captures: CaptureStore,
     reader: FaceReader,
     pack: FacePack,
     watch: Watch,

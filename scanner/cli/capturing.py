@@ -151,12 +151,12 @@ def judge_all(
     flags: Flags, face_pack: str | None, use: str | None
 ) -> list[tuple[JudgedSubject, list[str]]]:
     """Everything captured as it was judged, with the names of those who were found."""
-    from crawlers.captures.capture_store import Captures
+    from crawlers.captures.capture_store import CaptureStore
     from scanner.captures.filing import judge_captures
     from scanner.scanning.session import ScanSession
 
     scan_session = ScanSession(flags.settings(face_pack=face_pack, use=use))
-    captures = Captures(scan_session.crawl, scan_session.settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, scan_session.settings.captures_path)
     judged: list[tuple[JudgedSubject, list[str]]] = []
     try:
         with progress_bar("searching faces") as observer:

@@ -223,9 +223,9 @@ def _hash_of(what: str) -> str:
 
 
 def _source(crawl: CrawlSession, target: str) -> Any:
-    from crawlers.hubs.catalog import REMOTE_HUBS
     from crawlers.hubs.civarchive import CivArchive
     from crawlers.hubs.civitai import CivitaiHub
+    from crawlers.hubs.registry import REMOTE_HUBS
     from crawlers.sweeps.lookup import AtCivArchive, AtCivitai
 
     name = target.partition("=")[0]

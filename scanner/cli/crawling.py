@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crawlers.http.transport import Transport
-    from crawlers.hubs.catalog import HubRegistry
+    from crawlers.hubs.registry import HubRegistry
     from crawlers.sweeps.crawl_store import CrawlStore
     from crawlers.sweeps.sweep import SweepStep
     from scanner.settings import Settings
@@ -84,7 +84,7 @@ def hubs(
     as_json: JsonFlag = False,
 ) -> None:
     """The hubs that can be crawled, and how far their sweeps have come."""
-    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.registry import REMOTE_HUBS
     from crawlers.sweeps.partitions import gaps_of
     from scanner.network import keep_token, token_of
 
@@ -242,7 +242,7 @@ def print_notes(notes: list[str]) -> None:
 
 def budget_left(session: CrawlSession, hub: str) -> str:
     """What the hub says is left of its budget, for a progress bar."""
-    from crawlers.hubs.catalog import REMOTE_HUBS
+    from crawlers.hubs.registry import REMOTE_HUBS
 
     name, _, address = hub.partition("=")
     known = REMOTE_HUBS.get(name)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crawlers.captures.capture_store import Captures
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.sweeps.events import EventKind
 from face_index.errors import UnknownIdentity
 from face_index.vault.receipts import verify_receipt
@@ -201,7 +201,7 @@ def _captured(scan_session: ScanSession, observer: Observer) -> tuple[list[Judge
         offers = sum(1 for _ in taking.store.db.table("listings").rows_where("hub = 'xianyu'"))
     finally:
         taking.close()
-    captures = Captures(scan_session.crawl, settings.captures_path)
+    captures = CaptureStore(scan_session.crawl, settings.captures_path)
 
     def searched(name: str) -> None:
         observer.step(0, None, f"searching {name}")
@@ -212,7 +212,7 @@ def _captured(scan_session: ScanSession, observer: Observer) -> tuple[list[Judge
     return list(judge_captures(scan_session, captures, searched)), offers
 
 
-def _release(scan_session: ScanSession, captures: Captures) -> None:
+def _release(scan_session: ScanSession, captures: CaptureStore) -> None:
     """Somebody other than whoever took the captures in looks at the pages, and says that they may be told of."""
     releases, reviewer = (
         Releases(captures, scan_session.scan_store, scan_session.vault),

@@ -10,7 +10,7 @@ from typing import Any
 
 from crawlers.checkpoints.checkpoint_store import CheckpointStore, StoredCheckpoint
 from crawlers.errors import HubError
-from crawlers.hubs.catalog import HubRegistry
+from crawlers.hubs.registry import HubRegistry
 from crawlers.hubs.storage import is_storage
 from crawlers.listing import Listing, RemoteFile, listings_of
 from crawlers.sweeps.acquisition import DOWNLOADS, Acquisition, download_key

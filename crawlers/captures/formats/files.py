@@ -18,7 +18,7 @@ from crawlers.captures.images.image_formats import HEAD_BYTES, image_format
 from crawlers.captures.images.pictures import SMALLEST_SIDE_PX, look_at
 from crawlers.captures.pages.addresses import SAVED, is_web
 from crawlers.captures.pages.charsets import page_text
-from crawlers.captures.pages.page import PageImage, Resources, SavedPage, Start
+from crawlers.captures.pages.page import CapturedPage, PageImage, Resources, Start
 from crawlers.errors import CaptureRefused
 
 _SINGLE_FILE = re.compile(r"<!--\s*+Page saved with SingleFile")
@@ -61,7 +61,7 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     return [Start(start, saved_at=saved_at)], tool, [f"saved from {url}"] if url else []
 
 
-def unused_beside(pages: Sequence[SavedPage], resources: Resources) -> list[str]:
+def unused_beside(pages: Sequence[CapturedPage], resources: Resources) -> list[str]:
     """What is told of pictures that lie in a saved page's folder and are not on the page."""
     shown = {image.path for page in pages for image in page.images}
     names = [
@@ -153,7 +153,7 @@ def _take(file: Path, url: str, resources: Resources) -> None:
     resources.add(body, url, media_type=_TYPES.get(file.suffix.lower(), ""))
 
 
-def read_pdf(path: Path, resources: Resources) -> SavedPage:
+def read_pdf(path: Path, resources: Resources) -> CapturedPage:
     """A printed page: its text, and each page as a picture, for what is printed cannot be told from how it is embedded."""
     import pypdfium2
 
@@ -182,7 +182,7 @@ def read_pdf(path: Path, resources: Resources) -> SavedPage:
     except (pypdfium2.PdfiumError, ValueError, OSError) as error:
         raise CaptureRefused(f"it is no PDF that can be read ({type(error).__name__})") from error
     told = "\n".join(text)[: resources.limits.text_chars]
-    return SavedPage(
+    return CapturedPage(
         None,
         str(facts.get("Title") or path.stem)[:500],
         None,
@@ -193,11 +193,13 @@ def read_pdf(path: Path, resources: Resources) -> SavedPage:
     )
 
 
-def read_picture(path: Path, resources: Resources) -> SavedPage:
+def read_picture(path: Path, resources: Resources) -> CapturedPage:
     """A screenshot or any other picture."""
     _take(path, f"saved:///{quote(os.fsencode(path.name))}", resources)
     image = PageImage(None, resources.all[-1].path, 0, "")
-    return SavedPage(None, path.stem[:500], None, None, "", (image,), notes=_too_small(image.path))
+    return CapturedPage(
+        None, path.stem[:500], None, None, "", (image,), notes=_too_small(image.path)
+    )
 
 
 def _too_small(path: Path) -> tuple[str, ...]:
@@ -209,7 +211,7 @@ def _too_small(path: Path) -> tuple[str, ...]:
     )
 
 
-def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
+def read_table(path: Path, resources: Resources) -> Iterator[CapturedPage]:
     """Rows of a CSV: an address and a screenshot of it, which lies beside the table or below."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -226,7 +228,7 @@ def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
         url, title = (row.get("url") or "").strip(), (row.get("title") or "").strip()
         url = url if is_web(url) else ""
         if file is None:
-            yield SavedPage(
+            yield CapturedPage(
                 url or None,
                 title,
                 None,
@@ -237,7 +239,7 @@ def read_table(path: Path, resources: Resources) -> Iterator[SavedPage]:
             )
             continue
         page = read_picture(file, resources)
-        yield SavedPage(
+        yield CapturedPage(
             url or None,
             title or page.title,
             (row.get("saved_at") or "").strip() or None,

@@ -13,13 +13,13 @@ from dataclasses import replace
 from crawlers.captures.pages.addresses import host_of
 from crawlers.captures.pages.facts import PageFacts
 from crawlers.captures.pages.general import general_facts
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 from crawlers.captures.pages.xianyu import xianyu_facts
 from crawlers.captures.pages.xiaohongshu import xiaohongshu_facts
 
 log = logging.getLogger(__name__)
 
-Extractor = Callable[[SavedPage], PageFacts | None]
+Extractor = Callable[[CapturedPage], PageFacts | None]
 _BY_HOST: tuple[tuple[str, Extractor], ...] = (
     ("goofish.com", xianyu_facts), ("xianyu.com", xianyu_facts), ("2.taobao.com", xianyu_facts),
     ("xiaohongshu.com", xiaohongshu_facts), ("xhslink.com", xiaohongshu_facts),
@@ -30,7 +30,7 @@ _HASH = re.compile(
 )
 
 
-def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
+def facts_of(page: CapturedPage) -> tuple[PageFacts, tuple[str, ...]]:
     """What a page says, and what went wrong while reading it, in sentences."""
     host = host_of(page.url or "").rpartition("@")[2].partition(":")[0].lower()
     problems: list[str] = []
@@ -57,7 +57,7 @@ def facts_of(page: SavedPage) -> tuple[PageFacts, tuple[str, ...]]:
         )
 
 
-def _with_words(facts: PageFacts, page: SavedPage) -> PageFacts:
+def _with_words(facts: PageFacts, page: CapturedPage) -> PageFacts:
     """Facts with links and hashes of all text, and the page's own text where the extractor found none."""
     text = f"{facts.title}\n{facts.text or page.text}"
     links = dict.fromkeys([*facts.links, *_links(text)])

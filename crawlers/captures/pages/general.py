@@ -19,7 +19,7 @@ from crawlers.captures.pages.facts import (
     text_of,
 )
 from crawlers.captures.pages.html import tree_of
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 
 _KINDS = {
     "Product": PageKind.OFFER, "Offer": PageKind.OFFER, "Service": PageKind.OFFER, "SocialMediaPosting": PageKind.POST,
@@ -39,7 +39,7 @@ _ACTIONS = {
 _DEEPEST = 6
 
 
-def general_facts(page: SavedPage) -> PageFacts:
+def general_facts(page: CapturedPage) -> PageFacts:
     """Facts of a page of any site."""
     host = (urlsplit(page.url).hostname or "") if page.url else ""
     if page.html is None:
@@ -154,7 +154,7 @@ def _counts(thing: dict[str, Any]) -> dict[str, int]:
     return found
 
 
-def _links(root: Any, page: SavedPage) -> Iterator[str]:
+def _links(root: Any, page: CapturedPage) -> Iterator[str]:
     seen: set[str] = set()
     for told in root.xpath("//a/@href"):
         url = _url(str(told), page)
@@ -163,7 +163,7 @@ def _links(root: Any, page: SavedPage) -> Iterator[str]:
             yield url
 
 
-def _url(told: Any, page: SavedPage) -> str | None:
+def _url(told: Any, page: CapturedPage) -> str | None:
     if not isinstance(told, str):
         return None
     try:

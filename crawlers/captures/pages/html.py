@@ -20,7 +20,7 @@ from crawlers.captures.pages.addresses import SAVED, data_of, host_of, is_web, j
 from crawlers.captures.pages.charsets import charset_in, page_text, plain_text
 from crawlers.captures.pages.drawings import pictures_in_drawing
 from crawlers.captures.pages.elements import background_images, image_places, is_hidden
-from crawlers.captures.pages.page import PageImage, Resource, Resources, SavedPage, Start
+from crawlers.captures.pages.page import CapturedPage, PageImage, Resource, Resources, Start
 from crawlers.captures.pages.sheets import sheets_of
 from crawlers.captures.pages.styles import custom_properties, custom_urls, style_images
 
@@ -44,7 +44,7 @@ _LOSSES = {
 }  # fmt: skip
 
 
-def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> SavedPage | None:
+def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> CapturedPage | None:
     """The page that begins at an address; None if the capture does not hold it.
 
     Args:
@@ -67,7 +67,7 @@ def page_of(start: Start, resources: Resources, loaded: Sequence[Resource]) -> S
         if resource.size_bytes
         else ("the page is empty in the capture", *reading.notes)
     )
-    return SavedPage(
+    return CapturedPage(
         start.url if is_web(start.url) else None, title[:500], start.saved_at or resource.at, html,
         "".join(reading.text)[: resources.limits.text_chars], tuple(reading.images), tuple(_answers(loaded)), notes,
     )  # fmt: skip

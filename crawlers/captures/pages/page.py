@@ -139,7 +139,7 @@ class PageImage:
 
 
 @dataclass(frozen=True, slots=True)
-class SavedPage:
+class CapturedPage:
     """One page as it was when somebody saved it.
 
     Attributes:
@@ -172,7 +172,7 @@ class Reading:
     """
 
     format: Format
-    pages: tuple[SavedPage, ...]
+    pages: tuple[CapturedPage, ...]
     tool: str | None = None
     checks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

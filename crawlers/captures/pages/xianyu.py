@@ -22,7 +22,7 @@ from crawlers.captures.pages.facts import (
     text_of,
 )
 from crawlers.captures.pages.html import tree_of
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 
 PLATFORM = "xianyu"
 _JSONP = re.compile(r"^\s*[\w.$]+\(\s*(.*)\)\s*;?\s*$", re.DOTALL)
@@ -34,7 +34,7 @@ _VIEWS = re.compile(rf"{_NUMBER}\s{{0,3}}次?浏览")
 _SOLD = re.compile(rf"卖出\s{{0,3}}{_NUMBER}\s{{0,3}}件")
 
 
-def xianyu_facts(page: SavedPage) -> PageFacts | None:
+def xianyu_facts(page: CapturedPage) -> PageFacts | None:
     """Facts of an offer or an account; None if nothing of the known structure is there."""
     asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url or "").query).items()}
     answers = list(_answers(page))
@@ -50,7 +50,7 @@ def xianyu_facts(page: SavedPage) -> PageFacts | None:
     return _drawn(page, wanted, asked.get("userId"))
 
 
-def _answers(page: SavedPage) -> Iterator[Any]:
+def _answers(page: CapturedPage) -> Iterator[Any]:
     for url, text in page.answers:
         if "mtop." not in url:
             continue
@@ -79,7 +79,7 @@ def _offer(data: Any) -> PageFacts | None:
     )  # fmt: skip
 
 
-def _account(data: Any, page: SavedPage, user_id: str | None) -> PageFacts | None:
+def _account(data: Any, page: CapturedPage, user_id: str | None) -> PageFacts | None:
     base, module = dig(data, "module", "base"), dig(data, "module", "social")
     name = text_of(dig(base, "displayName"))
     if name is None:
@@ -92,7 +92,7 @@ def _account(data: Any, page: SavedPage, user_id: str | None) -> PageFacts | Non
     )  # fmt: skip
 
 
-def _drawn(page: SavedPage, item_id: str | None, user_id: str | None) -> PageFacts | None:
+def _drawn(page: CapturedPage, item_id: str | None, user_id: str | None) -> PageFacts | None:
     """What a document shows that was saved after its scripts had run: class names carry a hash behind a word that stays."""
     if page.html is None or (item_id is None and user_id is None):
         return None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from crawlers.captures.pages.facts import PageFacts, PageKind, counted, dig, moment_of, text_of
 from crawlers.captures.pages.html import tree_of
-from crawlers.captures.pages.page import SavedPage
+from crawlers.captures.pages.page import CapturedPage
 
 PLATFORM = "xiaohongshu"
 _STATE = "window.__INITIAL_STATE__"
@@ -17,7 +17,7 @@ _STATE = "window.__INITIAL_STATE__"
 _UNDEFINED = re.compile(r"(?<=[:,\[])\s*(?:undefined|NaN)(?=\s*[,}\]])")
 
 
-def xiaohongshu_facts(page: SavedPage) -> PageFacts | None:
+def xiaohongshu_facts(page: CapturedPage) -> PageFacts | None:
     """Facts of a note or an account; None if nothing of the known structure is there."""
     state = _state_of(page)
     path = urlsplit(page.url or "").path
@@ -36,7 +36,7 @@ def xiaohongshu_facts(page: SavedPage) -> PageFacts | None:
     return _drawn(page, note_id, account="/user/profile/" in path)
 
 
-def _drawn(page: SavedPage, page_id: str, *, account: bool) -> PageFacts | None:
+def _drawn(page: CapturedPage, page_id: str, *, account: bool) -> PageFacts | None:
     """What a document shows that was saved without its scripts, by the names of its elements."""
     if page.html is None:
         return None
@@ -77,7 +77,7 @@ def _first(root: Any, word: str) -> str | None:
     return None
 
 
-def _state_of(page: SavedPage) -> Any:
+def _state_of(page: CapturedPage) -> Any:
     if page.html is None or _STATE not in page.html:
         return None
     for script in tree_of(page.html).xpath("//script/text()"):
@@ -116,7 +116,7 @@ def _note(note: dict[str, Any], note_id: str) -> PageFacts:
     )  # fmt: skip
 
 
-def _account(user: dict[str, Any], state: Any, page: SavedPage, user_id: str) -> PageFacts:
+def _account(user: dict[str, Any], state: Any, page: CapturedPage, user_id: str) -> PageFacts:
     basic = user["basicInfo"]
     told = {dig(one, "type"): dig(one, "count") for one in user.get("interactions") or ()}
     notes = dig(state, "user", "notes", "_rawValue") or dig(state, "user", "notes") or ()

@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from crawlers.captures.capture_store import CaptureRow, Captures
+from crawlers.captures.capture_store import CaptureRow, CaptureStore
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, listings_of
 from crawlers.sweeps.inquiries import Inquiries
@@ -217,7 +217,7 @@ class Worker:
         progress.step(0, None, job.name)
         rows: list[dict[str, Any]] = []
         captures, sent, own = (
-            Captures(scan_session.crawl, self.settings.captures_path),
+            CaptureStore(scan_session.crawl, self.settings.captures_path),
             None,
             set[str](),
         )

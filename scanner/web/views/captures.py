@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.captures.capture_store import Captures, PageRow
+from crawlers.captures.capture_store import CaptureStore, PageRow
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import ties_of_image, ties_of_page
 from crawlers.errors import UnknownCapture
@@ -185,15 +185,15 @@ def remove(request: Request, capture_id: str, here: Here, session: Taker, form: 
 
 
 @contextmanager
-def _captures(here: AppContext) -> Iterator[Captures]:
+def _captures(here: AppContext) -> Iterator[CaptureStore]:
     store = CrawlStore(here.settings.crawl_path)
     try:
-        yield Captures(store, here.settings.captures_path)
+        yield CaptureStore(store, here.settings.captures_path)
     finally:
         store.close()
 
 
-def _named(captures: Captures, capture_id: str) -> str:
+def _named(captures: CaptureStore, capture_id: str) -> str:
     """The id itself; raises NotThere for one that is no capture's, or the beginning of one."""
     if captures.known(capture_id) is None:
         raise NotThere("no such capture")
@@ -262,7 +262,7 @@ def _page(
     )  # fmt: skip
 
 
-def _content(captures: Captures, row: PageRow, typed: Form | None) -> dict[str, object]:
+def _content(captures: CaptureStore, row: PageRow, typed: Form | None) -> dict[str, object]:
     images = captures.images(row.page_id)
     ties = [
         *ties_of_page(captures.store, row.facts),
