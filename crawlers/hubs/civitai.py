@@ -1,8 +1,9 @@
 """Civitai's public REST API v1 (https://developer.civitai.com): every adapter version it lists.
 
-The API's cursor drops one model a page when sorted by Newest (civitai/civitai issue 1372); sorted
-by Oldest its last column ascends and nothing is lost, at the price of repeats, which readers remove.
-A cursor is `lastVersionAt|modelId`, so that the years can be read side by side, each month from a cursor of our own.
+Sorted by Newest, the API's cursor drops one model a page (civitai/civitai issue 1372). Sorted by
+Oldest its last column ascends and nothing is lost; repeated models are removed by the reader. A
+cursor is `lastVersionAt|modelId`, so each month can be read in parallel from a cursor that is made
+here.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ MOST_REPEATS = 20
 ENOUGH_TO_JUDGE_FILTERING = 1_000
 # The hub's ModelType (src/shared/utils/prisma/enums).
 TYPES = (
-    *LIKENESS_TYPES, "Hypernetwork", "AestheticGradient", "Controlnet", "Upscaler", "MotionModule", "VAE", "TextEncoder", "UNet",
-    "CLIPVision", "Poses", "Wildcards", "Workflows", "ComfyWorkflows", "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
+    *LIKENESS_TYPES,
+    "Hypernetwork", "AestheticGradient", "Controlnet", "Upscaler", "MotionModule", "VAE",
+    "TextEncoder", "UNet", "CLIPVision", "Poses", "Wildcards", "Workflows", "ComfyWorkflows",
+    "Detection", "VisionLanguage", "CLIP", "LLM", "Other",
 )  # fmt: skip
 OPENED = date(2022, 11, 1)
 MOST_HASHES_AT_ONCE = 10_000
@@ -55,7 +58,7 @@ class CivitaiHub(SinglePartition):
     """All versions of all models of the types that can carry a likeness.
 
     Args:
-        types: the hub's own words (ModelType).
+        types: the hub's own type names (ModelType).
     """
 
     name = "civitai"
@@ -68,19 +71,23 @@ class CivitaiHub(SinglePartition):
         self._types = list(types or LIKENESS_TYPES)
         if unknown := set(self._types) - set(TYPES):
             raise HubError(
-                f"{', '.join(sorted(unknown))} is no type of Civitai's; types are {', '.join(TYPES)}"
+                f"{', '.join(sorted(unknown))} is no type of Civitai's; "
+                f"types are {', '.join(TYPES)}"
             )
         self._lock = threading.Lock()
         self._seen = self._mature = 0
 
     def partitions(self, since: datetime | None = None) -> tuple[Partition, ...]:
-        """Months, where the hub has more than a page and takes cursors of our own; the newest is read last."""
+        """One partition for each month, the newest last.
+
+        There is a single partition if the hub has one page only or rejects cursors made here.
+        """
         if since is not None:
             return (Partition(_moment(since), since, last=True),)
         today = datetime.now(UTC).date()
         first, _ = self._believed(None, None, "")
         following = cursor_of(first)
-        # Where its cursors are not dates as we write them, they are only followed.
+        # If the hub's cursors are not dates in this form, they can only be followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
             return (Partition(),)
         months = [
@@ -92,15 +99,15 @@ class CivitaiHub(SinglePartition):
             months = months[: self._last_with_models(months) + 1]
         except HubRefused:
             return (Partition(),)
-        # Models that were changed before the hub's first month are listed as well.
+        # The first partition also holds models that changed before the hub's first month.
         starts = ["", *(_moment(month) for month in months[1:])]
         closed = [Partition(f"{start}..{end}") for start, end in pairwise(starts)]
         return (*closed, Partition(starts[-1], last=True))
 
     def _last_with_models(self, months: Sequence[date]) -> int:
-        """The last month from which on the hub lists a model; that there is one ends no month before it.
+        """The index of the last month from whose beginning on the hub lists a model.
 
-        A month that is wrongly shown empty makes the last strand longer, and loses nothing.
+        If a month wrongly appears empty, the last partition gets longer and nothing is lost.
         """
         models_at, none_at = 0, len(months)
         probe = len(months) - 1
@@ -114,7 +121,10 @@ class CivitaiHub(SinglePartition):
         return models_at
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of models; the cursor is the hub's own, or the moment at which the strand begins."""
+        """Yield pages of models.
+
+        The cursor is the hub's own, or the moment at which the partition begins.
+        """
         start, _, end = partition.name.partition("..")
         begin = f"{start}|0" if start else None
         cursor = cursor or begin
@@ -124,7 +134,8 @@ class CivitaiHub(SinglePartition):
             try:
                 document, gap = self._believed(cursor, begin, end)
             except HubRefused as error:
-                # Models without any published version sort behind all dates, and the hub refuses its own cursor to them.
+                # Models without a published version sort behind all dates, and the hub refuses
+                # the cursor that it gave for them.
                 if error.status != 400 or not (cursor or "").startswith("|"):
                     raise
                 yield Page(
@@ -133,7 +144,7 @@ class CivitaiHub(SinglePartition):
                 return
             models, following = objects_of(document.get("items")), cursor_of(document)
             notes = odd_entries(document, cursor)
-            # An empty page with a cursor is not the end: the hub filters after paging.
+            # An empty page with a cursor is not the end, because the hub filters after paging.
             if not models and following is not None:
                 notes.append(f"an empty page at cursor {cursor}")
             if following is not None and following in asked:
@@ -141,11 +152,13 @@ class CivitaiHub(SinglePartition):
                 notes.append(f"cursor {following} was repeated")
                 if repeats > MOST_REPEATS and models:
                     raise HubError(
-                        f"{self._host} repeats cursor {following!r}; the sweep stopped there and is incomplete"
+                        f"{self._host} repeats cursor {following!r}; "
+                        "the sweep stopped there and is incomplete"
                     )
                 if repeats > MOST_REPEATS:
                     gap = f"{self._host} gives no model at cursor {cursor}, asked {repeats} times"
-                # The model that a cursor names is known once a page has shown it; an empty one has shown nothing.
+                # A page with models has shown the model that its cursor names; an empty page has
+                # shown nothing.
                 following = stepped(following) if models else following
             if gap is not None or (following is not None and end and following >= end):
                 following = None
@@ -159,24 +172,27 @@ class CivitaiHub(SinglePartition):
     def _believed(
         self, cursor: str | None, begin: str | None, end: str
     ) -> tuple[dict[str, Any], str | None]:
-        """A page, and why it is no page of the list where it was asked for in vain; see `doubt_about`."""
+        """A page, and the reason if it is still implausible after all attempts."""
         document, why_not = ask_until_believed(
             lambda: self._page(cursor), lambda page: doubt_about(page, cursor, begin, end)
         )
         return document, why_not and f"{self._host} {why_not}"
 
     def _filtering(self, models: list[dict[str, Any]], *, at_end: bool) -> list[str]:
-        """What many models without a single one above PG say of the network that the hub sees us in."""
+        """A note if, of many models, none is rated above PG: the hub then filters this network."""
         with self._lock:
             self._seen += len(models)
             self._mature += sum((count_of(model.get("nsfwLevel")) or 0) > 1 for model in models)
             if at_end and self._seen >= ENOUGH_TO_JUDGE_FILTERING and not self._mature:
-                told = f"not one of {self._seen:,} models is rated above PG although all were asked for: this network seems to be shown a filtered list"
-                return [told]
+                note = (
+                    f"not one of {self._seen:,} models is rated above PG although all were asked "
+                    "for: this network seems to be shown a filtered list"
+                )
+                return [note]
         return []
 
     def _readable(self, model: dict[str, Any], notes: list[str]) -> Iterator[Listing]:
-        """A model's versions; one that is not what the API promises is noted and costs no other."""
+        """Yield a model's versions; note one that breaks the API's promises and go on."""
         for version in objects_of(model.get("modelVersions")):
             try:
                 yield self._listing(model, version)
@@ -186,7 +202,7 @@ class CivitaiHub(SinglePartition):
                 )
 
     def check_presence(self, listing_id: str) -> Presence:
-        """Versions can be asked for one by one even when the hub lists them no more; flagged ones say so."""
+        """Request one version, which works even if the hub no longer lists it."""
         try:
             version = self._json(f"/api/v1/model-versions/{listing_id}", {})
         except HubRefused as error:
@@ -194,7 +210,7 @@ class CivitaiHub(SinglePartition):
         return _standing(object_of(version.get("model")))
 
     def versions_of(self, sha256s: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Which of these bytes the hub knows: model and version by SHA-256; up to MOST_HASHES_AT_ONCE a request."""
+        """Model and version by SHA-256, for the files that the hub knows."""
         known: dict[str, tuple[int, int]] = {}
         for start in range(0, len(sha256s), MOST_HASHES_AT_ONCE):
             asked = [sha256.upper() for sha256 in sha256s[start : start + MOST_HASHES_AT_ONCE]]
@@ -205,18 +221,15 @@ class CivitaiHub(SinglePartition):
                 raise HubError(
                     f"{self._host} answered a question for hashes with something that is not a list"
                 )
-            for one in objects_of(found):
-                sha256 = hex_digest(one.get("hash"))
-                if (
-                    sha256
-                    and isinstance(one.get("modelId"), int)
-                    and isinstance(one.get("modelVersionId"), int)
-                ):
-                    known[sha256] = (one["modelId"], one["modelVersionId"])
+            for entry in objects_of(found):
+                sha256 = hex_digest(entry.get("hash"))
+                ids = entry.get("modelId"), entry.get("modelVersionId")
+                if sha256 and isinstance(ids[0], int) and isinstance(ids[1], int):
+                    known[sha256] = (ids[0], ids[1])
         return known
 
     def version(self, version_id: int, model_id: int) -> Listing:
-        """One version, listed or not; flagged ones are told too."""
+        """One version, listed or not, including versions flagged by the hub."""
         version = self._json(f"/api/v1/model-versions/{version_id}", {})
         model = {**object_of(version.get("model")), "id": version.get("modelId") or model_id}
         return self._listing(
@@ -225,8 +238,11 @@ class CivitaiHub(SinglePartition):
 
     def _page(self, cursor: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {
-            "types": self._types, "nsfw": "true", "sort": "Oldest", "limit": PAGE_SIZE,
-        }  # fmt: skip
+            "types": self._types,
+            "nsfw": "true",
+            "sort": "Oldest",
+            "limit": PAGE_SIZE,
+        }
         return self._json(
             "/api/v1/models", parameters if cursor is None else {**parameters, "cursor": cursor}
         )
@@ -283,7 +299,8 @@ class CivitaiHub(SinglePartition):
         )
 
     def _own_url(self, url: str) -> str:
-        # Captures show scheme-less links and links to sister hosts: keep path and query, use our host.
+        # Recorded answers hold links without a scheme and links to sister hosts. Path and query
+        # are kept, the host is replaced.
         return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
 
 
@@ -302,14 +319,14 @@ def _standing(model: dict[str, Any]) -> Presence:
 
 
 def _moment(day: date) -> str:
-    """A moment as the hub's cursors have it."""
+    """A moment in the form of the hub's cursors."""
     if isinstance(day, datetime):
         return day.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     return f"{day.isoformat()}T00:00:00.000Z"
 
 
 def _firsts_of_months(start: date, end: date) -> Iterator[date]:
-    """Every first of a month behind `start`, up to the day before yesterday of `end`."""
+    """Yield the first day of every month after `start`, up to two days before `end`."""
     day = start
     while True:
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
@@ -320,10 +337,7 @@ def _firsts_of_months(start: date, end: date) -> Iterator[date]:
 
 HUB = HubDescription(
     name=CivitaiHub.name,
-    addresses=(
-        DEFAULT_HOST,
-        "https://civitai.red",
-    ),
+    addresses=(DEFAULT_HOST, "https://civitai.red"),
     build=CivitaiHub,
     types="LORA, LoCon, DoRA, TextualInversion, Checkpoint",
     token_setting="civitai_token",  # noqa: S106  the name of a setting

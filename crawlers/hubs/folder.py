@@ -1,4 +1,4 @@
-"""A hub made of files on disk: for tests, air-gapped users and uploads not yet published."""
+"""A hub of files on disk, for tests, machines without network and unpublished uploads."""
 
 from __future__ import annotations
 
@@ -17,29 +17,16 @@ from crawlers.listing import (
     bare_listing,
 )
 
-# Also those of weights and archives that are not read here: they are listed, and fail by name.
+# Formats and archives that cannot be read are listed as well, and fail with their name.
 CHECKPOINT_ENDINGS = frozenset(
-    {
-        ".safetensors",
-        ".sft",
-        ".bin",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".pkl",
-        ".zip",
-        ".gguf",
-        ".7z",
-        ".rar",
-        ".npz",
-        ".npy",
-    }
-)
+    {".safetensors", ".sft", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".zip", ".gguf", ".7z",
+     ".rar", ".npz", ".npy"}
+)  # fmt: skip
 PAGE_SIZE = 1_000
 
 
 class FolderHub(SinglePartition):
-    """Every checkpoint below a folder, in the order of its names; a single file is a folder of one."""
+    """Every checkpoint below a folder, sorted by path; a single file counts as a folder of one."""
 
     name = "folder"
 
@@ -47,7 +34,7 @@ class FolderHub(SinglePartition):
         self._root = root
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of 1,000 files; the cursor is the last path of the page before."""
+        """Yield pages of 1,000 files; the cursor is the last path of the previous page."""
         if self._root.is_file():
             yield Page((listing_of(self._root),), None)
             return
@@ -56,7 +43,7 @@ class FolderHub(SinglePartition):
             self._root, onerror=lambda error: closed.append(f"{error.filename} ({error.strerror})")
         )
         paths = [
-            os.path.join(folder, name)  # noqa: PTH118  a hundred thousand paths
+            os.path.join(folder, name)  # noqa: PTH118  Path is too slow for 100,000 files
             for folder, _, names in walk
             for name in names
             if is_checkpoint(name)
@@ -68,13 +55,13 @@ class FolderHub(SinglePartition):
             yield Page((), None, gap=gap)
         while left:
             part, left = left[:PAGE_SIZE], left[PAGE_SIZE:]
-            there = [
+            files = [
                 Path(path)
                 for path in part
                 if Path(path).is_file() and Path(path).stat().st_mtime >= since
             ]
             yield Page(
-                tuple(map(listing_of, there)),
+                tuple(map(listing_of, files)),
                 part[-1] if left else None,
                 gap=gap if not left else None,
             )
@@ -84,15 +71,16 @@ class FolderHub(SinglePartition):
 
 
 def is_checkpoint(name: Any) -> bool:
-    """Whether a file's name ends as those of weights do."""
+    """Whether a file's name has one of CHECKPOINT_ENDINGS."""
     return isinstance(name, str) and any(
         name.lower().endswith(ending) for ending in CHECKPOINT_ENDINGS
     )
 
 
 def listing_of(path: Path) -> Listing:
-    """A listing that says no more than the file's name and place."""
+    """A listing that holds only the file's name and path."""
     place = path.resolve()
-    # Reports travel and quote this address: the name and the hashes tell the file, the machine's folders do not belong there.
+    # Reports quote this address. Name and hashes identify the file; the folders of this machine
+    # do not belong in reports.
     file = RemoteFile(path.name, str(place), place.stat().st_size)
     return bare_listing(FolderHub.name, str(place), path.name, f"file:{path.name}", file)

@@ -1,8 +1,9 @@
-"""Hugging Face Hub (https://huggingface.co/docs/hub/api): every repository that may hold an adapter, with its files.
+"""Hugging Face Hub (https://huggingface.co/docs/hub/api): repositories that may hold adapters.
 
-The list names repositories; sizes and SHA-256 of their files come from one more request each, which is what makes
-it possible to know a file without downloading it. A repository whose commit is the one of the last sweep is not asked
-for again. The next page's address is in the Link header and is followed as it is, but always at the host that was asked.
+The list names repositories. The sizes and SHA-256 of their files need one more request each, which
+makes it possible to recognise a file without downloading it. A repository whose commit has not
+changed since the last sweep is not requested again. The address of the next page is in the Link
+header; its path and query are followed, but always at the host that was asked.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from crawlers.listing import (
 from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
 
 DEFAULT_HOST = "https://huggingface.co"
-# Tags that carry likenesses, and words of mirrors that nobody tagged.
+# Tags that carry likenesses, and words in the names of mirrors that nobody tagged.
 SEARCHES = (
     "filter=lora",
     "filter=textual_inversion",
@@ -42,18 +43,19 @@ SEARCHES = (
     "search=civitai",
 )
 PAGE_SIZE = 100
-# Adapters of language models have the same tags; their files are not asked for.
+# Adapters of language models have the same tags. Their files are not requested.
 _NO_PICTURES = frozenset(
-    ["text-generation", "text-classification", "token-classification", "question-answering", "translation",
-     "summarization", "fill-mask", "automatic-speech-recognition", "text-to-speech", "feature-extraction"]
+    ["text-generation", "text-classification", "token-classification", "question-answering",
+     "translation", "summarization", "fill-mask", "automatic-speech-recognition",
+     "text-to-speech", "feature-extraction"]
 )  # fmt: skip
 
 
 class HuggingFaceHub:
-    """Repositories that SEARCHES find, oldest first.
+    """Repositories that the searches find, oldest first.
 
     Args:
-        tags: searched in place of SEARCHES.
+        tags: tags that replace SEARCHES.
     """
 
     name = "huggingface"
@@ -68,7 +70,7 @@ class HuggingFaceHub:
         return tuple(Partition(search, since) for search in self._searches)
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Pages of repositories; the cursor is path and query of the page."""
+        """Yield pages of repositories; the cursor is the path and query of the page."""
         first = f"{_list_of(partition, 1)}&limit={PAGE_SIZE}&full=true&cardData=true"
         cursor = cursor or first
         seen: set[str] = set()
@@ -88,13 +90,13 @@ class HuggingFaceHub:
             cursor = following
 
     def _believed(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
-        """A page, the cursor of the next one, and why it is no page of the list where it was asked for in vain.
+        """A page, the next cursor, and the reason if it is still implausible after all attempts.
 
         The list ends at a page without a link to another one, which lacks repositories unless their
         number is a multiple of the page's.
 
         Args:
-            given: the hub gave this cursor itself.
+            given: whether the hub itself gave this cursor.
         """
 
         def doubt(answer: tuple[Any, httpx.Headers]) -> Doubt | None:
@@ -131,9 +133,9 @@ class HuggingFaceHub:
         return any(entry.get("id") in seen for entry in objects_of(found)[:1])
 
     def complete(self, listing: Listing) -> Listing:
-        """The same with sizes and hashes of its files."""
+        """The listing with the sizes and hashes of its files."""
         details = self._details(listing.listing_id)
-        # Every repository has a .gitattributes, so that an answer without a file is no list of files.
+        # Every repository has a .gitattributes, so an answer without files is no list of files.
         if not objects_of(details.get("siblings")):
             raise HubError(f"{self._host} names no file of {listing.listing_id}")
         # A repository that was renamed answers under its old name with its new one.
@@ -148,7 +150,8 @@ class HuggingFaceHub:
                 return Presence.LISTED
             if error.status == 403 and "disabled" in error.message.lower():
                 return Presence.TAKEN_DOWN
-            # Without a token the hub answers 401 for repositories that do not exist (X-Error-Code: RepoNotFound).
+            # Without a token the hub answers 401 for repositories that do not exist
+            # (X-Error-Code: RepoNotFound).
             return Presence.GONE if error.status == 401 else presence_of_status(error)
         return Presence.LISTED
 
@@ -179,7 +182,8 @@ class HuggingFaceHub:
         )
         if not isinstance(details, dict):
             raise HubError(
-                f"{self._host}/api/models/{repository} answered with something that is not a JSON object"
+                f"{self._host}/api/models/{repository} answered with something that is not a "
+                "JSON object"
             )
         return details
 
@@ -226,14 +230,17 @@ class HuggingFaceHub:
         lfs = object_of(one.get("lfs"))
         return RemoteFile(
             name=str(one["rfilename"]),
-            url=f"{self._host}/{quote(repository)}/resolve/{quote(revision)}/{quote(str(one['rfilename']))}",
+            url=(
+                f"{self._host}/{quote(repository)}/resolve/{quote(revision)}"
+                f"/{quote(str(one['rfilename']))}"
+            ),
             size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
             sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
 
 
 def _list_of(partition: Partition, direction: int) -> str:
-    """The list of a strand: from its beginning for 1, from its end for -1."""
+
     order = ("createdAt", direction) if partition.since is None else ("lastModified", -direction)
     return f"/api/models?{partition.name}&sort={order[0]}&direction={order[1]}"
 
