@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from crawlers.checkpoints.adapter_scale import scales_told
+from crawlers.checkpoints.adapter_scale import scales_in
 from crawlers.checkpoints.training_metadata import person_signals, training_of, triggers_of
 from scanner.adapters.loading import loaded_into
 from scanner.adapters.reading import anatomy_of
@@ -368,7 +368,7 @@ JSON = st.recursive(
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(KEYS, JSON.map(json.dumps) | st.text(max_size=30), max_size=5))
 def test_any_header_gives_finite_strengths_or_a_named_refusal(metadata: dict[str, str]) -> None:
-    for scale in scales_told(metadata).values():
+    for scale in scales_in(metadata).values():
         assert all(
             0 < number < float("inf")
             for number in (
