@@ -29,7 +29,7 @@ from insightface.app import FaceAnalysis
 from PIL import Image
 
 from crawlers.captures.capture_store import CaptureRow, CaptureStore, ImageRow, page_id_of
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import CapturedPage
@@ -74,7 +74,7 @@ def fill(captures: CaptureStore, first: int, end: int) -> list[Path]:
         )
         page = CapturedPage(f"https://bench.example/{account}", name, now, None, "", ())
         rows = [
-            ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", look_at(data), Provenance(), belongs=True)
+            ImageRow(page_id_of(name, 0), number, captures.keep_image(data), None, "", picture_from(data), Provenance(), belongs=True)
             for number, data in enumerate(pictures)
         ]  # fmt: skip
         row = CaptureRow(

@@ -20,7 +20,7 @@ BLAKE = f"blake3:{'7b' * 32}"
 
 def said(data: bytes) -> tuple[str | None, str | None, list[tuple[str, str]]]:
     found = provenance_of(data)
-    return found.generator, found.prompt, [(one.role, one.told) for one in found.ingredients]
+    return found.generator, found.prompt, [(one.role, one.text) for one in found.ingredients]
 
 
 class TestSwarmUi:

@@ -187,7 +187,7 @@ class TestWebUi:
         found = read_webui(text)
         assert found is not None
         assert found.prompt == "portrait of ohwx, <lora:ohwx:1>"
-        assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "ohwx"]
+        assert [one.text for one in found.ingredients] == ["v1-5-pruned (6ce0161689)", "ohwx"]
 
     def test_words_of_settings_in_a_prompt_stay_in_it(self) -> None:
         prompt = (
@@ -196,7 +196,7 @@ class TestWebUi:
         )
         found = read_webui(f"{prompt}\nNegative prompt: blurry\n{SETTINGS}")
         assert found is not None
-        assert (found.prompt, [one.told for one in found.ingredients]) == (
+        assert (found.prompt, [one.text for one in found.ingredients]) == (
             prompt,
             ["v1-5-pruned (6ce0161689)"],
         )
@@ -207,7 +207,7 @@ class TestWebUi:
             chunked(parameters=f"{prompt}\nNegative prompt: [blurry]\n{SETTINGS}")
         )
         assert (found.prompt, found.problems) == (prompt, ())
-        assert [one.told for one in found.ingredients] == ["v1-5-pruned (6ce0161689)"]
+        assert [one.text for one in found.ingredients] == ["v1-5-pruned (6ce0161689)"]
 
     @pytest.mark.parametrize(
         ("more", "adapters"),
@@ -267,7 +267,7 @@ class TestWebUi:
             f"portrait\nNegative prompt: blurry, <lora:negative:1>\n{SETTINGS}, {more}, Version: v1.9.4"
         )
         assert found is not None
-        assert sorted(one.told for one in found.ingredients if one.role == "adapter") == sorted(
+        assert sorted(one.text for one in found.ingredients if one.role == "adapter") == sorted(
             adapters
         )
 
@@ -291,7 +291,7 @@ class TestWebUi:
             f'<lora:a:0> <lora:b:1>\n{SETTINGS}, Lora hashes: "a: 111122223333, b: 444455556666"'
         )
         assert found is not None
-        assert [one.told for one in found.ingredients if one.role == "adapter"] == [
+        assert [one.text for one in found.ingredients if one.role == "adapter"] == [
             "b (444455556666)"
         ]
 
@@ -343,7 +343,7 @@ class TestWebUi:
             f"portrait\n{SETTINGS}, Refiner: sd_xl_refiner_1.0 [7440042bbd], Refiner switch at: 0.8"
         )
         assert found is not None
-        assert [one.told for one in found.ingredients] == [
+        assert [one.text for one in found.ingredients] == [
             "v1-5-pruned (6ce0161689)",
             "sd_xl_refiner_1.0 (7440042bbd)",
         ]

@@ -16,7 +16,7 @@ from PIL import Image
 
 import crawlers.captures.images.image_formats
 import face_index.faces.image_formats
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.page import Limits
 from crawlers.captures.reading import captures_in, left_out_of
@@ -80,7 +80,7 @@ def test_a_format_opens_everywhere_or_nowhere(form: str) -> None:
     data = encoded(noise(), form)
     assert photo_from("a", data).pixels.shape == (120, 90, 3)
     assert pixels_of(data).shape == (120, 90, 3)
-    picture = look_at(data)
+    picture = picture_from(data)
     assert (picture.width, picture.height, picture.problem) == (90, 120, None)
     assert Image.open(io.BytesIO(_face_png(data, (10, 10, 60, 60)))).size[0] > 50
 
@@ -96,7 +96,7 @@ def test_what_newer_formats_say_of_themselves_is_told(form: str) -> None:
 def test_any_other_file_is_named_for_what_it_is(name: str) -> None:
     data, what = OTHERS[name]
     assert kind_of(data) == what
-    assert look_at(data).problem == f"no picture that can be opened: {what}"
+    assert picture_from(data).problem == f"no picture that can be opened: {what}"
     with pytest.raises(ImageRefused, match=what):
         pixels_of(data)
     with pytest.raises(PhotoRefused) as caught:
@@ -108,7 +108,7 @@ def test_any_other_file_is_named_for_what_it_is(name: str) -> None:
 
 def test_a_damaged_image_is_called_damaged() -> None:
     cut = encoded(noise(400, 400), "JPEG")[:2_000]
-    assert look_at(cut).problem == "a damaged JPEG"
+    assert picture_from(cut).problem == "a damaged JPEG"
     with pytest.raises(PhotoRefused, match="damaged JPEG"):
         photo_from("a", cut)
 
@@ -120,7 +120,7 @@ def test_an_animation_is_read_at_its_first_frame_that_shows_anything(form: str, 
     data = animated(form, frames)
     assert photo_from("a", data).pixels.std() > 40
     assert pixels_of(data).std() > 40
-    assert look_at(data).pdq is not None
+    assert picture_from(data).pdq is not None
     alone = animated(form, [frames[0], Image.new("RGB", (90, 120), "grey"), frames[0]])
     assert photo_from("a", alone).pixels.std() < 5
 
@@ -138,7 +138,7 @@ def test_a_transparent_first_frame_is_blank() -> None:
 )
 def test_any_damage_is_an_image_or_a_reason(whole: bytes, at: int, change: bytes) -> None:
     data = whole[:at] + change + whole[at + len(change) :]
-    picture = look_at(data)
+    picture = picture_from(data)
     assert picture.problem or picture.width > 0
     assert isinstance(kind_of(data), Kind)
     try:

@@ -108,7 +108,7 @@ class Scripted(Transport):
 @given(ANYTHING)
 def test_any_document_ends_in_pages_or_a_hub_error(document: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("crawlers.hubs.repeated_requests.MOST_ASKS", 2)
+        patch.setattr("crawlers.hubs.repeated_requests.MOST_ATTEMPTS", 2)
         _read_from_every_hub(document)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.captures.formats.files import told_by_comment
+from crawlers.captures.formats.files import saved_by_comment
 from crawlers.captures.formats.own_folders import own_folders
 from crawlers.captures.pages.page import CapturedPage, Format, Reading
 from crawlers.captures.pages.styles import imported_urls, style_images
@@ -255,7 +255,7 @@ class TestSingleFile:
 
     @given(st.text("<!-->html \"'=doctype\n", max_size=200))
     def test_any_beginning_is_read(self, text: str) -> None:
-        assert told_by_comment(text + HEAD + "x" * 9)[2] in (None, "SingleFile")
+        assert saved_by_comment(text + HEAD + "x" * 9)[2] in (None, "SingleFile")
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,11 @@ def read_capture(path: Path, folder: Path, limits: Limits | None = None) -> Read
     ]
     pages = [replace(page, url=page.url or url) for page in pages]
     if not pages:
-        reasons = ("it holds no page", *resources.told())
+        reasons = ("it holds no page", *resources.summary())
         raise CaptureRefused("; ".join(reasons)[:_MOST_REASON_CHARS])
     if kind in (Format.FOLDER, Format.SINGLE_FILE):
         resources.notes += unused_beside(pages, resources)
-    return Reading(kind, tuple(pages), tool, tuple(checks), resources.told())
+    return Reading(kind, tuple(pages), tool, tuple(checks), resources.summary())
 
 
 def _shares(starts: list[Start], resources: Resources) -> Iterator[tuple[Start, list[Resource]]]:

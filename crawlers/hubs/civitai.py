@@ -22,7 +22,7 @@ from crawlers.hashes import is_of_nothing
 from crawlers.http.transport import Transport
 from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
 from crawlers.hubs.description import HubDescription
-from crawlers.hubs.repeated_requests import ask_until_believed
+from crawlers.hubs.repeated_requests import request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
@@ -85,7 +85,7 @@ class CivitaiHub(SinglePartition):
         if since is not None:
             return (Partition(_moment(since), since, last=True),)
         today = datetime.now(UTC).date()
-        first, _ = self._believed(None, None, "")
+        first, _ = self._plausible(None, None, "")
         following = cursor_of(first)
         # If the hub's cursors are not dates in this form, they can only be followed.
         if following is None or not re.match(r"\d{4}-\d\d-\d\dT", following):
@@ -132,7 +132,7 @@ class CivitaiHub(SinglePartition):
         while True:
             asked.add(cursor)
             try:
-                document, gap = self._believed(cursor, begin, end)
+                document, gap = self._plausible(cursor, begin, end)
             except HubRefused as error:
                 # Models without a published version sort behind all dates, and the hub refuses
                 # the cursor that it gave for them.
@@ -169,11 +169,11 @@ class CivitaiHub(SinglePartition):
                 return
             cursor = following
 
-    def _believed(
+    def _plausible(
         self, cursor: str | None, begin: str | None, end: str
     ) -> tuple[dict[str, Any], str | None]:
         """A page, and the reason if it is still implausible after all attempts."""
-        document, why_not = ask_until_believed(
+        document, why_not = request_until_plausible(
             lambda: self._page(cursor), lambda page: doubt_about(page, cursor, begin, end)
         )
         return document, why_not and f"{self._host} {why_not}"

@@ -21,7 +21,7 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
 from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
@@ -70,7 +70,7 @@ class GitHubHub:
         start, end = (date.fromisoformat(day) for day in stretch.split(".."))
         page = int(number)
         while True:
-            found, gap = self._believed(partition, start, end, page)
+            found, gap = self._plausible(partition, start, end, page)
             notes: list[str] = []
             total, items = count_of(found.get("total_count")) or 0, objects_of(found.get("items"))
             if page == 1 and total > MOST_RESULTS and start < end:
@@ -96,7 +96,7 @@ class GitHubHub:
             if following is None:
                 return
 
-    def _believed(
+    def _plausible(
         self, partition: Partition, start: date, end: date, page: int
     ) -> tuple[dict[str, Any], str | None]:
         """A page of a search, and the reason why listings may be missing from it.
@@ -120,7 +120,7 @@ class GitHubHub:
                 else None
             )
 
-        found, why_not = ask_until_believed(
+        found, why_not = request_until_plausible(
             lambda: self._search(partition, start, end, page), doubt
         )
         return (

@@ -21,7 +21,7 @@ from crawlers.errors import HubError, HubRefused
 from crawlers.http.transport import Transport
 from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
@@ -75,7 +75,7 @@ class HuggingFaceHub:
         cursor = cursor or first
         seen: set[str] = set()
         while cursor is not None:
-            found, following, gap = self._believed(cursor, given=cursor != first)
+            found, following, gap = self._plausible(cursor, given=cursor != first)
             seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
             if gap is not None and isinstance(found, list) and self._ends_with(partition, seen):
                 gap = None
@@ -89,7 +89,7 @@ class HuggingFaceHub:
             yield Page(tuple(listings), following, tuple(notes), gap)
             cursor = following
 
-    def _believed(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
+    def _plausible(self, cursor: str, *, given: bool) -> tuple[Any, str | None, str | None]:
         """A page, the next cursor, and the reason if it is still implausible after all attempts.
 
         The list ends at a page without a link to another one, which lacks repositories unless their
@@ -113,7 +113,7 @@ class HuggingFaceHub:
                 else None
             )
 
-        answer, why_not = ask_until_believed(
+        answer, why_not = request_until_plausible(
             lambda: self._transport.get_document(f"{self._host}{cursor}"), doubt
         )
         return (

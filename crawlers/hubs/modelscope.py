@@ -18,7 +18,7 @@ from crawlers.http.transport import Transport
 from crawlers.hubs.description import HubDescription
 from crawlers.hubs.folder import is_checkpoint
 from crawlers.hubs.modelscope_files import RepositoryFiles, files_of
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.listing import (
     Listing,
     Page,
@@ -62,7 +62,7 @@ class ModelScopeHub:
                 f"/openapi/v1/models?search={quote(partition.name)}"
                 f"&page_number={page}&page_size={PAGE_SIZE}{order}"
             )
-            found, gap = self._believed(place, page, most)
+            found, gap = self._plausible(place, page, most)
             models, size = objects_of(found.get("models")), _size_of(found)
             notes: list[str] = []
             # The number may shrink during the sweep, and now and then the hub sends a wrong one.
@@ -91,7 +91,7 @@ class ModelScopeHub:
             if not more:
                 return
 
-    def _believed(self, place: str, page: int, most: int) -> tuple[dict[str, Any], str | None]:
+    def _plausible(self, place: str, page: int, most: int) -> tuple[dict[str, Any], str | None]:
         """A page of a search, and the reason if it is still implausible after all attempts.
 
         Args:
@@ -111,7 +111,7 @@ class ModelScopeHub:
                 else None
             )
 
-        found, why_not = ask_until_believed(lambda: self._data(place, "data"), doubt)
+        found, why_not = request_until_plausible(lambda: self._data(place, "data"), doubt)
         return found, why_not and f"{self._host}{place} {why_not}"
 
     def complete(self, listing: Listing) -> Listing:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.hubs.repeated_requests import Doubt, ask_until_believed
+from crawlers.hubs.repeated_requests import Doubt, request_until_plausible
 from crawlers.values import object_of, objects_of, text_of
 
 MOST_FILES = 3_000
@@ -125,7 +125,7 @@ def _listed(
         empty = named and folder is None and not objects_of(data.get("Files"))
         return Doubt("shows no file") if empty else None
 
-    data, _ = ask_until_believed(
+    data, _ = request_until_plausible(
         lambda: ask(f"/api/v1/models/{quote(name)}/repo/files?{which}{where}"), doubt
     )
     return objects_of(data.get("Files"))

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import stamina
 
-MOST_ASKS = 6
+MOST_ATTEMPTS = 6
 # An unlikely but possible answer is accepted when it came this often in a row.
-FEW_ASKS = 3
+ENOUGH_ATTEMPTS = 3
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 4.0
 Answer = TypeVar("Answer")
 
@@ -35,7 +35,7 @@ class _Doubted(Exception):
     """Raised so that the request is repeated."""
 
 
-def ask_until_believed(
+def request_until_plausible(
     ask: Callable[[], Answer], doubt: Callable[[Answer], Doubt | None]
 ) -> tuple[Answer, str | None]:
     """Repeat a request until its answer is plausible.
@@ -52,7 +52,7 @@ def ask_until_believed(
     try:
         for attempt in stamina.retry_context(
             on=_Doubted,
-            attempts=MOST_ASKS,
+            attempts=MOST_ATTEMPTS,
             timeout=None,
             wait_initial=FIRST_WAIT_S,
             wait_max=LONGEST_WAIT_S,
@@ -62,9 +62,9 @@ def ask_until_believed(
                 answers = [ask()]
                 found = doubt(answers[0])
                 same = 0 if found is None or found.lasts else same + 1
-                if found is None or same >= FEW_ASKS:
+                if found is None or same >= ENOUGH_ATTEMPTS:
                     return answers[0], None
                 raise _Doubted(found.reason)
     except _Doubted as error:
-        return answers[0], f"{error}, asked {MOST_ASKS} times"
+        return answers[0], f"{error}, asked {MOST_ATTEMPTS} times"
     raise AssertionError("stamina neither returned nor raised")

@@ -22,7 +22,7 @@ import pillow_heif
 from PIL import AvifImagePlugin
 
 from crawlers.captures.capture_store import CaptureStore, ImageRow, page_id_of
-from crawlers.captures.images.pictures import look_at
+from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.extractors import facts_of
 from crawlers.captures.pages.facts import PageFacts, same_image
@@ -154,8 +154,8 @@ def _images(captures: CaptureStore, page: CapturedPage, facts: PageFacts, page_i
     rows = []
     for image in page.images:
         data = image.path.read_bytes()
-        picture = look_at(data)
-        if picture.problem is None and not picture.is_worth_a_look:
+        picture = picture_from(data)
+        if picture.problem is None and not picture.is_large_enough:
             continue
         # Recommendations of other people stand on a page as well; they are no images of this account.
         belongs = not (own & there) or (image.url is not None and same_image(image.url) in own)

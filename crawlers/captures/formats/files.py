@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from crawlers.captures.formats.own_folders import own_folders
 from crawlers.captures.formats.self_extracting import page_within
 from crawlers.captures.images.image_formats import HEAD_BYTES, image_format
-from crawlers.captures.images.pictures import SMALLEST_SIDE_PX, look_at
+from crawlers.captures.images.pictures import SMALLEST_SIDE_PX, picture_from
 from crawlers.captures.pages.addresses import SAVED, is_web
 from crawlers.captures.pages.charsets import page_text
 from crawlers.captures.pages.page import CapturedPage, PageImage, Resources, Start
@@ -52,7 +52,7 @@ def read_html(path: Path, resources: Resources) -> tuple[list[Start], str | None
     if path.stat().st_size > _MOST_PAGE_BYTES:
         raise CaptureRefused(f"a page of more than {_MOST_PAGE_BYTES / 1e6:,.0f} MB is not read")
     data = path.read_bytes()
-    url, saved_at, tool = told_by_comment(page_text(data[:_MOST_HEAD_BYTES]))
+    url, saved_at, tool = saved_by_comment(page_text(data[:_MOST_HEAD_BYTES]))
     own = f"saved:///{quote(os.fsencode(path.name))}"
     body = resources.body()
     body._most = len(data)  # noqa: SLF001  a page that contains its pictures may be longer
@@ -119,7 +119,7 @@ def shots_of(table: Path) -> list[Path]:
     return list(dict.fromkeys(file for file in named if file is not None))
 
 
-def told_by_comment(text: str) -> tuple[str | None, str | None, str | None]:
+def saved_by_comment(text: str) -> tuple[str | None, str | None, str | None]:
     """Address, date and program in the comment that programs write at the beginning of a page."""
     before = _BEFORE_HEAD.match(text)
     head = text[: (before.end() if before else 0) + _COMMENT_CHARS]
@@ -208,8 +208,8 @@ def read_picture(path: Path, resources: Resources) -> CapturedPage:
 
 
 def _too_small(path: Path) -> tuple[str, ...]:
-    picture = look_at(path.read_bytes())
-    if picture.problem is not None or picture.is_worth_a_look:
+    picture = picture_from(path.read_bytes())
+    if picture.problem is not None or picture.is_large_enough:
         return ()
     note = (
         f"the picture is {picture.width} x {picture.height} pixels: smaller than "

@@ -1,4 +1,4 @@
-"""A saved page as every format is read into, and the limits within which that happens."""
+"""The records into which every format of captures is read, and the limits of reading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_REDIRECTS = 20  # as in Fetch
 
 
 class Format(StrEnum):
-    """What a capture is, by its bytes."""
+    """The format of a capture, recognised by its bytes."""
 
     WARC = "WARC"
     WACZ = "WACZ"
@@ -31,16 +31,16 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a capture may cost; a hostile one ends at them with what was read before.
+    """The limits of one reading. Of a hostile capture only what came before a limit is read.
 
     Attributes:
-        file_bytes: of the capture itself.
-        resource_bytes: of one image, script or page in it, unpacked.
-        total_bytes: of all of them, unpacked.
-        resources: how many.
-        text_chars: of one page's text.
-        frame_depth: pages within pages.
-        pdf_pages: of one document.
+        file_bytes: the size of the capture itself.
+        resource_bytes: the decoded size of one image, script or page.
+        total_bytes: the decoded size of all of them.
+        resources: their number.
+        text_chars: the length of a page's text.
+        frame_depth: the depth of frames within frames.
+        pdf_pages: the number of pages of a PDF.
     """
 
     file_bytes: int = 4_000_000_000
@@ -54,19 +54,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One answer of a server as the capture holds it.
+    """One answer of a server in the capture.
 
     Attributes:
-        path: a file of the reading's own folder with the body, decoded from transfer and content encodings.
-        media_type: as declared, lower case, without parameters; "" if nobody said.
-        charset: as declared with it.
-        referrer: the page that asked for it, where the capture says so.
-        asked_for: what it was asked for ("document", "iframe"), as the header Sec-Fetch-Dest says.
-        location: where a redirect leads, an absolute address.
+        path: a file in the folder of the reading with the body, without transfer and content
+            codings.
+        media_type: the declared type in lower case, without parameters; "" without one.
+        charset: the declared charset.
+        referrer: the page that requested it, if the capture says so.
+        asked_for: the destination of the request ("document", "iframe"), from Sec-Fetch-Dest.
+        location: the absolute address to which a redirect leads.
         whole: False for a part of an answer, such as one of status 206.
-        base: what relative addresses in it are relative to, where that is not its own address.
-        group: which page of the capture it was recorded for, where the capture says so.
-        number: its place among all answers of the capture.
+        base: the base of relative addresses in it, if that is not its own address.
+        group: the page of the capture for which it was recorded, if the capture says so.
+        number: its index among all answers of the capture.
     """
 
     url: str
@@ -89,7 +90,7 @@ class Resource:
 
     @property
     def stands(self) -> bool:
-        """Whether there is enough of an answer to use it; of a page a part is."""
+        """Whether enough of the answer is there to use it. Of a page, a part is enough."""
         return self.whole and self.is_page if not self.size_bytes else self.whole or self.is_page
 
     @property
@@ -110,7 +111,7 @@ class Resource:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Which of several answers of one address counts: the least; the first one among equals."""
+        """The order of several answers of one address; the least counts."""
         if self.location is not None:
             return (1, self.number)
         if not self.size_bytes or not self.whole:
@@ -127,9 +128,9 @@ class PageImage:
     """An image of a page.
 
     Attributes:
-        url: None for one that has no address of its own.
+        url: None for an image without an address of its own.
         place: its number on the page, from the top.
-        alt: what the page says it shows.
+        alt: its description by the page.
     """
 
     url: str | None
@@ -140,16 +141,16 @@ class PageImage:
 
 @dataclass(frozen=True, slots=True)
 class CapturedPage:
-    """One page as it was when somebody saved it.
+    """One page at the moment when it was saved.
 
     Attributes:
-        url: None where the capture does not tell it.
-        saved_at: UTC, ISO 8601, as the capture says; nobody vouches for it.
-        html: as it was saved, None for pictures of pages.
-        text: what a reader sees, without scripts and styles.
-        images: in the order of the page; those it holds in frames too.
-        answers: JSON that the page's scripts were sent: (address, text).
-        notes: what is missing or was odd, in sentences.
+        url: None if the capture does not hold it.
+        saved_at: UTC, ISO 8601, according to the capture; it is not verified.
+        html: the saved markup, None for pictures of pages.
+        text: the visible text, without scripts and styles.
+        images: in the order of the page, including those in frames.
+        answers: JSON that was sent to the page's scripts, as (address, text).
+        notes: sentences about missing and irregular parts.
     """
 
     url: str | None
@@ -164,11 +165,11 @@ class CapturedPage:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything a capture holds.
+    """Everything that was read from a capture.
 
     Attributes:
-        tool: what made it, as it says.
-        checks: what was verified of its own digests and signatures, in sentences.
+        tool: the program that made it, according to the capture.
+        checks: sentences about its verified digests and signatures.
     """
 
     format: Format
@@ -180,10 +181,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a reader of pages would begin: one page that the capture was made of.
+    """A page of the capture at which reading begins.
 
     Attributes:
-        group: as of the answers that were recorded for it, where the capture says so.
+        group: the group of the answers that were recorded for it, if the capture says so.
     """
 
     url: str
@@ -193,10 +194,10 @@ class Start:
 
 
 class Resources:
-    """The answers of one capture, by address; bodies lie in a folder of the reading's own, so that memory stays flat.
+    """The answers of one capture by address. Bodies are in files, so that memory use stays low.
 
-    Raises, where something is added:
-        CaptureRefused: the capture holds more than the limits allow.
+    Raises:
+        CaptureRefused: from the methods that add; the capture exceeds the limits.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -209,15 +210,15 @@ class Resources:
         self._total = 0
 
     def body(self) -> Body:
-        """A file to write one answer's bytes to."""
+        """Open a file for the body of one answer."""
         if len(self.all) >= self.limits.resources:
             raise CaptureRefused(f"it holds more than {self.limits.resources:,} files")
         return Body(self.folder / f"{len(self.all)}", self.limits.resource_bytes)
 
     def add(self, body: Body, url: str, **facts: Any) -> Resource:
-        """Remember a finished body under its address, with what else is known (see `Resource`).
+        """Add a finished body under its address, with other facts (see `Resource`).
 
-        A media type that nobody said, or that is none, is told by the first bytes.
+        A missing or meaningless media type is recognised by the first bytes.
         """
         body.close()
         self._total += body.size_bytes
@@ -227,7 +228,8 @@ class Resources:
             )
         if body.cut:
             self.notes.append(
-                f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB and was cut off"
+                f"{url[:200]} is longer than {self.limits.resource_bytes / 1e6:,.0f} MB "
+                "and was cut off"
             )
         if is_unknown(facts.get("media_type") or "") and body.size_bytes:
             facts["media_type"] = media_type_in(body.path)
@@ -242,27 +244,27 @@ class Resources:
         return self.add(body, url, **facts)
 
     def name(self, resource: Resource, url: str) -> None:
-        """Let an answer be found under an address; of several the one of the least `rank` is."""
+        """Make an answer known under an address; of several answers the least `rank` counts."""
         for key in keys_of(url):
             known = self._by_url.get(key)
             if known is None or known.number == resource.number or resource.rank < known.rank:
                 self._by_url[key] = resource
 
     def change(self, number: int, **facts: Any) -> None:
-        """Correct what is known of an answer, once more of the capture was read."""
+        """Correct the facts of an answer after more of the capture was read."""
         resource = self.all[number] = replace(self.all[number], **facts)
         self.name(resource, resource.url)
 
     def note(self, what: str, url: str) -> None:
-        """Note what is odd about an answer; many of the same kind become one note."""
+        """Note an irregularity of an answer; notes with the same text are combined."""
         self._noted.setdefault(what, []).append(url)
 
     def miss(self, why: str, url: str) -> None:
-        """Note that an answer is of no use, unless another one of its address is."""
+        """Note that an answer is useless, which counts if its address has no other answer."""
         self._missed.setdefault(why, []).append(url)
 
-    def told(self) -> tuple[str, ...]:
-        """The notes, and what is missing after all."""
+    def summary(self) -> tuple[str, ...]:
+        """All notes, including those about answers that are still missing."""
         missing = {
             why: [url for url in urls if self.find(url) is None]
             for why, urls in self._missed.items()
@@ -274,10 +276,10 @@ class Resources:
         )
 
     def find(self, url: str) -> Resource | None:
-        """The answer of an address, wherever in the page it points, at the end of its redirects.
+        """The answer of an address, without regard to fragments, at the end of its redirects.
 
-        An answer that is empty or only a part stands for no image, one that could not be unpacked
-        for no page either.
+        An empty or partial answer is not used as an image, and an answer that could not be decoded
+        is not used as a page either.
         """
         for _ in range(_MOST_REDIRECTS + 1):
             found = next((self._by_url[key] for key in keys_of(url) if key in self._by_url), None)
@@ -288,21 +290,21 @@ class Resources:
 
 
 class Body:
-    """One answer's bytes on their way to disk; what comes beyond the limit is dropped."""
+    """The body of one answer while it is written to disk. Bytes beyond the limit are dropped."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         self.path, self.size_bytes, self.cut = path, 0, False
         self._most, self._stream = most_bytes, path.open("wb")
 
     def write(self, data: bytes) -> bool:
-        """Take more bytes; False once nothing more is wanted."""
+        """Write more bytes; False once the limit is reached."""
         room = self._most - self.size_bytes
         self.cut = self.cut or len(data) > room
         self.size_bytes += self._stream.write(data[:room])
         return not self.cut
 
     def empty(self) -> None:
-        """Begin again."""
+        """Discard everything and start again."""
         self._stream.seek(0)
         self._stream.truncate()
         self.size_bytes, self.cut = 0, False
