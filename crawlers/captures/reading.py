@@ -148,7 +148,7 @@ def format_of(path: Path) -> Format:
 
 
 def _unsupported(path: Path, head: bytes) -> CaptureRefused:
-    what = kind_of(head)
+    what = str(kind_of(head))
     if head:
         what += f" ({path.suffix or 'no ending'}), which is not read"
     return CaptureRefused(

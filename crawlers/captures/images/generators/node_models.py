@@ -162,8 +162,9 @@ def _is_off(graph: Graph, node: Node, place: str) -> bool:
         return values.get("bypass") is True or str(values.get("bypass", "")).lower() == "true"
     for name in _COUNTS:
         count = graph.value(name, values[name]) if name in values else None
-        is_count = isinstance(count, int) and not isinstance(count, bool)
-        if is_count and place.isdigit() and int(place) > count:
+        if isinstance(count, bool) or not isinstance(count, int):
+            continue
+        if place.isdigit() and int(place) > count:
             return True
     return False
 
