@@ -46,9 +46,13 @@ def _raw_deflate(data: bytes) -> bytes:
 
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "x-gzip": lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]), "deflate": zlib.compress,
-    "br": brotli.compress, "zstd": lambda data: zstandard.ZstdCompressor().compress(data), "raw deflate": _raw_deflate,
-}  # fmt: skip
+    "gzip": gzip.compress,
+    "x-gzip": lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]),
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+    "raw deflate": _raw_deflate,
+}
 
 
 def chunked(data: bytes, size: int = 7, end: bytes = b"0\r\n\r\n") -> bytes:
@@ -72,10 +76,15 @@ def record(kind: str, url: str, block: bytes, **headers: str) -> bytes:
     named = {"WARC-Date": DATE, **{name.replace("_", "-"): told for name, told in headers.items()}}
     told = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     return (
-        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\n{told}"
-        f"Content-Type: application/http; msgtype={'request' if kind == 'request' else 'response'}\r\n"
-        f"Content-Length: {len(block)}\r\n\r\n"
-    ).encode() + block + b"\r\n\r\n"  # fmt: skip
+        (
+            f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\n{told}"
+            "Content-Type: application/http; "
+            f"msgtype={'request' if kind == 'request' else 'response'}\r\n"
+            f"Content-Length: {len(block)}\r\n\r\n"
+        ).encode()
+        + block
+        + b"\r\n\r\n"
+    )
 
 
 def response(url: str, body: bytes, *told: Any, **headers: str) -> bytes:

@@ -248,8 +248,11 @@ class TestResume:
         file_server.cut_after = 100_000
         assert acquisition.obtain(listing, moved).sha256 == SHA256
         assert [path for path, _ in file_server.requests] == [
-            "/download?id=1", "/a.safetensors?signature=1", "/download?id=1", "/a.safetensors?signature=2",
-        ]  # fmt: skip
+            "/download?id=1",
+            "/a.safetensors?signature=1",
+            "/download?id=1",
+            "/a.safetensors?signature=2",
+        ]
         assert file_server.requests[3][1]["Range"] == "bytes=100000-"
         assert file_server.sent_bytes == len(WEIGHTS)
 
@@ -352,16 +355,35 @@ class TestArchives:
     def test_whatever_may_be_weights_is_unpacked_under_any_name(self, tmp_path: Path) -> None:
         """A clean style under the usual ending, a person's LoRA under another: whoever unpacks it uses both."""
         inner = zipped(**{"c.safetensors": WEIGHTS})
-        data = zipped(**{
-            "a.safetensors": WEIGHTS, "b.sft": WEIGHTS, "preview.png": WEIGHTS, "d.pt": b"\x80\x02.", "notes": b"\x80\x02.",
-            "e.zip": inner, "inner": inner, "f.gguf": b"GGUF", "g": b"7z\xbc\xaf\x27\x1c", "readme.txt": b"use it well",
-            "cover.png": b"\x89PNG\r\n\x1a\n", "info.json": b"{}",
-        })  # fmt: skip
+        data = zipped(
+            **{
+                "a.safetensors": WEIGHTS,
+                "b.sft": WEIGHTS,
+                "preview.png": WEIGHTS,
+                "d.pt": b"\x80\x02.",
+                "notes": b"\x80\x02.",
+                "e.zip": inner,
+                "inner": inner,
+                "f.gguf": b"GGUF",
+                "g": b"7z\xbc\xaf\x27\x1c",
+                "readme.txt": b"use it well",
+                "cover.png": b"\x89PNG\r\n\x1a\n",
+                "info.json": b"{}",
+            }
+        )
         (tmp_path / "x.zip").write_bytes(data)
         found = {one.name for one in unpack(tmp_path / "x.zip", tmp_path)}
         assert found == {
-            "a.safetensors", "b.sft", "preview.png", "d.pt", "notes", "e.zip", "inner", "f.gguf", "g",
-        }  # fmt: skip
+            "a.safetensors",
+            "b.sft",
+            "preview.png",
+            "d.pt",
+            "notes",
+            "e.zip",
+            "inner",
+            "f.gguf",
+            "g",
+        }
         assert {one.name for one in unpack(tmp_path / "x.zip", tmp_path)} == found
 
     def test_a_flipped_byte_is_noticed(self, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ class TestWhereGraphsStand:
 
     def test_beside_a_text_with_hashes_it_gets_them(self) -> None:
         text = (
-            "portrait\nNegative prompt: blurry\nSteps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, "
+            "portrait\nNegative prompt: blurry\n"
+            "Steps: 20, Sampler: euler, CFG scale: 7, Seed: 1, Model: someXL, "
             'Model hash: aabbccddee, Lora hashes: "ohwx: 0123456789ab", Version: ComfyUI'
         )
         found = provenance_of(graph_picture(self.GRAPH, parameters=text)).statements()

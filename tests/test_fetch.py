@@ -166,7 +166,10 @@ def test_the_store_fetches_once_and_keeps_to_its_budget(
 def test_a_folder_is_counted_while_another_process_finishes_files_in_it(tmp_path: Path) -> None:
     """An upload that ended between listing and look once cut another one off with an internal error."""
     (tmp_path / "stays").write_bytes(DATA)
-    churn = "import pathlib, sys\nwhile True:\n for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').touch()\n"
+    churn = (
+        "import pathlib, sys\nwhile True:\n"
+        " for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').touch()\n"
+    )
     churn += " for n in range(50): pathlib.Path(sys.argv[1], f'{n}.part').unlink()\n"
     with subprocess.Popen([sys.executable, "-c", churn, str(tmp_path)]) as other:
         try:

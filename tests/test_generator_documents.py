@@ -224,7 +224,8 @@ class TestFooocus:
 
     def test_the_web_uis_form(self) -> None:
         text = (
-            "portrait of ohwx\nNegative prompt: blurry\nSteps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, "
+            "portrait of ohwx\nNegative prompt: blurry\n"
+            "Steps: 30, Sampler: DPM++ 2M SDE, Seed: 1, Size: 896x1152, "
             'CFG scale: 4, Model: someXL, Model hash: 1a2b3c4d5e, Lora hashes: "ohwx: 95d20eda2f", '
             'Lora weights: "ohwx: 0.8", Version: Fooocus v2.5.5'
         )

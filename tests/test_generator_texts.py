@@ -177,8 +177,14 @@ class TestWebUi:
             f"portrait of ohwx, <lora:ohwx:1>\r\nNegative prompt: blurry\r\n{SETTINGS}",
             f"Parameters      : portrait of ohwx, <lora:ohwx:1>.Negative prompt: blurry.{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\n{SETTINGS}",
-            f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\nsecond line, <lora:not_loaded:1>\n{SETTINGS}",
-            f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n{SETTINGS}\nTemplate: a {{b|c}}\nNegative Template: d",
+            (
+                "portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n"
+                f"second line, <lora:not_loaded:1>\n{SETTINGS}"
+            ),
+            (
+                f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt: blurry\n{SETTINGS}\n"
+                "Template: a {b|c}\nNegative Template: d"
+            ),
             f"portrait of ohwx, <lora:ohwx:1>Negative prompt: blurry{SETTINGS}",
             f"portrait of ohwx, <lora:ohwx:1>\nNegative prompt：blurry\n{SETTINGS.lower()}",
         ],
@@ -191,7 +197,8 @@ class TestWebUi:
 
     def test_words_of_settings_in_a_prompt_stay_in_it(self) -> None:
         prompt = (
-            "portrait of ohwx climbing, Steps: many\nthe sign says Negative prompt: none, Seed: of doubt\n"
+            "portrait of ohwx climbing, Steps: many\n"
+            "the sign says Negative prompt: none, Seed: of doubt\n"
             "Steps: 3 up, then down"
         )
         found = read_webui(f"{prompt}\nNegative prompt: blurry\n{SETTINGS}")
@@ -223,33 +230,40 @@ class TestWebUi:
             ),
             (
                 (
-                    'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", Steps: 3", ADetailer version: 24, '
+                    'ADetailer prompt: "score_9, <lora:face:0.7>, \\"quoted\\", '
+                    'Steps: 3", ADetailer version: 24, '
                     'Lora hashes: "face: 111122223333"'
                 ),
                 ["face (111122223333)"],
             ),
             (
-                'ADetailer negative prompt: "<lora:not_loaded:1>", Lora hashes: "ohwx: aaaabbbbcccc"',
+                (
+                    'ADetailer negative prompt: "<lora:not_loaded:1>", Lora hashes: '
+                    '"ohwx: aaaabbbbcccc"'
+                ),
                 ["ohwx (aaaabbbbcccc)"],
             ),
             ('Hires prompt: "<lora:hires:1>"', ["hires"]),
             (
                 (
                     'TI hashes: "easynegative: c74b4e810b03", '
-                    'Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": "aaaabbbbcc", "vae": "1234567890"}'
+                    'Hashes: {"embed:easynegative": "c74b4e810b", "lora:ohwx": '
+                    '"aaaabbbbcc", "vae": "1234567890"}'
                 ),
                 ["ohwx (aaaabbbbcc)", "easynegative (c74b4e810b03)"],
             ),
             (
                 (
-                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: "
+                    "ohwx(a68c0549f355), "
                     "AddNet Weight A 1: 0.8, AddNet Weight B 1: 0.8"
                 ),
                 ["ohwx (a68c0549f355)"],
             ),
             (
                 (
-                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: ohwx(a68c0549f355), "
+                    "AddNet Enabled: True, AddNet Module 1: LoRA, AddNet Model 1: "
+                    "ohwx(a68c0549f355), "
                     "AddNet Weight A 1: 0, AddNet Weight B 1: 0"
                 ),
                 [],
@@ -264,7 +278,8 @@ class TestWebUi:
     )
     def test_adapters_are_those_that_were_loaded(self, more: str, adapters: list[str]) -> None:
         found = read_webui(
-            f"portrait\nNegative prompt: blurry, <lora:negative:1>\n{SETTINGS}, {more}, Version: v1.9.4"
+            "portrait\nNegative prompt: blurry, <lora:negative:1>\n"
+            f"{SETTINGS}, {more}, Version: v1.9.4"
         )
         assert found is not None
         assert sorted(one.text for one in found.ingredients if one.role == "adapter") == sorted(
@@ -392,7 +407,8 @@ def test_whatever_prompts_hold_the_settings_are_the_last_line(prompt: str, more:
         f"{more}, Steps: 9, Model: wrong, Lora hashes: wrong: ffffffffff", ensure_ascii=False
     )
     found = read_webui(
-        f'a {prompt}\nNegative prompt: {prompt}\n{SETTINGS}, ADetailer prompt: {quoted}, Lora hashes: "ohwx: aaaabbbbcccc"'
+        f"a {prompt}\nNegative prompt: {prompt}\n"
+        f'{SETTINGS}, ADetailer prompt: {quoted}, Lora hashes: "ohwx: aaaabbbbcccc"'
     )
     assert found is not None
     assert [(one.role, one.digest) for one in found.ingredients] == [

@@ -159,7 +159,10 @@ def test_nesting_bombs_are_refused() -> None:
 
 
 def test_a_repeated_name_is_a_problem_not_an_error() -> None:
-    text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    text = (
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32",'
+        b'"shape":[1],"data_offsets":[0,4]}}'
+    )
     assert any("repeats" in problem for problem in parse_header(text, 4).problems)
 
 

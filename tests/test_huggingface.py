@@ -184,16 +184,22 @@ def test_the_real_client_takes_this_server_for_the_hub(
         "import json, sys\n"
         "from huggingface_hub import HfApi, hf_hub_download\n"
         "api = HfApi()\n"
-        "names = [model.id for model in api.list_models(filter='lora', sort='created_at', full=True)]\n"
+        "names = [model.id for model in api.list_models(filter='lora', "
+        "sort='created_at', full=True)]\n"
         "info = api.model_info('maker/lora-0', files_metadata=True)\n"
         "path = hf_hub_download('maker/lora-0', 'lora.safetensors')\n"
         "meta = api.parse_safetensors_file_metadata('maker/lora-0', 'lora.safetensors')\n"
-        "print(json.dumps([names, [s.lfs.sha256 for s in info.siblings if s.lfs], open(path, 'rb').read().hex()[:16], len(meta.tensors)]))\n"
+        "print(json.dumps([names, [s.lfs.sha256 for s in info.siblings if s.lfs], "
+        "open(path, 'rb').read().hex()[:16], len(meta.tensors)]))\n"
     )
     environment = {
-        **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path),
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0",
-    }  # fmt: skip
+        **os.environ,
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )

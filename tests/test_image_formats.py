@@ -38,7 +38,10 @@ OTHERS = {
     "film.mp4": (struct.pack(">I", 24) + b"ftypisom\0\0\2\0isomiso2", "a video"),
     "film.mov": (struct.pack(">I", 20) + b"ftypqt  \0\0\2\0qt  ", "a video"),
     "film.webm": (b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81", "a video"),
-    "logo.svg": (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+    "logo.svg": (
+        b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
+        "an SVG drawing",
+    ),
     "old.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjp2 ", "a JPEG 2000 image"),
     "new.jxl": (b"\xff\x0a\xfa\x1f\x41", "a JPEG XL image"),
     "scan.pdf": (b"%PDF-1.7\n", "a PDF document"),
@@ -47,7 +50,7 @@ OTHERS = {
     "layers.psd": (b"8BPS\0\1", "a Photoshop document"),
     "notes.txt": (b"to do\n", "a text file"),
     "noise": (bytes(range(200)), "a file of an unknown kind"),
-}  # fmt: skip
+}
 
 
 def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
@@ -173,9 +176,17 @@ class TestFolderOfPhotos:
         (folder / "more").mkdir()
         (folder / ".hidden").write_bytes(b"x")
         done = run(
-            "enroll", "Someone", folder, "--face-pack", "miniature", "--submitted-by", "olga", "--yes", "--json",
+            "enroll",
+            "Someone",
+            folder,
+            "--face-pack",
+            "miniature",
+            "--submitted-by",
+            "olga",
+            "--yes",
+            "--json",
             home=tmp_path / "home",
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         told = {one["name"]: one["reason"] for one in json.loads(done.stdout)["photos"]}
         assert len(told) == 7 + len(OTHERS) + 1
@@ -190,9 +201,18 @@ class TestFolderOfPhotos:
         (tmp_path / "notes").write_text("to do")
         (tmp_path / "page.jpg").write_bytes(OTHERS["page.jpg"][0])
         done = run(
-            "enroll", "Someone", folder, tmp_path / "notes", tmp_path / "page.jpg", "--face-pack", "miniature",
-            "--submitted-by", "olga", "--yes", home=tmp_path / "home",
-        )  # fmt: skip
+            "enroll",
+            "Someone",
+            folder,
+            tmp_path / "notes",
+            tmp_path / "page.jpg",
+            "--face-pack",
+            "miniature",
+            "--submitted-by",
+            "olga",
+            "--yes",
+            home=tmp_path / "home",
+        )
         assert done.returncode == 0, done.stderr
         assert "notes: not a readable image (a text file)" in done.stderr
         assert "page.jpg: not a readable image (a web page)" in done.stderr

@@ -19,7 +19,8 @@ def picture(kind: str, number: int, *, with_parameters: bool) -> bytes:
     options = {}
     if with_parameters:
         text = (
-            f"portrait {number}\nNegative prompt: blurry\nSteps: 20, Sampler: Euler a, CFG scale: 7, "
+            f"portrait {number}\nNegative prompt: blurry\n"
+            "Steps: 20, Sampler: Euler a, CFG scale: 7, "
             f"Seed: {number}, Size: 64x64, Model hash: aabbccddee, Model: model{number:03}"
         )
         exif = Image.Exif()

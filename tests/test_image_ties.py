@@ -255,7 +255,10 @@ def test_pictures_of_each_generator_are_tied(store: CrawlStore) -> None:
         "model": None,
         "loras": [{"model": {"name": "b", "hash": f"blake3:{BLAKE3}"}, "weight": 1}],
     }
-    text = f'portrait\nSteps: 20, Sampler: Euler a, Seed: 1, Model: x, Lora hashes: "b: {WEIGHTS[:12]}"'
+    text = (
+        'portrait\nSteps: 20, Sampler: Euler a, Seed: 1, Model: x, Lora hashes: "b: '
+        f'{WEIGHTS[:12]}"'
+    )
     for data in (
         chunked(parameters=json.dumps(swarm)),
         chunked(invokeai_metadata=json.dumps(invoke)),
@@ -284,7 +287,11 @@ def test_hashes_that_civitai_tells_are_kept(tmp_path: Path) -> None:
         {"model": {}, "version": {"id": 7, "files": [{"name": "x.safetensors", "hashes": hashes}]}}
     )
     store.db.execute(
-        "insert into listings (hub, listing_id, content_sha256, title, url, raw) values ('civitai', '7', '', 't', 'u', ?), ('civitai', '8', '', 't', 'u', 'no JSON')",
+        (
+            "insert into listings (hub, listing_id, content_sha256, title, url, raw) "
+            "values ('civitai', '7', '', 't', 'u', ?), ('civitai', '8', '', 't', 'u', 'no "
+            "JSON')"
+        ),
         [raw],
     )
     store.db.conn.commit()

@@ -63,7 +63,10 @@ class TestImported:
     def test_chinese_columns_are_understood(self, tmp_path: Path) -> None:
         path = tmp_path / "导出.csv"
         path.write_text(
-            "标题,链接,作者,触发词,底模,下载量\n小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n",
+            (
+                "标题,链接,作者,触发词,底模,下载量\n"
+                "小红 LoRA,https://liblib.example/1,张三,xiaohong,SDXL,88\n"
+            ),
             "utf-8",
         )
         [listing] = listings_of(ImportedHub(path))
@@ -90,7 +93,10 @@ class TestImported:
         path.write_text("id,title\n1,a\n2,b\n")
         hub = HubRegistry(transport).open(f"liblib={path}")
         assert [listing.hub for listing in listings_of(hub)] == ["liblib", "liblib"]
-        assert (hub.check_presence("1"), hub.check_presence("9")) == (Presence.LISTED, Presence.GONE)
+        assert (hub.check_presence("1"), hub.check_presence("9")) == (
+            Presence.LISTED,
+            Presence.GONE,
+        )
         with pytest.raises(HubError, match="built in"):
             HubRegistry(transport).open(f"folder={path}")
         with pytest.raises(UnknownHub):
@@ -103,8 +109,15 @@ SEARCHED: list[str] = []
 
 def repository(number: int) -> dict[str, Any]:
     name = f"maker/person-{number}-face"
-    return {"full_name": name, "html_url": f"https://github.com/{name}", "default_branch": "main", "description": "a face",
-            "owner": {"login": "maker"}, "topics": ["lora"], "created_at": f"{2023 + number % 3}-{1 + number % 12:02d}-{1 + number % 28:02d}T00:00:00Z"}  # fmt: skip
+    return {
+        "full_name": name,
+        "html_url": f"https://github.com/{name}",
+        "default_branch": "main",
+        "description": "a face",
+        "owner": {"login": "maker"},
+        "topics": ["lora"],
+        "created_at": f"{2023 + number % 3}-{1 + number % 12:02d}-{1 + number % 28:02d}T00:00:00Z",
+    }
 
 
 class GitHubApi(BaseHTTPRequestHandler):
@@ -154,8 +167,13 @@ class GitHubApi(BaseHTTPRequestHandler):
             ]
             return self.answer(200, {"tree": tree, "truncated": match[1] == "4"})
         if re.fullmatch(r"/repos/maker/person-\d+-face/releases", parts.path):
-            asset = {"name": "v1.safetensors", "size": 999, "download_count": 7, "digest": f"sha256:{SHA256}",
-                     "browser_download_url": "https://github.com/x/releases/download/v1.safetensors"}  # fmt: skip
+            asset = {
+                "name": "v1.safetensors",
+                "size": 999,
+                "download_count": 7,
+                "digest": f"sha256:{SHA256}",
+                "browser_download_url": "https://github.com/x/releases/download/v1.safetensors",
+            }
             return self.answer(200, [{"assets": [asset, {"name": "notes.txt"}]}])
         if parts.path == "/repos/maker/person-1-face":
             return self.answer(200, repository(1))

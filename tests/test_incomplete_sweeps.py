@@ -102,10 +102,16 @@ def test_every_cursor_may_be_answered_with_nothing_some_times(
 
 @pytest.mark.parametrize(
     "odd",
-    [{"items": [], "metadata": {}}, {"items": []}, {"items": None, "metadata": {}}, {"items": {}, "metadata": {}},
-     {"metadata": {}}, {}],
+    [
+        {"items": [], "metadata": {}},
+        {"items": []},
+        {"items": None, "metadata": {}},
+        {"items": {}, "metadata": {}},
+        {"metadata": {}},
+        {},
+    ],
     ids=json.dumps,
-)  # fmt: skip
+)
 def test_the_first_page_of_a_hub_and_of_a_month_may_be_empty_as_well(
     transport: Transport, store: CrawlStore, odd: Any
 ) -> None:

@@ -62,8 +62,20 @@ class Archive:
                 "deletedAt": "2026-01-01",
             },
         ]
-        version = {"id": 70, "name": "v1", "trigger": ["zkw woman"], "baseModel": "SD 1.5",
-                   "files": [{"name": "x.safetensors", "sizeKB": 9000, "sha256": asked.upper(), "mirrors": mirrors}]}  # fmt: skip
+        version = {
+            "id": 70,
+            "name": "v1",
+            "trigger": ["zkw woman"],
+            "baseModel": "SD 1.5",
+            "files": [
+                {
+                    "name": "x.safetensors",
+                    "sizeKB": 9000,
+                    "sha256": asked.upper(),
+                    "mirrors": mirrors,
+                }
+            ],
+        }
         data = {
             "id": 7,
             "name": "Somebody",
@@ -104,8 +116,13 @@ def test_a_file_is_found_where_it_was_never_crawled(
     hashes = [sha(7), sha(60), sha(61)]
     steps = list(look_up(store, sources, hashes, lambda: NOON))
     assert [(step.source, step.listing is not None) for step in steps] == [
-        ("civitai", True), ("civitai", False), ("civitai", False), ("civarchive", True), ("civarchive", False), ("civarchive", False),
-    ]  # fmt: skip
+        ("civitai", True),
+        ("civitai", False),
+        ("civitai", False),
+        ("civarchive", True),
+        ("civarchive", False),
+        ("civarchive", False),
+    ]
     assert len(hub.posted) == 1
     found = [
         event for step in steps for event in step.events if event.kind == EventKind.RE_UPLOADED

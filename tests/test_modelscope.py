@@ -106,10 +106,18 @@ class _Requests(BaseHTTPRequestHandler):
     def entries(self, name: str) -> list[dict[str, Any]]:
         files = self.server.models[name]
         return [{"Name": "dir", "Path": "dir.safetensors", "Type": "tree", "Size": 0}] + [
-            {"Name": path, "Path": path, "Type": "blob", "Size": len(data), "Sha256": hashlib.sha256(data).hexdigest(),
-             "IsLFS": True, "Revision": "master", "CommittedDate": 1760000000}
+            {
+                "Name": path,
+                "Path": path,
+                "Type": "blob",
+                "Size": len(data),
+                "Sha256": hashlib.sha256(data).hexdigest(),
+                "IsLFS": True,
+                "Revision": "master",
+                "CommittedDate": 1760000000,
+            }
             for path, data in files.items()
-        ]  # fmt: skip
+        ]
 
     def redirect(self, file: str) -> None:
         self.send_response(302)
@@ -135,8 +143,16 @@ class _Requests(BaseHTTPRequestHandler):
 
 
 def model(name: str) -> dict[str, Any]:
-    return {"id": name, "display_name": f"写真 {name}", "downloads": 12, "likes": 1, "tags": ["LoRA", "woman"],
-            "tasks": ["text-to-image-synthesis"], "created_at": "2026-10-01T00:00:00Z", "license": "other"}  # fmt: skip
+    return {
+        "id": name,
+        "display_name": f"写真 {name}",
+        "downloads": 12,
+        "likes": 1,
+        "tags": ["LoRA", "woman"],
+        "tasks": ["text-to-image-synthesis"],
+        "created_at": "2026-10-01T00:00:00Z",
+        "license": "other",
+    }
 
 
 @pytest.fixture
@@ -204,7 +220,8 @@ def test_the_real_client_takes_this_server_for_the_hub(hub: FakeModelScope, tmp_
         "api = HubApi()\n"
         "found = api.list_repos('model', search='lora', page_size=50)\n"
         "files = api.list_repo_files('maker/lora-0', 'model')\n"
-        "print(json.dumps([found.total_count, len(found.items), [f.sha256 for f in files if f.type == 'blob']]))\n"
+        "print(json.dumps([found.total_count, len(found.items), [f.sha256 for f in "
+        "files if f.type == 'blob']]))\n"
     )
     environment = {
         **os.environ,

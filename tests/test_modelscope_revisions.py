@@ -71,8 +71,13 @@ class Hub:
 
 
 def entry(file: tuple[str, bytes]) -> dict[str, Any]:
-    return {"Name": file[0], "Path": file[0], "Type": "blob", "Size": len(file[1]),
-            "Sha256": hashlib.sha256(file[1]).hexdigest()}  # fmt: skip
+    return {
+        "Name": file[0],
+        "Path": file[0],
+        "Type": "blob",
+        "Size": len(file[1]),
+        "Sha256": hashlib.sha256(file[1]).hexdigest(),
+    }
 
 
 def swept(

@@ -53,14 +53,28 @@ ODD: list[Any] = [
     "x" * 5000,
 ]
 PATHS = [
-    ("items", 0), ("items",), ("metadata",), ("items", 0, "nsfwLevel"), ("items", 0, "creator"), ("items", 0, "creator", "username"),
-    ("items", 0, "tags"), ("items", 0, "name"), ("items", 0, "poi"), ("items", 0, "modelVersions"), ("items", 0, "modelVersions", 0),
-    ("items", 0, "modelVersions", 0, "baseModel"), ("items", 0, "modelVersions", 0, "stats"),
-    ("items", 0, "modelVersions", 0, "stats", "downloadCount"), ("items", 0, "modelVersions", 0, "trainedWords"),
-    ("items", 0, "modelVersions", 0, "files"), ("items", 0, "modelVersions", 0, "files", 0),
-    ("items", 0, "modelVersions", 0, "files", 0, "sizeKB"), ("items", 0, "modelVersions", 0, "files", 0, "hashes"),
-    ("items", 0, "modelVersions", 0, "files", 0, "name"), ("items", 0, "modelVersions", 0, "publishedAt"),
-]  # fmt: skip
+    ("items", 0),
+    ("items",),
+    ("metadata",),
+    ("items", 0, "nsfwLevel"),
+    ("items", 0, "creator"),
+    ("items", 0, "creator", "username"),
+    ("items", 0, "tags"),
+    ("items", 0, "name"),
+    ("items", 0, "poi"),
+    ("items", 0, "modelVersions"),
+    ("items", 0, "modelVersions", 0),
+    ("items", 0, "modelVersions", 0, "baseModel"),
+    ("items", 0, "modelVersions", 0, "stats"),
+    ("items", 0, "modelVersions", 0, "stats", "downloadCount"),
+    ("items", 0, "modelVersions", 0, "trainedWords"),
+    ("items", 0, "modelVersions", 0, "files"),
+    ("items", 0, "modelVersions", 0, "files", 0),
+    ("items", 0, "modelVersions", 0, "files", 0, "sizeKB"),
+    ("items", 0, "modelVersions", 0, "files", 0, "hashes"),
+    ("items", 0, "modelVersions", 0, "files", 0, "name"),
+    ("items", 0, "modelVersions", 0, "publishedAt"),
+]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ".".join(map(str, path)))
@@ -83,12 +97,44 @@ def test_one_odd_field_costs_no_other_model(
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(
-        ["id", "items", "metadata", "nextCursor", "name", "modelVersions", "files", "hashes", "SHA256", "siblings", "rfilename", "lfs",
-         "cardData", "data", "models", "total_count", "Data", "Files", "Path", "tree", "path", "full_name", "version", "mirrors", "url"]
-    ), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "items",
+                    "metadata",
+                    "nextCursor",
+                    "name",
+                    "modelVersions",
+                    "files",
+                    "hashes",
+                    "SHA256",
+                    "siblings",
+                    "rfilename",
+                    "lfs",
+                    "cardData",
+                    "data",
+                    "models",
+                    "total_count",
+                    "Data",
+                    "Files",
+                    "Path",
+                    "tree",
+                    "path",
+                    "full_name",
+                    "version",
+                    "mirrors",
+                    "url",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 class Scripted(Transport):
@@ -278,10 +324,12 @@ class TestExports:
     @pytest.mark.parametrize(
         ("data", "told"),
         [
-            (b'id,title\n1,"one\n2,two\n', "quote missing"), (b"what,ever\n1,2\n", "none of its columns"), (b"", "none of its columns"),
+            (b'id,title\n1,"one\n2,two\n', "quote missing"),
+            (b"what,ever\n1,2\n", "none of its columns"),
+            (b"", "none of its columns"),
             (bytes(range(128, 256)) * 3 + b"\xff", "no text|none of its columns"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_list_says_so(self, tmp_path: Path, data: bytes, told: str) -> None:
         with pytest.raises(HubError, match=told):
             self.read(tmp_path, data)

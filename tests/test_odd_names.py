@@ -23,12 +23,47 @@ from scanner.settings import Settings
 from tests.test_cli import run
 
 ODD = [
-    "50%.jpg", "%25.jpg", "%0A.jpg", "%0d%0a.jpg", "line\nbreak.jpg", "return\r.jpg", "tab\t.jpg", "bell\a\x1b[31m.jpg",
-    "e\u0301.jpg", "\u00e9.jpg", " before.jpg", "after.jpg ", "after.jpg\u00a0", "-rf", "--help.jpg", "*.jpg", "~", "~root.jpg",
-    "#.jpg", "a\\b.jpg", "\u2028.jpg", "\x85.jpg", "\x0b\x0c\x1c.jpg", "\u202egpj.exe", "\ufeffbom.jpg", "A.jpg", "a.jpg",
-    "long" * 60 + ".jpg", "图" * 80, "manifest-sha256.txt", "bagit.txt", "..hidden/x.jpg", "...", "deep/" * 30 + "x.jpg",
-    "a:b?.jpg", "[/b]{x}.jpg", "\U0001f600.jpg", "'\"`$(x).jpg", os.fsdecode(b"caf\xe9.jpg"), os.fsdecode(b"caf\xff\xfe.jpg"),
-]  # fmt: skip
+    "50%.jpg",
+    "%25.jpg",
+    "%0A.jpg",
+    "%0d%0a.jpg",
+    "line\nbreak.jpg",
+    "return\r.jpg",
+    "tab\t.jpg",
+    "bell\a\x1b[31m.jpg",
+    "e\u0301.jpg",
+    "\u00e9.jpg",
+    " before.jpg",
+    "after.jpg ",
+    "after.jpg\u00a0",
+    "-rf",
+    "--help.jpg",
+    "*.jpg",
+    "~",
+    "~root.jpg",
+    "#.jpg",
+    "a\\b.jpg",
+    "\u2028.jpg",
+    "\x85.jpg",
+    "\x0b\x0c\x1c.jpg",
+    "\u202egpj.exe",
+    "\ufeffbom.jpg",
+    "A.jpg",
+    "a.jpg",
+    "long" * 60 + ".jpg",
+    "图" * 80,
+    "manifest-sha256.txt",
+    "bagit.txt",
+    "..hidden/x.jpg",
+    "...",
+    "deep/" * 30 + "x.jpg",
+    "a:b?.jpg",
+    "[/b]{x}.jpg",
+    "\U0001f600.jpg",
+    "'\"`$(x).jpg",
+    os.fsdecode(b"caf\xe9.jpg"),
+    os.fsdecode(b"caf\xff\xfe.jpg"),
+]
 
 
 def picture(number: int) -> bytes:
@@ -133,7 +168,16 @@ def test_captures_themselves_may_have_odd_names(name: str, taking: Intake, tmp_p
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.binary(min_size=1, max_size=40).filter(lambda raw: not set(raw) & set(b"/\0") and raw.strip(b".")), min_size=1, max_size=6, unique=True))  # fmt: skip
+@given(
+    st.lists(
+        st.binary(min_size=1, max_size=40).filter(
+            lambda raw: not set(raw) & set(b"/\0") and raw.strip(b".")
+        ),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    )
+)
 def test_any_names_a_file_system_takes(
     taking: Intake, tmp_path_factory: pytest.TempPathFactory, names: list[bytes]
 ) -> None:

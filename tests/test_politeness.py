@@ -22,7 +22,10 @@ from tests.conftest import NOON
 from tests.servers.files import FileServer
 from tests.servers.serving import Answer, as_json, serve_answers
 
-ROBOTS = b"User-agent: *\nDisallow: /private/\nAllow: /private/open\n\nUser-agent: portrait-scanner\nDisallow: /faces\n"
+ROBOTS = (
+    b"User-agent: *\nDisallow: /private/\nAllow: /private/open\n\n"
+    b"User-agent: portrait-scanner\nDisallow: /faces\n"
+)
 
 
 class TestRobots:
@@ -200,7 +203,10 @@ class TestLimits:
         from crawlers.sweeps.crawl_store import CrawlStore
         from crawlers.sweeps.sweep import sweep
 
-        model = '{"id":1,"name":"half \\ud800 \\ud83d\\ude00","modelVersions":[{"id":1,"name":"v","files":[]}]}'
+        model = (
+            '{"id":1,"name":"half \\ud800 '
+            '\\ud83d\\ude00","modelVersions":[{"id":1,"name":"v","files":[]}]}'
+        )
         body = f'{{"items":[{model}],"metadata":{{}}}}'.encode()
         with serve_answers(lambda *_: (200, {"Content-Type": "application/json"}, body)) as url:
             crawl = CrawlStore(tmp_path / "half.db")

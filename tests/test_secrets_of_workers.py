@@ -55,9 +55,14 @@ def full_of_secrets(home: Path) -> Settings:
     web = {**found.pop("web"), "case_webhook": f"https://hooks.example/{SECRET.get_secret_value()}"}
     web["oidc"] = {**provider, **web["oidc"]}
     return Settings(
-        home=home, contact=f"ops {SECRET.get_secret_value()}", operator=SECRET.get_secret_value(), base_model="b", fpir=0.01,
-        web=WebSettings.model_validate(web), **found,
-    )  # fmt: skip
+        home=home,
+        contact=f"ops {SECRET.get_secret_value()}",
+        operator=SECRET.get_secret_value(),
+        base_model="b",
+        fpir=0.01,
+        web=WebSettings.model_validate(web),
+        **found,
+    )
 
 
 def test_every_secret_of_the_settings_is_found() -> None:

@@ -43,9 +43,12 @@ def s3_url() -> Iterator[str]:
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bytes], None]]:
     """Puts an object into the bucket `uploads`; the usual environment variables lead there."""
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3_url, "FSSPEC_S3_ENDPOINT_URL": s3_url,
-    }.items():  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3_url,
+        "FSSPEC_S3_ENDPOINT_URL": s3_url,
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": s3_url})
     storage._filesystem.cache_clear()
@@ -153,7 +156,9 @@ def test_what_cannot_be_reached_says_so(
         read_header(source_of(transport, "s3://uploads/nothing.safetensors"))
     with pytest.raises(HubUnreachable, match="s3://missing-bucket"):
         list(
-            StorageHub("s3://missing-bucket").pages(StorageHub("s3://missing-bucket").partitions()[0])
+            StorageHub("s3://missing-bucket").pages(
+                StorageHub("s3://missing-bucket").partitions()[0]
+            )
         )
 
 

@@ -80,8 +80,11 @@ def test_what_happens_to_a_listing_becomes_an_event(
         }
         back = sorted(kinds(go(server, transport, store, next(days))))
         assert back == [
-            ("31", EventKind.FIRST_SEEN), ("31", EventKind.RE_UPLOADED), ("5", EventKind.BACK_AGAIN), ("7", EventKind.BACK_AGAIN),
-        ]  # fmt: skip
+            ("31", EventKind.FIRST_SEEN),
+            ("31", EventKind.RE_UPLOADED),
+            ("5", EventKind.BACK_AGAIN),
+            ("7", EventKind.BACK_AGAIN),
+        ]
     [again] = [event for event in store.events() if event.kind == EventKind.RE_UPLOADED]
     assert again.details["first"] == {"hub": "civitai", "listing_id": "6"}
     versions = store.db.execute("select count(*) from listings where listing_id = '3'").fetchone()[
@@ -170,9 +173,15 @@ def test_five_thousand_models_with_faults_and_five_kills(tmp_path: Path) -> None
     home, rng = tmp_path / "home", random.Random(5)
     with serve_civitai(5_000, faults=0.03, delay_s=0.03, seed=8, budget=40) as server:
         command = [
-            sys.executable, "-c", "from scanner.cli.app import main; main()", "--home", str(home), "crawl",
-            f"civitai={server.url}", "--json",
-        ]  # fmt: skip
+            sys.executable,
+            "-c",
+            "from scanner.cli.app import main; main()",
+            "--home",
+            str(home),
+            "crawl",
+            f"civitai={server.url}",
+            "--json",
+        ]
         for _ in range(5):
             wanted = pages_kept(home) + rng.randint(1, 9)
             process = subprocess.Popen(

@@ -238,8 +238,11 @@ class TestHeaders:
         listed("page.safetensors", (), data=b"<html>no</html>")
         steps = list(read_headers(store, transport, lambda: NOON, "place", workers=1))
         assert [step.wanted.file.name for step in steps] == [
-            "person.safetensors", "other.safetensors", "page.safetensors", "style.safetensors",
-        ]  # fmt: skip
+            "person.safetensors",
+            "other.safetensors",
+            "page.safetensors",
+            "style.safetensors",
+        ]
         assert all(step.triage is not None and step.problem is None for step in steps)
         assert list(read_headers(store, transport, lambda: NOON, "place")) == []
         history = history_of(store, "hub", "person.safetensors")

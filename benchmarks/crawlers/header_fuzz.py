@@ -128,16 +128,24 @@ def nearly_headers(runs: int) -> None:
     slowest = [0.0]
     size = st.integers(-1, 5) | st.integers(2**31, 2**64) | st.floats() | st.none() | st.booleans()
     entry = st.fixed_dictionaries(
-        {"dtype": st.sampled_from([*DTYPE_BITS, "F31", "", 3]), "shape": st.lists(size, max_size=5) | st.text(),
-         "data_offsets": st.just([0, 0]) | st.lists(size, max_size=3)}
-    )  # fmt: skip
+        {
+            "dtype": st.sampled_from([*DTYPE_BITS, "F31", "", 3]),
+            "shape": st.lists(size, max_size=5) | st.text(),
+            "data_offsets": st.just([0, 0]) | st.lists(size, max_size=3),
+        }
+    )
     document = st.dictionaries(
         st.text(max_size=9), entry | st.none() | st.text() | st.lists(size), max_size=5
     )
     metadata = st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=4)
 
-    @settings(max_examples=runs, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=runs,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(
         document,
         metadata | st.none(),
@@ -174,7 +182,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "lists in lists": lambda: _repeated(b"[", b'{"a":', b""),
     "objects in objects": lambda: _repeated(b'{"a":', b'{"a":', b""),
     "one long string": lambda: b'{"__metadata__":{"a":"' + b"x" * (LIMIT - 30) + b'"}}',
-    "one long string of wide characters": lambda: b'{"__metadata__":{"a":"' + "𝕏".encode() * (LIMIT // 4 - 9) + b'"}}',
+    "one long string of wide characters": lambda: (
+        b'{"__metadata__":{"a":"' + "𝕏".encode() * (LIMIT // 4 - 9) + b'"}}'
+    ),
     "escapes": lambda: _repeated(b"\\u0041", b'{"__metadata__":{"a":"', b'"}}'),
     "backslashes": lambda: _repeated(b"\\\\", b'{"__metadata__":{"a":"', b'"}}'),
     "quotes in a string": lambda: _repeated(b'\\"', b'{"__metadata__":{"a":"', b'"}}'),
@@ -182,9 +192,12 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "spaces": lambda: b"{" + b" " * (LIMIT - 2) + b"}",
     "digits": lambda: b'{"a":' + b"1" * (LIMIT - 10) + b"}",
     "twenty thousand tensors": lambda: json.dumps(
-        {"t" * 700 + str(n): {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]} for n in range(20_000)}
+        {
+            "t" * 700 + str(n): {"dtype": "F32", "shape": [1], "data_offsets": [4 * n, 4 * n + 4]}
+            for n in range(20_000)
+        }
     ).encode(),
-}  # fmt: skip
+}
 
 
 def bomb(name: str) -> None:
@@ -197,7 +210,8 @@ def bomb(name: str) -> None:
     took = time.perf_counter() - started
     grew = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(
-        f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, {grew:.0f} MiB more memory"
+        f"bomb {name}: {len(text) / 2**20:.1f} MiB, {what}, {took * 1000:.0f} ms, "
+        f"{grew:.0f} MiB more memory"
     )
     if took > SLOWEST_S or grew > 16 * LIMIT / 2**20:
         sys.exit(f"{name}: over the limits")

@@ -154,7 +154,8 @@ def memory() -> None:
         store.close()
     peaks = ", ".join(f"{count:,}: {peak:.0f} MiB" for count, peak in told)
     print(
-        f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, crawl.db {size:.0f} MB"
+        f"memory, peak after so many listings: {peaks}; {100_000 / took:,.0f}/s, "
+        f"crawl.db {size:.0f} MB"
     )
 
 

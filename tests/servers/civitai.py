@@ -63,13 +63,37 @@ class FakeCivitai(ThreadingHTTPServer):
 
 def model(number: int) -> dict[str, Any]:
     sha256 = f"{number:064X}"
-    file = {"id": number, "name": f"m{number}.safetensors", "sizeKB": 9000.0, "type": "Model", "hashes": {"SHA256": sha256},
-            "downloadUrl": f"//civitai.com/api/download/models/{number}"}  # fmt: skip
-    version = {"id": number, "name": "v1", "baseModel": "SD 1.5", "publishedAt": _second(number), "trainedWords": ["ohwx"],
-               "stats": {"downloadCount": None}, "files": [file], "images": []}  # fmt: skip
-    return {"id": number, "name": f"Model {number}", "type": "LORA", "poi": False, "minor": False, "nsfw": False,
-            "nsfwLevel": 1 if number % 3 else 4, "creator": {"username": "maker"}, "tags": ["woman"],
-            "allowCommercialUse": "{Image,RentCivit}", "modelVersions": [version]}  # fmt: skip
+    file = {
+        "id": number,
+        "name": f"m{number}.safetensors",
+        "sizeKB": 9000.0,
+        "type": "Model",
+        "hashes": {"SHA256": sha256},
+        "downloadUrl": f"//civitai.com/api/download/models/{number}",
+    }
+    version = {
+        "id": number,
+        "name": "v1",
+        "baseModel": "SD 1.5",
+        "publishedAt": _second(number),
+        "trainedWords": ["ohwx"],
+        "stats": {"downloadCount": None},
+        "files": [file],
+        "images": [],
+    }
+    return {
+        "id": number,
+        "name": f"Model {number}",
+        "type": "LORA",
+        "poi": False,
+        "minor": False,
+        "nsfw": False,
+        "nsfwLevel": 1 if number % 3 else 4,
+        "creator": {"username": "maker"},
+        "tags": ["woman"],
+        "allowCommercialUse": "{Image,RentCivit}",
+        "modelVersions": [version],
+    }
 
 
 def _second(number: int) -> str:
@@ -155,7 +179,10 @@ class _Requests(BaseHTTPRequestHandler):
                 return self._json(
                     400,
                     {
-                        "message": f"Invalid cursor: expected 2 value(s) for this sort, received {received}"
+                        "message": (
+                            "Invalid cursor: expected 2 value(s) for this sort, received "
+                            f"{received}"
+                        )
                     },
                 )
             published, _, number = cursor.rpartition("|")

@@ -15,8 +15,10 @@ from tests.servers.pictures import plain
 
 USER_COMMENT = 0x9286
 A1111 = (
-    "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>\nNegative prompt: blurry, 低质量\nSteps: 25, Sampler: Euler a, CFG scale: 5, "
-    'Seed: 42, Size: 832x1216, Model hash: aabbccddee, Model: someXL, Lora hashes: "ohwx_v2: 0123456789ab", Version: v1.10.1'
+    "portrait of ohwx, 人像写真, café, <lora:ohwx_v2:0.8>\n"
+    "Negative prompt: blurry, 低质量\nSteps: 25, Sampler: Euler a, CFG scale: 5, "
+    "Seed: 42, Size: 832x1216, Model hash: aabbccddee, Model: someXL, Lora hashes: "
+    '"ohwx_v2: 0123456789ab", Version: v1.10.1'
 )
 
 
