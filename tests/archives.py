@@ -1,4 +1,4 @@
-"""Captures of one page with one image, put together byte by byte in every form that archives have."""
+"""Captures of one page with one image, built byte by byte in every archive format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def png(colour: str = "red", side: int = 64) -> bytes:
     return data.getvalue()
 
 
-# Content codings, as a server applies them.
+# Content codings as a server applies them.
 def _raw_deflate(data: bytes) -> bytes:
     packing = zlib.compressobj(wbits=-15)
     return packing.compress(data) + packing.flush()
@@ -105,7 +105,7 @@ def wacz(
     listed: Iterable[str] = (PAGE,),
     ids: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A package of WARCs; `describe` tells what datapackage.json says of a file."""
+    """A package of WARCs; `describe` returns the entry of a file in datapackage.json."""
     lines = [
         {"format": "json-pages-1.0"},
         *({"url": url, "title": "Offer", "id": (ids or {}).get(url)} for url in listed),
@@ -209,7 +209,7 @@ def page_part(
 
 
 def read(data: bytes, name: str = "capture", limits: Limits | None = None) -> Reading:
-    """A reading of a file with these bytes; its pages' images are read already (`images_of`)."""
+    """Read a file with these bytes; the images of its pages are read as well (`images_of`)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)

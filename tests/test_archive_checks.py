@@ -1,4 +1,4 @@
-"""What holds an archive together: gzip in every form, digests of records, hashes of packages; what is none is refused by name."""
+"""Integrity of archives: gzip in every form, digests of records, hashes of packages, refusals."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ class TestPackages:
             read(package.getvalue())
 
     def renamed(self, names: dict[str, str]) -> bytes:
-        """A package whose files, and the names in its list, begin in another way."""
+        """The names of a package's files, and those in its list, have other prefixes."""
         out = io.BytesIO()
         with (
             zipfile.ZipFile(io.BytesIO(archives.wacz(TestHashes.WARC))) as old,

@@ -1,4 +1,4 @@
-"""The Civitai crawler against a hub that speaks its protocol with its quirks."""
+"""The Civitai crawler against a server with the hub's protocol and its quirks."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_hub_really_loses_models_when_sorted_by_newest(
 
 
 class ScriptedTransport(Transport):
-    """Answers pages from a list; everything else as usual."""
+    """Answers with prepared pages, and with the usual answers for everything else."""
 
     def __init__(self, pages: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def test_a_hub_that_takes_no_cursors_of_ours_is_read_in_one_strand() -> None:
     dated = {"items": [_model(1)], "metadata": {"nextCursor": "2025-06-01T10:00:00.000Z|2"}}
     assert CivitaiHub(Strict([dated])).partitions() == (Partition(),)
     assert len(CivitaiHub(ScriptedTransport([dated, dated])).partitions()) > 40
-    # Cursors that are no dates are only followed, and a hub of one page is read at once.
+    # Cursors that are not dates are only followed, and a hub of one page is read as a whole.
     assert CivitaiHub(
         ScriptedTransport([{"items": [_model(1)], "metadata": {"nextCursor": "56|1234|9"}}])
     ).partitions() == (Partition(),)

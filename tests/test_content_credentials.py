@@ -1,4 +1,4 @@
-"""Content Credentials are told in the specification's words: whether they are there, validate, and what they claim."""
+"""Content Credentials are reported in the specification's words: presence, validity, claims."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_what_validates_is_told_beside_what_is_claimed() -> None:
     assert told["credentials: program"] == "Imaginary Images 1"
     assert told["credentials: source type"] == "trainedAlgorithmicMedia"
     assert "proof" not in str(told).lower()
-    assert "untrusted" not in str(told)  # nobody was asked whether the signer is to be trusted
+    assert "untrusted" not in str(told)  # no trust list was consulted
 
 
 def test_what_was_changed_does_not_validate() -> None:

@@ -1,4 +1,4 @@
-"""Where requests may go: nothing that a stranger writes leads to this machine or its network."""
+"""Destinations of requests: no text from outside leads to this machine or its network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crawlers.http.transport import Transport
 from scanner.network import allow_typed
 from tests.servers.files import FileServer
 
-# Spellings of places that no hub may send us to.
+# Spellings of addresses to which no hub may send a request.
 URLS = [
     "http://127.0.0.1/",
     "http://127.1/",
@@ -89,7 +89,7 @@ def client() -> Iterator[Transport]:
 def test_no_spelling_leads_inside(client: Transport, url: str) -> None:
     with pytest.raises(HubError) as caught:
         client.get(url)
-    # Refused before a byte left, not merely unreachable.
+    # The request is refused before a byte is sent, and not merely unreachable.
     assert isinstance(caught.value, DestinationRefused) or caught.value.args[0].startswith(url)
     assert "secret" not in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_most_of_them_are_refused_by_name(client: Transport) -> None:
             refused += 1
         except HubError:
             pass
-    assert refused >= len(URLS) - 6  # the rest are no addresses at all
+    assert refused >= len(URLS) - 6  # the rest are not addresses at all
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_name_that_changes_between_check_and_use_gains_nothing(file_server: Fi
         return next(answers)
 
     destinations = Destinations(resolve=rebinding)
-    # The address that was judged is the one that is used: nothing asks again.
+    # The checked address is the one that is used; the name is not resolved again.
     assert destinations.addresses_of("evil.example", file_server.server_port) == ["93.184.215.14"]
     client = Transport(attempts=1, timeout_s=2, destinations=destinations)
     with pytest.raises(DestinationRefused, match=r"evil\.example"):

@@ -1,4 +1,4 @@
-"""Where each hub's list ends: where its own documents say so, and nowhere else."""
+"""The end of each hub's list is where its documentation says, and nowhere else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.servers.serving import Answer, as_json, serve_answers
 
 
 class Lists:
-    """Repositories in the lists of three hubs; `odd` gives an answer in place of the page of a number."""
+    """Repositories in the lists of three hubs; `odd` may replace the page of a number."""
 
     def __init__(
         self, count: int, odd: Callable[[int, int], Answer | None] = lambda *_: None
@@ -102,7 +102,7 @@ HUBS: dict[str, Callable[[Transport, str], Hub]] = {
     "modelscope": lambda transport, url: ModelScopeHub(transport, url, ["lora"]),
     "github": lambda transport, url: GitHubHub(transport, url, ["lora in:name"]),
 }
-# Answers that are no page: in the shapes of each hub, cut off, of another hub, or nothing at all.
+# Answers that are not pages: in the form of each hub, truncated, of another hub, or empty.
 NOTHING: dict[str, list[Any]] = {
     "huggingface": [[], {}, None, {"error": "try later"}],
     "modelscope": [

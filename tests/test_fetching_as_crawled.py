@@ -1,4 +1,4 @@
-"""`fetch` asks a hub as `crawl` does: with its token, and by the rules of its interface instead of robots.txt."""
+"""`fetch` treats a hub as `crawl` does: with its token, and without its robots.txt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
 class Guarded:
-    """A hub whose robots.txt shuts everything and whose files want a token; and what it was asked."""
+    """A hub whose robots.txt forbids everything and whose files need a token; records requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""What is not safetensors is named for what it is, with what to do, whatever it is called; nothing of it is run."""
+"""Other formats than safetensors are named with advice, whatever their file names; nothing runs."""
 
 from __future__ import annotations
 
@@ -244,7 +244,11 @@ def test_harmless_pickles_are_pickles_too(protocol: int) -> None:
 
 @given(st.integers(2, 200_000), st.sampled_from([b"{", b" {", b"\n{"]))
 def test_no_length_of_a_header_is_taken_for_another_format(length: int, start: bytes) -> None:
-    """60 begins like an HTML page, 640 like a pickle, 15,392 like an HTML page behind a space, 35,615 like gzip."""
+    """These lengths look like other formats.
+
+    60 begins like an HTML page, 640 like a pickle, 15,392 like an HTML page behind a space, 35,615
+    like gzip.
+    """
     refuse_other_formats(struct.pack("<Q", length) + start + b'"a":')
 
 

@@ -1,4 +1,4 @@
-"""Generators that write documents of their own, from SwarmUI to Tensor.Art, and texts that are no generator's."""
+"""Generators with JSON documents of their own, from SwarmUI to Tensor.Art, and other texts."""
 
 from __future__ import annotations
 

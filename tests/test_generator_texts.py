@@ -1,4 +1,4 @@
-"""Where generators write parameters, in whatever encoding: EXIF, chunks, XMP, pixels; AUTOMATIC1111's text."""
+"""Generator parameters in any encoding: EXIF, chunks, XMP, pixels; AUTOMATIC1111's format."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_comments_and_xmp_are_read() -> None:
 
 
 def test_a_long_workflow_hides_nothing() -> None:
-    """Pillow opens no PNG with a packed text of more than a megabyte."""
+    """By default Pillow opens no PNG with a compressed text of more than a megabyte."""
     assert (
         said(chunked(parameters=A1111, workflow=(json.dumps({"x": "y" * 3_000_000}), "zTXt")))
         == SAID
@@ -402,7 +402,7 @@ _QUOTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, ma
     more=_QUOTED,
 )
 def test_whatever_prompts_hold_the_settings_are_the_last_line(prompt: str, more: str) -> None:
-    """What a prompt or a quoted value holds changes no hash."""
+    """The content of a prompt or a quoted value changes no hash."""
     quoted = json.dumps(
         f"{more}, Steps: 9, Model: wrong, Lora hashes: wrong: ffffffffff", ensure_ascii=False
     )
@@ -438,7 +438,7 @@ def test_long_texts_take_no_long_time() -> None:
 def test_damaged_files_are_told() -> None:
     whole = chunked(parameters=A1111)
     *told, (about, why) = said(whole[: len(whole) - 30])
-    assert told == SAID  # what stands in front of the damage is read
+    assert told == SAID  # the texts before the damage are read
     assert about == "not read"
     assert "pixels" in why
     [(about, why)] = said(whole[:60])

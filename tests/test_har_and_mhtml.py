@@ -1,4 +1,4 @@
-"""HAR and MHTML as tools write them: which answer is the page, what a body is, how parts name each other."""
+"""HAR and MHTML from many tools: the page among the answers, bodies, references between parts."""
 
 from __future__ import annotations
 

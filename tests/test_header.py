@@ -1,4 +1,4 @@
-"""Reading safetensors headers: valid ones whole, hostile ones never past their limits."""
+"""Safetensors headers: valid ones are read completely, hostile ones never beyond the limits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHAPES = st.lists(st.integers(0, 4), max_size=3)
 
 
 class Bytes:
-    """A checkpoint in memory (crawlers.checkpoints.header.ByteSource)."""
+    """A checkpoint in memory (see `ByteSource` in crawlers/checkpoints/header.py)."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.bytes_read, self.size_bytes = data, 0, len(data)

@@ -1,4 +1,4 @@
-"""Alpha, rank, triggers and captions that stand in the header only, in every form that trainers give them."""
+"""Alpha, rank, triggers and captions that are only in the header, in every trainer's form."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def flux() -> Any:
 def strength(
     pipeline: Any, layer: str, stem: str, metadata: dict[str, str], path: Path, **more: torch.Tensor
 ) -> float:
-    """How much stronger than up @ down the change of a layer is."""
+    """The factor between the change of a layer and up @ down."""
     weight = networks_of(pipeline)["transformer"].get_submodule(layer).weight.data
     out, inner = weight.shape
     torch.manual_seed(3)
@@ -252,7 +252,7 @@ def test_a_pattern_that_never_ends_takes_seconds_at_most(key: str) -> None:
     refused = pytest.raises(UnfaithfulLoad, match="groups and repetitions")
     with (
         contextlib.suppress(UnfaithfulLoad) if "[" in key else refused
-    ):  # the last is short enough to be tried
+    ):  # the last one is short enough to try all
         anatomy_of(tensors, {"alpha_pattern": json.dumps({key: 6})})
     assert time.monotonic() - started < 60
 

@@ -1,4 +1,4 @@
-"""The Hugging Face crawler, against a hub that huggingface_hub's own client accepts as one."""
+"""The Hugging Face crawler against a hub that huggingface_hub's own client accepts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_repository_is_listed_with_the_hashes_of_its_files(
     assert [file.name for file in first.files] == ["lora.safetensors", "a b/x.safetensors"]
     assert first.files[0].sha256 == hashlib.sha256(data).hexdigest()
     assert first.files[0].size_bytes == len(data)
-    # The Link header names another host, and only the host that was asked is asked.
+    # The Link header names another host, but only the host that was asked gets the request.
     assert all("127.0.0.1" in headers["Host"] for _, headers in hub.requests)
 
 
@@ -136,7 +136,10 @@ def test_what_two_searches_find_is_asked_for_once_and_what_did_not_change_not_ag
     assert go(2) == ["maker/lora-3"]
     assert len(details_asked(hub)) == 1
     [event] = store.events(limit=1)
-    assert event.details["fields"] == ["files", "triggers"]  # their addresses name the commit
+    assert event.details["fields"] == [
+        "files",
+        "triggers",
+    ]  # the addresses of files contain the commit
 
 
 def test_the_same_hub_at_another_address_is_asked_for_its_own(
@@ -159,7 +162,7 @@ def test_only_what_changed_since_is_listed(
         "maker/lora-4",
         "maker/lora-3",
     }
-    # The page that reaches back behind the date is the last one.
+    # The page that reaches behind the date is the last one.
     assert len([path for path, _ in hub.requests if path.startswith("/api/models?")]) == 1
 
 

@@ -1,4 +1,4 @@
-"""Every place that opens images opens the same formats, told by content; any other file is named for what it is."""
+"""All places that open images open the same formats by content; other files are named."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def animated(form: str, frames: list[Image.Image]) -> bytes:
 
 
 def test_both_packages_have_the_same_list() -> None:
-    """Neither may import the other, so the file lies in both."""
+    """Neither package may import the other, so both hold the same file."""
     one, other = (
         Path(str(module.__file__))
         for module in (crawlers.captures.images.image_formats, face_index.faces.image_formats)
@@ -148,7 +148,7 @@ def test_any_damage_is_an_image_or_a_reason(whole: bytes, at: int, change: bytes
         open_image(data).close()
     except ImageRefused as refused:
         assert str(refused)
-    except Exception as error:  # Pillow's plugins raise anything at damaged files
+    except Exception as error:  # Pillow's plugins raise anything for damaged files
         assert error
 
 

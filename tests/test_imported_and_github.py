@@ -1,4 +1,4 @@
-"""Listings from an operator's export, and from GitHub's REST API spoken on loopback."""
+"""Listings from an operator's export, and from GitHub's REST API on loopback."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def repository(number: int) -> dict[str, Any]:
 
 
 class GitHubApi(BaseHTTPRequestHandler):
-    """The calls the crawler makes, with GitHub's shapes and quirks."""
+    """The requests of the crawler, with the forms and quirks of GitHub's answers."""
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -214,7 +214,7 @@ def test_github_repositories_are_listed_with_their_weights(
         first.files[0].url
         == "https://github.com/maker/person-0-face/raw/main/a%20b/lora.safetensors"
     )
-    # The tree shows an LFS pointer; what it points to is known without a download.
+    # The tree shows an LFS pointer; its content is known without a download.
     assert (first.files[0].sha256, first.files[0].size_bytes) == ("cd" * 32, 77_777)
     assert first.files[1].sha256 == SHA256
     assert first.downloads == 7

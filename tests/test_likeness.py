@@ -22,7 +22,7 @@ def listing(title: str, *tags: str, triggers: tuple[str, ...] = ()) -> Listing:
     return replace(PLAIN, title=title, tags=tags, triggers=triggers)
 
 
-# Invented people and things, as uploaders describe theirs.
+# Fictional people and things, described as uploaders describe theirs.
 PEOPLE = [
     listing("Zhang Wei LoRA - v1", "celebrity", "woman"),
     listing("林小雅 写真 - v2.0", "明星", "女"),

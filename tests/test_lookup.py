@@ -1,4 +1,4 @@
-"""Who else has a file: asked by hash in bulk, remembered with an expiry, and told where mirrors live on."""
+"""Lookups by hash: in bulk, stored with an expiry, and with the mirrors that still exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sha(number: int) -> str:
 
 
 class Archive:
-    """CivArchive's interface by hash, with its rate limit told in the body."""
+    """CivArchive's interface by hash, with its rate limit in the body."""
 
     def __init__(self) -> None:
         self.known = {sha(7), sha(900)}
@@ -160,7 +160,7 @@ def test_a_limit_told_in_the_body_is_waited_out(
     assert step.listing is not None
     assert (
         0.4 <= time.monotonic() - started < 2
-    )  # as it asked, not the growing waits of a hub that says nothing
+    )  # the wait that it announced, not the growing waits for silent hubs
 
 
 def test_a_source_that_breaks_off_loses_nothing_and_holds_up_no_other(

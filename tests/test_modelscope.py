@@ -1,4 +1,4 @@
-"""The ModelScope crawler, against a hub that ModelScope's own client accepts as one."""
+"""The ModelScope crawler against a hub that ModelScope's own client accepts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.conftest import NOON
 
 
 class FakeModelScope(ThreadingHTTPServer):
-    """Repositories by id, with files; in the envelopes of the open API and of the older one."""
+    """Repositories by id with files, in the envelopes of the open API and of the older one."""
 
     daemon_threads = True
 

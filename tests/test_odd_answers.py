@@ -1,4 +1,4 @@
-"""Answers and lists of any shape: one odd record costs no other, and nothing of it reaches a terminal raw."""
+"""Answers and lists of any shape: an odd record affects no other, and terminals stay safe."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ ANYTHING = st.recursive(
 
 
 class Scripted(Transport):
-    """Answers every question with the same document."""
+    """Answers every request with the same document."""
 
     def __init__(self, document: Any) -> None:
         super().__init__()
@@ -241,13 +241,13 @@ def test_a_stopped_sweep_of_less_does_not_stand_in_for_one_of_more(
         next(first)
         first.close()
         assert list(sweep(hub, "c", store, lambda: NOON, early))[-1].listings == 700
-        # One that reaches further back does.
+        # A sweep that reaches further back does.
         unfinished = sweep(hub, "c", store, lambda: NOON, early)
         next(unfinished)
         unfinished.close()
         asked = len(server.requests)
         list(sweep(hub, "c", store, lambda: NOON, late))
-        # Six pages more; the last one is full, and is asked for again until it is believed to be the last.
+        # Six more pages; the last one is full, and is repeated until it counts as the last.
         assert (len(set(server.requests[asked:])), server.requests[-3:]) == (
             6,
             [server.requests[-1]] * 3,
@@ -432,7 +432,7 @@ class TestWatchingSeveral:
             assert run("watch", tmp_path / "A", *watch, home=home).returncode == 0
             (tmp_path / "A" / "new.safetensors").write_bytes(b"x")
             assert run("watch", tmp_path / "A", *watch, home=home).returncode == 3
-            # A webhook that is down keeps no hub from being read.
+            # A webhook that is down must not keep hubs from being read.
             done = run("watch", tmp_path / "B", *watch, "--json", home=home)
             assert (done.returncode, json.loads(done.stdout)["listings"]) == (3, 1)
             status[0] = 200

@@ -1,4 +1,4 @@
-"""Files with odd names are taken in: their bags verify here, as a single file elsewhere, and with bagit.py; none stops the others."""
+"""Files with odd names are taken in, their bags verify with every tool, and none stops others."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def picture(number: int) -> bytes:
 
 
 def page_with(folder: Path, names: list[str], page: str = "page.html") -> Path:
-    """A saved page whose folder holds pictures of these names, each one on the page."""
+    """A saved page whose folder holds pictures of these names, each of them on the page."""
     from urllib.parse import quote
 
     beside = f"{page.removesuffix('.html')}_files"

@@ -1,4 +1,4 @@
-"""Each image of a saved page is found by the element that shows it; what is not there is told as missing, and nothing else is."""
+"""Each image of a captured page is found by its element; only missing images are reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read(path: Path) -> Reading:
 def saved(
     folder: Path, html: str, files: dict[str, bytes] | None = None, name: str = "page.html"
 ) -> CapturedPage:
-    """A page saved with its folder, as it is read."""
+    """Read a page that was saved with its folder."""
     for place, data in (files or {}).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_bytes(data)
@@ -59,7 +59,7 @@ def saved(
 def captured(
     folder: Path, html: str, images: dict[str, bytes], media_type: str = "image/png"
 ) -> CapturedPage:
-    """The page https://site.example/a/page as browsers' developer tools export it."""
+    """Read https://site.example/a/page as browsers' developer tools export it."""
     answers: list[tuple[str, str, bytes]] = [
         ("https://site.example/a/page", "text/html", html.encode())
     ]

@@ -1,4 +1,4 @@
-"""Where a saved page keeps its images: folders in any language, style sheets, archives."""
+"""Places of a captured page's images: folders in any language, style sheets, archives."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WORDS = [
 def kept(
     folder: Path, html: str, files: dict[str, bytes], name: str = "page.html"
 ) -> tuple[CapturedPage, list[str]]:
-    """A page saved with other files, as it is read, and the names of all captures there."""
+    """Read a page that was saved with other files; also returns the names of all captures there."""
     for place, data in {name: html.encode(), **files}.items():
         (folder / "in" / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / place).write_bytes(data)

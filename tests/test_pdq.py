@@ -1,4 +1,4 @@
-"""The perceptual hash of captured pictures: the same as the reference's, bit by bit but for a few, and alike for copies."""
+"""The perceptual hash: equal to the reference's except for a few bits, and similar for copies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Robots, tokens and limits: what the client asks for, whom it tells what, and what it never shows."""
+"""Robots, tokens and limits: what the client requests, and what it never sends or shows."""
 
 from __future__ import annotations
 

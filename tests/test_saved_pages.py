@@ -1,4 +1,4 @@
-"""Captures made with other people's tools, read completely; broken and hostile ones, refused or contained."""
+"""Captures from other people's tools are read completely; hostile ones are refused or limited."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def market() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of captures: Chromium's own MHTML and PDF, screenshots, HAR, and a WARC of warcio's."""
+    """A folder of captures: Chromium's MHTML and PDF, screenshots, HAR, and warcio's WARC."""
     folder = tmp_path_factory.mktemp("captures")
     port = market.rsplit(":", 1)[1]
     with open_browser(f"--host-resolver-rules=MAP * 127.0.0.1:{port}") as browser:
@@ -63,11 +63,8 @@ def saved(market: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "/frame",
             "/six.png",
         ):
-            connection = (
-                http.client.HTTPConnection(  # looked up now: warcio put its own in its place
-                    "127.0.0.1", int(port)
-                )
-            )
+            # resolved here, because warcio replaces the class of its own module
+            connection = http.client.HTTPConnection("127.0.0.1", int(port))
             connection.request("GET", path)
             connection.getresponse().read()
             connection.close()
@@ -202,7 +199,7 @@ class TestFormats:
         assert len(page.images) == 4
 
     def test_a_page_of_singlefiles(self, tmp_path: Path) -> None:
-        """Saved with single-file-cli 2.0 from the same shop; its pictures are inside."""
+        """The same shop saved with single-file-cli 2.0; its pictures are inside the file."""
         reading = read(Path(__file__).parent / "data" / "singlefile_shop.html", tmp_path)
         [page] = reading.pages
         assert (reading.format, reading.tool, page.url) == (
@@ -263,7 +260,7 @@ class TestFormats:
 def wacz(
     folder: Path, warc: bytes, *, key: ec.EllipticCurvePrivateKey | None = None, damage: str = ""
 ) -> Path:
-    """A package shaped as ArchiveWeb.page writes it, signed with a browser's key where one is given."""
+    """A package in the form of ArchiveWeb.page, signed with a browser's key if one is given."""
     path = folder / "capture.wacz"
     pages = (
         '{"format": "json-pages-1.0", "id": "pages"}\n'
@@ -363,7 +360,7 @@ class TestWacz:
 
 @pytest.fixture
 def listening() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that nobody may call while a capture is read; what it was sent."""
+    """A server that must get no request while a capture is read; returns its requests."""
     import threading
 
     calls: list[bytes] = []

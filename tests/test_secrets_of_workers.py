@@ -1,4 +1,4 @@
-"""What travels to the workers of a Ray cluster holds no secret, of whatever kind and however deep."""
+"""The settings that are sent to workers of a Ray cluster contain no secret of any kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = SecretStr(WRITTEN.decode())
 
 
 def pickled(settings: Settings) -> bytes:
-    """As Ray sends it."""
+    """Settings in the form in which Ray sends them."""
     return bytes(cloudpickle.dumps(settings))
 
 
@@ -26,7 +26,7 @@ def kinds_of(annotation: Any) -> set[Any]:
 
 
 def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
-    """A secret in every field that can hold one, in the models inside this one as well."""
+    """A secret for every field that can hold one, in nested models as well."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         kinds = kinds_of(field.annotation)
@@ -45,7 +45,7 @@ def secrets_below(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def full_of_secrets(home: Path) -> Settings:
-    """Settings with a secret of every kind: SecretStr, addresses that hold a password or a key, free text."""
+    """Settings with secrets of every kind: SecretStr, addresses with passwords, free text."""
     found = secrets_below(Settings)
     provider = {
         "name": "Company",

@@ -1,4 +1,4 @@
-"""An operator's uploads in object storage: a real S3 client against a server that speaks S3."""
+"""An operator's uploads in object storage: a real S3 client and a server with the S3 protocol."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, bytes], None]]:
-    """Puts an object into the bucket `uploads`; the usual environment variables lead there."""
+    """Put an object into the bucket `uploads`; the usual environment variables lead there."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",

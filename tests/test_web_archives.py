@@ -1,4 +1,4 @@
-"""What web archives say in more ways than one: revisits, redirects, parts of answers, codings, frames."""
+"""Facts that web archives state in several ways: revisits, redirects, parts, codings, frames."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ class TestFrames:
 
     @pytest.mark.parametrize("packed", [True, False])
     def test_pages_that_were_captured_beside_each_other_keep_their_own(self, packed: bool) -> None:
-        """Browsertrix loads several pages at once, and says of each record for which one it was."""
+        """Browsertrix loads several pages at once, and names the page in each record."""
         api = [f"https://site.example/api/{number}" for number in (1, 2)]
         told = [{"WARC_Page_ID": "a"}, {"WARC_Page_ID": "b"}]
         data = b"".join(

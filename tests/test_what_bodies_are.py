@@ -1,4 +1,4 @@
-"""Bodies and charsets of saved pages: frames nobody names, base64, packed bodies, marks and labels of charsets."""
+"""Bodies and charsets of captured pages: unnamed frames, base64, coded bodies, marks and labels."""
 
 from __future__ import annotations
 

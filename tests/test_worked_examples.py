@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md, run as they stand there."""
+"""The worked examples of CONTRIBUTING.md are run exactly as they are printed there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""A fast hub on loopback in a process of its own: answers are rendered beforehand and sent after a chosen delay.
+"""A fast hub on loopback in its own process, with prepared answers and a chosen delay.
 
     python -m benchmarks.crawlers.fast_hubs civitai COUNT DELAY_MS      (or huggingface)
 
-Prints its port. It speaks as much of Civitai's list and of the Hugging Face Hub's list and details as a sweep asks.
+Prints its port. It implements the parts of Civitai's list, and of the Hugging Face Hub's list and
+details, that a sweep requests.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PAGE = 100
 
 
 def civitai_models(count: int) -> tuple[list[tuple[str, int]], list[bytes]]:
-    """Cursor columns and JSON of models spread over the years, of the size real ones have."""
+    """Cursor columns and JSON of models over several years, as large as real ones."""
     step = timedelta(days=1_400) / count
     columns, texts = [], []
     for number in range(1, count + 1):

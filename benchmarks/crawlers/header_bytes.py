@@ -1,9 +1,9 @@
-"""Bytes that triage of a listing transfers, against the whole header and against the whole file.
+"""The bytes that triage of a listing transfers, compared with the whole header and the whole file.
 
     python -m benchmarks.crawlers.header_bytes
 
-Files have the tensor names that kohya's trainer gives adapters of SD1, SDXL and Flux.1, with training metadata of
-40 captioned photos; they are sparse, of 10 to 200 MB, and served by a real HTTP server that speaks Range.
+Files have the tensor names of kohya's adapters for SD1, SDXL and Flux.1, with the training metadata
+of 40 captioned photos. They are sparse files of 10 to 200 MB on a real HTTP server with Range.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ FAMILIES = {"SD1": sd1, "SDXL": sdxl, "Flux.1": flux}
 
 
 def metadata() -> dict[str, str]:
-    """What kohya's trainer writes of 40 captioned photos."""
+    """The metadata that kohya's trainer writes for 40 captioned photos."""
     tags = {f"tag number {number}": 1 + number % 40 for number in range(400)}
     told = {f"ss_setting_{number}": "some value" for number in range(55)}
     folders = {"40_zkw woman": {"n_repeats": 40, "img_count": 40}}
@@ -133,7 +133,7 @@ def metadata() -> dict[str, str]:
 
 
 def write(path: Path, family: str, size: int) -> int:
-    """A file of about that size with that family's names; the header's length."""
+    """Write a file of about that size with that family's names; returns the header's length."""
     modules = list(FAMILIES[family]())
     rank = max(1, round(size / 2 / sum(inner + outer for _, inner, outer in modules)))
     header: dict[str, object] = {"__metadata__": metadata()}

@@ -1,9 +1,10 @@
-"""Hostile bytes against the header parser: no crash, no hang over a second, no read or allocation over the limit.
+"""Hostile input for the header parser: no crash, no hang, no read or allocation over the limit.
 
     python -m benchmarks.crawlers.header_fuzz [RUNS]
 
-Three sides: coverage-guided mutations (atheris, RUNS of them), documents that are nearly headers (hypothesis, a tenth
-of RUNS), and bombs of the largest size that is read at all, each in a process of its own whose peak memory is told.
+There are three kinds of input: coverage-guided mutations (atheris, RUNS of them), documents that
+are nearly headers (hypothesis, a tenth of RUNS), and bombs of the largest size that is read, each
+in its own process whose peak memory is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LIMIT = MAX_HEADER_BYTES
 
 
 class Bytes:
-    """A checkpoint in memory that refuses to be asked for more than a header may be."""
+    """A checkpoint in memory that raises if more than the largest header is requested."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.bytes_read, self.size_bytes = data, 0, len(data)
@@ -42,7 +43,7 @@ class Bytes:
 
 
 def outcome(data: bytes) -> str:
-    """What became of an input; anything but a header or one of our own errors gets out of here."""
+    """The outcome for an input; only headers and this package's errors are accepted."""
     try:
         parse_beginning(data[8:], len(data))
     except UnreadableCheckpoint as error:
@@ -80,7 +81,7 @@ def valid(rng: random.Random) -> bytes:
 
 
 def coverage_guided(runs: int) -> None:
-    """Run atheris in a process of its own: it ends the process it runs in."""
+    """Run atheris in its own process, because it ends the process in which it runs."""
     with tempfile.TemporaryDirectory() as folder:
         rng = random.Random(1)
         for number in range(200):
@@ -156,7 +157,7 @@ def nearly_headers(runs: int) -> None:
     def one(tensors: dict, told: object, off: int, data: bytes, cut: bool) -> None:
         text = json.dumps(tensors if told is None else {**tensors, "__metadata__": told}).encode()
         whole = struct.pack("<Q", max(0, len(text) + off)) + text + data
-        # Hypothesis keeps so much that a collection in here takes longer than any header.
+        # Hypothesis keeps so many objects that a collection would take longer than any header.
         gc.disable()
         started = time.process_time()
         what = outcome(whole[: len(whole) // 2] if cut else whole)
@@ -201,7 +202,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 def bomb(name: str) -> None:
-    """One bomb, in this process."""
+    """Parse one bomb in this process."""
     text = BOMBS[name]()
     data = framed(text)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Sites in the shape of a marketplace, a social network and a shop, under their own host names on loopback."""
+"""Sites like a marketplace, a social network and a shop, with their host names, on loopback."""
 
 from __future__ import annotations
 
@@ -43,15 +43,22 @@ OFFER = {
         "sellerDO": {"sellerId": int(SELLER), "nick": "小王AI工作室", "hasSoldNumInteger": 88},
     },
 }
-SHELL = """<!doctype html><html><head><meta charset="utf-8"><title>闲鱼</title></head><body><div id="root"></div>
+SHELL = """<!doctype html><html><head><meta charset="utf-8"><title>闲鱼</title></head><body>
+<div id="root"></div>
 <script>fetch('/h5/mtop.taobao.idle.pc.detail/1.0/?jsv=2.7.2').then(r => r.text()).then(t => {
   const item = JSON.parse(t.slice(t.indexOf('(') + 1, -1)).data;
   document.title = item.itemDO.title + '_闲鱼';
   const root = document.querySelector('#root');
-  root.innerHTML = '<div class="item-user-info-nick--rtpDhkmQ"></div><div class="price--OEWLbcxC">¥' + item.itemDO.soldPrice +
-    '</div><div>' + item.itemDO.wantCnt + '人想要 1.2万浏览</div><div class="item-main-info--Kl2">' + item.itemDO.desc + '</div>';
+  root.innerHTML = '<div class="item-user-info-nick--rtpDhkmQ"></div>' +
+    '<div class="price--OEWLbcxC">¥' + item.itemDO.soldPrice + '</div>' +
+    '<div>' + item.itemDO.wantCnt + '人想要 1.2万浏览</div>' +
+    '<div class="item-main-info--Kl2">' + item.itemDO.desc + '</div>';
   root.firstChild.textContent = item.sellerDO.nick;
-  for (const one of item.itemDO.imageInfos) { const image = new Image(); image.src = one.url.replace(/^https?:/, ''); root.append(image); }
+  for (const one of item.itemDO.imageInfos) {
+    const image = new Image();
+    image.src = one.url.replace(/^https?:/, '');
+    root.append(image);
+  }
 });</script></body></html>"""
 STATE = {
     "note": {
@@ -183,7 +190,7 @@ def _page(path: str) -> str | None:
 
 @contextmanager
 def serve_market() -> Iterator[str]:
-    """The sites on one port; a browser reaches them under any host name that is mapped to it."""
+    """Serve the sites on one port; a browser reaches them by host names that are mapped to it."""
 
     def answer(path: str, _headers: dict[str, str], _body: bytes) -> Answer:
         html = _page(path)

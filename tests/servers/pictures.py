@@ -1,4 +1,4 @@
-"""Pictures that say where they come from, each as the program writes it that it is said to come from."""
+"""Pictures with a stated provenance, each in the form that the stated program writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def with_texts(**texts: str) -> bytes:
 
 
 def a1111(lora: str, lora_hash: str, model: str = "mini", model_hash: str = "aabbccddee") -> bytes:
-    """As AUTOMATIC1111's web UI writes it, with the hashes of newer versions."""
+    """Parameters in the format of AUTOMATIC1111's web UI, with the hashes of newer versions."""
     hashes_told = json.dumps({f"lora:{lora}": lora_hash, "model": model_hash})
     return with_texts(
         parameters=f"portrait of ohwx person <lora:{lora}:0.8>, soft light\n"
@@ -43,7 +43,7 @@ def a1111(lora: str, lora_hash: str, model: str = "mini", model_hash: str = "aab
 
 
 def comfyui(lora: str, *, workflow: bool = True) -> bytes:
-    """As ComfyUI writes it: the graph, which names files and no hashes."""
+    """A graph in ComfyUI's format, which names files but no hashes."""
     graph = {
         "3": {
             "class_type": "KSampler",
@@ -92,7 +92,7 @@ def comfyui(lora: str, *, workflow: bool = True) -> bytes:
 
 
 def xmp(**properties: str) -> bytes:
-    """A JPEG whose XMP has these properties; names with their prefix and __ for the colon."""
+    """A JPEG whose XMP has these properties; __ in a name stands for the colon after its prefix."""
     spaces = {
         "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
         "TC260": "http://www.tc260.org.cn/ns/AIGC/1.0/",
@@ -122,7 +122,7 @@ def camera() -> bytes:
 
 @cache
 def _signer() -> tuple[str, str]:
-    """A certificate chain as C2PA asks for it, and the signing key, PEM."""
+    """A certificate chain that fits C2PA's rules, and the signing key, as PEM."""
     now = datetime.now(UTC)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 
@@ -184,7 +184,7 @@ def _signer() -> tuple[str, str]:
 
 
 def content_credentials() -> bytes:
-    """A JPEG signed with c2pa-python as made by a trained algorithm."""
+    """A JPEG that c2pa-python signed as made by a trained algorithm."""
     import c2pa
 
     pem, key = _signer()
