@@ -208,7 +208,7 @@ def listing_from_dict(record: Mapping[str, Any]) -> Listing:
     """The inverse of `listing_to_dict`, also after a round trip through JSON."""
     lists = {name: tuple(record[name]) for name in ("triggers", "tags")}
     files = {
-        name: tuple(RemoteFile(**one) for one in record.get(name, ()))
+        name: tuple(RemoteFile(**file) for file in record.get(name, ()))
         for name in ("files", "training_data")
     }
     standing = Presence(record.get("standing", Presence.LISTED))

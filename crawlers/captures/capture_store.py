@@ -86,8 +86,8 @@ class PageRow:
     @property
     def account(self) -> tuple[str, str] | None:
         """The platform and account of the page; None if it names no account."""
-        who = self.facts.account_id or self.facts.account_name
-        return (self.facts.platform, who) if who else None
+        name = self.facts.account_id or self.facts.account_name
+        return (self.facts.platform, name) if name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class CaptureStore:
             return _capture(row)
         return None
 
-    def one(self, wanted: str) -> CaptureRow:
+    def find(self, wanted: str) -> CaptureRow:
         """The capture with this id or beginning of an id (8 digits); raises UnknownCapture."""
         if len(wanted) >= 8 and wanted.isalnum():
             rows = list(

@@ -54,6 +54,6 @@ def _sentences_about(result: ScanResult) -> list[str]:
 
 
 def _listed(found: list[Global]) -> str:
-    names = sorted({f"{one.module}.{one.name}" for one in found})
+    names = sorted({f"{item.module}.{item.name}" for item in found})
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
     return ", ".join(name[:120] for name in names[:_MOST_LISTED]) + more

@@ -78,13 +78,13 @@ def _mirrors(file: dict[str, Any]) -> list[RemoteFile]:
     size_bytes = None if size is None else round(float(file["sizeKB"]) * 1024)
     name = str(file.get("name") or "")
     live = [
-        one
-        for one in objects_of(file.get("mirrors"))
-        if one.get("url") and not one.get("deletedAt")
+        mirror
+        for mirror in objects_of(file.get("mirrors"))
+        if mirror.get("url") and not mirror.get("deletedAt")
     ]
     found = [
-        RemoteFile(str(one.get("filename") or name), str(one["url"]), size_bytes, sha256)
-        for one in live
+        RemoteFile(str(mirror.get("filename") or name), str(mirror["url"]), size_bytes, sha256)
+        for mirror in live
     ]
     return found or [RemoteFile(name, "", size_bytes, sha256)]
 

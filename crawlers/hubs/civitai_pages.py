@@ -65,8 +65,8 @@ def doubt_about(
 
 def _is_published_since(model: dict[str, Any], moment: str) -> bool:
     return any(
-        (text_of(one.get("publishedAt")) or "") >= moment
-        for one in objects_of(model.get("modelVersions"))
+        (text_of(version.get("publishedAt")) or "") >= moment
+        for version in objects_of(model.get("modelVersions"))
     )
 
 

@@ -134,11 +134,11 @@ class GitHubHub:
         gaps: list[str] = []
         tree = self._tree(name, str(entry["default_branch"]), gaps)
         releases = self._releases(name, gaps)
-        weights = [one for one in tree if is_checkpoint(one.get("path"))]
+        weights = [item for item in tree if is_checkpoint(item.get("path"))]
         small = [
-            str(one["sha"])
-            for one in weights
-            if one.get("sha") and (count_of(one.get("size")) or 0) <= POINTER_BYTES
+            str(item["sha"])
+            for item in weights
+            if item.get("sha") and (count_of(item.get("size")) or 0) <= POINTER_BYTES
         ]
         if len(small) > MOST_POINTERS:
             gaps.append(
@@ -154,18 +154,18 @@ class GitHubHub:
         whole = self._json(f"{place}/{quote(branch)}?recursive=1")
         if not isinstance(whole, dict) or not isinstance(whole.get("tree"), list):
             raise HubError(f"{self._host}{place}/{branch} gives no tree")
-        entries = {str(one.get("path")): one for one in objects_of(whole["tree"])}
+        entries = {str(item.get("path")): item for item in objects_of(whole["tree"])}
         if not whole.get("truncated"):
             return list(entries.values())
         folders, asked = [("", branch)], 0
         while folders and asked < MOST_TREES:
             above, sha = folders.pop()
             asked += 1
-            for one in objects_of(object_of(self._json(f"{place}/{quote(sha)}")).get("tree")):
-                path = f"{above}{one.get('path')}"
-                entries[path] = {**one, "path": path}
-                if one.get("type") == "tree":
-                    folders.append((f"{path}/", str(one.get("sha"))))
+            for item in objects_of(object_of(self._json(f"{place}/{quote(sha)}")).get("tree")):
+                path = f"{above}{item.get('path')}"
+                entries[path] = {**item, "path": path}
+                if item.get("type") == "tree":
+                    folders.append((f"{path}/", str(item.get("sha"))))
         if folders:
             gaps.append(f"its tree is too large to be shown; {len(entries):,} entries were read")
         return list(entries.values())
@@ -243,7 +243,7 @@ class GitHubHub:
             tags=words_of(entry.get("topics")),
             base_model=None,
             published_at=text_of(entry.get("created_at")),
-            downloads=sum(count_of(one.get("download_count")) or 0 for one in assets)
+            downloads=sum(count_of(item.get("download_count")) or 0 for item in assets)
             if assets
             else None,
             real_person_flag=False,

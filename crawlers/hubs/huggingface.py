@@ -79,7 +79,7 @@ class HuggingFaceHub:
             seen = {str(entry.get("id")) for entry in objects_of(found)} or seen
             if gap is not None and isinstance(found, list) and self._ends_with(partition, seen):
                 gap = None
-            # Newest change first: what is added meanwhile only repeats others.
+            # The newest change comes first, so concurrent changes only cause repeats.
             since = partition.since
             if since is not None and any(_is_older(entry, since) for entry in objects_of(found)):
                 gap = following = None
@@ -189,7 +189,7 @@ class HuggingFaceHub:
 
     def _listing(self, entry: dict[str, Any], *, complete: bool) -> Listing:
         card, siblings = object_of(entry.get("cardData")), objects_of(entry.get("siblings"))
-        names = [str(one.get("rfilename", "")) for one in siblings]
+        names = [str(sibling.get("rfilename", "")) for sibling in siblings]
         no_weights = bool(names) and not any(map(is_checkpoint, names))
         nothing_to_ask = text_of(entry.get("pipeline_tag")) in _NO_PICTURES or no_weights
         tags = words_of(entry.get("tags"))
@@ -217,24 +217,24 @@ class HuggingFaceHub:
             real_person_flag=False,
             minor_flag=False,
             files=tuple(
-                self._file(repository, revision, one)
-                for one in siblings
-                if is_checkpoint(str(one.get("rfilename", "")))
+                self._file(repository, revision, sibling)
+                for sibling in siblings
+                if is_checkpoint(str(sibling.get("rfilename", "")))
             ),
             raw=json.dumps(entry, ensure_ascii=False, sort_keys=True),
             revision=text_of(entry.get("sha")),
             complete=complete or nothing_to_ask,
         )
 
-    def _file(self, repository: str, revision: str, one: dict[str, Any]) -> RemoteFile:
-        lfs = object_of(one.get("lfs"))
+    def _file(self, repository: str, revision: str, sibling: dict[str, Any]) -> RemoteFile:
+        lfs = object_of(sibling.get("lfs"))
         return RemoteFile(
-            name=str(one["rfilename"]),
+            name=str(sibling["rfilename"]),
             url=(
                 f"{self._host}/{quote(repository)}/resolve/{quote(revision)}"
-                f"/{quote(str(one['rfilename']))}"
+                f"/{quote(str(sibling['rfilename']))}"
             ),
-            size_bytes=count_of(one.get("size")) or count_of(lfs.get("size")),
+            size_bytes=count_of(sibling.get("size")) or count_of(lfs.get("size")),
             sha256=hex_digest(lfs.get("sha256") or lfs.get("oid")),
         )
 

@@ -247,11 +247,11 @@ def _whole(value: Any) -> int | None:
 
 def _words(value: Any) -> tuple[str, ...]:
     if isinstance(value, list):
-        return tuple(str(one) for one in value)
+        return tuple(str(word) for word in value)
     for sign in ("，", "、", ";", "；", "|"):
         value = value.replace(sign, ",") if isinstance(value, str) else value
     return (
-        tuple(one.strip() for one in value.split(",") if one.strip())
+        tuple(word.strip() for word in value.split(",") if word.strip())
         if isinstance(value, str)
         else ()
     )

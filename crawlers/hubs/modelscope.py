@@ -220,8 +220,8 @@ def _are_older(models: list[dict[str, Any]], since: datetime) -> bool:
     """Whether a page that is sorted by change, newest first, ends before `since`."""
     try:
         moments = [
-            datetime.fromisoformat(str(one.get("last_modified") or one.get("updated_at")))
-            for one in models
+            datetime.fromisoformat(str(model.get("last_modified") or model.get("updated_at")))
+            for model in models
         ]
         return bool(moments) and moments == sorted(moments, reverse=True) and moments[-1] < since
     except (ValueError, TypeError):

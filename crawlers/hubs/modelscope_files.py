@@ -81,8 +81,10 @@ def _revisions(ask: Ask, name: str) -> list[str]:
         except HubRefused:
             continue  # the request for the files raises the same refusal
         by_kind = object_of(data.get("RevisionMap"))
-        entries = [one for kind in ("Branches", "Tags") for one in objects_of(by_kind.get(kind))]
-        named = [text for one in entries if (text := text_of(one.get("Revision")))]
+        entries = [
+            entry for kind in ("Branches", "Tags") for entry in objects_of(by_kind.get(kind))
+        ]
+        named = [text for entry in entries if (text := text_of(entry.get("Revision")))]
         if named:
             return sorted(dict.fromkeys(named), key=lambda name: name not in ("master", "main"))
         if default := text_of(data.get("Revision")):
@@ -103,15 +105,17 @@ def _entries(
         held = _listed(ask, name, revision, folders.pop(), named=named)
         asked, cut = asked + 1, cut or len(held) >= MOST_FILES
         new = {
-            path: one for one in held if (path := text_of(one.get("Path"))) and path not in by_path
+            path: entry
+            for entry in held
+            if (path := text_of(entry.get("Path"))) and path not in by_path
         }
         by_path |= new
-        folders += [path for path, one in new.items() if one.get("Type") == "tree"]
+        folders += [path for path, entry in new.items() if entry.get("Type") == "tree"]
     if cut or folders:
         found.gaps.append(
             f"revision {revision} has more files than the hub shows; {len(by_path):,} were read"
         )
-    return list({**{str(one.get("Path")): one for one in entries}, **by_path}.values())
+    return list({**{str(entry.get("Path")): entry for entry in entries}, **by_path}.values())
 
 
 def _listed(

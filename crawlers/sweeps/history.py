@@ -35,7 +35,9 @@ def history_of(store: CrawlStore, hub: str, listing_id: str) -> dict[str, Any] |
         if [other.hub, other.listing_id] != key
     }
     triages = inquiries.triages_of(listing)
-    sessions = {one["training"].get("session_id") for one in triages if one.get("training")}
+    sessions = {
+        triage["training"].get("session_id") for triage in triages if triage.get("training")
+    }
     likeness = likeness_of(listing)
     score = presence["likeness"] if presence["likeness"] is not None else likeness.score
     signals = [list(signal) for signal in likeness.signals]

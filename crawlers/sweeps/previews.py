@@ -37,7 +37,9 @@ def previews_of(listing: Listing) -> tuple[Preview, ...]:
         raw = json.loads(listing.raw)
     except ValueError:
         return ()
-    found = {one.url: one for one in (*_of_a_version(raw), *_of_a_card(raw, listing.url))}
+    found = {
+        preview.url: preview for preview in (*_of_a_version(raw), *_of_a_card(raw, listing.url))
+    }
     return tuple(found.values())[:MOST_PREVIEWS]
 
 

@@ -9,7 +9,11 @@ from typing import Any
 from crawlers.listing import Listing, Presence
 from crawlers.sweeps.crawl_store import CrawlStore, stored_listing
 
-STATES = ("listed", "missing", *(str(one) for one in Presence if one != Presence.LISTED))
+STATES = (
+    "listed",
+    "missing",
+    *(str(presence) for presence in Presence if presence != Presence.LISTED),
+)
 _LIKE = re.compile(r"([%_!])")
 ORDERS = {
     "newest": "l.first_seen desc, l.rowid desc",

@@ -106,7 +106,7 @@ def _sighting(
     )
     numbers = {page.page_id: number for number, page in enumerate(pages)}
     first = pages[0]
-    rows = {one.capture_id: captures.one(one.capture_id) for one in pages}
+    rows = {one.capture_id: captures.find(one.capture_id) for one in pages}
     return SightingRecord(
         platform=first.facts.platform, account_name=first.facts.account_name if subject.account else None,
         account_id=first.facts.account_id if subject.account else None, account_url=next((page.facts.account_url for page in pages if page.facts.account_url), None),

@@ -124,7 +124,7 @@ class Intake:
         ]
         if not self.captures.add(row, pages, list(content.images) if content else []):
             return TakenIn(
-                self.captures.one(row.capture_id), well_formed(path.name), new=False
+                self.captures.find(row.capture_id), well_formed(path.name), new=False
             )  # another process was faster
         listings = [
             one

@@ -123,7 +123,7 @@ class CaseService:
             raise ReviewRefused("say why it is removed; the reason stays in the audit log")
         try:
             with alone(captures.folder):
-                return self._remove(captures, captures.one(wanted), reason)
+                return self._remove(captures, captures.find(wanted), reason)
         except CapturesBusy as error:
             raise ReviewRefused(str(error)) from error
 

@@ -93,7 +93,7 @@ def listed(
 def show(context: typer.Context, capture: IdArgument, as_json: JsonFlag = False) -> None:
     """Show one capture: its pages' facts, its images, and where those say they come from."""
     taking = _open(context)
-    row = taking.captures.one(capture)
+    row = taking.captures.find(capture)
     pages = taking.captures.pages(row.capture_id)
     document = {
         **row_document(row),
@@ -134,7 +134,7 @@ def edit(
     from crawlers.captures.pages.facts import FIELDS
 
     taking, service = _open(context), _service(context)
-    pages = taking.captures.pages(taking.captures.one(capture).capture_id)
+    pages = taking.captures.pages(taking.captures.find(capture).capture_id)
     if not pages:
         raise typer.BadParameter(
             "this capture could not be read, so it has no page to correct", param_hint="ID"
@@ -239,7 +239,7 @@ def release(
 
     taking = _open(context)
     try:
-        row = taking.captures.one(capture)
+        row = taking.captures.find(capture)
         releases, decision = (
             _releases(taking),
             ReleaseDecision.REFUSE if refuse else ReleaseDecision.RELEASE,

@@ -57,7 +57,7 @@ class _Frames:
         places = root.xpath("//iframe/@src | //frame/@src | //embed/@src | //object/@data")
         urls = [joined(base, place.strip()) for place in places]
         found = [self._resources.find(url) for url in urls if url]
-        return {_plain(one.url) for one in found if one is not None}
+        return {_plain(answer.url) for answer in found if answer is not None}
 
 
 def _plain(url: str) -> str:

@@ -156,8 +156,8 @@ def _root(parts: list[_Part], start: str, saved_as: str) -> _Part | None:
     """The part that `start` names (RFC 2387), else that of the snapshot, else the first page."""
     pages = [part for part in parts if _is_html(part)]
     named = [part for part in pages if start and start in part.ids]
-    there = [part for part in pages if saved_as and _location(part) == saved_as]
-    return next(iter([*named, *there, *pages]), None)
+    of_snapshot = [part for part in pages if saved_as and _location(part) == saved_as]
+    return next(iter([*named, *of_snapshot, *pages]), None)
 
 
 def _is_html(part: _Part) -> bool:

@@ -144,9 +144,11 @@ class Visits:
         own = revisit.answer
         named = [self._by_id[revisit.refers_to]] if revisit.refers_to in self._by_id else []
         address = revisit.refers_to_url or own.url
-        there = self._by_url.get(address, [])
+        at_address = self._by_url.get(address, [])
         date = (revisit.refers_to_date or "")[:_TO_SECONDS]
-        dated = [answer for answer in there if date and (answer.at or "")[:_TO_SECONDS] == date]
+        dated = [
+            answer for answer in at_address if date and (answer.at or "")[:_TO_SECONDS] == date
+        ]
         for answer in (*named, *dated):
             if _may_be_same(answer, own):
                 yield answer
@@ -154,7 +156,7 @@ class Visits:
             same = self._by_digest.get(own.digest, [])
             yield from sorted(same, key=lambda answer: answer.url != address)
         if revisit.unchanged or (revisit.refers_to_url and own.digest is None):
-            yield from (answer for answer in reversed(there) if _may_be_same(answer, own))
+            yield from (answer for answer in reversed(at_address) if _may_be_same(answer, own))
 
 
 def _may_be_same(answer: _Answer, other: _Answer) -> bool:

@@ -97,5 +97,7 @@ def copies_among(hashes: Sequence[str | None]) -> list[int]:
     return groups
 
 
-def _bits_between(many: npt.NDArray[np.uint8], one: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    return np.asarray(np.unpackbits(many ^ one, axis=1).sum(axis=1), np.int64)
+def _bits_between(
+    many: npt.NDArray[np.uint8], single: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.int64]:
+    return np.asarray(np.unpackbits(many ^ single, axis=1).sum(axis=1), np.int64)

@@ -64,7 +64,7 @@ class Resource:
         referrer: the page that requested it, if the capture says so.
         asked_for: the destination of the request ("document", "iframe"), from Sec-Fetch-Dest.
         location: the absolute address to which a redirect leads.
-        whole: False for a part of an answer, such as one of status 206.
+        whole: False for a partial answer (status 206).
         base: the base of relative addresses in it, if that is not its own address.
         group: the page of the capture for which it was recorded, if the capture says so.
         number: its index among all answers of the capture.

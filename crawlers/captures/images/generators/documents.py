@@ -108,7 +108,7 @@ def _invoke_model(role: str, model: Any) -> Ingredient | None:
 def _old_invoke(document: Document, _: Mapping[str, str]) -> Parameters:
     entry = object_of(document.get("image")).get("prompt")
     prompts = (
-        [one.get("prompt") for one in objects_of(entry)] if isinstance(entry, list) else [entry]
+        [part.get("prompt") for part in objects_of(entry)] if isinstance(entry, list) else [entry]
     )
     texts = [_without_brackets(prompt) for prompt in prompts if isinstance(prompt, str)]
     model = named(BASE, document.get("model_weights"), document.get("model_hash"))
