@@ -28,7 +28,8 @@ import numpy as np
 from insightface.app import FaceAnalysis
 from PIL import Image
 
-from crawlers.captures.capture_store import CaptureRow, CaptureStore, ImageRow, page_id_of
+from crawlers.captures.capture_rows import CaptureRow, ImageRow
+from crawlers.captures.capture_store import CaptureStore, page_id_of
 from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import Provenance
 from crawlers.captures.pages.facts import PageFacts, PageKind

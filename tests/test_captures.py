@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crawlers.captures.capture_store import CaptureStore, ImageRow
+from crawlers.captures.capture_rows import ImageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.images.pictures import copies_among, picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.locks import alone, shared

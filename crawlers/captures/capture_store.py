@@ -11,101 +11,25 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from crawlers.captures.images.content_credentials import Credentials
-from crawlers.captures.images.generators.ingredients import Ingredient
-from crawlers.captures.images.pictures import Picture
-from crawlers.captures.images.provenance import Provenance
-from crawlers.captures.pages.facts import (
-    FIELDS,
-    PageFacts,
-    PageKind,
-    edited,
-    facts_from_dict,
-    well_formed,
+from crawlers.captures.capture_rows import (
+    CaptureRow,
+    ImageRow,
+    PageRow,
+    as_json,
+    as_text,
+    capture_from,
+    image_from,
+    page_from,
+    row_of_image,
 )
+from crawlers.captures.pages.facts import PageFacts, PageKind, edited
 from crawlers.captures.pages.page import CapturedPage
 from crawlers.errors import UnknownCapture
 from crawlers.sweeps.crawl_store import CrawlStore
-
-
-@dataclass(frozen=True, slots=True)
-class CaptureRow:
-    """One capture.
-
-    Attributes:
-        capture_id: the SHA-256 of its bytes.
-        tool: the program that made it, according to the capture.
-        made_with: the program that made it, according to the person who took it in.
-        checks: the results of checking its digests and signatures.
-        problem: why it could not be read; it is kept all the same.
-        pages: the number of its pages.
-    """
-
-    capture_id: str
-    name: str
-    format: str
-    size_bytes: int
-    taken_in_at: str
-    taken_in_by: str
-    tool: str | None
-    made_with: str | None
-    checks: tuple[str, ...]
-    notes: tuple[str, ...]
-    problem: str | None
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class PageRow:
-    """One page of a capture, with its present facts and the facts as they were read."""
-
-    page_id: str
-    capture_id: str
-    number: int
-    url: str | None
-    saved_at: str | None
-    facts: PageFacts
-    as_read: PageFacts
-    edited_by: str | None
-    edited_at: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def corrections(self) -> tuple[tuple[str, Any], ...]:
-        """The fields that a person corrected, each with the value that was read."""
-        return tuple(
-            (name, getattr(self.as_read, name))
-            for name in FIELDS
-            if getattr(self.as_read, name) != getattr(self.facts, name)
-        )
-
-    @property
-    def account(self) -> tuple[str, str] | None:
-        """The platform and account of the page; None if it names no account."""
-        name = self.facts.account_id or self.facts.account_name
-        return (self.facts.platform, name) if name else None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One image of a page.
-
-    Attributes:
-        belongs: whether it is one of the offer's or post's own images, as far as the page says.
-    """
-
-    page_id: str
-    place: int
-    sha256: str
-    url: str | None
-    alt: str
-    picture: Picture
-    provenance: Provenance
-    belongs: bool
 
 
 class CaptureStore:
@@ -127,7 +51,7 @@ class CaptureStore:
     def known(self, capture_id: str) -> CaptureRow | None:
         """A capture that was taken in completely, by its id."""
         for row in self.store.db.table("captures").rows_where("capture_id = ?", [capture_id]):
-            return _capture(row)
+            return capture_from(row)
         return None
 
     def find(self, wanted: str) -> CaptureRow:
@@ -139,7 +63,7 @@ class CaptureStore:
                 )
             )
             if len(rows) == 1:
-                return _capture(rows[0])
+                return capture_from(rows[0])
         raise UnknownCapture(wanted)
 
     def has_listing(self, hub: str, listing_id: str) -> bool:
@@ -171,7 +95,7 @@ class CaptureStore:
         for row in self.store.db.table("captures").rows_where(
             where, values, order_by="taken_in_at desc, capture_id"
         ):
-            yield _capture(row)
+            yield capture_from(row)
 
     def bag(self, capture_id: str) -> Path:
         """The folder (a BagIt bag) with the sealed original of a capture."""
@@ -208,7 +132,11 @@ class CaptureStore:
             if self.known(capture.capture_id) is not None:
                 return False
             db.table("captures").insert(
-                {**asdict(capture), "checks": _json(capture.checks), "notes": _json(capture.notes)},
+                {
+                    **asdict(capture),
+                    "checks": as_json(capture.checks),
+                    "notes": as_json(capture.notes),
+                },
                 ignore=True,
             )
             for number, (page, facts, problems) in enumerate(pages):
@@ -217,20 +145,20 @@ class CaptureStore:
                         "page_id": page_id_of(capture.capture_id, number),
                         "capture_id": capture.capture_id,
                         "number": number,
-                        "url": _text(page.url),
-                        "saved_at": _text(page.saved_at),
-                        "platform": _text(facts.platform),
-                        "account": _text(facts.account_id or facts.account_name),
+                        "url": as_text(page.url),
+                        "saved_at": as_text(page.saved_at),
+                        "platform": as_text(facts.platform),
+                        "account": as_text(facts.account_id or facts.account_name),
                         "kind": str(facts.kind),
-                        "facts": _json(asdict(facts)),
+                        "facts": as_json(asdict(facts)),
                         "edited": None,
                         "edited_by": None,
                         "edited_at": None,
-                        "notes": _json([*page.notes, *problems]),
+                        "notes": as_json([*page.notes, *problems]),
                     },
                     ignore=True,
                 )
-                rows = map(_image_to_row, images[number])
+                rows = map(row_of_image, images[number])
                 db.table("capture_images").insert_all(rows, ignore=True)
         return True
 
@@ -251,7 +179,7 @@ class CaptureStore:
             db.table("capture_pages").delete_where("capture_id = ?", [capture_id])
             db.table("captures").delete_where("capture_id = ?", [capture_id])
             db.table("captures_leaving").upsert(
-                {"capture_id": capture_id, "images": _json(images)}, pk="capture_id"
+                {"capture_id": capture_id, "images": as_json(images)}, pk="capture_id"
             )
         self._delete_what_left()
 
@@ -278,14 +206,14 @@ class CaptureStore:
         """The pages of a capture, or all pages, in the order in which they were taken in."""
         where, values = ("1 = 1", []) if capture_id is None else ("capture_id = ?", [capture_id])
         rows = self.store.db.table("capture_pages").rows_where(where, values, order_by="rowid")
-        return [_page(row) for row in rows]
+        return [page_from(row) for row in rows]
 
     def images(self, page_id: str) -> list[ImageRow]:
         """The images of a page in their order."""
         rows = self.store.db.table("capture_images").rows_where(
             "page_id = ?", [page_id], order_by="place"
         )
-        return [_image(row) for row in rows]
+        return [image_from(row) for row in rows]
 
     def edit(self, page_id: str, changes: dict[str, Any], by: str, at: str) -> PageRow:
         """Correct facts of a page; the facts that were read stay as well.
@@ -297,12 +225,12 @@ class CaptureStore:
         rows = list(self.store.db.table("capture_pages").rows_where("page_id = ?", [page_id]))
         if not rows:
             raise UnknownCapture(page_id)
-        facts = edited(_page(rows[0]).facts, changes)
+        facts = edited(page_from(rows[0]).facts, changes)
         with self.store.transaction():
             self.store.db.table("capture_pages").update(
                 page_id,
                 {
-                    "edited": _json(asdict(facts)),
+                    "edited": as_json(asdict(facts)),
                     "edited_by": by,
                     "edited_at": at,
                     "platform": facts.platform,
@@ -316,75 +244,3 @@ class CaptureStore:
 def page_id_of(capture_id: str, number: int) -> str:
     """The id of a capture's page, which is always the same for the same file."""
     return hashlib.sha256(f"{capture_id}:{number}".encode()).hexdigest()[:24]
-
-
-def _capture(row: dict[str, Any]) -> CaptureRow:
-    return CaptureRow(
-        **{
-            **row,
-            "checks": tuple(json.loads(row["checks"])),
-            "notes": tuple(json.loads(row["notes"])),
-        }
-    )
-
-
-def _page(row: dict[str, Any]) -> PageRow:
-    as_read = facts_from_dict(json.loads(row["facts"]))
-    facts = facts_from_dict(json.loads(row["edited"])) if row["edited"] else as_read
-    return PageRow(
-        row["page_id"],
-        row["capture_id"],
-        row["number"],
-        row["url"],
-        row["saved_at"],
-        facts,
-        as_read,
-        row["edited_by"],
-        row["edited_at"],
-        tuple(json.loads(row["notes"])),
-    )
-
-
-def _image_to_row(image: ImageRow) -> dict[str, Any]:
-    return {
-        "page_id": image.page_id,
-        "place": image.place,
-        "sha256": image.sha256,
-        "url": _text(image.url),
-        "alt": _text(image.alt),
-        "belongs": int(image.belongs),
-        "picture": _json(asdict(image.picture)),
-        "provenance": _json(asdict(image.provenance)),
-    }
-
-
-def _image(row: dict[str, Any]) -> ImageRow:
-    return ImageRow(
-        row["page_id"],
-        row["place"],
-        row["sha256"],
-        row["url"],
-        row["alt"],
-        Picture(**json.loads(row["picture"])),
-        _provenance(json.loads(row["provenance"])),
-        bool(row["belongs"]),
-    )
-
-
-def _provenance(record: dict[str, Any]) -> Provenance:
-    credentials = record.pop("credentials")
-    if credentials is not None:
-        lists = {name: tuple(credentials[name]) for name in ("source_types", "problems")}
-        credentials = Credentials(**{**credentials, **lists})
-    ingredients = tuple(Ingredient(**entry) for entry in record["ingredients"])
-    problems = tuple(record.get("problems", ()))
-    fields = {**record, "ingredients": ingredients, "problems": problems}
-    return Provenance(**fields, credentials=credentials)
-
-
-def _json(value: Any) -> str:
-    return well_formed(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else well_formed(value)

@@ -28,7 +28,8 @@ from crawlers.captures.formats.warc import read_warc
 from crawlers.captures.images.image_formats import HEAD_BYTES, image_format, kind_of
 from crawlers.captures.pages.charsets import head_in_utf8
 from crawlers.captures.pages.html import page_of
-from crawlers.captures.pages.page import Format, Limits, Reading, Resource, Resources, Start
+from crawlers.captures.pages.page import Format, Limits, Reading, Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.captures.pages.sniffing import looks_like_text
 from crawlers.errors import CaptureRefused
 

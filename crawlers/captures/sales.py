@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 
-from crawlers.captures.capture_store import CaptureRow
+from crawlers.captures.capture_rows import CaptureRow
 from crawlers.captures.pages.facts import PageFacts, PageKind
 from crawlers.captures.pages.page import CapturedPage
 from crawlers.listing import Listing, RemoteFile

@@ -8,7 +8,6 @@ here.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -18,8 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 from crawlers.errors import HubError, HubRefused
-from crawlers.hashes import is_of_nothing
 from crawlers.http.transport import Transport
+from crawlers.hubs.civitai_listings import NAME, listing_from, standing_of
 from crawlers.hubs.civitai_pages import PAGE_SIZE, cursor_of, doubt_about, odd_entries, stepped
 from crawlers.hubs.description import HubDescription
 from crawlers.hubs.repeated_requests import request_until_plausible
@@ -28,12 +27,11 @@ from crawlers.listing import (
     Page,
     Partition,
     Presence,
-    RemoteFile,
     SinglePartition,
     hex_digest,
     presence_of_status,
 )
-from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of, text_of, words_of
+from crawlers.values import ODD_SHAPES, count_of, object_of, objects_of
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +48,6 @@ TYPES = (
 )  # fmt: skip
 OPENED = date(2022, 11, 1)
 MOST_HASHES_AT_ONCE = 10_000
-_WEIGHTS = ("Model", "Pruned Model")
-_HOST = re.compile(r"^(?:[a-z]+:)?//[^/?#]*", re.IGNORECASE)
 
 
 class CivitaiHub(SinglePartition):
@@ -61,7 +57,7 @@ class CivitaiHub(SinglePartition):
         types: the hub's own type names (ModelType).
     """
 
-    name = "civitai"
+    name = NAME
 
     def __init__(
         self, transport: Transport, host: str = DEFAULT_HOST, types: Sequence[str] = LIKENESS_TYPES
@@ -195,7 +191,7 @@ class CivitaiHub(SinglePartition):
         """Yield a model's versions; note one that breaks the API's promises and go on."""
         for version in objects_of(model.get("modelVersions")):
             try:
-                yield self._listing(model, version)
+                yield listing_from(self._host, model, version)
             except ODD_SHAPES as error:
                 notes.append(
                     f"model {str(model)[:60]} cannot be read ({type(error).__name__}: {error})"
@@ -207,7 +203,7 @@ class CivitaiHub(SinglePartition):
             version = self._json(f"/api/v1/model-versions/{listing_id}", {})
         except HubRefused as error:
             return presence_of_status(error)
-        return _standing(object_of(version.get("model")))
+        return standing_of(object_of(version.get("model")))
 
     def versions_of(self, sha256s: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Model and version by SHA-256, for the files that the hub knows."""
@@ -232,9 +228,8 @@ class CivitaiHub(SinglePartition):
         """One version, listed or not, including versions flagged by the hub."""
         version = self._json(f"/api/v1/model-versions/{version_id}", {})
         model = {**object_of(version.get("model")), "id": version.get("modelId") or model_id}
-        return self._listing(
-            model, {name: value for name, value in version.items() if name != "model"}
-        )
+        own = {name: value for name, value in version.items() if name != "model"}
+        return listing_from(self._host, model, own)
 
     def _page(self, cursor: str | None) -> dict[str, Any]:
         parameters: dict[str, Any] = {
@@ -252,70 +247,6 @@ class CivitaiHub(SinglePartition):
         if not isinstance(document, dict):
             raise HubError(f"{self._host}{path} answered with something that is not a JSON object")
         return document
-
-    def _listing(self, model: dict[str, Any], version: dict[str, Any]) -> Listing:
-        stats = object_of(version.get("stats"))
-        return Listing(
-            hub=self.name,
-            listing_id=str(version["id"]),
-            title=f"{model.get('name', '')} - {version.get('name', '')}",
-            url=f"{self._host}/models/{model['id']}?modelVersionId={version['id']}",
-            creator=text_of(object_of(model.get("creator")).get("username")),
-            triggers=words_of(version.get("trainedWords")),
-            tags=words_of(model.get("tags")),
-            base_model=text_of(version.get("baseModel")),
-            published_at=text_of(version.get("publishedAt")),
-            downloads=count_of(stats.get("downloadCount")),
-            real_person_flag=bool(model.get("poi")),
-            standing=_standing(model),
-            minor_flag=bool(model.get("minor")),
-            files=self._files(version, (None, *_WEIGHTS)),
-            training_data=self._files(version, ("Training Data",)),
-            raw=json.dumps(
-                {"model": {**model, "modelVersions": []}, "version": version},
-                ensure_ascii=False,
-                sort_keys=True,
-            ),
-        )
-
-    def _files(
-        self, version: dict[str, Any], types: Sequence[str | None]
-    ) -> tuple[RemoteFile, ...]:
-        return tuple(
-            self._file(entry)
-            for entry in objects_of(version.get("files"))
-            if entry.get("type") in types
-        )
-
-    def _file(self, entry: dict[str, Any]) -> RemoteFile:
-        size, hashes = count_of(entry.get("sizeKB")), object_of(entry.get("hashes"))
-        return RemoteFile(
-            name=str(entry.get("name", "")),
-            url=self._own_url(str(entry.get("downloadUrl", ""))),
-            size_bytes=None if size is None else round(float(entry["sizeKB"]) * 1024),
-            sha256=hex_digest(hashes.get("SHA256")),
-            weights_hash=hex_digest(hashes.get("AutoV3"), 12),
-            other_hashes=tuple(_other_hashes(hashes)),
-        )
-
-    def _own_url(self, url: str) -> str:
-        # Recorded answers hold links without a scheme and links to sister hosts. Path and query
-        # are kept, the host is replaced.
-        return f"{self._host}/{_HOST.sub('', url, count=1).lstrip('/')}"
-
-
-def _other_hashes(hashes: dict[str, Any]) -> Iterator[str]:
-    for kind, digits_least in (("BLAKE3", 64), ("AutoV1", 8), ("CRC32", 8)):
-        digits = hex_digest(hashes.get(kind), digits_least)
-        if digits and not is_of_nothing(digits):
-            yield f"{kind.lower()}:{digits}"
-
-
-def _standing(model: dict[str, Any]) -> Presence:
-    if model.get("poi"):
-        return Presence.FLAGGED
-    by_mode = {"Archived": Presence.ARCHIVED, "TakenDown": Presence.TAKEN_DOWN}
-    return by_mode.get(str(model.get("mode")), Presence.LISTED)
 
 
 def _moment(day: date) -> str:

@@ -7,7 +7,8 @@ import io
 
 from PIL import Image
 
-from crawlers.captures.capture_store import CaptureStore, PageRow
+from crawlers.captures.capture_rows import PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import Tie
 from face_index.faces.capture_faces import pixels_of

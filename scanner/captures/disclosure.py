@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from crawlers.captures.capture_store import CaptureStore, PageRow
+from crawlers.captures.capture_rows import PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.page import Format
 from crawlers.captures.ties import Tie
 from reports.cases.case_store import CaseStore

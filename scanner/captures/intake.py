@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from crawlers.captures.capture_store import CaptureRow, CaptureStore
+from crawlers.captures.capture_rows import CaptureRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import alone, shared
 from crawlers.captures.pages.facts import PageFacts, PageKind, well_formed
 from crawlers.captures.pages.page import Limits

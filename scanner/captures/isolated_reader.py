@@ -21,7 +21,8 @@ from pathlib import Path
 import pillow_heif
 from PIL import AvifImagePlugin
 
-from crawlers.captures.capture_store import CaptureStore, ImageRow, page_id_of
+from crawlers.captures.capture_rows import ImageRow
+from crawlers.captures.capture_store import CaptureStore, page_id_of
 from crawlers.captures.images.pictures import picture_from
 from crawlers.captures.images.provenance import provenance_of
 from crawlers.captures.pages.extractors import facts_of
@@ -148,7 +149,9 @@ def _content(path: Path, room: Path, limits: Limits, folder: Path, capture_id: s
     return Content(replace(reading, pages=tuple(page for page, _, _ in light)), light, images)
 
 
-def _images(captures: CaptureStore, page: CapturedPage, facts: PageFacts, page_id: str) -> list[ImageRow]:
+def _images(
+    captures: CaptureStore, page: CapturedPage, facts: PageFacts, page_id: str
+) -> list[ImageRow]:
     own = {same_image(url) for url in facts.images}
     there = {same_image(image.url) for image in page.images if image.url}
     rows = []

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from crawlers.captures.capture_store import CaptureRow, CaptureStore, PageRow
+from crawlers.captures.capture_rows import CaptureRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from reports.cases.case_store import CaseStore
 from scanner.captures.disclosure import HELD, NO_PAGE_YET
 from scanner.captures.subjects import subject_of

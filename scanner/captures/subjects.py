@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from crawlers.captures.capture_store import CaptureStore, ImageRow, PageRow
+from crawlers.captures.capture_rows import ImageRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.images.pictures import copies_among
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.pages.page import Format

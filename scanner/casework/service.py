@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crawlers.captures.capture_store import CaptureRow, CaptureStore, PageRow
+from crawlers.captures.capture_rows import CaptureRow, PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.locks import alone
 from crawlers.errors import CapturesBusy
 from face_index.errors import UnknownIdentity

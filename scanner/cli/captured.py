@@ -18,7 +18,7 @@ from scanner.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from crawlers.captures.capture_store import PageRow
+    from crawlers.captures.capture_rows import PageRow
     from scanner.captures.intake import Intake
     from scanner.captures.overview import CaptureLine
     from scanner.captures.releases import Releases

@@ -13,7 +13,7 @@ from crawlers.captures.formats.unpacking import (
     pieces_of,
     unpacked,
 )
-from crawlers.captures.pages.page import Body, Resources
+from crawlers.captures.pages.resources import Body, Resources
 from crawlers.captures.pages.sniffing import HEAD_BYTES, is_recognised, looks_like_text
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from crawlers.captures.pages.addresses import joined
 from crawlers.captures.pages.html import decoded, tree_of
-from crawlers.captures.pages.page import Resource, Resources
+from crawlers.captures.pages.resources import Resource, Resources
 
 # Fetch Metadata: the destination of a request according to the browser.
 _DOCUMENT = "document"

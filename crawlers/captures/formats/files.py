@@ -19,7 +19,8 @@ from crawlers.captures.images.image_formats import HEAD_BYTES, image_format
 from crawlers.captures.images.pictures import SMALLEST_SIDE_PX, picture_from
 from crawlers.captures.pages.addresses import SAVED, is_web
 from crawlers.captures.pages.charsets import page_text
-from crawlers.captures.pages.page import CapturedPage, PageImage, Resources, Start
+from crawlers.captures.pages.page import CapturedPage, PageImage, Start
+from crawlers.captures.pages.resources import Resources
 from crawlers.errors import CaptureRefused
 
 _SINGLE_FILE = re.compile(r"<!--\s*+Page saved with SingleFile")

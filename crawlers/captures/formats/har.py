@@ -18,7 +18,8 @@ from crawlers.captures.formats.warc import is_whole, redirect_of
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
 from crawlers.captures.pages.html import decoded
-from crawlers.captures.pages.page import Resource, Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.errors import CaptureRefused
 from crawlers.values import object_of, objects_of
 

@@ -24,7 +24,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
-from crawlers.captures.pages.page import Resource, Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.captures.pages.sniffing import HEAD_BYTES, media_type_of
 from crawlers.errors import CaptureRefused
 

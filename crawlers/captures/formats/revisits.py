@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crawlers.captures.formats.digests import digest_of, is_of_nothing
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 
 _NOT_MODIFIED = 304
 _TO_SECONDS = len("2026-03-01T10:00:00")

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from urllib.parse import quote
 
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 
 _END, _END_BYTES, _LISTED, _LARGE_LOCATOR = b"PK\5\6", 22, b"PK\1\2", b"PK\6\7"
 _MOST_ENDS = 1_000

@@ -31,7 +31,8 @@ from crawlers.captures.formats.package_files import PackageFiles, plain_name
 from crawlers.captures.formats.revisits import Visits
 from crawlers.captures.formats.unpacking import head_of
 from crawlers.captures.formats.warc import BROKEN, read_warc_stream, starts_in
-from crawlers.captures.pages.page import Resources, Start
+from crawlers.captures.pages.page import Start
+from crawlers.captures.pages.resources import Resources
 from crawlers.errors import CaptureRefused
 from crawlers.values import object_of, objects_of
 

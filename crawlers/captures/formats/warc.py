@@ -20,7 +20,8 @@ from crawlers.captures.formats.revisits import Visits
 from crawlers.captures.formats.unpacking import GZIP, Members, codings_in, pieces_of, without_chunks
 from crawlers.captures.pages.addresses import is_web
 from crawlers.captures.pages.charsets import charset_in
-from crawlers.captures.pages.page import Format, Resources, Start
+from crawlers.captures.pages.page import Format, Start
+from crawlers.captures.pages.resources import Resources
 
 _CHUNK = 1 << 16
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})  # Fetch, "redirect status"

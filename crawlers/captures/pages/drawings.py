@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from crawlers.captures.pages.page import Resource
+from crawlers.captures.pages.resources import Resource
 
 _MOST_BYTES = 100_000_000
 _TAGS = frozenset({"image", "feimage", "img"})

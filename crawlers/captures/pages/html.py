@@ -20,7 +20,8 @@ from crawlers.captures.pages.addresses import SAVED, data_of, host_of, is_web, j
 from crawlers.captures.pages.charsets import charset_in, page_text, plain_text
 from crawlers.captures.pages.drawings import pictures_in_drawing
 from crawlers.captures.pages.elements import background_images, image_places, is_hidden
-from crawlers.captures.pages.page import CapturedPage, PageImage, Resource, Resources, Start
+from crawlers.captures.pages.page import CapturedPage, PageImage, Start
+from crawlers.captures.pages.resources import Resource, Resources
 from crawlers.captures.pages.sheets import sheets_of
 from crawlers.captures.pages.styles import custom_properties, custom_urls, style_images
 

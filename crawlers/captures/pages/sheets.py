@@ -7,7 +7,7 @@ from typing import Any
 
 from crawlers.captures.pages.addresses import data_of, joined
 from crawlers.captures.pages.charsets import plain_text
-from crawlers.captures.pages.page import Resources
+from crawlers.captures.pages.resources import Resources
 from crawlers.captures.pages.styles import imported_urls
 
 _MOST_SHEET_BYTES = 8_000_000

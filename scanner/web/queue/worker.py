@@ -21,7 +21,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from crawlers.captures.capture_store import CaptureRow, CaptureStore
+from crawlers.captures.capture_rows import CaptureRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.errors import CrawlError
 from crawlers.listing import Listing, listings_of
 from crawlers.sweeps.inquiries import Inquiries

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from crawlers.captures.capture_store import CaptureStore, PageRow
+from crawlers.captures.capture_rows import PageRow
+from crawlers.captures.capture_store import CaptureStore
 from crawlers.captures.pages.facts import PageKind
 from crawlers.captures.ties import ties_of_image, ties_of_page
 from crawlers.errors import UnknownCapture
